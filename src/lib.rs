@@ -4,10 +4,39 @@
 //!
 //! | floor | module | what it holds |
 //! |---|---|---|
-//! | 0 | [`geometry`] | sizes, affine maps, boxes |
+//! | 0 | [`geometry`] | sizes, rectangles, affine maps |
 //! | 0 | [`pose`] | keypoints, poses, skeletons |
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
+//! | 1 | `pixels` | pixel formats, the fused warp, picture files |
+//! | 2 | `source` | where frames come from |
+//! | 2 | `bundle` | the model folder: manifest, hashes, limits |
+//! | 2 | `engine` | tensors in, tensors out: the backends |
+//! | 3 | `estimator` | engines and decoder of one model wired together |
+//! | 3 | `sink` | where poses go |
+//! | 3 | `eval` | COCO OKS average precision |
+//! | 4 | `runtime` | the loop from source to sink |
+//! | 5 | `cli` | the commands |
 #![cfg_attr(not(feature = "std"), no_std)]
 
+pub mod decode;
 pub mod geometry;
 pub mod pose;
+
+#[cfg(feature = "std")]
+pub mod bundle;
+#[cfg(feature = "std")]
+pub mod cli;
+#[cfg(feature = "std")]
+pub mod engine;
+#[cfg(feature = "std")]
+pub mod estimator;
+#[cfg(feature = "std")]
+pub mod eval;
+#[cfg(feature = "std")]
+pub mod pixels;
+#[cfg(feature = "std")]
+pub mod runtime;
+#[cfg(feature = "std")]
+pub mod sink;
+#[cfg(feature = "std")]
+pub mod source;

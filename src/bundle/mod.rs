@@ -1,0 +1,1 @@
+//! The model folder: manifest, hashes, limits (see `docs/bundle.md`).

@@ -1,0 +1,1 @@
+//! Accuracy: COCO OKS average precision and recall.
