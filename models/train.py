@@ -1,0 +1,312 @@
+"""Train a bundle's network on generated people: `python -m models.train logocap-tiny`.
+
+The run has no planned end: the learning rate warms up and then stays, until `--finish` lets it cool down to nothing over
+`--minutes`. It may be interrupted and resumed at any time, and picks up new sprites whenever it starts. The state
+directory holds `checkpoint.pt` (all that resuming needs), `weights.pt` (the averaged weights, for export) and `log.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+from tqdm import tqdm
+
+from models.logocap import LogoCap, LogoCapConfig
+from models.training.batches import SceneBatches, stream
+from models.training.evaluation import HeldOut
+from models.training.objective import Weights, clip_gradients, objective
+from models.training.state import Log, MovingAverage, Progress, load, load_matching, save
+
+CONFIGS = {"logocap-tiny": LogoCapConfig.tiny}
+WARM_UP_STEPS = 300
+GO_ON, STOP = 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    model: str
+    state: Path
+    assets: Path
+    bank: Path
+    held_out: Path
+    minutes: float
+    finish: bool
+    processes: int
+    workers: int
+    batch: int
+    rate: float
+    decay: float
+    second_stage_after: int
+    second_stage_people: int
+    save_minutes: float
+    evaluate_minutes: float
+    evaluate_pictures: int
+    seed: int
+
+
+def default_state() -> Path:
+    """Where state and generated data live: $SINEW_STATE, or `models/state`, which git ignores."""
+    return Path(os.environ.get("SINEW_STATE") or Path(__file__).parent / "state")
+
+
+def parse(arguments: list[str]) -> Options:
+    home = default_state()
+    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__.split("\n")[0])
+    parser.add_argument("model", choices=sorted(CONFIGS))
+    parser.add_argument("--state", type=Path, help="the run's directory (default: $SINEW_STATE/MODEL)")
+    parser.add_argument("--assets", type=Path, default=home / "assets", help="backgrounds and cut-outs")
+    parser.add_argument("--bank", type=Path, default=home / "bank", help="rendered people")
+    parser.add_argument("--held-out", type=Path, default=Path(__file__).parents[1] / "tests/data/people")
+    parser.add_argument("--minutes", type=float, default=0, help="stop after so long (0: run until interrupted)")
+    parser.add_argument("--finish", action="store_true", help="cool down to nothing over --minutes, then stop")
+    parser.add_argument("--processes", type=int, default=0, help="(default: one per core up to 2; 1 on a GPU)")
+    parser.add_argument("--workers", type=int, help="processes that draw scenes (default: 0, or all cores on a GPU)")
+    parser.add_argument("--batch", type=int, default=0, help="scenes per process and step (default: 8, or 128 on a GPU)")
+    parser.add_argument("--rate", type=float, default=1.8e-3, help="learning rate")
+    parser.add_argument("--decay", type=float, default=0.998, help="of the moving average of the weights")
+    parser.add_argument("--second-stage-after", type=int, default=50_000, help="images before the second stage starts")
+    parser.add_argument("--second-stage-people", type=int, default=8, help="most people per process and step in it")
+    parser.add_argument("--save-minutes", type=float, default=3)
+    parser.add_argument("--evaluate-minutes", type=float, default=8)
+    parser.add_argument("--evaluate-pictures", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    values = vars(parser.parse_args(arguments))
+    cuda = torch.cuda.is_available()
+    values["state"] = values["state"] or home / values["model"]
+    values["processes"] = values["processes"] or (1 if cuda else min(2, os.cpu_count() or 1))
+    values["batch"] = values["batch"] or (128 if cuda else 8)
+    if values["workers"] is None:
+        values["workers"] = (os.cpu_count() or 1) if cuda else 0
+    if values["finish"] and values["minutes"] <= 0:
+        parser.error("--finish needs --minutes: how long to cool down")
+    return Options(**values)
+
+
+class Trainer:
+    """One process of a run. All processes hold the same weights; process 0 also keeps the average, saves and reports."""
+
+    def __init__(self, options: Options, rank: int) -> None:
+        self.options, self.rank = options, rank
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device.type == "cpu":
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.processes))
+            torch.set_flush_denormal(True)
+        torch.manual_seed(options.seed)
+        self.model = LogoCap(CONFIGS[options.model]()).to(self.device, memory_format=torch.channels_last).train()
+        self.parameters = list(self.model.parameters())
+        self.optimiser = torch.optim.AdamW(self.parameters, options.rate, weight_decay=1e-4)
+        self.average = MovingAverage(self.model, options.decay)
+        self.progress = Progress()
+        self.log = Log(options.state / "log.jsonl")
+        self._resume()
+        self.held_out: HeldOut | None = None
+        if rank == 0 and (options.held_out / "annotations.json").exists():
+            self.held_out = HeldOut(options.held_out, options.evaluate_pictures)
+
+    def _resume(self) -> None:
+        state = load(self.options.state / "checkpoint.pt")
+        if state is None:
+            return
+        unmatched = load_matching(self.model, state["model"])
+        if unmatched:
+            self.say(f"{len(unmatched)} tensors do not fit the architecture and start anew: {', '.join(unmatched[:6])}")
+            self.average = MovingAverage(self.model, self.options.decay)
+        else:
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.average.values = {name: value.to(self.device) for name, value in state["average"].items()}
+        self.progress = Progress(**state["progress"])
+        self.say(f"resumed at {self.progress.images} images")
+
+    def say(self, line: str) -> None:
+        if self.rank == 0:
+            tqdm.write(line, file=sys.stdout)
+            sys.stdout.flush()
+
+    def save(self) -> None:
+        directory = self.options.state
+        contents = {
+            "model": self.model.state_dict(),
+            "average": self.average.values,
+            "optimiser": self.optimiser.state_dict(),
+            "progress": asdict(self.progress),
+        }
+        save(directory / "checkpoint.pt", contents)
+        save(directory / "weights.pt", self.average.values)
+
+    def rate(self) -> float:
+        """Warm-up, constant, and with `--finish` a half cosine down over the minutes asked for."""
+        rate = self.options.rate * min(1.0, (self.progress.step + 1) / WARM_UP_STEPS)
+        if self.options.finish:
+            done = min(1.0, self.progress.cooldown_seconds / (60 * self.options.minutes))
+            rate *= 0.5 * (1 + math.cos(math.pi * done)) + 0.002
+        return rate
+
+    def _synchronise(self) -> float:
+        """Mean the gradients over the processes and clip them; their norm."""
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        if self.options.processes > 1:
+            dist.all_reduce(flat)
+            flat.div_(self.options.processes)
+        norm = clip_gradients(flat, 5.0)
+        offset = 0
+        for parameter in self.parameters:
+            part = flat[offset : offset + parameter.numel()].view_as(parameter)
+            # The second stage's weights have no gradient before it starts; AdamW must not decay them either.
+            parameter.grad = None if parameter.grad is None else part.clone(memory_format=torch.preserve_format)
+            offset += parameter.numel()
+        return norm
+
+    def _order(self, stop: bool) -> bool:
+        """Whether to stop, as process 0 decides, so that all processes stop after the same step."""
+        if self.options.processes == 1:
+            return stop
+        order = torch.tensor([STOP if stop else GO_ON])
+        dist.broadcast(order, 0)
+        return order.item() == STOP
+
+    def run(self) -> None:
+        options, progress = self.options, self.progress
+        interrupted = False
+
+        def interrupt(*_: object) -> None:
+            nonlocal interrupted
+            interrupted = True
+
+        signal.signal(signal.SIGTERM, interrupt)
+        signal.signal(signal.SIGINT, interrupt)
+        batches = SceneBatches(options.assets, options.bank, options.batch, options.seed, self.rank)
+        source = stream(batches, progress.step, options.workers)
+        weights = Weights()
+        begun = saved = evaluated = last = time.monotonic()
+        sums: dict[str, list[float]] = {}
+        drawing = 0.0
+        per_step = options.batch * options.processes
+        bar = tqdm(unit="img", unit_scale=per_step, disable=None if self.rank == 0 else True)
+        while True:
+            now = time.monotonic()
+            elapsed = now - begun
+            progress.seconds += now - last
+            if options.finish:
+                progress.cooldown_seconds += now - last
+            last = now
+            over = progress.cooldown_seconds if options.finish else elapsed
+            if self._order(interrupted or (options.minutes > 0 and over >= 60 * options.minutes)):
+                break
+            batch = next(source).to(self.device)
+            drawing += time.monotonic() - now
+            second = options.second_stage_people if progress.images >= options.second_stage_after else 0
+            chance = torch.Generator().manual_seed(progress.step * 64 + self.rank)
+            rate = self.rate()
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            total, parts = objective(self.model, batch, weights, second, chance)
+            self.optimiser.zero_grad(set_to_none=True)
+            total.backward()
+            parts["gradient"] = self._synchronise()
+            if math.isfinite(parts["gradient"]):
+                self.optimiser.step()
+            progress.step += 1
+            progress.images += per_step
+            bar.update()
+            if self.rank != 0:
+                continue
+            self.average.update(self.model, progress.step)
+            for name, value in parts.items():
+                sums.setdefault(name, []).append(value)
+            if progress.step % 100 == 0:
+                means = {name: round(sum(values) / len(values), 6) for name, values in sums.items()}
+                figures = {
+                    "step": progress.step, "images": progress.images, "seconds": round(progress.seconds), "rate": rate,
+                    "images_per_second": round(100 * per_step / self._lap(), 1), "drawing": round(drawing / elapsed, 3),
+                }  # fmt: skip
+                self.log.write(**figures, **means)
+                if bar.disable:
+                    self.say(" ".join(f"{k}={v:.5g}" for k, v in (figures | means).items()))
+                sums = {}
+            if now - saved > 60 * options.save_minutes:
+                self.save()
+                saved = now
+            if now - evaluated > 60 * options.evaluate_minutes:
+                self.evaluate(second > 0)
+                evaluated = time.monotonic()
+        if self.rank == 0:
+            self.save()
+            self.evaluate(progress.images > options.second_stage_after)
+            self.say(f"saved at {progress.images} images in {options.state}")
+
+    def _lap(self) -> float:
+        """Seconds since the last call."""
+        now = time.monotonic()
+        lap = now - getattr(self, "_lap_start", now - 1e9)
+        self._lap_start = now
+        return lap
+
+    def evaluate(self, second_stage: bool) -> None:
+        """Measure the averaged weights on the held-out pictures, at every level that is trained."""
+        if self.held_out is None:
+            return
+        model = LogoCap(self.model.config).to(self.device)
+        model.load_state_dict(self.average.values)
+        model.eval()
+        for level in ("none", "peak", "full") if second_stage else ("none", "peak"):
+            figures = self.held_out.average_precision(model, level)
+            self.log.write(images=self.progress.images, level=level, **figures)
+            self.say(f"images={self.progress.images} level={level} " + " ".join(f"{k}={v}" for k, v in figures.items()))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def work(rank: int, options: Options, port: int) -> None:
+    """The body of one process."""
+    if options.processes > 1:
+        address = f"tcp://127.0.0.1:{port}"
+        dist.init_process_group("gloo", init_method=address, rank=rank, world_size=options.processes)
+    Trainer(options, rank).run()
+    if options.processes > 1:
+        dist.destroy_process_group()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    if options.processes == 1:
+        work(0, options, 0)
+        return 0
+    # The children decide when to stop; this process only waits, so a signal to the whole group must not end it first.
+    context = torch.multiprocessing.get_context("spawn")
+    port = _free_port()
+    children = [context.Process(target=work, args=(rank, options, port)) for rank in range(options.processes)]
+    for child in children:
+        child.start()
+
+    def forward(*_: object) -> None:
+        for child in children:
+            if child.is_alive():
+                child.terminate()
+
+    signal.signal(signal.SIGTERM, forward)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    for child in children:
+        child.join()
+    return max(abs(child.exitcode or 0) for child in children)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

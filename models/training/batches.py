@@ -1,0 +1,89 @@
+"""Batches of generated scenes, each named by a seed, so that a resumed run continues with scenes it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from models.losses import People
+from models.people.assets import Assets
+from models.people.scenes import SceneSampler
+from models.people.sprites import Bank
+from models.people.targets import make_targets
+
+
+@dataclass
+class Batch:
+    """`images` u8 [B, side, side, 3], the targets of `people.targets.Targets` stacked, and the labelled people."""
+
+    images: Tensor
+    heatmaps: Tensor
+    offsets: Tensor
+    offset_area: Tensor
+    batch_index: Tensor
+    keypoints: Tensor
+    labelled: Tensor
+    area: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+
+    @property
+    def people(self) -> People:
+        return People(self.batch_index, self.keypoints, self.labelled, self.area)
+
+
+class SceneBatches(Dataset):
+    """Batch number `step` of process `rank`: always the same scenes for the same bank and run seed."""
+
+    def __init__(self, assets: Path, bank: Path, batch_size: int, run_seed: int, rank: int) -> None:
+        self.directories = (assets, bank)
+        self.batch_size, self.run_seed, self.rank = batch_size, run_seed, rank
+        self.sampler: SceneSampler | None = None
+
+    def __getitem__(self, step: int) -> Batch:
+        if self.sampler is None:
+            # Opened in the process that uses it: memory maps need not travel.
+            cv2.setNumThreads(1)
+            self.sampler = SceneSampler(Assets.open(self.directories[0]), Bank(self.directories[1]))
+        generator = np.random.default_rng([self.run_seed, self.rank, step])
+        scenes = [self.sampler.sample(generator) for _ in range(self.batch_size)]
+        targets = [make_targets(scene.people, scene.image.shape[0]) for scene in scenes]
+        people = [person for scene in scenes for person in scene.people]
+        index = [number for number, scene in enumerate(scenes) for _ in scene.people]
+        return Batch(
+            images=torch.from_numpy(np.stack([scene.image for scene in scenes])),
+            heatmaps=torch.from_numpy(np.stack([target.heatmaps for target in targets])),
+            offsets=torch.from_numpy(np.stack([target.offsets for target in targets])),
+            offset_area=torch.from_numpy(np.stack([target.offset_area for target in targets])),
+            batch_index=torch.tensor(index, dtype=torch.long),
+            keypoints=torch.from_numpy(np.array([p.keypoints for p in people], np.float32).reshape(-1, 17, 2)),
+            labelled=torch.from_numpy(np.array([p.labelled for p in people], bool).reshape(-1, 17)),
+            area=torch.tensor([p.area for p in people], dtype=torch.float32),
+        )
+
+
+class _StepsFrom:
+    """The endless sequence of steps from `start` on."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        step = self.start
+        while True:
+            yield step
+            step += 1
+
+
+def stream(batches: SceneBatches, start: int, workers: int) -> Iterator[Batch]:
+    """Batches from step `start` on, made in `workers` processes, or in this one if there are none."""
+    loader = DataLoader(batches, batch_size=None, sampler=_StepsFrom(start), num_workers=workers)
+    return iter(loader)
