@@ -1,1 +1,147 @@
 //! Tensors in, tensors out: one trait, and the backends that are chosen by name.
+//!
+//! An [`Environment`] is one backend, started once; it opens an [`Engine`] for every network. All tensors are `f32`
+//! and contiguous, the last axis fastest.
+
+mod error;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+pub use error::EngineError;
+
+/// Which library runs the networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// The best one that works here; it says which, once.
+    #[default]
+    Auto,
+    /// tract, on the CPU.
+    Tract,
+}
+
+impl FromStr for Backend {
+    type Err = EngineError;
+
+    fn from_str(name: &str) -> Result<Self, EngineError> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "tract" => Ok(Self::Tract),
+            other => Err(EngineError::UnknownBackend(other.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Tract => "tract",
+        })
+    }
+}
+
+/// Where a tensor is read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// By the program, through [`Engine::input`] and [`Engine::output`].
+    Host,
+    /// Only by another engine: it goes from [`Engine::hand_over`] to [`Engine::receive`] and stays where the backend
+    /// keeps it.
+    Engine,
+}
+
+/// Name and shape of one tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Its name in the graph.
+    pub name: String,
+    /// Its extents, all known.
+    pub shape: Vec<usize>,
+    /// Who reads or writes it.
+    pub place: Place,
+}
+
+/// What goes into an engine and what comes out, in the order of their indices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Inputs.
+    pub inputs: Vec<TensorSpec>,
+    /// Outputs.
+    pub outputs: Vec<TensorSpec>,
+}
+
+/// One network to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineFiles {
+    /// The fp32 graph.
+    pub onnx: PathBuf,
+}
+
+/// A network, ready to run for fixed shapes.
+pub trait Engine: Send + fmt::Debug {
+    /// Names and shapes of all inputs and outputs; indices below are positions in it.
+    fn signature(&self) -> &Signature;
+
+    /// The values of an input, to write in place; they stay until they are written again.
+    ///
+    /// # Panics
+    /// Where there is no such input, or it is one that comes from another engine.
+    fn input(&mut self, index: usize) -> &mut [f32];
+
+    /// Runs the network once.
+    ///
+    /// # Errors
+    /// Where the backend fails, or an input from another engine was never received.
+    fn run(&mut self) -> Result<(), EngineError>;
+
+    /// The values of an output after the last run; zeros before the first.
+    ///
+    /// # Panics
+    /// Where there is no such output.
+    fn output(&self, index: usize) -> &[f32];
+
+    /// An output of the last run for another engine of the same environment, without a copy where the backend can.
+    ///
+    /// # Panics
+    /// Where there is no such output.
+    fn hand_over(&self, index: usize) -> Handover;
+
+    /// Takes an input from another engine; it stays until the next one is received.
+    ///
+    /// # Errors
+    /// Where it comes from another backend or has another shape.
+    ///
+    /// # Panics
+    /// Where there is no such input.
+    fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError>;
+}
+
+/// A tensor on its way from one engine to another, in the backend's own form.
+#[derive(Debug, Clone)]
+pub struct Handover {}
+
+/// A backend, started: what its engines share (threads, a device's context).
+#[derive(Debug)]
+pub struct Environment {}
+
+impl Environment {
+    /// Starts a backend. `threads` is for CPU backends; 0 means one per core.
+    ///
+    /// # Errors
+    /// Where the backend is not there, or the threads cannot be had.
+    pub fn new(backend: Backend, threads: usize) -> Result<Self, EngineError> {
+        let _ = (backend, threads);
+        Err(EngineError::NotBuilt("tract"))
+    }
+
+    /// Opens a network for the shapes of `signature`, which the file must have by name and shape.
+    ///
+    /// # Errors
+    /// Where the file is not readable, not a graph that the backend can run, or has other tensors.
+    pub fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
+        let _ = (files, signature);
+        Err(EngineError::NotBuilt("tract"))
+    }
+}

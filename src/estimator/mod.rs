@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use crate::pixels::PictureView;
-use crate::pose::Poses;
+use crate::bundle::Bundle;
+use crate::bundle::logocap::Level;
+use crate::engine::{Backend, EngineError};
+use crate::geometry::Size;
+use crate::pixels::{PictureView, PixelFormat};
+use crate::pose::{Poses, Skeleton};
 
 /// How long each stage of one frame took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,16 +20,74 @@ pub struct StageTimes {
     pub decode: Duration,
 }
 
+/// What a user may choose about a model.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Options {
+    /// Threads for CPU backends; 0 means one per core.
+    pub threads: usize,
+    /// How far a frame is refined, instead of the bundle's `decode.level`.
+    pub level: Option<Level>,
+    /// Poses must score above this, instead of the bundle's `decode.score_threshold`.
+    pub score_threshold: Option<f32>,
+    /// Every behaviour as in the reference, whatever the bundle says: ties are candidates of their own, the best
+    /// centre is kept even below the threshold, a zero kernel moves its keypoint to the window's corner.
+    pub exact: bool,
+}
+
 /// One model, ready to answer pictures.
 pub trait Estimator: Send {
     /// Finds the poses in `picture`, in picture pixels, best first; `poses` is cleared before.
     ///
+    /// A picture of a size that was not seen before may open engines again, which takes longer than a frame.
+    ///
     /// # Errors
-    /// Where the picture's size is not the one the engines were opened for, or an engine fails.
+    /// Where the picture's size cannot be laid into the network, or an engine fails.
     fn estimate(&mut self, picture: PictureView<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError>;
+
+    /// Keypoint names, in the order in which poses hold them.
+    fn keypoint_names(&self) -> &[String];
+
+    /// Which keypoints are joined, and which swap in a mirrored picture.
+    fn skeleton(&self) -> &Skeleton;
 }
 
-/// Why a picture got no answer.
+/// Opens a bundle's engines for pictures of the given size and format.
+///
+/// # Errors
+/// Where the backend or an engine does not open, an option is out of range, or the picture's size cannot be laid
+/// into the network.
+pub fn open(
+    bundle: &Bundle,
+    backend: Backend,
+    options: &Options,
+    picture: Size,
+    format: PixelFormat,
+) -> Result<Box<dyn Estimator>, EstimateError> {
+    let _ = (bundle, backend, options, picture, format);
+    Err(EngineError::NotBuilt("tract").into())
+}
+
+/// Why a model does not open, or a picture gets no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum EstimateError {}
+pub enum EstimateError {
+    /// An engine does not open or run.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The picture does not fit any network size.
+    #[error("a picture of {picture} pixels: {reason}")]
+    Picture {
+        /// The picture's size.
+        picture: Size,
+        /// Why it does not fit.
+        reason: String,
+    },
+    /// An option is out of range.
+    #[error("option `{option}`: {reason}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}

@@ -1,0 +1,95 @@
+//! Why a bundle is not used.
+
+use std::path::PathBuf;
+
+/// Why a bundle is not used: always the file, the key, what was found and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// No bundle of that name.
+    #[error(
+        "no bundle named `{name}`{}; looked in {}: give a folder or set SINEW_BUNDLES",
+        did_you_mean(nearest),
+        listed(searched)
+    )]
+    NotFound {
+        /// What was asked for.
+        name: String,
+        /// The folders that were searched.
+        searched: Vec<PathBuf>,
+        /// The nearest name that is there.
+        nearest: Option<String>,
+    },
+    /// A file of the bundle cannot be read.
+    #[error("{}: cannot be read{}: {source}", path.display(), for_key(key))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The key that names it; empty for the manifest itself.
+        key: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The manifest is not TOML, or a key is unknown, missing or of the wrong type.
+    #[error("{}{}: {}{reason}{}", path.display(), at_line(*line), in_key(key), did_you_mean(nearest))]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Line in the manifest, from 1.
+        line: Option<usize>,
+        /// Dotted path of the key, empty where the file is no TOML at all.
+        key: String,
+        /// What is wrong.
+        reason: String,
+        /// The nearest valid key or value.
+        nearest: Option<String>,
+    },
+    /// A value that does not fit the others or the program's limits.
+    #[error("{}: `{key}` is {found}, expected {expected}", path.display())]
+    Value {
+        /// The manifest.
+        path: PathBuf,
+        /// Dotted path of the key.
+        key: String,
+        /// The value.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// A file is not the one that the manifest was made with.
+    #[error(
+        "{}: its SHA-256 is {found}, but `{key}` says {expected}: the file was changed or damaged, fetch or export the bundle again",
+        path.display()
+    )]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// The key that names the hash.
+        key: String,
+        /// The file's hash.
+        found: String,
+        /// The manifest's.
+        expected: String,
+    },
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|nearest| format!(", did you mean `{nearest}`?")).unwrap_or_default()
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    folders.join(", ")
+}
+
+fn for_key(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!(" (named by `{key}`)") }
+}
+
+fn in_key(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!("`{key}`: ") }
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map(|line| format!(":{line}")).unwrap_or_default()
+}

@@ -1,0 +1,66 @@
+//! Where bundles lie.
+
+use std::path::{Path, PathBuf};
+
+use super::error::BundleError;
+use super::parse::nearest;
+
+/// The manifest's file name.
+pub const MANIFEST: &str = "bundle.toml";
+
+/// The folders in which a bundle is looked up by name, in order: those of `SINEW_BUNDLES`, `models/bundles` here,
+/// `models/bundles` and `share/sinew/bundles` beside the program's folder, and the system's.
+pub fn search_path() -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    if let Some(list) = std::env::var_os("SINEW_BUNDLES") {
+        folders.extend(std::env::split_paths(&list).filter(|folder| !folder.as_os_str().is_empty()));
+    }
+    folders.push(PathBuf::from("models/bundles"));
+    let program = std::env::current_exe().ok();
+    if let Some(prefix) = program.as_deref().and_then(Path::parent).and_then(Path::parent) {
+        folders.push(prefix.join("models/bundles"));
+        folders.push(prefix.join("share/sinew/bundles"));
+    }
+    folders.push(PathBuf::from("/usr/share/sinew/bundles"));
+    folders
+}
+
+/// The bundle folders in `folders`, sorted by name; where two have one name, the first wins.
+pub(super) fn folders_in(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+            let hidden = found.iter().any(|other| other.file_name() == path.file_name());
+            if !hidden && path.join(MANIFEST).is_file() {
+                found.push(path);
+            }
+        }
+    }
+    found.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+    found
+}
+
+/// The folder that `folder_or_name` stands for: itself, where it is a folder or looks like a path, else the bundle
+/// of that name on `folders`.
+pub(super) fn find(folder_or_name: &Path, folders: &[PathBuf]) -> Result<PathBuf, BundleError> {
+    if folder_or_name.file_name().is_some_and(|name| name == MANIFEST) {
+        let parent = folder_or_name.parent().unwrap_or(Path::new("."));
+        return Ok(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() });
+    }
+    let is_name = folder_or_name.components().count() == 1
+        && folder_or_name.file_name().is_some_and(|name| name == folder_or_name.as_os_str());
+    if !is_name || folder_or_name.join(MANIFEST).is_file() {
+        return Ok(folder_or_name.to_owned());
+    }
+    if let Some(found) =
+        folders.iter().map(|folder| folder.join(folder_or_name)).find(|path| path.join(MANIFEST).is_file())
+    {
+        return Ok(found);
+    }
+    let name = folder_or_name.to_string_lossy().into_owned();
+    let there = folders_in(folders);
+    let names = there.iter().filter_map(|path| path.file_name()?.to_str());
+    let nearest = nearest(&name, names).map(str::to_owned);
+    Err(BundleError::NotFound { name, searched: folders.to_owned(), nearest })
+}

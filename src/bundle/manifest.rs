@@ -1,0 +1,227 @@
+//! The sections of `bundle.toml`, as `docs/bundle.md` describes them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::logocap;
+use super::shape::Dimension;
+
+/// Everything that `bundle.toml` says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// `[bundle]`
+    pub about: About,
+    /// `[input]`
+    pub input: Input,
+    /// `[keypoints]`
+    pub keypoints: Keypoints,
+    /// `[engine.<role>]`, by role.
+    pub engines: BTreeMap<String, EngineSection>,
+    /// `[decode]`
+    pub decode: Decode,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[[accuracy]]`
+    pub accuracy: Vec<Accuracy>,
+    /// `[int8]`
+    pub int8: Option<Int8>,
+}
+
+/// `[decode]`, by model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decode {
+    /// LOGO-CAP.
+    Logocap(logocap::DecodeSection),
+}
+
+/// The file's own shape: the sections in order, `[decode]` as the model has it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sections<D> {
+    pub bundle: About,
+    pub input: Input,
+    pub keypoints: Keypoints,
+    pub engine: BTreeMap<String, EngineSection>,
+    pub decode: D,
+    pub limits: Limits,
+    #[serde(default)]
+    pub accuracy: Vec<Accuracy>,
+    pub int8: Option<Int8>,
+}
+
+impl<D> Sections<D> {
+    pub(super) fn into_manifest(self, decode: impl FnOnce(D) -> Decode) -> Manifest {
+        Manifest {
+            about: self.bundle,
+            input: self.input,
+            keypoints: self.keypoints,
+            engines: self.engine,
+            decode: decode(self.decode),
+            limits: self.limits,
+            accuracy: self.accuracy,
+            int8: self.int8,
+        }
+    }
+}
+
+/// Which decoder a bundle is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// Bottom-up: centres, offsets, then local-global refinement.
+    Logocap,
+}
+
+impl std::fmt::Display for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Logocap => "logocap",
+        })
+    }
+}
+
+/// `[bundle]`: what it is and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// What the bundle calls itself.
+    pub name: String,
+    /// The model.
+    pub model: Model,
+    /// Version of the contents.
+    pub version: u32,
+    /// Version of the manifest's schema.
+    pub format: u32,
+    /// SPDX expression of the weights' licence.
+    pub licence: String,
+    /// Where the weights come from.
+    pub provenance: String,
+}
+
+/// `[input]`: how a picture becomes the network's input.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// How a picture is laid into the network.
+    pub rule: InputRule,
+    /// Network pixels of the short side, before rounding up to `multiple`.
+    pub short_side: usize,
+    /// Both sides of the network are multiples of it.
+    pub multiple: usize,
+    /// Subtracted from every colour, scaled to 0..1.
+    pub mean: [f32; 3],
+    /// Then divided by this.
+    pub std: [f32; 3],
+    /// Order of the colour planes.
+    pub order: ColourOrder,
+}
+
+/// `input.rule`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputRule {
+    /// The whole picture, short side fixed: [`crate::geometry::ShortSideLayout`].
+    ShortSide,
+}
+
+/// `input.order`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColourOrder {
+    /// Red, green, blue.
+    Rgb,
+}
+
+/// `[keypoints]`: what the model finds.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keypoints {
+    /// One name per keypoint.
+    pub names: Vec<String>,
+    /// Pairs of indices to draw a line between.
+    pub edges: Vec<(u16, u16)>,
+    /// Pairs of indices that swap in a mirrored picture.
+    pub flip_pairs: Vec<(u16, u16)>,
+    /// COCO's OKS `sigmas`, one per keypoint.
+    pub sigmas: Vec<f32>,
+}
+
+/// `[engine.<role>]`: one network.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSection {
+    /// Inputs, in any order.
+    pub inputs: Vec<TensorSection>,
+    /// Outputs, in any order.
+    pub outputs: Vec<TensorSection>,
+    /// Values of `n` that an engine is opened for, ascending; empty where no shape has an `n`.
+    #[serde(default)]
+    pub chunks: Vec<usize>,
+    /// The graph, by precision.
+    pub precision: Precisions,
+}
+
+/// One tensor of a network; always `f32`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorSection {
+    /// Its name in the graph.
+    pub name: String,
+    /// Its extents.
+    pub shape: Vec<Dimension>,
+}
+
+/// `precision.*`: the files of one network.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Precisions {
+    /// The original.
+    pub fp32: ModelFile,
+    /// With explicit quantisation.
+    pub int8: Option<ModelFile>,
+}
+
+/// A file of the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelFile {
+    /// Path from the manifest's folder.
+    pub onnx: String,
+    /// SHA-256 of its bytes, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// `[limits]`: the most of everything; storage is made for it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Poses per frame.
+    pub poses: usize,
+    /// Candidate centres per frame.
+    pub centers: usize,
+}
+
+/// `[[accuracy]]`: one measured figure.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accuracy {
+    /// What was measured: `oks-ap`, ...
+    pub metric: String,
+    /// On which pictures.
+    pub data: String,
+    /// `fp32` or `int8`.
+    pub precision: String,
+    /// Refinement level, where the model has levels.
+    pub level: Option<String>,
+    /// The figure, 0 to 1.
+    pub value: f64,
+}
+
+/// `[int8]`: what quantisation may cost.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Int8 {
+    /// Points of the metric.
+    pub allowed_drop: f64,
+}

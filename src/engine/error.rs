@@ -1,0 +1,74 @@
+//! Why an engine does not open or run.
+
+use std::path::PathBuf;
+
+/// Why an engine does not open or run: always the file, the tensor where there is one, what was found and what was
+/// expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// No backend of that name.
+    #[error("unknown backend `{0}`, expected `auto` or `tract`")]
+    UnknownBackend(String),
+    /// This program was built without the backend.
+    #[error("backend `{0}` is not part of this program: build it with the cargo feature of that name")]
+    NotBuilt(&'static str),
+    /// A number of threads that cannot be had.
+    #[error("{threads} threads for the engines: {reason}")]
+    Threads {
+        /// What was asked for.
+        threads: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is not a graph that the backend can run.
+    #[error("{}: {stage}: {reason}", path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        stage: &'static str,
+        /// The backend's reason.
+        reason: String,
+    },
+    /// A tensor of the file is not what the manifest says.
+    #[error("{}: {kind} `{tensor}` is {found}, the manifest says {expected}", path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// `input` or `output`.
+        kind: &'static str,
+        /// The tensor's name.
+        tensor: String,
+        /// What the file has.
+        found: String,
+        /// What the manifest says.
+        expected: String,
+    },
+    /// The network failed on a frame.
+    #[error("{}: the network failed: {reason}", path.display())]
+    Run {
+        /// The file.
+        path: PathBuf,
+        /// The backend's reason.
+        reason: String,
+    },
+    /// An input that comes from another engine does not fit, or was never given.
+    #[error("{}: input `{tensor}` from another engine: {reason}", path.display())]
+    Handover {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
