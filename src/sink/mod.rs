@@ -1,8 +1,21 @@
 //! Where poses go.
+//!
+//! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON
+//! object per frame, `overlay:PATH` draws the poses onto the frames. A sink knows neither engines nor models.
+
+use std::path::PathBuf;
 
 use crate::estimator::StageTimes;
-use crate::pose::Poses;
+use crate::pose::{Poses, Skeleton};
 use crate::source::Frame;
+
+pub mod canvas;
+pub mod jsonl;
+pub mod overlay;
+pub mod paint;
+mod picture;
+mod rgb;
+mod y4m;
 
 /// Everything that is known about one answered frame.
 #[derive(Debug, Clone, Copy)]
@@ -13,4 +26,142 @@ pub struct Answer<'a> {
     pub poses: &'a Poses,
     /// How long it took.
     pub times: StageTimes,
+}
+
+/// Takes the answers, in the order of the frames.
+pub trait Sink: Send {
+    /// Takes one answer.
+    ///
+    /// # Errors
+    /// Where it cannot be written; [`SinkError::Closed`] where the reader has gone, which is no fault.
+    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError>;
+
+    /// Writes what is still held back. No answer comes after it.
+    ///
+    /// # Errors
+    /// As [`Sink::put`].
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// What the poses are poses of: written into headers, and what decides the colours of a drawing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Description {
+    /// Kind of the model, such as `logocap`.
+    pub model: String,
+    /// Name of the bundle.
+    pub bundle: String,
+    /// Names of the keypoints, in their order.
+    pub keypoints: Vec<String>,
+    /// Which keypoints are joined.
+    pub skeleton: Skeleton,
+    /// Most poses that a frame can have.
+    pub poses: usize,
+}
+
+/// What a sink may be told besides its URI.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Keypoints that score below are not drawn.
+    pub keypoint_threshold: f32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { keypoint_threshold: 0.0 }
+    }
+}
+
+/// Why an answer could not be handed on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// Whoever read the output has closed it.
+    #[error("{target}: the reader has closed it")]
+    Closed {
+        /// The output.
+        target: String,
+    },
+    /// The URI names no kind of sink.
+    #[error("sink '{uri}' is not known: use jsonl:PATH, jsonl:- for standard output, or overlay:PATH")]
+    Unknown {
+        /// What was given.
+        uri: String,
+    },
+    /// The output cannot be opened.
+    #[error("cannot write to {target}; choose another path or make it writable")]
+    Open {
+        /// The output.
+        target: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Writing failed.
+    #[error("writing to {target} failed")]
+    Write {
+        /// The output.
+        target: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A drawn picture would replace the one that it was drawn from.
+    #[error("{path}: the drawing would overwrite its own source; give another folder for the overlay")]
+    OverwritesSource {
+        /// The picture.
+        path: PathBuf,
+    },
+    /// A video has one size only.
+    #[error("{target}: frame {sequence} is {found} but the video is {expected}; write pictures into a folder instead")]
+    Size {
+        /// The video.
+        target: String,
+        /// The frame's sequence number.
+        sequence: u64,
+        /// The frame's size.
+        found: crate::geometry::Size,
+        /// The video's size.
+        expected: crate::geometry::Size,
+    },
+    /// A picture does not fit its file format.
+    #[error("{target}: a picture of {size} cannot be encoded: {reason}")]
+    Encode {
+        /// The file.
+        target: String,
+        /// The picture's size.
+        size: crate::geometry::Size,
+        /// What the encoder said.
+        reason: String,
+    },
+}
+
+impl SinkError {
+    /// Tells a closed pipe from every other failure of a write.
+    fn from_write(target: &str, source: std::io::Error) -> Self {
+        if source.kind() == std::io::ErrorKind::BrokenPipe {
+            Self::Closed { target: target.to_owned() }
+        } else {
+            Self::Write { target: target.to_owned(), source }
+        }
+    }
+}
+
+/// Opens the sink that `uri` names. The output is opened here, so that a path that cannot be written is found out
+/// before any work is done.
+///
+/// # Errors
+/// Where the URI names no sink, or its output cannot be opened.
+pub fn open(uri: &str, description: &Description, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
+    match uri.split_once(':') {
+        Some(("jsonl", "-")) => {
+            Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", description)?))
+        }
+        Some(("jsonl", path)) if !path.is_empty() => {
+            let file = std::fs::File::create(path)
+                .map_err(|source| SinkError::Open { target: path.to_owned(), source })?;
+            Ok(Box::new(jsonl::JsonLines::new(file, path, description)?))
+        }
+        Some(("overlay", path)) if !path.is_empty() => overlay::open(path, description, options),
+        _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
+    }
 }

@@ -1,0 +1,197 @@
+//! Draws the poses onto the frames: pictures into a folder, or a video.
+
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::canvas::Canvas;
+use super::paint::Painter;
+use super::y4m::{Rate, Writer};
+use super::{Answer, Description, Options, Sink, SinkError, picture, rgb};
+use crate::geometry::Size;
+
+/// Frame rate of a video whose frames carry no time.
+const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
+
+/// A video where `path` ends in `.y4m`, else a folder of pictures (made if it is missing).
+///
+/// # Errors
+/// Where the file or the folder cannot be written.
+pub fn open(path: &str, description: &Description, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
+    let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
+    let painter = Painter::new(description, options.keypoint_threshold);
+    let path = PathBuf::from(path);
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m")) {
+        let file = File::create(&path).map_err(unwritable)?;
+        return Ok(Box::new(Video { painter, path, rgb: Vec::new(), state: State::Empty(BufWriter::new(file)) }));
+    }
+    fs::create_dir_all(&path).map_err(unwritable)?;
+    // Whether a folder takes files is only known by trying.
+    let probe = path.join(format!(".sinew-{}", std::process::id()));
+    File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(unwritable)?;
+    Ok(Box::new(Pictures { painter, folder: path, rgb: Vec::new() }))
+}
+
+/// One picture per frame.
+#[derive(Debug)]
+struct Pictures {
+    painter: Painter,
+    folder: PathBuf,
+    rgb: Vec<u8>,
+}
+
+impl Sink for Pictures {
+    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
+        let source = answer.frame.name.map(Path::new);
+        let path = self.folder.join(file_name(source, answer.frame.sequence));
+        if source.is_some_and(|source| same_file(source, &path)) {
+            return Err(SinkError::OverwritesSource { path });
+        }
+        let size = answer.frame.picture.size();
+        draw(&self.painter, answer, &mut self.rgb);
+        picture::write(&path, size, &self.rgb)
+    }
+}
+
+/// The name of the picture that the frame came from, or a number; PNG stays PNG, all else becomes JPEG.
+fn file_name(source: Option<&Path>, sequence: u64) -> PathBuf {
+    let Some(stem) = source.and_then(Path::file_stem) else {
+        return PathBuf::from(format!("frame-{sequence:06}.jpg"));
+    };
+    let png = source.and_then(Path::extension).is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+    let mut name = stem.to_owned();
+    name.push(if png { ".png" } else { ".jpg" });
+    PathBuf::from(name)
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// One video for all frames.
+#[derive(Debug)]
+struct Video {
+    painter: Painter,
+    path: PathBuf,
+    rgb: Vec<u8>,
+    state: State,
+}
+
+/// The frame rate is only known when the second frame has come: until then the first is held back.
+#[derive(Debug)]
+enum State {
+    Empty(BufWriter<File>),
+    First { output: BufWriter<File>, size: Size, captured: Option<Duration>, rgb: Vec<u8> },
+    Open(Writer<BufWriter<File>>),
+    Failed,
+}
+
+impl Video {
+    fn start(
+        &mut self,
+        output: BufWriter<File>,
+        size: Size,
+        rate: Rate,
+        first: &[u8],
+    ) -> Result<(), SinkError> {
+        let started = Writer::new(output, size, rate).and_then(|mut writer| writer.write(first).map(|()| writer));
+        self.state = State::Open(started.map_err(|error| self.failed(error))?);
+        Ok(())
+    }
+
+    fn failed(&self, error: std::io::Error) -> SinkError {
+        SinkError::from_write(&self.path.display().to_string(), error)
+    }
+}
+
+impl Sink for Video {
+    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
+        let size = answer.frame.picture.size();
+        draw(&self.painter, answer, &mut self.rgb);
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Empty(output) => {
+                let rgb = std::mem::take(&mut self.rgb);
+                self.state = State::First { output, size, captured: answer.frame.captured, rgb };
+                return Ok(());
+            }
+            State::First { output, size, captured, rgb } => {
+                self.start(output, size, rate_between(captured, answer.frame.captured), &rgb)?;
+            }
+            other => self.state = other,
+        }
+        let State::Open(writer) = &mut self.state else { return Ok(()) };
+        if writer.size() != size {
+            return Err(SinkError::Size {
+                target: self.path.display().to_string(),
+                sequence: answer.frame.sequence,
+                found: size,
+                expected: writer.size(),
+            });
+        }
+        let written = writer.write(&self.rgb);
+        written.map_err(|error| self.failed(error))
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::First { output, size, rgb, .. } => self.start(output, size, RATE_WITHOUT_TIME, &rgb)?,
+            other => self.state = other,
+        }
+        let State::Open(writer) = &mut self.state else { return Ok(()) };
+        let flushed = writer.flush();
+        flushed.map_err(|error| self.failed(error))
+    }
+}
+
+/// The rate of two frames that follow each other, as the usual fractions have it.
+fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
+    let interval = first.zip(second).and_then(|(first, second)| second.checked_sub(first));
+    let Some(interval) = interval.filter(|interval| !interval.is_zero()) else { return RATE_WITHOUT_TIME };
+    let rate = 1.0 / interval.as_secs_f64();
+    // 25 and 60 are whole; 29.97 and 59.94 are thousands over 1001; whatever else is written in thousandths.
+    let whole = |value: f64| value >= 0.5 && (value - value.round()).abs() < 1e-4 * value;
+    if whole(rate) {
+        Rate { frames: rate.round() as u64, seconds: 1 }
+    } else if whole(rate * 1.001) {
+        Rate { frames: (rate * 1.001).round() as u64 * 1000, seconds: 1001 }
+    } else {
+        Rate { frames: ((rate * 1000.0).round() as u64).max(1), seconds: 1000 }
+    }
+}
+
+/// The frame as RGB with its poses on it.
+fn draw(painter: &Painter, answer: &Answer<'_>, pixels: &mut Vec<u8>) {
+    let picture = answer.frame.picture;
+    rgb::convert(picture, pixels);
+    if let Some(mut canvas) = Canvas::new(pixels, picture.size()) {
+        painter.draw(&mut canvas, &answer.poses.list);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let name = |source: &str| file_name(Some(Path::new(source)), 7);
+        assert_eq!(name("a/b.c.jpeg"), Path::new("b.c.jpg"));
+        assert_eq!(name("a/b.PNG"), Path::new("b.png"));
+        assert_eq!(file_name(None, 7), Path::new("frame-000007.jpg"));
+    }
+
+    #[test]
+    fn rates() {
+        let rate = |interval: f64| rate_between(Some(Duration::ZERO), Some(Duration::from_secs_f64(interval)));
+        assert_eq!(rate(0.04), Rate { frames: 25, seconds: 1 });
+        assert_eq!(rate(1001.0 / 30000.0), Rate { frames: 30000, seconds: 1001 });
+        assert_eq!(rate(1001.0 / 60000.0), Rate { frames: 60000, seconds: 1001 });
+        assert_eq!(rate(1.0 / 12.5), Rate { frames: 12500, seconds: 1000 });
+        assert_eq!(rate(10.0), Rate { frames: 100, seconds: 1000 });
+        assert_eq!(rate_between(None, Some(Duration::ZERO)), RATE_WITHOUT_TIME);
+    }
+}

@@ -1,0 +1,271 @@
+//! Draws poses onto a canvas: bones in the colour of their limb and side, keypoints by confidence, the pose's score.
+
+use embedded_graphics::Drawable as _;
+use embedded_graphics::draw_target::DrawTarget as _;
+use embedded_graphics::geometry::{OriginDimensions as _, Point, Size};
+use embedded_graphics::mono_font::{MonoFont, MonoTextStyle, ascii};
+use embedded_graphics::pixelcolor::{Rgb888, RgbColor as _};
+use embedded_graphics::primitives::{Circle, Line, Primitive as _, PrimitiveStyle, Rectangle};
+use embedded_graphics::text::{Baseline, Text};
+
+use super::Description;
+use super::canvas::{Canvas, Enlarged};
+use crate::pose::{Keypoint, Pose};
+
+/// Opacity of the faintest keypoint that is still drawn.
+const FAINTEST: f32 = 0.3;
+/// Opacity of the dark rim that sets bones and keypoints off from the picture.
+const RIM: f32 = 0.45;
+/// The short side, in pixels, of a picture whose bones are one pixel wide.
+const PICTURE_PER_BONE: f32 = 150.0;
+/// The diagonal, in pixels, of a pose whose bones are one pixel wide: small people get thin bones.
+const POSE_PER_BONE: f32 = 40.0;
+
+/// How poses of one kind are drawn.
+#[derive(Debug, Clone)]
+pub struct Painter {
+    edges: Vec<(usize, usize)>,
+    edge_colors: Vec<Rgb888>,
+    keypoint_colors: Vec<Rgb888>,
+    keypoint_threshold: f32,
+}
+
+impl Painter {
+    /// A painter for poses as `description` has them; keypoints below `keypoint_threshold`, and their bones, are left out.
+    pub fn new(description: &Description, keypoint_threshold: f32) -> Self {
+        let parts: Vec<Part> = description.keypoints.iter().map(|name| Part::of(name)).collect();
+        let edges: Vec<(usize, usize)> = (description.skeleton.edges.iter())
+            .map(|&(a, b)| (usize::from(a), usize::from(b)))
+            .filter(|&(a, b)| a < parts.len() && b < parts.len())
+            .collect();
+        let edge_colors = edges.iter().map(|&(a, b)| parts[a].joined(parts[b]).color()).collect();
+        let keypoint_colors = parts.iter().map(|part| part.color()).collect();
+        Self { edges, edge_colors, keypoint_colors, keypoint_threshold }
+    }
+
+    /// Draws `poses`, the last one lowest, so that the best stay visible.
+    pub fn draw(&self, canvas: &mut Canvas<'_>, poses: &[Pose]) {
+        for pose in poses.iter().rev() {
+            self.draw_pose(canvas, pose);
+        }
+        for pose in poses.iter().rev() {
+            self.draw_label(canvas, pose);
+        }
+        canvas.set_opacity(1.0);
+    }
+
+    fn draw_pose(&self, canvas: &mut Canvas<'_>, pose: &Pose) {
+        let best = pose.keypoints.iter().map(|keypoint| keypoint.score).fold(0.0, f32::max);
+        let width = bone_width(canvas.size(), pose);
+        let rim = 2 * (width / 4.0).ceil() as u32;
+        let stroke = width.round() as u32;
+        let visible = |index: usize| pose.keypoints.get(index).filter(|keypoint| self.shows(keypoint));
+        let bones: Vec<(Bone, Rgb888)> = (self.edges.iter().zip(&self.edge_colors))
+            .filter_map(|(&(a, b), &color)| Some((Bone::new(visible(a)?, visible(b)?, best), color)))
+            .collect();
+        for (bone, _) in &bones {
+            bone.draw(canvas, stroke + rim, Rgb888::BLACK, RIM);
+        }
+        for (bone, color) in &bones {
+            bone.draw(canvas, stroke, *color, 1.0);
+        }
+        for (keypoint, color) in pose.keypoints.iter().zip(&self.keypoint_colors) {
+            if !self.shows(keypoint) {
+                continue;
+            }
+            let confidence = relative(keypoint.score, best);
+            let diameter = (width * (1.0 + 1.2 * confidence)).round().max(2.0) as u32;
+            let opacity = FAINTEST + (1.0 - FAINTEST) * confidence;
+            draw_disc(canvas, keypoint, diameter + rim, Rgb888::BLACK, RIM * opacity);
+            draw_disc(canvas, keypoint, diameter, lighter(*color), opacity);
+        }
+    }
+
+    fn shows(&self, keypoint: &Keypoint) -> bool {
+        keypoint.x.is_finite() && keypoint.y.is_finite() && keypoint.score >= self.keypoint_threshold
+    }
+
+    /// The pose's score, and its identity where it has one, above its box.
+    fn draw_label(&self, canvas: &mut Canvas<'_>, pose: &Pose) {
+        let Some(bounds) = pose.bounds() else { return };
+        let text = match pose.id {
+            Some(id) => format!("{id} {:.2}", pose.score),
+            None => format!("{:.2}", pose.score),
+        };
+        let size = canvas.size();
+        let (font, factor) = letters(size);
+        let letter = font.character_size * factor;
+        let margin = 1 + letter.height / 8;
+        let label = Size::new(letter.width * text.len() as u32 + 2 * margin, letter.height + 2 * margin);
+        let right = size.width.saturating_sub(label.width) as f32;
+        let bottom = size.height.saturating_sub(label.height) as f32;
+        let left = bounds.x + (bounds.width - label.width as f32) / 2.0;
+        let top = bounds.y - 1.5 * letter.height as f32 - 2.0 * margin as f32;
+        let corner = Point::new(left.clamp(0.0, right) as i32, top.clamp(0.0, bottom) as i32);
+
+        canvas.set_opacity(0.6);
+        let Ok(()) = canvas.fill_solid(&Rectangle::new(corner, label), Rgb888::BLACK);
+        canvas.set_opacity(1.0);
+        let origin = corner + Point::new(margin as i32, margin as i32);
+        let mut enlarged = Enlarged::new(canvas, origin, factor);
+        let style = MonoTextStyle::new(font, Rgb888::WHITE);
+        let Ok(_) = Text::with_baseline(&text, Point::zero(), style, Baseline::Top).draw(&mut enlarged);
+    }
+}
+
+/// A line between two keypoints.
+struct Bone {
+    from: (f32, f32),
+    to: (f32, f32),
+    opacity: f32,
+}
+
+impl Bone {
+    fn new(from: &Keypoint, to: &Keypoint, best: f32) -> Self {
+        let confidence = relative(from.score.min(to.score), best);
+        let opacity = FAINTEST + (1.0 - FAINTEST) * confidence;
+        Self { from: (from.x, from.y), to: (to.x, to.y), opacity }
+    }
+
+    fn draw(&self, canvas: &mut Canvas<'_>, width: u32, color: Rgb888, opacity: f32) {
+        let Some((from, to)) = clip(self.from, self.to, canvas.size(), width as f32) else { return };
+        canvas.set_opacity(self.opacity * opacity);
+        let style = PrimitiveStyle::with_stroke(color, width);
+        let Ok(()) = Line::new(pixel(from), pixel(to)).into_styled(style).draw(canvas);
+    }
+}
+
+fn draw_disc(canvas: &mut Canvas<'_>, keypoint: &Keypoint, diameter: u32, color: Rgb888, opacity: f32) {
+    let (margin, size) = (diameter as f32, canvas.size());
+    let inside = keypoint.x > -margin
+        && keypoint.y > -margin
+        && keypoint.x < size.width as f32 + margin
+        && keypoint.y < size.height as f32 + margin;
+    if inside {
+        canvas.set_opacity(opacity);
+        let circle = Circle::with_center(pixel((keypoint.x, keypoint.y)), diameter);
+        let Ok(()) = circle.into_styled(PrimitiveStyle::with_fill(color)).draw(canvas);
+    }
+}
+
+fn pixel((x, y): (f32, f32)) -> Point {
+    Point::new(x.round() as i32, y.round() as i32)
+}
+
+/// The part of a segment that can touch a picture when it is drawn `width` wide (Liang and Barsky's clipping).
+///
+/// A keypoint may lie far outside the picture, and a line is drawn pixel by pixel.
+fn clip(from: (f32, f32), to: (f32, f32), size: Size, width: f32) -> Option<((f32, f32), (f32, f32))> {
+    let (low, high) = ((-width, -width), (size.width as f32 + width, size.height as f32 + width));
+    let step = (to.0 - from.0, to.1 - from.1);
+    let (mut enter, mut leave) = (0.0_f32, 1.0_f32);
+    for (start, step, low, high) in [(from.0, step.0, low.0, high.0), (from.1, step.1, low.1, high.1)] {
+        if step == 0.0 {
+            if start < low || start > high {
+                return None;
+            }
+            continue;
+        }
+        let (first, second) = ((low - start) / step, (high - start) / step);
+        enter = enter.max(first.min(second));
+        leave = leave.min(first.max(second));
+    }
+    let at = |t: f32| (from.0 + t * step.0, from.1 + t * step.1);
+    (enter <= leave).then(|| (at(enter), at(leave)))
+}
+
+/// Width of a bone in pixels: it grows with the picture, but a small person is not buried under it.
+fn bone_width(picture: Size, pose: &Pose) -> f32 {
+    let by_picture = picture.width.min(picture.height) as f32 / PICTURE_PER_BONE;
+    let by_pose = pose.bounds().map_or(1.0, |bounds| bounds.width.hypot(bounds.height) / POSE_PER_BONE);
+    by_picture.min(by_pose).max(1.0)
+}
+
+/// A score as a fraction of the pose's best: what a score means differs between models.
+fn relative(score: f32, best: f32) -> f32 {
+    if best > 0.0 { (score / best).clamp(0.0, 1.0) } else { 0.0 }
+}
+
+/// The font, and how often it is enlarged, for a picture of this size.
+fn letters(picture: Size) -> (&'static MonoFont<'static>, u32) {
+    match picture.width.min(picture.height) {
+        0..200 => (&ascii::FONT_4X6, 1),
+        200..400 => (&ascii::FONT_6X10, 1),
+        400..720 => (&ascii::FONT_8X13, 1),
+        720..1440 => (&ascii::FONT_10X20, 1),
+        short => (&ascii::FONT_10X20, short / 720),
+    }
+}
+
+fn lighter(color: Rgb888) -> Rgb888 {
+    let lift = |value: u8| value / 2 + 128;
+    Rgb888::new(lift(color.r()), lift(color.g()), lift(color.b()))
+}
+
+/// Where a keypoint belongs, read off its name: `left_wrist` is in the left arm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    side: Side,
+    limb: Limb,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+    Middle,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limb {
+    Head,
+    Arm,
+    Leg,
+    Trunk,
+}
+
+impl Part {
+    fn of(name: &str) -> Self {
+        let side = match name {
+            name if name.starts_with("left") => Side::Left,
+            name if name.starts_with("right") => Side::Right,
+            _ => Side::Middle,
+        };
+        let contains = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        let limb = if contains(&["nose", "eye", "ear", "head", "mouth"]) {
+            Limb::Head
+        } else if contains(&["shoulder", "elbow", "wrist", "hand"]) {
+            Limb::Arm
+        } else if contains(&["hip", "knee", "ankle", "foot", "toe", "heel"]) {
+            Limb::Leg
+        } else {
+            Limb::Trunk
+        };
+        Self { side, limb }
+    }
+
+    /// The part of a bone between two keypoints.
+    fn joined(self, other: Self) -> Self {
+        let side = if self.side == other.side { self.side } else { Side::Middle };
+        let limb = match (self.limb, other.limb) {
+            (a, b) if a == b && (side != Side::Middle || a == Limb::Head) => a,
+            (Limb::Head, _) | (_, Limb::Head) => Limb::Head,
+            _ => Limb::Trunk,
+        };
+        Self { side, limb }
+    }
+
+    fn color(self) -> Rgb888 {
+        match (self.limb, self.side) {
+            (Limb::Head, _) => Rgb888::new(250, 214, 70),
+            (Limb::Trunk, Side::Middle) => Rgb888::new(110, 220, 130),
+            (Limb::Trunk, Side::Left) => Rgb888::new(190, 210, 80),
+            (Limb::Trunk, Side::Right) => Rgb888::new(60, 205, 180),
+            (Limb::Arm, Side::Left) => Rgb888::new(255, 150, 30),
+            (Limb::Leg, Side::Left) => Rgb888::new(255, 85, 85),
+            (Limb::Arm, Side::Right) => Rgb888::new(40, 190, 255),
+            (Limb::Leg, Side::Right) => Rgb888::new(110, 120, 255),
+            (Limb::Arm | Limb::Leg, Side::Middle) => Rgb888::new(220, 120, 230),
+        }
+    }
+}
