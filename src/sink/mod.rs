@@ -153,12 +153,10 @@ impl SinkError {
 /// Where the URI names no sink, or its output cannot be opened.
 pub fn open(uri: &str, description: &Description, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     match uri.split_once(':') {
-        Some(("jsonl", "-")) => {
-            Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", description)?))
-        }
+        Some(("jsonl", "-")) => Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", description)?)),
         Some(("jsonl", path)) if !path.is_empty() => {
-            let file = std::fs::File::create(path)
-                .map_err(|source| SinkError::Open { target: path.to_owned(), source })?;
+            let file =
+                std::fs::File::create(path).map_err(|source| SinkError::Open { target: path.to_owned(), source })?;
             Ok(Box::new(jsonl::JsonLines::new(file, path, description)?))
         }
         Some(("overlay", path)) if !path.is_empty() => overlay::open(path, description, options),

@@ -91,13 +91,7 @@ enum State {
 }
 
 impl Video {
-    fn start(
-        &mut self,
-        output: BufWriter<File>,
-        size: Size,
-        rate: Rate,
-        first: &[u8],
-    ) -> Result<(), SinkError> {
+    fn start(&mut self, output: BufWriter<File>, size: Size, rate: Rate, first: &[u8]) -> Result<(), SinkError> {
         let started = Writer::new(output, size, rate).and_then(|mut writer| writer.write(first).map(|()| writer));
         self.state = State::Open(started.map_err(|error| self.failed(error))?);
         Ok(())

@@ -91,7 +91,8 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes, Size::new(3, 1), Rate { frames: 30000, seconds: 1001 }).unwrap();
         writer.write(&[0; 9]).unwrap();
-        let expected = b"YUV4MPEG2 W3 H1 F30000:1001 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\nFRAME\n\x10\x10\x10\x80\x80\x80\x80";
+        let expected =
+            b"YUV4MPEG2 W3 H1 F30000:1001 Ip A1:1 C420jpeg XCOLORRANGE=LIMITED\nFRAME\n\x10\x10\x10\x80\x80\x80\x80";
         assert_eq!(bytes, expected);
     }
 
