@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | 0 | [`geometry`] | sizes, rectangles, affine maps |
 //! | 0 | [`pose`] | keypoints, poses, skeletons |
+//! | 0 | `npz` | arrays in NumPy's files |
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
 //! | 1 | `pixels` | pixel formats, the fused warp, picture files |
 //! | 2 | `source` | where frames come from |
@@ -32,6 +33,8 @@ pub mod engine;
 pub mod estimator;
 #[cfg(feature = "std")]
 pub mod eval;
+#[cfg(feature = "std")]
+pub mod npz;
 #[cfg(feature = "std")]
 pub mod pixels;
 #[cfg(feature = "std")]
