@@ -1,8 +1,9 @@
 """Train a bundle's network on generated people: `python -m models.train logocap-tiny`.
 
-The run has no planned end: the learning rate warms up and then stays, until `--finish` lets it cool down to nothing over
-`--minutes`. It may be interrupted and resumed at any time, and picks up new sprites whenever it starts. The state
-directory holds `checkpoint.pt` (all that resuming needs), `weights.pt` (the averaged weights, for export) and `log.jsonl`.
+The run has no planned end: the learning rate warms up and then stays, until `--finish` lets it cool down to
+nothing over `--minutes`. It may be interrupted and resumed at any time, and picks up new sprites whenever it
+starts. The state directory holds `checkpoint.pt` (all that resuming needs), `weights.pt` (the averaged
+weights, for export) and `log.jsonl`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import torch.multiprocessing
 from tqdm import tqdm
 
 from models.logocap import LogoCap, LogoCapConfig
+from models.people.scenes import SceneStyle
+from models.places import state_directory
 from models.training.batches import SceneBatches, stream
 from models.training.evaluation import HeldOut
 from models.training.objective import Weights, clip_gradients, objective
@@ -47,6 +50,7 @@ class Options:
     processes: int
     workers: int
     batch: int
+    side: int
     rate: float
     decay: float
     second_stage_after: int
@@ -57,28 +61,40 @@ class Options:
     seed: int
 
 
-def default_state() -> Path:
-    """Where state and generated data live: $SINEW_STATE, or `models/state`, which git ignores."""
-    return Path(os.environ.get("SINEW_STATE") or Path(__file__).parent / "state")
-
-
 def parse(arguments: list[str]) -> Options:
-    home = default_state()
+    home = state_directory()
     parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__.split("\n")[0])
     parser.add_argument("model", choices=sorted(CONFIGS))
     parser.add_argument("--state", type=Path, help="the run's directory (default: $SINEW_STATE/MODEL)")
     parser.add_argument("--assets", type=Path, default=home / "assets", help="backgrounds and cut-outs")
     parser.add_argument("--bank", type=Path, default=home / "bank", help="rendered people")
     parser.add_argument("--held-out", type=Path, default=Path(__file__).parents[1] / "tests/data/people")
-    parser.add_argument("--minutes", type=float, default=0, help="stop after so long (0: run until interrupted)")
-    parser.add_argument("--finish", action="store_true", help="cool down to nothing over --minutes, then stop")
-    parser.add_argument("--processes", type=int, default=0, help="(default: one per core up to 2; 1 on a GPU)")
-    parser.add_argument("--workers", type=int, help="processes that draw scenes (default: 0, or all cores on a GPU)")
-    parser.add_argument("--batch", type=int, default=0, help="scenes per process and step (default: 8, or 128 on a GPU)")
+    parser.add_argument(
+        "--minutes", type=float, default=0, help="stop after so long (0: run until interrupted)"
+    )
+    parser.add_argument(
+        "--finish", action="store_true", help="cool down to nothing over --minutes, then stop"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=0, help="(default: one per core up to 2; 1 on a GPU)"
+    )
+    parser.add_argument(
+        "--workers", type=int, help="processes that draw scenes (default: 0, or all cores on a GPU)"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=0, help="scenes per process and step (default: 8, or 128 on a GPU)"
+    )
+    parser.add_argument(
+        "--side", type=int, default=256, help="pixels of a scene; smaller ones are faster to begin with"
+    )
     parser.add_argument("--rate", type=float, default=1.8e-3, help="learning rate")
     parser.add_argument("--decay", type=float, default=0.998, help="of the moving average of the weights")
-    parser.add_argument("--second-stage-after", type=int, default=50_000, help="images before the second stage starts")
-    parser.add_argument("--second-stage-people", type=int, default=8, help="most people per process and step in it")
+    parser.add_argument(
+        "--second-stage-after", type=int, default=50_000, help="images before the second stage starts"
+    )
+    parser.add_argument(
+        "--second-stage-people", type=int, default=8, help="most people per process and step in it"
+    )
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument("--evaluate-minutes", type=float, default=8)
     parser.add_argument("--evaluate-pictures", type=int, default=100)
@@ -96,7 +112,10 @@ def parse(arguments: list[str]) -> Options:
 
 
 class Trainer:
-    """One process of a run. All processes hold the same weights; process 0 also keeps the average, saves and reports."""
+    """One process of a run.
+
+    All processes hold the same weights; process 0 also keeps the average, saves and reports.
+    """
 
     def __init__(self, options: Options, rank: int) -> None:
         self.options, self.rank = options, rank
@@ -105,9 +124,11 @@ class Trainer:
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.processes))
             torch.set_flush_denormal(True)
         torch.manual_seed(options.seed)
-        self.model = LogoCap(CONFIGS[options.model]()).to(self.device, memory_format=torch.channels_last).train()
+        self.model = (
+            LogoCap(CONFIGS[options.model]()).to(self.device, memory_format=torch.channels_last).train()
+        )
         self.parameters = list(self.model.parameters())
-        self.optimiser = torch.optim.AdamW(self.parameters, options.rate, weight_decay=1e-4)
+        self.optimiser = torch.optim.AdamW(self.parameters, options.rate, weight_decay=1e-4, fused=True)
         self.average = MovingAverage(self.model, options.decay)
         self.progress = Progress()
         self.log = Log(options.state / "log.jsonl")
@@ -122,7 +143,7 @@ class Trainer:
             return
         unmatched = load_matching(self.model, state["model"])
         if unmatched:
-            self.say(f"{len(unmatched)} tensors do not fit the architecture and start anew: {', '.join(unmatched[:6])}")
+            self.say(f"{len(unmatched)} tensors do not fit and start anew: {', '.join(unmatched[:6])}")
             self.average = MovingAverage(self.model, self.options.decay)
         else:
             self.optimiser.load_state_dict(state["optimiser"])
@@ -166,7 +187,9 @@ class Trainer:
         for parameter in self.parameters:
             part = flat[offset : offset + parameter.numel()].view_as(parameter)
             # The second stage's weights have no gradient before it starts; AdamW must not decay them either.
-            parameter.grad = None if parameter.grad is None else part.clone(memory_format=torch.preserve_format)
+            parameter.grad = (
+                None if parameter.grad is None else part.clone(memory_format=torch.preserve_format)
+            )
             offset += parameter.numel()
         return norm
 
@@ -188,10 +211,11 @@ class Trainer:
 
         signal.signal(signal.SIGTERM, interrupt)
         signal.signal(signal.SIGINT, interrupt)
-        batches = SceneBatches(options.assets, options.bank, options.batch, options.seed, self.rank)
+        style = SceneStyle.of_side(options.side)
+        batches = SceneBatches(options.assets, options.bank, style, options.batch, options.seed, self.rank)
         source = stream(batches, progress.step, options.workers)
         weights = Weights()
-        begun = saved = evaluated = last = time.monotonic()
+        begun = saved = evaluated = last = lap = time.monotonic()
         sums: dict[str, list[float]] = {}
         drawing = 0.0
         per_step = options.batch * options.processes
@@ -230,13 +254,14 @@ class Trainer:
             if progress.step % 100 == 0:
                 means = {name: round(sum(values) / len(values), 6) for name, values in sums.items()}
                 figures = {
-                    "step": progress.step, "images": progress.images, "seconds": round(progress.seconds), "rate": rate,
-                    "images_per_second": round(100 * per_step / self._lap(), 1), "drawing": round(drawing / elapsed, 3),
+                    "step": progress.step, "images": progress.images, "seconds": round(progress.seconds),
+                    "side": options.side, "rate": rate, "drawing": round(drawing / elapsed, 3),
+                    "images_per_second": round(100 * per_step / (now - lap), 1),
                 }  # fmt: skip
                 self.log.write(**figures, **means)
                 if bar.disable:
                     self.say(" ".join(f"{k}={v:.5g}" for k, v in (figures | means).items()))
-                sums = {}
+                sums, lap = {}, now
             if now - saved > 60 * options.save_minutes:
                 self.save()
                 saved = now
@@ -248,13 +273,6 @@ class Trainer:
             self.evaluate(progress.images > options.second_stage_after)
             self.say(f"saved at {progress.images} images in {options.state}")
 
-    def _lap(self) -> float:
-        """Seconds since the last call."""
-        now = time.monotonic()
-        lap = now - getattr(self, "_lap_start", now - 1e9)
-        self._lap_start = now
-        return lap
-
     def evaluate(self, second_stage: bool) -> None:
         """Measure the averaged weights on the held-out pictures, at every level that is trained."""
         if self.held_out is None:
@@ -265,7 +283,10 @@ class Trainer:
         for level in ("none", "peak", "full") if second_stage else ("none", "peak"):
             figures = self.held_out.average_precision(model, level)
             self.log.write(images=self.progress.images, level=level, **figures)
-            self.say(f"images={self.progress.images} level={level} " + " ".join(f"{k}={v}" for k, v in figures.items()))
+            self.say(
+                f"images={self.progress.images} level={level} "
+                + " ".join(f"{k}={v}" for k, v in figures.items())
+            )
 
 
 def _free_port() -> int:
@@ -289,7 +310,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.processes == 1:
         work(0, options, 0)
         return 0
-    # The children decide when to stop; this process only waits, so a signal to the whole group must not end it first.
+    # The children decide when to stop; this process only waits, so a signal to the whole group must not end
+    # it first.
     context = torch.multiprocessing.get_context("spawn")
     port = _free_port()
     children = [context.Process(target=work, args=(rank, options, port)) for rank in range(options.processes)]

@@ -1,1 +1,1 @@
-"""Generated people: bodies, poses, clothes, a renderer, a bank of sprites, and the scenes composed from them."""
+"""Generated people: bodies, poses, clothes, a renderer, a bank of sprites, and scenes made of them."""

@@ -1,6 +1,8 @@
-"""Photographs, textures and cut-out objects that scenes for training are composed from; ASSETS.md lists the packages.
+"""Photographs, textures and cut-out objects that scenes for training are composed from; ASSETS.md lists the
+packages.
 
-They are read once from the unpacked packages into two memory-mapped files and are never part of the repository.
+They are read once from the unpacked packages into two memory-mapped files and are never part of the
+repository.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ def build_assets(packages: Path, directory: Path) -> Assets:
 
 def _shrink(picture: np.ndarray, side: int) -> np.ndarray:
     scale = side / max(picture.shape[:2])
-    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+    return (
+        cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+    )
 
 
 def _backgrounds(files: list[Path]) -> Iterator[np.ndarray]:
@@ -64,5 +68,10 @@ def _backgrounds(files: list[Path]) -> Iterator[np.ndarray]:
 def _cutouts(files: list[Path]) -> Iterator[np.ndarray]:
     for file in tqdm(files, desc="cut-outs", disable=None):
         picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-        if picture is not None and picture.ndim == 3 and picture.shape[2] == 4 and min(picture.shape[:2]) >= 40:
+        if (
+            picture is not None
+            and picture.ndim == 3
+            and picture.shape[2] == 4
+            and min(picture.shape[:2]) >= 40
+        ):
             yield _shrink(picture, CUTOUT_SIDE)[..., [2, 1, 0, 3]]

@@ -17,7 +17,9 @@ class Canvas:
         self.side = colour.shape[0]
         self.owner = np.full(colour.shape[:2], NOBODY, np.int16)
 
-    def paste(self, rgba: np.ndarray, x: int, y: int, gain: np.ndarray | float = 1.0, owner: int | None = None) -> bool:
+    def paste(
+        self, rgba: np.ndarray, x: int, y: int, gain: np.ndarray | float = 1.0, owner: int | None = None
+    ) -> bool:
         """Lay f32 `rgba` [h, w, 4], premultiplied, with its corner at (x, y); false if it falls outside."""
         height, width = rgba.shape[:2]
         left, top = max(0, x), max(0, y)
@@ -33,7 +35,9 @@ class Canvas:
             self.owner[top:bottom, left:right][part[..., 3] > 127] = owner
         return True
 
-    def rectangle(self, corner: np.ndarray, size: np.ndarray, colour: np.ndarray, owner: int | None = None) -> None:
+    def rectangle(
+        self, corner: np.ndarray, size: np.ndarray, colour: np.ndarray, owner: int | None = None
+    ) -> None:
         """A filled rectangle; (x, y) and (width, height) in pixels, cut at the border."""
         left, top = np.maximum(corner, 0).astype(int)
         right, bottom = np.minimum(corner + size, self.side).astype(int)
@@ -56,7 +60,9 @@ class Canvas:
         if owner is not None:
             cv2.fillPoly(self.owner, corners, owner)
 
-    def ring(self, centre: np.ndarray, axes: np.ndarray, colour: np.ndarray, width: int, owner: int | None = None) -> None:
+    def ring(
+        self, centre: np.ndarray, axes: np.ndarray, colour: np.ndarray, width: int, owner: int | None = None
+    ) -> None:
         """An ellipse, drawn as a line (`width` > 0) or filled (`width` = -1)."""
         middle, radii = tuple(map(int, centre)), tuple(max(1, int(a)) for a in axes)
         cv2.ellipse(self.colour, middle, radii, 0, 0, 360, colour.tolist(), width, cv2.LINE_AA)

@@ -12,14 +12,16 @@ ABSENT, HIDDEN, VISIBLE = 0, 1, 2
 """COCO's visibility flags."""
 
 _NEIGHBOURS = [
-    [b if a == joint else a for a, b in skeleton.EDGES if joint in (a, b)] for joint in range(len(skeleton.NAMES))
+    [b if a == joint else a for a, b in skeleton.EDGES if joint in (a, b)]
+    for joint in range(len(skeleton.NAMES))
 ]
 
 
 @dataclass(frozen=True)
 class Person:
-    """`keypoints` f32 [17, 2] in pixels, the centre of the first pixel at (0, 0); `visibility` u8 [17], COCO's flags;
-    `area`, pixels of the silhouette that show; `box`, the silhouette's (x, y, width, height)."""
+    """`keypoints` f32 [17, 2] in pixels, the centre of the first pixel at (0, 0); `visibility` u8 [17],
+    COCO's flags; `area`, pixels of the silhouette that show; `box`, the silhouette's (x, y, width, height).
+    """
 
     keypoints: np.ndarray
     visibility: np.ndarray
@@ -32,7 +34,9 @@ class Person:
 
     @property
     def extent(self) -> float:
-        """Square root of the area of the box around the labelled keypoints, in pixels; a measure of size for weights."""
+        """Square root of the area of the box around the labelled keypoints, in pixels; a measure of size for
+        weights.
+        """
         span = np.maximum(np.ptp(self.keypoints[self.labelled], axis=0), 12)
         return float(np.sqrt(span[0] * span[1]))
 
@@ -42,9 +46,9 @@ def label_person(
 ) -> Person | None:
     """The label of person `index`, or nothing if too little of it shows.
 
-    A keypoint outside the picture is absent. One inside is visible if the person's pixels lie at it and its own body
-    does not hide it. One that another thing covers is hidden, but absent if everything it is joined to is covered
-    too: where neither a joint nor its limbs show, an annotator leaves it out.
+    A keypoint outside the picture is absent. One inside is visible if the person's pixels lie at it and its
+    own body does not hide it. One that another thing covers is hidden, but absent if everything it is joined
+    to is covered too: where neither a joint nor its limbs show, an annotator leaves it out.
     """
     height, width = owner.shape
     own = owner == index

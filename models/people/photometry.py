@@ -10,7 +10,7 @@ _noise: np.ndarray | None = None
 
 
 def _noise_patch(generator: np.random.Generator, side: int) -> np.ndarray:
-    """Unit Gaussian noise cut from one fixed field: drawing fresh noise would cost a third of a scene's time."""
+    """Unit Gaussian noise cut from one fixed field: fresh noise would cost a third of a scene's time."""
     global _noise
     if _noise is None:
         _noise = np.random.default_rng(0).standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), np.float32)
@@ -23,7 +23,9 @@ def degrade(colour: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     chance = generator.random
     image = colour
     if chance() < 0.8:
-        image = (image - 128) * np.float32(generator.uniform(0.55, 1.3)) + np.float32(128 + generator.normal(0, 24))
+        image = (image - 128) * np.float32(generator.uniform(0.55, 1.3)) + np.float32(
+            128 + generator.normal(0, 24)
+        )
     if chance() < 0.5:
         image = image * (1 + 0.12 * generator.normal(size=3)).astype(np.float32)
     if chance() < 0.12:
@@ -51,11 +53,15 @@ def soften(colour: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def compress(image: np.ndarray, generator: np.random.Generator, low: int, high: int, chance: float) -> np.ndarray:
+def compress(
+    image: np.ndarray, generator: np.random.Generator, low: int, high: int, chance: float
+) -> np.ndarray:
     """To u8, and sometimes through JPEG of a quality in low..high."""
     image = np.clip(image, 0, 255).astype(np.uint8)
     if generator.random() < chance:
-        encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(low, high))])[1]
+        encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(low, high))])[
+            1
+        ]
         image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return image
 

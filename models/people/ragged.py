@@ -1,4 +1,4 @@
-"""Many pictures of different sizes in one file, read through a memory map so that processes share the pages."""
+"""Many pictures of different sizes in one file, read through a memory map, which processes share."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ import numpy as np
 
 
 def write_pictures(path: Path, pictures: Iterable[np.ndarray]) -> int:
-    """Write u8 pictures [h, w, c] to `path` (`.bin`) and their shapes beside it (`.shapes.npy`); return how many."""
+    """Write u8 pictures [h, w, c] to `path` (`.bin`) and their shapes beside it (`.shapes.npy`); return how
+    many.
+    """
     shapes = []
     partial = path.with_suffix(".partial")
     with open(partial, "wb") as file:
         for picture in pictures:
             if picture.dtype != np.uint8 or picture.ndim != 3:
-                raise ValueError(f"picture {len(shapes)}: u8 [h, w, c] expected, found {picture.dtype} {picture.shape}")
+                raise ValueError(
+                    f"picture {len(shapes)}: u8 [h, w, c] expected, found {picture.dtype} {picture.shape}"
+                )
             shapes.append(picture.shape)
             file.write(np.ascontiguousarray(picture).tobytes())
     np.save(path.with_suffix(".shapes.npy"), np.array(shapes, np.int64).reshape(-1, 3))
@@ -33,7 +37,9 @@ class Pictures:
         sizes = self.shapes.prod(1)
         self.starts = np.concatenate([[0], np.cumsum(sizes)])
         if self.starts[-1] != len(self.data):
-            raise ValueError(f"{path}: {len(self.data)} bytes, but the shapes beside it want {self.starts[-1]}")
+            raise ValueError(
+                f"{path}: {len(self.data)} bytes, but the shapes beside it want {self.starts[-1]}"
+            )
 
     def __len__(self) -> int:
         return len(self.shapes)

@@ -1,4 +1,4 @@
-"""Scenes for training: people from the bank over photographs, among and behind things, cut by every border."""
+"""Scenes for training: people from the bank over photographs, behind things, cut by every border."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ class SceneStyle:
     overflow_chance: float = 0.12
     """Chance that a person is enlarged beyond the frame."""
 
+    @staticmethod
+    def of_side(side: int) -> SceneStyle:
+        """Smaller scenes hold smaller people: half way between the same share of the frame and the same
+        pixels.
+        """
+        shrink = (side / 256) ** 0.5
+        return SceneStyle(side=side, smallest=55 * shrink, largest=420 * shrink)
+
 
 class SceneSampler:
     """Draws scenes. All chance comes from the generator handed in, so that a seed names a scene."""
@@ -68,7 +76,10 @@ class SceneSampler:
         picture = self.assets.backgrounds[generator.integers(len(self.assets.backgrounds))]
         limit = min(picture.shape[:2])
         side = max(8, int(limit * generator.uniform(0.2, 1)))
-        y, x = generator.integers(picture.shape[0] - side + 1), generator.integers(picture.shape[1] - side + 1)
+        y, x = (
+            generator.integers(picture.shape[0] - side + 1),
+            generator.integers(picture.shape[1] - side + 1),
+        )
         method = cv2.INTER_AREA if side > max(width, height) else cv2.INTER_LINEAR
         patch = cv2.resize(picture[y : y + side, x : x + side], (width, height), interpolation=method)
         return (patch[:, ::-1] if generator.random() < 0.5 else patch).astype(np.float32)
@@ -83,7 +94,9 @@ class SceneSampler:
             image = np.where((np.arange(side)[:, None] > edge)[..., None], floor, image)
         if generator.random() < 0.3:
             plain = generator.uniform(0.4, 0.9)
-            image = image * np.float32(1 - plain) + np.float32(plain) * generator.uniform(0, 255, 3).astype(np.float32)
+            image = image * np.float32(1 - plain) + np.float32(plain) * generator.uniform(0, 255, 3).astype(
+                np.float32
+            )
         gain, shift = generator.uniform(0.4, 1.1), generator.normal(0, 25)
         return (image - 128) * np.float32(gain) + np.float32(128 + shift)
 
@@ -96,7 +109,11 @@ class SceneSampler:
             if kind < 0.45:
                 canvas.rectangle(corner, generator.uniform(5, 140, 2), colour)
             elif kind < 0.65:
-                canvas.stroke(np.stack([corner, generator.uniform(-40, side + 40, 2)]), colour, int(generator.integers(1, 14)))
+                canvas.stroke(
+                    np.stack([corner, generator.uniform(-40, side + 40, 2)]),
+                    colour,
+                    int(generator.integers(1, 14)),
+                )
             elif kind < 0.8:
                 canvas.ring(corner, generator.uniform(4, 60, 2), colour, -1)
             else:
@@ -107,14 +124,20 @@ class SceneSampler:
     def _limbs(self, canvas: Canvas, generator: np.random.Generator, corner: np.ndarray) -> None:
         """A jointed stick in a colour of skin or cloth, or a pole with a ball: like people, but nobody."""
         thickness = int(generator.integers(3, 20))
-        shade = generator.uniform(0.2, 1) * np.array([235, 180, 150]) if generator.random() < 0.5 else generator.uniform(0, 255, 3)
+        shade = (
+            generator.uniform(0.2, 1) * np.array([235, 180, 150])
+            if generator.random() < 0.5
+            else generator.uniform(0, 255, 3)
+        )
         steps = generator.normal(0, 1, (generator.integers(1, 4), 2)) * thickness * 3
         points = np.concatenate([corner[None], corner + np.cumsum(steps, 0)])
         canvas.stroke(points, shade, thickness)
         if generator.random() < 0.3:
             canvas.ring(points[-1], np.full(2, thickness * generator.uniform(0.6, 1.6)), shade * 0.9, -1)
 
-    def _cutout(self, canvas: Canvas, generator: np.random.Generator, size: float, owner: int | None = None) -> None:
+    def _cutout(
+        self, canvas: Canvas, generator: np.random.Generator, size: float, owner: int | None = None
+    ) -> None:
         stamp = self.assets.cutouts[generator.integers(len(self.assets.cutouts))]
         scale = size / max(stamp.shape[:2])
         stamp = cv2.resize(stamp, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -137,10 +160,13 @@ class SceneSampler:
             if crowd:
                 size = common * exp(generator.normal(0, 0.15))
             elif count < 3 and generator.random() < style.overflow_chance:
-                size = generator.uniform(350, 700)
+                size = generator.uniform(1.4, 2.7) * style.side
             figures.append((sprite, size))
         if 0 < count < 4 and len(bank.window_figures) and generator.random() < style.window_chance:
-            figures[-1] = (bank[bank.window_figures[generator.integers(len(bank.window_figures))]], float("inf"))
+            figures[-1] = (
+                bank[bank.window_figures[generator.integers(len(bank.window_figures))]],
+                float("inf"),
+            )
         return sorted(figures, key=lambda figure: figure[1])
 
     def _place(
@@ -167,7 +193,9 @@ class SceneSampler:
         return keypoints, sprite.visible
 
     @staticmethod
-    def _corner(side: int, generator: np.random.Generator, width: int, height: int, window: bool) -> tuple[int, int]:
+    def _corner(
+        side: int, generator: np.random.Generator, width: int, height: int, window: bool
+    ) -> tuple[int, int]:
         """Where the sprite's corner goes. Windows cover the frame; others may be cut by any border."""
 
         def between(low: float, high: float) -> int:
@@ -191,13 +219,21 @@ class SceneSampler:
         colour = generator.uniform(0, 200, 3)
         top = hips[1] - reach * generator.uniform(-0.1, 0.9)
         half = reach * generator.uniform(0.3, 0.9 if generator.random() < 0.8 else 3)
-        canvas.rectangle(np.array([hips[0] - half, top]), np.array([2 * half, hips[1] - top + 0.25 * reach]), colour)
+        canvas.rectangle(
+            np.array([hips[0] - half, top]), np.array([2 * half, hips[1] - top + 0.25 * reach]), colour
+        )
         floor = max(ankles[1], knees[1] + 0.3 * reach)
         for x in (hips[0] - half, hips[0] + half):
             canvas.stroke(np.array([[x, hips[1]], [x, floor]]), colour * 0.7, max(1, int(reach * 0.07)))
 
     def _furnish(
-        self, canvas: Canvas, generator: np.random.Generator, sprite: Sprite, keypoints: np.ndarray, x: int, width: int
+        self,
+        canvas: Canvas,
+        generator: np.random.Generator,
+        sprite: Sprite,
+        keypoints: np.ndarray,
+        x: int,
+        width: int,
     ) -> None:
         """Things that stand in front of a person: tables and counters, wheels, arm rests, bags."""
         hips = keypoints[11:13].mean(0)
@@ -218,12 +254,16 @@ class SceneSampler:
             if generator.random() < 0.6:
                 centre = hips + generator.normal(0, 0.35, 2) * size + np.array([0, 0.25 * size])
                 radius = size * generator.uniform(0.35, 0.75)
-                canvas.ring(centre, np.array([radius * generator.uniform(0.2, 1), radius]), colour, thickness, CLUTTER)
+                canvas.ring(
+                    centre, np.array([radius * generator.uniform(0.2, 1), radius]), colour, thickness, CLUTTER
+                )
             ends = hips + generator.normal(0, 0.6, (2, 2)) * size
             canvas.stroke(ends, colour, thickness, CLUTTER)
         elif chance < 0.30:
             corner = hips + generator.normal(0, 0.5, 2) * size
-            canvas.rectangle(corner, size * generator.uniform(0.2, 0.6, 2), generator.uniform(0, 255, 3), CLUTTER)
+            canvas.rectangle(
+                corner, size * generator.uniform(0.2, 0.6, 2), generator.uniform(0, 255, 3), CLUTTER
+            )
             strap = np.stack([corner + 0.1 * size, keypoints[5 + generator.integers(2)]])
             canvas.stroke(strap, generator.uniform(0, 120, 3), max(1, int(0.05 * size)))
 

@@ -1,4 +1,6 @@
-"""The bank of rendered people: thousands of cut-out persons with exact keypoints, made once, drawn on by every scene."""
+"""The bank of rendered people: thousands of cut-out persons with exact keypoints, made once, drawn on by
+every scene.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,10 @@ FLIP = np.array(skeleton.flip_order())
 class Sprite:
     """One rendered person.
 
-    `rgba` u8 [h, w, 4], colour premultiplied by alpha; `keypoints` f32 [17, 2], (x, y) in the sprite's pixels where the
-    centre of the first pixel is (0, 0), possibly outside the sprite; `visible` bool [17], false where the person's own
-    body hides the keypoint; `kind` names the pose; `window` is true when the sprite is a view of a person larger than
-    the frame, whose cut edges must lie on or outside the scene's borders.
+    `rgba` u8 [h, w, 4], colour premultiplied by alpha; `keypoints` f32 [17, 2], (x, y) in the sprite's pixels
+    where the centre of the first pixel is (0, 0), possibly outside the sprite; `visible` bool [17], false
+    where the person's own body hides the keypoint; `kind` names the pose; `window` is true when the sprite is
+    a view of a person larger than the frame, whose cut edges must lie on or outside the scene's borders.
     """
 
     rgba: np.ndarray
@@ -38,7 +40,10 @@ class Sprite:
 
 
 def write_shard(directory: Path, name: str, sprites: Iterable[Sprite]) -> int:
-    """Write one shard of a bank, atomically: it exists when its `.npz` does. Returns the number of sprites."""
+    """Write one shard of a bank, atomically: it exists when its `.npz` does.
+
+    Returns the number of sprites.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     keypoints, visible, kinds, windows = [], [], [], []
 
@@ -64,12 +69,16 @@ def write_shard(directory: Path, name: str, sprites: Iterable[Sprite]) -> int:
 
 
 class Bank:
-    """All finished shards of a directory as one sequence of sprites; whole figures and windows are listed apart."""
+    """All finished shards of a directory as one sequence of sprites; whole figures and windows are listed
+    apart.
+    """
 
     def __init__(self, directory: Path) -> None:
         shards = sorted(p for p in directory.glob("*.npz") if not p.name.endswith(".partial.npz"))
         if not shards:
-            raise FileNotFoundError(f"{directory}: no sprites; make them with `python -m models.people.render_bank`")
+            raise FileNotFoundError(
+                f"{directory}: no sprites; make them with `python -m models.people.render_bank`"
+            )
         self.pictures = [Pictures(shard.with_suffix(".bin")) for shard in shards]
         tables = [np.load(shard) for shard in shards]
         self.keypoints = np.concatenate([t["keypoints"] for t in tables])

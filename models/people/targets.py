@@ -1,9 +1,10 @@
-"""What the two heads are trained towards: heatmaps (eq. 3) and offsets (eq. 4) at a quarter of the picture's size.
+"""What the two heads are trained towards: heatmaps (eq. 3) and offsets (eq. 4) at a quarter of the picture's
+size.
 
-Positions follow the runtime, so that a network that meets its targets decodes without a shift: a keypoint at pixel `p`
-(pixel centres at whole numbers) lies at cell `(p - 1.5) / 4`, because the heatmaps are upsampled with half-pixel
-centres; and the offset of cell `c` is `c - (p - 1.5) / 4`, because the runtime subtracts four offsets from a centre at any
-of the pixels `4c .. 4c+3`, whose mean is `4c + 1.5`.
+Positions follow the runtime, so that a network that meets its targets decodes without a shift: a keypoint at
+pixel `p` (pixel centres at whole numbers) lies at cell `(p - 1.5) / 4`, because the heatmaps are upsampled
+with half-pixel centres; and the offset of cell `c` is `c - (p - 1.5) / 4`, because the runtime subtracts four
+offsets from a centre at any of the pixels `4c .. 4c+3`, whose mean is `4c + 1.5`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ OFFSET_RADIUS = 3
 
 @dataclass(frozen=True)
 class Targets:
-    """`heatmaps` f32 [18, h, w] (the centre last), `offsets` f32 [34, h, w] in cells (2k = x, 2k+1 = y), `offset_area` f32
-    [34, h, w], the area in square pixels of the person whose offset a cell teaches, zero where it teaches none."""
+    """`heatmaps` f32 [18, h, w] (the centre last), `offsets` f32 [34, h, w] in cells (2k = x, 2k+1 = y),
+    `offset_area` f32 [34, h, w], the area in square pixels of the person whose offset a cell teaches, zero
+    where it teaches none.
+    """
 
     heatmaps: np.ndarray
     offsets: np.ndarray
@@ -41,7 +44,7 @@ def _bell(target: np.ndarray, centre: np.ndarray, sigma: float) -> None:
     """Raise `target` [h, w] to a Gaussian of height 1, cut at three and a half sigmas."""
     height, width = target.shape
     reach = int(np.ceil(3.5 * sigma))
-    column, row = int(round(float(centre[0]))), int(round(float(centre[1])))
+    column, row = round(float(centre[0])), round(float(centre[1]))
     left, right = max(0, column - reach), min(width, column + reach + 1)
     top, bottom = max(0, row - reach), min(height, row + reach + 1)
     if right <= left or bottom <= top:

@@ -1,1 +1,1 @@
-"""The parts of the trainer: batches, losses in sum, evaluation, and the state that survives an interruption."""
+"""The parts of the trainer: batches, losses in sum, evaluation, and a state that survives interruptions."""

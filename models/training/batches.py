@@ -1,4 +1,6 @@
-"""Batches of generated scenes, each named by a seed, so that a resumed run continues with scenes it has not seen."""
+"""Batches of generated scenes, each named by a seed, so that a resumed run continues with scenes it has not
+seen.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from models.losses import People
 from models.people.assets import Assets
-from models.people.scenes import SceneSampler
+from models.people.scenes import SceneSampler, SceneStyle
 from models.people.sprites import Bank
 from models.people.targets import make_targets
 
 
 @dataclass
 class Batch:
-    """`images` u8 [B, side, side, 3], the targets of `people.targets.Targets` stacked, and the labelled people."""
+    """`images` u8 [B, side, side, 3], the targets of `people.targets.Targets` stacked, and the labelled
+    people.
+    """
 
     images: Tensor
     heatmaps: Tensor
@@ -43,8 +47,11 @@ class Batch:
 class SceneBatches(Dataset):
     """Batch number `step` of process `rank`: always the same scenes for the same bank and run seed."""
 
-    def __init__(self, assets: Path, bank: Path, batch_size: int, run_seed: int, rank: int) -> None:
+    def __init__(
+        self, assets: Path, bank: Path, style: SceneStyle, batch_size: int, run_seed: int, rank: int
+    ) -> None:
         self.directories = (assets, bank)
+        self.style = style
         self.batch_size, self.run_seed, self.rank = batch_size, run_seed, rank
         self.sampler: SceneSampler | None = None
 
@@ -52,7 +59,9 @@ class SceneBatches(Dataset):
         if self.sampler is None:
             # Opened in the process that uses it: memory maps need not travel.
             cv2.setNumThreads(1)
-            self.sampler = SceneSampler(Assets.open(self.directories[0]), Bank(self.directories[1]))
+            self.sampler = SceneSampler(
+                Assets.open(self.directories[0]), Bank(self.directories[1]), self.style
+            )
         generator = np.random.default_rng([self.run_seed, self.rank, step])
         scenes = [self.sampler.sample(generator) for _ in range(self.batch_size)]
         targets = [make_targets(scene.people, scene.image.shape[0]) for scene in scenes]
@@ -64,7 +73,9 @@ class SceneBatches(Dataset):
             offsets=torch.from_numpy(np.stack([target.offsets for target in targets])),
             offset_area=torch.from_numpy(np.stack([target.offset_area for target in targets])),
             batch_index=torch.tensor(index, dtype=torch.long),
-            keypoints=torch.from_numpy(np.array([p.keypoints for p in people], np.float32).reshape(-1, 17, 2)),
+            keypoints=torch.from_numpy(
+                np.array([p.keypoints for p in people], np.float32).reshape(-1, 17, 2)
+            ),
             labelled=torch.from_numpy(np.array([p.labelled for p in people], bool).reshape(-1, 17)),
             area=torch.tensor([p.area for p in people], dtype=torch.float32),
         )

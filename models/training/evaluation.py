@@ -19,7 +19,9 @@ from models.logocap import LogoCap
 from models.training.objective import normalise
 
 LEVELS = ("none", "peak", "full")
-"""Initial poses; keypoints moved to the peak of the prior-weighted heatmap; keypoints moved by the second stage."""
+"""Initial poses; keypoints moved to the peak of the prior-weighted heatmap; keypoints moved by the second
+stage.
+"""
 MOST_CENTERS = 12
 CENTER_THRESHOLD = 0.03
 
@@ -39,10 +41,17 @@ class HeldOut:
         results = []
         device = next(model.parameters()).device
         for start in range(0, len(self.ids), batch):
-            for offset, (poses, scores) in enumerate(predict(model, self.images[start : start + batch].to(device), level)):
+            for offset, (poses, scores) in enumerate(
+                predict(model, self.images[start : start + batch].to(device), level)
+            ):
                 for pose, score in zip(poses, scores):
                     points = np.concatenate([pose, np.ones((17, 1))], 1).flatten().round(2).tolist()
-                    result = {"image_id": self.ids[start + offset], "category_id": 1, "keypoints": points, "score": float(score)}
+                    result = {
+                        "image_id": self.ids[start + offset],
+                        "category_id": 1,
+                        "keypoints": points,
+                        "score": float(score),
+                    }
                     results.append(result)
         if not results:
             return {"ap": 0.0, "ap50": 0.0, "ap75": 0.0}
@@ -89,7 +98,9 @@ def _upsample(maps: Tensor, stride: int) -> Tensor:
 def find_centers(center_map: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
     """`center_map [B, h, w]` -> picture index [N], centres [N, 2] in pixels, values [N]; one per plateau."""
     high = _upsample(center_map[:, None], stride)[:, 0]
-    peak = (high == functional.max_pool2d(high[:, None].clamp(min=0), 3, 1, 1)[:, 0]) & (high >= CENTER_THRESHOLD)
+    peak = (high == functional.max_pool2d(high[:, None].clamp(min=0), 3, 1, 1)[:, 0]) & (
+        high >= CENTER_THRESHOLD
+    )
     indices, centers, values = [], [], []
     for picture in range(len(high)):
         rows, columns = torch.nonzero(peak[picture], as_tuple=True)
@@ -102,7 +113,7 @@ def find_centers(center_map: Tensor, stride: int) -> tuple[Tensor, Tensor, Tenso
 
 
 def best_cells(refined: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
-    """The weighted mean of the two highest cells of each refined map [N, 17, a, a], as positions and values."""
+    """The weighted mean of the two highest cells of each refined map [N, 17, a, a]: positions, values."""
     side = refined.shape[-1]
     values, cells = refined.flatten(2).topk(2, dim=2)
     points = torch.stack([cells % side, cells // side], -1).float() - side // 2
@@ -110,13 +121,17 @@ def best_cells(refined: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
     return poses + (points * share[:, None]).sum(2), (values * share).sum(2)
 
 
-def suppress(poses: np.ndarray, scores: np.ndarray, distance: float = 0.05, keypoints: int = 8) -> tuple[np.ndarray, np.ndarray]:
+def suppress(
+    poses: np.ndarray, scores: np.ndarray, distance: float = 0.05, keypoints: int = 8
+) -> tuple[np.ndarray, np.ndarray]:
     """Drop poses that share more than `keypoints` keypoints with a better one, and those without a score."""
     kept: list[int] = []
     for row in np.argsort(-scores):
         if scores[row] <= 0:
             continue
         reach = distance * np.linalg.norm(np.ptp(poses[row], axis=0))
-        if all((np.linalg.norm(poses[row] - poses[other], axis=1) < reach).sum() <= keypoints for other in kept):
+        if all(
+            (np.linalg.norm(poses[row] - poses[other], axis=1) < reach).sum() <= keypoints for other in kept
+        ):
             kept.append(int(row))
     return poses[kept], scores[kept]

@@ -1,4 +1,6 @@
-"""Everything a run needs to go on after an interruption, written so that a half-written file never replaces a whole one."""
+"""Everything a run needs to go on after an interruption, written so that a half-written file never replaces a
+whole one.
+"""
 
 from __future__ import annotations
 
@@ -55,14 +57,21 @@ def save(path: Path, contents: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """What `save` wrote, or nothing if there is none yet. Tensors and plain values only: no pickled code runs."""
+    """What `save` wrote, or nothing if there is none yet.
+
+    Tensors and plain values only: no pickled code runs.
+    """
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
 
 def load_matching(model: nn.Module, values: dict[str, Tensor]) -> list[str]:
-    """Load what fits by name and shape; the names that do not fit, so that a changed architecture is not lost on anyone."""
+    """Load what fits by name and shape; the names that do not fit, so that a changed architecture is not lost
+    on anyone.
+    """
     own = model.state_dict()
-    fitting = {name: value for name, value in values.items() if name in own and own[name].shape == value.shape}
+    fitting = {
+        name: value for name, value in values.items() if name in own and own[name].shape == value.shape
+    }
     model.load_state_dict(fitting, strict=False)
     return sorted((set(own) | set(values)) - set(fitting))
 
