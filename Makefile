@@ -1,0 +1,119 @@
+# Every step of developing Sinew, and exactly what CI runs. `make help` lists them.
+# Demo and tests need Rust, make and a C compiler; what needs more says so and installs it into this folder.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+PYTHON3 ?= python3
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+BARE_TARGET := aarch64-unknown-none
+# One profile for the program, the tests and the lints, so that the dependencies are built once.
+PROFILE := --release
+
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+FUZZ_SECONDS ?= 600
+MODEL ?= logocap-tiny
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ The program
+
+.PHONY: build
+build: ## Build the program: target/release/sinew
+	$(CARGO) build $(PROFILE)
+
+.PHONY: dist
+dist: ## Build the program smaller and faster, with link-time optimisation (slow): target/dist/sinew
+	$(CARGO) build --profile dist
+
+##@ Checks
+
+.PHONY: test
+test: ## Unit, property and integration tests
+	$(CARGO) test $(PROFILE)
+
+.PHONY: test-slow
+test-slow: miri proptest-long fuzz-smoke python-test check-eval ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python
+
+.PHONY: lint
+lint: lint-rust lint-python ## Formatting, clippy, documentation, ruff; warnings are errors
+
+.PHONY: lint-rust
+lint-rust: ## The Rust part of `lint`
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(PROFILE) --no-deps
+
+.PHONY: lint-python
+lint-python: $(VENV)/ready ## The Python part of `lint` (makes .venv)
+	$(VENV)/bin/ruff check .
+
+.PHONY: check-core
+check-core: ## The core builds without an operating system or an allocator, and the library without tract
+	@rustup target list --installed | grep -qx $(BARE_TARGET) || rustup target add $(BARE_TARGET)
+	$(CARGO) check $(PROFILE) --lib --no-default-features --target $(BARE_TARGET)
+	$(CARGO) check $(PROFILE) --lib --no-default-features --features std
+
+.PHONY: miri
+miri: ## Unit tests of the core under miri, which sees undefined behaviour (nightly Rust)
+	@rustup +nightly component list --installed | grep -q '^miri' || rustup +nightly component add miri rust-src
+	MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=$${PROPTEST_CASES:-2} $(CARGO) +nightly miri test --no-default-features --lib
+
+.PHONY: proptest-long
+proptest-long: ## Property tests with 20 times the cases
+	PROPTEST_CASES=5120 $(CARGO) test $(PROFILE) --lib
+
+.PHONY: check-eval
+check-eval: $(VENV)/ready ## Compare the evaluation with pycocotools on the held-out pictures, poses perturbed (makes .venv)
+	$(PYTHON) tests/data/eval/perturb.py tests/data/people/annotations.json out/check-eval
+	SINEW_EVAL_CASE=$(CURDIR)/out/check-eval $(CARGO) test $(PROFILE) --test eval_pycocotools -- --ignored
+
+.PHONY: fuzz
+fuzz: fuzz-tool ## Fuzz every target for FUZZ_SECONDS (600) each; TARGET=name for one (nightly Rust)
+	@for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
+	    echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	    mkdir -p fuzz/corpus/$$target; \
+	    $(CARGO) +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1; \
+	done
+
+.PHONY: fuzz-smoke
+fuzz-smoke: ## Fuzz every target for ten seconds
+	$(MAKE) fuzz FUZZ_SECONDS=10
+
+.PHONY: fuzz-tool
+fuzz-tool:
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+
+.PHONY: bench
+bench: ## Measure the warp and the post-processing
+	$(CARGO) bench
+
+##@ Models (Python; each makes .venv)
+
+.PHONY: python
+python: $(VENV)/ready ## Make .venv with what models/requirements.txt names
+
+$(VENV)/ready: models/requirements.txt
+	$(PYTHON3) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.PHONY: python-test
+python-test: $(VENV)/ready ## Tests of the Python code
+	$(PYTHON) -m pytest --quiet models
+
+.PHONY: train
+train: $(VENV)/ready ## Train MODEL (logocap-tiny) on generated data; resumes after an interruption
+	$(PYTHON) -m models.train $(MODEL)
+
+.PHONY: clean
+clean: ## Remove what was built, except .venv and training state
+	$(CARGO) clean
+	rm -rf out fuzz/corpus fuzz/artifacts
