@@ -73,7 +73,7 @@ def detections(rng: np.random.Generator, image_id: int, people: list[dict]) -> l
         for _ in range(rng.choice([0, 1, 2, 4] if annotation["iscrowd"] else [0, 1, 1, 1, 2])):
             spread = annotation["area"] ** 0.5 * rng.choice([0.0, 0.03, 0.06, 0.1, 0.2])
             found.append(detection(rng, image_id, base + rng.normal(0, spread, base.shape)))
-    for _ in range(rng.choice([0, 0, 1, 2, 22], p=[0.4, 0.2, 0.2, 0.15, 0.05])):
+    for _ in range(rng.choice([0, 0, 1, 2, 22], p=[0.4, 0.2, 0.15, 0.15, 0.1])):
         centre, size = rng.uniform(0, 500, 2), rng.choice([20.0, 60.0, 150.0])
         found.append(detection(rng, image_id, centre + rng.uniform(-size, size, (KEYPOINTS, 2)) / 2))
     return [found[i] for i in rng.permutation(len(found))]
