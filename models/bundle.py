@@ -158,10 +158,10 @@ def dump(contents: dict[str, Any]) -> str:
     """The manifest as TOML: tables with dotted names, everything below them on one line per key."""
     lines = ["# Written by models/bundle.py; docs/bundle.md says what the keys mean."]
 
-    def table(name: str, values: dict[str, Any], header: str) -> None:
+    def table(header: str, values: dict[str, Any]) -> None:
         lines.extend(["", header])
         for key, value in values.items():
-            if key == "precision":
+            if key == "precision" and isinstance(value, dict):
                 lines.extend(f"precision.{kind} = {_value(file)}" for kind, file in value.items())
             else:
                 lines.append(f"{key} = {_value(value)}")
@@ -169,12 +169,12 @@ def dump(contents: dict[str, Any]) -> str:
     for section, values in contents.items():
         if section == "engine":
             for role, engine in values.items():
-                table(role, engine, f"[engine.{role}]")
+                table(f"[engine.{role}]", engine)
         elif isinstance(values, list):
             for row in values:
-                table(section, row, f"[[{section}]]")
+                table(f"[[{section}]]", row)
         else:
-            table(section, values, f"[{section}]")
+            table(f"[{section}]", values)
     return "\n".join(lines) + "\n"
 
 

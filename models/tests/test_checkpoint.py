@@ -1,0 +1,126 @@
+"""Reading official checkpoints, and refusing everything else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import checkpoint
+from models.logocap import LogoCap, LogoCapConfig
+
+TINY = LogoCapConfig.tiny()
+
+
+@pytest.mark.parametrize(
+    ("config", "scalars"),
+    [(LogoCapConfig.w32(), 36_051_580), (LogoCapConfig.w48(), 72_194_268)],
+    ids=["w32", "w48"],
+)
+def test_official_layout(config: LogoCapConfig, scalars: int, fixtures: Path) -> None:
+    with torch.device("meta"):
+        state = LogoCap(config).state_dict()
+    assert len(state) == 1873
+    assert sum(tensor.numel() for tensor in state.values()) == scalars
+    listing = fixtures.parent / "specs" / "checkpoints" / f"{config.name.replace('-', '_')}_coco.txt"
+    if not listing.exists():
+        pytest.skip(f"{listing} is not there: names and shapes are not compared one by one")
+    rows = [line.split("\t") for line in listing.read_text().splitlines() if not line.startswith("#")]
+    found = {name: "x".join(map(str, tensor.shape)) or "scalar" for name, tensor in state.items()}
+    assert found == {row[0]: row[1] for row in rows}
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return LogoCap(TINY).state_dict()
+
+
+def refused(state: object, tmp_path: Path) -> str:
+    path = tmp_path / "file.pth"
+    torch.save(state, path)
+    with pytest.raises(checkpoint.CheckpointError) as caught:
+        checkpoint.load(TINY, path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_right_checkpoint_loads(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "file.pth"
+    torch.save(state, path)
+    loaded = checkpoint.load(TINY, path)
+    assert not loaded.training
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.state_dict().items())
+
+
+def test_missing_tensor(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    del state["joints_mlp.4.weight_"]
+    assert "1 missing: joints_mlp.4.weight_" in refused(state, tmp_path)
+
+
+def test_unknown_tensor(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    state["head.weight"] = torch.zeros(1)
+    assert "1 unknown: head.weight" in refused(state, tmp_path)
+
+
+def test_shape(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    state["final_layer_cls.weight"] = torch.zeros(17, 32, 1, 1)
+    assert "final_layer_cls.weight is 17x32x1x1, expected 18x32x1x1" in refused(state, tmp_path)
+
+
+def test_type(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    state["final_layer_cls.bias"] = state["final_layer_cls.bias"].half()
+    assert "final_layer_cls.bias is torch.float16, expected torch.float32" in refused(state, tmp_path)
+
+
+def test_values(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    state["final_layer_cls.bias"][3] = torch.nan
+    assert "1 with values that are not finite: final_layer_cls.bias" in refused(state, tmp_path)
+
+
+def test_everything_that_is_wrong_is_listed(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    del state["final_layer_cls.weight"]
+    state["more"] = torch.zeros(1)
+    state["final_layer_cls.bias"] = torch.zeros(1)
+    message = refused(state, tmp_path)
+    assert all(part in message for part in ("1 missing", "1 unknown", "1 of another shape"))
+
+
+def test_wrapped_state(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    assert "these are no tensors: state_dict, epoch" in refused({"state_dict": state, "epoch": 3}, tmp_path)
+
+
+class Intruder:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, (f"touch {self.marker}",)
+
+
+def test_pickled_code_is_not_run(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    message = refused({"a": Intruder(marker)}, tmp_path)
+    assert "which is never run" in message
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("contents", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
+def test_damaged_file(contents: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.pth"
+    path.write_bytes(contents)
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.read(path)
+
+
+def test_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["checkpoint", "logocap-w32", str(tmp_path / "nothing.pth")])
+    assert checkpoint.main() == 2
+    assert "no such file" in capsys.readouterr().err
