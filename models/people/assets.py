@@ -7,6 +7,8 @@ repository.
 
 from __future__ import annotations
 
+import argparse
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,12 @@ import numpy as np
 from tqdm import tqdm
 
 from models.people.ragged import Pictures, write_pictures
+from models.places import state_directory
+
+DEBIAN_PACKAGES = (
+    "gnome-backgrounds", "lxqt-themes", "mate-backgrounds", "plasma-workspace-wallpapers",
+    "supertuxkart-data", "tuxpaint-stamps-default",
+)  # fmt: skip
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".png")
 # Pictures that show people: unlabelled people in a background would teach the network to overlook them. The
@@ -34,6 +42,10 @@ class Assets:
 
     @staticmethod
     def open(directory: Path) -> Assets:
+        if not (directory / "cutouts.bin").exists():
+            raise FileNotFoundError(
+                f"{directory}: no assets; make them with `python -m models.people.assets`"
+            )
         return Assets(Pictures(directory / "backgrounds.bin"), Pictures(directory / "cutouts.bin"))
 
 
@@ -75,3 +87,30 @@ def _cutouts(files: list[Path]) -> Iterator[np.ndarray]:
             and min(picture.shape[:2]) >= 40
         ):
             yield _shrink(picture, CUTOUT_SIDE)[..., [2, 1, 0, 3]]
+
+
+def fetch_packages(directory: Path) -> None:
+    """Download the Debian packages of ASSETS.md and unpack them under `directory`; nothing is installed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["apt-get", "download", *DEBIAN_PACKAGES], cwd=directory, check=True)
+    for package in sorted(directory.glob("*.deb")):
+        subprocess.run(["dpkg", "-x", str(package), str(directory / "unpacked")], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m models.people.assets", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--packages", type=Path, help="where packages are unpacked (default: fetch Debian's)")
+    parser.add_argument("--output", type=Path, default=state_directory() / "assets")
+    options = parser.parse_args()
+    packages = options.packages
+    if packages is None:
+        packages = state_directory() / "packages"
+        fetch_packages(packages)
+    assets = build_assets(packages, options.output)
+    print(f"{len(assets.backgrounds)} backgrounds and {len(assets.cutouts)} cut-outs in {options.output}")
+
+
+if __name__ == "__main__":
+    main()
