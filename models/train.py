@@ -149,6 +149,9 @@ class Trainer:
             self.optimiser.load_state_dict(state["optimiser"])
             self.average.values = {name: value.to(self.device) for name, value in state["average"].items()}
         self.progress = Progress(**state["progress"])
+        if not self.options.finish:
+            # Training on after a cooldown begins a new stretch, which gets its own cooldown.
+            self.progress.cooldown_seconds = 0.0
         self.say(f"resumed at {self.progress.images} images")
 
     def say(self, line: str) -> None:
