@@ -18,7 +18,8 @@ impl Decoder {
         workspace.passed.clear();
         workspace.scores.clear();
         workspace.keep.clear();
-        for (index, candidate) in workspace.candidates.iter_mut().enumerate() {
+        workspace.report.below_threshold = 0;
+        for (index, candidate) in workspace.candidates.iter().enumerate() {
             let refined = &candidate.refined[..keypoints];
             let score = refined.iter().map(|keypoint| keypoint.score).sum::<f32>() / keypoints as f32;
             let in_picture = |k: usize| network_to_picture.apply(f64::from(refined[k].x), f64::from(refined[k].y));

@@ -118,10 +118,8 @@ fn score_initial(plane: &Plane<'_>, stride: usize, (x, y): (f32, f32)) -> Refine
     let (x0, x1, wx0, wx1) = border_taps(x, plane.width() * stride);
     let (y0, y1, wy0, wy1) = border_taps(y, plane.height() * stride);
     let value = |x, y| heatmap::upsampled(plane, stride, x, y);
-    let score = wx0 * wy0 * value(x0, y0)
-        + wx1 * wy0 * value(x1, y0)
-        + wx0 * wy1 * value(x0, y1)
-        + wx1 * wy1 * value(x1, y1);
+    let score =
+        wx0 * wy0 * value(x0, y0) + wx1 * wy0 * value(x1, y0) + wx0 * wy1 * value(x0, y1) + wx1 * wy1 * value(x1, y1);
     RefinedKeypoint { x, y, score }
 }
 

@@ -142,6 +142,3 @@ impl Decoder {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

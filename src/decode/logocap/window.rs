@@ -175,7 +175,8 @@ impl Window {
 
     /// No pixel of the block exceeds this.
     fn bound(&self, kernel: &Kernel, block_row: usize, block_column: usize) -> f32 {
-        let within_reach = self.maxima[block_row..block_row + 3].iter().flat_map(|row| &row[block_column..block_column + 3]);
+        let within_reach =
+            self.maxima[block_row..block_row + 3].iter().flat_map(|row| &row[block_column..block_column + 3]);
         within_reach.copied().fold(0.0, f32::max) * kernel.sum * SLACK
     }
 
@@ -203,7 +204,13 @@ impl Window {
     }
 
     /// True convolution (section 1.12) of one block: `out(p) = sum over q of K(q) in(p - q)`, zeros outside.
-    fn convolve_block(&self, kernel: &Kernel, (block_row, block_column): (usize, usize), side: usize, best: &mut [Best; 2]) {
+    fn convolve_block(
+        &self,
+        kernel: &Kernel,
+        (block_row, block_column): (usize, usize),
+        side: usize,
+        best: &mut [Best; 2],
+    ) {
         let (top, left) = (block_row * BLOCK, block_column * BLOCK);
         let kernel_side = 2 * kernel.radius + 1;
         for y in top..(top + BLOCK).min(side) {
