@@ -1,0 +1,212 @@
+"""The runtime against the network: a made-up checkpoint goes through import, then both answer for the same
+picture.
+
+    python -m models.reference.end_to_end make --out DIR [--model logocap-w32] [--flip]
+    python -m models.reference.end_to_end check --out DIR --sinew target/release/sinew
+
+`make` writes `checkpoint.pth` (random weights in the official layout), the bundle imported from it,
+`picture.png` and `expected.npz`: what PyTorch and NumPy answer. `check` runs the program on the picture and
+compares. The picture has the network's size, so that no interpolation is involved.
+
+Keypoints whose two best cells are nearly equal in the refined map could swap by rounding alone; they are left
+out and counted, and no more than one in ten may be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import bundle, checkpoint, skeleton
+from models.logocap import KEYPOINTS, LogoCap
+from models.reference import geometry, logocap
+
+TOLERANCE = 1e-3
+CANDIDATES = 12
+"""About as many centres as the made-up network should find."""
+
+
+def picture(width: int, height: int) -> np.ndarray:
+    """Smooth coloured noise, `[height, width, 3]` u8."""
+    generator = np.random.default_rng(11)
+    coarse = generator.uniform(0, 255, (height // 32 + 2, width // 32 + 2, 3)).astype(np.float32)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(smooth + generator.normal(0, 12, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def network_input(model: LogoCap, image: np.ndarray) -> Tensor:
+    """The picture, normalised: `[1, 3, H, W]`."""
+    mean, std = np.array(model.config.mean), np.array(model.config.std)
+    return torch.from_numpy(((image / 255 - mean) / std).transpose(2, 0, 1)[None].astype(np.float32))
+
+
+@torch.no_grad()
+def maps(model: LogoCap, image: Tensor, flip: bool) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """`heatmaps [18, h, w]`, `offsets [34, h, w]` and `embedding [1, C, h, w]` of one picture."""
+    heatmaps, offsets, embedding = model.forward_backbone(image)
+    if not flip:
+        return heatmaps[0].numpy(), offsets[0].numpy(), embedding
+    mirrored = model.forward_backbone(image.flip(3))
+    merged = logocap.merge_flipped(
+        torch.cat([heatmaps, mirrored[0]]).numpy(), torch.cat([offsets, mirrored[1]]).numpy()
+    )
+    return *merged, embedding
+
+
+@torch.no_grad()
+def made_up(model: LogoCap, image: Tensor, seed: int) -> None:
+    """Random weights and statistics, then last layers that spread their outputs as a trained network's would
+    be.
+
+    Without the second step a random network finds no centre at all, or one in every cell.
+    """
+    torch.manual_seed(seed)
+    model.backbone.reset_parameters()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+
+    def spread(layer: torch.nn.Conv2d, values: Tensor, scale: float) -> None:
+        mean, std = values.mean((0, 2, 3)), values.std((0, 2, 3))
+        layer.weight.mul_((scale / std)[:, None, None, None])
+        layer.bias.sub_(mean).mul_(scale / std)
+
+    for layer in (model.final_layer_cls, model.final_layer_reg, model.joints_mlp[9]):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+        torch.nn.init.zeros_(layer.bias)
+    heatmaps, offsets, embedding = model.forward_backbone(image)
+    spread(model.final_layer_cls, heatmaps, 0.3)
+    spread(model.final_layer_reg, offsets, 6.0)
+    # The best cells of the centre map reach the threshold, the rest stays below zero.
+    center = model.forward_backbone(image)[0][0, -1]
+    model.final_layer_cls.bias[-1] -= center.flatten().topk(4 * CANDIDATES).values[-1]
+    poses = torch.rand(4, KEYPOINTS, 2) * torch.tensor(image.shape[:1:-1])
+    first = torch.zeros(4, dtype=torch.long)
+    spread(model.joints_mlp[9], model.attraction_maps(embedding, first, poses), 0.4)
+
+
+def ambiguous(heatmaps: np.ndarray, initial: np.ndarray, kam: np.ndarray) -> np.ndarray:
+    """`[n, 17]` bool: keypoints whose three best cells are closer than rounding in the network can move
+    them."""
+    settings = logocap.Settings()
+    windows = logocap.global_maps(logocap.upsample(heatmaps[:-1], 4), initial, settings)
+    refined = logocap.convolve(windows, logocap.kernels(kam, settings)).reshape(*kam.shape[:2], -1)
+    best = np.sort(refined, axis=-1)[..., :-4:-1]
+    # Zero everywhere is no doubt: both sides take the first two cells.
+    return ((best[..., :2] - best[..., 1:]).min(axis=-1) < 3e-5 * best[..., 0]) & (best[..., 0] > 0)
+
+
+def make(out: Path, name: str, flip: bool) -> None:
+    """Writes everything that `check` needs."""
+    config = checkpoint.CONFIGS[name]
+    network = geometry.network_size(640, 480, config.short_side, config.multiple)
+    image = picture(*network)
+    out.mkdir(parents=True, exist_ok=True)
+    model = LogoCap(config).eval()
+    inputs = network_input(model, image)
+    made_up(model, inputs, seed=20)
+    torch.save(model.state_dict(), out / "checkpoint.pth")
+    model = checkpoint.load(config, out / "checkpoint.pth")
+    options = bundle.Options(provenance="random weights", flip=flip, decode=bundle.Decode.reference())
+    for line in bundle.write(model, out / "bundle", options):
+        print(line)
+    cv2.imwrite(str(out / "picture.png"), image[..., ::-1])
+    heatmaps, offsets, embedding = maps(model, inputs, flip)
+    settings = logocap.Settings()
+    centers = logocap.find_centers(logocap.upsample(heatmaps[-1], 4), settings)
+    poses = torch.from_numpy(logocap.initial_poses(offsets, centers, settings))
+    first = torch.zeros(len(poses), dtype=torch.long)
+    with torch.no_grad():
+        kam = model.attraction_maps(embedding, first, poses).numpy()
+    result = logocap.decode(heatmaps, offsets, kam, network)
+    alive = result.refined_poses[..., 2].mean(axis=1) > 0
+    unclear = ambiguous(heatmaps, result.initial_poses, kam)[alive][result.keep]
+    np.savez_compressed(
+        out / "expected.npz",
+        image_size=np.array(network, np.int32),
+        heatmaps=heatmaps,
+        offsets=offsets,
+        kam=kam,
+        centers=result.centers,
+        initial_poses=result.initial_poses,
+        refined_poses=result.refined_poses.astype(np.float32),
+        scores=result.scores.astype(np.float32),
+        poses=result.poses,
+        keep=result.keep,
+        ambiguous=unclear,
+    )
+    doubt = f"{unclear.sum()} of {unclear.size} keypoints unclear"
+    print(f"{len(centers)} centres, {len(result.poses)} poses, {doubt}")
+
+
+def check(out: Path, sinew: Path, backend: str) -> list[str]:
+    """Runs the program on the picture; what differs from `expected.npz`, empty if nothing does."""
+    expected = np.load(out / "expected.npz")
+    lines = out / "poses.jsonl"
+    command = [str(sinew), "run", "--model", str(out / "bundle"), "--source", str(out / "picture.png")]
+    command += ["--backend", backend, "--sink", f"jsonl:{lines}"]
+    subprocess.run(command, check=True)
+    frames = [json.loads(line) for line in lines.read_text().splitlines()]
+    poses = next(frame["poses"] for frame in frames if "poses" in frame)
+    found = np.array([pose["keypoints"] for pose in poses]).reshape(-1, KEYPOINTS, 3)
+    scores = np.array([pose["score"] for pose in poses])
+    wrong = []
+    if len(found) != len(expected["poses"]):
+        wrong.append(f"{len(found)} poses, expected {len(expected['poses'])}")
+    unclear = expected["ambiguous"]
+    if unclear.mean() > 0.1:
+        wrong.append(
+            f"{unclear.sum()} of {unclear.size} keypoints are unclear: the comparison says too little"
+        )
+    worst = 0.0
+    for row, pose in enumerate(expected["poses"]):
+        score = expected["scores"][expected["keep"][row]]
+        # In whatever order: the one that is nearest in the middle.
+        distance = [np.median(np.abs(other - pose)) for other in found]
+        if not distance:
+            break
+        other = int(np.argmin(distance))
+        difference = np.abs(found[other] - pose)[~unclear[row]]
+        worst = max(worst, float(difference.max(initial=0)))
+        for keypoint in np.flatnonzero((np.abs(found[other] - pose).max(axis=1) > TOLERANCE) & ~unclear[row]):
+            name = skeleton.NAMES[keypoint]
+            wrong.append(f"pose {row}, {name}: {found[other][keypoint]}, expected {pose[keypoint]}")
+        if not unclear[row].any() and abs(scores[other] - score) > TOLERANCE:
+            wrong.append(f"pose {row}: score {scores[other]}, expected {score}")
+    print(f"{len(found)} poses, largest difference {worst:.1e}, {unclear.sum()} keypoints left out")
+    return wrong
+
+
+def main() -> int:
+    """Makes the comparison's files, or compares."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("make")
+    making.add_argument("--out", type=Path, required=True)
+    making.add_argument("--model", choices=sorted(checkpoint.CONFIGS), default="logocap-w32")
+    making.add_argument("--flip", action="store_true")
+    checking = commands.add_parser("check")
+    checking.add_argument("--out", type=Path, required=True)
+    checking.add_argument("--sinew", type=Path, required=True, help="the program")
+    checking.add_argument("--backend", default="tract")
+    arguments = parser.parse_args()
+    if arguments.command == "make":
+        make(arguments.out, arguments.model, arguments.flip)
+        return 0
+    wrong = check(arguments.out, arguments.sinew, arguments.backend)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
