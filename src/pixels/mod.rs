@@ -1,5 +1,13 @@
 //! Pixel formats, the fused warp from a picture to a network's input, and picture files.
 
+pub mod colour;
+pub mod file;
 pub mod format;
+pub mod picture;
+pub mod warp;
 
-pub use format::{PictureView, PixelFormat};
+pub use colour::{Colour, ColourMatrix, ColourRange};
+pub use file::{Limits, ReadError, read_picture};
+pub use format::PixelFormat;
+pub use picture::{Picture, PictureError, PictureView};
+pub use warp::{Warp, WarpError};
