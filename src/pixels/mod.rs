@@ -4,10 +4,14 @@ pub mod colour;
 pub mod file;
 pub mod format;
 pub mod picture;
+mod planes;
+mod points;
+pub mod rgb;
 pub mod warp;
 
 pub use colour::{Colour, ColourMatrix, ColourRange};
 pub use file::{Limits, ReadError, read_picture};
 pub use format::PixelFormat;
 pub use picture::{Picture, PictureError, PictureView};
+pub use rgb::to_rgb;
 pub use warp::{Warp, WarpError};

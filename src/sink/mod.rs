@@ -14,7 +14,6 @@ pub mod jsonl;
 pub mod overlay;
 pub mod paint;
 mod picture;
-mod rgb;
 mod y4m;
 
 /// Everything that is known about one answered frame.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::canvas::Canvas;
 use super::paint::Painter;
 use super::y4m::{Rate, Writer};
-use super::{Answer, Description, Options, Sink, SinkError, picture, rgb};
+use super::{Answer, Description, Options, Sink, SinkError, picture};
 use crate::geometry::Size;
+use crate::pixels::to_rgb;
 
 /// Frame rate of a video whose frames carry no time.
 const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
@@ -160,7 +161,7 @@ fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
 /// The frame as RGB with its poses on it.
 fn draw(painter: &Painter, answer: &Answer<'_>, pixels: &mut Vec<u8>) {
     let picture = answer.frame.picture;
-    rgb::convert(picture, pixels);
+    to_rgb(picture, pixels);
     if let Some(mut canvas) = Canvas::new(pixels, picture.size()) {
         painter.draw(&mut canvas, &answer.poses.list);
     }

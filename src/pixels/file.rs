@@ -1,0 +1,259 @@
+//! Picture files: JPEG and PNG, told apart by their first bytes.
+//!
+//! A note in a file about how the camera was held (EXIF orientation) is ignored: poses are those of the stored pixels.
+//! 16-bit samples lose their low byte, palettes are resolved, transparency is dropped. Colour profiles are ignored.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::{Picture, PixelFormat};
+use crate::geometry::Size;
+
+/// What a picture file may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most pixels of a picture.
+    pub pixels: usize,
+    /// Most bytes of a file.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// 64 megapixels in 256 MiB.
+    fn default() -> Self {
+        Self { pixels: 64 << 20, bytes: 256 << 20 }
+    }
+}
+
+/// Reads the picture at `path`: RGB, or grey where the file has no colours.
+///
+/// # Errors
+/// Where the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (found out before
+/// memory is taken), or is a CMYK JPEG.
+pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, ReadError> {
+    let failed = |source| ReadError::File { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    // One byte more than the limit shows that there is more.
+    file.take(limits.bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limits.bytes {
+        return Err(ReadError::File {
+            path: path.to_owned(),
+            source: std::io::Error::other(format!("larger than {} bytes, the most that is read", limits.bytes)),
+        });
+    }
+    decode(&bytes, limits).map_err(|source| ReadError::Picture { path: path.to_owned(), source })
+}
+
+/// Decodes the bytes of a picture file, as [`read_picture`].
+///
+/// # Errors
+/// As [`read_picture`].
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
+    if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+        decode_jpeg(bytes, limits)
+    } else if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        decode_png(bytes, limits)
+    } else if bytes.is_empty() {
+        Err(DecodeError::Empty)
+    } else {
+        Err(DecodeError::Unknown { start: describe_start(bytes) })
+    }
+}
+
+fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
+    let broken =
+        |error: zune_jpeg::errors::DecodeErrors| DecodeError::Broken { kind: "JPEG", reason: error.to_string() };
+    // Strict, or a file that is cut off would become a picture whose rest is grey.
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX));
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(broken)?;
+    let info = decoder.info().ok_or(DecodeError::Cut { kind: "JPEG" })?;
+    let size = checked_size(usize::from(info.width), usize::from(info.height), limits)?;
+    let (format, colours) = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => (PixelFormat::Grey, ColorSpace::Luma),
+        Some(ColorSpace::YCbCr | ColorSpace::RGB) => (PixelFormat::Rgb, ColorSpace::RGB),
+        _ if info.components == 3 => (PixelFormat::Rgb, ColorSpace::RGB),
+        _ => return Err(DecodeError::Cmyk),
+    };
+    decoder.set_options(options.jpeg_set_out_colorspace(colours));
+    let pixels = decoder.decode().map_err(broken)?;
+    if !jpeg_is_complete(bytes) {
+        return Err(DecodeError::Cut { kind: "JPEG" });
+    }
+    Picture::new(format, size, pixels).map_err(|error| DecodeError::Broken { kind: "JPEG", reason: error.to_string() })
+}
+
+/// Whether the marker of the image's end comes after the first scan.
+///
+/// Within a scan the marker's two bytes cannot stand for anything else; before it, a thumbnail may hold one.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    let mut rest = &bytes[2..];
+    while let [0xff, marker, tail @ ..] = rest {
+        match marker {
+            // A fill byte.
+            0xff => rest = &rest[1..],
+            // The start of a scan.
+            0xda => return tail.windows(2).any(|pair| pair == [0xff, 0xd9]),
+            // Markers without a segment.
+            0x01 | 0xd0..=0xd8 => rest = tail,
+            _ => {
+                let [high, low, ..] = tail else { return false };
+                let Some(next) = tail.get(usize::from(u16::from_be_bytes([*high, *low]))..) else { return false };
+                rest = next;
+            }
+        }
+    }
+    false
+}
+
+fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
+    let broken = |error: png::DecodingError| match error {
+        png::DecodingError::IoError(ref source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecodeError::Cut { kind: "PNG" }
+        }
+        error => DecodeError::Broken { kind: "PNG", reason: error.to_string() },
+    };
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let header = decoder.read_header_info().map_err(broken)?;
+    let size = checked_size(header.width as usize, header.height as usize, limits)?;
+    // Four samples a pixel, two rows in hand, and what the compression needs.
+    decoder.set_limits(png::Limits { bytes: size.width.saturating_mul(64).saturating_add(16 << 20) });
+    let mut reader = decoder.read_info().map_err(broken)?;
+    let len = reader.output_buffer_size().ok_or(DecodeError::Size { size, limit: limits.pixels })?;
+    let mut pixels = vec![0; len];
+    let frame = reader.next_frame(&mut pixels).map_err(broken)?;
+    pixels.truncate(frame.buffer_size());
+    let format = match frame.color_type {
+        png::ColorType::Grayscale => PixelFormat::Grey,
+        png::ColorType::GrayscaleAlpha => {
+            keep_first(&mut pixels, 2, 1);
+            PixelFormat::Grey
+        }
+        png::ColorType::Rgba => {
+            keep_first(&mut pixels, 4, 3);
+            PixelFormat::Rgb
+        }
+        png::ColorType::Rgb | png::ColorType::Indexed => PixelFormat::Rgb,
+    };
+    Picture::new(format, size, pixels).map_err(|error| DecodeError::Broken { kind: "PNG", reason: error.to_string() })
+}
+
+/// Keeps the first `kept` of every `samples` values.
+fn keep_first(values: &mut Vec<u8>, samples: usize, kept: usize) {
+    let pixels = values.len() / samples;
+    for pixel in 0..pixels {
+        values.copy_within(pixel * samples..pixel * samples + kept, pixel * kept);
+    }
+    values.truncate(pixels * kept);
+}
+
+fn checked_size(width: usize, height: usize, limits: &Limits) -> Result<Size, DecodeError> {
+    let size = Size::new(width, height);
+    match size.area() {
+        Some(0) => Err(DecodeError::NoPixels { size }),
+        Some(area) if area <= limits.pixels => Ok(size),
+        _ => Err(DecodeError::Size { size, limit: limits.pixels }),
+    }
+}
+
+/// What the first bytes look like, for an error.
+fn describe_start(bytes: &[u8]) -> String {
+    let known: [(&[u8], &str); 7] = [
+        (b"GIF8", "GIF"),
+        (b"BM", "BMP"),
+        (b"II*\0", "TIFF"),
+        (b"MM\0*", "TIFF"),
+        (b"RIFF", "WebP or another RIFF file"),
+        (b"YUV4MPEG2", "y4m video"),
+        (b"%PDF", "PDF"),
+    ];
+    if let Some((_, name)) = known.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return (*name).to_owned();
+    }
+    if bytes.get(4..8) == Some(b"ftyp") {
+        return "HEIF, AVIF or MP4".to_owned();
+    }
+    let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("a file that starts with the bytes {}", start.join(" "))
+}
+
+/// Why a picture could not be read, and which.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read; check the path and its permissions", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file's bytes are no picture that can be used.
+    #[error("{}: {source}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+}
+
+/// Why bytes are no picture that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// There are no bytes.
+    #[error("the file is empty; write it again")]
+    Empty,
+    /// Neither JPEG nor PNG.
+    #[error("found {start}, expected JPEG or PNG; convert it to one of them")]
+    Unknown {
+        /// What was found.
+        start: String,
+    },
+    /// Four-colour JPEG, made for printing.
+    #[error("found a CMYK JPEG, which is made for printing; convert it to RGB")]
+    Cmyk,
+    /// A side is 0.
+    #[error("the picture is {size} and has no pixels; write it again")]
+    NoPixels {
+        /// Its size.
+        size: Size,
+    },
+    /// More pixels than allowed.
+    #[error("the picture is {size}, more than the {limit} pixels that are allowed; scale it down")]
+    Size {
+        /// Its size.
+        size: Size,
+        /// Most pixels.
+        limit: usize,
+    },
+    /// The end is missing.
+    #[error("the {kind} is cut off: its end is missing; copy or write it again")]
+    Cut {
+        /// JPEG or PNG.
+        kind: &'static str,
+    },
+    /// The decoder refuses the bytes.
+    #[error("the {kind} is broken: {reason}; copy or write it again")]
+    Broken {
+        /// JPEG or PNG.
+        kind: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+}

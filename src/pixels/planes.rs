@@ -1,0 +1,63 @@
+//! Where luma and chroma lie, the same for all YUV formats.
+
+use super::{PictureView, PixelFormat};
+
+/// The luma of pixel `(x, y)` is `luma[y * luma_stride + x * luma_step]`, its chroma is `u` and `v` at
+/// `(y >> chroma_shift) * chroma_stride + (x / 2) * chroma_step`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct YuvPlanes<'a> {
+    pub luma: &'a [u8],
+    pub luma_stride: usize,
+    pub luma_step: usize,
+    pub u: &'a [u8],
+    pub v: &'a [u8],
+    pub chroma_stride: usize,
+    pub chroma_step: usize,
+    pub chroma_shift: u32,
+}
+
+impl<'a> YuvPlanes<'a> {
+    /// The planes of `picture`, or `None` where it is RGB or grey.
+    pub fn new(picture: PictureView<'a>) -> Option<Self> {
+        let (data, stride) = (picture.data(), picture.stride());
+        let packed = |luma: usize, u: usize, v: usize| Self {
+            luma: &data[luma..],
+            luma_stride: stride,
+            luma_step: 2,
+            u: &data[u..],
+            v: &data[v..],
+            chroma_stride: stride,
+            chroma_step: 4,
+            chroma_shift: 0,
+        };
+        let planar = |u: usize, v: usize, chroma_stride: usize, chroma_step: usize| Self {
+            luma: data,
+            luma_stride: stride,
+            luma_step: 1,
+            u: &data[u..],
+            v: &data[v..],
+            chroma_stride,
+            chroma_step,
+            chroma_shift: 1,
+        };
+        let height = picture.size().height;
+        match picture.format() {
+            PixelFormat::Rgb | PixelFormat::Grey => None,
+            PixelFormat::Yuyv => Some(packed(0, 1, 3)),
+            PixelFormat::Uyvy => Some(packed(1, 0, 2)),
+            PixelFormat::Nv12 => Some(planar(height * stride, height * stride + 1, stride, 2)),
+            PixelFormat::I420 => {
+                let half = stride.div_ceil(2);
+                let u = height * stride;
+                Some(planar(u, u + half * height.div_ceil(2), half, 1))
+            }
+        }
+    }
+
+    /// Luma, U and V of a pixel within the picture.
+    #[inline(always)]
+    pub fn at(&self, x: usize, y: usize) -> [u8; 3] {
+        let chroma = (y >> self.chroma_shift) * self.chroma_stride + (x / 2) * self.chroma_step;
+        [self.luma[y * self.luma_stride + x * self.luma_step], self.u[chroma], self.v[chroma]]
+    }
+}

@@ -1,0 +1,173 @@
+//! From a picture to a network's input in one pass: colours, geometry and normalisation together.
+//!
+//! The answer is what OpenCV's `warpAffine` gives of the picture in RGB, bilinear, with a constant black border, scaled
+//! to 0..1 and normalised: every network pixel `(x, y)` is looked up at `network_to_picture(x, y)`, a sample outside the
+//! picture counts as RGB 0, and a network pixel within one pixel of the picture's edge is a blend with that black.
+//!
+//! Colours are converted before they are interpolated, so that values which no display can show are held between 0 and
+//! 255 as they are in a picture converted beforehand. Chroma is not interpolated: the pixels that share a chroma
+//! value get it as it is, as in OpenCV's `cvtColor`.
+//!
+//! Positions are computed in `f64` and weights in 16 bits. The answer stays within a quarter of a grey level of the
+//! exact one.
+
+mod general;
+
+use general::General;
+
+use super::{PictureView, PixelFormat};
+use crate::geometry::{Affine, Size};
+
+/// Largest side of a picture or a network input.
+const LONGEST_SIDE: usize = 1 << 24;
+
+/// A map from pictures of one size and format to the input of a network, everything that does not depend on the pixels
+/// computed beforehand.
+#[derive(Debug, Clone)]
+pub struct Warp {
+    format: PixelFormat,
+    picture: Size,
+    network: Size,
+    normalisation: Normalisation,
+    path: Path,
+}
+
+/// The two ways to walk over the picture.
+#[derive(Debug, Clone)]
+enum Path {
+    General(General),
+}
+
+impl Warp {
+    /// Prepares the map of pictures of `picture` pixels in `format` to a network's input of `network` pixels.
+    ///
+    /// `network_to_picture` takes network pixels to picture pixels. `mean` and `std` (red, green, blue) are those of
+    /// values scaled to 0..1: the output is `(value / 255 - mean) / std`.
+    ///
+    /// # Errors
+    /// Where a size is empty or absurdly large, the map is singular or not finite, or a `mean` or `std` cannot be
+    /// used.
+    pub fn new(
+        format: PixelFormat,
+        picture: Size,
+        network_to_picture: &Affine,
+        network: Size,
+        mean: [f32; 3],
+        std: [f32; 3],
+    ) -> Result<Self, WarpError> {
+        for (what, size) in [("picture", picture), ("network", network)] {
+            let sides = 1..=LONGEST_SIDE;
+            if !sides.contains(&size.width) || !sides.contains(&size.height) {
+                return Err(WarpError::Size { what, size });
+            }
+        }
+        if network_to_picture.inverse().is_none() {
+            return Err(WarpError::Map { map: *network_to_picture });
+        }
+        let normalisation = Normalisation::new(mean, std)?;
+        let path = Path::General(General::new(network_to_picture));
+        Ok(Self { format, picture, network, normalisation, path })
+    }
+
+    /// The network's input size.
+    pub fn network(&self) -> Size {
+        self.network
+    }
+
+    /// Number of values that [`Warp::run`] writes: 3 planes of the network's size.
+    pub fn output_len(&self) -> usize {
+        3 * self.network.width * self.network.height
+    }
+
+    /// Writes `picture` as `[3, height, width]` (red, green, blue) into `output`, without allocating.
+    ///
+    /// # Errors
+    /// Where the picture has not the size or format that the map was made for, or `output` has not the length of
+    /// [`Warp::output_len`].
+    pub fn run(&mut self, picture: PictureView<'_>, output: &mut [f32]) -> Result<(), WarpError> {
+        if picture.format() != self.format || picture.size() != self.picture {
+            return Err(WarpError::Picture {
+                expected: self.picture,
+                expected_format: self.format,
+                found: picture.size(),
+                found_format: picture.format(),
+            });
+        }
+        if output.len() != self.output_len() {
+            return Err(WarpError::Output { network: self.network, expected: self.output_len(), found: output.len() });
+        }
+        match &mut self.path {
+            Path::General(general) => general.run(picture, self.network, &self.normalisation, output),
+        }
+        Ok(())
+    }
+}
+
+/// `(value / 255 - mean) / std` as `scale value + offset`, per channel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Normalisation {
+    scale: [f32; 3],
+    offset: [f32; 3],
+}
+
+impl Normalisation {
+    fn new(mean: [f32; 3], std: [f32; 3]) -> Result<Self, WarpError> {
+        let scale = std.map(|std| (1.0 / (255.0 * f64::from(std))) as f32);
+        let offset: [f32; 3] = core::array::from_fn(|c| (-f64::from(mean[c]) / f64::from(std[c])) as f32);
+        let usable = scale.iter().chain(&offset).all(|value| value.is_finite()) && std.iter().all(|&std| std > 0.0);
+        if usable { Ok(Self { scale, offset }) } else { Err(WarpError::Normalisation { mean, std }) }
+    }
+}
+
+/// Why a picture cannot be warped.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WarpError {
+    /// A side is 0 or absurdly large.
+    #[error("a {what} of {size} cannot be warped: each side must be from 1 to {LONGEST_SIDE} pixels")]
+    Size {
+        /// Which of the two.
+        what: &'static str,
+        /// Its size.
+        size: Size,
+    },
+    /// The map has no inverse, or is not finite.
+    #[error("the map {map:?} from the network to the picture is singular or not finite: check its scale")]
+    Map {
+        /// The map.
+        map: Affine,
+    },
+    /// The normalisation divides by 0, or is not finite.
+    #[error("the normalisation with mean {mean:?} and std {std:?} cannot be used: give finite values, std above 0")]
+    Normalisation {
+        /// The mean per channel.
+        mean: [f32; 3],
+        /// The standard deviation per channel.
+        std: [f32; 3],
+    },
+    /// The picture is not the kind that the map was made for.
+    #[error(
+        "the picture is {found_format} of {found}, but the map was made for {expected_format} of {expected}: \
+         make one for this picture"
+    )]
+    Picture {
+        /// The size that the map was made for.
+        expected: Size,
+        /// The format that the map was made for.
+        expected_format: PixelFormat,
+        /// The picture's size.
+        found: Size,
+        /// The picture's format.
+        found_format: PixelFormat,
+    },
+    /// The output has the wrong length.
+    #[error("the output has {found} values, but an input [3, {}, {}] takes {expected}", network.height, network.width)]
+    Output {
+        /// The network's size.
+        network: Size,
+        /// Values that it takes.
+        expected: usize,
+        /// Values that there are.
+        found: usize,
+    },
+}
