@@ -6,7 +6,7 @@ use sinew::decode::Maps;
 use sinew::decode::logocap::{Config, Decoder, Level, Workspace};
 use sinew::geometry::{ShortSideLayout, Size};
 use sinew::npz::{Array, Npz};
-use sinew::pose::Poses;
+use sinew::pose::{Keypoint, Poses};
 
 const SIGMAS: [f32; 17] = [
     0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
@@ -52,7 +52,7 @@ fn golden_arrays_agree_at_every_level() {
             ["heatmaps", "offsets", "kam", "image_size"].map(|name| array(&path, name));
         let (heatmap_values, offset_values, kernels) = (heatmaps.to_f32(), offsets.to_f32(), kernels.to_f32());
         let maps = |name, array: &Array, values| {
-            Maps::new(name, values, array.shape[0], array.shape[1], array.shape[2]).unwrap()
+            Maps::new(name, values, [array.shape[0], array.shape[1], array.shape[2]]).unwrap()
         };
         let heatmaps_view = maps("heatmaps", &heatmaps, heatmap_values.as_slice());
         let offsets_view = maps("offsets", &offsets, offset_values.as_slice());
@@ -63,27 +63,40 @@ fn golden_arrays_agree_at_every_level() {
         )
         .unwrap();
 
-        decoder.find_candidates(&heatmaps_view, &offsets_view, &mut workspace).unwrap();
-        let candidates = workspace.candidates();
-        let centers: Vec<f32> = candidates.iter().flat_map(|c| [c.x, c.y, c.value]).collect();
+        let inputs = decoder.inputs(heatmaps_view, offsets_view).unwrap();
+        decoder.find_centers(&inputs, &mut workspace);
+        decoder.initial_poses(&inputs, &mut workspace);
+        let count = workspace.centers().len();
+        let centers: Vec<f32> = workspace.centers().iter().flat_map(|c| [c.x, c.y, c.value]).collect();
         assert_close(&path, "centers", &centers);
-        let initial: Vec<f32> =
-            candidates.iter().flat_map(|c| c.initial()[..17].iter().flat_map(|(x, y)| [*x, *y])).collect();
+        let initial: Vec<f32> = workspace.initial_poses().flatten().flatten().copied().collect();
         assert_close(&path, "initial_poses", &initial);
+        if Npz::open(&path).unwrap().array("grid").unwrap().is_some() {
+            // Beyond -1..1 the nearest cell is meant.
+            let expected: Vec<f32> = array(&path, "grid").to_f32().iter().map(|v| v.clamp(-1.0, 1.0)).collect();
+            let mut grid = vec![7.0; decoder.grid_len(count + 1)];
+            decoder.write_grid(&inputs, 0..count, &workspace, &mut grid).unwrap();
+            let (written, rest) = grid.split_at(decoder.grid_len(count));
+            let difference = written.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(written.len() == expected.len() && difference <= 1e-6, "{}: grid: {difference}", path.display());
+            assert!(rest.iter().all(|value| *value == 0.0));
+        }
 
         for (level, ending) in [(Level::None, "_none"), (Level::Partial, "_partial"), (Level::Full, "")] {
-            let count = workspace.candidates().len();
-            decoder.refine(level, &heatmaps_view, 0..count, &kernels, &mut workspace).unwrap();
+            match level {
+                Level::None => decoder.score_initial(&inputs, &mut workspace),
+                Level::Partial => decoder.refine_locally(0..count, &kernels, &mut workspace).unwrap(),
+                Level::Full => decoder.refine(&inputs, 0..count, &kernels, &mut workspace).unwrap(),
+            }
             decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
-            let flatten = |k: &sinew::decode::logocap::RefinedKeypoint| [k.x, k.y, k.score];
-            let refined: Vec<f32> =
-                workspace.candidates().iter().flat_map(|c| c.refined()[..17].iter().flat_map(flatten)).collect();
+            let flatten = |keypoint: &Keypoint| [keypoint.x, keypoint.y, keypoint.score];
+            let refined: Vec<f32> = workspace.refined_poses().flatten().flat_map(flatten).collect();
             assert_close(&path, &format!("refined_poses{ending}"), &refined);
-            assert_close(&path, &format!("scores{ending}"), workspace.scores());
-            let keep: Vec<f32> = workspace.keep().iter().map(|row| f32::from(*row)).collect();
+            let scores: Vec<f32> = workspace.people().iter().map(|pose| pose.score).collect();
+            assert_close(&path, &format!("scores{ending}"), &scores);
+            let keep: Vec<f32> = workspace.keep().iter().map(|row| *row as f32).collect();
             assert_close(&path, &format!("keep{ending}"), &keep);
-            let found: Vec<f32> =
-                poses.list.iter().flat_map(|pose| pose.keypoints.iter().flat_map(|k| [k.x, k.y, k.score])).collect();
+            let found: Vec<f32> = poses.list.iter().flat_map(|pose| pose.keypoints.iter().flat_map(flatten)).collect();
             assert_close(&path, &format!("poses{ending}"), &found);
         }
     }

@@ -2,27 +2,7 @@
 
 use serde::Deserialize;
 
-/// How far a frame is refined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Initial poses, scored by the heatmaps; the second engine is not run.
-    None,
-    /// The best cell of each keypoint's own kernel.
-    Partial,
-    /// Kernels and heatmaps together.
-    Full,
-}
-
-/// What becomes of a keypoint whose kernel is zero everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ZeroKernel {
-    /// It stays where it was, with score 0.
-    KeepInitial,
-    /// It goes to the corner of the window, with score 0, as in the reference.
-    Reference,
-}
+pub use crate::decode::logocap::{Level, ZeroKernel};
 
 /// `[decode]` of LOGO-CAP; the section numbers of the reference description stand in `decode::logocap`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -36,7 +16,7 @@ pub struct DecodeSection {
     pub center_fallback: bool,
     /// One candidate per plateau of equal centre values; the reference takes every pixel of it.
     pub collapse_ties: bool,
-    /// What becomes of a keypoint whose kernel is zero everywhere.
+    /// What becomes of a keypoint that nothing attracts.
     pub zero_kernel: ZeroKernel,
     /// The mesh has `2 * mesh_radius + 1` cells a side.
     pub mesh_radius: usize,

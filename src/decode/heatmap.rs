@@ -1,180 +1,186 @@
-//! Heatmaps read as if they had been upsampled, without ever making the large map.
+//! Reading a heatmap as if it had been upsampled four times, without doing so.
+//!
+//! Upsampling is bilinear with half-pixel centres: pixel `X` of the upsampled axis lies at cell
+//! `max((X + 0.5) / 4 - 0.5, 0)`, and the last cell repeats (LOGO-CAP reference description, section 1.4).
+//! Reading the upsampled map at any position `p` follows the sampling rule of section 1.8, per axis of `n` pixels:
+//! `i0 = clamp(floor p, 0, n-1)`, `i1 = min(i0+1, n-1)`, weights `clamp(i1-p, 0, 1)` and `clamp(p-i0, 0, 1)`. It
+//! repeats the border on the left, but on the right it falls to 0 at `p = n-1` and rises again until `p = n`.
 
-use heapless::Vec;
+use super::{Map, larger, smaller};
 
-use super::maps::Plane;
+/// Pixels of the upsampled map per cell, on each axis.
+pub const UPSAMPLING: usize = 4;
 
-/// Most pixels of an upsampled map per cell and axis.
-pub const MAX_FACTOR: usize = 4;
+/// Cells that a run of up to 8 positions, one pixel apart, can depend on.
+pub const TAPS: usize = 4;
 
-/// A local maximum of an upsampled heatmap.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Peak {
-    /// Column in the upsampled map.
-    pub x: usize,
-    /// Row in the upsampled map.
-    pub y: usize,
-    /// The upsampled value.
-    pub value: f32,
+/// How `N` positions on the upsampled axis, one pixel apart, read the cells.
+#[derive(Debug, Clone, Copy)]
+pub struct Taps<const N: usize> {
+    /// The first of [`TAPS`] consecutive cells; those behind the last one have weight 0.
+    pub first: usize,
+    /// Weight of every cell, for every position.
+    pub weights: [[f32; N]; TAPS],
 }
 
-/// The two cells that one upsampled coordinate lies between, and how far it is from the first (0..1).
-fn taps(upsampled: usize, factor: usize, cells: usize) -> (usize, usize, f32) {
-    let position = ((upsampled as f32 + 0.5) / factor as f32 - 0.5).max(0.0);
-    let first = (position as usize).min(cells - 1);
-    (first, (first + 1).min(cells - 1), position - first as f32)
-}
+impl<const N: usize> Taps<N> {
+    /// No position reads anything.
+    pub const NONE: Self = Self { first: 0, weights: [[0.0; N]; TAPS] };
 
-/// `fma(near, 1 - t, far * t)`, rounded once at the end of the sum.
-///
-/// That is how PyTorch blends, and at the border, where both taps are the same cell, the rounding alone decides
-/// whether neighbouring pixels tie. The product is exact in `f64`.
-fn blend(near: f32, far: f32, t: f32) -> f32 {
-    (f64::from(near) * f64::from(1.0 - t) + f64::from(far * t)) as f32
-}
-
-/// The value of pixel `(x, y)` of `plane` upsampled by `factor`: bilinear, half-pixel centres, border repeated
-/// (LOGO-CAP spec, section 1.4).
-pub fn upsampled(plane: &Plane<'_>, factor: usize, x: usize, y: usize) -> f32 {
-    let (x0, x1, tx) = taps(x, factor, plane.width());
-    let (y0, y1, ty) = taps(y, factor, plane.height());
-    let along_x = |row: &[f32]| blend(row[x0], row[x1], tx);
-    blend(along_x(plane.row(y0)), along_x(plane.row(y1)), ty)
-}
-
-/// What [`peaks`] saw besides the peaks that it returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PeakCounts {
-    /// Peaks that were better than nothing but did not fit.
-    pub over_capacity: u32,
-    /// Peaks with an infinite value.
-    pub not_finite: u32,
-}
-
-/// Finds the pixels of the upsampled map that equal the maximum of their 3x3 neighbourhood and reach `threshold`
-/// (which must be positive), best first, equal ones in reading order (LOGO-CAP spec, section 1.5).
-///
-/// Equal to upsampling the whole map, but only cells whose own neighbourhood reaches the threshold are looked at: no
-/// upsampled value exceeds the cells that it is blended from. With `collapse_ties`, of touching equal pixels only the
-/// first found is taken.
-pub fn peaks<const CAPACITY: usize>(
-    plane: &Plane<'_>,
-    factor: usize,
-    threshold: f32,
-    collapse_ties: bool,
-    limit: usize,
-    peaks: &mut Vec<Peak, CAPACITY>,
-) -> PeakCounts {
-    let mut counts = PeakCounts::default();
-    peaks.clear();
-    let limit = limit.min(CAPACITY);
-    let factor = factor.clamp(1, MAX_FACTOR);
-    for row in 0..plane.height() {
-        let (above, below) = (plane.row(row.saturating_sub(1)), plane.row(row + 1));
-        let here = plane.row(row);
-        for column in 0..plane.width() {
-            let (left, right) = (column.saturating_sub(1), (column + 1).min(plane.width() - 1));
-            let highest = |cells: &[f32]| cells[left].max(cells[column]).max(cells[right]);
-            if !(highest(above).max(highest(here)).max(highest(below)) >= threshold) {
-                continue;
+    /// The positions `position + start`, `position + start + 1`, ... (pixels of the upsampled axis) over `cells`
+    /// cells. `N` is at most 8; `position` must not be a NaN.
+    #[inline]
+    pub fn new(position: f32, start: f32, cells: usize) -> Self {
+        let last_cell = (cells - 1) as f32;
+        let last_pixel = (UPSAMPLING * cells - 1) as f32;
+        // The cells of a pixel are read off its place between them: 1 at the place, falling to 0 one cell away.
+        // All these numbers are multiples of 1/8, hence exact.
+        let place = |pixel: f32| smaller(larger(pixel * 0.25 - 0.375, 0.0), last_cell);
+        let floor = |value: f32| (value as i32) as f32;
+        let first = place(floor(smaller(larger(position + start, 0.0), last_pixel))) as usize;
+        let mut taps = Self { first, weights: [[0.0; N]; TAPS] };
+        for lane in 0..N {
+            let p = position + (start + lane as f32);
+            let pixel = floor(smaller(larger(p, 0.0), last_pixel));
+            let next = smaller(pixel + 1.0, last_pixel);
+            let near = smaller(larger(next - p, 0.0), 1.0);
+            let far = smaller(larger(p - pixel, 0.0), 1.0);
+            let (place_near, place_far) = (place(pixel), place(next));
+            for (tap, weights) in taps.weights.iter_mut().enumerate() {
+                let cell = (first + tap) as f32;
+                let at_near = larger(1.0 - (place_near - cell).abs(), 0.0);
+                let at_far = larger(1.0 - (place_far - cell).abs(), 0.0);
+                weights[lane] = near * at_near + far * at_far;
             }
-            let patch = Patch::around(plane, factor, row, column);
-            for y in 0..factor {
-                for x in 0..factor {
-                    let value = patch.at(y, x);
-                    if !(value >= threshold) || !patch.is_peak(y, x) {
-                        continue;
-                    }
-                    if !value.is_finite() {
-                        counts.not_finite += 1;
-                        continue;
-                    }
-                    let peak = Peak { x: column * factor + x, y: row * factor + y, value };
-                    let touches = |other: &Peak| {
-                        other.value == value && other.x.abs_diff(peak.x) <= 1 && other.y.abs_diff(peak.y) <= 1
-                    };
-                    if collapse_ties && peaks.iter().any(touches) {
-                        continue;
-                    }
-                    insert(peaks, peak, limit, plane.width() * factor, &mut counts);
-                }
+        }
+        taps
+    }
+}
+
+/// The upsampled map's value at `(x, y)`, pixels of the upsampled map; a NaN where a coordinate is not finite.
+pub fn sample_upsampled(map: Map<'_>, x: f32, y: f32) -> f32 {
+    if !x.is_finite() || !y.is_finite() {
+        return f32::NAN;
+    }
+    let size = map.size();
+    let along_x = Taps::<1>::new(x, 0.0, size.width);
+    let along_y = Taps::<1>::new(y, 0.0, size.height);
+    let mut sum = 0.0;
+    for (dy, [weight_y]) in along_y.weights.iter().enumerate() {
+        let row = map.row((along_y.first + dy).min(size.height - 1));
+        for (dx, [weight_x]) in along_x.weights.iter().enumerate() {
+            let weight = weight_y * weight_x;
+            // A cell without weight must not count even where it is infinite.
+            if weight != 0.0 {
+                sum += weight * row[(along_x.first + dx).min(size.width - 1)];
             }
         }
     }
-    counts
+    sum
 }
 
-/// The largest pixel of the upsampled map among those that equal the maximum of their neighbourhood; the first pixel
-/// with value 0 where nothing is positive (LOGO-CAP spec, section 1.5, "if none").
-pub fn highest_peak(plane: &Plane<'_>, factor: usize) -> Peak {
-    let mut best = Peak { x: 0, y: 0, value: 0.0 };
-    for y in 0..plane.height() * factor {
-        for x in 0..plane.width() * factor {
-            let value = upsampled(plane, factor, x, y);
-            if value > best.value && value.is_finite() {
-                best = Peak { x, y, value };
+/// The value `fraction` of the way from `near` to `far`, rounded as PyTorch rounds it: `near * (1 - fraction)` is
+/// added to the rounded product of the other two in one operation.
+#[inline(always)]
+pub(super) fn blend(near: f32, far: f32, fraction: f32) -> f32 {
+    // The product is exact in f64.
+    (f64::from(near) * f64::from(1.0 - fraction) + f64::from(far * fraction)) as f32
+}
+
+#[cfg(test)]
+pub(super) mod dense {
+    //! The plain way, to compare with.
+
+    use super::*;
+    use crate::decode::Map;
+    use std::vec::Vec;
+
+    /// The whole upsampled map: its width and its values.
+    pub fn upsample(map: Map<'_>) -> (usize, Vec<f32>) {
+        let size = map.size();
+        let taps = |cells: usize, pixel: usize| {
+            let position = ((pixel as f32 + 0.5) / 4.0 - 0.5).max(0.0);
+            let first = position as usize;
+            (first, (first + 1).min(cells - 1), position - first as f32)
+        };
+        let width = UPSAMPLING * size.width;
+        let mut values = Vec::new();
+        for y in 0..UPSAMPLING * size.height {
+            let (top, bottom, down) = taps(size.height, y);
+            for x in 0..width {
+                let (left, right, across) = taps(size.width, x);
+                let upper = blend(map.row(top)[left], map.row(top)[right], across);
+                let lower = blend(map.row(bottom)[left], map.row(bottom)[right], across);
+                values.push(blend(upper, lower, down));
+            }
+        }
+        (width, values)
+    }
+
+    /// The sampling rule, as it is written.
+    pub fn sample(width: usize, values: &[f32], x: f32, y: f32) -> f32 {
+        let taps = |p: f32, n: usize| {
+            let first = p.floor().clamp(0.0, (n - 1) as f32) as usize;
+            let second = (first + 1).min(n - 1);
+            (first, second, (second as f32 - p).clamp(0.0, 1.0), (p - first as f32).clamp(0.0, 1.0))
+        };
+        let (x0, x1, wx0, wx1) = taps(x, width);
+        let (y0, y1, wy0, wy1) = taps(y, values.len() / width);
+        wx0 * wy0 * values[y0 * width + x0]
+            + wx1 * wy0 * values[y0 * width + x1]
+            + wx0 * wy1 * values[y1 * width + x0]
+            + wx1 * wy1 * values[y1 * width + x1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn the_last_pixel_reads_zero_and_recovers() {
+        let map = Map::new("map", &[1.0; 6], [2, 3]).unwrap();
+        let at = |x| sample_upsampled(map, x, 2.0);
+        assert_eq!(at(-7.5), 1.0);
+        assert_eq!(at(10.75), 0.25);
+        assert_eq!(at(11.0), 0.0);
+        assert_eq!(at(11.5), 0.5);
+        assert_eq!(at(1e30), 1.0);
+        assert!(at(f32::NAN).is_nan() && at(f32::INFINITY).is_nan());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
+
+        #[test]
+        fn sampling_equals_upsampling_first(
+            (width, height, values) in (1usize..8, 1usize..8).prop_flat_map(|(width, height)| {
+                let values = prop::collection::vec(-1.0f32..1.0, width * height);
+                (Just(width), Just(height), values)
+            }),
+            x in prop_oneof![-12.0f32..44.0, (-12i32..44).prop_map(|x| x as f32)],
+            y in prop_oneof![-12.0f32..44.0, (-12i32..44).prop_map(|y| y as f32)],
+        ) {
+            let map = Map::new("map", &values, [height, width]).unwrap();
+            let (upsampled_width, upsampled) = dense::upsample(map);
+            let expected = dense::sample(upsampled_width, &upsampled, x, y);
+            prop_assert!((sample_upsampled(map, x, y) - expected).abs() < 1e-6);
+        }
+
+        #[test]
+        fn runs_of_eight_equal_single_positions(x in -20.0f32..60.0, cells in 1usize..9) {
+            let run = Taps::<8>::new(x, -3.0, cells);
+            let line: Vec<f32> = (0..cells).map(|cell| 0.3 + 0.1 * cell as f32 * cell as f32).collect();
+            let map = Map::new("map", &line, [1, cells]).unwrap();
+            for lane in 0..8 {
+                let read: f32 = (0..TAPS)
+                    .map(|tap| run.weights[tap][lane] * line[(run.first + tap).min(cells - 1)])
+                    .sum();
+                let single = sample_upsampled(map, x + (lane as f32 - 3.0), 0.0);
+                prop_assert!((read - single).abs() < 2e-6);
             }
         }
     }
-    best
-}
-
-/// The upsampled pixels of one cell, and one pixel around them.
-struct Patch {
-    values: [[f32; MAX_FACTOR + 2]; MAX_FACTOR + 2],
-}
-
-impl Patch {
-    fn around(plane: &Plane<'_>, factor: usize, row: usize, column: usize) -> Self {
-        // Pixels beyond the map are below every other, so that they never keep a peak from being one.
-        let mut values = [[f32::NEG_INFINITY; MAX_FACTOR + 2]; MAX_FACTOR + 2];
-        for (y, values) in values.iter_mut().enumerate().take(factor + 2) {
-            let Some(y) = (row * factor + y).checked_sub(1).filter(|y| *y < plane.height() * factor) else { continue };
-            let (y0, y1, ty) = taps(y, factor, plane.height());
-            let (near, far) = (plane.row(y0), plane.row(y1));
-            for (x, value) in values.iter_mut().enumerate().take(factor + 2) {
-                let Some(x) = (column * factor + x).checked_sub(1).filter(|x| *x < plane.width() * factor) else {
-                    continue;
-                };
-                let (x0, x1, tx) = taps(x, factor, plane.width());
-                *value = blend(blend(near[x0], near[x1], tx), blend(far[x0], far[x1], tx), ty);
-            }
-        }
-        Self { values }
-    }
-
-    /// The pixel `(x, y)` of the cell.
-    fn at(&self, y: usize, x: usize) -> f32 {
-        self.values[y + 1][x + 1]
-    }
-
-    /// Whether no neighbour of that pixel is larger. Not "any is larger": a neighbour that is not a number must not
-    /// let a pixel pass for a maximum.
-    fn is_peak(&self, y: usize, x: usize) -> bool {
-        let value = self.at(y, x);
-        self.values[y..y + 3].iter().all(|row| row[x..x + 3].iter().all(|neighbour| *neighbour <= value))
-    }
-}
-
-/// Keeps `peaks` sorted: larger values first, equal ones in reading order.
-fn insert<const CAPACITY: usize>(
-    peaks: &mut Vec<Peak, CAPACITY>,
-    peak: Peak,
-    limit: usize,
-    width: usize,
-    counts: &mut PeakCounts,
-) {
-    let before = |other: &Peak| {
-        other.value > peak.value || (other.value == peak.value && other.y * width + other.x < peak.y * width + peak.x)
-    };
-    let place = peaks.partition_point(before);
-    if peaks.len() == limit {
-        counts.over_capacity += 1;
-        if place == limit {
-            return;
-        }
-        peaks.pop();
-    }
-    // Cannot fail: there is room, and the place is within the list.
-    let _ = peaks.insert(place, peak);
 }

@@ -1,114 +1,132 @@
-//! Views of network outputs.
+//! Views of network outputs whose shape has been checked.
 
-/// Why an array cannot be read as the tensor it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShapeError {
-    /// Which tensor.
-    pub tensor: &'static str,
-    /// What was compared: `"values"`, `"channels"`, `"height"`, ...
-    pub quantity: &'static str,
-    /// What was found.
-    pub found: usize,
-    /// What was expected.
-    pub expected: usize,
-}
+use crate::geometry::Size;
 
-impl core::fmt::Display for ShapeError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { tensor, quantity, found, expected } = self;
-        write!(f, "tensor `{tensor}` has {found} {quantity}, expected {expected}")
-    }
-}
+/// Most cells that a side of a map may have: positions on the upsampled map stay exact in `f32`.
+pub const MAX_SIDE: usize = 1 << 16;
 
-impl core::error::Error for ShapeError {}
-
-/// Maps `[channels, height, width]` in row-major order, in somebody else's memory.
+/// A stack of equally large maps, `[channels, height, width]`, row by row.
 #[derive(Debug, Clone, Copy)]
 pub struct Maps<'a> {
     values: &'a [f32],
     channels: usize,
-    height: usize,
-    width: usize,
-}
-
-/// One channel of [`Maps`]: `[height, width]`, at least one cell.
-#[derive(Debug, Clone, Copy)]
-pub struct Plane<'a> {
-    values: &'a [f32],
-    height: usize,
-    width: usize,
+    size: Size,
 }
 
 impl<'a> Maps<'a> {
-    /// Reads `values` as `[channels, height, width]`; `tensor` is its name in errors.
+    /// A view of `values` as `[channels, height, width]`; `tensor` names it in errors.
     ///
     /// # Errors
-    /// Where a side is 0 or the number of values is not their product.
-    pub fn new(
-        tensor: &'static str,
-        values: &'a [f32],
-        channels: usize,
-        height: usize,
-        width: usize,
-    ) -> Result<Self, ShapeError> {
-        for (quantity, found) in [("channels", channels), ("rows", height), ("columns", width)] {
-            if found == 0 {
-                return Err(ShapeError { tensor, quantity, found, expected: 1 });
+    /// Where an axis is empty or longer than [`MAX_SIDE`], or `values` has not as many numbers as the shape says.
+    pub fn new(tensor: &'static str, values: &'a [f32], shape: [usize; 3]) -> Result<Self, ShapeError> {
+        let [channels, height, width] = shape;
+        for (axis, length) in [("channels", channels), ("rows", height), ("columns", width)] {
+            if length == 0 || length > MAX_SIDE {
+                return Err(ShapeError { tensor, axis, expected: Expected::Between(1, MAX_SIDE), found: length });
             }
         }
-        let expected = channels.checked_mul(height).and_then(|rows| rows.checked_mul(width));
-        if expected != Some(values.len()) {
-            let expected = expected.unwrap_or(usize::MAX);
-            return Err(ShapeError { tensor, quantity: "values", found: values.len(), expected });
+        let count = height.checked_mul(width).and_then(|area| area.checked_mul(channels));
+        match count {
+            Some(count) if count == values.len() => Ok(Self { values, channels, size: Size::new(width, height) }),
+            count => Err(ShapeError {
+                tensor,
+                axis: "values",
+                expected: Expected::Exactly(count.unwrap_or(usize::MAX)),
+                found: values.len(),
+            }),
         }
-        Ok(Self { values, channels, height, width })
     }
 
-    /// Number of channels, at least 1.
+    /// Number of maps.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// Rows of each channel, at least 1.
-    pub fn height(&self) -> usize {
-        self.height
+    /// Size of every map, in cells.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
-    /// Columns of each channel, at least 1.
-    pub fn width(&self) -> usize {
-        self.width
+    /// Map number `channel`, which must be below [`Maps::channels`].
+    pub(crate) fn map(&self, channel: usize) -> Map<'a> {
+        let area = self.size.width * self.size.height;
+        Map { values: &self.values[channel * area..][..area], size: self.size }
     }
 
-    /// One channel; the last one where `channel` is out of range.
-    pub fn plane(&self, channel: usize) -> Plane<'a> {
-        let area = self.height * self.width;
-        let start = channel.min(self.channels - 1) * area;
-        Plane { values: &self.values[start..start + area], height: self.height, width: self.width }
+    /// The value of `channel` at a cell; all must be within the shape.
+    pub(crate) fn at(&self, channel: usize, column: usize, row: usize) -> f32 {
+        self.values[(channel * self.size.height + row) * self.size.width + column]
     }
 }
 
-impl<'a> Plane<'a> {
-    /// Rows, at least 1.
-    pub fn height(&self) -> usize {
-        self.height
+/// One map, `[height, width]`, row by row; never empty.
+#[derive(Debug, Clone, Copy)]
+pub struct Map<'a> {
+    values: &'a [f32],
+    size: Size,
+}
+
+impl<'a> Map<'a> {
+    /// A view of `values` as `[height, width]`; `tensor` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Maps::new`].
+    pub fn new(tensor: &'static str, values: &'a [f32], shape: [usize; 2]) -> Result<Self, ShapeError> {
+        Maps::new(tensor, values, [1, shape[0], shape[1]]).map(|maps| maps.map(0))
     }
 
-    /// Columns, at least 1.
-    pub fn width(&self) -> usize {
-        self.width
+    /// Size in cells.
+    pub fn size(&self) -> Size {
+        self.size
     }
 
-    /// One row; the last one where `row` is out of range.
-    pub fn row(&self, row: usize) -> &'a [f32] {
-        let start = row.min(self.height - 1) * self.width;
-        &self.values[start..start + self.width]
+    /// All values, row by row.
+    pub fn values(&self) -> &'a [f32] {
+        self.values
     }
 
-    /// The value of a cell; indices out of range mean the border.
-    pub fn at(&self, row: usize, column: usize) -> f32 {
-        self.row(row)[column.min(self.width - 1)]
+    /// Row number `row`, which must be below the height.
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
+        &self.values[row * self.size.width..][..self.size.width]
     }
 }
+
+/// How long an axis should have been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// This long.
+    Exactly(usize),
+    /// At least this long.
+    AtLeast(usize),
+    /// From the first to the second.
+    Between(usize, usize),
+}
+
+/// A tensor whose shape does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShapeError {
+    /// Name of the tensor.
+    pub tensor: &'static str,
+    /// What is counted: channels, rows, columns, values.
+    pub axis: &'static str,
+    /// How many there should be.
+    pub expected: Expected,
+    /// How many there are.
+    pub found: usize,
+}
+
+impl core::fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "tensor `{}` has {} {}, expected ", self.tensor, self.found, self.axis)?;
+        match self.expected {
+            Expected::Exactly(count) => write!(f, "{count}"),
+            Expected::AtLeast(count) => write!(f, "at least {count}"),
+            Expected::Between(least, most) => write!(f, "{least} to {most}"),
+        }
+    }
+}
+
+impl core::error::Error for ShapeError {}
 
 #[cfg(test)]
 mod tests {
@@ -117,10 +135,12 @@ mod tests {
     #[test]
     fn shapes_are_checked() {
         let values = [0.0; 12];
-        assert!(Maps::new("heatmaps", &values, 3, 2, 2).is_ok());
-        let error = Maps::new("heatmaps", &values, 3, 2, 3).unwrap_err();
-        assert_eq!((error.found, error.expected), (12, 18));
-        assert_eq!(Maps::new("heatmaps", &[], 0, 2, 2).unwrap_err().quantity, "channels");
-        assert!(Maps::new("heatmaps", &values, usize::MAX, 2, 2).is_err());
+        let maps = Maps::new("heatmaps", &values, [2, 3, 2]).unwrap();
+        assert_eq!((maps.channels(), maps.size()), (2, Size::new(2, 3)));
+        let error = Maps::new("heatmaps", &values, [2, 3, 3]).unwrap_err();
+        assert_eq!(error.to_string(), "tensor `heatmaps` has 12 values, expected 18");
+        let error = Maps::new("offsets", &values, [12, 0, 1]).unwrap_err();
+        assert_eq!(error.to_string(), "tensor `offsets` has 0 rows, expected 1 to 65536");
+        assert!(Maps::new("offsets", &[], [MAX_SIDE, MAX_SIDE, MAX_SIDE]).is_err());
     }
 }

@@ -1,12 +1,39 @@
 //! Network outputs to poses: no operating system, no allocator, no `unsafe`, no panic.
 //!
-//! Shapes are checked once, when a view ([`Maps`]) or a decoder is made; after that, indices are in range by
-//! construction. Storage is a workspace that the caller makes at start-up. Capacities are constants; a bundle's limits
-//! are checked against them when it is loaded, and whatever does not fit is counted, never dropped in silence.
+//! Shapes are checked once, when a view is made; storage is a workspace that the caller makes at start-up.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`maps`] | views of network outputs, and what is wrong with their shapes |
+//! | [`heatmap`] | upsampling, sampling and peaks, straight from low resolution |
+//! | [`nms`] | one pose of every cluster of nearly equal ones |
+//! | [`logocap`] | LOGO-CAP: centres, initial poses, local-global refinement |
 
 pub mod heatmap;
 pub mod logocap;
 pub mod maps;
 pub mod nms;
 
-pub use maps::{Maps, ShapeError};
+pub use maps::{Map, Maps, ShapeError};
+
+/// The larger of two numbers. Unlike `f32::max` it is one instruction; what it makes of a NaN is left open.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+/// The smaller of two numbers; what it makes of a NaN is left open.
+#[inline(always)]
+fn smaller(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+/// `a * b + c`, rounded once where the target has an instruction for it. Elsewhere that would be a call into the
+/// mathematical library, fifty times slower.
+#[inline(always)]
+fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    #[cfg(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64")))]
+    return a.mul_add(b, c);
+    #[cfg(not(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64"))))]
+    return a * b + c;
+}

@@ -1,95 +1,130 @@
-//! Suppression of poses that several candidates found.
+//! Of every cluster of poses that are nearly the same, one stays.
 
 use heapless::Vec;
 
-use crate::pose::MAX_POSES;
+use crate::pose::{Keypoint, MAX_POSES, Pose};
 
-/// Keeps one pose of every cluster of poses that share most of their keypoints (LOGO-CAP spec, section 1.14).
-///
-/// `points(i, k)` is keypoint `k` of pose `i`, in the order of descending centre value; `scores` are the poses' scores.
-/// Two poses are one if more than `least` keypoints are nearer than `distance` times the diagonal of the first one's
-/// box. Of each such cluster the best score stays, unless it was set aside before, in which case the cluster is left
-/// to later rows. Returns the rows to keep, in the order of keeping.
-///
-/// A pose without extent has an empty cluster, even without itself, and is dropped, as in the reference.
-pub fn pose_nms(
-    keypoints: usize,
-    scores: &[f32],
-    points: impl Fn(usize, usize) -> (f32, f32),
-    distance: f32,
-    least: usize,
-) -> Vec<u16, MAX_POSES> {
-    let count = scores.len().min(MAX_POSES);
-    let mut ignored = [false; MAX_POSES];
-    let mut keep = Vec::new();
-    for row in 0..count {
-        if ignored[row] {
-            continue;
-        }
-        let reach = distance * diagonal(keypoints, |k| points(row, k));
-        let coincides = |other: usize| {
-            let near = |k: &usize| {
-                let ((x, y), (other_x, other_y)) = (points(row, *k), points(other, *k));
-                libm::sqrtf((x - other_x) * (x - other_x) + (y - other_y) * (y - other_y)) < reach
-            };
-            (0..keypoints).filter(near).count() > least
-        };
-        let mut cluster = [false; MAX_POSES];
-        let mut best: Option<usize> = None;
-        for other in 0..count {
-            if coincides(other) {
-                cluster[other] = true;
-                if best.is_none_or(|best| scores[other] > scores[best]) {
-                    best = Some(other);
-                }
-            }
-        }
-        let Some(best) = best.filter(|best| !ignored[*best]) else { continue };
-        // Cannot fail: a row is kept at most once, and there are no more rows than the capacity.
-        let _ = keep.push(best as u16);
-        for (ignored, in_cluster) in ignored.iter_mut().zip(cluster) {
-            *ignored |= in_cluster;
-        }
-    }
-    keep
+/// When two poses are the same.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PoseNms {
+    /// Keypoints nearer than this part of the pose's diagonal coincide.
+    pub distance: f32,
+    /// Poses are the same where more keypoints than this coincide.
+    pub keypoints: usize,
 }
 
-/// Diagonal of the box around a pose's keypoints.
-fn diagonal(keypoints: usize, point: impl Fn(usize) -> (f32, f32)) -> f32 {
-    let (mut left, mut right) = (f32::INFINITY, f32::NEG_INFINITY);
-    let (mut top, mut bottom) = (f32::INFINITY, f32::NEG_INFINITY);
-    for (x, y) in (0..keypoints).map(point) {
-        (left, right) = (left.min(x), right.max(x));
-        (top, bottom) = (top.min(y), bottom.max(y));
+impl PoseNms {
+    /// The rows of `poses` that stay, in the order in which they are chosen (LOGO-CAP reference description, section
+    /// 1.14).
+    ///
+    /// `poses` come in order of descending centre value. Each that was not set aside gathers its cluster, all poses
+    /// that are the same by its own diagonal; the cluster's best score stays (the first on ties; those that were set
+    /// aside compete too) and the cluster is set aside. Where the best was set aside before, nothing stays and nothing
+    /// is set aside. A pose without extent has an empty cluster.
+    pub fn keep(&self, poses: &[Pose]) -> Vec<usize, MAX_POSES> {
+        let mut keep = Vec::new();
+        let mut aside = [false; MAX_POSES];
+        let poses = &poses[..poses.len().min(MAX_POSES)];
+        for (row, pose) in poses.iter().enumerate() {
+            if aside[row] {
+                continue;
+            }
+            let limit = self.distance * diagonal(pose);
+            let mut cluster = [false; MAX_POSES];
+            let mut best: Option<usize> = None;
+            for (other, candidate) in poses.iter().enumerate() {
+                if self.coincide(pose, candidate, limit) {
+                    cluster[other] = true;
+                    if best.is_none_or(|best| candidate.score > poses[best].score) {
+                        best = Some(other);
+                    }
+                }
+            }
+            let Some(best) = best.filter(|&best| !aside[best]) else { continue };
+            // There are no more winners than poses.
+            let _ = keep.push(best);
+            for (aside, &member) in aside.iter_mut().zip(&cluster) {
+                *aside |= member;
+            }
+        }
+        keep
     }
-    libm::sqrtf((right - left) * (right - left) + (bottom - top) * (bottom - top))
+
+    fn coincide(&self, pose: &Pose, other: &Pose, limit: f32) -> bool {
+        let near = |(a, b): &(&Keypoint, &Keypoint)| {
+            let (x, y) = (a.x - b.x, a.y - b.y);
+            libm::sqrtf(x * x + y * y) < limit
+        };
+        pose.keypoints.iter().zip(&other.keypoints).filter(near).count() > self.keypoints
+    }
+}
+
+/// Length of the diagonal of the box around all keypoints.
+fn diagonal(pose: &Pose) -> f32 {
+    pose.bounds().map_or(0.0, |bounds| libm::sqrtf(bounds.width * bounds.width + bounds.height * bounds.height))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec as List;
 
-    /// Poses of 10 keypoints on a diagonal line, shifted by `shift`.
-    fn line(shift: f32) -> impl Fn(usize) -> (f32, f32) {
-        move |k| (k as f32 * 10.0 + shift, k as f32 * 10.0)
+    const RULE: PoseNms = PoseNms { distance: 0.05, keypoints: 8 };
+
+    /// 17 keypoints on a slanted line of length 100, moved to the right by `x`.
+    fn pose(x: f32, score: f32) -> Pose {
+        let keypoints = (0..17).map(|k| Keypoint { x: x + 3.75 * k as f32, y: 5.0 * k as f32, score }).collect();
+        Pose { keypoints, score, id: None }
+    }
+
+    fn keep(poses: &[Pose]) -> List<usize> {
+        RULE.keep(poses).to_vec()
     }
 
     #[test]
-    fn the_best_of_a_cluster_stays() {
-        let shifts = [0.0, 1.0, 50.0];
-        let keep = pose_nms(10, &[0.5, 0.9, 0.7], |i, k| line(shifts[i])(k), 0.05, 8);
-        assert_eq!(keep.as_slice(), &[1, 2]);
+    fn the_best_of_each_cluster_stays() {
+        let poses = [pose(0.0, 0.5), pose(1.0, 0.8), pose(200.0, 0.6), pose(2.0, 0.8), pose(203.0, 0.4)];
+        assert_eq!(keep(&poses), [1, 2]);
     }
 
     #[test]
-    fn a_point_is_no_pose() {
-        assert!(pose_nms(10, &[1.0], |_, _| (3.0, 4.0), 0.05, 8).is_empty());
-        assert!(pose_nms(10, &[], |_, _| (3.0, 4.0), 0.05, 8).is_empty());
+    fn the_limit_is_strict_and_counts_keypoints() {
+        let mut apart = pose(0.0, 0.9);
+        // 9 of 17 stay where they are: just enough to be the same.
+        for keypoint in &mut apart.keypoints[9..] {
+            keypoint.y += 1000.0;
+        }
+        assert_eq!(keep(&[pose(0.0, 0.5), apart.clone()]), [1]);
+        apart.keypoints[8].y += 1000.0;
+        assert_eq!(keep(&[pose(0.0, 0.5), apart]), [0, 1]);
+        // The diagonal is 100, hence the limit 5 pixels.
+        assert_eq!(keep(&[pose(0.0, 0.5), pose(4.99, 0.4)]), [0]);
+        assert_eq!(keep(&[pose(0.0, 0.5), pose(5.01, 0.4)]), [0, 1]);
     }
 
     #[test]
-    fn not_a_number_suppresses_nothing() {
-        let keep = pose_nms(10, &[1.0, 1.0], |i, k| if i == 0 { (f32::NAN, 0.0) } else { line(0.0)(k) }, 0.05, 8);
-        assert_eq!(keep.as_slice(), &[1]);
+    fn a_cluster_whose_best_was_set_aside_keeps_nobody() {
+        // 0 keeps 1. Then 2 meets 1 again, which is still the best: 2 is neither kept nor set aside.
+        let mut poses = [pose(0.0, 0.5), pose(4.0, 0.9), pose(8.0, 0.7), pose(12.0, 0.6)];
+        assert_eq!(keep(&poses[..3]), [1]);
+        // 3 brings 2 back.
+        assert_eq!(keep(&poses), [1, 2]);
+        poses[3].score = 0.75;
+        assert_eq!(keep(&poses), [1, 3]);
+    }
+
+    #[test]
+    fn a_point_is_dropped() {
+        let mut point = pose(0.0, 0.5);
+        for keypoint in &mut point.keypoints {
+            (keypoint.x, keypoint.y) = (3.0, 4.0);
+        }
+        assert_eq!(keep(&[point]), [0usize; 0]);
+        assert_eq!(keep(&[]), [0usize; 0]);
+    }
+
+    #[test]
+    fn equal_scores_keep_the_first() {
+        assert_eq!(keep(&[pose(0.0, 0.5), pose(0.0, 0.5)]), [0]);
     }
 }

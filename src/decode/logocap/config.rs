@@ -1,79 +1,86 @@
-//! Every constant of the decoder.
+//! What LOGO-CAP's decoder can be told.
 
 use heapless::Vec;
 
-use super::{MAX_CANDIDATES, MAX_JOINTS, MAX_MESH_RADIUS, MAX_WINDOW_RADIUS};
-use crate::decode::heatmap::MAX_FACTOR;
+use super::{MAX_CENTERS, MAX_MESH_RADIUS, MAX_WINDOW_RADIUS};
+use crate::decode::heatmap::UPSAMPLING;
+use crate::pose::{MAX_KEYPOINTS, MAX_POSES};
 
-/// How far a frame is refined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// How far poses are refined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Level {
-    /// Initial poses, scored by the heatmaps; the second engine is not run.
+    /// Initial poses, scored by the heatmaps; the second network is not needed.
     None,
-    /// The best cell of each keypoint's kernel.
+    /// The best cell of each keypoint's own attraction map.
     Partial,
-    /// Kernels and heatmaps together.
-    #[default]
+    /// Attraction maps and heatmaps together.
     Full,
 }
 
-/// What becomes of a keypoint whose kernel has no positive value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// What becomes of a keypoint that nothing attracts: its attraction map, or the heatmap around it after adaptation, is
+/// nowhere positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum ZeroKernel {
     /// It stays where it was, with score 0.
-    #[default]
     KeepInitial,
-    /// It goes to the corner of the window, with score 0: where the first two of many equal cells lie.
+    /// The best cells count whatever they hold. Of an attraction map of zeros these are the first two of the window,
+    /// so the keypoint goes to the window's corner, with score 0.
     Reference,
 }
 
-/// Every constant of the decoder; a bundle's `[decode]` and `[keypoints]` tables say them.
+/// Every hyper-parameter of the decoder; `[decode]` and `[limits]` of a bundle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// OKS sigmas, one per keypoint; their ratios space the kernels' meshes (section 1.7).
-    pub sigmas: Vec<f32, MAX_JOINTS>,
-    /// Network pixels per cell of the maps.
+    /// OKS sigmas, one per keypoint; the sampling mesh is wider for keypoints that are harder to place.
+    pub sigmas: Vec<f32, MAX_KEYPOINTS>,
+    /// Network pixels per cell of the maps; only 4 is built.
     pub stride: usize,
-    /// Most candidates that are looked at.
-    pub candidates: usize,
-    /// A centre counts from this value on; positive.
+    /// A centre counts from this value on.
     pub center_threshold: f32,
-    /// Keep the best centre even below the threshold, as the reference does.
+    /// Keep the best centre even below the threshold.
     pub center_fallback: bool,
-    /// One candidate per plateau of equal centre values; the reference takes every pixel of it, which makes two of
-    /// every centre at the border.
+    /// One candidate per plateau of equal centre values, instead of every pixel of it.
     pub collapse_ties: bool,
-    /// What becomes of a keypoint whose kernel has no positive value.
+    /// What becomes of a keypoint that nothing attracts.
     pub zero_kernel: ZeroKernel,
-    /// Kernels have `2 * mesh_radius + 1` cells a side.
+    /// The mesh, and an attraction map, has `2 * mesh_radius + 1` cells a side.
     pub mesh_radius: usize,
-    /// Kernels are divided by this (section 1.10).
+    /// Attraction maps are divided by this.
     pub kernel_divisor: f32,
-    /// The window around an initial keypoint has `2 * window_radius + 1` network pixels a side (section 1.11).
+    /// The window has `2 * window_radius + 1` network pixels a side.
     pub window_radius: usize,
-    /// Of the Gaussian around the initial keypoint, network pixels (section 1.11).
+    /// Of the Gaussian around the initial keypoint, network pixels.
     pub prior_sigma: f32,
-    /// Weights of the best and the second best pixel of a refined window (section 1.13).
+    /// Of the best and the second best cell.
     pub top2_weights: [f32; 2],
-    /// A pose is kept iff its score is above this (section 1.13).
+    /// A pose is kept iff its score is above.
     pub score_threshold: f32,
-    /// Keypoints coincide if nearer than this times the diagonal of the pose (section 1.14).
+    /// Of a pose's diagonal; keypoints nearer than this coincide.
     pub nms_distance: f32,
-    /// Poses are one if more keypoints than this coincide (section 1.14).
+    /// Poses are one where more keypoints than this coincide.
     pub nms_keypoints: usize,
+    /// Most candidates.
+    pub max_centers: usize,
+    /// Most poses.
+    pub max_poses: usize,
 }
 
 impl Config {
-    /// The reference implementation's constants and behaviour, flaws included, for keypoints with these sigmas.
+    /// Every value and behaviour of the reference implementation, for keypoints with the given OKS sigmas.
     ///
     /// # Errors
-    /// Where there are more keypoints than [`MAX_JOINTS`].
+    /// Where there are more than [`MAX_KEYPOINTS`] sigmas.
     pub fn reference(sigmas: &[f32]) -> Result<Self, ConfigError> {
-        let error = ConfigError { key: "keypoints.sigmas", reason: "has more keypoints than the decoder holds (32)" };
+        let sigmas = Vec::from_slice(sigmas).map_err(|_| ConfigError {
+            key: "keypoints.sigmas",
+            expected: "no more keypoints than 100",
+            found: sigmas.len() as f64,
+        })?;
         Ok(Self {
-            sigmas: Vec::from_slice(sigmas).map_err(|_| error)?,
+            sigmas,
             stride: 4,
-            candidates: 30,
             center_threshold: 0.01,
             center_fallback: true,
             collapse_ties: false,
@@ -86,65 +93,96 @@ impl Config {
             score_threshold: 0.0,
             nms_distance: 0.05,
             nms_keypoints: 8,
+            max_centers: MAX_CENTERS,
+            max_poses: MAX_POSES,
         })
     }
 
-    /// Number of keypoints.
-    pub fn keypoints(&self) -> usize {
-        self.sigmas.len()
-    }
-
-    /// Cells per side of a kernel.
-    pub fn mesh_side(&self) -> usize {
-        2 * self.mesh_radius + 1
-    }
-
-    /// Values in one person's kernels, `keypoints * mesh_side^2`.
-    pub fn kernel_values(&self) -> usize {
-        self.keypoints() * self.mesh_side() * self.mesh_side()
-    }
-
-    /// Network pixels per side of a window.
-    pub(super) fn window_side(&self) -> usize {
-        2 * self.window_radius + 1
-    }
-
+    /// Whether every value is within what the decoder can do.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let [best, second] = self.top2_weights;
+        let whole = |value: usize| value as f64;
+        let number = f64::from;
         let positive = |value: f32| value.is_finite() && value > 0.0;
-        let checks = [
-            (!self.sigmas.is_empty(), "keypoints.sigmas", "is empty"),
-            (self.sigmas.iter().all(|s| positive(*s)), "keypoints.sigmas", "has a value that is not positive"),
-            ((1..=MAX_FACTOR).contains(&self.stride), "decode.stride", "is not within 1..=4"),
-            ((1..=MAX_CANDIDATES).contains(&self.candidates), "limits.centers", "is not within 1..=30"),
-            (positive(self.center_threshold), "decode.center_threshold", "is not positive"),
-            (self.mesh_radius <= MAX_MESH_RADIUS, "decode.mesh_radius", "is above 5"),
-            (positive(self.kernel_divisor), "decode.kernel_divisor", "is not positive"),
-            ((1..=MAX_WINDOW_RADIUS).contains(&self.window_radius), "decode.window_radius", "is not within 1..=48"),
-            (positive(self.prior_sigma), "decode.prior_sigma", "is not positive"),
-            (self.top2_weights.iter().all(|w| w.is_finite()), "decode.top2_weights", "has a value that is not finite"),
-            (self.score_threshold.is_finite(), "decode.score_threshold", "is not finite"),
-            (self.nms_distance.is_finite(), "decode.nms_distance", "is not finite"),
+        let bad_sigma = self.sigmas.iter().copied().find(|&sigma| !positive(sigma));
+        let rules = [
+            ("keypoints.sigmas", "at least one keypoint", !self.sigmas.is_empty(), whole(self.sigmas.len())),
+            ("keypoints.sigmas", "positive numbers", bad_sigma.is_none(), number(bad_sigma.unwrap_or(1.0))),
+            ("decode.stride", "4", self.stride == UPSAMPLING, whole(self.stride)),
+            (
+                "decode.center_threshold",
+                "a number above 0",
+                positive(self.center_threshold),
+                number(self.center_threshold),
+            ),
+            (
+                "decode.mesh_radius",
+                "1 to 5",
+                (1..=MAX_MESH_RADIUS).contains(&self.mesh_radius),
+                whole(self.mesh_radius),
+            ),
+            ("decode.kernel_divisor", "a number above 0", positive(self.kernel_divisor), number(self.kernel_divisor)),
+            (
+                "decode.window_radius",
+                "1 to 48",
+                (1..=MAX_WINDOW_RADIUS).contains(&self.window_radius),
+                whole(self.window_radius),
+            ),
+            ("decode.prior_sigma", "a number above 0", positive(self.prior_sigma), number(self.prior_sigma)),
+            ("decode.top2_weights", "finite numbers", best.is_finite(), number(best)),
+            ("decode.top2_weights", "finite numbers", second.is_finite(), number(second)),
+            (
+                "decode.score_threshold",
+                "a finite number",
+                self.score_threshold.is_finite(),
+                number(self.score_threshold),
+            ),
+            ("decode.nms_distance", "a finite number", self.nms_distance.is_finite(), number(self.nms_distance)),
+            ("limits.centers", "1 to 30", (1..=MAX_CENTERS).contains(&self.max_centers), whole(self.max_centers)),
+            ("limits.poses", "1 to 30", (1..=MAX_POSES).contains(&self.max_poses), whole(self.max_poses)),
         ];
-        match checks.into_iter().find(|(good, ..)| !good) {
-            Some((_, key, reason)) => Err(ConfigError { key, reason }),
+        match rules.into_iter().find(|&(_, _, holds, _)| !holds) {
+            Some((key, expected, _, found)) => Err(ConfigError { key, expected, found }),
             None => Ok(()),
         }
     }
 }
 
-/// Which constant is out of range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A hyper-parameter that the decoder cannot work with.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConfigError {
-    /// Its key in the manifest.
+    /// The manifest's key.
     pub key: &'static str,
-    /// What is wrong with it.
-    pub reason: &'static str,
+    /// What it may be.
+    pub expected: &'static str,
+    /// What it is.
+    pub found: f64,
 }
 
 impl core::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "`{}` {}", self.key, self.reason)
+        write!(f, "`{}` is {}, expected {}", self.key, self.found, self.expected)
     }
 }
 
 impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let reference = Config::reference(&[0.026, 0.025]).unwrap();
+        assert_eq!(reference.check(), Ok(()));
+        let error = Config { stride: 8, ..reference.clone() }.check().unwrap_err();
+        assert_eq!(error.to_string(), "`decode.stride` is 8, expected 4");
+        let error = Config { window_radius: 49, ..reference.clone() }.check().unwrap_err();
+        assert_eq!(error.key, "decode.window_radius");
+        let error = Config { center_threshold: f32::NAN, ..reference.clone() }.check().unwrap_err();
+        assert_eq!(error.key, "decode.center_threshold");
+        let error = Config::reference(&[0.026, 0.0]).unwrap().check().unwrap_err();
+        assert_eq!((error.key, error.found), ("keypoints.sigmas", 0.0));
+        assert_eq!(Config::reference(&[0.1; 101]).unwrap_err().found, 101.0);
+    }
+}

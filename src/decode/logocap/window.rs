@@ -1,256 +1,238 @@
-//! The window around an initial keypoint, convolved by the keypoint's kernel, and its two best pixels.
+//! The window around an initial keypoint: the upsampled heatmap times the prior, computed in tiles as they are asked
+//! for, straight from the heatmap's cells.
 //!
-//! The reference upsamples every heatmap, cuts windows out of the large maps, convolves them whole and searches them.
-//! All of that is linear or a maximum, so the same answer comes from much less: a window is `By P Bx^T` with `P` the
-//! patch of the small map and three contiguous weights per row of `B`; and as kernels are not negative, a pixel cannot
-//! exceed the kernel's sum times the window's maximum within reach, so only blocks whose bound reaches the second best
-//! pixel so far are convolved.
+//! The window is `B_y P B_x^T`: `P` are the cells around the keypoint, and a row of `B` holds the weights with which a
+//! window position reads them (upsampling, the sampling rule and the prior folded into one; reference description,
+//! sections 1.4, 1.8 and 1.11). Eight neighbouring positions read no more than four cells, so a tile of 8x8 is a
+//! product of an 8x4, a 4x4 and a 4x8 matrix.
 
-use super::config::Config;
-use super::kernel::{Kernel, border_taps};
-use super::workspace::RefinedKeypoint;
-use super::{MAX_MESH_RADIUS, MAX_WINDOW};
-use crate::decode::maps::Plane;
+use super::MAX_WINDOW_RADIUS;
+use crate::decode::heatmap::{TAPS, Taps};
+use crate::decode::{Map, larger, multiply_add};
 
-/// Side of a block, pixels; at least the largest kernel's radius, so that only neighbouring blocks are within reach.
-const BLOCK: usize = 8;
-const BLOCKS: usize = MAX_WINDOW.div_ceil(BLOCK);
-const PADDING: usize = MAX_MESH_RADIUS;
-/// Columns of a window, whole blocks.
-const COLUMNS: usize = BLOCKS * BLOCK;
-/// Side of a window with its padding, rounded up to whole blocks.
-const PADDED: usize = COLUMNS + 2 * PADDING;
-/// Cells that one pixel is blended from, per axis.
-const TAPS: usize = 3;
+/// Positions on a side of a tile.
+pub(super) const TILE: usize = 8;
+/// Positions on a side of the largest window.
+pub(super) const MAX_SIDE: usize = 2 * MAX_WINDOW_RADIUS + 1;
+/// Tiles on a side of the largest window.
+pub(super) const MAX_TILES: usize = MAX_SIDE.div_ceil(TILE);
+/// A tile of zeros on either side, into which kernels reach.
+const WIDTH: usize = (MAX_TILES + 2) * TILE;
+/// Cells on a side of the patch.
+const PATCH: usize = 32;
+/// Cells that the neighbourhood of a tile can depend on, on each axis: 18 positions, one more pixel for the fraction.
+const NEAR_CELLS: usize = 7;
 
-/// The bound is computed in another order than the pixels; this covers the rounding.
-const SLACK: f32 = 1.0 + 1e-5;
+/// A row of the window with its margins.
+pub(super) type Row = [f32; WIDTH];
+
+/// The prior along one axis.
+#[derive(Debug, Clone)]
+pub(super) struct Prior {
+    /// Positions on a side of the window.
+    pub side: usize,
+    /// Tiles on a side.
+    pub tiles: usize,
+    radius: f32,
+    /// By position; 0 beyond the window.
+    values: [[f32; TILE]; MAX_TILES],
+    /// The largest value within reach of a tile.
+    near: [f32; MAX_TILES],
+}
+
+/// How far a kernel reaches.
+pub(super) const REACH: usize = super::MAX_MESH_RADIUS;
+
+impl Prior {
+    /// A Gaussian of `sigma` network pixels over a window of `radius`, at most [`MAX_WINDOW_RADIUS`].
+    pub fn new(radius: usize, sigma: f32) -> Self {
+        let side = 2 * radius + 1;
+        let value = |position: usize| {
+            let distance = position as f32 - radius as f32;
+            libm::expf(-(distance * distance) / (2.0 * sigma * sigma))
+        };
+        let mut values = [[0.0; TILE]; MAX_TILES];
+        for position in 0..side {
+            values[position / TILE][position % TILE] = value(position);
+        }
+        let tiles = side.div_ceil(TILE);
+        let mut near = [0.0; MAX_TILES];
+        for (tile, near) in near.iter_mut().enumerate().take(tiles) {
+            let first = (TILE * tile).saturating_sub(REACH);
+            let last = (TILE * tile + TILE - 1 + REACH).min(side - 1);
+            *near = value(radius.clamp(first, last));
+        }
+        Self { side, tiles, radius: radius as f32, values, near }
+    }
+}
+
+/// One axis of a window.
+#[derive(Debug, Clone)]
+struct Axis {
+    /// The cell where the patch begins.
+    origin: usize,
+    /// By tile: how its positions read the patch, the prior included; `first` counts from the origin.
+    taps: [Taps<TILE>; MAX_TILES],
+    /// By tile: the first cell of its neighbourhood, counted from the origin.
+    near: [usize; MAX_TILES],
+}
+
+impl Axis {
+    const EMPTY: Self = Self { origin: 0, taps: [Taps::NONE; MAX_TILES], near: [0; MAX_TILES] };
+
+    fn place(&mut self, prior: &Prior, center: f32, cells: usize) {
+        let cell = |start: f32| Taps::<1>::new(center, start, cells).first;
+        self.origin = cell(-prior.radius);
+        for tile in 0..prior.tiles {
+            let start = (TILE * tile) as f32 - prior.radius;
+            let mut taps = Taps::<TILE>::new(center, start, cells);
+            for weights in &mut taps.weights {
+                for (weight, prior) in weights.iter_mut().zip(&prior.values[tile]) {
+                    *weight *= prior;
+                }
+            }
+            taps.first -= self.origin;
+            self.taps[tile] = taps;
+            self.near[tile] = cell(larger(start - REACH as f32, -prior.radius)) - self.origin;
+        }
+    }
+}
 
 /// Storage for one window.
 #[derive(Debug, Clone)]
 pub(super) struct Window {
-    x_axis: Axis,
-    y_axis: Axis,
-    /// Rows of the patch, blended along x.
-    rows: [[f32; COLUMNS]; MAX_WINDOW + TAPS],
-    /// The window; zeros around it and beyond its last row and column.
-    padded: [[f32; PADDED]; PADDED],
-    /// Maxima of the window's blocks, at least 0, with a rim of zeros.
-    maxima: [[f32; BLOCKS + 2]; BLOCKS + 2],
+    along_x: Axis,
+    along_y: Axis,
+    patch: [[f32; PATCH]; PATCH],
+    /// The window from row and column [`TILE`] on, then zeros.
+    rows: [Row; WIDTH],
+    /// Positions on a side of the window that `rows` was last used for.
+    side: usize,
+    /// Which tiles of `rows` hold this window: bit `column` of word `row`.
+    filled: [u16; MAX_TILES],
 }
 
-impl Default for Window {
-    fn default() -> Self {
-        Self {
-            x_axis: Axis::default(),
-            y_axis: Axis::default(),
-            rows: [[0.0; COLUMNS]; MAX_WINDOW + TAPS],
-            padded: [[0.0; PADDED]; PADDED],
-            maxima: [[0.0; BLOCKS + 2]; BLOCKS + 2],
-        }
-    }
-}
-
-/// The weights of one axis: pixel `i` of the window is the sum of `weights[t][i] * cell[first[i] + t]`.
-#[derive(Debug, Clone)]
-struct Axis {
-    first: [usize; MAX_WINDOW],
-    weights: [[f32; MAX_WINDOW]; TAPS],
-}
-
-impl Default for Axis {
-    fn default() -> Self {
-        Self { first: [0; MAX_WINDOW], weights: [[0.0; MAX_WINDOW]; TAPS] }
-    }
-}
-
-impl Axis {
-    /// Folds upsampling (section 1.4), the sampling rule (1.8) and the prior (1.11) into one set of weights.
-    fn fill(&mut self, config: &Config, prior: &[f32], initial: f32, cells: usize) {
-        let stride = config.stride;
-        for (index, prior) in prior.iter().enumerate().take(config.window_side()) {
-            let position = initial + (index as f32 - config.window_radius as f32);
-            let (near, far, near_weight, far_weight) = border_taps(position, cells * stride);
-            let mut weights = [0.0; TAPS];
-            let first = cell_of(near, stride);
-            for (pixel, weight) in [(near, near_weight), (far, far_weight)] {
-                let cell = cell_of(pixel, stride);
-                let along = ((pixel as f32 + 0.5) / stride as f32 - 0.5).max(0.0) - cell as f32;
-                weights[cell - first] += weight * (1.0 - along);
-                weights[(cell + 1).min(cells - 1) - first] += weight * along;
-            }
-            self.first[index] = first;
-            for (all, weight) in self.weights.iter_mut().zip(weights) {
-                all[index] = weight * prior;
-            }
-        }
-    }
-}
-
-/// The first of the two cells that an upsampled pixel lies between.
-fn cell_of(pixel: usize, stride: usize) -> usize {
-    ((pixel as f32 + 0.5) / stride as f32 - 0.5).max(0.0) as usize
+/// What is known about a window before it is computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Extent {
+    /// The largest absolute value of the patch.
+    pub largest: f32,
+    /// Whether all of the patch is finite.
+    pub finite: bool,
 }
 
 impl Window {
-    /// The refined keypoint (sections 1.11 to 1.13); its score is that of the map alone.
-    ///
-    /// Values that are not numbers lead to a score that is none, which the caller drops.
-    pub(super) fn refine(
-        &mut self,
-        config: &Config,
-        prior: &[f32],
-        plane: &Plane<'_>,
-        (x, y): (f32, f32),
-        kernel: &Kernel,
-    ) -> RefinedKeypoint {
-        let side = config.window_side();
-        self.x_axis.fill(config, prior, x, plane.width());
-        self.y_axis.fill(config, prior, y, plane.height());
-        self.cut(plane, side);
-        self.find_maxima(side);
-        let best = self.best_two(kernel, side);
+    pub const EMPTY: Self = Self {
+        along_x: Axis::EMPTY,
+        along_y: Axis::EMPTY,
+        patch: [[0.0; PATCH]; PATCH],
+        rows: [[0.0; WIDTH]; WIDTH],
+        side: 0,
+        filled: [0; MAX_TILES],
+    };
 
-        let [first, second] = config.top2_weights;
-        let radius = config.window_radius as f32;
-        let blend = |cell: fn(usize, usize) -> usize| {
-            first * cell(best[0].index, side) as f32 + second * cell(best[1].index, side) as f32
-        };
-        RefinedKeypoint {
-            x: x - radius + blend(|index, side| index % side),
-            y: y - radius + blend(|index, side| index / side),
-            score: first * best[0].value + second * best[1].value,
+    /// Begins the window around `(x, y)`, finite, in network pixels.
+    pub fn place(&mut self, prior: &Prior, map: Map<'_>, x: f32, y: f32) -> Extent {
+        let size = map.size();
+        self.along_x.place(prior, x, size.width);
+        self.along_y.place(prior, y, size.height);
+        self.filled = [0; MAX_TILES];
+        if self.side != prior.side {
+            self.side = prior.side;
+            self.rows.as_flattened_mut().fill(0.0);
         }
-    }
-
-    /// `By P Bx^T`.
-    fn cut(&mut self, plane: &Plane<'_>, side: usize) {
-        let top = self.y_axis.first[0];
-        let bottom = self.y_axis.first[side - 1] + TAPS;
-        for (row, blended) in (top..bottom).zip(&mut self.rows) {
-            let cells = plane.row(row);
-            for (index, value) in blended.iter_mut().enumerate().take(side) {
-                let first = self.x_axis.first[index];
-                let mut sum = 0.0;
-                for (tap, weights) in self.x_axis.weights.iter().enumerate() {
-                    sum += weights[index] * cells[(first + tap).min(cells.len() - 1)];
-                }
-                *value = sum;
-            }
-        }
-        for (index, target) in self.padded.iter_mut().skip(PADDING).enumerate() {
-            let target = &mut target[PADDING..];
-            if index >= side {
-                target.fill(0.0);
-                continue;
-            }
-            let first = self.y_axis.first[index] - top;
-            let [a, b, c] = [0, 1, 2].map(|tap| self.y_axis.weights[tap][index]);
-            let [row_a, row_b, row_c] = [0, 1, 2].map(|tap| &self.rows[first + tap]);
-            for (column, value) in target.iter_mut().enumerate().take(side) {
-                *value = a * row_a[column] + b * row_b[column] + c * row_c[column];
-            }
-            target[side..].fill(0.0);
-        }
-    }
-
-    fn find_maxima(&mut self, side: usize) {
-        let blocks = side.div_ceil(BLOCK);
-        for row in self.maxima.iter_mut() {
-            row.fill(0.0);
-        }
-        for block_row in 0..blocks {
-            let mut columns = [0.0_f32; COLUMNS];
-            for row in &self.padded[PADDING + block_row * BLOCK..PADDING + (block_row + 1) * BLOCK] {
-                for (maximum, value) in columns.iter_mut().zip(&row[PADDING..PADDING + COLUMNS]) {
-                    *maximum = if *value > *maximum { *value } else { *maximum };
+        let column = self.along_x.origin;
+        let mut largest = [0.0f32; PATCH];
+        let mut poison = [0.0f32; PATCH];
+        for (row, patch) in self.patch.iter_mut().enumerate() {
+            let source = map.row((self.along_y.origin + row).min(size.height - 1));
+            if let Some(source) = source.get(column..column + PATCH) {
+                patch.copy_from_slice(source);
+            } else {
+                for (index, value) in patch.iter_mut().enumerate() {
+                    *value = source[(column + index).min(size.width - 1)];
                 }
             }
-            let maxima = &mut self.maxima[block_row + 1][1..=blocks];
-            for (maximum, columns) in maxima.iter_mut().zip(columns.chunks_exact(BLOCK)) {
-                *maximum = columns.iter().copied().fold(0.0, f32::max);
+            for lane in 0..PATCH {
+                largest[lane] = larger(patch[lane].abs(), largest[lane]);
+                poison[lane] += patch[lane] * 0.0;
             }
         }
+        let finite = poison.iter().sum::<f32>() == 0.0;
+        Extent { largest: largest.iter().copied().fold(0.0, larger), finite }
     }
 
-    /// No pixel of the block exceeds this.
-    fn bound(&self, kernel: &Kernel, block_row: usize, block_column: usize) -> f32 {
-        let within_reach =
-            self.maxima[block_row..block_row + 3].iter().flat_map(|row| &row[block_column..block_column + 3]);
-        within_reach.copied().fold(0.0, f32::max) * kernel.sum * SLACK
-    }
-
-    /// The two largest pixels of the convolved window; of equal ones those that come first in reading order.
-    fn best_two(&self, kernel: &Kernel, side: usize) -> [Best; 2] {
-        let blocks = side.div_ceil(BLOCK);
-        let every_block = || (0..blocks).flat_map(|row| (0..blocks).map(move |column| (row, column)));
-        // The most promising block first, so that the others meet a high bar.
-        let (mut start, mut highest) = ((0, 0), f32::NEG_INFINITY);
-        for (row, column) in every_block() {
-            let bound = self.bound(kernel, row, column);
-            if bound > highest {
-                (start, highest) = ((row, column), bound);
-            }
-        }
-        let mut best = [Best::NONE; 2];
-        self.convolve_block(kernel, start, side, &mut best);
-        for block in every_block().filter(|block| *block != start) {
-            // Negated, so that a bound that is not a number means "look".
-            if !(self.bound(kernel, block.0, block.1) < best[1].value) {
-                self.convolve_block(kernel, block, side, &mut best);
-            }
-        }
-        best
-    }
-
-    /// True convolution (section 1.12) of one block: `out(p) = sum over q of K(q) in(p - q)`, zeros outside.
-    fn convolve_block(
-        &self,
-        kernel: &Kernel,
-        (block_row, block_column): (usize, usize),
-        side: usize,
-        best: &mut [Best; 2],
-    ) {
-        let (top, left) = (block_row * BLOCK, block_column * BLOCK);
-        let kernel_side = 2 * kernel.radius + 1;
-        for y in top..(top + BLOCK).min(side) {
-            let mut sums = [0.0_f32; BLOCK];
-            for (dy, weights) in kernel.values[..kernel_side].iter().enumerate() {
-                let input = &self.padded[y + PADDING + kernel.radius - dy];
-                for (dx, weight) in weights[..kernel_side].iter().enumerate() {
-                    let start = left + PADDING + kernel.radius - dx;
-                    for (sum, value) in sums.iter_mut().zip(&input[start..start + BLOCK]) {
-                        *sum += weight * value;
-                    }
+    /// By tile: no smaller than any value of the window within [`REACH`] of the tile, nor than 0.
+    pub fn upper_bounds(&self, prior: &Prior, bounds: &mut [[f32; MAX_TILES]; MAX_TILES]) {
+        for (tile_y, bounds) in bounds.iter_mut().enumerate().take(prior.tiles) {
+            // The weights of a position add up to 1 at most, so no value exceeds the largest of its cells.
+            let mut one = [f32::NEG_INFINITY; PATCH];
+            for row in &self.patch[self.along_y.near[tile_y]..][..NEAR_CELLS] {
+                for (highest, &value) in one.iter_mut().zip(row) {
+                    *highest = larger(value, *highest);
                 }
             }
-            for (x, value) in (left..side).zip(sums) {
-                Best::offer(best, Best { value, index: y * side + x });
+            let two = neighbours::<1>(&one);
+            let four = neighbours::<2>(&two);
+            let seven = neighbours::<3>(&four);
+            for (tile_x, bound) in bounds.iter_mut().enumerate().take(prior.tiles) {
+                let highest = larger(seven[self.along_x.near[tile_x]], 0.0);
+                *bound = highest * prior.near[tile_y] * prior.near[tile_x];
             }
         }
+    }
+
+    /// Computes all values within [`REACH`] of a tile, and more.
+    pub fn fill_around(&mut self, prior: &Prior, tile_x: usize, tile_y: usize) {
+        for y in tile_y.saturating_sub(1)..=(tile_y + 1).min(prior.tiles - 1) {
+            for x in tile_x.saturating_sub(1)..=(tile_x + 1).min(prior.tiles - 1) {
+                if self.filled[y] >> x & 1 == 0 {
+                    self.filled[y] |= 1 << x;
+                    self.fill(x, y);
+                }
+            }
+        }
+    }
+
+    fn fill(&mut self, tile_x: usize, tile_y: usize) {
+        let (along_x, along_y) = (&self.along_x.taps[tile_x], &self.along_y.taps[tile_y]);
+        let mut across = [[0.0f32; TILE]; TAPS];
+        for (across, row) in across.iter_mut().zip(&self.patch[along_y.first..][..TAPS]) {
+            for (weights, &value) in along_x.weights.iter().zip(&row[along_x.first..][..TAPS]) {
+                for (sum, &weight) in across.iter_mut().zip(weights) {
+                    *sum = multiply_add(weight, value, *sum);
+                }
+            }
+        }
+        for (lane, row) in self.rows[TILE * (tile_y + 1)..][..TILE].iter_mut().enumerate() {
+            let mut sums = [0.0f32; TILE];
+            for (weights, across) in along_y.weights.iter().zip(&across) {
+                for (sum, &value) in sums.iter_mut().zip(across) {
+                    *sum = multiply_add(weights[lane], value, *sum);
+                }
+            }
+            row[TILE * (tile_x + 1)..][..TILE].copy_from_slice(&sums);
+        }
+    }
+
+    /// `COUNT` rows of the window, with margins, from [`TILE`] rows before row `first` on.
+    pub fn rows<const COUNT: usize>(&self, first: usize) -> &[Row; COUNT] {
+        run(&self.rows, first)
     }
 }
 
-/// A pixel of the convolved window.
-#[derive(Debug, Clone, Copy)]
-struct Best {
-    value: f32,
-    index: usize,
+/// `COUNT` items from `first` on; there must be as many.
+#[inline(always)]
+pub(super) fn run<T, const COUNT: usize>(items: &[T], first: usize) -> &[T; COUNT] {
+    items[first..].first_chunk().expect("the window has margins")
 }
 
-impl Best {
-    /// Behind every pixel. Where two pixels are never found, the weighted value is infinite and the pose is dropped.
-    const NONE: Self = Self { value: f32::NEG_INFINITY, index: usize::MAX };
-
-    fn before(&self, other: &Self) -> bool {
-        self.value > other.value || (self.value == other.value && self.index < other.index)
+/// `max(values[i], values[i + SHIFT])`, as far as there is a neighbour.
+#[inline(always)]
+fn neighbours<const SHIFT: usize>(values: &[f32; PATCH]) -> [f32; PATCH] {
+    let mut highest = *values;
+    for index in 0..PATCH - SHIFT {
+        highest[index] = larger(values[index], values[index + SHIFT]);
     }
-
-    fn offer(best: &mut [Self; 2], new: Self) {
-        if new.before(&best[0]) {
-            *best = [new, best[0]];
-        } else if new.before(&best[1]) {
-            best[1] = new;
-        }
-    }
+    highest
 }

@@ -1,116 +1,119 @@
-//! What a frame needs while it is decoded.
+//! Storage for one frame, and what is to be said about it.
+
+use core::ops::Range;
 
 use heapless::Vec;
 
 use super::window::Window;
-use super::{MAX_CANDIDATES, MAX_JOINTS};
-use crate::decode::heatmap::Peak;
-use crate::pose::MAX_POSES;
+use super::{Center, MAX_CENTERS};
+use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose};
 
-/// A keypoint after refinement.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct RefinedKeypoint {
-    /// Column, network pixels.
-    pub x: f32,
-    /// Row, network pixels.
-    pub y: f32,
-    /// Value of the map that it was found on, times the centre's.
-    pub score: f32,
-}
-
-/// A centre and the pose that hangs on it.
+/// All that the decoder needs for a frame, about 160 KiB; made once, and also where the intermediate results lie.
 #[derive(Debug, Clone)]
-pub struct Candidate {
-    /// Column of the centre, whole network pixels.
-    pub x: f32,
-    /// Row of the centre, whole network pixels.
-    pub y: f32,
-    /// Value of the centre map there.
-    pub value: f32,
-    pub(super) initial: [(f32, f32); MAX_JOINTS],
-    pub(super) refined: [RefinedKeypoint; MAX_JOINTS],
+pub struct Workspace {
+    pub(super) centers: Vec<Center, MAX_CENTERS>,
+    pub(super) keypoints: usize,
+    pub(super) initial: [[[f32; 2]; MAX_KEYPOINTS]; MAX_CENTERS],
+    pub(super) refined: [[Keypoint; MAX_KEYPOINTS]; MAX_CENTERS],
+    pub(super) window: Window,
+    pub(super) people: Vec<Pose, MAX_POSES>,
+    pub(super) keep: Vec<usize, MAX_POSES>,
+    pub(super) report: Report,
 }
 
-impl Candidate {
-    pub(super) fn new(x: f32, y: f32, value: f32) -> Self {
-        Self { x, y, value, initial: [(0.0, 0.0); MAX_JOINTS], refined: [RefinedKeypoint::default(); MAX_JOINTS] }
-    }
-
-    /// The pose that the offsets give, network pixels; entries beyond the keypoints are 0.
-    pub fn initial(&self) -> &[(f32, f32); MAX_JOINTS] {
-        &self.initial
-    }
-
-    /// The pose after refinement, network pixels; entries beyond the keypoints are 0.
-    pub fn refined(&self) -> &[RefinedKeypoint; MAX_JOINTS] {
-        &self.refined
-    }
-}
-
-/// What a frame held besides its poses.
+/// What became of the candidates of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Centres that did not fit among the candidates; the best ones were taken.
-    pub over_capacity: u32,
-    /// Centres and candidates that were dropped because a value was infinite or not a number.
-    pub not_finite: u32,
-    /// Candidates whose score did not pass.
+    /// Peaks of the centre map that reach the threshold; with collapsed ties, plateaus of them.
+    pub peaks: u32,
+    /// Of these, how many were not taken because there are no more candidates than the limit.
+    pub capped: u32,
+    /// The best centre was taken although it does not reach the threshold.
+    pub fallback: bool,
+    /// Cells of the centre map that are not finite.
+    pub non_finite_cells: u32,
+    /// Candidates that depend on a number that is not finite.
+    pub non_finite: u32,
+    /// Candidates whose score does not reach the threshold.
     pub below_threshold: u32,
-    /// Candidates that pose NMS set aside.
+    /// People that are the same as another.
     pub suppressed: u32,
-}
-
-/// All storage that decoding needs, about 200 KiB; make it once and keep it (on the heap, where there is one).
-#[derive(Debug, Clone, Default)]
-pub struct Workspace {
-    pub(super) peaks: Vec<Peak, MAX_CANDIDATES>,
-    pub(super) candidates: Vec<Candidate, MAX_CANDIDATES>,
-    /// Rows of `candidates` whose score passed.
-    pub(super) passed: Vec<u16, MAX_CANDIDATES>,
-    /// Scores of `passed`.
-    pub(super) scores: Vec<f32, MAX_CANDIDATES>,
-    /// Rows of `passed` that are poses.
-    pub(super) keep: Vec<u16, MAX_POSES>,
-    pub(super) report: Report,
-    pub(super) window: Window,
+    /// People beyond the most poses.
+    pub over_limit: u32,
 }
 
 impl Workspace {
     /// An empty workspace.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            centers: Vec::new(),
+            keypoints: 0,
+            initial: [[[0.0; 2]; MAX_KEYPOINTS]; MAX_CENTERS],
+            refined: [[Keypoint { x: 0.0, y: 0.0, score: 0.0 }; MAX_KEYPOINTS]; MAX_CENTERS],
+            window: Window::EMPTY,
+            people: Vec::new(),
+            keep: Vec::new(),
+            report: Report {
+                peaks: 0,
+                capped: 0,
+                fallback: false,
+                non_finite_cells: 0,
+                non_finite: 0,
+                below_threshold: 0,
+                suppressed: 0,
+                over_limit: 0,
+            },
+        }
     }
 
-    /// The frame's candidates, best centre first.
-    pub fn candidates(&self) -> &[Candidate] {
-        &self.candidates
+    /// Forgets the last frame.
+    pub(super) fn begin(&mut self, keypoints: usize) {
+        self.keypoints = keypoints;
+        self.centers.clear();
+        self.people.clear();
+        self.keep.clear();
     }
 
-    /// After [`finish`](super::Decoder::finish): rows of [`candidates`](Self::candidates) whose score passed.
-    pub fn passed(&self) -> &[u16] {
-        &self.passed
+    /// The part of a range that there are candidates for.
+    pub(super) fn candidates(&self, people: Range<usize>) -> Range<usize> {
+        let end = people.end.min(self.centers.len());
+        people.start.min(end)..end
     }
 
-    /// After [`finish`](super::Decoder::finish): the scores of [`passed`](Self::passed).
-    pub fn scores(&self) -> &[f32] {
-        &self.scores
+    /// The candidates, best first.
+    pub fn centers(&self) -> &[Center] {
+        &self.centers
     }
 
-    /// After [`finish`](super::Decoder::finish): rows of [`passed`](Self::passed) that became poses, in their order.
-    pub fn keep(&self) -> &[u16] {
+    /// Per candidate, its keypoints as `[x, y]`, network pixels.
+    pub fn initial_poses(&self) -> impl ExactSizeIterator<Item = &[[f32; 2]]> {
+        self.initial.iter().take(self.centers.len()).map(|pose| &pose[..self.keypoints])
+    }
+
+    /// Per candidate, its refined keypoints, network pixels, before any candidate is dropped. A score that is a NaN
+    /// stands for numbers that are not finite.
+    pub fn refined_poses(&self) -> impl ExactSizeIterator<Item = &[Keypoint]> {
+        self.refined.iter().take(self.centers.len()).map(|pose| &pose[..self.keypoints])
+    }
+
+    /// The people whose score is above the threshold, picture pixels, best centre first, before pose NMS.
+    pub fn people(&self) -> &[Pose] {
+        &self.people
+    }
+
+    /// Which of [`Workspace::people`] are answered, in the order of the answer.
+    pub fn keep(&self) -> &[usize] {
         &self.keep
     }
 
-    /// What the frame held besides its poses.
+    /// What became of the candidates.
     pub fn report(&self) -> Report {
         self.report
     }
+}
 
-    pub(super) fn begin_frame(&mut self) {
-        self.candidates.clear();
-        self.passed.clear();
-        self.scores.clear();
-        self.keep.clear();
-        self.report = Report::default();
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -1,0 +1,224 @@
+//! Local-global adaptation: the two best cells of a window convolved by an attraction map.
+//!
+//! No cell of the result can exceed the kernel's sum times the largest value of the window in reach. The window is
+//! therefore searched in tiles, best bound first, and a tile is computed only where its bound reaches the second best
+//! cell so far. The answer equals that of the dense convolution, ties included: every cell is summed in the same order
+//! wherever it lies, and bounds are widened by what rounding can do.
+
+use super::window::{MAX_TILES, Prior, REACH, TILE, Window, run};
+use crate::decode::{larger, multiply_add};
+
+/// Cells on a side of the largest kernel.
+pub(super) const KERNEL: usize = 2 * REACH + 1;
+
+/// Rows of a tile that are computed together.
+const BAND: usize = 4;
+/// Bands of kernel rows.
+const KERNEL_BANDS: usize = KERNEL.div_ceil(BAND);
+/// Rows of the window that a band of cells and a band of kernel rows share.
+const SHARED: usize = 2 * BAND - 1;
+
+/// An attraction map, clamped to 0..1, divided, and turned round so that correlating by it convolves.
+#[derive(Debug, Clone)]
+pub(super) struct Kernel {
+    weights: [[f32; KERNEL]; KERNEL],
+    /// Sums over the columns of each band of rows.
+    bands: [[f32; KERNEL]; KERNEL_BANDS],
+    /// Sum of all weights; none of them is negative.
+    pub sum: f32,
+}
+
+impl Kernel {
+    /// From a raw attraction map of `(2 * radius + 1)^2` values, row by row, all finite; `radius` at most [`REACH`].
+    pub fn new(raw: &[f32], radius: usize, divisor: f32) -> Self {
+        let side = 2 * radius + 1;
+        let mut kernel = Self { weights: [[0.0; KERNEL]; KERNEL], bands: [[0.0; KERNEL]; KERNEL_BANDS], sum: 0.0 };
+        let rows = kernel.weights[REACH - radius..].iter_mut().rev();
+        for (target, source) in rows.skip(REACH - radius).zip(raw.chunks_exact(side)) {
+            for (weight, &value) in target[REACH - radius..][..side].iter_mut().rev().zip(source) {
+                *weight = value.clamp(0.0, 1.0) / divisor;
+            }
+        }
+        for (row, weights) in kernel.weights.iter().enumerate() {
+            for (sum, weight) in kernel.bands[row / BAND].iter_mut().zip(weights) {
+                *sum += weight;
+            }
+        }
+        kernel.sum = kernel.bands.iter().flatten().sum();
+        kernel
+    }
+}
+
+/// A cell of the refined window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Cell {
+    pub value: f32,
+    pub column: u32,
+    pub row: u32,
+}
+
+impl Cell {
+    /// Higher values first, then reading order.
+    fn precedes(&self, other: &Self) -> bool {
+        self.value > other.value || (self.value == other.value && (self.row, self.column) < (other.row, other.column))
+    }
+}
+
+/// The best and the second best cell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Best {
+    pub first: Cell,
+    pub second: Cell,
+}
+
+impl Best {
+    fn add(&mut self, cell: Cell) {
+        if cell.precedes(&self.first) {
+            self.second = self.first;
+            self.first = cell;
+        } else if cell.precedes(&self.second) {
+            self.second = cell;
+        }
+    }
+}
+
+/// How far rounding can lift a computed cell above a computed bound, relative to the bound's terms.
+///
+/// With `M` the values that the bound assumes, a cell is no larger than the sum of its 121 products of `M`, because
+/// rounding keeps order. That sum is off by 122 roundings of 2^-24 at most, the bound by 50.
+const ROUNDING: f32 = 2e-5;
+
+/// The two best cells of the refined window among those above `floor`, if there are two.
+pub(super) fn best_above(floor: f32, window: &mut Window, prior: &Prior, kernel: &Kernel) -> Option<Best> {
+    // No cell of a value of `floor` precedes these.
+    let nowhere = Cell { value: floor, column: 0, row: 0 };
+    let mut search = Search { best: Best { first: nowhere, second: nowhere }, window, prior, kernel };
+    let mut bounds = [[0.0; MAX_TILES]; MAX_TILES];
+    search.window.upper_bounds(prior, &mut bounds);
+    // The tile of the highest bound first: what it holds rules most others out.
+    let mut first = (0, 0);
+    let mut highest = f32::NEG_INFINITY;
+    for (y, bounds) in bounds.iter_mut().enumerate().take(prior.tiles) {
+        for (x, bound) in bounds.iter_mut().enumerate().take(prior.tiles) {
+            *bound *= kernel.sum;
+            if *bound > highest {
+                (highest, first) = (*bound, (x, y));
+            }
+        }
+    }
+    search.tile(first.0, first.1);
+    for (y, bounds) in bounds.iter().enumerate().take(prior.tiles) {
+        for (x, &bound) in bounds.iter().enumerate().take(prior.tiles) {
+            let reachable = bound * (1.0 + ROUNDING) >= search.best.second.value && bound > floor;
+            if reachable && (x, y) != first {
+                search.tile(x, y);
+            }
+        }
+    }
+    (search.best.second.value > floor).then_some(search.best)
+}
+
+/// A search under way.
+#[derive(Debug)]
+struct Search<'a> {
+    best: Best,
+    window: &'a mut Window,
+    prior: &'a Prior,
+    kernel: &'a Kernel,
+}
+
+impl Search<'_> {
+    /// Adds a tile's cells to the best, as far as they can be among them.
+    fn tile(&mut self, tile_x: usize, tile_y: usize) {
+        self.window.fill_around(self.prior, tile_x, tile_y);
+        let bounds = band_bounds(self.window, self.kernel, tile_x, tile_y);
+        for (band, bound) in bounds.into_iter().enumerate() {
+            if bound >= self.best.second.value {
+                let row = TILE * tile_y + BAND * band;
+                let cells = convolve(self.window, self.kernel, tile_x, row);
+                self.add(&cells, TILE * tile_x, row);
+            }
+        }
+    }
+
+    /// Adds those of `cells` that lie within the window.
+    fn add(&mut self, cells: &[[f32; TILE]; BAND], column: usize, row: usize) {
+        let highest = cells.iter().flatten().copied().fold(f32::NEG_INFINITY, larger);
+        if highest < self.best.second.value {
+            return;
+        }
+        let side = self.prior.side;
+        for (dy, values) in cells.iter().enumerate().take(side.saturating_sub(row)) {
+            for (dx, &value) in values.iter().enumerate().take(side - column) {
+                self.best.add(Cell { value, column: (column + dx) as u32, row: (row + dy) as u32 });
+            }
+        }
+    }
+}
+
+/// For both bands of a tile: no smaller than any of its cells, rounding included.
+///
+/// Per column and band of kernel rows, the kernel's column sum times the largest of the window's values that it meets.
+fn band_bounds(window: &Window, kernel: &Kernel, tile_x: usize, tile_y: usize) -> [f32; TILE / BAND] {
+    const ROWS: usize = TILE + 2 * REACH;
+    const COLUMNS: usize = 3 * TILE;
+    let rows = window.rows::<{ ROWS }>(TILE * (tile_y + 1) - REACH);
+    let mut columns = [[f32::NEG_INFINITY; COLUMNS]; TILE / BAND + KERNEL_BANDS - 1];
+    for (band, highest) in columns.iter_mut().enumerate() {
+        for row in rows.iter().skip(BAND * band).take(SHARED) {
+            for (highest, &value) in highest.iter_mut().zip(&row[TILE * tile_x..][..COLUMNS]) {
+                *highest = larger(value, *highest);
+            }
+        }
+    }
+    let mut bounds = [f32::NEG_INFINITY; TILE / BAND];
+    for (band, bound) in bounds.iter_mut().enumerate() {
+        let mut sums = [0.0f32; TILE];
+        for (weights, highest) in kernel.bands.iter().zip(&columns[band..]) {
+            for (tap, &weight) in weights.iter().enumerate() {
+                for (lane, sum) in sums.iter_mut().enumerate() {
+                    *sum = multiply_add(weight, highest[TILE - REACH + tap + lane], *sum);
+                }
+            }
+        }
+        let largest =
+            columns[band..][..KERNEL_BANDS].iter().flatten().fold(0.0, |largest, value| larger(value.abs(), largest));
+        *bound = sums.into_iter().fold(*bound, larger) + ROUNDING * kernel.sum * largest;
+    }
+    bounds
+}
+
+/// The cells of one band of a tile, from window row `row` on.
+fn convolve(window: &Window, kernel: &Kernel, tile_x: usize, row: usize) -> [[f32; TILE]; BAND] {
+    const ROWS: usize = BAND + 2 * REACH;
+    const COLUMNS: usize = TILE + 2 * REACH;
+    let rows = window.rows::<{ ROWS }>(row + TILE - REACH);
+    let mut sums = [[0.0f32; TILE]; BAND];
+    for (shift, weights) in kernel.weights.iter().enumerate() {
+        let near: [&[f32; COLUMNS]; BAND] =
+            core::array::from_fn(|band| run(&rows[shift + band], TILE * (tile_x + 1) - REACH));
+        for (tap, &weight) in weights.iter().enumerate() {
+            for (sums, near) in sums.iter_mut().zip(near) {
+                for (lane, sum) in sums.iter_mut().enumerate() {
+                    *sum = multiply_add(weight, near[tap + lane], *sum);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// The clamped attraction map's best cell: its value, column and row; the first on ties.
+pub(super) fn best_of_kernel(raw: &[f32], radius: usize) -> Cell {
+    let side = 2 * radius + 1;
+    let mut best = Cell { value: f32::NEG_INFINITY, column: 0, row: 0 };
+    for (row, values) in raw.chunks_exact(side).enumerate() {
+        for (column, &value) in values.iter().enumerate() {
+            let value = value.clamp(0.0, 1.0);
+            if value > best.value {
+                best = Cell { value, column: column as u32, row: row as u32 };
+            }
+        }
+    }
+    best
+}
