@@ -14,6 +14,13 @@ BARE_TARGET := aarch64-unknown-none
 # One profile for the program, the tests and the lints, so that the dependencies are built once.
 PROFILE := --release
 
+OUT := out
+# Real photographs first, then generated pictures that training never saw.
+DEMO_PICTURES := $(sort $(wildcard tests/data/photos/*.jpg tests/data/photos/*.png)) \
+    $(wordlist 1,12,$(sort $(wildcard tests/data/people/*.jpg)))
+DEMO_VIDEO_OF := $(firstword $(DEMO_PICTURES))
+STATE := $(or $(SINEW_STATE),models/state)
+
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 600
 MODEL ?= logocap-tiny
@@ -31,6 +38,21 @@ build: ## Build the program: target/release/sinew
 .PHONY: dist
 dist: ## Build the program smaller and faster, with link-time optimisation (slow): target/dist/sinew
 	$(CARGO) build --profile dist
+
+.PHONY: demo
+demo: ## Find the people in a few pictures and a short video; draws them under out/
+	$(CARGO) build $(PROFILE) --bins --examples
+	@rm -rf $(OUT)/pictures $(OUT)/overlays && mkdir -p $(OUT)/pictures
+	@cp $(DEMO_PICTURES) $(OUT)/pictures/
+	target=$${CARGO_TARGET_DIR:-target}/release; \
+	$$target/sinew run --model $(MODEL) --source $(OUT)/pictures --sink jsonl:$(OUT)/poses.jsonl --overlay $(OUT)/overlays; \
+	$$target/examples/pan $(DEMO_VIDEO_OF) $(OUT)/pan.y4m; \
+	$$target/sinew run --model $(MODEL) --source $(OUT)/pan.y4m --sink jsonl:$(OUT)/pan.jsonl --overlay $(OUT)/pan-overlay.y4m; \
+	$$target/examples/contact_sheet $(OUT)/demo.png $(OUT)/overlays/* $(OUT)/pan-overlay.y4m
+	@echo
+	@echo "poses       $(OUT)/poses.jsonl, $(OUT)/pan.jsonl"
+	@echo "drawn       $(OUT)/overlays/, $(OUT)/pan-overlay.y4m"
+	@echo "all of them $(OUT)/demo.png"
 
 ##@ Checks
 
@@ -110,8 +132,21 @@ python-test: $(VENV)/ready ## Tests of the Python code
 	$(PYTHON) -m pytest --quiet models
 
 .PHONY: train
-train: $(VENV)/ready ## Train MODEL (logocap-tiny) on generated data; resumes after an interruption
+train: $(VENV)/ready ## Train MODEL (logocap-tiny) on generated data until interrupted; resumes
+	@test -e $(STATE)/assets || $(PYTHON) -m models.people.assets
+	@test -e $(STATE)/bank || $(PYTHON) -m models.people.render_bank
 	$(PYTHON) -m models.train $(MODEL)
+
+.PHONY: models
+models: $(VENV)/ready ## Export MODEL from its training state to models/bundles/MODEL
+	$(PYTHON) -m models.export $(MODEL) --checkpoint $(STATE)/$(MODEL)/weights.pt --out models/bundles/$(MODEL)
+
+.PHONY: import
+import: $(VENV)/ready ## Convert an official checkpoint: MODEL=logocap-w32 CKPT=file.pth [ASPECT=640x480] [FLIP=1]
+	@test -n "$(CKPT)" || { echo "make import: name the checkpoint, as in CKPT=path/to/file.pth" >&2; exit 2; }
+	$(PYTHON) -m models.checkpoint $(MODEL) $(CKPT) $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
+
+##@ Cleaning up
 
 .PHONY: clean
 clean: ## Remove what was built, except .venv and training state

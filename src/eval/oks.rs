@@ -114,7 +114,10 @@ mod tests {
         }
     }
 
-    fn people() -> impl Strategy<Value = (Vec<(f64, f64, bool)>, Vec<[f64; 2]>, f64)> {
+    /// Annotated keypoints (x, y, whether labelled), detected ones, the annotation's area.
+    type People = (Vec<(f64, f64, bool)>, Vec<[f64; 2]>, f64);
+
+    fn people() -> impl Strategy<Value = People> {
         let coordinate = || -500.0..500.0_f64;
         (1_usize..20).prop_flat_map(move |count| {
             let truth = proptest::collection::vec((coordinate(), coordinate(), any::<bool>()), count);

@@ -1,0 +1,190 @@
+//! Nothing is allocated between a raw frame and its line of JSON, once everything has been made: the warp, LOGO-CAP's
+//! post-processing at every level, and the JSON lines sink. The networks between them are tract's, which does allocate.
+
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+use std::time::Duration;
+
+use sinew::decode::Maps;
+use sinew::decode::logocap::{Config, Decoder, Inputs, Level, Workspace};
+use sinew::estimator::StageTimes;
+use sinew::geometry::{ShortSideLayout, Size};
+use sinew::pixels::{Picture, PixelFormat, Warp};
+use sinew::pose::Poses;
+use sinew::sink::jsonl::JsonLines;
+use sinew::sink::{Answer, Description, Sink};
+use sinew::source::Frame;
+
+/// The system's allocator, counting what the current thread asks it for.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // Not there any more while a thread ends: nothing is measured then.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting touches a constant-initialised thread-local
+// that neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the promises of `GlobalAlloc::alloc`, which are those of `System`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count();
+        // SAFETY: `pointer` came from `System` through this allocator, with this layout.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as in `realloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+const FRAMES: u64 = 1000;
+const PEOPLE: usize = 30;
+const KEYPOINTS: usize = 17;
+/// Cells of the maps: those of a network of 352 by 256 pixels.
+const CELLS: Size = Size::new(88, 64);
+
+/// Network outputs for a full frame: 30 people on a lattice, their keypoints around them.
+struct Outputs {
+    heatmaps: Vec<f32>,
+    offsets: Vec<f32>,
+    kam: Vec<f32>,
+}
+
+fn outputs(decoder: &Decoder) -> Outputs {
+    let area = CELLS.width * CELLS.height;
+    let mut heatmaps = vec![0.0; (KEYPOINTS + 1) * area];
+    let mut offsets = vec![0.0; 2 * KEYPOINTS * area];
+    for person in 0..PEOPLE {
+        let (x, y) = (8 + 14 * (person % 6), 6 + 12 * (person / 6));
+        heatmaps[KEYPOINTS * area + y * CELLS.width + x] = 0.9 - 0.01 * person as f32;
+        for keypoint in 0..KEYPOINTS {
+            let (dx, dy) = (keypoint % 5 + 1, keypoint / 5 + 1);
+            heatmaps[keypoint * area + (y - dy) * CELLS.width + x - dx] = 0.8;
+            offsets[2 * keypoint * area + y * CELLS.width + x] = dx as f32;
+            offsets[(2 * keypoint + 1) * area + y * CELLS.width + x] = dy as f32;
+        }
+    }
+    let kam = (0..decoder.kam_len(PEOPLE)).map(|index| (index % 7) as f32 / 7.0).collect();
+    Outputs { heatmaps, offsets, kam }
+}
+
+fn decode(
+    decoder: &Decoder,
+    level: Level,
+    inputs: &Inputs<'_>,
+    kam: &[f32],
+    grid: &mut [f32],
+    workspace: &mut Workspace,
+) {
+    decoder.find_centers(inputs, workspace);
+    decoder.initial_poses(inputs, workspace);
+    let people = 0..workspace.centers().len();
+    match level {
+        Level::None => decoder.score_initial(inputs, workspace),
+        Level::Partial | Level::Full => {
+            decoder.write_grid(inputs, people.clone(), workspace, grid).unwrap();
+            let kam = &kam[..decoder.kam_len(people.len())];
+            match level {
+                Level::Partial => decoder.refine_locally(people, kam, workspace).unwrap(),
+                _ => decoder.refine(inputs, people, kam, workspace).unwrap(),
+            }
+        }
+    }
+}
+
+fn picture(format: PixelFormat, size: Size) -> Picture {
+    let bytes = match format {
+        PixelFormat::Rgb => 3 * size.width * size.height,
+        PixelFormat::Grey => size.width * size.height,
+        PixelFormat::Yuyv | PixelFormat::Uyvy => 2 * size.width * size.height,
+        _ => size.width * size.height * 3 / 2,
+    };
+    let data = (0..bytes).map(|index| (index * 31 % 251) as u8).collect();
+    Picture::new(format, size, data).unwrap()
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 1);
+    assert_eq!(allocations(|| ()), 0);
+}
+
+#[test]
+fn a_thousand_frames_without_an_allocation() {
+    let sigmas = [0.05; KEYPOINTS];
+    let decoder = Decoder::new(&Config::reference(&sigmas).unwrap()).unwrap();
+    let outputs = outputs(&decoder);
+    let area = [CELLS.height, CELLS.width];
+    let heatmaps = Maps::new("heatmaps", &outputs.heatmaps, [KEYPOINTS + 1, area[0], area[1]]).unwrap();
+    let offsets = Maps::new("offsets", &outputs.offsets, [2 * KEYPOINTS, area[0], area[1]]).unwrap();
+    let inputs = decoder.inputs(heatmaps, offsets).unwrap();
+    let mut grid = vec![0.0; decoder.grid_len(PEOPLE)];
+    let mut workspace = Box::new(Workspace::new());
+    let mut poses = Poses::default();
+
+    let size = Size::new(640, 480);
+    let layout = ShortSideLayout::new(size, 256, 32).unwrap();
+    let formats = [PixelFormat::Rgb, PixelFormat::Grey, PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12];
+    let pictures = formats.map(|format| picture(format, size));
+    let mut warps = formats.map(|format| {
+        Warp::new(format, size, &layout.network_to_picture, layout.network, [0.45; 3], [0.22; 3]).unwrap()
+    });
+    let mut network = vec![0.0; warps[0].output_len()];
+
+    let description = Description {
+        keypoints: (0..KEYPOINTS).map(|keypoint| format!("keypoint_{keypoint}")).collect(),
+        poses: PEOPLE,
+        ..Description::default()
+    };
+    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &description).unwrap();
+
+    let mut most_poses = 0;
+    let mut frame = |sequence: u64| {
+        let turn = sequence as usize % formats.len();
+        warps[turn].run(pictures[turn].view(), &mut network).unwrap();
+        let level = [Level::None, Level::Partial, Level::Full][sequence as usize % 3];
+        decode(&decoder, level, &inputs, &outputs.kam, &mut grid, &mut workspace);
+        decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
+        most_poses = most_poses.max(poses.list.len());
+        let frame = Frame {
+            picture: pictures[turn].view(),
+            sequence,
+            captured: Some(Duration::from_millis(33 * sequence)),
+            name: Some("camera"),
+        };
+        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default() }).unwrap();
+    };
+    // What is made once, in the first frames of every kind, may allocate.
+    (0..15).for_each(&mut frame);
+    assert_eq!(allocations(|| (15..15 + FRAMES).for_each(&mut frame)), 0);
+    assert!(most_poses >= 20, "only {most_poses} poses: the frames were not full");
+}
