@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub enum BundleError {
     /// No bundle of that name.
     #[error(
-        "no bundle named `{name}`{}; looked in {}: give a folder or set SINEW_BUNDLES",
+        "no bundle named `{name}`{} (looked in {}): give a folder or set SINEW_BUNDLES",
         did_you_mean(nearest),
         listed(searched)
     )]

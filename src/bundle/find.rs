@@ -64,3 +64,54 @@ pub(super) fn find(folder_or_name: &Path, folders: &[PathBuf]) -> Result<PathBuf
     let nearest = nearest(&name, names).map(str::to_owned);
     Err(BundleError::NotFound { name, searched: folders.to_owned(), nearest })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn bundles(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join(MANIFEST), "").unwrap();
+        }
+        fs::create_dir(folder.path().join("no-bundle")).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_first_folder_that_has_the_name_wins() {
+        let (first, second) = (bundles(&["a", "b"]), bundles(&["b", "c"]));
+        let folders = ["/no/such/folder".into(), first.path().to_owned(), second.path().to_owned()];
+        let find = |name: &str| find(Path::new(name), &folders);
+        assert_eq!(find("b").unwrap(), first.path().join("b"));
+        assert_eq!(find("c").unwrap(), second.path().join("c"));
+        let all: Vec<PathBuf> = vec![first.path().join("a"), first.path().join("b"), second.path().join("c")];
+        assert_eq!(folders_in(&folders), all);
+        assert!(matches!(find("no-bundle"), Err(BundleError::NotFound { .. })));
+    }
+
+    #[test]
+    fn the_nearest_name_is_told() {
+        let there = bundles(&["logocap-tiny", "lofr-tiny"]);
+        let error = find(Path::new("logocap_tiny"), &[there.path().to_owned()]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("no bundle named `logocap_tiny`, did you mean `logocap-tiny`? (looked in "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn paths_are_taken_as_they_are() {
+        let there = bundles(&["a"]);
+        let find = |path: &Path| find(path, &[]).unwrap();
+        assert_eq!(find(&there.path().join("a")), there.path().join("a"));
+        assert_eq!(find(&there.path().join("a").join(MANIFEST)), there.path().join("a"));
+        assert_eq!(find(Path::new(MANIFEST)), Path::new("."));
+        assert_eq!(find(Path::new("./a")), Path::new("./a"));
+        assert_eq!(find(Path::new("..")), Path::new(".."));
+        assert_eq!(find(Path::new("a/")), Path::new("a/"));
+    }
+}

@@ -1,10 +1,22 @@
-//! What a LOGO-CAP bundle says in `[decode]`.
+//! What a LOGO-CAP bundle says beyond the common sections: `[decode]`, and the tensors of its two networks.
 
 use serde::Deserialize;
 
+use super::check::Checker;
+use super::error::BundleError;
+use super::manifest::{EngineSection, Manifest, TensorSection};
+use super::shape::{self, Dimension, Symbol};
+use crate::decode::logocap::{Config, Decoder};
 pub use crate::decode::logocap::{Level, ZeroKernel};
 
-/// `[decode]` of LOGO-CAP; the section numbers of the reference description stand in `decode::logocap`.
+/// Role of the network that reads the picture.
+pub const BACKBONE: &str = "backbone";
+/// Role of the network that reads the embedding around every initial keypoint.
+pub const KAM: &str = "kam";
+/// Both roles.
+pub const ROLES: [&str; 2] = [BACKBONE, KAM];
+
+/// `[decode]` of LOGO-CAP; the section numbers of the reference description stand in [`crate::decode::logocap`].
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecodeSection {
@@ -16,7 +28,7 @@ pub struct DecodeSection {
     pub center_fallback: bool,
     /// One candidate per plateau of equal centre values; the reference takes every pixel of it.
     pub collapse_ties: bool,
-    /// What becomes of a keypoint that nothing attracts.
+    /// What becomes of a keypoint whose kernel is zero everywhere.
     pub zero_kernel: ZeroKernel,
     /// The mesh has `2 * mesh_radius + 1` cells a side.
     pub mesh_radius: usize,
@@ -36,4 +48,113 @@ pub struct DecodeSection {
     pub nms_keypoints: usize,
     /// How far a frame is refined.
     pub level: Level,
+}
+
+impl DecodeSection {
+    /// The decoder's hyper-parameters, with the manifest's keypoints and limits, which have been checked.
+    pub fn config(&self, manifest: &Manifest) -> Config {
+        Config {
+            sigmas: manifest.keypoints.sigmas.iter().copied().collect(),
+            stride: self.stride,
+            center_threshold: self.center_threshold,
+            center_fallback: self.center_fallback,
+            collapse_ties: self.collapse_ties,
+            zero_kernel: self.zero_kernel,
+            mesh_radius: self.mesh_radius,
+            kernel_divisor: self.kernel_divisor,
+            window_radius: self.window_radius,
+            prior_sigma: self.prior_sigma,
+            top2_weights: self.top2_weights,
+            score_threshold: self.score_threshold,
+            nms_distance: self.nms_distance,
+            nms_keypoints: self.nms_keypoints,
+            max_centers: manifest.limits.centers,
+            max_poses: manifest.limits.poses,
+        }
+    }
+}
+
+/// Checks `[decode]`, `[limits]` and the networks' tensors; `manifest.keypoints` has been checked.
+pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeSection) -> Result<(), BundleError> {
+    let wrong =
+        |error: crate::decode::logocap::ConfigError| checker.value(error.key, error.found.to_string(), error.expected);
+    Decoder::new(&decode.config(manifest)).map_err(wrong)?;
+    checker.require(manifest.input.multiple.is_multiple_of(decode.stride), "input.multiple", || {
+        (manifest.input.multiple.to_string(), format!("a multiple of decode.stride, {}", decode.stride))
+    })?;
+    let backbone = checker.role(manifest, BACKBONE, &ROLES)?;
+    let kam = checker.role(manifest, KAM, &ROLES)?;
+
+    let keypoints = manifest.keypoints.names.len();
+    let side = 2 * decode.mesh_radius + 1;
+    let cells = |addend| {
+        [Symbol::Height, Symbol::Width].map(|symbol| Dimension::Symbolic {
+            factor: 1,
+            symbol,
+            divisor: decode.stride,
+            addend,
+        })
+    };
+    let number = Dimension::Number;
+    let maps = |channels| [&[number(channels)][..], &cells(0)].concat();
+    // Only the embedding's channels are the network's own business.
+    let channels = match backbone.outputs.iter().find(|tensor| tensor.name == "embedding").map(|tensor| &*tensor.shape)
+    {
+        Some([Dimension::Number(channels), ..]) => *channels,
+        _ => 1,
+    };
+    let embedding = [&[number(channels)][..], &cells(2)].concat();
+    let chunk = Dimension::symbol(Symbol::Chunk);
+    let mesh_rows = Dimension::Symbolic { factor: keypoints * side, symbol: Symbol::Chunk, divisor: 1, addend: 0 };
+
+    let image = vec![number(1), number(3), Dimension::symbol(Symbol::Height), Dimension::symbol(Symbol::Width)];
+    check_tensors(checker, "engine.backbone.inputs", &backbone.inputs, &[("image", image)])?;
+    let outputs =
+        [("heatmaps", maps(keypoints + 1)), ("offsets", maps(2 * keypoints)), ("embedding", embedding.clone())];
+    check_tensors(checker, "engine.backbone.outputs", &backbone.outputs, &outputs)?;
+    let inputs = [("embedding", embedding), ("grid", vec![mesh_rows, number(side), number(2)])];
+    check_tensors(checker, "engine.kam.inputs", &kam.inputs, &inputs)?;
+    let outputs = [("kam", vec![chunk, number(keypoints), number(side), number(side)])];
+    check_tensors(checker, "engine.kam.outputs", &kam.outputs, &outputs)?;
+    check_chunks(checker, manifest, backbone, kam)
+}
+
+fn check_chunks(
+    checker: &Checker<'_>,
+    manifest: &Manifest,
+    backbone: &EngineSection,
+    kam: &EngineSection,
+) -> Result<(), BundleError> {
+    let most = manifest.limits.centers;
+    let ascending = kam.chunks.windows(2).all(|pair| pair[0] < pair[1]);
+    let in_range = kam.chunks.iter().all(|chunk| (1..=most).contains(chunk));
+    checker.require(!kam.chunks.is_empty() && ascending && in_range, "engine.kam.chunks", || {
+        (format!("{:?}", kam.chunks), format!("ascending numbers from 1 to limits.centers, {most}"))
+    })?;
+    checker.require(backbone.chunks.is_empty(), "engine.backbone.chunks", || {
+        (format!("{:?}", backbone.chunks), "nothing, because no shape has an `n`".to_owned())
+    })
+}
+
+fn check_tensors(
+    checker: &Checker<'_>,
+    key: &str,
+    found: &[TensorSection],
+    expected: &[(&str, Vec<Dimension>)],
+) -> Result<(), BundleError> {
+    for (name, wanted) in expected {
+        let tensor = found.iter().find(|tensor| tensor.name == *name);
+        let found_names = || found.iter().map(|tensor| format!("`{}`", tensor.name)).collect::<Vec<_>>().join(", ");
+        checker.require(tensor.is_some(), key, || {
+            (format!("[{}]", found_names()), format!("a tensor named `{name}` among them"))
+        })?;
+        let shape = tensor.map(|tensor| tensor.shape.as_slice()).unwrap_or_default();
+        checker
+            .require(shape == wanted, &format!("{key}.{name}"), || (shape::written(shape), shape::written(wanted)))?;
+    }
+    let names: Vec<&str> = found.iter().map(|tensor| tensor.name.as_str()).collect();
+    checker.require(names.len() == expected.len(), key, || {
+        let wanted: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
+        (format!("{names:?}"), format!("{wanted:?} only, each once"))
+    })
 }

@@ -47,6 +47,19 @@ pub fn list() -> Vec<Listed> {
     find::folders_in(&search_path()).into_iter().map(open).collect()
 }
 
+impl Manifest {
+    /// Parses and checks a manifest's text; `path` is where it stands, for errors. The files that it names are not
+    /// looked at.
+    ///
+    /// # Errors
+    /// Where a key is unknown, missing or of the wrong type, or a value does not fit.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, BundleError> {
+        let manifest = parse::parse(path, text)?;
+        check::manifest(path, &manifest)?;
+        Ok(manifest)
+    }
+}
+
 impl Bundle {
     /// Opens a bundle by the path of its folder (or of its manifest), or by its name on the [`search_path`].
     ///
@@ -60,8 +73,7 @@ impl Bundle {
         let path = folder.join(MANIFEST);
         let read_error = |path: &Path, key: String, source| BundleError::Read { path: path.to_owned(), key, source };
         let text = std::fs::read_to_string(&path).map_err(|source| read_error(&path, String::new(), source))?;
-        let manifest = parse::parse(&path, &text)?;
-        check::manifest(&path, &manifest)?;
+        let manifest = Manifest::parse(&path, &text)?;
         let mut bytes = text.len() as u64;
         for (role, engine) in &manifest.engines {
             let files = [("fp32", Some(&engine.precision.fp32)), ("int8", engine.precision.int8.as_ref())];
