@@ -4,6 +4,8 @@
 //! and contiguous, the last axis fastest.
 
 mod error;
+#[cfg(feature = "tract")]
+mod tract;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -120,11 +122,25 @@ pub trait Engine: Send + fmt::Debug {
 
 /// A tensor on its way from one engine to another, in the backend's own form.
 #[derive(Debug, Clone)]
-pub struct Handover {}
+#[non_exhaustive]
+pub enum Handover {
+    /// Shared memory.
+    #[cfg(feature = "tract")]
+    #[doc(hidden)]
+    Tract(std::sync::Arc<tract_onnx::prelude::Tensor>),
+}
 
 /// A backend, started: what its engines share (threads, a device's context).
 #[derive(Debug)]
-pub struct Environment {}
+pub struct Environment {
+    started: Started,
+}
+
+#[derive(Debug)]
+enum Started {
+    #[cfg(feature = "tract")]
+    Tract(tract::Tract),
+}
 
 impl Environment {
     /// Starts a backend. `threads` is for CPU backends; 0 means one per core.
@@ -132,8 +148,19 @@ impl Environment {
     /// # Errors
     /// Where the backend is not there, or the threads cannot be had.
     pub fn new(backend: Backend, threads: usize) -> Result<Self, EngineError> {
-        let _ = (backend, threads);
-        Err(EngineError::NotBuilt("tract"))
+        let environment = Self { started: start(threads)? };
+        if backend == Backend::Auto {
+            tracing::info!("backend auto: taking {}", environment.backend());
+        }
+        Ok(environment)
+    }
+
+    /// The backend that was started; never [`Backend::Auto`].
+    pub fn backend(&self) -> Backend {
+        match self.started {
+            #[cfg(feature = "tract")]
+            Started::Tract(_) => Backend::Tract,
+        }
     }
 
     /// Opens a network for the shapes of `signature`, which the file must have by name and shape.
@@ -141,7 +168,19 @@ impl Environment {
     /// # Errors
     /// Where the file is not readable, not a graph that the backend can run, or has other tensors.
     pub fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
-        let _ = (files, signature);
-        Err(EngineError::NotBuilt("tract"))
+        match &self.started {
+            #[cfg(feature = "tract")]
+            Started::Tract(tract) => Ok(Box::new(tract.open(files, signature)?)),
+        }
     }
+}
+
+#[cfg(feature = "tract")]
+fn start(threads: usize) -> Result<Started, EngineError> {
+    tract::Tract::new(threads).map(Started::Tract)
+}
+
+#[cfg(not(feature = "tract"))]
+fn start(_threads: usize) -> Result<Started, EngineError> {
+    Err(EngineError::NotBuilt("tract"))
 }

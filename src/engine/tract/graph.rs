@@ -1,0 +1,141 @@
+//! Whether an ONNX file is the graph that the manifest describes, before tract works on it.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Extent;
+use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, type_proto};
+
+use crate::engine::{EngineError, Signature, TensorSpec};
+
+/// Checks names, types and shapes of all inputs and outputs against `signature`.
+///
+/// tract looks every output up in a map and panics where the graph does not make it; that is found here as well.
+pub(super) fn check(path: &Path, model: &ModelProto, signature: &Signature) -> Result<(), EngineError> {
+    let Some(graph) = &model.graph else {
+        let reason = "it holds no graph, so it is empty, truncated or no ONNX file".to_owned();
+        return Err(EngineError::Load { path: path.to_owned(), stage: "not an ONNX model", reason });
+    };
+    let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let inputs: Vec<&ValueInfoProto> =
+        graph.input.iter().filter(|input| !constants.contains(input.name.as_str())).collect();
+    let outputs: Vec<&ValueInfoProto> = graph.output.iter().collect();
+    check_side(path, "input", &inputs, &signature.inputs)?;
+    check_side(path, "output", &outputs, &signature.outputs)?;
+    check_made(path, graph)
+}
+
+fn check_side(
+    path: &Path,
+    kind: &'static str,
+    found: &[&ValueInfoProto],
+    expected: &[TensorSpec],
+) -> Result<(), EngineError> {
+    let fail = |tensor: &str, found: String, expected: String| EngineError::Tensor {
+        path: path.to_owned(),
+        kind,
+        tensor: tensor.to_owned(),
+        found,
+        expected,
+    };
+    for spec in expected {
+        let Some(info) = found.iter().find(|info| info.name == spec.name) else {
+            let names: Vec<String> = found.iter().map(|info| format!("`{}`", info.name)).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(fail(&spec.name, format!("not in the graph, which has {names}"), describe(spec)));
+        };
+        let written = Written::of(info);
+        if !written.allows(&spec.shape) {
+            return Err(fail(&spec.name, written.to_string(), describe(spec)));
+        }
+    }
+    match found.iter().find(|info| expected.iter().all(|spec| spec.name != info.name)) {
+        Some(extra) => Err(fail(&extra.name, Written::of(extra).to_string(), format!("no {kind} of that name"))),
+        None => Ok(()),
+    }
+}
+
+fn check_made(path: &Path, graph: &GraphProto) -> Result<(), EngineError> {
+    let made: HashSet<&str> = (graph.input.iter().map(|input| input.name.as_str()))
+        .chain(graph.initializer.iter().map(|tensor| tensor.name.as_str()))
+        .chain(graph.node.iter().flat_map(|node| node.output.iter().map(String::as_str)))
+        .collect();
+    match graph.output.iter().find(|output| !made.contains(output.name.as_str())) {
+        Some(output) => Err(EngineError::Load {
+            path: path.to_owned(),
+            stage: "not a complete graph",
+            reason: format!("no node makes the output `{}`", output.name),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// `float32 [1, 3, 256, 256]`
+pub(super) fn describe(spec: &TensorSpec) -> String {
+    format!("float32 {:?}", spec.shape)
+}
+
+/// Type and shape as the file writes them.
+struct Written {
+    element: i32,
+    /// `None` where the file says nothing about the shape.
+    extents: Option<Vec<WrittenExtent>>,
+}
+
+enum WrittenExtent {
+    Number(i64),
+    Symbol(String),
+    Unknown,
+}
+
+impl Written {
+    fn of(info: &ValueInfoProto) -> Self {
+        let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+        else {
+            return Self { element: DataType::Undefined as i32, extents: None };
+        };
+        let extent = |value: &Option<Extent>| match value {
+            Some(Extent::DimValue(number)) => WrittenExtent::Number(*number),
+            Some(Extent::DimParam(symbol)) => WrittenExtent::Symbol(symbol.clone()),
+            None => WrittenExtent::Unknown,
+        };
+        let extents =
+            tensor.shape.as_ref().map(|shape| shape.dim.iter().map(|dimension| extent(&dimension.value)).collect());
+        Self { element: tensor.elem_type, extents }
+    }
+
+    /// Whether a tensor of `shape` is one of those that the file allows: symbols stand for any number here, what they
+    /// really give is compared once the graph has been worked out.
+    fn allows(&self, shape: &[usize]) -> bool {
+        let fits = |(written, &wanted): (&WrittenExtent, &usize)| match written {
+            WrittenExtent::Number(number) => usize::try_from(*number) == Ok(wanted),
+            WrittenExtent::Symbol(_) | WrittenExtent::Unknown => true,
+        };
+        self.element == DataType::Float as i32
+            && self
+                .extents
+                .as_ref()
+                .is_none_or(|extents| extents.len() == shape.len() && extents.iter().zip(shape).all(fits))
+    }
+}
+
+impl std::fmt::Display for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let element = match DataType::try_from(self.element) {
+            Ok(DataType::Float) => "float32".to_owned(),
+            Ok(other) => other.as_str_name().to_lowercase(),
+            Err(_) => format!("of unknown type {}", self.element),
+        };
+        let Some(extents) = &self.extents else { return write!(f, "{element} of any shape") };
+        let extents: Vec<String> = extents
+            .iter()
+            .map(|extent| match extent {
+                WrittenExtent::Number(number) => number.to_string(),
+                WrittenExtent::Symbol(symbol) => symbol.clone(),
+                WrittenExtent::Unknown => "?".to_owned(),
+            })
+            .collect();
+        write!(f, "{element} [{}]", extents.join(", "))
+    }
+}

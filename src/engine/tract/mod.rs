@@ -1,0 +1,278 @@
+//! tract: every network on the CPU, with nothing installed.
+//!
+//! tract makes fresh tensors for every node of every run, so a run allocates; everything around it does not.
+
+mod graph;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use tract_data::TractError;
+use tract_data::knobs::KnobScope;
+use tract_linalg::multithread::Executor;
+use tract_onnx::prelude::{
+    Arc, DatumType, Framework, InferenceFact, InferenceModelExt, RunOptions, TValue, TVec, Tensor, TractResult,
+    TypedModel, TypedSimplePlan, TypedSimpleState,
+};
+use tract_onnx::tract_core::internal::format_err;
+
+use super::{Engine, EngineError, EngineFiles, Handover, Place, Signature, TensorSpec};
+
+/// More threads than any board has cores are a slip.
+const MAX_THREADS: usize = 256;
+
+/// What all networks on tract share: the threads.
+#[derive(Debug)]
+pub(super) struct Tract {
+    executor: Executor,
+}
+
+impl Tract {
+    /// Starts `threads` threads, or one per core for 0.
+    pub(super) fn new(threads: usize) -> Result<Self, EngineError> {
+        let wanted = match threads {
+            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS)),
+            wanted => wanted,
+        };
+        if wanted > MAX_THREADS {
+            let reason = format!("expected 0 (one per core) to {MAX_THREADS}");
+            return Err(EngineError::Threads { threads, reason });
+        }
+        if wanted == 1 {
+            return Ok(Self { executor: Executor::SingleThread });
+        }
+        // tract panics where the system gives no more threads.
+        let executor = catch_unwind(|| Executor::multithread_with_name(wanted, "sinew-network"))
+            .map_err(|panic| EngineError::Threads { threads: wanted, reason: message(&*panic) })?;
+        Ok(Self { executor })
+    }
+
+    /// Reads, checks and optimises a graph for the shapes of `signature`.
+    pub(super) fn open(&self, files: &EngineFiles, signature: Signature) -> Result<TractEngine, EngineError> {
+        let path = &files.onnx;
+        // The bytes are read, not mapped: a file that is replaced under a mapping kills the process.
+        let bytes = std::fs::read(path).map_err(|source| EngineError::Read { path: path.clone(), source })?;
+        let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        let proto = guarded(path, "not an ONNX model", || onnx.proto_model_for_read(&mut bytes.as_slice()))?;
+        drop(bytes);
+        graph::check(path, &proto, &signature)?;
+        let model = guarded(path, "tract cannot read this graph", || onnx.model_for_proto_model(&proto))?;
+        drop(proto);
+
+        let typed = guarded(path, "tract cannot work out this graph", || {
+            let mut model = model;
+            let names: Vec<String> = model.inputs.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
+            let order = positions(&names, &signature.inputs)?;
+            for (input, spec) in signature.inputs.iter().enumerate() {
+                let fact = InferenceFact::dt_shape(DatumType::F32, &spec.shape);
+                model.set_input_fact(order[input], fact)?;
+            }
+            model.inputs = order.iter().map(|&position| model.inputs[position]).collect();
+            let labels: Vec<String> = model
+                .outputs
+                .iter()
+                .map(|&outlet| model.outlet_label(outlet).unwrap_or(&model.node(outlet.node).name).to_owned())
+                .collect();
+            model.outputs =
+                positions(&labels, &signature.outputs)?.into_iter().map(|position| model.outputs[position]).collect();
+            model.into_typed()
+        })?;
+        check_outputs(path, &typed, &signature)?;
+
+        let options = RunOptions { executor: Some(self.executor.clone()), ..RunOptions::default() };
+        let state = guarded(path, "tract cannot prepare this graph", || {
+            let optimised = knobs()?.enter(|| typed.into_optimized())?;
+            TypedSimplePlan::new_with_options(optimised, &options)?.spawn()
+        })?;
+        TractEngine::new(path.clone(), signature, state)
+    }
+}
+
+/// tract's settings while a network is optimised.
+fn knobs() -> TractResult<KnobScope> {
+    // The direct spatial convolution is AVX2 code: on AVX-512 the matrix product does three times as much a second.
+    // On other processors tract's own choice stands.
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx512f") {
+        return KnobScope::new([("TRACT_DISABLE_DIRECT_SPATIAL", "true")]);
+    }
+    Ok(KnobScope::default())
+}
+
+/// For every spec the position of its name in `names`; `graph::check` has seen them all.
+fn positions(names: &[String], specs: &[TensorSpec]) -> TractResult<Vec<usize>> {
+    let position = |spec: &TensorSpec| names.iter().position(|name| *name == spec.name);
+    specs
+        .iter()
+        .map(|spec| position(spec).ok_or_else(|| format_err!("lost the tensor `{}`, it has {names:?}", spec.name)))
+        .collect()
+}
+
+/// Compares what tract worked out for the outputs with the manifest.
+fn check_outputs(path: &Path, model: &TypedModel, signature: &Signature) -> Result<(), EngineError> {
+    for (index, spec) in signature.outputs.iter().enumerate() {
+        let fact = model.output_fact(index).map_err(|error| load_error(path, "tract lost an output", error))?;
+        if fact.datum_type != DatumType::F32 || fact.shape.as_concrete() != Some(&spec.shape) {
+            return Err(EngineError::Tensor {
+                path: path.to_owned(),
+                kind: "output",
+                tensor: spec.name.clone(),
+                found: format!("{:?} for inputs of these sizes", fact.without_value()),
+                expected: graph::describe(spec),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Runs a step of tract's loading. tract indexes and unwraps in places while it reads a graph, so that a foreign file
+/// can make it panic; here that becomes an error like any other.
+fn guarded<T>(path: &Path, stage: &'static str, step: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(result) => result.map_err(|error| load_error(path, stage, error)),
+        Err(panic) => {
+            let reason = format!("tract gave up: {}", message(&*panic));
+            Err(EngineError::Load { path: path.to_owned(), stage, reason })
+        }
+    }
+}
+
+fn load_error(path: &Path, stage: &'static str, error: TractError) -> EngineError {
+    EngineError::Load { path: path.to_owned(), stage, reason: format!("{error:#}") }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("it panicked without a message").to_owned()
+}
+
+/// A network on tract.
+#[derive(Debug)]
+pub(super) struct TractEngine {
+    path: PathBuf,
+    signature: Signature,
+    /// `None` until received from another engine.
+    inputs: Vec<Option<Arc<Tensor>>>,
+    outputs: Vec<TValue>,
+    state: TypedSimpleState,
+}
+
+impl TractEngine {
+    fn new(path: PathBuf, signature: Signature, state: TypedSimpleState) -> Result<Self, EngineError> {
+        let zeros = |spec: &TensorSpec| {
+            Tensor::zero::<f32>(&spec.shape).map_err(|error| load_error(&path, "tract cannot make a tensor", error))
+        };
+        let mut inputs = Vec::with_capacity(signature.inputs.len());
+        for spec in &signature.inputs {
+            inputs.push(match spec.place {
+                Place::Host => Some(Arc::new(zeros(spec)?)),
+                Place::Engine => None,
+            });
+        }
+        let outputs =
+            signature.outputs.iter().map(|spec| Ok(TValue::from(zeros(spec)?))).collect::<Result<_, EngineError>>()?;
+        Ok(Self { path, signature, inputs, outputs, state })
+    }
+
+    fn run_error(&self, reason: String) -> EngineError {
+        EngineError::Run { path: self.path.clone(), reason }
+    }
+
+    fn check_output_shapes(&self, outputs: &[TValue]) -> Result<(), EngineError> {
+        for (spec, output) in self.signature.outputs.iter().zip(outputs) {
+            if output.shape() != spec.shape.as_slice() || output.datum_type() != DatumType::F32 {
+                let (found, expected) = (output.shape(), graph::describe(spec));
+                return Err(self.run_error(format!("output `{}` is {found:?}, expected {expected}", spec.name)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Engine for TractEngine {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn input(&mut self, index: usize) -> &mut [f32] {
+        let spec = &self.signature.inputs[index];
+        assert!(spec.place == Place::Host, "input `{}` comes from another engine", spec.name);
+        let tensor = self.inputs[index].as_mut().expect("host inputs are made when the engine is opened");
+        // Nobody else holds the tensor after a run, so this copies nothing; a graph that passes its input on as an
+        // output is the exception.
+        let view = Arc::make_mut(tensor).to_plain_array_view_mut().expect("it was made as a plain f32 tensor");
+        view.into_slice().expect("tensors are contiguous")
+    }
+
+    fn run(&mut self) -> Result<(), EngineError> {
+        let mut inputs: TVec<TValue> = TVec::with_capacity(self.inputs.len());
+        for (spec, input) in self.signature.inputs.iter().zip(&self.inputs) {
+            let Some(tensor) = input else {
+                return Err(EngineError::Handover {
+                    path: self.path.clone(),
+                    tensor: spec.name.clone(),
+                    reason: "it was never received".to_owned(),
+                });
+            };
+            inputs.push(TValue::from_const(Arc::clone(tensor)));
+        }
+        // A panic in a kernel must not take the frame loop with it; the state that it leaves behind is thrown away.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.state.run(inputs)));
+        let outputs = match outcome {
+            Ok(Ok(outputs)) => outputs,
+            Ok(Err(error)) => {
+                let reason = format!("{error:#}");
+                self.state.reset_turn().map_err(|error| self.run_error(format!("{error:#}")))?;
+                return Err(self.run_error(reason));
+            }
+            Err(panic) => {
+                let reason = format!("tract gave up: {}", message(&*panic));
+                self.state = self.state.plan().spawn().map_err(|error| self.run_error(format!("{error:#}")))?;
+                return Err(self.run_error(reason));
+            }
+        };
+        self.check_output_shapes(&outputs)?;
+        self.outputs.clear();
+        self.outputs.extend(outputs);
+        Ok(())
+    }
+
+    fn output(&self, index: usize) -> &[f32] {
+        let view = self.outputs[index].try_as_plain_ram().expect("tract on the CPU keeps tensors in memory");
+        view.as_slice().expect("checked to be f32 after the run")
+    }
+
+    fn hand_over(&self, index: usize) -> Handover {
+        let tensor = self.outputs[index].as_arc_tensor().expect("every value of tract is one");
+        Handover::Tract(Arc::clone(tensor))
+    }
+
+    fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError> {
+        let Handover::Tract(tensor) = tensor;
+        let spec = &self.signature.inputs[index];
+        if tensor.shape() != spec.shape.as_slice() {
+            return Err(EngineError::Handover {
+                path: self.path.clone(),
+                tensor: spec.name.clone(),
+                reason: format!("it is {:?}, expected {:?}", tensor.shape(), spec.shape),
+            });
+        }
+        self.inputs[index] = Some(Arc::clone(tensor));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        let values: Vec<u32> = Vec::new();
+        let error = guarded(Path::new("a.onnx"), "tract cannot read this graph", || Ok(values[3])).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("a.onnx: tract cannot read this graph: tract gave up: index out of bounds"), "{text}");
+    }
+}
