@@ -1,9 +1,16 @@
 //! The engines and the decoder of one model wired together; the only place that knows both.
 
+mod logocap;
+mod postprocess;
+
 use std::time::Duration;
 
-use crate::bundle::Bundle;
+pub use postprocess::postprocess;
+
 use crate::bundle::logocap::Level;
+use crate::bundle::shape;
+use crate::bundle::{Bundle, Decode};
+use crate::decode;
 use crate::engine::{Backend, EngineError};
 use crate::geometry::Size;
 use crate::pixels::{PictureView, PixelFormat};
@@ -29,8 +36,8 @@ pub struct Options {
     pub level: Option<Level>,
     /// Poses must score above this, instead of the bundle's `decode.score_threshold`.
     pub score_threshold: Option<f32>,
-    /// Every behaviour as in the reference, whatever the bundle says: ties are candidates of their own, the best
-    /// centre is kept even below the threshold, a zero kernel moves its keypoint to the window's corner.
+    /// Every hyper-parameter and behaviour of the decoder as in the reference implementation, and the level `full`,
+    /// whatever the bundle says; `level` and `score_threshold` still count.
     pub exact: bool,
 }
 
@@ -63,8 +70,11 @@ pub fn open(
     picture: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
-    let _ = (bundle, backend, options, picture, format);
-    Err(EngineError::NotBuilt("tract").into())
+    match &bundle.manifest().decode {
+        Decode::Logocap(decode) => {
+            Ok(Box::new(logocap::Logocap::open(bundle, decode, backend, options, picture, format)?))
+        }
+    }
 }
 
 /// Why a model does not open, or a picture gets no answer.
@@ -81,6 +91,29 @@ pub enum EstimateError {
         picture: Size,
         /// Why it does not fit.
         reason: String,
+    },
+    /// A network has no shape for a picture's network size.
+    #[error("engine.{role} for a network of {size} pixels: {error}")]
+    Shape {
+        /// The network's role.
+        role: &'static str,
+        /// The network's input size.
+        size: Size,
+        /// Why there is no shape.
+        error: shape::ShapeError,
+    },
+    /// A network's output is not what the decoder needs.
+    #[error(transparent)]
+    Output(#[from] decode::ShapeError),
+    /// A dumped array is missing or has another shape.
+    #[error("array `{name}` is {found}, expected {expected}")]
+    Array {
+        /// Its name.
+        name: String,
+        /// What was found.
+        found: String,
+        /// What it should be.
+        expected: String,
     },
     /// An option is out of range.
     #[error("option `{option}`: {reason}")]

@@ -1,0 +1,80 @@
+//! The bundle `spots` (tests/data/onnx/make.py), copied so that it can be broken, and pictures for it.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sinew::bundle::{Bundle, BundleError, MANIFEST};
+use sinew::geometry::Size;
+use sinew::pixels::{Picture, PixelFormat};
+use tempfile::TempDir;
+
+/// The folder of the small graphs.
+pub fn graphs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx")
+}
+
+/// A copy of `spots` in a folder of its own.
+pub struct Spots {
+    folder: TempDir,
+}
+
+impl Spots {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for file in [MANIFEST, "backbone.onnx", "kam.onnx"] {
+            fs::copy(graphs().join("spots").join(file), folder.path().join(file)).unwrap();
+        }
+        Self { folder }
+    }
+
+    /// A copy in whose manifest `from`, which must be there, is `to`.
+    pub fn with(from: &str, to: &str) -> Self {
+        let spots = Self::new();
+        spots.edit(from, to);
+        spots
+    }
+
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.manifest()).unwrap();
+        assert!(text.contains(from), "the manifest of `spots` has no {from:?}");
+        fs::write(self.manifest(), text.replace(from, to)).unwrap();
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn manifest(&self) -> PathBuf {
+        self.path().join(MANIFEST)
+    }
+
+    pub fn open(&self) -> Result<Bundle, BundleError> {
+        Bundle::open(self.path())
+    }
+}
+
+/// A black RGB picture with coloured cells of 4x4 pixels.
+pub fn picture(size: Size, cells: &[(usize, usize, [u8; 3])]) -> Picture {
+    let mut data = vec![0; 3 * size.width * size.height];
+    for &(column, row, colour) in cells {
+        for y in 4 * row..4 * row + 4 {
+            for x in 4 * column..4 * column + 4 {
+                let pixel = &mut data[3 * (y * size.width + x)..][..3];
+                for (value, more) in pixel.iter_mut().zip(colour) {
+                    *value = (*value).max(more);
+                }
+            }
+        }
+    }
+    Picture::new(PixelFormat::Rgb, size, data).unwrap()
+}
+
+pub const GREEN: [u8; 3] = [0, 255, 0];
+pub const RED: [u8; 3] = [255, 0, 0];
+pub const BLUE: [u8; 3] = [0, 0, 255];
+
+/// Somebody whose centre is the cell `(column, row)`, with a red cell where the offsets put each keypoint.
+pub fn person(column: usize, row: usize) -> [(usize, usize, [u8; 3]); 4] {
+    [(column, row, GREEN), (column, row, RED), (column - 2, row, RED), (column, row + 2, RED)]
+}

@@ -1,0 +1,210 @@
+//! The tract backend on graphs whose answers are known.
+
+mod engine_support;
+
+use engine_support::{Spots, graphs};
+use sinew::engine::{Backend, Engine, EngineError, EngineFiles, Environment, Place, Signature, TensorSpec};
+
+fn spec(name: &str, shape: &[usize], place: Place) -> TensorSpec {
+    TensorSpec { name: name.to_owned(), shape: shape.to_vec(), place }
+}
+
+/// The first network of `spots` for a picture of `4 * columns` by `4 * rows` pixels.
+fn backbone(environment: &Environment, rows: usize, columns: usize) -> Box<dyn Engine> {
+    let signature = Signature {
+        inputs: vec![spec("image", &[1, 3, 4 * rows, 4 * columns], Place::Host)],
+        // Not the order of the file.
+        outputs: vec![
+            spec("embedding", &[2, rows + 2, columns + 2], Place::Engine),
+            spec("offsets", &[6, rows, columns], Place::Host),
+            spec("heatmaps", &[4, rows, columns], Place::Host),
+        ],
+    };
+    environment.open(&EngineFiles { onnx: graphs().join("spots/backbone.onnx") }, signature).unwrap()
+}
+
+fn kam(environment: &Environment, rows: usize, columns: usize, people: usize) -> Box<dyn Engine> {
+    let signature = Signature {
+        inputs: vec![
+            spec("grid", &[33 * people, 11, 2], Place::Host),
+            spec("embedding", &[2, rows + 2, columns + 2], Place::Engine),
+        ],
+        outputs: vec![spec("kam", &[people, 3, 11, 11], Place::Host)],
+    };
+    environment.open(&EngineFiles { onnx: graphs().join("spots/kam.onnx") }, signature).unwrap()
+}
+
+/// Values that differ from cell to cell.
+fn fill(image: &mut [f32]) {
+    let area = image.len() / 3;
+    for (index, value) in image.iter_mut().enumerate() {
+        *value = if index < 2 * area { (index % 97) as f32 / 97.0 } else { 0.0 };
+    }
+}
+
+fn environment(threads: usize) -> Environment {
+    Environment::new(Backend::Tract, threads).unwrap()
+}
+
+#[test]
+fn outputs_are_found_by_name_and_hold_what_the_graph_computes() {
+    let mut engine = backbone(&environment(1), 3, 5);
+    assert!(engine.output(2).iter().all(|&value| value == 0.0), "zeros before the first run");
+    fill(engine.input(0));
+    let image = engine.input(0).to_vec();
+    engine.run().unwrap();
+
+    let cell = |channel: usize, row: usize, column: usize| {
+        let pixels = (0..16).map(|pixel| image[(channel * 12 + 4 * row + pixel / 4) * 20 + 4 * column + pixel % 4]);
+        pixels.sum::<f32>() / 16.0
+    };
+    for row in 0..3 {
+        for column in 0..5 {
+            let heatmap = |map: usize| engine.output(2)[(map * 3 + row) * 5 + column];
+            let embedding = |map: usize, row: usize, column: usize| engine.output(0)[(map * 5 + row) * 7 + column];
+            assert!((heatmap(0) - cell(0, row, column)).abs() < 1e-6);
+            assert!((heatmap(3) - cell(1, row, column)).abs() < 1e-6);
+            assert!((embedding(1, row, column) - cell(1, row, column)).abs() < 1e-6);
+            assert_eq!(embedding(0, 3, column), 0.0, "a row of zeros");
+            assert_eq!(embedding(0, 4, column), embedding(0, 2, column), "then a copy of the last row");
+        }
+    }
+    let offsets: Vec<f32> = engine.output(1).chunks(15).map(|map| map[7]).collect();
+    assert_eq!(offsets, [0.0, 0.0, 2.0, 0.0, 0.0, -2.0]);
+}
+
+#[test]
+fn inputs_keep_their_place_and_their_values() {
+    let mut engine = backbone(&environment(1), 4, 4);
+    fill(engine.input(0));
+    let before = engine.input(0).to_vec();
+    let address = engine.input(0).as_ptr();
+    for _ in 0..3 {
+        engine.run().unwrap();
+        assert_eq!(engine.input(0).as_ptr(), address, "the input was copied");
+        assert_eq!(engine.input(0), before);
+    }
+    let first = engine.output(2).to_vec();
+    engine.input(0).fill(0.0);
+    engine.run().unwrap();
+    assert_ne!(engine.output(2), first);
+}
+
+#[test]
+fn threads_do_not_change_the_answer() {
+    let answers = [1, 2, 0].map(|threads| {
+        let mut engine = backbone(&environment(threads), 16, 16);
+        fill(engine.input(0));
+        engine.run().unwrap();
+        engine.output(2).to_vec()
+    });
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2]);
+    let error = Environment::new(Backend::Tract, 100_000).unwrap_err();
+    assert!(error.to_string().starts_with("100000 threads for the engines: expected 0"), "{error}");
+}
+
+#[test]
+fn an_output_reaches_another_engine_without_a_copy() {
+    let environment = environment(1);
+    let (mut first, mut second) = (backbone(&environment, 4, 4), kam(&environment, 4, 4, 1));
+    let error = second.run().unwrap_err();
+    assert!(matches!(&error, EngineError::Handover { tensor, .. } if tensor == "embedding"), "{error}");
+
+    fill(first.input(0));
+    first.run().unwrap();
+    second.receive(1, &first.hand_over(0)).unwrap();
+    // The top-left cell of the embedding, whatever the padding.
+    second.input(0).fill(-1.0);
+    second.run().unwrap();
+    let expected = first.output(0)[0];
+    assert!(expected != 0.0);
+    assert!(second.output(0).iter().all(|value| (value - expected).abs() < 1e-6));
+
+    // What was handed over stays until the next one, though the first engine goes on.
+    first.input(0).fill(0.0);
+    first.run().unwrap();
+    second.run().unwrap();
+    assert!(second.output(0).iter().all(|value| (value - expected).abs() < 1e-6));
+    second.receive(1, &first.hand_over(0)).unwrap();
+    second.run().unwrap();
+    assert!(second.output(0).iter().all(|&value| value == 0.0));
+
+    let other_size = backbone(&environment, 4, 6);
+    let error = second.receive(1, &other_size.hand_over(0)).unwrap_err();
+    assert!(error.to_string().contains("`embedding`") && error.to_string().contains("[2, 6, 8]"), "{error}");
+}
+
+#[test]
+fn backends_have_names() {
+    assert_eq!("auto".parse::<Backend>().unwrap(), Backend::Auto);
+    assert_eq!("tract".parse::<Backend>().unwrap(), Backend::Tract);
+    assert_eq!(Backend::Tract.to_string(), "tract");
+    let error = "tensorflow".parse::<Backend>().unwrap_err();
+    assert_eq!(error.to_string(), "unknown backend `tensorflow`, expected `auto` or `tract`");
+    assert_eq!(Environment::new(Backend::Auto, 1).unwrap().backend(), Backend::Tract);
+}
+
+/// What `spots` expects of its first network for 16x16 pixels.
+fn expected() -> Signature {
+    Signature {
+        inputs: vec![spec("image", &[1, 3, 16, 16], Place::Host)],
+        outputs: vec![
+            spec("heatmaps", &[4, 4, 4], Place::Host),
+            spec("offsets", &[6, 4, 4], Place::Host),
+            spec("embedding", &[2, 6, 6], Place::Engine),
+        ],
+    }
+}
+
+#[test]
+fn other_graphs_are_refused_by_file_and_tensor() {
+    let environment = environment(1);
+    for (file, needles) in [
+        ("foreign.onnx", &["input `image` is not in the graph, which has `x`", "float32 [1, 3, 16, 16]"][..]),
+        ("other-name.onnx", &["output `heatmaps` is not in the graph", "`heat_maps`, `offsets`, `embedding`"]),
+        ("fixed-height.onnx", &["input `image` is float32 [1, 3, 48, W]", "float32 [1, 3, 16, 16]"]),
+        ("five-keypoints.onnx", &["output `heatmaps`", "6,4,4", "says float32 [4, 4, 4]"]),
+        ("whole-numbers.onnx", &["output `heatmaps` is int64 [?, ?, ?]", "float32 [4, 4, 4]"]),
+        ("whole-numbers-undeclared.onnx", &["heatmaps"]),
+        ("nothing-made.onnx", &["not a complete graph: no node makes the output `heatmaps`"]),
+        ("unknown-operator.onnx", &["Guess"]),
+        ("bad-weights.onnx", &[]),
+        ("spots/kam.onnx", &["input `image` is not in the graph, which has `embedding`, `grid`"]),
+        ("spots/bundle.toml", &["not an ONNX model"]),
+        ("missing.onnx", &["cannot be read"]),
+    ] {
+        let path = graphs().join(file);
+        let error = environment.open(&EngineFiles { onnx: path.clone() }, expected()).unwrap_err().to_string();
+        assert!(error.starts_with(&path.display().to_string()), "{file}: the file comes first: {error}");
+        for needle in needles {
+            assert!(error.contains(needle), "{file}: no {needle:?} in: {error}");
+        }
+    }
+}
+
+#[test]
+fn every_truncation_and_many_corruptions_are_answered() {
+    let environment = environment(1);
+    let spots = Spots::new();
+    let path = spots.path().join("backbone.onnx");
+    let whole = std::fs::read(&path).unwrap();
+    let open = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        environment.open(&EngineFiles { onnx: path.clone() }, expected())
+    };
+    assert!(open(&whole).is_ok());
+    let mut refused = 0;
+    for length in (0..whole.len()).step_by(7) {
+        refused += usize::from(open(&whole[..length]).is_err());
+    }
+    assert!(refused >= whole.len() / 7 - 8, "only {refused} truncations were refused");
+    // Whatever a flipped byte does, it is an engine or an error.
+    for index in (0..whole.len()).step_by(5) {
+        let mut bytes = whole.clone();
+        bytes[index] ^= 0xff;
+        if let Ok(mut engine) = open(&bytes) {
+            let _ = engine.run();
+        }
+    }
+}
