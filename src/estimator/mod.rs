@@ -1,10 +1,12 @@
 //! The engines and the decoder of one model wired together; the only place that knows both.
 
+mod lazy;
 mod logocap;
 mod postprocess;
 
 use std::time::Duration;
 
+pub use lazy::LazyEstimator;
 pub use postprocess::postprocess;
 
 use crate::bundle::logocap::Level;

@@ -108,6 +108,13 @@ impl GroundTruth {
         Ok(Self { path: path.into(), category_id, images, annotations, index })
     }
 
+    /// Forgets all images, and what is annotated in them, but the first `count`.
+    pub fn keep_first(&mut self, count: usize) {
+        self.images.truncate(count);
+        self.annotations.truncate(count);
+        self.index.retain(|_, position| *position < count);
+    }
+
     /// The file that was read.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,1 +1,168 @@
 //! The loop from source to sink.
+//!
+//! One thread: a frame is taken, answered and handed to every sink before the next one is asked for.
+
+use crate::estimator::{EstimateError, Estimator};
+use crate::pose::Poses;
+use crate::sink::{Answer, Sink, SinkError};
+use crate::source::{Source, SourceError};
+
+/// What has happened so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Frames that the source gave, or failed to give.
+    pub frames: u64,
+    /// Frames whose answer reached the sinks.
+    pub answered: u64,
+    /// Frames that could not be read.
+    pub unreadable: u64,
+    /// Frames that do not fit the network.
+    pub unfit: u64,
+    /// Poses in all answers.
+    pub poses: u64,
+    /// Poses that were found but were too many, or not finite.
+    pub dropped_poses: u64,
+}
+
+impl Counts {
+    /// Frames without an answer.
+    pub fn skipped(&self) -> u64 {
+        self.unreadable + self.unfit
+    }
+}
+
+/// Why a frame got no answer though the work goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Skip {
+    /// It could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It does not fit the network.
+    #[error("{name}: skipped")]
+    Estimate {
+        /// The frame's name, or its number.
+        name: String,
+        /// Why it does not fit.
+        source: Box<EstimateError>,
+    },
+}
+
+/// Why the work ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The source failed for good.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The model failed.
+    #[error("{name}: no answer")]
+    Estimate {
+        /// The frame's name, or its number.
+        name: String,
+        /// What failed.
+        source: Box<EstimateError>,
+    },
+    /// An answer could not be handed on.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// Watches the work.
+pub trait Observer {
+    /// A frame was answered.
+    fn answered(&mut self, counts: &Counts) {
+        let _ = counts;
+    }
+
+    /// A frame was skipped.
+    fn skipped(&mut self, why: &Skip, counts: &Counts);
+}
+
+/// How the work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The source has no more frames.
+    SourceEnded,
+    /// Whoever read a sink's output has closed it: nobody waits for more.
+    ReaderClosed,
+}
+
+/// Answers every frame of `source` and hands each answer to all `sinks`; `counts` is kept up to date, errors included.
+///
+/// A frame that cannot be read, or that fits no network, is skipped: `observer` hears why, `counts` counts it.
+///
+/// # Errors
+/// Where the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
+pub fn run(
+    source: &mut dyn Source,
+    estimator: &mut dyn Estimator,
+    sinks: &mut [Box<dyn Sink>],
+    observer: &mut dyn Observer,
+    counts: &mut Counts,
+) -> Result<End, RunError> {
+    let worked = answer_all(source, estimator, sinks, observer, counts);
+    let mut finished = Ok(End::SourceEnded);
+    for sink in sinks {
+        let this = quiet(sink.finish());
+        finished = finished.and_then(|end| if end == End::ReaderClosed { Ok(end) } else { this });
+    }
+    // What failed first is what matters.
+    match worked {
+        Ok(End::SourceEnded) => finished,
+        other => other,
+    }
+}
+
+fn answer_all(
+    source: &mut dyn Source,
+    estimator: &mut dyn Estimator,
+    sinks: &mut [Box<dyn Sink>],
+    observer: &mut dyn Observer,
+    counts: &mut Counts,
+) -> Result<End, RunError> {
+    let mut poses = Poses::default();
+    loop {
+        let frame = match source.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(End::SourceEnded),
+            Err(error) if error.is_recoverable() => {
+                counts.frames += 1;
+                counts.unreadable += 1;
+                observer.skipped(&error.into(), counts);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        counts.frames += 1;
+        let name = || frame.name.map_or_else(|| format!("frame {}", frame.sequence), str::to_owned);
+        let times = match estimator.estimate(frame.picture, &mut poses) {
+            Ok(times) => times,
+            Err(error @ EstimateError::Picture { .. }) => {
+                counts.unfit += 1;
+                observer.skipped(&Skip::Estimate { name: name(), source: Box::new(error) }, counts);
+                continue;
+            }
+            Err(error) => return Err(RunError::Estimate { name: name(), source: Box::new(error) }),
+        };
+        let answer = Answer { frame, poses: &poses, times };
+        for sink in &mut *sinks {
+            if quiet(sink.put(&answer))? == End::ReaderClosed {
+                return Ok(End::ReaderClosed);
+            }
+        }
+        counts.answered += 1;
+        counts.poses += poses.list.len() as u64;
+        counts.dropped_poses += u64::from(poses.dropped);
+        observer.answered(counts);
+    }
+}
+
+/// A reader that has gone is an end, not an error.
+fn quiet(result: Result<(), SinkError>) -> Result<End, RunError> {
+    match result {
+        Ok(()) => Ok(End::SourceEnded),
+        Err(SinkError::Closed { .. }) => Ok(End::ReaderClosed),
+        Err(error) => Err(error.into()),
+    }
+}

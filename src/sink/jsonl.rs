@@ -173,3 +173,119 @@ fn keypoints<S: Serializer>(keypoints: &[Keypoint], serializer: S) -> Result<S::
     }
     sequence.end()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::estimator::StageTimes;
+    use crate::geometry::Size;
+    use crate::pixels::{PictureView, PixelFormat};
+    use crate::pose::{Poses, Skeleton};
+    use crate::source::Frame;
+
+    fn description() -> Description {
+        Description {
+            model: "logocap".into(),
+            bundle: "tiny".into(),
+            keypoints: vec!["nose".into(), "left_eye".into()],
+            skeleton: Skeleton { edges: [(0, 1)].into_iter().collect(), ..Skeleton::default() },
+            poses: 30,
+        }
+    }
+
+    fn poses(count: usize) -> Poses {
+        let keypoint = |x, y, score| Keypoint { x, y, score };
+        let keypoints = [keypoint(1.5, 2.0, 0.25), keypoint(-4.0, 0.5, 0.0)].into_iter().collect();
+        let pose = Pose { keypoints, score: 0.125, id: None };
+        Poses { list: std::iter::repeat_n(pose, count).collect(), dropped: 2 }
+    }
+
+    /// What is written for frames with these sequence numbers and names.
+    fn lines(frames: &[(u64, Option<&str>)], poses: &Poses) -> Vec<Value> {
+        let mut written = Vec::new();
+        let mut sink = JsonLines::new(&mut written, "memory", &description()).unwrap();
+        let picture = PictureView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
+        for &(sequence, name) in frames {
+            let frame =
+                Frame { picture, sequence, captured: name.is_none().then_some(Duration::from_millis(40)), name };
+            let times = StageTimes { network: Duration::from_micros(1500), ..StageTimes::default() };
+            sink.put(&Answer { frame, poses, times }).unwrap();
+        }
+        sink.finish().unwrap();
+        let text = String::from_utf8(written).unwrap();
+        assert!(text.ends_with('\n'));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn header_then_frames() {
+        let lines = lines(&[(0, Some("a \"b\".jpg")), (4, None)], &poses(1));
+        assert_eq!(
+            lines[0],
+            json!({
+                "sinew": env!("CARGO_PKG_VERSION"), "model": "logocap", "bundle": "tiny",
+                "keypoints": ["nose", "left_eye"], "skeleton": [[0, 1]],
+            })
+        );
+        assert_eq!(
+            lines[1],
+            json!({
+                "sequence": 0, "name": "a \"b\".jpg", "captured": null, "image": [4, 3],
+                "poses": [{
+                    "score": 0.125, "keypoints": [[1.5, 2.0, 0.25], [-4.0, 0.5, 0.0]], "box": [-4.0, 0.5, 5.5, 1.5],
+                }],
+                "dropped": {"frames": 0, "poses": 2},
+                "times": {"preprocess": 0.0, "network": 1.5, "decode": 0.0},
+            })
+        );
+        assert_eq!(lines[2]["captured"], json!(0.04));
+        assert_eq!(lines[2]["dropped"]["frames"], 3);
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn a_full_frame_and_a_long_name_fit() {
+        let name = "\u{1}".repeat(5000);
+        let lines = lines(&[(0, Some(&name))], &poses(30));
+        assert_eq!(lines[1]["name"], json!(name));
+        assert_eq!(lines[1]["poses"].as_array().unwrap().len(), 30);
+    }
+
+    #[test]
+    fn the_first_buffer_holds_the_longest_numbers() {
+        let number = -1.234_567_8e-30;
+        let keypoints = std::iter::repeat_n(Keypoint { x: number, y: number, score: number }, 2).collect();
+        let pose = Pose { keypoints, score: number, id: Some(u32::MAX) };
+        let poses = Poses { list: std::iter::repeat_n(pose, 30).collect(), dropped: u32::MAX };
+        let mut sink = JsonLines::new(Vec::new(), "memory", &description()).unwrap();
+        let capacity = sink.line.len();
+        let picture = PictureView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
+        let frame = Frame { picture, sequence: u64::MAX, captured: Some(Duration::MAX), name: Some("a.jpg") };
+        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default() }).unwrap();
+        assert_eq!(sink.line.len(), capacity, "nothing had to grow");
+    }
+
+    /// A pipe whose reader has gone.
+    #[derive(Debug)]
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_told_apart() {
+        let error = JsonLines::new(Closed, "pipe", &description()).unwrap_err();
+        assert!(matches!(error, SinkError::Closed { .. }), "{error}");
+    }
+}

@@ -10,7 +10,7 @@ use super::paint::Painter;
 use super::y4m::{Rate, Writer};
 use super::{Answer, Description, Options, Sink, SinkError, picture};
 use crate::geometry::Size;
-use crate::pixels::to_rgb;
+use crate::pixels::rgb::to_rgb;
 
 /// Frame rate of a video whose frames carry no time.
 const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };

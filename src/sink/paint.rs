@@ -269,3 +269,94 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description() -> Description {
+        let names = ["nose", "left_shoulder", "left_elbow", "right_shoulder", "right_elbow"];
+        let edges = [(0, 1), (1, 2), (3, 4), (1, 3)];
+        Description {
+            keypoints: names.map(str::to_owned).into(),
+            skeleton: crate::pose::Skeleton { edges: edges.into_iter().collect(), ..Default::default() },
+            ..Description::default()
+        }
+    }
+
+    const SIZE: crate::geometry::Size = crate::geometry::Size::new(64, 64);
+
+    /// The picture after drawing one pose on grey, keypoints given as x, y, score.
+    fn drawn(threshold: f32, keypoints: [(f32, f32, f32); 5]) -> Vec<u8> {
+        let keypoints = keypoints.map(|(x, y, score)| Keypoint { x, y, score });
+        let pose = Pose { keypoints: keypoints.into_iter().collect(), score: 0.5, id: None };
+        let mut pixels = vec![100; 3 * 64 * 64];
+        let mut canvas = Canvas::new(&mut pixels, SIZE).unwrap();
+        Painter::new(&description(), threshold).draw(&mut canvas, &[pose]);
+        pixels
+    }
+
+    fn at(pixels: &[u8], x: usize, y: usize) -> [u8; 3] {
+        let start = 3 * (64 * y + x);
+        [pixels[start], pixels[start + 1], pixels[start + 2]]
+    }
+
+    const UPRIGHT: [(f32, f32, f32); 5] =
+        [(32.0, 20.0, 1.0), (42.0, 30.0, 1.0), (42.0, 50.0, 1.0), (22.0, 30.0, 1.0), (22.0, 50.0, 1.0)];
+
+    #[test]
+    fn sides_have_their_own_colours() {
+        let pixels = drawn(0.0, UPRIGHT);
+        let [red, _, blue] = at(&pixels, 42, 40);
+        assert!(red > 200 && blue < 100, "the left arm is warm");
+        let [red, _, blue] = at(&pixels, 22, 40);
+        assert!(blue > 200 && red < 100, "the right arm is cold");
+        assert_eq!(at(&pixels, 5, 60), [100; 3], "nothing is drawn far from the pose");
+    }
+
+    #[test]
+    fn doubtful_keypoints_are_faint_and_then_gone() {
+        let mut doubtful = UPRIGHT;
+        doubtful[2].2 = 0.1;
+        let (sure, faint, gone) = (drawn(0.0, UPRIGHT), drawn(0.0, doubtful), drawn(0.2, doubtful));
+        let distance = |pixels: &[u8]| i32::from(at(pixels, 42, 40)[0]) - 100;
+        assert!(
+            distance(&sure) > distance(&faint) && distance(&faint) > 20,
+            "{} {}",
+            distance(&sure),
+            distance(&faint)
+        );
+        assert_eq!(at(&gone, 42, 40), [100; 3], "no bone");
+        assert_eq!(at(&gone, 42, 50), [100; 3], "no keypoint");
+        assert_ne!(at(&gone, 22, 40), [100; 3], "the other arm stays");
+    }
+
+    #[test]
+    fn the_label_stands_above_the_pose() {
+        let pixels = drawn(0.0, UPRIGHT);
+        let bright = |rows: std::ops::Range<usize>| {
+            rows.flat_map(|y| (0..64).map(move |x| (x, y))).filter(|&(x, y)| at(&pixels, x, y) == [255; 3]).count()
+        };
+        assert!(bright(0..19) > 10, "0.50 in white letters");
+        assert_eq!(bright(55..64), 0);
+    }
+
+    #[test]
+    fn far_and_broken_coordinates_do_no_harm() {
+        let mut wild = UPRIGHT;
+        wild[1] = (1e30, -1e30, 1.0);
+        wild[2] = (f32::NAN, 3.0, 1.0);
+        wild[4] = (22.0, 1e9, 1.0);
+        let pixels = drawn(0.0, wild);
+        assert_ne!(at(&pixels, 22, 63), [100; 3], "a bone is drawn to the border");
+    }
+
+    #[test]
+    fn clipping_keeps_what_touches_the_picture() {
+        let size = Size::new(10, 10);
+        assert_eq!(clip((2.0, 3.0), (7.0, 8.0), size, 0.0), Some(((2.0, 3.0), (7.0, 8.0))));
+        assert_eq!(clip((-10.0, 5.0), (30.0, 5.0), size, 0.0), Some(((0.0, 5.0), (10.0, 5.0))));
+        assert_eq!(clip((-10.0, 5.0), (-1.0, 5.0), size, 0.0), None);
+        assert_eq!(clip((-10.0, 0.0), (0.0, -10.0), size, 0.0), None);
+    }
+}

@@ -1,10 +1,12 @@
 //! YUV4MPEG2 video: the simplest container there is, read by every video tool.
 //!
-//! Written as 8-bit 4:2:0, BT.601, limited range, chroma between its four pixels (`C420jpeg`).
+//! Written as 8-bit 4:2:0 in limited range, chroma between its four pixels (`C420jpeg`). The format cannot say which
+//! matrix was used: it is the one that players assume for the size.
 
 use std::io::Write;
 
 use crate::geometry::Size;
+use crate::pixels::{Colour, ColourMatrix};
 
 /// Frames per second as a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,31 +56,34 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// RGB to planar 4:2:0 by BT.601, in 16-bit fixed point.
+/// RGB to planar 4:2:0 in limited range.
 fn to_planes(rgb: &[u8], size: Size, planes: &mut [u8]) {
     let Size { width, height } = size;
+    let (red, blue) = match Colour::usual_for_video(size).matrix {
+        ColourMatrix::Bt601 => (0.299, 0.114),
+        ColourMatrix::Bt709 => (0.2126, 0.0722),
+    };
+    let weigh = |[r, g, b]: [f32; 3]| red * r + (1.0 - red - blue) * g + blue * b;
     let (luma, chroma) = planes.split_at_mut(width * height);
-    for (y, pixel) in luma.iter_mut().zip(rgb.chunks_exact(3)) {
-        let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(i32::from);
-        // 219/255 of (0.299, 0.587, 0.114).
-        *y = ((16829 * r + 33039 * g + 6416 * b + (16 << 16) + (1 << 15)) >> 16) as u8;
+    let (pixels, _) = rgb.as_chunks::<3>();
+    for (y, pixel) in luma.iter_mut().zip(pixels) {
+        *y = (16.5 + 219.0 / 255.0 * weigh(pixel.map(f32::from))) as u8;
     }
     let half = width.div_ceil(2);
-    let (blue, red) = chroma.split_at_mut(half * height.div_ceil(2));
-    for (index, (u, v)) in blue.iter_mut().zip(red).enumerate() {
+    let (u_plane, v_plane) = chroma.split_at_mut(half * height.div_ceil(2));
+    for (index, (u, v)) in u_plane.iter_mut().zip(v_plane).enumerate() {
         let (x, y) = (2 * (index % half), 2 * (index / half));
         // At an odd border the last column or row counts twice.
         let (next_x, next_y) = ((x + 1).min(width - 1), (y + 1).min(height - 1));
-        let mut sum = [0_i32; 3];
-        for start in [y * width + x, y * width + next_x, next_y * width + x, next_y * width + next_x] {
-            for (sum, value) in sum.iter_mut().zip(&rgb[3 * start..]) {
-                *sum += i32::from(*value);
+        let mut mean = [0.0; 3];
+        for index in [y * width + x, y * width + next_x, next_y * width + x, next_y * width + next_x] {
+            for (mean, value) in mean.iter_mut().zip(pixels[index]) {
+                *mean += f32::from(value) / 4.0;
             }
         }
-        let [r, g, b] = sum;
-        // 224/255 of (B - Y) / 1.772 and (R - Y) / 1.402, a quarter of the sum of four pixels.
-        *u = ((-9714 * r - 19070 * g + 28784 * b + (128 << 18) + (1 << 17)) >> 18) as u8;
-        *v = ((28784 * r - 24103 * g - 4681 * b + (128 << 18) + (1 << 17)) >> 18) as u8;
+        let y = weigh(mean);
+        *u = (128.5 + 112.0 / 255.0 / (1.0 - blue) * (mean[2] - y)) as u8;
+        *v = (128.5 + 112.0 / 255.0 / (1.0 - red) * (mean[0] - y)) as u8;
     }
 }
 
@@ -98,7 +103,7 @@ mod tests {
 
     #[test]
     fn colours() {
-        // Y, U, V of BT.601 in limited range.
+        // Y, U, V of BT.601 in limited range: these sizes are no high definition.
         for (rgb, yuv) in [
             ([255, 255, 255], [235, 128, 128]),
             ([255, 0, 0], [81, 90, 240]),

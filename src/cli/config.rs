@@ -1,0 +1,140 @@
+//! Where the options of `sinew run` come from.
+//!
+//! Later ones win: defaults, `/etc/sinew/config.toml`, the file of `--config`, the `SINEW_*` variables, the flags. A
+//! file has one table, `[run]`, whose keys are the flags' names with `_` for `-`; an unknown key is an error.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Deserialize;
+
+use super::value;
+use crate::bundle::logocap::Level;
+use crate::engine::Backend;
+
+/// The configuration of the whole machine.
+const SYSTEM: &str = "/etc/sinew/config.toml";
+
+/// The options of `sinew run`, each of them perhaps not given.
+#[derive(Debug, Clone, PartialEq, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Bundle: a name that `sinew models list` shows, or a folder
+    #[arg(long, value_name = "NAME|DIR", env = "SINEW_MODEL")]
+    pub model: Option<String>,
+    /// Where frames come from: a picture, a folder, a .y4m video, or - for y4m on standard input
+    #[arg(long, value_name = "URI", env = "SINEW_SOURCE")]
+    pub source: Option<String>,
+    /// What runs the networks: auto or tract [default: auto]
+    #[arg(long, value_name = "NAME", env = "SINEW_BACKEND")]
+    #[serde(deserialize_with = "value::deserialize_backend")]
+    pub backend: Option<Backend>,
+    /// Threads for the CPU; 0 is one per core [default: 0]
+    #[arg(long, value_name = "N", env = "SINEW_THREADS")]
+    pub threads: Option<usize>,
+    /// How far poses are refined: none, partial or full [default: the bundle's]
+    #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
+    pub level: Option<Level>,
+    /// Where poses go: jsonl:PATH, jsonl:- or overlay:PATH; may be repeated [default: jsonl:-]
+    #[arg(long, value_name = "URI", env = "SINEW_SINK")]
+    pub sink: Vec<String>,
+    /// Draw the poses: pictures into the folder PATH, or a video if PATH ends in .y4m
+    #[arg(long, value_name = "PATH", env = "SINEW_OVERLAY")]
+    pub overlay: Option<String>,
+    /// Leave out poses that do not score above this [default: the bundle's]
+    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_THRESHOLD")]
+    pub threshold: Option<f32>,
+    /// Do not draw keypoints that score below this [default: 0]
+    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_KEYPOINT_THRESHOLD")]
+    pub keypoint_threshold: Option<f32>,
+}
+
+/// A configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConfigFile {
+    run: Settings,
+}
+
+impl Settings {
+    /// These settings, and those of the files where these leave something open.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or says something unknown; the system's file may be missing.
+    pub fn with_files(self, given: Option<&Path>) -> anyhow::Result<Self> {
+        self.with_files_at(Path::new(SYSTEM), given)
+    }
+
+    fn with_files_at(self, system: &Path, given: Option<&Path>) -> anyhow::Result<Self> {
+        let mut settings = self;
+        if let Some(path) = given {
+            settings = settings.over(Self::read(path)?);
+        }
+        if system.exists() {
+            settings = settings.over(Self::read(system)?);
+        }
+        Ok(settings)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let file: ConfigFile = toml::from_str(&text)
+            .with_context(|| format!("the configuration {} is wrong; correct it or remove the line", path.display()))?;
+        Ok(file.run)
+    }
+
+    /// These settings, and `below` where they leave something open.
+    fn over(self, below: Self) -> Self {
+        Self {
+            model: self.model.or(below.model),
+            source: self.source.or(below.source),
+            backend: self.backend.or(below.backend),
+            threads: self.threads.or(below.threads),
+            level: self.level.or(below.level),
+            sink: if self.sink.is_empty() { below.sink } else { self.sink },
+            overlay: self.overlay.or(below.overlay),
+            threshold: self.threshold.or(below.threshold),
+            keypoint_threshold: self.keypoint_threshold.or(below.keypoint_threshold),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_ones_win() {
+        let folder = tempfile::tempdir().unwrap();
+        let (system, given) = (folder.path().join("system.toml"), folder.path().join("given.toml"));
+        std::fs::write(&system, "[run]\nmodel = \"a\"\nthreads = 1\nbackend = \"tract\"\nsink = [\"jsonl:a\"]\n")
+            .unwrap();
+        std::fs::write(&given, "[run]\nmodel = \"b\"\nthreads = 2\nlevel = \"none\"\nthreshold = 0.5\n").unwrap();
+        let flags = Settings { model: Some("c".into()), ..Settings::default() };
+        let settings = flags.with_files_at(&system, Some(&given)).unwrap();
+        let expected = Settings {
+            model: Some("c".into()),
+            threads: Some(2),
+            level: Some(Level::None),
+            threshold: Some(0.5),
+            backend: Some(Backend::Tract),
+            sink: vec!["jsonl:a".into()],
+            ..Settings::default()
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn unknown_keys_and_missing_files_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "[run]\ntreads = 2\n").unwrap();
+        let error = format!("{:#}", Settings::read(&path).unwrap_err());
+        assert!(error.contains("treads") && error.contains("threads") && error.contains("config.toml"), "{error}");
+        let nowhere = folder.path().join("nowhere.toml");
+        assert!(Settings::default().with_files_at(&nowhere, None).is_ok(), "the system's file may be missing");
+        assert!(Settings::default().with_files_at(&nowhere, Some(&nowhere)).is_err());
+    }
+}

@@ -1,0 +1,45 @@
+//! What is said on standard error besides errors.
+
+use std::io::IsTerminal as _;
+
+use clap::{ArgAction, Args};
+use tracing_subscriber::EnvFilter;
+
+/// The variable that chooses what is logged, in tracing's syntax: `debug`, or `sinew::engine=trace,warn`.
+const VARIABLE: &str = "SINEW_LOG";
+
+/// How much is said.
+#[derive(Debug, Clone, Args)]
+pub struct LogArguments {
+    /// Say more; twice for debugging, three times for everything
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Messages")]
+    verbose: u8,
+    /// Say nothing but errors; no progress bar
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Messages")]
+    pub quiet: bool,
+}
+
+/// Sends the log to standard error, at the level that the arguments or `SINEW_LOG` choose.
+pub fn start(arguments: &LogArguments) -> anyhow::Result<()> {
+    let level = match (arguments.quiet, arguments.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = match std::env::var(VARIABLE) {
+        Ok(filter) if arguments.verbose == 0 && !arguments.quiet => EnvFilter::try_new(&filter)
+            .map_err(|error| anyhow::anyhow!("{VARIABLE}='{filter}' is no filter: {error}; try 'debug'"))?,
+        // Only this program's own modules: those of the engines say much and mean little to a user.
+        _ => EnvFilter::new(format!("sinew={level}")),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .with_target(arguments.verbose > 1)
+        .init();
+    Ok(())
+}

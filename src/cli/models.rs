@@ -1,0 +1,218 @@
+//! `sinew models`: which bundles are there, what one says, whether they work.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Verdict, output};
+use crate::bundle::{self, Bundle, BundleError, MANIFEST};
+use crate::engine::Backend;
+use crate::estimator;
+use crate::geometry::Size;
+use crate::pixels::{PictureView, PixelFormat};
+use crate::pose::Poses;
+
+/// The picture that a bundle is tried on.
+const TRIAL: Size = Size::new(64, 48);
+
+/// Show, list and check model bundles
+#[derive(Debug, Args)]
+pub struct ModelsArguments {
+    #[command(subcommand)]
+    command: ModelsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelsCommand {
+    /// List the bundles that can be given by name
+    List {
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a bundle says of itself
+    Show {
+        /// A name that `sinew models list` shows, or a folder
+        #[arg(value_name = "NAME|DIR")]
+        model: PathBuf,
+        /// Print JSON: the whole manifest
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check every file's hash, open the networks and run them once; exit code 1 where one fails
+    Verify {
+        /// Names or folders; all bundles in the list if none is given
+        #[arg(value_name = "NAME|DIR")]
+        models: Vec<PathBuf>,
+        /// What runs the networks: auto or tract
+        #[arg(long, value_name = "NAME", default_value_t)]
+        backend: Backend,
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl ModelsArguments {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<Verdict> {
+        match self.command {
+            ModelsCommand::List { json } => list(json),
+            ModelsCommand::Show { model, json } => show(&Bundle::open(model)?, json),
+            ModelsCommand::Verify { models, backend, json } => verify(models, backend, json),
+        }
+    }
+}
+
+/// One line of the list.
+#[derive(Debug, Serialize)]
+struct Entry {
+    name: String,
+    folder: PathBuf,
+    model: Option<String>,
+    version: Option<u32>,
+    keypoints: Option<usize>,
+    bytes: Option<u64>,
+    error: Option<String>,
+}
+
+fn list(json: bool) -> anyhow::Result<Verdict> {
+    let entries: Vec<Entry> = bundle::list().into_iter().map(entry).collect();
+    if json {
+        output::print_json(&entries)?;
+        return Ok(Verdict::Good);
+    }
+    if entries.is_empty() {
+        let searched: Vec<String> = bundle::search_path().iter().map(|path| path.display().to_string()).collect();
+        tracing::warn!("no bundle in {}; set SINEW_BUNDLES to their folder", searched.join(", "));
+    }
+    let rows: Vec<[String; 5]> = entries
+        .into_iter()
+        .map(|entry| {
+            let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+            let folder = entry.folder.display().to_string();
+            [
+                entry.name,
+                text(entry.model),
+                text(entry.keypoints.map(|count| count.to_string())),
+                text(entry.bytes.map(megabytes)),
+                entry.error.map_or(folder, |error| format!("unusable: {error}")),
+            ]
+        })
+        .collect();
+    output::print_table(["NAME", "MODEL", "KEYPOINTS", "SIZE", "FOLDER"], &rows)?;
+    Ok(Verdict::Good)
+}
+
+fn entry(listed: bundle::Listed) -> Entry {
+    let name = listed.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let opened = listed.bundle.as_ref().ok();
+    Entry {
+        name,
+        folder: listed.folder,
+        model: opened.map(|bundle| bundle.manifest().about.model.to_string()),
+        version: opened.map(|bundle| bundle.manifest().about.version),
+        keypoints: opened.map(|bundle| bundle.keypoint_names().len()),
+        bytes: opened.map(Bundle::bytes),
+        error: listed.bundle.as_ref().err().map(BundleError::to_string),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+fn show(bundle: &Bundle, json: bool) -> anyhow::Result<Verdict> {
+    if json {
+        let path = bundle.folder().join(MANIFEST);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let manifest: Value = toml::from_str(&text)?;
+        output::print_json(&json!({
+            "folder": bundle.folder(),
+            "hash": bundle.hash(),
+            "bytes": bundle.bytes(),
+            "manifest": manifest,
+        }))?;
+        return Ok(Verdict::Good);
+    }
+    let manifest = bundle.manifest();
+    let (about, input) = (&manifest.about, &manifest.input);
+    let mut rows = vec![
+        ("name", about.name.clone()),
+        ("model", about.model.to_string()),
+        ("version", about.version.to_string()),
+        ("licence", about.licence.clone()),
+        ("provenance", about.provenance.clone()),
+        ("folder", bundle.folder().display().to_string()),
+        ("size", megabytes(bundle.bytes())),
+        ("hash", bundle.hash().to_owned()),
+        ("input", format!("short side {} pixels, multiples of {}", input.short_side, input.multiple)),
+        ("keypoints", bundle.keypoint_names().join(" ")),
+        ("limits", format!("{} poses, {} centres", manifest.limits.poses, manifest.limits.centers)),
+    ];
+    for (role, engine) in &manifest.engines {
+        let int8 = engine.precision.int8.as_ref().map(|file| format!(", int8 {}", file.onnx)).unwrap_or_default();
+        rows.push(("engine", format!("{role}: fp32 {}{int8}", engine.precision.fp32.onnx)));
+    }
+    for figure in &manifest.accuracy {
+        let level = figure.level.as_ref().map(|level| format!(", level {level}")).unwrap_or_default();
+        let text = format!("{} {:.4} on {} ({}{level})", figure.metric, figure.value, figure.data, figure.precision);
+        rows.push(("accuracy", text));
+    }
+    let rows: Vec<[String; 2]> = rows.into_iter().map(|(key, value)| [key.to_owned(), value]).collect();
+    output::print_table(["KEY", "VALUE"], &rows)?;
+    Ok(Verdict::Good)
+}
+
+/// What became of one bundle.
+#[derive(Debug, Serialize)]
+struct Verified {
+    name: String,
+    folder: PathBuf,
+    good: bool,
+    error: Option<String>,
+}
+
+fn verify(models: Vec<PathBuf>, backend: Backend, json: bool) -> anyhow::Result<Verdict> {
+    let found: Vec<(PathBuf, Result<Bundle, BundleError>)> = if models.is_empty() {
+        bundle::list().into_iter().map(|listed| (listed.folder, listed.bundle)).collect()
+    } else {
+        models.into_iter().map(|model| (model.clone(), Bundle::open(model))).collect()
+    };
+    let mut verified = Vec::new();
+    for (folder, bundle) in found {
+        // A bundle that is damaged is an answer; one that is not there is a mistake in the question.
+        if let Err(error @ BundleError::NotFound { .. }) = bundle {
+            return Err(error.into());
+        }
+        let tried = bundle.map_err(anyhow::Error::from).and_then(|bundle| {
+            try_out(&bundle, backend)?;
+            Ok(bundle)
+        });
+        let folder = tried.as_ref().map_or(folder, |bundle| bundle.folder().to_owned());
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let error = tried.as_ref().err().map(|error| format!("{error:#}"));
+        verified.push(Verified { name, folder, good: tried.is_ok(), error });
+    }
+    if json {
+        output::print_json(&verified)?;
+    } else {
+        let row = |entry: &Verified| [entry.name.clone(), entry.error.clone().unwrap_or_else(|| "good".to_owned())];
+        output::print_table(["NAME", "RESULT"], &verified.iter().map(row).collect::<Vec<_>>())?;
+    }
+    let all_good = verified.iter().all(|entry| entry.good);
+    Ok(if all_good { Verdict::Good } else { Verdict::Negative })
+}
+
+/// Opens the networks and runs them on a grey picture.
+fn try_out(bundle: &Bundle, backend: Backend) -> anyhow::Result<()> {
+    let options = estimator::Options::default();
+    let mut estimator = estimator::open(bundle, backend, &options, TRIAL, PixelFormat::Grey)?;
+    let pixels = vec![128; TRIAL.width * TRIAL.height];
+    let picture = PictureView::new(PixelFormat::Grey, TRIAL, TRIAL.width, &pixels)?;
+    estimator.estimate(picture, &mut Poses::default())?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! Values of options that are not plain numbers or text.
+
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error, StrDeserializer};
+use serde::{Deserialize, Deserializer};
+
+use crate::bundle::logocap::Level;
+use crate::engine::Backend;
+use crate::geometry::Size;
+
+/// A refinement level by its name.
+pub fn level(name: &str) -> Result<Level, Error> {
+    let name: StrDeserializer<'_, Error> = name.into_deserializer();
+    Level::deserialize(name)
+}
+
+/// A backend by its name, in a configuration file.
+pub fn deserialize_backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Backend>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    name.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A size such as `640x480`.
+pub fn size(text: &str) -> Result<Size, String> {
+    let sides = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    match sides {
+        Some((width, height)) if width > 0 && height > 0 => Ok(Size::new(width, height)),
+        _ => Err("give width and height in pixels, such as 640x480".to_owned()),
+    }
+}
+
+/// A score threshold: any number that is one.
+pub fn threshold(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err("give a number such as 0.1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("640x480"), Ok(Size::new(640, 480)));
+        for wrong in ["640", "640x", "x480", "0x480", "640x480x3", "-1x4", "640 x 480"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn levels() {
+        assert_eq!(level("partial"), Ok(Level::Partial));
+        let error = level("ful").unwrap_err().to_string();
+        assert!(error.contains("`ful`") && error.contains("`full`"), "{error}");
+    }
+
+    #[test]
+    fn thresholds() {
+        assert_eq!(threshold("-0.5"), Ok(-0.5));
+        assert!(threshold("NaN").is_err() && threshold("inf").is_err() && threshold("").is_err());
+    }
+}
