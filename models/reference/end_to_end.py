@@ -62,14 +62,11 @@ def maps(model: LogoCap, image: Tensor, flip: bool) -> tuple[np.ndarray, np.ndar
 
 
 @torch.no_grad()
-def made_up(model: LogoCap, image: Tensor, seed: int) -> None:
-    """Random weights and statistics, then last layers that spread their outputs as a trained network's would
-    be.
+def made_up(model: LogoCap, image: Tensor) -> None:
+    """Gives random weights random statistics, and last layers whose outputs spread as a trained network's do.
 
     Without the second step a random network finds no centre at all, or one in every cell.
     """
-    torch.manual_seed(seed)
-    model.backbone.reset_parameters()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -95,8 +92,7 @@ def made_up(model: LogoCap, image: Tensor, seed: int) -> None:
 
 
 def ambiguous(heatmaps: np.ndarray, initial: np.ndarray, kam: np.ndarray) -> np.ndarray:
-    """`[n, 17]` bool: keypoints whose three best cells are closer than rounding in the network can move
-    them."""
+    """`[n, 17]` bool: keypoints whose three best cells are closer than rounding in the network."""
     settings = logocap.Settings()
     windows = logocap.global_maps(logocap.upsample(heatmaps[:-1], 4), initial, settings)
     refined = logocap.convolve(windows, logocap.kernels(kam, settings)).reshape(*kam.shape[:2], -1)
@@ -111,9 +107,10 @@ def make(out: Path, name: str, flip: bool) -> None:
     network = geometry.network_size(640, 480, config.short_side, config.multiple)
     image = picture(*network)
     out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(20)
     model = LogoCap(config).eval()
     inputs = network_input(model, image)
-    made_up(model, inputs, seed=20)
+    made_up(model, inputs)
     torch.save(model.state_dict(), out / "checkpoint.pth")
     model = checkpoint.load(config, out / "checkpoint.pth")
     options = bundle.Options(provenance="random weights", flip=flip, decode=bundle.Decode.reference())
