@@ -17,7 +17,7 @@
 //! | 3 | `eval` | COCO OKS average precision |
 //! | 4 | `runtime` | the loop from source to sink |
 //! | 5 | `cli` | the commands |
-#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
 
 pub mod decode;
 pub mod geometry;
