@@ -13,7 +13,6 @@ use sinew::source;
 const CELL: usize = 256;
 const GAP: usize = 6;
 const BACKGROUND: u8 = 24;
-const MOST_COLUMNS: usize = 6;
 
 /// The picture, or the video's middle frame, in RGB.
 fn read(uri: &str) -> anyhow::Result<(Size, Vec<u8>)> {
@@ -61,8 +60,11 @@ fn main() -> anyhow::Result<()> {
     if pictures.is_empty() {
         bail!("no picture to lay out");
     }
-    // A little wider than high.
-    let columns = ((pictures.len() as f64 * 1.4).sqrt().ceil() as usize).min(MOST_COLUMNS);
+    // Not higher than wide, at most twice as wide as high, and as few places empty as can be.
+    let square = (pictures.len() as f64).sqrt().ceil() as usize;
+    let widest = (2.0 * pictures.len() as f64).sqrt().ceil() as usize;
+    let empty = |columns: &usize| pictures.len().div_ceil(*columns) * columns - pictures.len();
+    let columns = (square..=widest).min_by_key(empty).unwrap_or(square);
     let rows = pictures.len().div_ceil(columns);
     let (width, height) = (columns * (CELL + GAP) + GAP, rows * (CELL + GAP) + GAP);
     let mut sheet = vec![BACKGROUND; 3 * width * height];
