@@ -7,9 +7,11 @@ mod error;
 #[cfg(feature = "tract")]
 mod tract;
 
+use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 pub use error::EngineError;
 
@@ -122,24 +124,30 @@ pub trait Engine: Send + fmt::Debug {
 
 /// A tensor on its way from one engine to another, in the backend's own form.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Handover {
-    /// Shared memory.
-    #[cfg(feature = "tract")]
-    #[doc(hidden)]
-    Tract(std::sync::Arc<tract_onnx::prelude::Tensor>),
+pub struct Handover(Arc<dyn Any + Send + Sync>);
+
+impl Handover {
+    /// For backends: wraps a tensor.
+    pub fn new<T: Any + Send + Sync>(tensor: Arc<T>) -> Self {
+        Self(tensor)
+    }
+
+    /// For backends: the tensor, if it is of the backend's own form.
+    pub fn tensor<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(&self.0).downcast().ok()
+    }
 }
 
 /// A backend, started: what its engines share (threads, a device's context).
 #[derive(Debug)]
 pub struct Environment {
-    started: Started,
+    opener: Box<dyn Opener>,
 }
 
-#[derive(Debug)]
-enum Started {
-    #[cfg(feature = "tract")]
-    Tract(tract::Tract),
+/// What a backend does for an [`Environment`].
+trait Opener: Send + fmt::Debug {
+    fn backend(&self) -> Backend;
+    fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError>;
 }
 
 impl Environment {
@@ -148,7 +156,7 @@ impl Environment {
     /// # Errors
     /// Where the backend is not there, or the threads cannot be had.
     pub fn new(backend: Backend, threads: usize) -> Result<Self, EngineError> {
-        let environment = Self { started: start(threads)? };
+        let environment = Self { opener: start(threads)? };
         if backend == Backend::Auto {
             tracing::info!("backend auto: taking {}", environment.backend());
         }
@@ -157,10 +165,7 @@ impl Environment {
 
     /// The backend that was started; never [`Backend::Auto`].
     pub fn backend(&self) -> Backend {
-        match self.started {
-            #[cfg(feature = "tract")]
-            Started::Tract(_) => Backend::Tract,
-        }
+        self.opener.backend()
     }
 
     /// Opens a network for the shapes of `signature`, which the file must have by name and shape.
@@ -168,19 +173,16 @@ impl Environment {
     /// # Errors
     /// Where the file is not readable, not a graph that the backend can run, or has other tensors.
     pub fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
-        match &self.started {
-            #[cfg(feature = "tract")]
-            Started::Tract(tract) => Ok(Box::new(tract.open(files, signature)?)),
-        }
+        self.opener.open(files, signature)
     }
 }
 
 #[cfg(feature = "tract")]
-fn start(threads: usize) -> Result<Started, EngineError> {
-    tract::Tract::new(threads).map(Started::Tract)
+fn start(threads: usize) -> Result<Box<dyn Opener>, EngineError> {
+    Ok(Box::new(tract::Tract::new(threads)?))
 }
 
 #[cfg(not(feature = "tract"))]
-fn start(_threads: usize) -> Result<Started, EngineError> {
+fn start(_threads: usize) -> Result<Box<dyn Opener>, EngineError> {
     Err(EngineError::NotBuilt("tract"))
 }

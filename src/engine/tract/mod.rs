@@ -17,7 +17,7 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_core::internal::format_err;
 
-use super::{Engine, EngineError, EngineFiles, Handover, Place, Signature, TensorSpec};
+use super::{Backend, Engine, EngineError, EngineFiles, Handover, Opener, Place, Signature, TensorSpec};
 
 /// More threads than any board has cores are a slip.
 const MAX_THREADS: usize = 256;
@@ -47,9 +47,15 @@ impl Tract {
             .map_err(|panic| EngineError::Threads { threads: wanted, reason: message(&*panic) })?;
         Ok(Self { executor })
     }
+}
+
+impl Opener for Tract {
+    fn backend(&self) -> Backend {
+        Backend::Tract
+    }
 
     /// Reads, checks and optimises a graph for the shapes of `signature`.
-    pub(super) fn open(&self, files: &EngineFiles, signature: Signature) -> Result<TractEngine, EngineError> {
+    fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
         let path = &files.onnx;
         // The bytes are read, not mapped: a file that is replaced under a mapping kills the process.
         let bytes = std::fs::read(path).map_err(|source| EngineError::Read { path: path.clone(), source })?;
@@ -85,7 +91,7 @@ impl Tract {
             let optimised = knobs()?.enter(|| typed.into_optimized())?;
             TypedSimplePlan::new_with_options(optimised, &options)?.spawn()
         })?;
-        TractEngine::new(path.clone(), signature, state)
+        Ok(Box::new(TractEngine::new(path.clone(), signature, state)?))
     }
 }
 
@@ -150,7 +156,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 /// A network on tract.
 #[derive(Debug)]
-pub(super) struct TractEngine {
+struct TractEngine {
     path: PathBuf,
     signature: Signature,
     /// `None` until received from another engine.
@@ -246,20 +252,18 @@ impl Engine for TractEngine {
 
     fn hand_over(&self, index: usize) -> Handover {
         let tensor = self.outputs[index].as_arc_tensor().expect("every value of tract is one");
-        Handover::Tract(Arc::clone(tensor))
+        Handover::new(Arc::clone(tensor))
     }
 
     fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError> {
-        let Handover::Tract(tensor) = tensor;
         let spec = &self.signature.inputs[index];
+        let fail =
+            |reason: String| EngineError::Handover { path: self.path.clone(), tensor: spec.name.clone(), reason };
+        let tensor: Arc<Tensor> = tensor.tensor().ok_or_else(|| fail("it comes from another backend".to_owned()))?;
         if tensor.shape() != spec.shape.as_slice() {
-            return Err(EngineError::Handover {
-                path: self.path.clone(),
-                tensor: spec.name.clone(),
-                reason: format!("it is {:?}, expected {:?}", tensor.shape(), spec.shape),
-            });
+            return Err(fail(format!("it is {:?}, expected {:?}", tensor.shape(), spec.shape)));
         }
-        self.inputs[index] = Some(Arc::clone(tensor));
+        self.inputs[index] = Some(tensor);
         Ok(())
     }
 }
