@@ -19,6 +19,10 @@
 //! | 5 | `cli` | the commands |
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 
+// Tests may use what the crate may not.
+#[cfg(all(test, not(feature = "std")))]
+extern crate std;
+
 pub mod decode;
 pub mod geometry;
 pub mod pose;

@@ -1,17 +1,14 @@
 //! LOGO-CAP's post-processing against `tests/golden/logocap`, which plain NumPy made (`models/reference/`).
 
+mod arrays;
+
 use std::path::{Path, PathBuf};
 
-use sinew::decode::Maps;
+use arrays::{SIGMAS, array, maps, numbers};
 use sinew::decode::logocap::{Config, Decoder, Level, Workspace};
 use sinew::geometry::{ShortSideLayout, Size};
-use sinew::npz::{Array, Npz};
+use sinew::npz::Npz;
 use sinew::pose::{Keypoint, Poses};
-
-const SIGMAS: [f32; 17] = [
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
-    0.089,
-];
 
 fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/logocap");
@@ -22,23 +19,9 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-fn array(path: &Path, name: &str) -> Array {
-    Npz::open(path).unwrap().array(name).unwrap().unwrap_or_else(|| panic!("{}: no `{name}`", path.display()))
-}
-
-/// Largest difference allowed, in pixels and in score.
-const TOLERANCE: f32 = 1e-5;
-
 fn assert_close(path: &Path, name: &str, found: &[f32]) {
-    let expected = array(path, name).to_f32();
-    assert_eq!(found.len(), expected.len(), "{}: `{name}`", path.display());
-    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        assert!(
-            (found - expected).abs() <= TOLERANCE,
-            "{}: `{name}`[{index}]: {found}, not {expected}",
-            path.display()
-        );
-    }
+    // In pixels and in score.
+    arrays::assert_close(path, name, found, &numbers(path, name), 1e-5);
 }
 
 #[test]
@@ -51,9 +34,6 @@ fn golden_arrays_agree_at_every_level() {
         let [heatmaps, offsets, kernels, size] =
             ["heatmaps", "offsets", "kam", "image_size"].map(|name| array(&path, name));
         let (heatmap_values, offset_values, kernels) = (heatmaps.to_f32(), offsets.to_f32(), kernels.to_f32());
-        let maps = |name, array: &Array, values| {
-            Maps::new(name, values, [array.shape[0], array.shape[1], array.shape[2]]).unwrap()
-        };
         let heatmaps_view = maps("heatmaps", &heatmaps, heatmap_values.as_slice());
         let offsets_view = maps("offsets", &offsets, offset_values.as_slice());
         let size = size.to_f32();
@@ -73,7 +53,7 @@ fn golden_arrays_agree_at_every_level() {
         assert_close(&path, "initial_poses", &initial);
         if Npz::open(&path).unwrap().array("grid").unwrap().is_some() {
             // Beyond -1..1 the nearest cell is meant.
-            let expected: Vec<f32> = array(&path, "grid").to_f32().iter().map(|v| v.clamp(-1.0, 1.0)).collect();
+            let expected: Vec<f32> = numbers(&path, "grid").iter().map(|v| v.clamp(-1.0, 1.0)).collect();
             let mut grid = vec![7.0; decoder.grid_len(count + 1)];
             decoder.write_grid(&inputs, 0..count, &workspace, &mut grid).unwrap();
             let (written, rest) = grid.split_at(decoder.grid_len(count));

@@ -4,7 +4,7 @@
 //! `max((X + 0.5) / 4 - 0.5, 0)`, and the last cell repeats (LOGO-CAP reference description, section 1.4).
 //! Reading the upsampled map at any position `p` follows the sampling rule of section 1.8, per axis of `n` pixels:
 //! `i0 = clamp(floor p, 0, n-1)`, `i1 = min(i0+1, n-1)`, weights `clamp(i1-p, 0, 1)` and `clamp(p-i0, 0, 1)`. It
-//! repeats the border on the left, but on the right it falls to 0 at `p = n-1` and rises again until `p = n`.
+//! repeats the border on the left, but on the right it drops to 0 at `p = n-1` and rises again until `p = n`.
 
 use super::{Map, larger, smaller};
 
@@ -144,7 +144,7 @@ mod tests {
         let map = Map::new("map", &[1.0; 6], [2, 3]).unwrap();
         let at = |x| sample_upsampled(map, x, 2.0);
         assert_eq!(at(-7.5), 1.0);
-        assert_eq!(at(10.75), 0.25);
+        assert_eq!(at(10.75), 1.0);
         assert_eq!(at(11.0), 0.0);
         assert_eq!(at(11.5), 0.5);
         assert_eq!(at(1e30), 1.0);
@@ -152,8 +152,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
-
         #[test]
         fn sampling_equals_upsampling_first(
             (width, height, values) in (1usize..8, 1usize..8).prop_flat_map(|(width, height)| {

@@ -138,9 +138,9 @@ mod tests {
         let maps = Maps::new("heatmaps", &values, [2, 3, 2]).unwrap();
         assert_eq!((maps.channels(), maps.size()), (2, Size::new(2, 3)));
         let error = Maps::new("heatmaps", &values, [2, 3, 3]).unwrap_err();
-        assert_eq!(error.to_string(), "tensor `heatmaps` has 12 values, expected 18");
+        assert_eq!(std::format!("{error}"), "tensor `heatmaps` has 12 values, expected 18");
         let error = Maps::new("offsets", &values, [12, 0, 1]).unwrap_err();
-        assert_eq!(error.to_string(), "tensor `offsets` has 0 rows, expected 1 to 65536");
+        assert_eq!(std::format!("{error}"), "tensor `offsets` has 0 rows, expected 1 to 65536");
         assert!(Maps::new("offsets", &[], [MAX_SIDE, MAX_SIDE, MAX_SIDE]).is_err());
     }
 }

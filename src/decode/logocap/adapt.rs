@@ -222,3 +222,182 @@ pub(super) fn best_of_kernel(raw: &[f32], radius: usize) -> Cell {
     }
     best
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::MAX_WINDOW_RADIUS;
+    use super::*;
+    use crate::decode::Map;
+    use crate::decode::heatmap::dense;
+    use proptest::prelude::*;
+    use std::boxed::Box;
+    use std::vec::Vec as List;
+
+    /// Every cell, without any bound.
+    fn best_of_all(window: &mut Window, prior: &Prior, kernel: &Kernel) -> Best {
+        let nowhere = Cell { value: f32::NEG_INFINITY, column: 0, row: 0 };
+        let mut search = Search { best: Best { first: nowhere, second: nowhere }, window, prior, kernel };
+        for tile_y in 0..prior.tiles {
+            for tile_x in 0..prior.tiles {
+                search.window.fill_around(prior, tile_x, tile_y);
+                for row in [TILE * tile_y, TILE * tile_y + BAND] {
+                    let cells = convolve(search.window, kernel, tile_x, row);
+                    search.add(&cells, TILE * tile_x, row);
+                }
+            }
+        }
+        search.best
+    }
+
+    /// The refined window the plain way: sampled from the upsampled map, times the prior, convolved.
+    fn plain(map: Map<'_>, (x, y): (f32, f32), radius: usize, sigma: f32, raw: &[f32], reach: usize) -> List<f32> {
+        let (width, upsampled) = dense::upsample(map);
+        let side = 2 * radius + 1;
+        let center = |position: usize| position as f32 - radius as f32;
+        let window: List<f32> = (0..side * side)
+            .map(|index| {
+                let (dx, dy) = (center(index % side), center(index / side));
+                let prior = (-(dx * dx + dy * dy) / (2.0 * sigma * sigma)).exp();
+                dense::sample(width, &upsampled, x + dx, y + dy) * prior
+            })
+            .collect();
+        let mesh = 2 * reach + 1;
+        let mut refined = List::new();
+        for row in 0..side {
+            for column in 0..side {
+                let mut sum = 0.0f64;
+                for (index, value) in raw.iter().enumerate() {
+                    let (from_x, from_y) = (column + reach, row + reach);
+                    let (Some(from_x), Some(from_y)) =
+                        (from_x.checked_sub(index % mesh), from_y.checked_sub(index / mesh))
+                    else {
+                        continue;
+                    };
+                    if from_x < side && from_y < side {
+                        sum += f64::from(value.clamp(0.0, 1.0)) / 121.0 * f64::from(window[from_y * side + from_x]);
+                    }
+                }
+                refined.push(sum as f32);
+            }
+        }
+        refined
+    }
+
+    #[derive(Debug, Clone)]
+    struct Case {
+        width: usize,
+        values: List<f32>,
+        center: (f32, f32),
+        radius: usize,
+        reach: usize,
+        raw: List<f32>,
+    }
+
+    /// Cells of a heatmap: noise, few different values, all negative, mostly zero, flat.
+    fn cells() -> impl Strategy<Value = BoxedStrategy<f32>> {
+        prop_oneof![
+            Just((-1.0f32..1.0).boxed()),
+            Just((0u8..3).prop_map(|level| 0.5 * f32::from(level)).boxed()),
+            Just((-1.0f32..-0.1).boxed()),
+            Just(prop_oneof![30 => Just(0.0f32), 1 => 0.0f32..1.0].boxed()),
+            Just(Just(0.25f32).boxed()),
+        ]
+    }
+
+    /// Raw values of an attraction map: beyond 0..1 on both sides, flat, mostly nothing, small.
+    fn attractions() -> impl Strategy<Value = BoxedStrategy<f32>> {
+        prop_oneof![
+            Just((-0.5f32..1.5).boxed()),
+            Just(Just(1.0f32).boxed()),
+            Just(prop_oneof![60 => Just(-0.1f32), 1 => 0.0f32..2.0].boxed()),
+            Just((0.0f32..0.1).boxed()),
+        ]
+    }
+
+    fn cases() -> impl Strategy<Value = Case> {
+        let (side, radius, reach) = if cfg!(miri) { (4usize, 5, 1) } else { (30, MAX_WINDOW_RADIUS, REACH) };
+        (cells(), attractions(), 1..side, 1..side, 3..=radius, 1..=reach).prop_flat_map(
+            |(cells, attractions, width, height, radius, reach)| {
+                let place = |cells: usize| {
+                    let end = 4.0 * cells as f32 + 20.0;
+                    prop_oneof![-20.0..end, (-20.0..end).prop_map(f32::round)]
+                };
+                let mesh = (2 * reach + 1) * (2 * reach + 1);
+                (
+                    prop::collection::vec(cells, width * height),
+                    prop::collection::vec(attractions, mesh),
+                    (place(width), place(height)),
+                )
+                    .prop_map(move |(values, raw, center)| Case {
+                        width,
+                        values,
+                        center,
+                        radius,
+                        reach,
+                        raw,
+                    })
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn bounded_equals_dense_and_dense_equals_plain(case in cases()) {
+            let map = Map::new("map", &case.values, [case.values.len() / case.width, case.width]).unwrap();
+            let sigma = case.radius as f32 / 3.0;
+            let prior = Prior::new(case.radius, sigma);
+            let kernel = Kernel::new(&case.raw, case.reach, 121.0);
+            let mut window = Box::new(Window::EMPTY);
+            let extent = window.place(&prior, map, case.center.0, case.center.1);
+            prop_assert!(extent.finite);
+            let bounded = best_above(f32::NEG_INFINITY, &mut window, &prior, &kernel);
+
+            window.place(&prior, map, case.center.0, case.center.1);
+            let dense = best_of_all(&mut window, &prior, &kernel);
+            prop_assert_eq!(bounded, Some(dense));
+
+            let positive = best_above(0.0, &mut window, &prior, &kernel);
+            prop_assert_eq!(positive, Some(dense).filter(|best| best.second.value > 0.0));
+
+            let plain = plain(map, case.center, case.radius, sigma, &case.raw, case.reach);
+            let at = |cell: Cell| plain[cell.row as usize * prior.side + cell.column as usize];
+            let mut sorted = plain.clone();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            for (cell, expected) in [(dense.first, sorted[0]), (dense.second, sorted[1])] {
+                prop_assert!((cell.value - at(cell)).abs() <= 2e-6, "{cell:?}, plainly {}", at(cell));
+                prop_assert!((cell.value - expected).abs() <= 2e-6, "{cell:?}, best {expected}");
+            }
+        }
+
+        #[test]
+        fn kernels_are_turned_round(reach in 1..=REACH, tap in any::<prop::sample::Index>()) {
+            let side = 2 * reach + 1;
+            let mut raw = std::vec![-0.5; side * side];
+            let index = tap.index(raw.len());
+            raw[index] = 2.0;
+            let kernel = Kernel::new(&raw, reach, 4.0);
+            prop_assert_eq!(kernel.sum, 0.25);
+            let (row, column) = (index / side, index % side);
+            prop_assert_eq!(kernel.weights[REACH + reach - row][REACH + reach - column], 0.25);
+            let best = best_of_kernel(&raw, reach);
+            prop_assert_eq!((best.value, best.row as usize, best.column as usize), (1.0, row, column));
+        }
+    }
+
+    #[test]
+    fn most_of_a_window_is_left_alone() {
+        let hill = |index: usize| {
+            let (dx, dy) = ((index % 40) as f32 - 20.3, (index / 40) as f32 - 18.8);
+            (-(dx * dx + dy * dy) / 8.0).exp()
+        };
+        let values: List<f32> = (0..1600).map(hill).collect();
+        let map = Map::new("map", &values, [40, 40]).unwrap();
+        let prior = Prior::new(MAX_WINDOW_RADIUS, 16.0);
+        let kernel = Kernel::new(&[0.5; 121], REACH, 121.0);
+        let mut window = Box::new(Window::EMPTY);
+        window.place(&prior, map, 84.0, 74.0);
+        best_above(f32::NEG_INFINITY, &mut window, &prior, &kernel).unwrap();
+        let computed = window.computed_tiles();
+        assert!(computed <= 49, "{computed} of {} tiles", MAX_TILES * MAX_TILES);
+    }
+}

@@ -41,7 +41,8 @@ pub struct Config {
     pub center_threshold: f32,
     /// Keep the best centre even below the threshold.
     pub center_fallback: bool,
-    /// One candidate per plateau of equal centre values, instead of every pixel of it.
+    /// One candidate per plateau of equal centre values, instead of every pixel of it; and none where a centre's slope
+    /// runs into the border, which upsampling ends with two equal pixels.
     pub collapse_ties: bool,
     /// What becomes of a keypoint that nothing attracts.
     pub zero_kernel: ZeroKernel,
@@ -176,7 +177,7 @@ mod tests {
         let reference = Config::reference(&[0.026, 0.025]).unwrap();
         assert_eq!(reference.check(), Ok(()));
         let error = Config { stride: 8, ..reference.clone() }.check().unwrap_err();
-        assert_eq!(error.to_string(), "`decode.stride` is 8, expected 4");
+        assert_eq!(std::format!("{error}"), "`decode.stride` is 8, expected 4");
         let error = Config { window_radius: 49, ..reference.clone() }.check().unwrap_err();
         assert_eq!(error.key, "decode.window_radius");
         let error = Config { center_threshold: f32::NAN, ..reference.clone() }.check().unwrap_err();

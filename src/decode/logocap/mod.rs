@@ -129,7 +129,7 @@ impl Decoder {
     ///
     /// A candidate is a pixel of the upsampled centre map that reaches the threshold and that none of its eight
     /// neighbours exceeds. With [`Config::collapse_ties`], candidates of the same value that touch count once, in the
-    /// middle of their bounding box.
+    /// middle of their bounding box, and slopes that run into the border do not count.
     pub fn find_centers(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
         let rule = centers::Rule {
             threshold: self.config.center_threshold,
@@ -386,3 +386,6 @@ fn all_finite(values: &[f32]) -> bool {
     // A product with 0 is 0 unless a factor is not finite.
     values.iter().fold(0.0, |sum, value| sum + value * 0.0) == 0.0
 }
+
+#[cfg(test)]
+mod tests;

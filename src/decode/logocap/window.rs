@@ -215,6 +215,12 @@ impl Window {
         }
     }
 
+    /// How many tiles hold this window.
+    #[cfg(test)]
+    pub fn computed_tiles(&self) -> u32 {
+        self.filled.iter().map(|row| row.count_ones()).sum()
+    }
+
     /// `COUNT` rows of the window, with margins, from [`TILE`] rows before row `first` on.
     pub fn rows<const COUNT: usize>(&self, first: usize) -> &[Row; COUNT] {
         run(&self.rows, first)
