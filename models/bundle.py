@@ -32,12 +32,13 @@ FORMAT = 1
 class Decode:
     """The decoder's hyper-parameters that a bundle may choose; the defaults are for networks trained here."""
 
-    center_threshold: float = 0.01
+    center_threshold: float = 0.05
     center_fallback: bool = False
     collapse_ties: bool = True
     zero_kernel: str = "keep-initial"
     top2_weights: tuple[float, float] = (0.75, 0.25)
-    score_threshold: float = 0.0
+    score_threshold: float = 0.03
+    """What is shown; accuracy is measured on everything above 0."""
     nms_distance: float = 0.05
     nms_keypoints: int = 8
     level: str = "full"
@@ -45,7 +46,13 @@ class Decode:
     @classmethod
     def reference(cls) -> Decode:
         """What the reference implementation does, flaws included."""
-        return cls(center_fallback=True, collapse_ties=False, zero_kernel="reference")
+        return cls(
+            center_threshold=0.01,
+            center_fallback=True,
+            collapse_ties=False,
+            zero_kernel="reference",
+            score_threshold=0.0,
+        )
 
 
 @dataclass(frozen=True)

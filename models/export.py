@@ -189,8 +189,11 @@ def kam_graph(model: LogoCap, sampling: Sampling) -> Graph:
     generator = torch.Generator().manual_seed(2)
     config = model.config
     examples = []
-    for people, height, width in ((4, 16, 24), (1, 9, 7), (3, 20, 12)):
-        embedding = torch.rand(config.embedding, height, width, generator=generator)
+    for people, *cells in ((4, 2, 3), (1, 1, 1), (3, 3, 2)):
+        # An embedding that the first half made: trained norms amplify the rounding of any other.
+        image = torch.randn(1, 3, *(side * config.multiple for side in cells), generator=generator)
+        embedding = model.forward_backbone(image)[2][0]
+        height, width = embedding.shape[1:]
         # Some keypoints lie outside on every side, some on whole cells.
         size = torch.tensor([width, height]) * config.stride
         poses = (torch.rand(people, KEYPOINTS, 2, generator=generator) * 1.4 - 0.2) * size

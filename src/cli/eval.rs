@@ -114,7 +114,13 @@ impl EvalArguments {
         mut results: Option<&mut Results<'_>>,
         log: &LogArguments,
     ) -> anyhow::Result<Tally> {
-        let options = estimator::Options { threads: self.threads, level: self.level, ..estimator::Options::default() };
+        // Average precision ranks everything that was found; the bundle's threshold is for showing.
+        let options = estimator::Options {
+            threads: self.threads,
+            level: self.level,
+            score_threshold: Some(0.0),
+            ..estimator::Options::default()
+        };
         let mut estimator = LazyEstimator::new(bundle, self.backend, &options);
         let mut poses = Poses::default();
         let mut tally = Tally::default();
