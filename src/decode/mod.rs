@@ -37,3 +37,12 @@ fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
     #[cfg(not(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64"))))]
     return a * b + c;
 }
+
+/// The square root, rounded correctly either way.
+#[inline(always)]
+fn square_root(value: f32) -> f32 {
+    #[cfg(any(feature = "std", test))]
+    return value.sqrt();
+    #[cfg(not(any(feature = "std", test)))]
+    return libm::sqrtf(value);
+}

@@ -2,6 +2,7 @@
 
 use heapless::Vec;
 
+use super::square_root;
 use crate::pose::{Keypoint, MAX_POSES, Pose};
 
 /// When two poses are the same.
@@ -53,7 +54,7 @@ impl PoseNms {
     fn coincide(&self, pose: &Pose, other: &Pose, limit: f32) -> bool {
         let near = |(a, b): &(&Keypoint, &Keypoint)| {
             let (x, y) = (a.x - b.x, a.y - b.y);
-            libm::sqrtf(x * x + y * y) < limit
+            square_root(x * x + y * y) < limit
         };
         pose.keypoints.iter().zip(&other.keypoints).filter(near).count() > self.keypoints
     }
@@ -61,7 +62,7 @@ impl PoseNms {
 
 /// Length of the diagonal of the box around all keypoints.
 fn diagonal(pose: &Pose) -> f32 {
-    pose.bounds().map_or(0.0, |bounds| libm::sqrtf(bounds.width * bounds.width + bounds.height * bounds.height))
+    pose.bounds().map_or(0.0, |bounds| square_root(bounds.width * bounds.width + bounds.height * bounds.height))
 }
 
 #[cfg(test)]
