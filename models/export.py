@@ -189,10 +189,12 @@ def kam_graph(model: LogoCap, sampling: Sampling) -> Graph:
     generator = torch.Generator().manual_seed(2)
     config = model.config
     examples = []
-    for people, *cells in ((4, 2, 3), (1, 1, 1), (3, 3, 2)):
-        # An embedding that the first half made: trained norms amplify the rounding of any other.
-        image = torch.randn(1, 3, *(side * config.multiple for side in cells), generator=generator)
-        embedding = model.forward_backbone(image)[2][0]
+    embeddings = [torch.rand(config.embedding, 16, 24, generator=generator)]
+    for rows, columns in ((1, 1), (3, 2)):
+        # What the first half makes is of another size and spread than noise.
+        image = torch.randn(1, 3, rows * config.multiple, columns * config.multiple, generator=generator)
+        embeddings.append(model.forward_backbone(image)[2][0])
+    for people, embedding in zip((4, 1, 3), embeddings):
         height, width = embedding.shape[1:]
         # Some keypoints lie outside on every side, some on whole cells.
         size = torch.tensor([width, height]) * config.stride

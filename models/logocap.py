@@ -118,7 +118,8 @@ class AttentionWeights(nn.Module):
         self.attention = nn.Sequential(nn.Conv2d(channels, mixture, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        count = x.shape[-2] * x.shape[-1]
+        # As plain numbers: in a traced graph sizes are integer tensors, whose quotient below would be 1.
+        count = int(x.shape[-2]) * int(x.shape[-1])
         mean = x.mean((-2, -1), keepdim=True)
         # The unbiased variance, written out because the exporter makes many small nodes of `torch.var`.
         variance = (x - mean).square().mean((-2, -1), keepdim=True) * (count / (count - 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import tomllib
 from pathlib import Path
@@ -50,6 +51,32 @@ def test_a_graph_that_differs_is_refused(model: LogoCap, tmp_path: Path) -> None
     graph.examples[1] = (inputs, (expected + 0.01,))
     with pytest.raises(export.ExportError, match=r"differs from PyTorch by 1\.00e-02"):
         export.export(graph, tmp_path / "kam.onnx")
+
+
+def test_the_attention_takes_the_unbiased_variance(model: LogoCap, tmp_path: Path) -> None:
+    class Biased(torch.nn.Module):
+        """The attention with the variance divided by n instead of n - 1."""
+
+        def __init__(self, attention: torch.nn.Module) -> None:
+            super().__init__()
+            self.attention = attention
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            mean, variance = x.mean((-2, -1), keepdim=True), x.var((-2, -1), correction=0, keepdim=True)
+            logits = self.attention(mean / torch.sqrt(variance + 1e-3))
+            return (torch.nn.functional.relu6(logits + 3) / 6).flatten(1)
+
+    # Of a size at which the difference shows and the attention does not saturate.
+    torch.manual_seed(4)
+    model = copy.deepcopy(model)
+    torch.nn.init.normal_(model.joints_mlp[4].attn_weights.attention[0].weight, std=0.3)
+    torch.nn.init.normal_(model.joints_mlp[9].weight, std=0.5)
+    graph = export.kam_graph(model, "gather")
+    assert export.export(graph, tmp_path / "kam.onnx") <= 1e-5
+    norm = graph.module.message_passing[4]
+    norm.attn_weights = Biased(norm.attn_weights.attention)
+    with pytest.raises(export.ExportError, match="differs from PyTorch"):
+        export.export(graph, tmp_path / "biased.onnx")
 
 
 def test_the_grid_is_that_of_the_golden_arrays() -> None:
