@@ -17,6 +17,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -28,6 +29,7 @@ from models.people.scenes import SceneStyle
 from models.places import state_directory
 from models.training.batches import SceneBatches, stream
 from models.training.evaluation import HeldOut
+from models.training.muon import Muon, is_matrix
 from models.training.objective import Weights, clip_gradients, objective
 from models.training.state import Log, MovingAverage, Progress, load, load_matching, save
 
@@ -52,6 +54,7 @@ class Options:
     batch: int
     side: int
     rate: float
+    muon: bool
     decay: float
     second_stage_after: int
     second_stage_people: int
@@ -88,6 +91,9 @@ def parse(arguments: list[str]) -> Options:
         "--side", type=int, default=256, help="pixels of a scene; smaller ones are faster to begin with"
     )
     parser.add_argument("--rate", type=float, default=1.8e-3, help="learning rate")
+    parser.add_argument(
+        "--muon", action=argparse.BooleanOptionalAction, default=True, help="Muon for convolutions, not AdamW"
+    )
     parser.add_argument("--decay", type=float, default=0.998, help="of the moving average of the weights")
     parser.add_argument(
         "--second-stage-after", type=int, default=50_000, help="images before the second stage starts"
@@ -128,7 +134,14 @@ class Trainer:
             LogoCap(CONFIGS[options.model]()).to(self.device, memory_format=torch.channels_last).train()
         )
         self.parameters = list(self.model.parameters())
-        self.optimiser = torch.optim.AdamW(self.parameters, options.rate, weight_decay=1e-4, fused=True)
+        matrices = [p for p in self.parameters if is_matrix(p)] if options.muon else []
+        chosen = {id(parameter) for parameter in matrices}
+        others = [parameter for parameter in self.parameters if id(parameter) not in chosen]
+        self.optimisers: dict[str, torch.optim.Optimizer] = {
+            "adamw": torch.optim.AdamW(others, options.rate, weight_decay=1e-4, fused=True)
+        }
+        if matrices:
+            self.optimisers["muon"] = Muon(matrices, options.rate)
         self.average = MovingAverage(self.model, options.decay)
         self.progress = Progress()
         self.log = Log(options.state / "log.jsonl")
@@ -146,13 +159,21 @@ class Trainer:
             self.say(f"{len(unmatched)} tensors do not fit and start anew: {', '.join(unmatched[:6])}")
             self.average = MovingAverage(self.model, self.options.decay)
         else:
-            self.optimiser.load_state_dict(state["optimiser"])
+            self._resume_optimisers(state)
             self.average.values = {name: value.to(self.device) for name, value in state["average"].items()}
         self.progress = Progress(**state["progress"])
         if not self.options.finish:
             # Training on after a cooldown begins a new stretch, which gets its own cooldown.
             self.progress.cooldown_seconds = 0.0
         self.say(f"resumed at {self.progress.images} images")
+
+    def _resume_optimisers(self, state: dict[str, Any]) -> None:
+        saved = state.get("optimisers", {})
+        if saved.keys() != self.optimisers.keys():
+            self.say("the optimiser starts anew")
+            return
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(saved[name])
 
     def say(self, line: str) -> None:
         if self.rank == 0:
@@ -164,7 +185,7 @@ class Trainer:
         contents = {
             "model": self.model.state_dict(),
             "average": self.average.values,
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "progress": asdict(self.progress),
         }
         save(directory / "checkpoint.pt", contents)
@@ -238,14 +259,16 @@ class Trainer:
             second = options.second_stage_people if progress.images >= options.second_stage_after else 0
             chance = torch.Generator().manual_seed(progress.step * 64 + self.rank)
             rate = self.rate()
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
+            for optimiser in self.optimisers.values():
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
             total, parts = objective(self.model, batch, weights, second, chance)
-            self.optimiser.zero_grad(set_to_none=True)
+            self.model.zero_grad(set_to_none=True)
             total.backward()
             parts["gradient"] = self._synchronise()
             if math.isfinite(parts["gradient"]):
-                self.optimiser.step()
+                for optimiser in self.optimisers.values():
+                    optimiser.step()
             progress.step += 1
             progress.images += per_step
             bar.update()

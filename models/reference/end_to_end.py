@@ -153,7 +153,9 @@ def check(out: Path, sinew: Path, backend: str) -> list[str]:
     lines = out / "poses.jsonl"
     command = [str(sinew), "run", "--model", str(out / "bundle"), "--source", str(out / "picture.png")]
     command += ["--backend", backend, "--sink", f"jsonl:{lines}"]
-    subprocess.run(command, check=True)
+    status = subprocess.run(command, check=False).returncode
+    if status != 0:
+        return [f"`{' '.join(command)}` ended with exit code {status}"]
     frames = [json.loads(line) for line in lines.read_text().splitlines()]
     poses = next(frame["poses"] for frame in frames if "poses" in frame)
     found = np.array([pose["keypoints"] for pose in poses]).reshape(-1, KEYPOINTS, 3)

@@ -28,6 +28,19 @@ fn smaller(a: f32, b: f32) -> f32 {
     if a < b { a } else { b }
 }
 
+/// The largest of all numbers, eight at a time; what it makes of a NaN is left open.
+#[inline(always)]
+fn maximum(rows: &[[f32; 8]]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 8];
+    for row in rows {
+        for (lane, &value) in lanes.iter_mut().zip(row) {
+            *lane = larger(value, *lane);
+        }
+    }
+    let halves: [f32; 4] = core::array::from_fn(|lane| larger(lanes[lane], lanes[lane + 4]));
+    larger(larger(halves[0], halves[1]), larger(halves[2], halves[3]))
+}
+
 /// `a * b + c`, rounded once where the target has an instruction for it. Elsewhere that would be a call into the
 /// mathematical library, fifty times slower.
 #[inline(always)]

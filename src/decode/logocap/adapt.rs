@@ -6,7 +6,7 @@
 //! wherever it lies, and bounds are widened by what rounding can do.
 
 use super::window::{MAX_TILES, Prior, REACH, TILE, Window, run};
-use crate::decode::{larger, multiply_add};
+use crate::decode::{larger, maximum, multiply_add};
 
 /// Cells on a side of the largest kernel.
 pub(super) const KERNEL: usize = 2 * REACH + 1;
@@ -143,8 +143,7 @@ impl Search<'_> {
 
     /// Adds those of `cells` that lie within the window.
     fn add(&mut self, cells: &[[f32; TILE]; BAND], column: usize, row: usize) {
-        let highest = cells.iter().flatten().copied().fold(f32::NEG_INFINITY, larger);
-        if highest < self.best.second.value {
+        if maximum(cells) < self.best.second.value {
             return;
         }
         let side = self.prior.side;
@@ -171,7 +170,7 @@ fn band_bounds(window: &Window, kernel: &Kernel, tile_x: usize, tile_y: usize) -
             }
         }
     }
-    let mut bounds = [f32::NEG_INFINITY; TILE / BAND];
+    let mut bounds = [0.0; TILE / BAND];
     for (band, bound) in bounds.iter_mut().enumerate() {
         let mut sums = [0.0f32; TILE];
         for (weights, highest) in kernel.bands.iter().zip(&columns[band..]) {
@@ -181,9 +180,13 @@ fn band_bounds(window: &Window, kernel: &Kernel, tile_x: usize, tile_y: usize) -
                 }
             }
         }
-        let largest =
-            columns[band..][..KERNEL_BANDS].iter().flatten().fold(0.0, |largest, value| larger(value.abs(), largest));
-        *bound = sums.into_iter().fold(*bound, larger) + ROUNDING * kernel.sum * largest;
+        let mut magnitude = [0.0f32; TILE];
+        for highest in columns[band..][..KERNEL_BANDS].as_flattened().as_chunks::<TILE>().0 {
+            for (magnitude, value) in magnitude.iter_mut().zip(highest) {
+                *magnitude = larger(value.abs(), *magnitude);
+            }
+        }
+        *bound = maximum(&[sums]) + ROUNDING * kernel.sum * maximum(&[magnitude]);
     }
     bounds
 }

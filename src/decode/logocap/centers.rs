@@ -4,7 +4,7 @@ use heapless::Vec;
 
 use super::MAX_CENTERS;
 use crate::decode::heatmap::{UPSAMPLING, blend};
-use crate::decode::{Map, larger, smaller};
+use crate::decode::{Map, larger, maximum, smaller};
 
 /// A candidate for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -141,7 +141,7 @@ fn magnitude(map: Map<'_>) -> (f32, u32) {
     }
     let sum: f32 = poison.iter().sum();
     if sum == 0.0 {
-        return (largest.iter().copied().fold(0.0, larger), 0);
+        return (maximum(&[largest]), 0);
     }
     let finite = map.values().iter().filter(|value| value.is_finite());
     let non_finite = map.values().iter().filter(|value| !value.is_finite()).count();
@@ -178,7 +178,8 @@ fn scan(map: Map<'_>, largest: f32, threshold: f32, peaks: &mut Peaks) {
                     *peak = larger(value, *peak);
                 }
             }
-            if peak.iter().copied().fold(f32::NEG_INFINITY, larger) < least {
+            let (runs, rest) = peak.as_chunks();
+            if rest.iter().copied().fold(maximum(runs), larger) < least {
                 continue;
             }
             let candidates = may_hold_maximum(&rows, &peak, least, margin);

@@ -8,7 +8,7 @@
 
 use super::MAX_WINDOW_RADIUS;
 use crate::decode::heatmap::{TAPS, Taps};
-use crate::decode::{Map, larger, multiply_add};
+use crate::decode::{Map, larger, maximum, multiply_add};
 
 /// Positions on a side of a tile.
 pub(super) const TILE: usize = 8;
@@ -159,7 +159,7 @@ impl Window {
             }
         }
         let finite = poison.iter().sum::<f32>() == 0.0;
-        Extent { largest: largest.iter().copied().fold(0.0, larger), finite }
+        Extent { largest: maximum(largest.as_chunks().0), finite }
     }
 
     /// By tile: no smaller than any value of the window within [`REACH`] of the tile, nor than 0.

@@ -12,8 +12,11 @@
 //! exact one.
 
 mod general;
+mod rows;
+mod separable;
 
 use general::General;
+use separable::Separable;
 
 use super::{PictureView, PixelFormat};
 use crate::geometry::{Affine, Size};
@@ -35,6 +38,7 @@ pub struct Warp {
 /// The two ways to walk over the picture.
 #[derive(Debug, Clone)]
 enum Path {
+    Separable(Separable),
     General(General),
 }
 
@@ -65,7 +69,10 @@ impl Warp {
             return Err(WarpError::Map { map: *network_to_picture });
         }
         let normalisation = Normalisation::new(mean, std)?;
-        let path = Path::General(General::new(network_to_picture));
+        let path = match Separable::new(picture, network_to_picture, network) {
+            Some(separable) => Path::Separable(separable),
+            None => Path::General(General::new(network_to_picture)),
+        };
         Ok(Self { format, picture, network, normalisation, path })
     }
 
@@ -97,6 +104,7 @@ impl Warp {
             return Err(WarpError::Output { network: self.network, expected: self.output_len(), found: output.len() });
         }
         match &mut self.path {
+            Path::Separable(separable) => separable.run(picture, self.network, &self.normalisation, output),
             Path::General(general) => general.run(picture, self.network, &self.normalisation, output),
         }
         Ok(())

@@ -1,0 +1,145 @@
+//! `sinew eval` and `sinew models`: figures, results, floors, and what is said where something is missing.
+
+mod cli_support;
+mod engine_support;
+
+use std::fs;
+
+use cli_support::{root, run, spots, text, write_png};
+use engine_support::{Spots, person, picture};
+use serde_json::{Value, json};
+use sinew::geometry::Size;
+use tempfile::TempDir;
+
+const SQUARE: Size = Size::new(64, 64);
+/// Where the bundle `spots` puts the keypoints of `person(8, 8)`.
+const KEYPOINTS: [f64; 9] = [33.0, 33.0, 2.0, 25.0, 33.0, 2.0, 33.0, 41.0, 2.0];
+
+/// Two pictures of one person each, annotated where `shift` puts them.
+fn annotated(shift: f64) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let somebody = picture(SQUARE, &person(8, 8));
+    for name in ["a.png", "b.png"] {
+        write_png(&folder.path().join(name), SQUARE, somebody.data());
+    }
+    let mut keypoints = KEYPOINTS;
+    keypoints.chunks_exact_mut(3).for_each(|keypoint| keypoint[0] += shift);
+    let annotation = |id: u64| {
+        json!({"id": id, "image_id": id, "category_id": 1, "keypoints": keypoints, "num_keypoints": 3,
+               "area": 1000.0, "bbox": [20.0, 30.0, 20.0, 20.0], "iscrowd": 0})
+    };
+    let truth = json!({
+        "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 64},
+                   {"id": 2, "file_name": "b.png", "width": 64, "height": 64}],
+        "annotations": [annotation(1), annotation(2)],
+        "categories": [{"id": 1, "name": "person", "keypoints": ["middle", "left", "below"], "skeleton": []}],
+    });
+    fs::write(folder.path().join("truth.json"), truth.to_string()).unwrap();
+    folder
+}
+
+fn eval(folder: &TempDir, more: &[&str]) -> cli_support::Ended {
+    let (model, truth) = (spots(), folder.path().join("truth.json"));
+    let fixed = ["eval", "--model", &model, "--coco", text(&truth), "--images", text(folder.path())];
+    run(&[&fixed[..], &["--level", "none"], more].concat())
+}
+
+#[test]
+fn everybody_found_is_an_ap_of_one_and_nobody_of_nought() {
+    let right = eval(&annotated(0.0), &["--json"]).expect(0).json();
+    assert_eq!((&right["pictures"], &right["poses"], &right["skipped"]), (&json!(2), &json!(2), &json!(0)));
+    assert!((right["figures"]["ap"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{right}");
+    let wrong = eval(&annotated(300.0), &["--json"]).expect(0).json();
+    assert_eq!(wrong["figures"]["ap"], 0.0);
+    let table = eval(&annotated(0.0), &[]).expect(0);
+    assert!(table.stdout.contains("1.0000") && table.stdout.starts_with("FIGURE"), "{}", table.stdout);
+}
+
+#[test]
+fn a_floor_that_is_missed_is_exit_code_1() {
+    eval(&annotated(0.0), &["--min-ap", "0.9"]).expect(0);
+    eval(&annotated(300.0), &["--min-ap", "0.1"]).expect(1).says(&["AP is below 0.1"]);
+}
+
+#[test]
+fn results_are_in_the_format_of_coco() {
+    let folder = annotated(0.0);
+    let path = folder.path().join("results.json");
+    eval(&folder, &["--results", text(&path)]).expect(0);
+    let results: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let results = results.as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    assert_eq!((&results[0]["image_id"], &results[0]["category_id"]), (&json!(1), &json!(1)));
+    assert_eq!(results[0]["keypoints"].as_array().unwrap().len(), 9);
+    assert!(results[0]["score"].as_f64().unwrap() > 0.0);
+    let inside_a_file = format!("{}/results.json", text(&path));
+    eval(&folder, &["--results", &inside_a_file]).expect(2).says(&["results.json", "choose another path"]);
+}
+
+#[test]
+fn a_missing_picture_is_counted_and_the_rest_goes_on() {
+    let folder = annotated(0.0);
+    fs::remove_file(folder.path().join("a.png")).unwrap();
+    let done = eval(&folder, &["--json"]).expect(1).says(&["a.png"]);
+    let answer = done.json();
+    assert_eq!((&answer["pictures"], &answer["skipped"]), (&json!(1), &json!(1)));
+    // The person in it was not found.
+    assert!((answer["figures"]["ar"].as_f64().unwrap() - 0.5).abs() < 1e-9, "{answer}");
+}
+
+#[test]
+fn annotations_that_are_wrong_are_refused() {
+    let folder = annotated(0.0);
+    let truth = folder.path().join("truth.json");
+    for (content, needles) in [
+        ("", &["truth.json"][..]),
+        ("{\"images\": []}", &["truth.json"]),
+        ("{\"images\": [], \"annotations\": [], \"categories\": []}", &["truth.json"]),
+    ] {
+        fs::write(&truth, content).unwrap();
+        eval(&folder, &[]).expect(2).says(needles);
+    }
+    fs::remove_file(&truth).unwrap();
+    eval(&folder, &[]).expect(2).says(&["truth.json"]);
+}
+
+#[test]
+fn bundles_are_listed_shown_and_verified() {
+    let listed = run(&["models", "list", "--json"]).expect(0).json();
+    let names: Vec<_> = listed.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"logocap-tiny"), "{names:?}");
+    assert!(run(&["models", "list"]).expect(0).stdout.contains("logocap-tiny"));
+
+    let shown = run(&["models", "show", "logocap-tiny", "--json"]).expect(0).json();
+    assert_eq!(shown["manifest"]["bundle"]["name"], "logocap-tiny");
+    assert!(run(&["models", "show", "logocap-tiny"]).expect(0).stdout.contains("left_shoulder"));
+    run(&["models", "show", "logocap-tinny"]).expect(2).says(&["logocap-tinny", "logocap-tiny"]);
+
+    let verified = run(&["models", "verify", "--json"]).expect(0).json();
+    assert!(verified.as_array().unwrap().iter().all(|entry| entry["good"] == true), "{verified}");
+    let broken = Spots::with("stride = 4", "stride = 8");
+    let done = run(&["models", "verify", text(broken.path()), "--json"]).expect(1).json();
+    assert_eq!(done[0]["good"], false);
+    assert!(done[0]["error"].as_str().unwrap().contains("stride"), "{done}");
+    run(&["models", "verify", "nowhere/at/all"]).expect(2).says(&["nowhere/at/all"]);
+}
+
+/// The shipped bundle on pictures that its training never saw: whatever breaks the chain from pixels to poses shows
+/// here. The whole set's figures stand in the bundle's report.
+#[test]
+fn the_shipped_bundle_keeps_its_accuracy() {
+    let people = root("tests/data/people");
+    let truth = people.join("annotations.json");
+    let fixed = ["eval", "--model", "logocap-tiny", "--coco", text(&truth), "--images", text(&people)];
+    let figures = |level| run(&[&fixed[..], &["--limit", "60", "--json", "--level", level]].concat()).expect(0).json();
+    let (none, full) = (figures("none"), figures("full"));
+    let value = |of: &Value, figure: &str| of["figures"][figure].as_f64().unwrap();
+    let (initial, refined) = (value(&none, "ap"), value(&full, "ap"));
+    assert!(refined >= FLOOR, "AP {refined}");
+    assert!(value(&full, "ap50") >= FLOOR_50, "AP50 {}", value(&full, "ap50"));
+    assert!(refined > initial, "refined poses beat initial ones: {refined}, {initial}");
+}
+
+/// A little below what the bundle reaches on the first 60 pictures.
+const FLOOR: f64 = 0.02;
+const FLOOR_50: f64 = 0.1;

@@ -1,0 +1,266 @@
+//! `sinew run` as its users meet it: what it writes, what it says of bad input, how it ends.
+
+mod cli_support;
+mod engine_support;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use cli_support::{Ended, json_lines, run, run_with_input, sinew, spots, text, write_png};
+use engine_support::{Spots, person, picture};
+use serde_json::{Value, json};
+use sinew::geometry::Size;
+use tempfile::TempDir;
+
+const SQUARE: Size = Size::new(64, 64);
+
+/// A folder with pictures of one person each, for the bundle `spots`.
+struct Pictures(TempDir);
+
+impl Pictures {
+    fn new(names: &[&str]) -> Self {
+        let pictures = Self(tempfile::tempdir().unwrap());
+        let somebody = picture(SQUARE, &person(8, 8));
+        for name in names {
+            write_png(&pictures.path(name), SQUARE, somebody.data());
+        }
+        pictures
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn uri(&self, name: &str) -> String {
+        text(&self.path(name)).to_owned()
+    }
+
+    fn folder(&self) -> String {
+        text(self.0.path()).to_owned()
+    }
+}
+
+fn on(source: &str, more: &[&str]) -> Ended {
+    let model = spots();
+    run(&[&["run", "--model", &model, "--threads", "1", "--source", source], more].concat())
+}
+
+/// Frames of one person each, as y4m in 4:2:0.
+fn y4m(size: Size, frames: usize) -> Vec<u8> {
+    let mut bytes = format!("YUV4MPEG2 W{} H{} F25:1 C420jpeg\n", size.width, size.height).into_bytes();
+    for _ in 0..frames {
+        bytes.extend(b"FRAME\n");
+        bytes.extend(std::iter::repeat_n(128, size.width * size.height * 3 / 2));
+    }
+    bytes
+}
+
+#[test]
+fn a_picture_becomes_a_header_and_a_line() {
+    let pictures = Pictures::new(&["one.png"]);
+    let done = on(&pictures.uri("one.png"), &[]).expect(0).says(&["1 frames", "1 poses"]);
+    let lines = done.lines();
+    assert_eq!(lines.len(), 2);
+    let [header, frame] = &lines[..] else { panic!() };
+    assert_eq!(header["bundle"], "spots");
+    assert_eq!(header["model"], "logocap");
+    assert_eq!(header["keypoints"], json!(["middle", "left", "below"]));
+    assert_eq!(header["skeleton"], json!([[0, 1], [0, 2]]));
+    assert_eq!(frame["sequence"], 0);
+    assert_eq!(frame["name"], pictures.uri("one.png"));
+    assert_eq!(frame["image"], json!([64, 64]));
+    assert_eq!(frame["captured"], Value::Null);
+    assert_eq!(frame["dropped"], json!({"frames": 0, "poses": 0}));
+    for stage in ["preprocess", "network", "decode"] {
+        assert!(frame["times"][stage].as_f64().unwrap() >= 0.0);
+    }
+    let poses = frame["poses"].as_array().unwrap();
+    assert_eq!(poses.len(), 1);
+    let keypoints = poses[0]["keypoints"].as_array().unwrap();
+    assert_eq!(keypoints.len(), 3);
+    for (keypoint, (x, y)) in keypoints.iter().zip([(33.0, 33.0), (25.0, 33.0), (33.0, 41.0)]) {
+        let near = |value: &Value, expected: f64| (value.as_f64().unwrap() - expected).abs() < 4.0;
+        assert!(near(&keypoint[0], x) && near(&keypoint[1], y), "{keypoint}");
+    }
+    let sides: Vec<f64> = poses[0]["box"].as_array().unwrap().iter().map(|side| side.as_f64().unwrap()).collect();
+    assert!(sides.len() == 4 && sides[2] > 0.0 && sides[3] > 0.0, "{sides:?}");
+}
+
+#[test]
+fn a_bad_picture_in_a_folder_costs_only_itself() {
+    let pictures = Pictures::new(&["a.png", "b.png", "d.png", "e.png"]);
+    let whole = fs::read(pictures.path("a.png")).unwrap();
+    fs::write(pictures.path("b.png"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(pictures.path("c.jpg"), b"").unwrap();
+    fs::write(pictures.path("notes.txt"), b"no picture").unwrap();
+    let done = on(&pictures.folder(), &[]).expect(1);
+    let done = done.says(&["b.png", "c.jpg", "2 frames could not be read", "5 frames"]);
+    let lines = done.lines();
+    let names: Vec<_> =
+        lines[1..].iter().map(|line| line["name"].as_str().unwrap().rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["a.png", "d.png", "e.png"]);
+    assert!(lines[1..].iter().all(|line| line["poses"].as_array().unwrap().len() == 1));
+}
+
+#[test]
+fn a_bad_picture_alone_is_an_error() {
+    let pictures = Pictures::new(&["whole.png"]);
+    let whole = fs::read(pictures.path("whole.png")).unwrap();
+    fs::write(pictures.path("short.png"), &whole[..whole.len() - 30]).unwrap();
+    fs::write(pictures.path("empty.jpg"), b"").unwrap();
+    fs::write(pictures.path("prose.jpg"), b"this is no picture at all").unwrap();
+    // A header that promises 60000x60000 pixels: refused before memory is asked for.
+    let mut absurd = whole.clone();
+    absurd[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
+    let crc = crc32(&absurd[12..29]);
+    absurd[29..33].copy_from_slice(&crc.to_be_bytes());
+    fs::write(pictures.path("absurd.png"), &absurd).unwrap();
+    for name in ["short.png", "empty.jpg", "prose.jpg", "absurd.png", "missing.png"] {
+        on(&pictures.uri(name), &[]).expect(2).says(&["sinew: ", name]);
+    }
+    on(&pictures.uri("absurd.png"), &[]).says(&["60000x60000"]);
+}
+
+/// The checksum of PNG's chunks.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc: u32, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+    })
+}
+
+#[test]
+fn sources_that_are_none() {
+    let pictures = Pictures::new(&[]);
+    on(&pictures.folder(), &[]).expect(2).says(&["no picture in this folder", ".jpg"]);
+    on(&pictures.uri("nowhere"), &[]).expect(2).says(&["nowhere", "cannot be opened"]);
+    on("rtsp://127.0.0.1/x", &[]).expect(2).says(&["rtsp://127.0.0.1/x", "is not known"]);
+    fs::write(pictures.path("film.y4m"), "YUV4MPEG2 W64 H64 C444p16\n").unwrap();
+    on(&pictures.uri("film.y4m"), &[]).expect(2).says(&["film.y4m", "C444p16"]);
+    let model = spots();
+    run(&["run", "--model", &model]).expect(2).says(&["--source"]);
+    run(&["run", "--source", "x.png"]).expect(2).says(&["--model", "sinew models list"]);
+}
+
+#[test]
+fn video_from_a_file_and_from_standard_input() {
+    let folder = Pictures::new(&[]);
+    let video = y4m(SQUARE, 3);
+    fs::write(folder.path("film.y4m"), &video).unwrap();
+    let drawn = folder.uri("drawn.y4m");
+    let done = on(&folder.uri("film.y4m"), &["--overlay", &drawn]).expect(0);
+    let lines = done.lines();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[3]["sequence"], 2);
+    assert_eq!(lines[3]["captured"], json!(0.08));
+    let frames = fs::read(drawn).unwrap();
+    assert!(frames.starts_with(b"YUV4MPEG2 W64 H64"));
+    let starts = frames.windows(5).filter(|bytes| bytes == b"FRAME").count();
+    assert_eq!(starts, 3);
+
+    let model = spots();
+    let arguments = ["run", "--model", &model, "--source", "-"];
+    assert_eq!(run_with_input(&arguments, &video).expect(0).lines().len(), 4);
+    // The last frame is cut off: the others' answers stay.
+    let done = run_with_input(&arguments, &video[..video.len() - 100]).expect(2);
+    assert_eq!(done.lines().len(), 3);
+    run_with_input(&arguments, b"").expect(2).says(&["standard input"]);
+}
+
+#[test]
+fn overlays_are_pictures_of_the_same_name_and_size() {
+    let pictures = Pictures::new(&["a.png", "b.png"]);
+    let drawn = pictures.uri("drawn");
+    on(&pictures.folder(), &["--overlay", &drawn]).expect(0);
+    for name in ["a.png", "b.png"] {
+        let path = Path::new(&drawn).join(name);
+        let reader = png::Decoder::new(std::io::BufReader::new(fs::File::open(&path).unwrap())).read_info().unwrap();
+        assert_eq!((reader.info().width, reader.info().height), (64, 64));
+        assert_ne!(fs::read(&path).unwrap(), fs::read(pictures.path(name)).unwrap(), "something is drawn");
+    }
+    // Into the folder of the pictures themselves it would replace them.
+    let before = fs::read(pictures.path("a.png")).unwrap();
+    on(&pictures.folder(), &["--overlay", &pictures.folder()]).expect(2).says(&["overwrite its own source"]);
+    assert_eq!(fs::read(pictures.path("a.png")).unwrap(), before);
+}
+
+#[test]
+fn outputs_that_cannot_be_written_are_found_out_first() {
+    let pictures = Pictures::new(&["a.png"]);
+    let source = pictures.uri("a.png");
+    let inside_a_file = format!("{source}/poses.jsonl");
+    let sink = format!("jsonl:{inside_a_file}");
+    let done = on(&source, &["--sink", &sink]).expect(2).says(&[&inside_a_file, "cannot write"]);
+    assert_eq!(done.stdout, "");
+    on(&source, &["--sink", "printer:x"]).expect(2).says(&["printer:x", "jsonl:PATH"]);
+    on(&source, &["--overlay", &format!("{source}/drawn")]).expect(2).says(&["drawn"]);
+    if Path::new("/dev/full").exists() {
+        on(&source, &["--sink", "jsonl:/dev/full"]).expect(2).says(&["/dev/full", "writing"]);
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_a_quiet_success() {
+    let folder = Pictures::new(&[]);
+    fs::write(folder.path("film.y4m"), y4m(SQUARE, 400)).unwrap();
+    let (model, source) = (spots(), folder.uri("film.y4m"));
+    let mut command = sinew(&["run", "--model", &model, "--source", &source, "--quiet"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut header = String::new();
+    // Read one line, then close.
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut header).unwrap();
+    assert_eq!(json_lines(&header)[0]["bundle"], "spots");
+    let done = cli_support::ended(child.wait_with_output().unwrap()).expect(0);
+    assert_eq!(done.stderr, "");
+}
+
+#[test]
+fn broken_bundles_are_named() {
+    let pictures = Pictures::new(&["a.png"]);
+    let source = pictures.uri("a.png");
+    let with = |bundle: &Spots| run(&["run", "--model", text(bundle.path()), "--source", &source]);
+
+    with(&Spots::with("short_side", "short_sid")).expect(2).says(&["bundle.toml", "short_sid", "did you mean"]);
+    let changed = Spots::new();
+    let graph = changed.path().join("kam.onnx");
+    let mut bytes = fs::read(&graph).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&graph, &bytes).unwrap();
+    with(&changed).expect(2).says(&["kam.onnx", "sha256"]);
+    let missing = Spots::new();
+    fs::remove_file(missing.path().join("backbone.onnx")).unwrap();
+    with(&missing).expect(2).says(&["backbone.onnx"]);
+    run(&["run", "--model", "logocap-huge", "--source", &source]).expect(2).says(&["logocap-huge", "logocap-tiny"]);
+}
+
+#[test]
+fn flags_win_over_variables_and_variables_over_files() {
+    let pictures = Pictures::new(&["a.png"]);
+    let config = pictures.path("config.toml");
+    let (model, source) = (spots(), pictures.uri("a.png"));
+    fs::write(&config, format!("[run]\nmodel = {model:?}\nsource = {source:?}\nthreshold = 0.99\n")).unwrap();
+    let poses = |done: Ended| done.expect(0).lines()[1]["poses"].as_array().unwrap().len();
+    let with_config = ["run", "--config", text(&config)];
+    assert_eq!(poses(run(&with_config)), 0, "the file's threshold counts");
+    let with_variable = |arguments: &[&str]| {
+        cli_support::ended(sinew(arguments).env("SINEW_THRESHOLD", "0.01").output().unwrap())
+    };
+    assert_eq!(poses(with_variable(&with_config)), 1, "the variable wins over the file");
+    let flag = [&with_config[..], &["--threshold", "0.98"]].concat();
+    assert_eq!(poses(with_variable(&flag)), 0, "the flag wins over the variable");
+    fs::write(&config, "[run]\nthreshhold = 0.5\n").unwrap();
+    run(&with_config).expect(2).says(&["config.toml", "threshhold", "threshold"]);
+}
+
+#[test]
+fn options_that_make_no_sense() {
+    let pictures = Pictures::new(&["a.png"]);
+    let source = pictures.uri("a.png");
+    on(&source, &["--level", "fulll"]).expect(2).says(&["fulll", "full"]);
+    on(&source, &["--backend", "cuda"]).expect(2).says(&["cuda", "tract"]);
+    on(&source, &["--threshold", "NaN"]).expect(2).says(&["NaN"]);
+    run(&["run", "--sourc", "x"]).expect(2).says(&["--source"]);
+    run(&["--version"]).expect(0);
+    run(&["--help"]).expect(0);
+}

@@ -1,0 +1,218 @@
+//! The warp against `tests/golden/warp`, which plain NumPy made, and against an exact one written out here.
+
+mod arrays;
+
+use std::path::Path;
+
+use arrays::{array, assert_close};
+use proptest::prelude::*;
+use sinew::geometry::{Affine, Size};
+use sinew::npz::{Array, Values};
+use sinew::pixels::{Colour, ColourMatrix, ColourRange, Picture, PictureView, PixelFormat, Warp, to_rgb};
+
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const STD: [f32; 3] = [0.229, 0.224, 0.225];
+const FORMATS: [PixelFormat; 6] = [
+    PixelFormat::Rgb,
+    PixelFormat::Grey,
+    PixelFormat::Yuyv,
+    PixelFormat::Uyvy,
+    PixelFormat::Nv12,
+    PixelFormat::I420,
+];
+
+fn numbers(array: &Array) -> Vec<f64> {
+    match &array.values {
+        Values::F32(values) => values.iter().map(|&value| f64::from(value)).collect(),
+        Values::F64(values) => values.clone(),
+        Values::I64(values) => values.iter().map(|&value| value as f64).collect(),
+    }
+}
+
+/// What one grey level is in the network's input.
+fn grey_level() -> f32 {
+    1.0 / 255.0 / 0.224
+}
+
+#[test]
+fn golden_arrays_agree() {
+    for name in ["landscape", "portrait", "rotated", "outside"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/warp/{name}.npz"));
+        let [rgb, map, mean, std, expected] = ["rgb", "to_picture", "mean", "std", "network"].map(|key| array(&path, key));
+        let map = numbers(&map);
+        let map = Affine { xx: map[0], xy: map[1], x0: map[2], yx: map[3], yy: map[4], y0: map[5] };
+        let picture_size = Size::new(rgb.shape[1], rgb.shape[0]);
+        let network = Size::new(expected.shape[2], expected.shape[1]);
+        let three = |array: &Array| -> [f32; 3] { array.to_f32().try_into().unwrap() };
+        let bytes = numbers(&rgb).iter().map(|&value| value as u8).collect();
+        let picture = Picture::new(PixelFormat::Rgb, picture_size, bytes).unwrap();
+        let mut warp =
+            Warp::new(PixelFormat::Rgb, picture_size, &map, network, three(&mean), three(&std)).unwrap();
+        let mut found = vec![f32::NAN; warp.output_len()];
+        warp.run(picture.view(), &mut found).unwrap();
+        assert_close(&path, "network", &found, &expected.to_f32(), 0.25 * grey_level());
+    }
+}
+
+/// Exact bilinear interpolation of the picture in RGB, black outside, in `f64`.
+fn exact(rgb: &[u8], picture: Size, map: &Affine, network: Size) -> Vec<f64> {
+    let pixel = |x: i64, y: i64, channel: usize| {
+        let inside = x >= 0 && y >= 0 && x < picture.width as i64 && y < picture.height as i64;
+        if inside { f64::from(rgb[3 * (y as usize * picture.width + x as usize) + channel]) } else { 0.0 }
+    };
+    let mut output = Vec::with_capacity(3 * network.width * network.height);
+    for channel in 0..3 {
+        for row in 0..network.height {
+            for column in 0..network.width {
+                let (x, y) = map.apply(column as f64, row as f64);
+                let (left, top) = (x.floor(), y.floor());
+                let (right_weight, bottom_weight) = (x - left, y - top);
+                let (left, top) = (left as i64, top as i64);
+                let upper = (1.0 - right_weight) * pixel(left, top, channel)
+                    + right_weight * pixel(left.saturating_add(1), top, channel);
+                let lower = (1.0 - right_weight) * pixel(left, top.saturating_add(1), channel)
+                    + right_weight * pixel(left.saturating_add(1), top.saturating_add(1), channel);
+                let value = ((1.0 - bottom_weight) * upper + bottom_weight * lower) / 255.0;
+                output.push((value - f64::from(MEAN[channel])) / f64::from(STD[channel]));
+            }
+        }
+    }
+    output
+}
+
+/// A picture, perhaps with rows further apart than needed, and what lies between them set to a loud value.
+fn made(format: PixelFormat, size: Size, slack: usize, seed: u64) -> (usize, Vec<u8>) {
+    let mut state = seed | 1;
+    let mut stride = format.row_bytes(size.width).unwrap() + slack;
+    if format == PixelFormat::I420 {
+        stride = stride.next_multiple_of(2);
+    }
+    let bytes = format.picture_bytes(size, stride).unwrap();
+    let random = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (stride, (0..bytes).map(random).collect())
+}
+
+fn check(view: PictureView<'_>, map: &Affine, network: Size) {
+    let size = view.size();
+    let mut rgb = Vec::new();
+    to_rgb(view, &mut rgb);
+    let mut warp = Warp::new(view.format(), size, map, network, MEAN, STD).unwrap();
+    let mut found = vec![f32::NAN; warp.output_len()];
+    warp.run(view, &mut found).unwrap();
+    // Twice, since what the first run left behind must not matter.
+    warp.run(view, &mut found).unwrap();
+    for (index, (found, expected)) in found.iter().zip(exact(&rgb, size, map, network)).enumerate() {
+        let off = (f64::from(*found) - expected).abs() / f64::from(grey_level());
+        // `to_rgb` rounds to whole grey levels, which the warp does not.
+        let tolerance = if matches!(view.format(), PixelFormat::Rgb | PixelFormat::Grey) { 0.25 } else { 1.0 };
+        assert!(off <= tolerance, "{} of {size}, {map:?}: value {index} is off by {off} grey levels", view.format());
+    }
+}
+
+fn sizes(longest: usize) -> impl Strategy<Value = Size> {
+    (1..=longest, 1..=longest).prop_map(|(width, height)| Size::new(width, height))
+}
+
+proptest! {
+    #[test]
+    fn scaled_and_shifted_pictures_are_exact(
+        format in prop::sample::select(&FORMATS[..]),
+        (picture, network) in (sizes(70), sizes(48)),
+        (slack, seed) in (0..9_usize, any::<u64>()),
+        (xx, yy) in (0.05..3.0_f64, 0.05..3.0_f64),
+        (x0, y0) in (-40.0..80.0_f64, -40.0..80.0_f64),
+        mirrored in any::<bool>(),
+        (full, high) in (any::<bool>(), any::<bool>()),
+    ) {
+        let (stride, data) = made(format, picture, slack, seed);
+        let colour = Colour {
+            matrix: if high { ColourMatrix::Bt709 } else { ColourMatrix::Bt601 },
+            range: if full { ColourRange::Full } else { ColourRange::Limited },
+        };
+        let view = PictureView::new(format, picture, stride, &data).unwrap().with_colour(colour);
+        let xx = if mirrored { -xx } else { xx };
+        check(view, &Affine { xx, xy: 0.0, x0, yx: 0.0, yy, y0 }, network);
+    }
+
+    #[test]
+    fn turned_pictures_are_exact(
+        format in prop::sample::select(&FORMATS[..]),
+        (picture, network) in (sizes(50), sizes(32)),
+        (slack, seed) in (0..9_usize, any::<u64>()),
+        (scale, angle) in (0.1..3.0_f64, -3.2..3.2_f64),
+        (x0, y0) in (-40.0..80.0_f64, -40.0..80.0_f64),
+    ) {
+        let (stride, data) = made(format, picture, slack, seed);
+        let view = PictureView::new(format, picture, stride, &data).unwrap();
+        let (sine, cosine) = (scale * angle.sin(), scale * angle.cos());
+        check(view, &Affine { xx: cosine, xy: -sine, x0, yx: sine, yy: cosine, y0 }, network);
+    }
+
+    /// The two ways over the picture answer the same at a map that is all but unturned.
+    #[test]
+    fn both_ways_agree(
+        format in prop::sample::select(&FORMATS[..]),
+        (picture, network) in (sizes(50), sizes(32)),
+        (seed, scale) in (any::<u64>(), 0.1..3.0_f64),
+        (x0, y0) in (-20.0..20.0_f64, -20.0..20.0_f64),
+    ) {
+        let (stride, data) = made(format, picture, 0, seed);
+        let view = PictureView::new(format, picture, stride, &data).unwrap();
+        let plain = Affine::scale_shift(scale, x0, y0);
+        let mut outputs = [plain, Affine { xy: 1e-9, ..plain }].map(|map| {
+            let mut warp = Warp::new(format, picture, &map, network, MEAN, STD).unwrap();
+            let mut output = vec![f32::NAN; warp.output_len()];
+            warp.run(view, &mut output).unwrap();
+            output
+        });
+        let [separable, general] = &mut outputs;
+        for (a, b) in separable.iter().zip(general) {
+            prop_assert!((*a - *b).abs() <= 0.5 * grey_level(), "{a} {b}");
+        }
+    }
+}
+
+#[test]
+fn absurd_maps_are_refused_or_black() {
+    let size = Size::new(4, 4);
+    let make = |map| Warp::new(PixelFormat::Rgb, size, &map, size, MEAN, STD);
+    for map in [
+        Affine::scale_shift(0.0, 0.0, 0.0),
+        Affine::scale_shift(f64::NAN, 0.0, 0.0),
+        Affine::scale_shift(1.0, f64::INFINITY, 0.0),
+    ] {
+        let error = make(map).unwrap_err().to_string();
+        assert!(error.contains("singular or not finite"), "{error}");
+    }
+    let picture = Picture::new(PixelFormat::Rgb, size, vec![255; 48]).unwrap();
+    for far in [1e3, -1e300, 1e300] {
+        for turn in [0.0, 1e-3] {
+            let mut warp = make(Affine { xy: turn, ..Affine::scale_shift(1.0, far, 0.0) }).unwrap();
+            let mut output = vec![f32::NAN; warp.output_len()];
+            warp.run(picture.view(), &mut output).unwrap();
+            for (plane, (mean, std)) in output.chunks_exact(16).zip(MEAN.iter().zip(STD)) {
+                assert!(plane.iter().all(|&value| (value + mean / std).abs() < 1e-6), "{plane:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_foreign_picture_or_output_is_refused() {
+    let (size, other) = (Size::new(4, 4), Size::new(4, 6));
+    let map = Affine::scale_shift(1.0, 0.0, 0.0);
+    let mut warp = Warp::new(PixelFormat::Rgb, size, &map, size, MEAN, STD).unwrap();
+    let mut output = vec![0.0; warp.output_len()];
+    let wrong_size = Picture::new(PixelFormat::Rgb, other, vec![0; 72]).unwrap();
+    let error = warp.run(wrong_size.view(), &mut output).unwrap_err().to_string();
+    assert!(error.contains("4x6") && error.contains("4x4"), "{error}");
+    let wrong_format = Picture::new(PixelFormat::Grey, size, vec![0; 16]).unwrap();
+    let error = warp.run(wrong_format.view(), &mut output).unwrap_err().to_string();
+    assert!(error.contains("GREY") && error.contains("RGB"), "{error}");
+    let right = Picture::new(PixelFormat::Rgb, size, vec![0; 48]).unwrap();
+    let error = warp.run(right.view(), &mut output[..47]).unwrap_err().to_string();
+    assert!(error.contains("47") && error.contains("48"), "{error}");
+}
