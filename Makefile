@@ -118,8 +118,9 @@ fuzz-tool:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
 
 .PHONY: bench
-bench: ## Measure the warp and the post-processing
-	$(CARGO) bench
+bench: $(VENV)/ready ## Measure the warp against OpenCV and the post-processing against PyTorch, on one core (makes .venv)
+	$(PYTHON) benches/compare_warp.py
+	$(PYTHON) benches/compare_decode.py
 
 ##@ Models (Python; each makes .venv)
 
@@ -144,6 +145,11 @@ train: $(VENV)/ready ## Train MODEL (logocap-tiny) on generated data until inter
 .PHONY: models
 models: $(VENV)/ready ## Export MODEL from its training state to models/bundles/MODEL
 	$(PYTHON) -m models.export $(MODEL) --checkpoint $(STATE)/$(MODEL)/weights.pt --out models/bundles/$(MODEL)
+
+.PHONY: photographs
+photographs: $(VENV)/ready build ## Measure MODEL on annotated photographs of your own: FOLDER=path (see models/photographs.py)
+	@test -n "$(FOLDER)" || { echo "make photographs: name the folder, as in FOLDER=path/to/folder" >&2; exit 2; }
+	$(PYTHON) -m models.photographs $(FOLDER) --model $(MODEL)
 
 .PHONY: import
 import: $(VENV)/ready ## Convert an official checkpoint: MODEL=logocap-w32 CKPT=file.pth [ASPECT=640x480] [FLIP=1]

@@ -3,7 +3,7 @@
 //!     cargo bench --bench decode [-- --json] [--scenes FOLDER]
 //!
 //! Frames are made up: people on a grid in a network input of 512x512, or read from `FOLDER/<people>.npz` with the
-//! arrays `heatmaps`, `offsets` and `kam`. `benches/compare.py` makes such files and measures PyTorch on the same ones.
+//! arrays `heatmaps`, `offsets` and `kam`. `benches/compare_decode.py` makes such files and measures PyTorch on the same ones.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,8 @@
-//! Times of the warp, one line a case: `cargo bench --bench warp`.
+//! How long the warp takes on one core, by format and geometry.
+//!
+//!     cargo bench --bench warp [-- --json]
+//!
+//! `benches/compare_warp.py` runs it beside OpenCV.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +22,10 @@ const CASES: [(&str, Size, f64); 3] = [
 const PICTURE: Size = Size::new(1280, 720);
 
 fn main() {
+    let json = std::env::args().any(|argument| argument == "--json");
+    if !json {
+        println!("case                   format   median ms   least ms");
+    }
     let formats = [
         PixelFormat::Yuyv,
         PixelFormat::Uyvy,
@@ -34,14 +42,14 @@ fn main() {
             ..Affine::scale_shift(step, 0.0, 0.0)
         };
         for format in formats {
-            measure(name, format, network, &map);
+            measure(name, format, network, &map, json);
         }
         let turned = Affine { xy: 1e-3, ..map };
-        measure(&format!("{name}-turned"), PixelFormat::Yuyv, network, &turned);
+        measure(&format!("{name}-turned"), PixelFormat::Yuyv, network, &turned, json);
     }
 }
 
-fn measure(name: &str, format: PixelFormat, network: Size, map: &Affine) {
+fn measure(name: &str, format: PixelFormat, network: Size, map: &Affine, json: bool) {
     let stride = format.row_bytes(PICTURE.width).unwrap();
     let bytes = format.picture_bytes(PICTURE, stride).unwrap();
     // Bytes without a pattern, the same in every run.
@@ -62,9 +70,14 @@ fn measure(name: &str, format: PixelFormat, network: Size, map: &Affine) {
         .collect();
     times.sort();
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-    println!(
-        "{name} {format} {PICTURE} -> {network}: {:.3} ms at best, {:.3} ms median",
-        milliseconds(times[0]),
-        milliseconds(times[times.len() / 2]),
-    );
+    let (median, least) = (milliseconds(times[times.len() / 2]), milliseconds(times[0]));
+    if json {
+        let Affine { xx, xy, x0, yx, yy, y0 } = map;
+        println!(
+            r#"{{"case":"{name}","format":"{format}","network":[{},{}],"map":[[{xx},{xy},{x0}],[{yx},{yy},{y0}]],"median_ms":{median:.4},"min_ms":{least:.4}}}"#,
+            network.width, network.height,
+        );
+    } else {
+        println!("{name:22} {:8} {median:9.3}  {least:9.3}", format.to_string());
+    }
 }

@@ -51,8 +51,11 @@ fn golden_arrays_come_out_as_numpy_made_them() {
 fn without_a_dump_it_prints_json() {
     let path = golden("empty.npz");
     let answer = decode(&path, &size_of(&path), &["--exact"]).expect(0).json();
-    for name in ["centers", "initial_poses", "refined_poses", "scores", "poses", "keep"] {
-        assert_eq!(answer[name].as_array().map(Vec::len), Some(0), "{name}");
+    // Without a peak the reference takes the first pixel for a centre, and drops its pose at the end.
+    for (name, rows) in
+        [("centers", 1), ("initial_poses", 1), ("refined_poses", 1), ("scores", 0), ("poses", 0), ("keep", 0)]
+    {
+        assert_eq!(answer[name].as_array().map(Vec::len), Some(rows), "{name}");
     }
     let path = golden("one_person.npz");
     let answer = decode(&path, &size_of(&path), &["--exact"]).expect(0).json();

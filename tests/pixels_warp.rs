@@ -12,14 +12,8 @@ use sinew::pixels::{Colour, ColourMatrix, ColourRange, Picture, PictureView, Pix
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
-const FORMATS: [PixelFormat; 6] = [
-    PixelFormat::Rgb,
-    PixelFormat::Grey,
-    PixelFormat::Yuyv,
-    PixelFormat::Uyvy,
-    PixelFormat::Nv12,
-    PixelFormat::I420,
-];
+const FORMATS: [PixelFormat; 6] =
+    [PixelFormat::Rgb, PixelFormat::Grey, PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12, PixelFormat::I420];
 
 fn numbers(array: &Array) -> Vec<f64> {
     match &array.values {
@@ -38,7 +32,8 @@ fn grey_level() -> f32 {
 fn golden_arrays_agree() {
     for name in ["landscape", "portrait", "rotated", "outside"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/warp/{name}.npz"));
-        let [rgb, map, mean, std, expected] = ["rgb", "to_picture", "mean", "std", "network"].map(|key| array(&path, key));
+        let [rgb, map, mean, std, expected] =
+            ["rgb", "to_picture", "mean", "std", "network"].map(|key| array(&path, key));
         let map = numbers(&map);
         let map = Affine { xx: map[0], xy: map[1], x0: map[2], yx: map[3], yy: map[4], y0: map[5] };
         let picture_size = Size::new(rgb.shape[1], rgb.shape[0]);
@@ -46,8 +41,7 @@ fn golden_arrays_agree() {
         let three = |array: &Array| -> [f32; 3] { array.to_f32().try_into().unwrap() };
         let bytes = numbers(&rgb).iter().map(|&value| value as u8).collect();
         let picture = Picture::new(PixelFormat::Rgb, picture_size, bytes).unwrap();
-        let mut warp =
-            Warp::new(PixelFormat::Rgb, picture_size, &map, network, three(&mean), three(&std)).unwrap();
+        let mut warp = Warp::new(PixelFormat::Rgb, picture_size, &map, network, three(&mean), three(&std)).unwrap();
         let mut found = vec![f32::NAN; warp.output_len()];
         warp.run(picture.view(), &mut found).unwrap();
         assert_close(&path, "network", &found, &expected.to_f32(), 0.25 * grey_level());

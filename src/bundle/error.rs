@@ -73,6 +73,17 @@ pub enum BundleError {
     },
 }
 
+impl BundleError {
+    /// Whether there is no bundle at all, rather than one that is damaged.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::NotFound { .. } => true,
+            Self::Read { key, source, .. } => key.is_empty() && source.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+}
+
 fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|nearest| format!(", did you mean `{nearest}`?")).unwrap_or_default()
 }

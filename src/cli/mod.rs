@@ -77,17 +77,23 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// Prints an error and what caused it: `sinew: what, where, what to do`, then one line for each cause that says more.
 fn report(error: &(dyn std::error::Error + 'static)) {
-    let mut said = error.to_string();
-    eprintln!("sinew: {said}");
+    for (index, text) in causes(error).iter().enumerate() {
+        eprintln!("{} {text}", if index == 0 { "sinew:" } else { "  because:" });
+    }
+}
+
+/// What an error says, then what each of its causes says that was not said before.
+fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    let mut said = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        if !said.contains(&text) {
-            eprintln!("  because: {text}");
-            said = text;
+        if !said.iter().any(|before| before.contains(&text)) {
+            said.push(text);
         }
         cause = error.source();
     }
+    said
 }
 
 #[cfg(test)]
@@ -95,6 +101,13 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let cause = std::io::Error::other("disk on fire");
+        let error = anyhow::Error::from(cause).context("a.txt: disk on fire").context("no answer");
+        assert_eq!(causes(error.as_ref()), ["no answer", "a.txt: disk on fire"]);
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -185,16 +185,17 @@ fn verify(models: Vec<PathBuf>, backend: Backend, json: bool) -> anyhow::Result<
     let mut verified = Vec::new();
     for (folder, bundle) in found {
         // A bundle that is damaged is an answer; one that is not there is a mistake in the question.
-        if let Err(error @ BundleError::NotFound { .. }) = bundle {
-            return Err(error.into());
-        }
+        let bundle = match bundle {
+            Err(error) if error.is_missing() => return Err(error.into()),
+            other => other,
+        };
         let tried = bundle.map_err(anyhow::Error::from).and_then(|bundle| {
             try_out(&bundle, backend)?;
             Ok(bundle)
         });
         let folder = tried.as_ref().map_or(folder, |bundle| bundle.folder().to_owned());
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let error = tried.as_ref().err().map(|error| format!("{error:#}"));
+        let error = tried.as_ref().err().map(|error| super::causes(error.as_ref()).join(": "));
         verified.push(Verified { name, folder, good: tried.is_ok(), error });
     }
     if json {

@@ -1,4 +1,5 @@
 //! Arrays in `.npz` files, for tests that compare with them.
+#![allow(dead_code)]
 
 use std::path::Path;
 

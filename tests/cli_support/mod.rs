@@ -70,8 +70,7 @@ pub fn run(arguments: &[&str]) -> Ended {
 /// Runs with `input` on standard input.
 pub fn run_with_input(arguments: &[&str], input: &[u8]) -> Ended {
     let mut command = sinew(arguments);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // The program may have had enough before the end.
     let _ = child.stdin.take().unwrap().write_all(input);
     ended(child.wait_with_output().unwrap())

@@ -253,7 +253,9 @@ fn numbers_that_are_not_finite_are_counted() {
         [&mut frame.heatmaps, &mut frame.offsets, &mut frame.kam][tensor][index] = value;
         frame
     };
-    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+    // miri, a thousand times slower, looks at what memory is touched, not at what comes out.
+    let values = if cfg!(miri) { &[f32::NAN][..] } else { &[f32::NAN, f32::INFINITY, f32::NEG_INFINITY] };
+    for &value in values {
         for level in LEVELS {
             // The offset at the centre's cell.
             let (workspace, poses) = spoil(1, 4 * CELLS + 4, value).decode(&own(), level);

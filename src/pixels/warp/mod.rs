@@ -8,7 +8,7 @@
 //! 255 as they are in a picture converted beforehand. Chroma is not interpolated: the pixels that share a chroma
 //! value get it as it is, as in OpenCV's `cvtColor`.
 //!
-//! Positions are computed in `f64` and weights in 16 bits. The answer stays within a quarter of a grey level of the
+//! Positions are computed in `f64`, weights in 15 bits. The answer stays within a quarter of a grey level of the
 //! exact one.
 
 mod general;

@@ -1,17 +1,22 @@
 //! Rows of every format, in RGB, ready for interpolation.
 //!
-//! A row is laid out as red, green, blue and a filler for every pixel, 256 for a grey level. All arithmetic is in 16
+//! A row is laid out as red, green, blue and a filler for every pixel, [`LEVEL`] for a grey level. All arithmetic is in 16
 //! bits, written so that compilers make vector instructions of it.
 
 use crate::pixels::colour::Coefficients;
 use crate::pixels::planes::YuvPlanes;
 use crate::pixels::{Colour, PictureView, PixelFormat};
 
-/// Red, green, blue and a filler, 256 for a grey level.
-pub(super) type WidePixel = [u16; 4];
+/// Steps for a grey level: what keeps the difference of two values within 16 bits.
+pub(super) const LEVEL: i16 = 1 << LEVEL_BITS;
+const LEVEL_BITS: u32 = 7;
+
+/// Red, green, blue and a filler, [`LEVEL`] for a grey level.
+pub(super) type WidePixel = [i16; 4];
 
 /// Steps for a grey level within the colour conversion: what leaves room for the largest sum in 16 bits.
-const STEPS: f64 = 32.0;
+const STEPS: f64 = (1 << STEPS_BITS) as f64;
+const STEPS_BITS: u32 = 5;
 
 /// `Coefficients` in fixed point.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +75,7 @@ impl<'a> Rows<'a> {
         match (format, &self.planes) {
             (PixelFormat::Grey, _) => {
                 for (pixel, &grey) in out.iter_mut().zip(&data[y * stride + start..]) {
-                    let value = u16::from(grey) << 8;
+                    let value = i16::from(grey) << LEVEL_BITS;
                     *pixel = [value, value, value, 0];
                 }
             }
@@ -89,7 +94,8 @@ impl<'a> Rows<'a> {
             (_, None) => {
                 let row = &data[y * stride + 3 * start..][..3 * width];
                 for (pixel, rgb) in out.iter_mut().zip(row.chunks_exact(3)) {
-                    *pixel = [u16::from(rgb[0]) << 8, u16::from(rgb[1]) << 8, u16::from(rgb[2]) << 8, 0];
+                    let wide = |value: u8| i16::from(value) << LEVEL_BITS;
+                    *pixel = [wide(rgb[0]), wide(rgb[1]), wide(rgb[2]), 0];
                 }
             }
         }
@@ -152,16 +158,16 @@ impl<'a> Rows<'a> {
         pixels: &mut [WidePixel; 2 * BLOCK],
     ) {
         let c = self.coefficients;
-        let mut red = [[0_u16; BLOCK]; 2];
-        let mut green = [[0_u16; BLOCK]; 2];
-        let mut blue = [[0_u16; BLOCK]; 2];
+        let mut red = [[0; BLOCK]; 2];
+        let mut green = [[0; BLOCK]; 2];
+        let mut blue = [[0; BLOCK]; 2];
         for i in 0..BLOCK {
             let u = (i16::from(u[i]) - 128) << 8;
             let v = (i16::from(v[i]) - 128) << 8;
             let chroma = [high(v, c.red_v), high(u, c.minus_green_u) + high(v, c.minus_green_v), high(u, c.blue_u)];
             for (parity, luma) in [even[i], odd[i]].into_iter().enumerate() {
                 let luma = high((i16::from(luma) - c.black) << 7, c.luma) + 1;
-                let wide = |chroma: i16| ((luma + chroma).clamp(0, 8160) << 3) as u16;
+                let wide = |chroma: i16| (luma + chroma).clamp(0, 255 << STEPS_BITS) << (LEVEL_BITS - STEPS_BITS);
                 red[parity][i] = wide(chroma[0]);
                 green[parity][i] = wide(chroma[1]);
                 blue[parity][i] = wide(chroma[2]);

@@ -6,23 +6,23 @@
 use std::ops::Range;
 
 use super::Normalisation;
-use super::rows::{Rows, WidePixel};
+use super::rows::{LEVEL, Rows, WidePixel};
 use crate::geometry::{Affine, Size};
 use crate::pixels::PictureView;
 
 /// Black pixels on either side of a row buffer: what network pixels at and beyond the picture's edge are blended from.
 const MARGIN: usize = 2;
 
-/// The weight of a whole pixel.
-const ONE: u16 = u16::MAX;
+/// The weight of a whole pixel. No weight reaches it: where a pixel counts alone, the other one's weight is 0.
+const ONE: f64 = 32768.0;
 
 /// Where a network column lies.
 #[derive(Debug, Clone, Copy)]
 struct Column {
     /// Index of the left one of two neighbours in a row buffer.
     left: u32,
-    /// The weight of the left one four times, then that of the right one.
-    weights: [u16; 8],
+    /// The weight of the right one.
+    weight: i16,
 }
 
 /// Where a network row lies.
@@ -31,7 +31,7 @@ struct Row {
     /// The upper one of two neighbouring picture rows, from -1 on.
     top: isize,
     /// The weight of the lower one.
-    weight: u16,
+    weight: i16,
 }
 
 /// A map without rotation.
@@ -69,9 +69,9 @@ impl Separable {
         let end_needed = taps_x.iter().map(|&(left, _)| (left + 1).min(last) + 1).max().unwrap_or(0) as usize;
         // Pixels of a pair share their chroma.
         let needed = first_needed / 2 * 2..end_needed;
-        let column = |&(left, weight): &(isize, u16)| Column {
+        let column = |&(left, weight): &(isize, i16)| Column {
             left: (left - needed.start as isize + MARGIN as isize) as u32,
-            weights: core::array::from_fn(|lane| if lane < 4 { ONE - weight } else { weight }),
+            weight,
         };
         let columns: Vec<_> = taps_x.iter().map(column).collect();
         let buffer = vec![[0; 4]; needed.len() + 2 * MARGIN];
@@ -142,7 +142,7 @@ impl Separable {
 
 /// The network pixels of one axis that touch the picture, and for each its first neighbour, from -1 on, with the weight
 /// of the second.
-fn taps(scale: f64, shift: f64, network: usize, picture: usize) -> (Range<usize>, Vec<(isize, u16)>) {
+fn taps(scale: f64, shift: f64, network: usize, picture: usize) -> (Range<usize>, Vec<(isize, i16)>) {
     let position = |at: usize| scale * at as f64 + shift;
     // Written so that NaN is outside as well. A straight line enters and leaves once.
     let touches = |at: &usize| position(*at) > -1.0 && position(*at) < picture as f64;
@@ -150,37 +150,36 @@ fn taps(scale: f64, shift: f64, network: usize, picture: usize) -> (Range<usize>
     let end = (start..network).find(|at| !touches(at)).unwrap_or(network);
     let tap = |at: usize| {
         let floor = position(at).floor();
-        (floor as isize, ((position(at) - floor) * f64::from(ONE)).round() as u16)
+        (floor as isize, ((position(at) - floor) * ONE).round().min(ONE - 1.0) as i16)
     };
     (start..end, (start..end).map(tap).collect())
 }
 
-/// The upper half of a product.
+/// The value `weight` of the way from `from` to `to`, exactly `from` where the weight is 0; up to 1/64 of a grey level
+/// too low elsewhere.
 #[inline(always)]
-fn high(a: u16, b: u16) -> u16 {
-    ((u32::from(a) * u32::from(b)) >> 16) as u16
+fn between(from: i16, to: i16, weight: i16) -> i16 {
+    let product = i32::from(to - from) * i32::from(weight);
+    from + (((product >> 16) as i16) << 1)
 }
 
 /// Blends two row buffers, `weight` of the lower one, and in them the neighbours of every column.
-///
-/// A weight of 65535 stands for the whole, which makes the answer up to 0.02 grey levels too dark.
-fn blend(upper: &[WidePixel], lower: &[WidePixel], weight: u16, columns: &[Column], blended: &mut [WidePixel]) {
+fn blend(upper: &[WidePixel], lower: &[WidePixel], weight: i16, columns: &[Column], blended: &mut [WidePixel]) {
     for (blended, column) in blended.iter_mut().zip(columns) {
         let left = column.left as usize;
         let (upper, lower) = (upper[left..left + 2].as_flattened(), lower[left..left + 2].as_flattened());
-        let mut both = [0_u16; 8];
+        let mut down = [0; 8];
         for lane in 0..8 {
-            let down = high(upper[lane], ONE - weight) + high(lower[lane], weight);
-            both[lane] = high(down, column.weights[lane]);
+            down[lane] = between(upper[lane], lower[lane], weight);
         }
-        *blended = core::array::from_fn(|channel| both[channel] + both[channel + 4]);
+        *blended = core::array::from_fn(|channel| between(down[channel], down[channel + 4], column.weight));
     }
 }
 
 /// Normalises pixels into their three planes.
 fn take_apart(pixels: &[WidePixel], normalisation: &Normalisation, planes: [&mut [f32]; 3]) {
     for (channel, plane) in planes.into_iter().enumerate() {
-        let (scale, offset) = (normalisation.scale[channel] / 256.0, normalisation.offset[channel]);
+        let (scale, offset) = (normalisation.scale[channel] / f32::from(LEVEL), normalisation.offset[channel]);
         for (value, pixel) in plane.iter_mut().zip(pixels) {
             *value = scale * f32::from(pixel[channel]) + offset;
         }

@@ -1,7 +1,7 @@
 """LOGO-CAP after the network: the runtime against the PyTorch post-processing of `models/reference/`, on the
 same made-up frames, one after the other, on one core.
 
-    python benches/compare.py [--features std]
+    python benches/compare_decode.py [--features std]
 
 Builds and runs `cargo bench --bench decode`. The ratio is that of the medians; both answer the same poses.
 """
