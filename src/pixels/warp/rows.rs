@@ -18,15 +18,13 @@ pub(super) type WidePixel = [i16; 4];
 const STEPS: f64 = (1 << STEPS_BITS) as f64;
 const STEPS_BITS: u32 = 5;
 
-/// `Coefficients` in fixed point.
+/// `Coefficients` in fixed point, those for chroma by channel of two pixels.
 #[derive(Debug, Clone, Copy)]
 struct FixedCoefficients {
     black: i16,
     luma: i16,
-    red_v: i16,
-    minus_green_u: i16,
-    minus_green_v: i16,
-    blue_u: i16,
+    from_u: [i16; 8],
+    from_v: [i16; 8],
 }
 
 impl FixedCoefficients {
@@ -35,14 +33,31 @@ impl FixedCoefficients {
         // Luma is multiplied by 2^7 and chroma by 2^8 before, and the upper 16 bits of the product are kept.
         let luma_scale = STEPS * 65536.0 / 128.0;
         let chroma_scale = STEPS * 65536.0 / 256.0;
+        let twice =
+            |channels: [f64; 4]| core::array::from_fn(|lane| (channels[lane % 4] * chroma_scale).round() as i16);
         Self {
             black: i16::from(black),
             luma: (luma * luma_scale).round() as i16,
-            red_v: (red_v * chroma_scale).round() as i16,
-            minus_green_u: (-green_u * chroma_scale).round() as i16,
-            minus_green_v: (-green_v * chroma_scale).round() as i16,
-            blue_u: (blue_u * chroma_scale).round() as i16,
+            from_u: twice([0.0, -green_u, blue_u, 0.0]),
+            from_v: twice([red_v, -green_v, 0.0, 0.0]),
         }
+    }
+
+    /// Two pixels that share their chroma.
+    #[inline(always)]
+    fn pair(&self, first: u8, second: u8, u: u8, v: u8) -> [WidePixel; 2] {
+        let luma = |value: u8| (i16::from(value) - self.black) << 7;
+        let chroma = |value: u8| (i16::from(value) - 128) << 8;
+        let (first, second, u, v) = (luma(first), luma(second), chroma(u), chroma(v));
+        let luma = [first, first, first, first, second, second, second, second];
+        let lanes: [i16; 8] = core::array::from_fn(|lane| {
+            // Every product is rounded down: on the average the sum is one step too low.
+            let sum = high(luma[lane], self.luma) + high(u, self.from_u[lane]) + high(v, self.from_v[lane]) + 1;
+            sum.clamp(0, 255 << STEPS_BITS) << (LEVEL_BITS - STEPS_BITS)
+        });
+        let mut pixels = [[0; 4]; 2];
+        pixels.as_flattened_mut().copy_from_slice(&lanes);
+        pixels
     }
 }
 
@@ -59,9 +74,6 @@ pub(super) struct Rows<'a> {
     planes: Option<YuvPlanes<'a>>,
     coefficients: FixedCoefficients,
 }
-
-/// Pixel pairs that are converted together.
-const BLOCK: usize = 16;
 
 impl<'a> Rows<'a> {
     pub fn new(picture: PictureView<'a>) -> Self {
@@ -92,98 +104,55 @@ impl<'a> Rows<'a> {
                 }
             }
             (_, None) => {
-                let row = &data[y * stride + 3 * start..][..3 * width];
-                for (pixel, rgb) in out.iter_mut().zip(row.chunks_exact(3)) {
-                    let wide = |value: u8| i16::from(value) << LEVEL_BITS;
-                    *pixel = [wide(rgb[0]), wide(rgb[1]), wide(rgb[2]), 0];
-                }
+                rgb(&data[y * stride + 3 * start..][..3 * width], out);
             }
         }
     }
 
     /// Luma at byte `LUMA` of every 2, U before V in the others.
     fn packed<const LUMA: usize>(&self, bytes: &[u8], out: &mut [WidePixel]) {
-        let convert = |bytes: &[u8; 4 * BLOCK], out: &mut [WidePixel; 2 * BLOCK]| {
-            let (pairs, _) = bytes.as_chunks::<4>();
-            let take = |at: usize| core::array::from_fn(|i| pairs[i][at]);
-            self.block(&take(LUMA), &take(LUMA + 2), &take(1 - LUMA), &take(3 - LUMA), out);
-        };
-        let (blocks, last) = out.as_chunks_mut::<{ 2 * BLOCK }>();
-        let (chunks, _) = bytes.as_chunks::<{ 4 * BLOCK }>();
-        for (out, bytes) in blocks.iter_mut().zip(chunks) {
-            convert(bytes, out);
+        let coefficients = self.coefficients;
+        let convert =
+            |bytes: &[u8; 4]| coefficients.pair(bytes[LUMA], bytes[LUMA + 2], bytes[1 - LUMA], bytes[3 - LUMA]);
+        let (bytes, _) = bytes.as_chunks::<4>();
+        let (pairs, last) = out.as_chunks_mut::<2>();
+        for (pair, bytes) in pairs.iter_mut().zip(bytes) {
+            *pair = convert(bytes);
         }
-        if !last.is_empty() {
-            let rest = &bytes[blocks.len() * 4 * BLOCK..][..last.len().div_ceil(2) * 4];
-            let mut block = [[0; 4]; 2 * BLOCK];
-            convert(&filled(rest), &mut block);
-            last.copy_from_slice(&block[..last.len()]);
+        if let [last] = last {
+            // An odd row ends with a whole pair all the same.
+            [*last, _] = convert(&bytes[pairs.len()]);
         }
     }
 
     /// Luma and chroma apart, chroma values `STEP` bytes apart.
     fn planar<const STEP: usize>(&self, luma: &[u8], u: &[u8], v: &[u8], out: &mut [WidePixel]) {
-        let convert = |luma: &[u8; 2 * BLOCK], u: &[u8], v: &[u8], out: &mut [WidePixel; 2 * BLOCK]| {
-            let chroma = |plane: &[u8]| core::array::from_fn(|i| plane[i * STEP]);
-            let (u, v) = (&u[..(BLOCK - 1) * STEP + 1], &v[..(BLOCK - 1) * STEP + 1]);
-            let (pairs, _) = luma.as_chunks::<2>();
-            let take = |at: usize| core::array::from_fn(|i| pairs[i][at]);
-            self.block(&take(0), &take(1), &chroma(u), &chroma(v), out);
-        };
-        let (blocks, last) = out.as_chunks_mut::<{ 2 * BLOCK }>();
-        let (chunks, _) = luma.as_chunks::<{ 2 * BLOCK }>();
-        let whole = blocks.len();
-        for (block, (out, luma)) in blocks.iter_mut().zip(chunks).enumerate() {
-            let start = block * BLOCK * STEP;
-            convert(luma, &u[start..], &v[start..], out);
+        let coefficients = self.coefficients;
+        let (pairs, last) = out.as_chunks_mut::<2>();
+        let (lumas, _) = luma.as_chunks::<2>();
+        let chroma = u.iter().step_by(STEP).zip(v.iter().step_by(STEP));
+        for ((pair, &[first, second]), (&u, &v)) in pairs.iter_mut().zip(lumas).zip(chroma) {
+            *pair = coefficients.pair(first, second, u, v);
         }
-        if !last.is_empty() {
-            let start = whole * BLOCK * STEP;
-            let rest = (last.len().div_ceil(2) - 1) * STEP + 1;
-            let (u, v) = (filled::<{ 2 * BLOCK }>(&u[start..][..rest]), filled::<{ 2 * BLOCK }>(&v[start..][..rest]));
-            let mut block = [[0; 4]; 2 * BLOCK];
-            convert(&filled(&luma[whole * 2 * BLOCK..][..last.len()]), &u, &v, &mut block);
-            last.copy_from_slice(&block[..last.len()]);
-        }
-    }
-
-    /// Converts a block of pixel pairs: the even and the odd luma values, and the chroma they share.
-    #[inline(always)]
-    fn block(
-        &self,
-        even: &[u8; BLOCK],
-        odd: &[u8; BLOCK],
-        u: &[u8; BLOCK],
-        v: &[u8; BLOCK],
-        pixels: &mut [WidePixel; 2 * BLOCK],
-    ) {
-        let c = self.coefficients;
-        let mut red = [[0; BLOCK]; 2];
-        let mut green = [[0; BLOCK]; 2];
-        let mut blue = [[0; BLOCK]; 2];
-        for i in 0..BLOCK {
-            let u = (i16::from(u[i]) - 128) << 8;
-            let v = (i16::from(v[i]) - 128) << 8;
-            let chroma = [high(v, c.red_v), high(u, c.minus_green_u) + high(v, c.minus_green_v), high(u, c.blue_u)];
-            for (parity, luma) in [even[i], odd[i]].into_iter().enumerate() {
-                let luma = high((i16::from(luma) - c.black) << 7, c.luma) + 1;
-                let wide = |chroma: i16| (luma + chroma).clamp(0, 255 << STEPS_BITS) << (LEVEL_BITS - STEPS_BITS);
-                red[parity][i] = wide(chroma[0]);
-                green[parity][i] = wide(chroma[1]);
-                blue[parity][i] = wide(chroma[2]);
-            }
-        }
-        for i in 0..BLOCK {
-            for parity in 0..2 {
-                pixels[2 * i + parity] = [red[parity][i], green[parity][i], blue[parity][i], 0];
-            }
+        if let [last] = last {
+            let (luma, chroma) = (luma[2 * pairs.len()], STEP * pairs.len());
+            [*last, _] = coefficients.pair(luma, luma, u[chroma], v[chroma]);
         }
     }
 }
 
-/// `bytes`, then zeros.
-fn filled<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
-    let mut block = [0; LEN];
-    block[..bytes.len()].copy_from_slice(bytes);
-    block
+/// Three bytes a pixel; four pixels at a time are a few vector instructions.
+fn rgb(bytes: &[u8], out: &mut [WidePixel]) {
+    let (pixels, _) = bytes.as_chunks::<3>();
+    let (blocks, last) = out.as_chunks_mut::<4>();
+    let (four, rest) = pixels.as_chunks::<4>();
+    let wide = |value: u8| i16::from(value) << LEVEL_BITS;
+    for (block, pixels) in blocks.iter_mut().zip(four) {
+        for (pixel, rgb) in block.iter_mut().zip(pixels) {
+            *pixel = [wide(rgb[0]), wide(rgb[1]), wide(rgb[2]), 0];
+        }
+    }
+    for (pixel, rgb) in last.iter_mut().zip(rest) {
+        *pixel = [wide(rgb[0]), wide(rgb[1]), wide(rgb[2]), 0];
+    }
 }
