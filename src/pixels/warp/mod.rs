@@ -38,7 +38,7 @@ pub struct Warp {
 /// The two ways to walk over the picture.
 #[derive(Debug, Clone)]
 enum Path {
-    Separable(Separable),
+    Separable(Box<Separable>),
     General(General),
 }
 
@@ -70,7 +70,7 @@ impl Warp {
         }
         let normalisation = Normalisation::new(mean, std)?;
         let path = match Separable::new(picture, network_to_picture, network) {
-            Some(separable) => Path::Separable(separable),
+            Some(separable) => Path::Separable(Box::new(separable)),
             None => Path::General(General::new(network_to_picture)),
         };
         Ok(Self { format, picture, network, normalisation, path })
