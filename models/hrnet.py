@@ -29,6 +29,8 @@ class HRNetConfig:
     """Multi-resolution modules in stages 2, 3 and 4."""
     blocks: tuple[int, int, int, int] = (4, 4, 4, 4)
     """Residual blocks per module in each branch."""
+    finest_only: bool = False
+    """Whether the last module only puts out its finest branch, where nothing reads the others."""
 
 
 def convolution_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> list[nn.Module]:
@@ -84,17 +86,17 @@ class Bottleneck(nn.Module):
 
 
 class MultiResolutionModule(nn.Module):
-    """Residual blocks on every branch, then every branch receives the sum of all branches, brought to its
-    size."""
+    """Residual blocks on every branch, then each of the first `outputs` branches receives the sum of all
+    branches, brought to its size."""
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], outputs: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Sequential(*(BasicBlock(width) for _ in range(count))) for width, count in zip(widths, blocks)
         )
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(self._path(widths, source, target) for source in range(len(widths)))
-            for target in range(len(widths))
+            for target in range(outputs)
         )
 
     @staticmethod
@@ -124,7 +126,7 @@ class MultiResolutionModule(nn.Module):
 
 class HRNet(nn.Module):
     """`image [B, 3, H, W]` (H and W multiples of 32) -> four maps `[B, widths[i], H/2^(i+2),
-    W/2^(i+2)]`."""
+    W/2^(i+2)]`, or the first one alone."""
 
     def __init__(self, config: HRNetConfig) -> None:
         super().__init__()
@@ -157,7 +159,10 @@ class HRNet(nn.Module):
 
     def _stage(self, branches: int, modules: int) -> nn.ModuleList:
         widths, blocks = self.config.widths[:branches], self.config.blocks[:branches]
-        return nn.ModuleList(MultiResolutionModule(widths, blocks) for _ in range(modules))
+        outputs = [branches] * modules
+        if self.config.finest_only and branches == len(self.config.widths):
+            outputs[-1] = 1
+        return nn.ModuleList(MultiResolutionModule(widths, blocks, count) for count in outputs)
 
     def _new_branch(self, index: int) -> nn.ModuleList:
         widths = self.config.widths

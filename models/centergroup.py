@@ -1,0 +1,383 @@
+"""CenterGroup: heatmap peaks become tokens, and attention groups them to person centres.
+
+    >>> import torch
+    >>> from models.centergroup import CenterGroup, CenterGroupConfig
+    >>> model = CenterGroup(CenterGroupConfig.tiny()).eval()
+    >>> image = torch.randn(1, 3, 256, 256)                 # normalised by LogoCapConfig.mean and .std
+    >>> heat_half, rows = model.forward_backbone(image)
+    >>> heat_half.shape, rows.shape                         # keypoint features, then centre features
+    (torch.Size([1, 18, 128, 128]), torch.Size([1, 8192, 64]))
+    >>> mask = torch.ones(64, 64, dtype=torch.bool)         # which cells come from the picture
+    >>> tokens = 3 * 17 + 3                                 # peaks of each type, then centres
+    >>> index, weight = torch.zeros(tokens, 4, dtype=torch.long), torch.full((tokens, 4), 0.25)
+    >>> index[51:] += 64 * 64                               # centres read the second map
+    >>> positions = position_rows(mask, model.config.width)
+    >>> answer = model.grouping(rows[0], positions, index, weight, torch.zeros(tokens))
+    >>> answer.attention.shape, answer.visible.shape, answer.center.shape
+    (torch.Size([17, 3, 51]), torch.Size([17, 3]), torch.Size([3]))
+
+Names of parameters are those of the official release, so that its checkpoints load by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.hrnet import BasicBlock, HRNet, HRNetConfig
+
+TEMPERATURE = 10000.0
+"""Of the sine encoding of positions."""
+
+
+@dataclass(frozen=True)
+class CenterGroupConfig:
+    """Sizes of a CenterGroup network."""
+
+    name: str
+    backbone: HRNetConfig
+    short_side: int
+    keypoints: int = 17
+    width: int = 128
+    """Of a token (d in the paper)."""
+    attention_heads: int = 4
+    feed_forward: int = 512
+    layers: int = 3
+    grouping_heads: int = 4
+    """Grouping modules: one before the encoder and one after each layer. The last one answers, the others
+    only train."""
+    head_width: int = 64
+    """Of queries, keys and values of one keypoint type in a grouping module."""
+    head_blocks: int = 4
+    """Residual blocks after the deconvolution."""
+    embedding_blocks: int = 2
+    """Residual blocks of either embedding network."""
+
+    @classmethod
+    def tiny(cls) -> CenterGroupConfig:
+        """The backbone of `logocap-tiny` with narrow tokens."""
+        from models.logocap import LogoCapConfig
+
+        return cls(
+            name="centergroup-tiny",
+            backbone=replace(LogoCapConfig.tiny().backbone, finest_only=True),
+            short_side=256,
+            width=64,
+            feed_forward=128,
+            head_width=16,
+            head_blocks=1,
+            embedding_blocks=1,
+        )
+
+    @classmethod
+    def w32(cls) -> CenterGroupConfig:
+        """The paper's HRNet-W32 network, as released for COCO."""
+        return cls("centergroup-w32", HRNetConfig((32, 64, 128, 256), finest_only=True), 512)
+
+    @classmethod
+    def w48(cls) -> CenterGroupConfig:
+        """The paper's HRNet-W48 network, as released for COCO."""
+        return cls("centergroup-w48", HRNetConfig((48, 96, 192, 384), finest_only=True), 640)
+
+    @classmethod
+    def w48_crowdpose(cls) -> CenterGroupConfig:
+        """The paper's HRNet-W48 network, as released for CrowdPose."""
+        return cls(
+            "centergroup-w48-crowdpose", HRNetConfig((48, 96, 192, 384), finest_only=True), 640, keypoints=14
+        )
+
+
+class HigherResolutionHead(nn.Module):
+    """Heatmaps at strides 4 and 2.
+
+    The stride-4 output also has a tag channel for every type, as associative embedding has. Nothing trains or
+    reads them, but the deconvolution sees them.
+    """
+
+    def __init__(self, channels: int, types: int, blocks: int) -> None:
+        super().__init__()
+        self.types = types
+        self.final_layers = nn.ModuleList([nn.Conv2d(channels, 2 * types, 1), nn.Conv2d(channels, types, 1)])
+        enlarge = nn.Sequential(
+            nn.ConvTranspose2d(channels + 2 * types, channels, 4, 2, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
+        residual = (nn.Sequential(BasicBlock(channels)) for _ in range(blocks))
+        self.deconv_layers = nn.ModuleList([nn.Sequential(enlarge, *residual)])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`[B, C, h, w]` -> heatmaps `[B, types, h, w]` and `[B, types, 2h, 2w]`, the centre's last."""
+        coarse = self.final_layers[0](x)
+        fine = self.final_layers[1](self.deconv_layers[0](torch.cat([x, coarse], 1)))
+        return coarse[:, : self.types], fine
+
+
+class BottomUp(nn.Module):
+    """Backbone and head; a module of its own for the sake of the official names."""
+
+    def __init__(self, config: CenterGroupConfig) -> None:
+        super().__init__()
+        self.backbone = HRNet(config.backbone)
+        channels = config.backbone.widths[0]
+        self.keypoint_head = HigherResolutionHead(channels, config.keypoints + 1, config.head_blocks)
+
+
+def embedding_network(channels: int, width: int, blocks: int) -> nn.Sequential:
+    """From the backbone's stride-4 map to the map that tokens are sampled from."""
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 1),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        *(BasicBlock(width) for _ in range(blocks)),
+    )
+
+
+def double(maps: Tensor) -> Tensor:
+    """Twice as large, bilinear, half-pixel centres."""
+    return functional.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def position_rows(mask: Tensor, width: int) -> Tensor:
+    """Sine encoding of the positions in the picture: `mask [h, w]` -> `[h * w, width]`.
+
+    A position is the count of cells that belong to the picture, down the column and along the row, so that it
+    starts at 1 where the padding ends. The first half of the channels encodes the row, the second the column.
+    """
+    counts = [mask.cumsum(axis).float().flatten() for axis in (0, 1)]
+    half = width // 2
+    channel = torch.arange(half)
+    period = TEMPERATURE ** (2 * (channel // 2).float() / half)
+    parts = []
+    for count in counts:
+        angle = count[:, None] / period
+        parts.append(torch.where(channel % 2 == 0, angle.sin(), angle.cos()))
+    return torch.cat(parts, 1)
+
+
+class Mlp(nn.Module):
+    """Linear layers with ReLU between them, and after the last one where asked for."""
+
+    def __init__(self, *widths: int, last_relu: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        self.last_relu = last_relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if self.last_relu or index + 1 < len(self.layers):
+                x = functional.relu(x)
+        return x
+
+
+class TokenEncoding(nn.Module):
+    """Position and type, added to queries and keys (never to values) in every layer and grouping module."""
+
+    def __init__(self, width: int, types: int) -> None:
+        super().__init__()
+        self.mlp = Mlp(width, width)
+        self.type_embed = nn.Embedding(types, width)
+
+    def forward(self, positions: Tensor, types: Tensor) -> Tensor:
+        return self.mlp(positions) + self.type_embed(types)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention whose mask is an additive bias on the keys."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, query_key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """`[n, width]` twice and `[n]` -> `[n, width]`."""
+        width = value.shape[-1]
+        weights, biases = self.in_proj_weight.split(width), self.in_proj_bias.split(width)
+        query, key, values = (
+            functional.linear(x, weight, offset).reshape(-1, self.heads, width // self.heads).transpose(0, 1)
+            for x, weight, offset in zip((query_key, query_key, value), weights, biases)
+        )
+        logits = query @ key.transpose(1, 2) / (width // self.heads) ** 0.5 + bias
+        return self.out_proj((logits.softmax(-1) @ values).transpose(0, 1).reshape(-1, width))
+
+
+class EncoderLayer(nn.Module):
+    """A post-norm layer with position encoding as in DETR, and the release's extra skip around the whole."""
+
+    def __init__(self, width: int, heads: int, feed_forward: int) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(width, heads)
+        self.linear1 = nn.Linear(width, feed_forward)
+        self.linear2 = nn.Linear(feed_forward, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor, encoding: Tensor, bias: Tensor) -> Tensor:
+        x = self.norm1(tokens + self.self_attn(tokens + encoding, tokens, bias))
+        x = self.norm2(x + self.linear2(functional.relu(self.linear1(x))))
+        return x + tokens
+
+
+class Encoder(nn.Module):
+    """The transformer; a module of its own for the sake of the official names."""
+
+    def __init__(self, config: CenterGroupConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            EncoderLayer(config.width, config.attention_heads, config.feed_forward)
+            for _ in range(config.layers)
+        )
+
+
+class KeypointAttention(nn.Module):
+    """Attention of every centre to all keypoint tokens, once for each type (eq. 9 to 11)."""
+
+    def __init__(self, width: int, keypoints: int, head_width: int) -> None:
+        super().__init__()
+        self.keypoints, self.head_width = keypoints, head_width
+        inner = keypoints * head_width
+        self.q_linear = nn.Linear(width, inner)
+        self.k_linear = nn.Linear(width, inner)
+        self.v_linear = nn.Linear(width, inner)
+
+    def _by_type(self, x: Tensor) -> Tensor:
+        return x.reshape(-1, self.keypoints, self.head_width).transpose(0, 1)
+
+    def forward(
+        self, centers: Tensor, keypoints: Tensor, center_code: Tensor, keypoint_code: Tensor, bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits `[types, centres, keypoint tokens]` and what they gather, `[types, centres, head width]`."""
+        query = self._by_type(self.q_linear(centers + center_code))
+        key = self._by_type(self.k_linear(keypoints + keypoint_code))
+        value = self._by_type(self.v_linear(keypoints))
+        logits = query @ key.transpose(1, 2) / self.head_width**0.5 + bias
+        return logits, logits.softmax(-1) @ value
+
+
+class Grouping(NamedTuple):
+    """What a grouping module answers: logits, all of them."""
+
+    attention: Tensor
+    """`[types, centres, keypoint tokens]`: which token is the keypoint of a type of a centre."""
+    visible: Tensor
+    """`[types, centres]`: whether the keypoint can be seen at all."""
+    center: Tensor
+    """`[centres]`: whether the centre is a person's."""
+
+
+class GroupingHead(nn.Module):
+    """Keypoints, visibility and presence of the person of every centre."""
+
+    def __init__(self, width: int, keypoints: int, head_width: int) -> None:
+        super().__init__()
+        self.loc_attn = KeypointAttention(width, keypoints, head_width)
+        self.mlp_vis = Mlp(width + head_width, width, width, 1)
+        self.mlp_person_tp = Mlp(width, width, width, 1)
+
+    def forward(self, tokens: Tensor, encoding: Tensor, bias: Tensor, centers: int) -> Grouping:
+        """All tokens `[n, width]`, the last `centers` of them centres."""
+        keypoints = tokens.shape[0] - centers
+        attention, gathered = self.loc_attn(
+            tokens[keypoints:],
+            tokens[:keypoints],
+            encoding[keypoints:],
+            encoding[:keypoints],
+            bias[:keypoints],
+        )
+        persons = tokens[keypoints:].expand(gathered.shape[0], -1, -1)
+        visible = self.mlp_vis(torch.cat([persons, gathered], -1)).squeeze(-1)
+        return Grouping(attention, visible, self.mlp_person_tp(tokens[keypoints:]).squeeze(-1))
+
+
+class GroupModel(nn.Module):
+    """From sampled features to groups."""
+
+    def __init__(self, config: CenterGroupConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, keypoints = config.width, config.keypoints
+        self.initial_mlp = Mlp(width, width, width, last_relu=True)
+        self.kp_encoder = TokenEncoding(width, keypoints + 1)
+        self.tr_encoder = Encoder(config)
+        self.prediction_heads = nn.ModuleList(
+            GroupingHead(width, keypoints, config.head_width) for _ in range(config.grouping_heads)
+        )
+
+    def encode(
+        self, features: Tensor, positions: Tensor, types: Tensor, bias: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """The tokens before the encoder and after each layer, each `[n, width]`, and their encoding."""
+        tokens = [self.initial_mlp(features)]
+        encoding = self.kp_encoder(positions, types)
+        for layer in self.tr_encoder.layers:
+            tokens.append(layer(tokens[-1], encoding, bias))
+        return tokens, encoding
+
+    def forward(
+        self, features: Tensor, positions: Tensor, types: Tensor, bias: Tensor, centers: int
+    ) -> Grouping:
+        """What the last grouping module says; `bias` is 0 for tokens that count and -1e4 for the others."""
+        tokens, encoding = self.encode(features, positions, types, bias)
+        return self.prediction_heads[-1](tokens[-1], encoding, bias, centers)
+
+
+class CenterGroup(nn.Module):
+    """The whole network, as two halves with the choice of peaks between them."""
+
+    def __init__(self, config: CenterGroupConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.backbone.widths[0]
+        self.bu_model = BottomUp(config)
+        self.kp_embed_cnn = embedding_network(channels, config.width, config.embedding_blocks)
+        self.person_embed_cnn = embedding_network(channels, config.width, config.embedding_blocks)
+        self.group_model = GroupModel(config)
+
+    def forward_maps(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Heatmaps at strides 4 and 2, and the embedding maps of keypoints and centres at stride 4."""
+        x = self.bu_model.backbone(image)[0]
+        coarse, fine = self.bu_model.keypoint_head(x)
+        return coarse, fine, self.kp_embed_cnn(x), self.person_embed_cnn(x)
+
+    def forward_backbone(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """`[B, 3, H, W]` -> the mean of both heatmaps `[B, keypoints + 1, H/2, W/2]`, and the features of all
+        cells of the keypoint map, then of the centre map, `[B, 2 * H/4 * W/4, width]`."""
+        coarse, fine, keypoints, centers = self.forward_maps(image)
+        heat_half = (double(coarse) + fine) / 2
+        rows = torch.cat([maps.flatten(2).transpose(1, 2) for maps in (keypoints, centers)], 1)
+        return heat_half, rows
+
+    def token_types(self, tokens: int) -> Tensor:
+        """The type of every token: equally many of each keypoint type, then of centres."""
+        return torch.arange(self.config.keypoints + 1).repeat_interleave(
+            tokens // (self.config.keypoints + 1)
+        )
+
+    def grouping(
+        self, rows: Tensor, positions: Tensor, index: Tensor, weight: Tensor, bias: Tensor
+    ) -> Grouping:
+        """The second half for one picture.
+
+        `rows [2 h w, width]`, `positions [h w, width]`, four taps for every token: `index [n, 4]` into `rows`
+        and `weight [n, 4]`; `bias [n]`. Tokens are ordered by type, centres last.
+        """
+        cells = positions.shape[0]
+        features = (rows[index] * weight[..., None]).sum(1)
+        # A centre's taps lie in the second map; its position is that of the same cell.
+        places = torch.where(index >= cells, index - cells, index)
+        sampled = (positions[places] * weight[..., None]).sum(1)
+        tokens = index.shape[0]
+        centers = tokens // (self.config.keypoints + 1)
+        types = self.token_types(tokens).to(index.device)
+        return self.group_model(features, sampled, types, bias, centers)

@@ -1,0 +1,133 @@
+"""CenterGroup's network against the reference arrays and the official layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.centergroup import CenterGroup, CenterGroupConfig, GroupModel, position_rows
+
+CASES = ("c1_one", "c5", "missing")
+
+
+@pytest.fixture(scope="module")
+def group_model(fixtures: Path) -> GroupModel:
+    folder = fixtures / "centergroup"
+    state = {}
+    for part in ("encoder", "head"):
+        with np.load(folder / f"group_weights_{part}.npz") as arrays:
+            state |= {name: torch.from_numpy(arrays[name]) for name in arrays}
+    model = GroupModel(CenterGroupConfig.w32()).eval()
+    unmatched = model.load_state_dict(state, strict=False)
+    assert not unmatched.unexpected_keys
+    assert all(
+        name.startswith(tuple(f"prediction_heads.{i}." for i in range(3))) for name in unmatched.missing_keys
+    )
+    return model
+
+
+def load(fixtures: Path, case: str, part: str) -> dict[str, np.ndarray]:
+    with np.load(fixtures / "centergroup" / f"{case}_{part}.npz") as arrays:
+        return dict(arrays)
+
+
+def tokens_of(arrays: dict[str, np.ndarray], kind: str) -> torch.Tensor:
+    parts = [arrays[f"kp_{kind}"][0].reshape(510, -1), arrays[f"center_{kind}"][0].reshape(30, -1)]
+    return torch.from_numpy(np.concatenate(parts))
+
+
+def taps(places: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The four cells of a map of `size` (height, width) around full-size pixels `[n, 2]`, and weights."""
+    height, width = size
+    position = (places + 0.5) / 4 - 0.5
+    low = np.floor(position).astype(int)
+    part = (position - low).astype(np.float32)
+    limit = np.array([width - 1, height - 1])
+    columns, rows = (np.stack([np.clip(low + step, 0, limit)[:, axis] for step in (0, 1)]) for axis in (0, 1))
+    index = np.stack([rows[y] * width + columns[x] for y in (0, 1) for x in (0, 1)], 1)
+    across = np.stack([1 - part[:, 0], part[:, 0]])
+    down = np.stack([1 - part[:, 1], part[:, 1]])
+    return index, np.stack([down[y] * across[x] for y in (0, 1) for x in (0, 1)], 1)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_tokens_are_sampled_as_in_the_reference(fixtures: Path, case: str) -> None:
+    peaks, tokens = load(fixtures, case, "peaks"), load(fixtures, case, "tokens")
+    mask = peaks["pad_mask_quarter"].astype(bool)
+    positions = position_rows(torch.from_numpy(mask), 128)
+    for kind, name in (("kp", "kp"), ("center", "center")):
+        feature_map = load(fixtures, case, f"fmap_{kind}")
+        (embedding,) = feature_map.values()
+        rows = torch.from_numpy(embedding.reshape(128, -1).T.copy())
+        index, weight = taps(peaks[f"{name}_xy"].reshape(-1, 2), mask.shape)
+        weights = torch.from_numpy(weight)[..., None]
+        for source, part in ((rows, "embed"), (positions, "pos")):
+            found = (source[torch.from_numpy(index)] * weights).sum(1)
+            expected = torch.from_numpy(tokens[f"{name}_{part}"].reshape(-1, 128))
+            assert float((found - expected).abs().max()) <= 4e-6, (name, part)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_encoder_and_logits_agree_with_the_reference(
+    fixtures: Path, group_model: GroupModel, case: str
+) -> None:
+    peaks, tokens, group = (load(fixtures, case, part) for part in ("peaks", "tokens", "group"))
+    keep = np.concatenate([peaks["kp_keep"].reshape(-1), peaks["center_keep"].reshape(-1)]).astype(bool)
+    bias = torch.from_numpy(np.where(keep, 0, -1e4).astype(np.float32))
+    types = torch.arange(18).repeat_interleave(30)
+    features, positions = tokens_of(tokens, "embed"), tokens_of(tokens, "pos")
+    with torch.no_grad():
+        encoded, _ = group_model.encode(features, positions, types, bias)
+        answer = group_model(features, positions, types, bias, 30)
+    assert float((encoded[-1] - torch.from_numpy(group["encoder_out"][0])).abs().max()) <= 2e-5
+    expected = torch.from_numpy(group["attn_logits"][0]).transpose(0, 1)
+    counted = torch.from_numpy(keep[:510])
+    assert torch.isneginf(expected[..., ~counted]).all()
+    assert float((answer.attention - expected)[..., counted].abs().max()) <= 2e-5
+    for found, name in ((answer.visible.T, "vis_logit"), (answer.center, "center_logit")):
+        assert float((found - torch.from_numpy(group[name][0])).abs().max()) <= 2e-5, name
+
+
+def test_tokens_that_do_not_count_change_nothing() -> None:
+    torch.manual_seed(0)
+    model = GroupModel(CenterGroupConfig.tiny()).eval()
+    tokens = 18 * 4
+    features, positions = torch.randn(tokens, 64), torch.randn(tokens, 64)
+    types = torch.arange(18).repeat_interleave(4)
+    bias = torch.zeros(tokens)
+    bias[[3, 20, 41]] = -1e4
+    with torch.no_grad():
+        before = model(features, positions, types, bias, 4)
+        features[[3, 20, 41]] = 9.0
+        after = model(features, positions, types, bias, 4)
+    counted = bias[:-4] == 0
+    torch.testing.assert_close(before.attention[..., counted], after.attention[..., counted])
+    torch.testing.assert_close(before.visible, after.visible)
+    torch.testing.assert_close(before.center, after.center)
+
+
+def test_positions_count_from_where_the_padding_ends() -> None:
+    mask = torch.zeros(4, 6, dtype=torch.bool)
+    mask[:, 2:5] = True
+    rows = position_rows(mask, 8).reshape(4, 6, 8)
+    # The first channel of either half is the plain sine of the count: rows 1 to 4, columns 0 0 1 2 3 3.
+    torch.testing.assert_close(rows[:, 2, 0], torch.tensor([1.0, 2, 3, 4]).sin())
+    torch.testing.assert_close(rows[0, :, 4], torch.tensor([0.0, 0, 1, 2, 3, 3]).sin())
+
+
+@pytest.mark.parametrize("name", ["w32", "w48", "w48_crowdpose"])
+def test_names_and_shapes_are_those_of_the_official_release(fixtures: Path, name: str) -> None:
+    listing = f"centergroup_{name}" if "_" in name else f"centergroup_{name}_coco"
+    path = fixtures.parent / "specs/checkpoints" / f"{listing}.txt"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    official = {
+        key: shape for key, shape, _ in (line.split("\t") for line in path.read_text().splitlines() if line)
+    }
+    with torch.device("meta"):
+        model = CenterGroup(getattr(CenterGroupConfig, name)())
+    own = {key: str(tuple(value.shape)) for key, value in model.state_dict().items()}
+    assert own == official
