@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.centergroup import CenterGroup, CenterGroupConfig, GroupModel, position_rows
+from models.reference.centergroup import taps
 
 CASES = ("c1_one", "c5", "missing")
 
@@ -37,20 +38,6 @@ def load(fixtures: Path, case: str, part: str) -> dict[str, np.ndarray]:
 def tokens_of(arrays: dict[str, np.ndarray], kind: str) -> torch.Tensor:
     parts = [arrays[f"kp_{kind}"][0].reshape(510, -1), arrays[f"center_{kind}"][0].reshape(30, -1)]
     return torch.from_numpy(np.concatenate(parts))
-
-
-def taps(places: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The four cells of a map of `size` (height, width) around full-size pixels `[n, 2]`, and weights."""
-    height, width = size
-    position = (places + 0.5) / 4 - 0.5
-    low = np.floor(position).astype(int)
-    part = (position - low).astype(np.float32)
-    limit = np.array([width - 1, height - 1])
-    columns, rows = (np.stack([np.clip(low + step, 0, limit)[:, axis] for step in (0, 1)]) for axis in (0, 1))
-    index = np.stack([rows[y] * width + columns[x] for y in (0, 1) for x in (0, 1)], 1)
-    across = np.stack([1 - part[:, 0], part[:, 0]])
-    down = np.stack([1 - part[:, 1], part[:, 1]])
-    return index, np.stack([down[y] * across[x] for y in (0, 1) for x in (0, 1)], 1)
 
 
 @pytest.mark.parametrize("case", CASES)
