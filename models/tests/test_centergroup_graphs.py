@@ -1,0 +1,41 @@
+"""CenterGroup's graphs against its network, and what operators they are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from models import centergroup_graphs
+from models.centergroup import CenterGroup, CenterGroupConfig
+from models.export import TOLERANCE, Graph, export
+
+PLAIN = {
+    "Add", "Cast", "Concat", "Conv", "ConvTranspose", "Div", "Flatten", "Gather", "Gemm", "GreaterOrEqual",
+    "LayerNormalization", "Less", "MatMul", "Mul", "Not", "ReduceSum", "Relu", "Reshape", "Resize",
+    "Shape", "Slice", "Softmax", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model() -> CenterGroup:
+    torch.manual_seed(3)
+    model = CenterGroup(CenterGroupConfig.tiny())
+    # Norms that do something.
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("half", ["backbone", "grouping"])
+def test_graphs_answer_as_the_network_does(model: CenterGroup, half: str, tmp_path: Path) -> None:
+    graph: Graph = getattr(centergroup_graphs, f"{half}_graph")(model)
+    path = tmp_path / f"{half}.onnx"
+    # `export` compares with PyTorch on three sizes.
+    assert export(graph, path) <= TOLERANCE
+    operators = {node.op_type for node in onnx.load(path).graph.node}
+    assert operators <= PLAIN, operators - PLAIN
