@@ -18,8 +18,6 @@ OUT := out
 # Real photographs first, then generated pictures that training never saw.
 DEMO_PICTURES := $(sort $(wildcard tests/data/photos/*.jpg tests/data/photos/*.png)) \
     $(wordlist 1,12,$(sort $(wildcard tests/data/people/*.jpg)))
-# LOGO-CAP's scores are products of small numbers: whoever is plainly there scores a few hundredths.
-DEMO_THRESHOLD ?= 0.03
 DEMO_VIDEO_OF := $(firstword $(DEMO_PICTURES))
 STATE := $(or $(SINEW_STATE),models/state)
 
@@ -47,7 +45,7 @@ demo: ## Find the people in a few pictures and a short video; draws them under o
 	@rm -rf $(OUT)/pictures $(OUT)/overlays && mkdir -p $(OUT)/pictures
 	@cp $(DEMO_PICTURES) $(OUT)/pictures/
 	target=$${CARGO_TARGET_DIR:-target}/release; \
-	run="$$target/sinew run --model $(MODEL) --threshold $(DEMO_THRESHOLD)"; \
+	run="$$target/sinew run --model $(MODEL)"; \
 	$$run --source $(OUT)/pictures --sink jsonl:$(OUT)/poses.jsonl --overlay $(OUT)/overlays; \
 	$$target/examples/pan $(DEMO_VIDEO_OF) $(OUT)/pan.y4m; \
 	$$run --source $(OUT)/pan.y4m --sink jsonl:$(OUT)/pan.jsonl --overlay $(OUT)/pan-overlay.y4m; \

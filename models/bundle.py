@@ -32,12 +32,12 @@ FORMAT = 1
 class Decode:
     """The decoder's hyper-parameters that a bundle may choose; the defaults are for networks trained here."""
 
-    center_threshold: float = 0.05
+    center_threshold: float = 0.1
     center_fallback: bool = False
     collapse_ties: bool = True
     zero_kernel: str = "keep-initial"
     top2_weights: tuple[float, float] = (0.75, 0.25)
-    score_threshold: float = 0.03
+    score_threshold: float = 0.02
     """What is shown; accuracy is measured on everything above 0."""
     nms_distance: float = 0.05
     nms_keypoints: int = 8
