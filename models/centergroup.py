@@ -184,8 +184,11 @@ class TokenEncoding(nn.Module):
         self.mlp = Mlp(width, width)
         self.type_embed = nn.Embedding(types, width)
 
-    def forward(self, positions: Tensor, types: Tensor) -> Tensor:
-        return self.mlp(positions) + self.type_embed(types)
+    def forward(self, positions: Tensor) -> Tensor:
+        """Positions `[n, width]` of equally many tokens of every type."""
+        types, width = self.type_embed.weight.shape
+        by_type = self.mlp(positions).reshape(types, -1, width) + self.type_embed.weight[:, None]
+        return by_type.reshape(-1, width)
 
 
 class SelfAttention(nn.Module):
@@ -285,19 +288,24 @@ class GroupingHead(nn.Module):
         self.mlp_vis = Mlp(width + head_width, width, width, 1)
         self.mlp_person_tp = Mlp(width, width, width, 1)
 
-    def forward(self, tokens: Tensor, encoding: Tensor, bias: Tensor, centers: int) -> Grouping:
-        """All tokens `[n, width]`, the last `centers` of them centres."""
-        keypoints = tokens.shape[0] - centers
+    def forward(self, tokens: Tensor, encoding: Tensor, bias: Tensor) -> Grouping:
+        """All tokens `[n, width]`, equally many of every type, centres last.
+
+        Only reshaped, never counted, so that the number of tokens stays open in an exported graph.
+        """
+        keypoints, width = self.loc_attn.keypoints, tokens.shape[-1]
+        by_type, codes = (x.reshape(keypoints + 1, -1, width) for x in (tokens, encoding))
+        centers = by_type[keypoints]
         attention, gathered = self.loc_attn(
-            tokens[keypoints:],
-            tokens[:keypoints],
-            encoding[keypoints:],
-            encoding[:keypoints],
-            bias[:keypoints],
+            centers,
+            by_type[:keypoints].reshape(-1, width),
+            codes[keypoints],
+            codes[:keypoints].reshape(-1, width),
+            bias.reshape(keypoints + 1, -1)[:keypoints].reshape(-1),
         )
-        persons = tokens[keypoints:].expand(gathered.shape[0], -1, -1)
+        persons = centers[None].repeat(keypoints, 1, 1)
         visible = self.mlp_vis(torch.cat([persons, gathered], -1)).squeeze(-1)
-        return Grouping(attention, visible, self.mlp_person_tp(tokens[keypoints:]).squeeze(-1))
+        return Grouping(attention, visible, self.mlp_person_tp(centers).squeeze(-1))
 
 
 class GroupModel(nn.Module):
@@ -314,22 +322,18 @@ class GroupModel(nn.Module):
             GroupingHead(width, keypoints, config.head_width) for _ in range(config.grouping_heads)
         )
 
-    def encode(
-        self, features: Tensor, positions: Tensor, types: Tensor, bias: Tensor
-    ) -> tuple[list[Tensor], Tensor]:
+    def encode(self, features: Tensor, positions: Tensor, bias: Tensor) -> tuple[list[Tensor], Tensor]:
         """The tokens before the encoder and after each layer, each `[n, width]`, and their encoding."""
         tokens = [self.initial_mlp(features)]
-        encoding = self.kp_encoder(positions, types)
+        encoding = self.kp_encoder(positions)
         for layer in self.tr_encoder.layers:
             tokens.append(layer(tokens[-1], encoding, bias))
         return tokens, encoding
 
-    def forward(
-        self, features: Tensor, positions: Tensor, types: Tensor, bias: Tensor, centers: int
-    ) -> Grouping:
+    def forward(self, features: Tensor, positions: Tensor, bias: Tensor) -> Grouping:
         """What the last grouping module says; `bias` is 0 for tokens that count and -1e4 for the others."""
-        tokens, encoding = self.encode(features, positions, types, bias)
-        return self.prediction_heads[-1](tokens[-1], encoding, bias, centers)
+        tokens, encoding = self.encode(features, positions, bias)
+        return self.prediction_heads[-1](tokens[-1], encoding, bias)
 
 
 class CenterGroup(nn.Module):
@@ -358,12 +362,6 @@ class CenterGroup(nn.Module):
         rows = torch.cat([maps.flatten(2).transpose(1, 2) for maps in (keypoints, centers)], 1)
         return heat_half, rows
 
-    def token_types(self, tokens: int) -> Tensor:
-        """The type of every token: equally many of each keypoint type, then of centres."""
-        return torch.arange(self.config.keypoints + 1).repeat_interleave(
-            tokens // (self.config.keypoints + 1)
-        )
-
     def grouping(
         self, rows: Tensor, positions: Tensor, index: Tensor, weight: Tensor, bias: Tensor
     ) -> Grouping:
@@ -372,12 +370,9 @@ class CenterGroup(nn.Module):
         `rows [2 h w, width]`, `positions [h w, width]`, four taps for every token: `index [n, 4]` into `rows`
         and `weight [n, 4]`; `bias [n]`. Tokens are ordered by type, centres last.
         """
-        cells = positions.shape[0]
         features = (rows[index] * weight[..., None]).sum(1)
         # A centre's taps lie in the second map; its position is that of the same cell.
-        places = torch.where(index >= cells, index - cells, index)
+        cells = torch._shape_as_tensor(positions)[0]
+        places = index - cells * (index >= cells).long()
         sampled = (positions[places] * weight[..., None]).sum(1)
-        tokens = index.shape[0]
-        centers = tokens // (self.config.keypoints + 1)
-        types = self.token_types(tokens).to(index.device)
-        return self.group_model(features, sampled, types, bias, centers)
+        return self.group_model(features, sampled, bias)

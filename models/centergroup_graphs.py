@@ -62,46 +62,12 @@ class GroupingGraph(nn.Module):
 
     def __init__(self, model: CenterGroup) -> None:
         super().__init__()
-        self.model = model.group_model
-        self.keypoints = model.config.keypoints
-        self.width = model.config.width
-
-    def _sample(self, rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-        taken = rows[index.reshape(-1)].reshape(-1, 4, self.width)
-        return (taken * weight[..., None]).sum(1)
+        self.model = model
 
     def forward(
         self, rows: Tensor, pos_rows: Tensor, idx: Tensor, wgt: Tensor, bias: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        types = self.keypoints + 1
-        index = idx.long()
-        cells = torch._shape_as_tensor(pos_rows)[0]
-        places = index - cells * (index >= cells).long()
-        positions = self.model.kp_encoder.mlp(self._sample(pos_rows, places, wgt))
-        codes = self.model.kp_encoder.type_embed.weight[:, None]
-        encoding = (positions.reshape(types, -1, self.width) + codes).reshape(-1, self.width)
-        tokens = self.model.initial_mlp(self._sample(rows, index, wgt))
-        for layer in self.model.tr_encoder.layers:
-            tokens = layer(tokens, encoding, bias)
-        return self._group(tokens, encoding, bias)
-
-    def _group(self, tokens: Tensor, encoding: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `GroupingHead`, with the number of centres left open."""
-        head = self.model.prediction_heads[-1]
-        by_type = tokens.reshape(self.keypoints + 1, -1, self.width)
-        codes = encoding.reshape(self.keypoints + 1, -1, self.width)
-        persons = by_type[self.keypoints]
-        keypoints = by_type[: self.keypoints].reshape(-1, self.width)
-        attention, gathered = head.loc_attn(
-            persons,
-            keypoints,
-            codes[self.keypoints],
-            codes[: self.keypoints].reshape(-1, self.width),
-            bias.reshape(self.keypoints + 1, -1)[: self.keypoints].reshape(-1),
-        )
-        repeated = persons[None].repeat(self.keypoints, 1, 1)
-        visible = head.mlp_vis(torch.cat([repeated, gathered], -1)).squeeze(-1)
-        return attention, visible, head.mlp_person_tp(persons).squeeze(-1)
+        return tuple(self.model.grouping(rows, pos_rows, idx.long(), wgt, bias))
 
 
 @torch.no_grad()

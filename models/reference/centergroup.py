@@ -156,12 +156,9 @@ def network_to_picture(picture: tuple[int, int], network: tuple[int, int]) -> np
 
     Like LOGO-CAP's, but half a pixel is rounded to the even one.
     """
-    scale = network[0] / picture[0] if picture[0] < picture[1] else network[1] / picture[1]
-    center = [round(side / 2) for side in picture]
-    forward = np.array(
-        [[scale, 0.0, network[0] / 2 - scale * center[0]], [0.0, scale, network[1] / 2 - scale * center[1]]]
-    )
-    return geometry.invert(forward)
+    width, height = picture
+    center = (round(width / 2), round(height / 2))
+    return geometry.invert(geometry.picture_to_network(picture, network, center))
 
 
 def decode(

@@ -22,13 +22,16 @@ def picture_center(width: int, height: int) -> tuple[int, int]:
     return int(width / 2 + 0.5), int(height / 2 + 0.5)
 
 
-def picture_to_network(picture: tuple[int, int], network: tuple[int, int]) -> np.ndarray:
+def picture_to_network(
+    picture: tuple[int, int], network: tuple[int, int], center: tuple[int, int] | None = None
+) -> np.ndarray:
     """The affine `[2, 3]` (f64) from picture pixels to network pixels; sizes are `(width, height)`.
 
-    `network = s * (picture - center) + (network width / 2, network height / 2)`; no half-pixel term.
+    `network = s * (picture - center) + (network width / 2, network height / 2)`; no half-pixel term. `center`
+    is `picture_center` unless given.
     """
     scale = network[0] / picture[0] if picture[0] < picture[1] else network[1] / picture[1]
-    center = picture_center(*picture)
+    center = center or picture_center(*picture)
     return np.array(
         [[scale, 0.0, network[0] / 2 - scale * center[0]], [0.0, scale, network[1] / 2 - scale * center[1]]]
     )

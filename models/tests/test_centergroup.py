@@ -64,11 +64,10 @@ def test_encoder_and_logits_agree_with_the_reference(
     peaks, tokens, group = (load(fixtures, case, part) for part in ("peaks", "tokens", "group"))
     keep = np.concatenate([peaks["kp_keep"].reshape(-1), peaks["center_keep"].reshape(-1)]).astype(bool)
     bias = torch.from_numpy(np.where(keep, 0, -1e4).astype(np.float32))
-    types = torch.arange(18).repeat_interleave(30)
     features, positions = tokens_of(tokens, "embed"), tokens_of(tokens, "pos")
     with torch.no_grad():
-        encoded, _ = group_model.encode(features, positions, types, bias)
-        answer = group_model(features, positions, types, bias, 30)
+        encoded, _ = group_model.encode(features, positions, bias)
+        answer = group_model(features, positions, bias)
     assert float((encoded[-1] - torch.from_numpy(group["encoder_out"][0])).abs().max()) <= 2e-5
     expected = torch.from_numpy(group["attn_logits"][0]).transpose(0, 1)
     counted = torch.from_numpy(keep[:510])
@@ -83,13 +82,12 @@ def test_tokens_that_do_not_count_change_nothing() -> None:
     model = GroupModel(CenterGroupConfig.tiny()).eval()
     tokens = 18 * 4
     features, positions = torch.randn(tokens, 64), torch.randn(tokens, 64)
-    types = torch.arange(18).repeat_interleave(4)
     bias = torch.zeros(tokens)
     bias[[3, 20, 41]] = -1e4
     with torch.no_grad():
-        before = model(features, positions, types, bias, 4)
+        before = model(features, positions, bias)
         features[[3, 20, 41]] = 9.0
-        after = model(features, positions, types, bias, 4)
+        after = model(features, positions, bias)
     counted = bias[:-4] == 0
     torch.testing.assert_close(before.attention[..., counted], after.attention[..., counted])
     torch.testing.assert_close(before.visible, after.visible)
