@@ -8,23 +8,19 @@ Builds and runs `cargo bench --bench decode`. The ratio is that of the medians; 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+import side_by_side
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(side_by_side.ROOT))
 
-from models.reference.logocap import Settings  # noqa: E402
-from models.reference.torch_logocap import decode, synthetic_scene  # noqa: E402
+from models.reference.logocap import Settings
+from models.reference.torch_logocap import decode, synthetic_scene
 
 PEOPLE = (0, 1, 5, 20, 30)
 SIZE = 512
@@ -39,57 +35,32 @@ def make_scene(people: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return heatmaps, offsets, kam
 
 
-def measure_torch(scene: tuple[torch.Tensor, torch.Tensor, torch.Tensor], repeat: int) -> tuple[float, int]:
-    """Median milliseconds of `repeat` runs after one to warm up, and the number of poses."""
-    times = []
-    for _ in range(repeat + 1):
-        begin = time.perf_counter()
-        result = decode(*scene, (SIZE, SIZE), Settings())
-        times.append(1e3 * (time.perf_counter() - begin))
-    return float(np.median(times[1:])), len(result.poses)
-
-
 def main() -> int:
     """Prints one line per number of people; exits with 1 where a ratio is below `--least`."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--features", help="build with these features only")
-    parser.add_argument("--repeat", type=int, default=20, help="runs of PyTorch per frame")
-    parser.add_argument("--least", type=float, default=20.0, help="lowest ratio that is accepted with people")
-    parser.add_argument("--json", action="store_true", help="print lines of JSON")
-    arguments = parser.parse_args()
+    arguments = side_by_side.parser(main.__doc__, repeat=20, least=20.0).parse_args()
     torch.set_num_threads(1)
-    if hasattr(os, "sched_setaffinity"):
-        # One core for both; the child inherits it, so cargo has built before.
-        core = max(os.sched_getaffinity(0))
-    command = ["cargo", "bench", "--quiet", "--bench", "decode"]
-    if arguments.features:
-        command += ["--no-default-features", "--features", arguments.features]
-    subprocess.run([*command, "--no-run"], cwd=ROOT, check=True)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
+    settings = Settings()
+    bench = side_by_side.Bench("decode", arguments.features)
     worst = float("inf")
     with tempfile.TemporaryDirectory() as folder:
-        torch_times = {}
+        torch_answers = {}
         for people in PEOPLE:
             scene = make_scene(people)
             names = ("heatmaps", "offsets", "kam")
             np.savez(
                 Path(folder) / f"{people}.npz", **{name: part.numpy() for name, part in zip(names, scene)}
             )
-            torch_times[people] = measure_torch(scene, arguments.repeat)
-        output = subprocess.run(
-            [*command, "--", "--json", "--scenes", folder],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
+            torch_ms = side_by_side.median_milliseconds(
+                lambda scene=scene: decode(*scene, (SIZE, SIZE), settings), arguments.repeat
+            )
+            torch_answers[people] = (torch_ms, len(decode(*scene, (SIZE, SIZE), settings).poses))
+        lines = bench.lines("--scenes", folder)
     if not arguments.json:
         print("people  candidates  poses  PyTorch ms   Sinew ms   ratio")
-    for line in output.splitlines():
+    for line in lines:
         own = json.loads(line)
         people = own["people"]
-        torch_ms, poses = torch_times[people]
+        torch_ms, poses = torch_answers[people]
         if poses != own["poses"]:
             raise SystemExit(f"{people} people: PyTorch finds {poses} poses, Sinew {own['poses']}")
         ratio = torch_ms / own["median_ms"]

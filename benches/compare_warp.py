@@ -8,19 +8,14 @@ Builds and runs `cargo bench --bench warp`. The ratio is that of the medians.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
+import side_by_side
 
-ROOT = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 1280, 720
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -56,42 +51,18 @@ def opencv(pixel_format: str, network: tuple[int, int], to_picture: np.ndarray) 
     return run
 
 
-def median_milliseconds(run: Callable[[], np.ndarray], repeat: int) -> float:
-    """Of `repeat` runs after three to warm up."""
-    times = []
-    for _ in range(repeat + 3):
-        begin = time.perf_counter()
-        run()
-        times.append(1e3 * (time.perf_counter() - begin))
-    return float(np.median(times[3:]))
-
-
 def main() -> int:
     """Prints one line per case; exits with 1 where an unturned case is below `--least`."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--features", help="build with these features only")
-    parser.add_argument("--repeat", type=int, default=50, help="runs of OpenCV per case")
-    parser.add_argument("--least", type=float, default=1.0, help="lowest ratio that is accepted")
-    parser.add_argument("--json", action="store_true", help="print lines of JSON")
-    arguments = parser.parse_args()
+    arguments = side_by_side.parser(main.__doc__, repeat=50, least=1.0).parse_args()
     cv2.setNumThreads(1)
-    command = ["cargo", "bench", "--quiet", "--bench", "warp"]
-    if arguments.features:
-        command += ["--no-default-features", "--features", arguments.features]
-    subprocess.run([*command, "--no-run"], cwd=ROOT, check=True)
-    if hasattr(os, "sched_setaffinity"):
-        # One core for both; the child inherits it.
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    output = subprocess.run(
-        [*command, "--", "--json"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    )
+    bench = side_by_side.Bench("warp", arguments.features)
     if not arguments.json:
         print("case                   format  OpenCV ms   Sinew ms   ratio")
     worst = float("inf")
-    for line in output.stdout.splitlines():
+    for line in bench.lines():
         own = json.loads(line)
         peer = opencv(own["format"], tuple(own["network"]), np.array(own["map"]))
-        peer_ms = median_milliseconds(peer, arguments.repeat)
+        peer_ms = side_by_side.median_milliseconds(peer, arguments.repeat)
         ratio = peer_ms / own["median_ms"]
         if not own["case"].endswith("-turned"):
             worst = min(worst, ratio)

@@ -36,7 +36,7 @@ def normalise(images: Tensor, model: LogoCap) -> Tensor:
 def reduced_precision(device: torch.device) -> torch.autocast:
     """bfloat16 where it is faster: on a GPU.
 
-    A CPU with AVX-512 was measured a fifth faster in float32 at these widths.
+    A CPU with AVX-512 but without AMX is faster in float32 at these widths.
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
