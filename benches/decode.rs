@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sinew::decode::Maps;
 use sinew::decode::logocap::{Config, Decoder, Workspace};
-use sinew::geometry::{ShortSideLayout, Size};
+use sinew::geometry::{Centre, ShortSideLayout, Size};
 use sinew::npz::{Array, Npz};
 use sinew::pose::Poses;
 
@@ -138,7 +138,7 @@ fn measure(people: usize, scene: &Scene) -> Result<Measured, Box<dyn Error>> {
     let heatmaps = maps("heatmaps", &scene.heatmaps, heatmaps.as_slice())?;
     let offsets = maps("offsets", &scene.offsets, offsets.as_slice())?;
     let network = Size::new(4 * heatmaps.size().width, 4 * heatmaps.size().height);
-    let layout = ShortSideLayout::with_network(network, network).ok_or("an empty network")?;
+    let layout = ShortSideLayout::with_network(network, network, Centre::RoundedUp).ok_or("an empty network")?;
 
     let mut workspace = Box::new(Workspace::new());
     let mut poses = Poses::default();

@@ -90,6 +90,25 @@ impl Affine {
     }
 }
 
+/// Which whole pixel of a picture lands in the middle of the network's input, where half a side is not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Centre {
+    /// The upper one: 2.5 becomes 3 (LOGO-CAP).
+    #[default]
+    RoundedUp,
+    /// The even one: 2.5 becomes 2 (CenterGroup).
+    RoundedToEven,
+}
+
+impl Centre {
+    fn of(self, extent: usize) -> f64 {
+        match self {
+            Self::RoundedUp => extent.div_ceil(2) as f64,
+            Self::RoundedToEven => libm::rint(extent as f64 / 2.0),
+        }
+    }
+}
+
 /// How a whole picture is laid into a network's input: one isotropic scale, short side fixed,
 /// long side rounded up to a multiple, the rest black.
 ///
@@ -108,7 +127,7 @@ impl ShortSideLayout {
     /// Lays a picture of size `picture` into a network whose short side is `short_side` rounded up to `multiple`.
     ///
     /// `None` where the picture is empty or `short_side` or `multiple` is 0.
-    pub fn new(picture: Size, short_side: usize, multiple: usize) -> Option<Self> {
+    pub fn new(picture: Size, short_side: usize, multiple: usize, centre: Centre) -> Option<Self> {
         if picture.width == 0 || picture.height == 0 || short_side == 0 || multiple == 0 {
             return None;
         }
@@ -119,12 +138,12 @@ impl ShortSideLayout {
         let exact = short as f64 / picture_short as f64 * picture_long as f64;
         let long = libm::floor((exact + (multiple - 1) as f64) / multiple as f64) as usize * multiple;
         let network = if picture.width < picture.height { Size::new(short, long) } else { Size::new(long, short) };
-        Self::centred(picture, network, short as f64 / picture_short as f64)
+        Self::around(picture, network, short as f64 / picture_short as f64, centre)
     }
 
     /// Lays a picture into a network of a given size, as [`ShortSideLayout::new`] would have chosen it:
     /// the scale that fits the picture's short side to the network's.
-    pub fn with_network(picture: Size, network: Size) -> Option<Self> {
+    pub fn with_network(picture: Size, network: Size, centre: Centre) -> Option<Self> {
         if picture.width == 0 || picture.height == 0 || network.width == 0 || network.height == 0 {
             return None;
         }
@@ -133,12 +152,11 @@ impl ShortSideLayout {
         } else {
             network.height as f64 / picture.height as f64
         };
-        Self::centred(picture, network, scale)
+        Self::around(picture, network, scale, centre)
     }
 
-    fn centred(picture: Size, network: Size, scale: f64) -> Option<Self> {
-        let centre_x = libm::floor(picture.width as f64 / 2.0 + 0.5);
-        let centre_y = libm::floor(picture.height as f64 / 2.0 + 0.5);
+    fn around(picture: Size, network: Size, scale: f64, centre: Centre) -> Option<Self> {
+        let (centre_x, centre_y) = (centre.of(picture.width), centre.of(picture.height));
         let picture_to_network = Affine::scale_shift(
             scale,
             network.width as f64 / 2.0 - scale * centre_x,
@@ -156,7 +174,9 @@ mod tests {
     #[test]
     fn reference_sizes() {
         // LOGO-CAP spec, section 1.1.
-        let size = |width, height, side| ShortSideLayout::new(Size::new(width, height), side, 64).unwrap().network;
+        let size = |width, height, side| {
+            ShortSideLayout::new(Size::new(width, height), side, 64, Centre::RoundedUp).unwrap().network
+        };
         assert_eq!(size(640, 480, 512), Size::new(704, 512));
         assert_eq!(size(1920, 1080, 512), Size::new(960, 512));
         assert_eq!(size(1920, 1080, 640), Size::new(1152, 640));
@@ -164,8 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn the_middle_of_an_odd_side_is_rounded() {
+        // Two network pixels per picture pixel, and 4 columns wide: the middle lands on 4.
+        let x = |width, centre| {
+            let layout = ShortSideLayout::with_network(Size::new(width, 4), Size::new(8, 8), centre).unwrap();
+            layout.network_to_picture.apply(4.0, 4.0).0
+        };
+        assert_eq!([5, 6, 7].map(|width| x(width, Centre::RoundedUp)), [3.0, 3.0, 4.0]);
+        assert_eq!([5, 6, 7].map(|width| x(width, Centre::RoundedToEven)), [2.0, 3.0, 4.0]);
+    }
+
+    #[test]
     fn inverse_undoes() {
-        let layout = ShortSideLayout::new(Size::new(641, 479), 256, 32).unwrap();
+        let layout = ShortSideLayout::new(Size::new(641, 479), 256, 32, Centre::RoundedUp).unwrap();
         let (x, y) = layout.picture_to_network.apply(123.0, 45.0);
         let (back_x, back_y) = layout.network_to_picture.apply(x, y);
         assert!((back_x - 123.0).abs() < 1e-9 && (back_y - 45.0).abs() < 1e-9);
@@ -173,8 +204,8 @@ mod tests {
 
     #[test]
     fn empty_is_refused() {
-        assert!(ShortSideLayout::new(Size::new(0, 3), 256, 32).is_none());
-        assert!(ShortSideLayout::new(Size::new(3, 3), 256, 0).is_none());
+        assert!(ShortSideLayout::new(Size::new(0, 3), 256, 32, Centre::RoundedUp).is_none());
+        assert!(ShortSideLayout::new(Size::new(3, 3), 256, 0, Centre::RoundedUp).is_none());
         assert!(Affine::scale_shift(0.0, 1.0, 1.0).inverse().is_none());
     }
 }

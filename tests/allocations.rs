@@ -11,7 +11,7 @@ use std::time::Duration;
 use sinew::decode::Maps;
 use sinew::decode::logocap::{Config, Decoder, Inputs, Level, Workspace};
 use sinew::estimator::StageTimes;
-use sinew::geometry::{ShortSideLayout, Size};
+use sinew::geometry::{Centre, ShortSideLayout, Size};
 use sinew::pixels::{Picture, PixelFormat, Warp};
 use sinew::pose::Poses;
 use sinew::sink::jsonl::JsonLines;
@@ -152,7 +152,7 @@ fn a_thousand_frames_without_an_allocation() {
     let mut poses = Poses::default();
 
     let size = Size::new(640, 480);
-    let layout = ShortSideLayout::new(size, 256, 32).unwrap();
+    let layout = ShortSideLayout::new(size, 256, 32, Centre::RoundedUp).unwrap();
     let formats = [PixelFormat::Rgb, PixelFormat::Grey, PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12];
     let pictures = formats.map(|format| picture(format, size));
     let mut warps = formats.map(|format| {

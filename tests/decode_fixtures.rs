@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use arrays::{SIGMAS, array, assert_close, maps, numbers};
 use sinew::decode::logocap::{Config, Decoder, Workspace};
-use sinew::geometry::{ShortSideLayout, Size};
+use sinew::geometry::{Centre, ShortSideLayout, Size};
 use sinew::pose::{Keypoint, Poses};
 
 /// Largest differences, in pixels and in score: rounding.
@@ -100,7 +100,7 @@ fn the_reference_implementation_agrees() {
             let [width, height] = numbers(path, name)[..] else { panic!("{}: {name}", path.display()) };
             Size::new(width as usize, height as usize)
         };
-        let layout = ShortSideLayout::with_network(size("in_image_wh"), size("in_net_wh")).unwrap();
+        let layout = ShortSideLayout::with_network(size("in_image_wh"), size("in_net_wh"), Centre::RoundedUp).unwrap();
         decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
         let scores: Vec<f32> = workspace.people().iter().map(|pose| pose.score).collect();
         let expected = reordered(&numbers(path, "out_scores"), 1, &order);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrays::{SIGMAS, array, maps, numbers};
 use sinew::decode::logocap::{Config, Decoder, Level, Workspace};
-use sinew::geometry::{ShortSideLayout, Size};
+use sinew::geometry::{Centre, ShortSideLayout, Size};
 use sinew::npz::Npz;
 use sinew::pose::{Keypoint, Poses};
 
@@ -40,6 +40,7 @@ fn golden_arrays_agree_at_every_level() {
         let layout = ShortSideLayout::with_network(
             Size::new(size[0] as usize, size[1] as usize),
             Size::new(heatmaps.shape[2] * 4, heatmaps.shape[1] * 4),
+            Centre::RoundedUp,
         )
         .unwrap();
 

@@ -60,6 +60,21 @@ class Decoded:
     """`[n]`."""
 
 
+def picture_mask(picture: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Which pixels of the network's input, or of one shrunk to `size`, come from the picture: `[height, width]`.
+
+    A white picture is laid into `size` as the picture is laid into the network; what stays more than half white
+    counts. Sizes are `(width, height)`.
+    """
+    to_picture = network_to_picture(picture, size)
+    inside = []
+    for axis, extent in enumerate(size):
+        position = to_picture[axis, axis] * np.arange(extent) + to_picture[axis, 2]
+        last = picture[axis] - 1
+        inside.append(np.clip(np.minimum(position + 1, last + 1 - position), 0, 1))
+    return np.outer(inside[1], inside[0]) > 0.5
+
+
 def window_maximum(plane: np.ndarray, side: int) -> np.ndarray:
     """The maximum of the `side` x `side` pixels around each pixel of `plane [h, w]`."""
     for axis in (0, 1):

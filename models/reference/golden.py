@@ -2,7 +2,7 @@
 
 `tests/golden/logocap/*.npz` hold network outputs of small made-up scenes and what the post-processing must
 answer, under the array names of `sinew decode`; the answers of levels `none` and `partial` end in `_none` and
-`_partial`. `tests/golden/warp/*.npz` hold pictures, affines and exactly interpolated network inputs. Ties are
+`_partial`. `tests/golden/centergroup/*.npz` do the same for CenterGroup. `tests/golden/warp/*.npz` hold pictures, affines and exactly interpolated network inputs. Ties are
 broken in reading order. All of it is made from fixed seeds and comes out the same on every run.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from models import skeleton
-from models.reference import geometry, logocap
+from models.reference import geometry, golden_centergroup, logocap
 
 KEYPOINTS = len(skeleton.NAMES)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -279,6 +279,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "tests" / "golden")
     out = parser.parse_args().out
     files = {f"logocap/{name}.npz": logocap_arrays(name) for name in SCENES}
+    files |= {
+        f"centergroup/{name}.npz": golden_centergroup.centergroup_arrays(name)
+        for name in golden_centergroup.SCENES
+    }
     files |= {f"warp/{name}.npz": arrays for name, arrays in warp_arrays().items()}
     for name, arrays in files.items():
         path = out / name

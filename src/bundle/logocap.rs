@@ -76,8 +76,7 @@ impl DecodeSection {
 
 /// Checks `[decode]`, `[limits]` and the networks' tensors; `manifest.keypoints` has been checked.
 pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeSection) -> Result<(), BundleError> {
-    let wrong =
-        |error: crate::decode::logocap::ConfigError| checker.value(error.key, error.found.to_string(), error.expected);
+    let wrong = |error: crate::decode::ConfigError| checker.value(error.key, error.found.to_string(), error.expected);
     Decoder::new(&decode.config(manifest)).map_err(wrong)?;
     checker.require(manifest.input.multiple.is_multiple_of(decode.stride), "input.multiple", || {
         (manifest.input.multiple.to_string(), format!("a multiple of decode.stride, {}", decode.stride))

@@ -5,8 +5,11 @@
 //! Reading the upsampled map at any position `p` follows the sampling rule of section 1.8, per axis of `n` pixels:
 //! `i0 = clamp(floor p, 0, n-1)`, `i1 = min(i0+1, n-1)`, weights `clamp(i1-p, 0, 1)` and `clamp(p-i0, 0, 1)`. It
 //! repeats the border on the left, but on the right it drops to 0 at `p = n-1` and rises again until `p = n`.
+//!
+//! CenterGroup upsamples twice, by the same rule with 2 in place of 4, and reads whole pixels only: [`Double`].
 
 use super::{Map, larger, smaller};
+use crate::geometry::Size;
 
 /// Pixels of the upsampled map per cell, on each axis.
 pub const UPSAMPLING: usize = 4;
@@ -87,6 +90,62 @@ pub(super) fn blend(near: f32, far: f32, fraction: f32) -> f32 {
     (f64::from(near) * f64::from(1.0 - fraction) + f64::from(far * fraction)) as f32
 }
 
+/// A map as if it had been upsampled twice (CenterGroup reference description, section 1.3).
+#[derive(Debug, Clone, Copy)]
+pub struct Double<'a> {
+    map: Map<'a>,
+}
+
+impl<'a> Double<'a> {
+    /// `map` at twice its size.
+    pub fn new(map: Map<'a>) -> Self {
+        Self { map }
+    }
+
+    /// Size in pixels.
+    pub fn size(&self) -> Size {
+        let cells = self.map.size();
+        Size::new(2 * cells.width, 2 * cells.height)
+    }
+
+    /// The value of pixel `(x, y)`, which must be inside.
+    #[inline]
+    pub fn at(&self, x: usize, y: usize) -> f32 {
+        let (cells, [across, down]) = self.cells(x, y);
+        blend(blend(cells[0], cells[1], across), blend(cells[2], cells[3], across), down)
+    }
+
+    /// A value that the pixel does not exceed by more than rounding.
+    #[inline]
+    pub(super) fn bound(&self, x: usize, y: usize) -> f32 {
+        let ([a, b, c, d], _) = self.cells(x, y);
+        larger(larger(a, b), larger(c, d))
+    }
+
+    /// The four cells around a pixel, row by row, and how far it lies towards the second column and row.
+    #[inline(always)]
+    fn cells(&self, x: usize, y: usize) -> ([f32; 4], [f32; 2]) {
+        let size = self.map.size();
+        let (left, right, across) = between(x, size.width);
+        let (top, bottom, down) = between(y, size.height);
+        let (upper, lower) = (self.map.row(top), self.map.row(bottom));
+        ([upper[left], upper[right], lower[left], lower[right]], [across, down])
+    }
+}
+
+/// The two of `cells` cells that pixel number `pixel` of twice as many lies between, and how far towards the second.
+#[inline(always)]
+fn between(pixel: usize, cells: usize) -> (usize, usize, f32) {
+    let cell = pixel / 2;
+    if pixel % 2 == 1 {
+        (cell, (cell + 1).min(cells - 1), 0.25)
+    } else if cell > 0 {
+        (cell - 1, cell, 0.75)
+    } else {
+        (0, 0, 0.0)
+    }
+}
+
 #[cfg(test)]
 pub(super) mod dense {
     //! The plain way, to compare with.
@@ -95,17 +154,17 @@ pub(super) mod dense {
     use crate::decode::Map;
     use std::vec::Vec;
 
-    /// The whole upsampled map: its width and its values.
-    pub fn upsample(map: Map<'_>) -> (usize, Vec<f32>) {
+    /// The whole map upsampled by `factor`: its width and its values.
+    pub fn upsample(map: Map<'_>, factor: usize) -> (usize, Vec<f32>) {
         let size = map.size();
         let taps = |cells: usize, pixel: usize| {
-            let position = ((pixel as f32 + 0.5) / 4.0 - 0.5).max(0.0);
+            let position = ((pixel as f32 + 0.5) / factor as f32 - 0.5).max(0.0);
             let first = position as usize;
             (first, (first + 1).min(cells - 1), position - first as f32)
         };
-        let width = UPSAMPLING * size.width;
+        let width = factor * size.width;
         let mut values = Vec::new();
-        for y in 0..UPSAMPLING * size.height {
+        for y in 0..factor * size.height {
             let (top, bottom, down) = taps(size.height, y);
             for x in 0..width {
                 let (left, right, across) = taps(size.width, x);
@@ -162,9 +221,28 @@ mod tests {
             y in prop_oneof![-12.0f32..44.0, (-12i32..44).prop_map(|y| y as f32)],
         ) {
             let map = Map::new("map", &values, [height, width]).unwrap();
-            let (upsampled_width, upsampled) = dense::upsample(map);
+            let (upsampled_width, upsampled) = dense::upsample(map, UPSAMPLING);
             let expected = dense::sample(upsampled_width, &upsampled, x, y);
             prop_assert!((sample_upsampled(map, x, y) - expected).abs() < 1e-6);
+        }
+
+        #[test]
+        fn twice_as_large_equals_upsampling_first(
+            width in 1usize..8,
+            values in prop::collection::vec(-1.0f32..1.0, 1..50),
+        ) {
+            let height = values.len().div_ceil(width);
+            let mut values = values;
+            values.resize(width * height, 0.5);
+            let map = Map::new("map", &values, [height, width]).unwrap();
+            let (large, upsampled) = dense::upsample(map, 2);
+            let double = Double::new(map);
+            prop_assert_eq!(double.size(), Size::new(2 * width, 2 * height));
+            for (index, &expected) in upsampled.iter().enumerate() {
+                let (x, y) = (index % large, index / large);
+                prop_assert_eq!(double.at(x, y), expected);
+                prop_assert!(expected <= double.bound(x, y));
+            }
         }
 
         #[test]

@@ -100,6 +100,8 @@ pub enum Expected {
     AtLeast(usize),
     /// From the first to the second.
     Between(usize, usize),
+    /// A multiple of this.
+    MultipleOf(usize),
 }
 
 /// A tensor whose shape does not fit.
@@ -122,6 +124,7 @@ impl core::fmt::Display for ShapeError {
             Expected::Exactly(count) => write!(f, "{count}"),
             Expected::AtLeast(count) => write!(f, "at least {count}"),
             Expected::Between(least, most) => write!(f, "{least} to {most}"),
+            Expected::MultipleOf(factor) => write!(f, "a multiple of {factor}"),
         }
     }
 }

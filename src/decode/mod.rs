@@ -8,12 +8,17 @@
 //! | [`heatmap`] | upsampling, sampling and peaks, straight from low resolution |
 //! | [`nms`] | one pose of every cluster of nearly equal ones |
 //! | [`logocap`] | LOGO-CAP: centres, initial poses, local-global refinement |
+//! | [`centergroup`] | CenterGroup: peaks, tokens, people gathered by attention |
 
+pub mod centergroup;
+mod config;
 pub mod heatmap;
 pub mod logocap;
 pub mod maps;
 pub mod nms;
+mod peaks;
 
+pub use config::ConfigError;
 pub use maps::{Map, Maps, ShapeError};
 
 /// The larger of two numbers. Unlike `f32::max` it is one instruction; what it makes of a NaN is left open.

@@ -60,6 +60,45 @@ impl PoseNms {
     }
 }
 
+/// Poses are the same where their object keypoint similarity is above a limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SimilarityNms<'a> {
+    /// The limit, 0 to 1.
+    pub similarity: f32,
+    /// OKS sigmas, one per keypoint.
+    pub sigmas: &'a [f32],
+}
+
+impl SimilarityNms<'_> {
+    /// Those of `rows` whose pose is not the same as one that stays before it. `rows` are places in `poses`, best first.
+    pub fn keep(&self, poses: &[Pose], rows: &[usize]) -> Vec<usize, MAX_POSES> {
+        let mut keep: Vec<usize, MAX_POSES> = Vec::new();
+        for &row in rows {
+            let Some(pose) = poses.get(row) else { continue };
+            if !keep.iter().any(|&better| self.similarity(&poses[better], pose) > self.similarity) {
+                // A row too many is one that nobody would see.
+                let _ = keep.push(row);
+            }
+        }
+        keep
+    }
+
+    /// The mean over keypoints of `exp(-d^2 / (2 a (2 sigma)^2))`; the area `a` is that of the box around `pose`.
+    fn similarity(&self, pose: &Pose, other: &Pose) -> f32 {
+        let area = pose.bounds().map_or(0.0, |bounds| bounds.width * bounds.height);
+        // One pixel at least, so that poses without extent compare too.
+        let area = if area > 1.0 { area } else { 1.0 };
+        let mut sum = 0.0;
+        let mut count = 0;
+        for ((a, b), sigma) in pose.keypoints.iter().zip(&other.keypoints).zip(self.sigmas) {
+            let (x, y) = (a.x - b.x, a.y - b.y);
+            sum += libm::expf(-(x * x + y * y) / (8.0 * area * sigma * sigma));
+            count += 1;
+        }
+        if count == 0 { 0.0 } else { sum / count as f32 }
+    }
+}
+
 /// Length of the diagonal of the box around all keypoints.
 fn diagonal(pose: &Pose) -> f32 {
     pose.bounds().map_or(0.0, |bounds| square_root(bounds.width * bounds.width + bounds.height * bounds.height))
@@ -122,6 +161,17 @@ mod tests {
         }
         assert_eq!(keep(&[point]), [0usize; 0]);
         assert_eq!(keep(&[]), [0usize; 0]);
+    }
+
+    #[test]
+    fn similar_poses_are_one() {
+        let sigmas = [0.1; 17];
+        let nms = SimilarityNms { similarity: 0.75, sigmas: &sigmas };
+        let poses = [pose(0.0, 0.5), pose(1.0, 0.8), pose(200.0, 0.6), pose(12.0, 0.4)];
+        assert_eq!(nms.keep(&poses, &[1, 2, 0, 3]), [1, 2, 3]);
+        // The box has 60 by 80 pixels, so 11 pixels apart mean exp(-121 / 384).
+        assert!((nms.similarity(&poses[1], &poses[3]) - (-121.0f32 / 384.0).exp()).abs() < 1e-6);
+        assert_eq!(nms.keep(&poses, &[]), [0usize; 0]);
     }
 
     #[test]

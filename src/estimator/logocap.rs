@@ -10,7 +10,7 @@ use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::logocap::{Config, Decoder, Workspace};
 use crate::engine::{Backend, Engine, EngineFiles, Environment, Place, Signature, TensorSpec};
-use crate::geometry::{ShortSideLayout, Size};
+use crate::geometry::{Centre, ShortSideLayout, Size};
 use crate::pixels::{PictureView, PixelFormat, Warp};
 use crate::pose::{Poses, Skeleton};
 
@@ -146,7 +146,7 @@ impl View {
         if short.saturating_mul(MAX_ASPECT) < long {
             return Err(unfit(format!("one side is more than {MAX_ASPECT} times the other; cut it into parts")));
         }
-        let layout = ShortSideLayout::new(picture, input.short_side, input.multiple)
+        let layout = ShortSideLayout::new(picture, input.short_side, input.multiple, Centre::RoundedUp)
             .ok_or_else(|| unfit("it is empty, or too large to compute with".to_owned()))?;
         let warp = Warp::new(format, picture, &layout.network_to_picture, layout.network, input.mean, input.std)
             .map_err(|error| unfit(error.to_string()))?;

@@ -5,7 +5,7 @@ use crate::bundle::logocap::Level;
 use crate::bundle::{Bundle, Decode};
 use crate::decode::Maps;
 use crate::decode::logocap::{Decoder, Workspace};
-use crate::geometry::{ShortSideLayout, Size};
+use crate::geometry::{Centre, ShortSideLayout, Size};
 use crate::npz::{Array, Arrays};
 use crate::pose::{Keypoint, Pose, Poses};
 
@@ -37,7 +37,7 @@ fn decode_logocap(decoder: &Decoder, level: Level, picture: Size, tensors: &Arra
         .inputs(Maps::new("heatmaps", &heatmaps, heatmaps_shape)?, Maps::new("offsets", &offsets, offsets_shape)?)?;
     let stride = decoder.config().stride;
     let network = Size::new(inputs.cells().width * stride, inputs.cells().height * stride);
-    let layout = ShortSideLayout::with_network(picture, network)
+    let layout = ShortSideLayout::with_network(picture, network, Centre::RoundedUp)
         .ok_or_else(|| EstimateError::Picture { picture, reason: "it is empty".to_owned() })?;
 
     let mut workspace = Box::<Workspace>::default();

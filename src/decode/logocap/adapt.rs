@@ -254,7 +254,7 @@ mod tests {
 
     /// The refined window the plain way: sampled from the upsampled map, times the prior, convolved.
     fn plain(map: Map<'_>, (x, y): (f32, f32), radius: usize, sigma: f32, raw: &[f32], reach: usize) -> List<f32> {
-        let (width, upsampled) = dense::upsample(map);
+        let (width, upsampled) = dense::upsample(map, 4);
         let side = 2 * radius + 1;
         let center = |position: usize| position as f32 - radius as f32;
         let window: List<f32> = (0..side * side)

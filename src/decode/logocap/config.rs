@@ -3,6 +3,7 @@
 use heapless::Vec;
 
 use super::{MAX_CENTERS, MAX_MESH_RADIUS, MAX_WINDOW_RADIUS};
+use crate::decode::ConfigError;
 use crate::decode::heatmap::UPSAMPLING;
 use crate::pose::{MAX_KEYPOINTS, MAX_POSES};
 
@@ -106,7 +107,7 @@ impl Config {
         let number = f64::from;
         let positive = |value: f32| value.is_finite() && value > 0.0;
         let bad_sigma = self.sigmas.iter().copied().find(|&sigma| !positive(sigma));
-        let rules = [
+        ConfigError::first([
             ("keypoints.sigmas", "at least one keypoint", !self.sigmas.is_empty(), whole(self.sigmas.len())),
             ("keypoints.sigmas", "positive numbers", bad_sigma.is_none(), number(bad_sigma.unwrap_or(1.0))),
             ("decode.stride", "4", self.stride == UPSAMPLING, whole(self.stride)),
@@ -141,32 +142,9 @@ impl Config {
             ("decode.nms_distance", "a finite number", self.nms_distance.is_finite(), number(self.nms_distance)),
             ("limits.centers", "1 to 30", (1..=MAX_CENTERS).contains(&self.max_centers), whole(self.max_centers)),
             ("limits.poses", "1 to 30", (1..=MAX_POSES).contains(&self.max_poses), whole(self.max_poses)),
-        ];
-        match rules.into_iter().find(|&(_, _, holds, _)| !holds) {
-            Some((key, expected, _, found)) => Err(ConfigError { key, expected, found }),
-            None => Ok(()),
-        }
+        ])
     }
 }
-
-/// A hyper-parameter that the decoder cannot work with.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ConfigError {
-    /// The manifest's key.
-    pub key: &'static str,
-    /// What it may be.
-    pub expected: &'static str,
-    /// What it is.
-    pub found: f64,
-}
-
-impl core::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "`{}` is {}, expected {}", self.key, self.found, self.expected)
-    }
-}
-
-impl core::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,7 @@ mod workspace;
 use core::ops::Range;
 
 pub use centers::Center;
-pub use config::{Config, ConfigError, Level, ZeroKernel};
+pub use config::{Config, Level, ZeroKernel};
 pub use workspace::{Report, Workspace};
 
 use self::adapt::{Best, Cell, Kernel};
@@ -30,7 +30,7 @@ use self::window::{Prior, Window};
 use super::heatmap::sample_upsampled;
 use super::maps::Expected;
 use super::nms::PoseNms;
-use super::{Map, Maps, ShapeError};
+use super::{ConfigError, Map, Maps, ShapeError};
 use crate::geometry::{Affine, Size};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
 

@@ -1,0 +1,132 @@
+//! What CenterGroup's decoder can be told.
+
+use heapless::Vec;
+
+use super::{MAX_TOKENS, MAX_WINDOW_RADIUS};
+use crate::decode::ConfigError;
+use crate::pose::{MAX_KEYPOINTS, MAX_POSES};
+
+/// Which token a keypoint takes where several are attended to equally.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
+pub enum TieRule {
+    /// The one with the highest heatmap value, of those the first.
+    Highest,
+    /// The mean of their places, as in the reference, which may lie where nothing is.
+    Mean,
+}
+
+/// Every hyper-parameter of the decoder; `[decode]` and `[limits]` of a bundle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// OKS sigmas, one per keypoint; their number is the number of keypoint types.
+    pub sigmas: Vec<f32, MAX_KEYPOINTS>,
+    /// Network pixels per cell of the feature maps; only 4 is built.
+    pub stride: usize,
+    /// A keypoint's peak is the highest pixel of the window of `2 * keypoint_window_radius + 1` a side around it.
+    pub keypoint_window_radius: usize,
+    /// The same for the centre.
+    pub center_window_radius: usize,
+    /// A token counts from this heatmap value on.
+    pub token_threshold: f32,
+    /// The best so many tokens of every type count whatever their value.
+    pub least_tokens: usize,
+    /// One token per plateau of equal pixels, in its middle, and none without a positive value. The reference takes
+    /// every pixel, and where a map has too few peaks it takes the first pixels that are none, with value 0.
+    pub collapse_ties: bool,
+    /// Which token a keypoint takes where several are attended to equally.
+    pub attention_ties: TieRule,
+    /// A keypoint counts in the score if its visibility is above.
+    pub visible_threshold: f32,
+    /// A centre is a person if its presence is above; otherwise the presence is its score.
+    pub person_threshold: f32,
+    /// The most visible so many keypoints count in the score whatever their visibility.
+    pub scored_keypoints: usize,
+    /// A pose is kept iff its score is above.
+    pub score_threshold: f32,
+    /// Of two poses with an object keypoint similarity above this, the better one stays. From 1 on all stay, in the
+    /// order of their centres; otherwise the order is that of the scores.
+    pub nms_similarity: f32,
+    /// Most tokens of every type, hence also most candidates.
+    pub max_tokens: usize,
+    /// Most poses.
+    pub max_poses: usize,
+}
+
+impl Config {
+    /// Every value and behaviour of the reference implementation, for keypoints with the given OKS sigmas.
+    ///
+    /// # Errors
+    /// Where there are more than [`MAX_KEYPOINTS`] sigmas.
+    pub fn reference(sigmas: &[f32]) -> Result<Self, ConfigError> {
+        let sigmas = Vec::from_slice(sigmas).map_err(|_| ConfigError {
+            key: "keypoints.sigmas",
+            expected: "no more keypoints than 100",
+            found: sigmas.len() as f64,
+        })?;
+        Ok(Self {
+            sigmas,
+            stride: 4,
+            keypoint_window_radius: 2,
+            center_window_radius: 8,
+            token_threshold: 0.005,
+            least_tokens: 3,
+            collapse_ties: false,
+            attention_ties: TieRule::Mean,
+            visible_threshold: 0.5,
+            person_threshold: 0.5,
+            scored_keypoints: 5,
+            score_threshold: -1.0,
+            nms_similarity: 1.0,
+            max_tokens: MAX_TOKENS,
+            max_poses: MAX_POSES,
+        })
+    }
+
+    /// Whether every value is within what the decoder can do.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let whole = |value: usize| value as f64;
+        let bad_sigma = self.sigmas.iter().copied().find(|&sigma| !(sigma.is_finite() && sigma > 0.0));
+        let finite = |key, value: f32| (key, "a finite number", value.is_finite(), f64::from(value));
+        let window = |key, radius| (key, "1 to 8", (1..=MAX_WINDOW_RADIUS).contains(&radius), whole(radius));
+        ConfigError::first([
+            ("keypoints.sigmas", "at least one keypoint", !self.sigmas.is_empty(), whole(self.sigmas.len())),
+            ("keypoints.sigmas", "positive numbers", bad_sigma.is_none(), f64::from(bad_sigma.unwrap_or(1.0))),
+            ("decode.stride", "4", self.stride == 4, whole(self.stride)),
+            window("decode.keypoint_window_radius", self.keypoint_window_radius),
+            window("decode.center_window_radius", self.center_window_radius),
+            finite("decode.token_threshold", self.token_threshold),
+            (
+                "decode.least_tokens",
+                "no more than limits.centers",
+                self.least_tokens <= self.max_tokens,
+                whole(self.least_tokens),
+            ),
+            finite("decode.visible_threshold", self.visible_threshold),
+            finite("decode.person_threshold", self.person_threshold),
+            ("decode.scored_keypoints", "at least 1", self.scored_keypoints > 0, whole(self.scored_keypoints)),
+            finite("decode.score_threshold", self.score_threshold),
+            finite("decode.nms_similarity", self.nms_similarity),
+            ("limits.centers", "1 to 30", (1..=MAX_TOKENS).contains(&self.max_tokens), whole(self.max_tokens)),
+            ("limits.poses", "1 to 30", (1..=MAX_POSES).contains(&self.max_poses), whole(self.max_poses)),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let reference = Config::reference(&[0.026, 0.025]).unwrap();
+        assert_eq!(reference.check(), Ok(()));
+        let key = |config: Config| config.check().unwrap_err().key;
+        assert_eq!(key(Config { stride: 8, ..reference.clone() }), "decode.stride");
+        assert_eq!(key(Config { center_window_radius: 9, ..reference.clone() }), "decode.center_window_radius");
+        assert_eq!(key(Config { least_tokens: 31, ..reference.clone() }), "decode.least_tokens");
+        assert_eq!(key(Config { score_threshold: f32::NAN, ..reference.clone() }), "decode.score_threshold");
+        assert_eq!(key(Config { max_tokens: 31, ..reference.clone() }), "limits.centers");
+        assert_eq!(Config::reference(&[0.1; 101]).unwrap_err().found, 101.0);
+    }
+}

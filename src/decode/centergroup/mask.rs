@@ -1,0 +1,106 @@
+//! Which pixels come from the picture, and which are padding.
+
+use core::ops::Range;
+
+use crate::decode::ShapeError;
+use crate::decode::maps::Expected;
+use crate::geometry::{Affine, Size};
+
+/// Which pixels of a network's input, or of a shrunk one, come from the picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Mask<'a> {
+    /// One byte per pixel, row by row, not 0 where it comes from the picture; `None` where all do.
+    valid: Option<&'a [u8]>,
+    size: Size,
+}
+
+impl<'a> Mask<'a> {
+    /// No padding.
+    pub const fn all(size: Size) -> Self {
+        Self { valid: None, size }
+    }
+
+    /// A view of `valid` as `[height, width]`; a pixel is padding where the byte is 0.
+    ///
+    /// # Errors
+    /// Where there are not as many bytes as pixels.
+    pub fn new(valid: &'a [u8], size: Size) -> Result<Self, ShapeError> {
+        let expected = size.area().unwrap_or(usize::MAX);
+        if valid.len() != expected {
+            let (expected, found) = (Expected::Exactly(expected), valid.len());
+            return Err(ShapeError { tensor: "mask", axis: "values", expected, found });
+        }
+        let all = valid.iter().all(|&byte| byte != 0);
+        Ok(Self { valid: if all { None } else { Some(valid) }, size })
+    }
+
+    /// Size in pixels.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Whether pixel `(x, y)`, which must be inside, comes from the picture.
+    #[inline]
+    pub fn contains(&self, x: usize, y: usize) -> bool {
+        self.valid.is_none_or(|valid| valid[y * self.size.width + x] != 0)
+    }
+
+    /// Whether there is padding in some cells, two by two pixels each, or right beside them.
+    pub(super) fn has_padding_beside(&self, columns: Range<usize>, row: usize) -> bool {
+        let Some(valid) = self.valid else { return false };
+        let Size { width, height } = self.size;
+        let (left, right) = ((2 * columns.start).saturating_sub(1), (2 * columns.end + 1).min(width));
+        let (top, bottom) = ((2 * row).saturating_sub(1), (2 * row + 3).min(height));
+        (top..bottom).any(|y| valid[y * width..][left..right].contains(&0))
+    }
+}
+
+/// Writes the mask of a network's input, or of one shrunk to `size`, row by row: 1 where a white picture of `picture`
+/// pixels on black, interpolated bilinearly, is more than half white (CenterGroup reference description, section 1.1).
+///
+/// `to_picture` leads from pixels of that size to the picture and does not turn.
+///
+/// # Errors
+/// Where `mask` has not as many bytes as pixels.
+pub fn write_mask(picture: Size, to_picture: &Affine, size: Size, mask: &mut [u8]) -> Result<(), ShapeError> {
+    Mask::new(mask, size)?;
+    if size.width == 0 {
+        return Ok(());
+    }
+    let white = |position: f64, extent: usize| (position + 1.0).min(extent as f64 - position).clamp(0.0, 1.0);
+    for (y, row) in mask.chunks_exact_mut(size.width).enumerate() {
+        let along_y = white(to_picture.yy * y as f64 + to_picture.y0, picture.height);
+        for (x, valid) in row.iter_mut().enumerate() {
+            let along_x = white(to_picture.xx * x as f64 + to_picture.x0, picture.width);
+            *valid = u8::from(along_x * along_y > 0.5);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{Centre, ShortSideLayout};
+
+    #[test]
+    fn another_size_is_refused() {
+        assert!(Mask::new(&[1; 6], Size::new(3, 2)).is_ok());
+        let error = Mask::new(&[1; 5], Size::new(3, 2)).unwrap_err();
+        assert_eq!(std::format!("{error}"), "tensor `mask` has 5 values, expected 6");
+    }
+
+    #[test]
+    fn padding_lies_on_both_ends() {
+        let (picture, network) = (Size::new(16, 8), Size::new(24, 8));
+        let layout = ShortSideLayout::with_network(picture, network, Centre::RoundedToEven).unwrap();
+        let mut mask = [9; 24 * 8];
+        write_mask(picture, &layout.network_to_picture, network, &mut mask).unwrap();
+        let mask = Mask::new(&mask, network).unwrap();
+        for y in 0..8 {
+            for x in 0..24 {
+                assert_eq!(mask.contains(x, y), (4..20).contains(&x));
+            }
+        }
+    }
+}

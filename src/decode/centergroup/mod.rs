@@ -1,0 +1,304 @@
+//! CenterGroup's post-processing: heatmaps to tokens, and what the grouping network says of them to poses.
+//!
+//! The steps are functions of their own, because the grouping network runs between them:
+//!
+//! 1. [`Decoder::find_tokens`]: peaks of every heatmap, the centre's last.
+//! 2. [`Decoder::write_tokens`]: where the grouping network reads each token's features.
+//! 3. [`Decoder::group`]: which token is which keypoint of each centre, scores, picture coordinates, pose NMS.
+//!
+//! [`write_mask`] and [`write_positions`] make what depends on the geometry alone. Nothing is upsampled as a whole; the
+//! answers equal those of doing so. Section numbers are those of the description of the reference implementation that
+//! the project works from, equation numbers those of the paper "The Center of Attention: Center-Keypoint Grouping via
+//! Attention for Multi-Person Pose Estimation".
+
+mod config;
+mod mask;
+mod peaks;
+mod people;
+mod positions;
+mod tokens;
+mod workspace;
+
+pub use config::{Config, TieRule};
+pub use mask::{Mask, write_mask};
+pub use positions::write_positions;
+pub use workspace::{Report, Token, Workspace};
+
+use super::heatmap::Double;
+use super::maps::Expected;
+use super::nms::SimilarityNms;
+use super::{ConfigError, Maps, ShapeError};
+use crate::geometry::{Affine, Size};
+use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
+
+/// Most tokens of one type.
+pub const MAX_TOKENS: usize = MAX_POSES;
+/// Most types: all keypoints, and the centre.
+pub const MAX_TYPES: usize = MAX_KEYPOINTS + 1;
+/// Largest radius of the window that a peak is the highest pixel of.
+pub const MAX_WINDOW_RADIUS: usize = 8;
+
+/// The first network's heatmaps for one frame, with the padding; see [`Decoder::inputs`].
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    heat_half: Maps<'a>,
+    mask: Mask<'a>,
+}
+
+impl Inputs<'_> {
+    /// Size of the network's input, pixels.
+    pub fn network(&self) -> Size {
+        self.mask.size()
+    }
+
+    /// Size of the feature maps, cells.
+    pub fn cells(&self) -> Size {
+        let half = self.heat_half.size();
+        Size::new(half.width / 2, half.height / 2)
+    }
+}
+
+/// The grouping network's answer for one frame, all logits; see [`Decoder::grouped`].
+#[derive(Debug, Clone, Copy)]
+pub struct Grouped<'a> {
+    attention: &'a [f32],
+    visible: &'a [f32],
+    center: &'a [f32],
+    /// Of every type.
+    tokens: usize,
+}
+
+/// CenterGroup's post-processing with its hyper-parameters.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    config: Config,
+}
+
+impl Decoder {
+    /// A decoder for the given hyper-parameters.
+    ///
+    /// # Errors
+    /// Where one is out of range.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self { config: config.clone() })
+    }
+
+    /// The hyper-parameters.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Number of keypoints, `J`.
+    pub fn keypoints(&self) -> usize {
+        self.config.sigmas.len()
+    }
+
+    /// Number of types, `J + 1`; the centre is the last.
+    pub fn types(&self) -> usize {
+        self.keypoints() + 1
+    }
+
+    /// Views the first network's output: `heat_half [J + 1, H/2, W/2]`, the mean of both heatmaps, the centre's last, and
+    /// `mask [H, W]`.
+    ///
+    /// # Errors
+    /// Where the number of maps is not the decoder's, their sides are odd, or the mask has another size.
+    pub fn inputs<'a>(&self, heat_half: Maps<'a>, mask: Mask<'a>) -> Result<Inputs<'a>, ShapeError> {
+        let half = heat_half.size();
+        let exactly = Expected::Exactly;
+        let rules = [
+            ("heat_half", "channels", heat_half.channels(), exactly(self.types())),
+            ("mask", "rows", mask.size().height, exactly(2 * half.height)),
+            ("mask", "columns", mask.size().width, exactly(2 * half.width)),
+        ];
+        for (tensor, axis, found, expected) in rules {
+            if expected != exactly(found) {
+                return Err(ShapeError { tensor, axis, expected, found });
+            }
+        }
+        for (axis, found) in [("rows", half.height), ("columns", half.width)] {
+            if found % 2 != 0 {
+                return Err(ShapeError { tensor: "heat_half", axis, expected: Expected::MultipleOf(2), found });
+            }
+        }
+        Ok(Inputs { heat_half, mask })
+    }
+
+    /// Begins a frame: finds the tokens of every type (section 1.4), best first, equal ones in reading order.
+    ///
+    /// A token is a pixel of the upsampled heatmap that no other of the window around it exceeds. It counts if it
+    /// reaches the threshold or is one of the best few, and is no padding. See [`Config::collapse_ties`].
+    pub fn find_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
+        let config = &self.config;
+        workspace.types = self.types();
+        workspace.people.clear();
+        workspace.keep.clear();
+        workspace.report = Report::default();
+        for (kind, tokens) in workspace.tokens.iter_mut().enumerate().take(self.types()) {
+            let is_center = kind == self.keypoints();
+            let rule = peaks::Rule {
+                radius: if is_center { config.center_window_radius } else { config.keypoint_window_radius },
+                threshold: config.token_threshold,
+                least: config.least_tokens,
+                collapse: config.collapse_ties,
+                capacity: config.max_tokens,
+            };
+            let map = inputs.heat_half.map(kind);
+            workspace.report.non_finite_cells += peaks::find(map, inputs.mask, rule, tokens);
+            let count = tokens.iter().filter(|token| token.keep).count() as u32;
+            workspace.report.tokens += count;
+            if is_center {
+                workspace.report.centers = count;
+            }
+        }
+    }
+
+    /// Writes the grouping network's inputs for `k` tokens of every type, by type, centres last (section 1.5): `index
+    /// [(J + 1) k, 4]`, rows of the feature maps (all cells of the keypoints' map, then all of the centres'), `weight
+    /// [(J + 1) k, 4]` and `bias [(J + 1) k]`, 0 for a token that counts and -10,000 for one that does not.
+    ///
+    /// With fewer than [`Workspace::tokens_needed`] the others are left out.
+    ///
+    /// # Errors
+    /// Where a slice has another length.
+    pub fn write_tokens(
+        &self,
+        inputs: &Inputs<'_>,
+        k: usize,
+        workspace: &Workspace,
+        index: &mut [i32],
+        weight: &mut [f32],
+        bias: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        let count = self.types() * k;
+        let lengths = [("idx", index.len(), 4 * count), ("wgt", weight.len(), 4 * count), ("bias", bias.len(), count)];
+        for (tensor, found, expected) in lengths {
+            if found != expected {
+                return Err(ShapeError { tensor, axis: "values", expected: Expected::Exactly(expected), found });
+            }
+        }
+        let cells = inputs.cells();
+        let centers_from = (cells.width * cells.height) as i32;
+        let rows = index.chunks_exact_mut(4).zip(weight.chunks_exact_mut(4)).zip(bias);
+        for (slot, ((index, weight), bias)) in rows.enumerate() {
+            let kind = slot / k;
+            let token = workspace.tokens[kind].get(slot % k).copied().unwrap_or_default();
+            let first = if kind == self.keypoints() { centers_from } else { 0 };
+            let (taps, weights) = tokens::taps(token.x, token.y, cells);
+            index.copy_from_slice(&taps.map(|cell| first + cell));
+            weight.copy_from_slice(&weights);
+            *bias = if token.keep { 0.0 } else { tokens::MASKED };
+        }
+        Ok(())
+    }
+
+    /// Views the grouping network's answer for `k` tokens of every type: `attention [J, k, J k]`, the logit of every
+    /// keypoint token for every type of every centre, `visible [J, k]` and `center [k]`.
+    ///
+    /// # Errors
+    /// Where a slice has another length.
+    pub fn grouped<'a>(
+        &self,
+        k: usize,
+        attention: &'a [f32],
+        visible: &'a [f32],
+        center: &'a [f32],
+    ) -> Result<Grouped<'a>, ShapeError> {
+        let row = self.keypoints() * k;
+        let lengths = [
+            ("attn", attention.len(), row.saturating_mul(row)),
+            ("vis", visible.len(), row),
+            ("center", center.len(), k),
+        ];
+        for (tensor, found, expected) in lengths {
+            if found != expected {
+                return Err(ShapeError { tensor, axis: "values", expected: Expected::Exactly(expected), found });
+            }
+        }
+        Ok(Grouped { attention, visible, center, tokens: k })
+    }
+
+    /// Ends a frame: gathers the keypoints of every centre that counts (eq. 13), scores them (eq. 14), moves them to the
+    /// picture, and keeps one of every cluster, where that is asked for. `poses` is cleared before.
+    ///
+    /// A keypoint's score is its visibility. [`Poses::dropped`] counts people that did not fit or were not finite; maps
+    /// that are not finite count as one, because nobody knows what they hide. Without an answer of the network there are
+    /// no people.
+    pub fn group(
+        &self,
+        inputs: &Inputs<'_>,
+        grouped: Option<&Grouped<'_>>,
+        network_to_picture: &Affine,
+        workspace: &mut Workspace,
+        poses: &mut Poses,
+    ) {
+        poses.clear();
+        workspace.people.clear();
+        workspace.keep.clear();
+        if let Some(grouped) = grouped {
+            let Workspace { tokens, people, report, .. } = workspace;
+            for rank in people::centers(&tokens[self.keypoints()], grouped) {
+                match self.person(inputs, grouped, tokens, rank) {
+                    // There are no more people than centres.
+                    Some(mut pose) => {
+                        pose.transform(network_to_picture);
+                        let _ = people.push(pose);
+                    }
+                    None => report.non_finite += 1,
+                }
+            }
+        }
+        self.choose(workspace, poses);
+    }
+
+    /// The person of one centre, network pixels; `None` where a number is not finite.
+    fn person(
+        &self,
+        inputs: &Inputs<'_>,
+        grouped: &Grouped<'_>,
+        tokens: &[heapless::Vec<Token, MAX_TOKENS>; MAX_TYPES],
+        rank: usize,
+    ) -> Option<Pose> {
+        let k = grouped.tokens;
+        let row = self.keypoints() * k;
+        let mut pose = Pose::default();
+        for keypoint in 0..self.keypoints() {
+            let logits = &grouped.attention[(keypoint * k + rank) * row..][..row];
+            let place = people::assign(logits, k, |kind| &tokens[kind], self.config.attention_ties)?;
+            let [x, y] = people::shift(place, Double::new(inputs.heat_half.map(keypoint)));
+            let visible = people::sigmoid(grouped.visible[keypoint * k + rank]);
+            // Room is checked when the configuration is.
+            let _ = pose.keypoints.push(Keypoint { x, y, score: visible });
+        }
+        pose.score = people::score(&pose, people::sigmoid(grouped.center[rank]), &self.config);
+        let finite = pose.score.is_finite() && pose.keypoints.iter().all(|keypoint| keypoint.score.is_finite());
+        finite.then_some(pose)
+    }
+
+    /// Drops people for their score and as duplicates.
+    fn choose(&self, workspace: &mut Workspace, poses: &mut Poses) {
+        let Workspace { people, keep, report, .. } = workspace;
+        let config = &self.config;
+        let good = |&row: &usize| people[row].score > config.score_threshold;
+        if config.nms_similarity < 1.0 {
+            let nms = SimilarityNms { similarity: config.nms_similarity, sigmas: &config.sigmas };
+            let mut rows: heapless::Vec<usize, MAX_POSES> = (0..people.len()).filter(good).collect();
+            report.below_threshold = (people.len() - rows.len()) as u32;
+            // Rows break ties, so that the order does not depend on the way of sorting.
+            rows.sort_unstable_by(|&a, &b| people[b].score.total_cmp(&people[a].score).then(a.cmp(&b)));
+            *keep = nms.keep(people, &rows);
+            report.suppressed = (rows.len() - keep.len()) as u32;
+        } else {
+            keep.extend((0..people.len()).filter(good));
+            report.below_threshold = (people.len() - keep.len()) as u32;
+        }
+        report.over_limit = keep.len().saturating_sub(config.max_poses) as u32;
+        keep.truncate(config.max_poses);
+        poses.list.extend(keep.iter().map(|&row| people[row].clone()));
+        poses.dropped = report.over_limit + report.non_finite + u32::from(report.non_finite_cells > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! From the grouping network's answer to people: which token is which keypoint, how sure, where exactly.
+
+use super::{Config, Grouped, MAX_TOKENS, TieRule, Token};
+use crate::decode::heatmap::Double;
+use crate::decode::{larger, maximum};
+use crate::pose::{MAX_KEYPOINTS, Pose};
+
+/// Two weights are equal after softmax in `f32` where the logits are no further apart: `exp` of less rounds to 1.
+const TIE: f32 = 1.0 / 33_554_432.0;
+
+/// Where the keypoint lies that `logits`, `[keypoints * k]`, point to (eq. 13, section 1.7): network pixels. `None` where
+/// they do not say, or point to a token that does not count.
+pub(super) fn assign<'a>(
+    logits: &[f32],
+    k: usize,
+    tokens: impl Fn(usize) -> &'a [Token],
+    rule: TieRule,
+) -> Option<[f32; 2]> {
+    let (runs, rest) = logits.as_chunks::<8>();
+    let largest = rest.iter().copied().fold(maximum(runs), larger);
+    if !largest.is_finite() {
+        return None;
+    }
+    let mut count = 0;
+    let (mut x, mut y) = (0, 0);
+    let mut best: Option<Token> = None;
+    for (index, &logit) in logits.iter().enumerate() {
+        if largest - logit > TIE {
+            continue;
+        }
+        // A logit that is not a number comes here too.
+        let token = *tokens(index / k).get(index % k).filter(|token| token.keep && !logit.is_nan())?;
+        count += 1;
+        x += token.x;
+        y += token.y;
+        if best.is_none_or(|best| token.score > best.score) {
+            best = Some(token);
+        }
+    }
+    let best = best?;
+    Some(match rule {
+        TieRule::Highest => [best.x as f32, best.y as f32],
+        TieRule::Mean => [x as f32 / count as f32, y as f32 / count as f32],
+    })
+}
+
+/// `1 / (1 + e^-x)`.
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + libm::expf(-x))
+}
+
+/// A quarter pixel towards the higher neighbour on the heatmap of the keypoint's own type, of equal ones towards the
+/// first, then half a pixel (section 1.8).
+pub(super) fn shift([x, y]: [f32; 2], map: Double<'_>) -> [f32; 2] {
+    let size = map.size();
+    let column = (x as usize).min(size.width - 1);
+    let row = (y as usize).min(size.height - 1);
+    let quarter = |higher: bool| if higher { 0.25 } else { -0.25 };
+    let right = map.at((column + 1).min(size.width - 1), row) > map.at(column.saturating_sub(1), row);
+    let below = map.at(column, (row + 1).min(size.height - 1)) > map.at(column, row.saturating_sub(1));
+    [x + quarter(right) + 0.5, y + quarter(below) + 0.5]
+}
+
+/// The score of a person (eq. 14 as it is coded, section 1.8) whose keypoints' scores are their visibilities.
+pub(super) fn score(pose: &Pose, presence: f32, config: &Config) -> f32 {
+    if presence.is_nan() || presence <= config.person_threshold {
+        return presence;
+    }
+    let mut visible = [0.0; MAX_KEYPOINTS];
+    let count = pose.keypoints.len();
+    for (visible, keypoint) in visible.iter_mut().zip(&pose.keypoints) {
+        *visible = keypoint.score;
+    }
+    let sorted = &mut visible[..count];
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    let least = sorted[config.scored_keypoints.min(count) - 1];
+    let counted = |&score: &f32| score > config.visible_threshold || score >= least;
+    // The order of adding is that of the keypoints.
+    let scores = || pose.keypoints.iter().map(|keypoint| keypoint.score).filter(counted);
+    scores().sum::<f32>() / scores().count() as f32
+}
+
+/// All centres that count, with everything that the network said of each, in the order of their heatmap values.
+pub(super) fn centers<'a>(tokens: &'a [Token], grouped: &'a Grouped<'a>) -> impl Iterator<Item = usize> + 'a + use<'a> {
+    let shown = grouped.tokens.min(MAX_TOKENS);
+    (0..shown).filter(|&rank| tokens.get(rank).is_some_and(|token| token.keep))
+}

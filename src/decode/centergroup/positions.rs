@@ -1,0 +1,80 @@
+//! Where every cell lies in the picture, as the sines that the grouping network reads.
+
+use super::Mask;
+use crate::decode::ShapeError;
+use crate::decode::maps::Expected;
+
+/// Of the sine encoding.
+const TEMPERATURE: f64 = 10_000.0;
+
+/// Writes the position encoding `[h * w, width]` of every cell of a feature map (CenterGroup reference description,
+/// section 1.5): sines and cosines of the row in the first half of the channels, of the column in the second.
+///
+/// Rows and columns are counted over the cells of `mask`, `[h, w]`, that come from the picture, down the column and
+/// along the row, so that the picture starts at 1 whatever the padding before it. The same for every frame of one
+/// geometry.
+///
+/// # Errors
+/// Where `rows` has another length.
+pub fn write_positions(mask: Mask<'_>, width: usize, rows: &mut [f32]) -> Result<(), ShapeError> {
+    let size = mask.size();
+    let expected = size.area().and_then(|cells| cells.checked_mul(width)).unwrap_or(usize::MAX);
+    if rows.len() != expected {
+        let (expected, found) = (Expected::Exactly(expected), rows.len());
+        return Err(ShapeError { tensor: "pos_rows", axis: "values", expected, found });
+    }
+    let half = width / 2;
+    let start = |x: usize, y: usize| (y * size.width + x) * width;
+    for channel in 0..half {
+        let exponent = (2 * (channel / 2)) as f64 / half as f64;
+        let period = libm::pow(TEMPERATURE, exponent) as f32;
+        let encoded = |count: u32| {
+            // The reference divides in f32.
+            let angle = f64::from(count as f32 / period);
+            (if channel % 2 == 0 { libm::sin(angle) } else { libm::cos(angle) }) as f32
+        };
+        for x in 0..size.width {
+            let mut count = 0;
+            for y in 0..size.height {
+                count += u32::from(mask.contains(x, y));
+                rows[start(x, y) + channel] = encoded(count);
+            }
+        }
+        for y in 0..size.height {
+            let mut count = 0;
+            for x in 0..size.width {
+                count += u32::from(mask.contains(x, y));
+                rows[start(x, y) + half + channel] = encoded(count);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Size;
+    use std::vec;
+
+    #[test]
+    fn counts_start_where_the_picture_starts() {
+        let size = Size::new(3, 2);
+        let mask = [0, 1, 1, 0, 0, 1];
+        let mut rows = vec![9.0; 6 * 4];
+        write_positions(Mask::new(&mask, size).unwrap(), 4, &mut rows).unwrap();
+        let at = |x: usize, y: usize| {
+            let [row_sine, _, column_sine, column_cosine] = rows[(y * 3 + x) * 4..][..4] else { unreachable!() };
+            (row_sine, column_sine, column_cosine)
+        };
+        let of = |row: f32, column: f32| (row.sin(), column.sin(), column.cos());
+        // The first column is padding: no row begins there, and none is counted down it.
+        assert_eq!(at(0, 1), of(0.0, 0.0));
+        assert_eq!(at(1, 0), of(1.0, 1.0));
+        assert_eq!(at(2, 0), of(1.0, 2.0));
+        // Padding keeps the count of the cell before it.
+        assert_eq!(at(1, 1), of(1.0, 0.0));
+        assert_eq!(at(2, 1), of(2.0, 1.0));
+        assert!(write_positions(Mask::all(size), 4, &mut rows[1..]).is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! Storage for one frame, and what is to be said about it.
+
+use heapless::Vec;
+
+use super::{MAX_TOKENS, MAX_TYPES};
+use crate::pose::{MAX_POSES, Pose};
+
+/// A peak of a heatmap: what the grouping network chooses from.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Token {
+    /// Column, network pixels.
+    pub x: u32,
+    /// Row, network pixels.
+    pub y: u32,
+    /// The heatmap's value there; 0 where it has fewer peaks.
+    pub score: f32,
+    /// Whether it counts; the network does not see the others.
+    pub keep: bool,
+}
+
+/// All that the decoder needs for a frame, about 90 KiB; made once, and also where the intermediate results lie.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    /// Of every type, best first, the centre's last.
+    pub(super) tokens: [Vec<Token, MAX_TOKENS>; MAX_TYPES],
+    pub(super) types: usize,
+    pub(super) people: Vec<Pose, MAX_TOKENS>,
+    pub(super) keep: Vec<usize, MAX_POSES>,
+    pub(super) report: Report,
+}
+
+/// What became of the tokens of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Tokens that count, of all types.
+    pub tokens: u32,
+    /// Of these, the centres.
+    pub centers: u32,
+    /// Cells of the heatmaps that are not finite.
+    pub non_finite_cells: u32,
+    /// Centres whose answer is not finite, or which have no keypoint to choose from.
+    pub non_finite: u32,
+    /// Centres whose score does not reach the threshold.
+    pub below_threshold: u32,
+    /// People that are the same as another.
+    pub suppressed: u32,
+    /// People beyond the most poses.
+    pub over_limit: u32,
+}
+
+impl Workspace {
+    /// An empty workspace.
+    pub const fn new() -> Self {
+        Self {
+            tokens: [const { Vec::new() }; MAX_TYPES],
+            types: 0,
+            people: Vec::new(),
+            keep: Vec::new(),
+            report: Report {
+                tokens: 0,
+                centers: 0,
+                non_finite_cells: 0,
+                non_finite: 0,
+                below_threshold: 0,
+                suppressed: 0,
+                over_limit: 0,
+            },
+        }
+    }
+
+    /// The tokens of every type, best first, the centre's last.
+    pub fn tokens(&self) -> impl ExactSizeIterator<Item = &[Token]> {
+        self.tokens.iter().take(self.types).map(Vec::as_slice)
+    }
+
+    /// How many tokens a type must have room for: none that counts has a rank from there on.
+    pub fn tokens_needed(&self) -> usize {
+        let last = |tokens: &[Token]| tokens.iter().rposition(|token| token.keep).map_or(0, |rank| rank + 1);
+        self.tokens().map(last).max().unwrap_or(0)
+    }
+
+    /// Whether the grouping network has anything to do: there are centres and keypoints.
+    pub fn has_people(&self) -> bool {
+        let report = self.report;
+        0 < report.centers && report.centers < report.tokens
+    }
+
+    /// The centres as people, picture pixels, before any is dropped for its score or as a duplicate; those whose
+    /// numbers are not finite are left out.
+    pub fn people(&self) -> &[Pose] {
+        &self.people
+    }
+
+    /// Which of [`Workspace::people`] are answered, in the order of the answer.
+    pub fn keep(&self) -> &[usize] {
+        &self.keep
+    }
+
+    /// What became of the tokens.
+    pub fn report(&self) -> Report {
+        self.report
+    }
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
