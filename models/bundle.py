@@ -15,65 +15,57 @@ import os
 import tempfile
 import textwrap
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from models import export, skeleton
-from models.logocap import KEYPOINTS, LogoCap
+from models import skeleton
+from models.export import Graph, export
 
 MANIFEST = "bundle.toml"
 FORMAT = 1
 """Version of the manifest's schema."""
 
 
-@dataclass(frozen=True)
-class Decode:
-    """The decoder's hyper-parameters that a bundle may choose; the defaults are for networks trained here."""
+class InputConfig(Protocol):
+    """How a network wants its pictures."""
 
-    center_threshold: float = 0.1
-    center_fallback: bool = False
-    collapse_ties: bool = True
-    zero_kernel: str = "keep-initial"
-    top2_weights: tuple[float, float] = (0.75, 0.25)
-    score_threshold: float = 0.02
-    """What is shown; accuracy is measured on everything above 0."""
-    nms_distance: float = 0.05
-    nms_keypoints: int = 8
-    level: str = "full"
-
-    @classmethod
-    def reference(cls) -> Decode:
-        """What the reference implementation does, flaws included."""
-        return cls(
-            center_threshold=0.01,
-            center_fallback=True,
-            collapse_ties=False,
-            zero_kernel="reference",
-            score_threshold=0.0,
-        )
+    short_side: int
+    multiple: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a bundle says beyond the network's own sizes."""
+    """What a bundle says of its weights."""
 
     provenance: str
     licence: str = "MIT OR Apache-2.0"
     version: int = 1
-    flip: bool = False
-    sampling: export.Sampling = "gather"
-    decode: Decode = field(default_factory=Decode)
     people: int = 30
     """The most candidates, and poses, per picture."""
-    chunks: tuple[int, ...] = (1,)
-    """People per run of the second network. One at a time is the fastest on tract, which convolves a batch of
-    several through a copied matrix."""
 
 
-def write(model: LogoCap, folder: Path, options: Options) -> Iterator[str]:
-    """Exports `model` (in eval mode) and writes the bundle; yields a line for people to read after each step.
+@dataclass(frozen=True)
+class Contents:
+    """What a model puts into its bundle."""
+
+    model: str
+    graphs: Callable[[], Iterable[Graph]]
+    """Makes the graphs, named after their roles."""
+    input: dict[str, Any]
+    """`[input]`"""
+    keypoints: skeleton.Keypoints
+    engines: dict[str, dict[str, Any]]
+    """`[engine.<role>]` without the files."""
+    decode: dict[str, Any]
+    """`[decode]`"""
+
+
+def write(contents: Contents, folder: Path, options: Options) -> Iterator[str]:
+    """Exports the graphs and writes the bundle; yields a line for people to read after each step.
 
     The graphs are made beside the folder and moved in when all of them are good, the manifest last. Raises
     `export.ExportError`.
@@ -82,82 +74,55 @@ def write(model: LogoCap, folder: Path, options: Options) -> Iterator[str]:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as directory:
         made = Path(directory)
         hashes = {}
-        for graph in (export.backbone_graph(model, options.flip), export.kam_graph(model, options.sampling)):
+        for graph in contents.graphs():
             path = made / f"{graph.name}.onnx"
-            difference = export.export(graph, path)
+            difference = export(graph, path)
             hashes[graph.name] = hashlib.sha256(path.read_bytes()).hexdigest()
             size = path.stat().st_size / 1e6
             yield f"{path.name}: {size:.1f} MB, differs from PyTorch by at most {difference:.1e}"
-        contents = manifest(model, folder.name, options, hashes)
-        (made / MANIFEST).write_text(dump(contents))
+        (made / MANIFEST).write_text(dump(manifest(contents, folder.name, options, hashes)))
         for name in (*(f"{role}.onnx" for role in hashes), MANIFEST):
             os.replace(made / name, folder / name)
     yield f"{folder / MANIFEST}: written"
 
 
-def manifest(model: LogoCap, name: str, options: Options, hashes: dict[str, str]) -> dict[str, Any]:
+def manifest(contents: Contents, name: str, options: Options, hashes: dict[str, str]) -> dict[str, Any]:
     """Everything that `bundle.toml` says."""
-    config, decode = model.config, options.decode
-    stride, side = config.stride, 2 * config.mesh_radius + 1
-    cells = [f"H/{stride}", f"W/{stride}"]
-    embedding = {"name": "embedding", "shape": [config.embedding, *(f"{cell}+2" for cell in cells)]}
+    keypoints = contents.keypoints
     return {
         "bundle": {
             "name": name,
-            "model": "logocap",
+            "model": contents.model,
             "version": options.version,
             "format": FORMAT,
             "licence": options.licence,
             "provenance": options.provenance,
         },
-        "input": {
-            "rule": "short-side",
-            "short_side": config.short_side,
-            "multiple": config.multiple,
-            "mean": list(config.mean),
-            "std": list(config.std),
-            "order": "rgb",
-        },
+        "input": contents.input,
         "keypoints": {
-            "names": list(skeleton.NAMES),
-            "edges": [list(edge) for edge in skeleton.EDGES],
-            "flip_pairs": [list(pair) for pair in skeleton.FLIP_PAIRS],
-            "sigmas": list(skeleton.SIGMAS),
+            "names": list(keypoints.names),
+            "edges": [list(edge) for edge in keypoints.edges],
+            "flip_pairs": [list(pair) for pair in keypoints.flip_pairs],
+            "sigmas": list(keypoints.sigmas),
         },
         "engine": {
-            "backbone": {
-                "inputs": [{"name": "image", "shape": [1, 3, "H", "W"]}],
-                "outputs": [
-                    {"name": "heatmaps", "shape": [KEYPOINTS + 1, *cells]},
-                    {"name": "offsets", "shape": [2 * KEYPOINTS, *cells]},
-                    embedding,
-                ],
-                "precision": {"fp32": {"onnx": "backbone.onnx", "sha256": hashes["backbone"]}},
-            },
-            "kam": {
-                "inputs": [embedding, {"name": "grid", "shape": [f"{KEYPOINTS * side}*n", side, 2]}],
-                "outputs": [{"name": "kam", "shape": ["n", KEYPOINTS, side, side]}],
-                "chunks": list(options.chunks),
-                "precision": {"fp32": {"onnx": "kam.onnx", "sha256": hashes["kam"]}},
-            },
+            role: engine | {"precision": {"fp32": {"onnx": f"{role}.onnx", "sha256": hashes[role]}}}
+            for role, engine in contents.engines.items()
         },
-        "decode": {
-            "stride": stride,
-            "center_threshold": decode.center_threshold,
-            "center_fallback": decode.center_fallback,
-            "collapse_ties": decode.collapse_ties,
-            "zero_kernel": decode.zero_kernel,
-            "mesh_radius": config.mesh_radius,
-            "kernel_divisor": config.kernel_divisor,
-            "window_radius": config.window_radius,
-            "prior_sigma": config.prior_sigma,
-            "top2_weights": list(decode.top2_weights),
-            "score_threshold": decode.score_threshold,
-            "nms_distance": decode.nms_distance,
-            "nms_keypoints": decode.nms_keypoints,
-            "level": decode.level,
-        },
+        "decode": contents.decode,
         "limits": {"poses": options.people, "centers": options.people},
+    }
+
+
+def input_section(config: InputConfig, rule: str) -> dict[str, Any]:
+    """`[input]` of a network that sees whole pictures."""
+    return {
+        "rule": rule,
+        "short_side": config.short_side,
+        "multiple": config.multiple,
+        "mean": list(config.mean),
+        "std": list(config.std),
+        "order": "rgb",
     }
 
 

@@ -43,6 +43,10 @@ class CenterGroupConfig:
     backbone: HRNetConfig
     short_side: int
     keypoints: int = 17
+    multiple: int = 64
+    """Both sides of the network's input are multiples of it."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     width: int = 128
     """Of a token (d in the paper)."""
     attention_heads: int = 4
@@ -67,6 +71,7 @@ class CenterGroupConfig:
             name="centergroup-tiny",
             backbone=replace(LogoCapConfig.tiny().backbone, finest_only=True),
             short_side=256,
+            multiple=32,
             width=64,
             feed_forward=128,
             head_width=16,
@@ -169,11 +174,13 @@ class Mlp(nn.Module):
         self.last_relu = last_relu
 
     def forward(self, x: Tensor) -> Tensor:
-        for index, layer in enumerate(self.layers):
-            x = layer(x)
-            if self.last_relu or index + 1 < len(self.layers):
-                x = functional.relu(x)
-        return x
+        return self.after_first(self.layers[0](x))
+
+    def after_first(self, x: Tensor) -> Tensor:
+        """What follows the first layer."""
+        for layer in self.layers[1:]:
+            x = layer(functional.relu(x))
+        return functional.relu(x) if self.last_relu else x
 
 
 class TokenEncoding(nn.Module):
@@ -303,8 +310,11 @@ class GroupingHead(nn.Module):
             codes[:keypoints].reshape(-1, width),
             bias.reshape(keypoints + 1, -1)[:keypoints].reshape(-1),
         )
-        persons = centers[None].repeat(keypoints, 1, 1)
-        visible = self.mlp_vis(torch.cat([persons, gathered], -1)).squeeze(-1)
+        # The first layer sees both, the person once for all types.
+        first = self.mlp_vis.layers[0]
+        of_person, of_gathered = first.weight.split([width, self.loc_attn.head_width], 1)
+        both = functional.linear(centers, of_person, first.bias) + functional.linear(gathered, of_gathered)
+        visible = self.mlp_vis.after_first(both).squeeze(-1)
         return Grouping(attention, visible, self.mlp_person_tp(centers).squeeze(-1))
 
 

@@ -1,11 +1,12 @@
-"""Official LOGO-CAP checkpoints to bundles: `make import MODEL=logocap-w32 CKPT=file.pth ASPECT=640x480
-[FLIP=1]`.
+"""Official checkpoints to bundles: `make import MODEL=logocap-w32 CKPT=file.pth ASPECT=640x480 [FLIP=1]`.
 
     python -m models.checkpoint logocap-w32 file.pth --aspect 640x480 --flip
+    python -m models.checkpoint centergroup-w32 file.ckpt
 
-The bundle behaves as the reference implementation does, flaws included; with `--flip` the merge with the
-mirrored picture, which the reference never leaves out, is part of the graph. The file is read without running
-any code that is pickled in it, and its tensors must be exactly those of the network.
+The bundle behaves as the reference implementation does, flaws included. With `--flip` the merge with the
+mirrored picture, which LOGO-CAP's reference never leaves out, is part of the graph; CenterGroup's groups both
+pictures by themselves, which is not offered here. The file is read without running any code that is pickled
+in it, and its tensors must be exactly those of the network.
 """
 
 from __future__ import annotations
@@ -22,11 +23,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models import bundle, export
+from models import bundle, centergroup_bundle, export, inert_pickle, logocap_bundle
+from models.centergroup import CenterGroup, CenterGroupConfig
 from models.logocap import LogoCap, LogoCapConfig
 from models.reference.geometry import network_size
 
-CONFIGS = {config.name: config for config in (LogoCapConfig.w32(), LogoCapConfig.w48())}
+Config = LogoCapConfig | CenterGroupConfig
+Model = LogoCap | CenterGroup
+CONFIGS: dict[str, Config] = {
+    config.name: config
+    for config in (
+        LogoCapConfig.w32(),
+        LogoCapConfig.w48(),
+        CenterGroupConfig.w32(),
+        CenterGroupConfig.w48(),
+        CenterGroupConfig.w48_crowdpose(),
+    )
+}
+RENAMED = {"graph_net": "tr_encoder", "graph_model": "group_model"}
+"""Parts of CenterGroup's names in older files, and what the release's own loader calls them."""
 MOST_LISTED = 8
 
 
@@ -61,7 +76,40 @@ def read(path: Path) -> dict[str, Tensor]:
     return dict(contents)
 
 
-def problems(state: Mapping[str, Tensor], model: LogoCap) -> list[str]:
+def read_training_state(path: Path) -> dict[str, Tensor]:
+    """CenterGroup's state dict in `path`, which may be a whole training state.
+
+    Such a file names classes of the program that wrote it. Of these nothing is run: inert objects take their
+    place, and the tensors are picked out. Older names of parts are replaced by today's. Raises
+    `CheckpointError`.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=False, pickle_module=inert_pickle)
+    except Exception as error:
+        # The file may hold anything, and so may the reason.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: damaged, or no PyTorch checkpoint: {reason}") from error
+    state = contents.get("state_dict", contents) if isinstance(contents, Mapping) else contents
+    if not isinstance(state, Mapping):
+        raise CheckpointError(
+            f"{path}: holds a {type(state).__name__}, expected a state dict (names to tensors), or one under "
+            "`state_dict`"
+        )
+    others = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    if others:
+        raise CheckpointError(f"{path}: expected names to tensors; these are no tensors: {_listed(others)}")
+    renamed = {}
+    for name, tensor in state.items():
+        parts = str(name).removeprefix("module.").split(".")
+        renamed[".".join(RENAMED.get(part, part) for part in parts)] = tensor
+    if len(renamed) < len(state):
+        raise CheckpointError(f"{path}: holds some tensors twice, under an older and a newer name")
+    return renamed
+
+
+def problems(state: Mapping[str, Tensor], model: Model) -> list[str]:
     """What keeps `state` from being the state dict of `model`; empty if it fits."""
     expected = model.state_dict()
     found = []
@@ -90,16 +138,26 @@ def problems(state: Mapping[str, Tensor], model: LogoCap) -> list[str]:
     return found
 
 
-def load(config: LogoCapConfig, path: Path) -> LogoCap:
+def load(config: Config, path: Path) -> Model:
     """The network of `config` with the weights in `path`, in eval mode. Raises `CheckpointError`."""
-    state = read(path)
-    model = LogoCap(config)
+    model: Model
+    if isinstance(config, LogoCapConfig):
+        state, model = read(path), LogoCap(config)
+    else:
+        state, model = read_training_state(path), CenterGroup(config)
     wrong = problems(state, model)
     if wrong:
         lines = "\n  ".join(wrong)
         raise CheckpointError(f"{path}: its tensors are not those of {config.name}:\n  {lines}")
     model.load_state_dict(state)
     return model.eval()
+
+
+def contents(model: Model, flip: bool = False, sampling: export.Sampling = "gather") -> bundle.Contents:
+    """A bundle of an official network: the reference's hyper-parameters and behaviour."""
+    if isinstance(model, LogoCap):
+        return logocap_bundle.contents(model, logocap_bundle.Decode.reference(), flip, sampling)
+    return centergroup_bundle.contents(model, centergroup_bundle.Decode.reference())
 
 
 def _shape(tensor: Tensor) -> str:
@@ -127,7 +185,9 @@ def main() -> int:
         "--aspect", type=_aspect, default=(640, 480), help="the camera's picture, WIDTHxHEIGHT"
     )
     parser.add_argument(
-        "--flip", action="store_true", help="average with the mirrored picture, as the reference does"
+        "--flip",
+        action="store_true",
+        help="LOGO-CAP: average with the mirrored picture, as the reference does",
     )
     parser.add_argument("--sampling", choices=["gather", "grid-sample"], default="gather")
     parser.add_argument(
@@ -135,6 +195,8 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     config = CONFIGS[arguments.model]
+    if arguments.flip and not isinstance(config, LogoCapConfig):
+        parser.error("--flip is for LOGO-CAP; CenterGroup's reference groups the mirrored picture by itself")
     name = f"{config.name}-{config.short_side}" + ("-flip" if arguments.flip else "")
     out = arguments.out or Path(__file__).parent / "bundles" / name
     try:
@@ -143,11 +205,9 @@ def main() -> int:
         options = bundle.Options(
             provenance=f"imported from {arguments.checkpoint.name}, SHA-256 {digest}",
             licence="LicenseRef-checkpoint",
-            flip=arguments.flip,
-            sampling=arguments.sampling,
-            decode=bundle.Decode.reference(),
         )
-        for line in bundle.write(model, out, options):
+        made = contents(model, arguments.flip, arguments.sampling)
+        for line in bundle.write(made, out, options):
             print(line)
     except (CheckpointError, export.ExportError) as error:
         print(f"import: {error}", file=sys.stderr)

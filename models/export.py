@@ -1,4 +1,4 @@
-"""LOGO-CAP to ONNX: the graphs `backbone` and `kam`, checked against PyTorch, as a bundle.
+"""Networks to ONNX, checked against PyTorch, as a bundle; and LOGO-CAP's graphs `backbone` and `kam`.
 
     python -m models.export logocap-tiny --checkpoint models/state/logocap-tiny/state.pt --out
     models/bundles/logocap-tiny
@@ -14,7 +14,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnx
@@ -30,6 +30,16 @@ from models.logocap import KEYPOINTS, LogoCap, LogoCapConfig
 OPSET = 17
 TOLERANCE = 1e-4
 Sampling = Literal["gather", "grid-sample"]
+
+
+class Network(Protocol):
+    """A network that knows its own sizes."""
+
+    config: Any
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> Any: ...
 
 
 class ExportError(RuntimeError):
@@ -279,7 +289,7 @@ def compare(graph: Graph, path: Path) -> float:
     return worst
 
 
-def load_weights(model: LogoCap, path: Path) -> None:
+def load_weights(model: Network, path: Path) -> None:
     """Loads a training state (its moving average), or a plain state dict, without running any pickled
     code."""
     contents = torch.load(path, map_location="cpu", weights_only=True)
@@ -296,35 +306,37 @@ def load_weights(model: LogoCap, path: Path) -> None:
 
 def main() -> None:
     """Exports a network trained here as a bundle."""
-    from models import bundle
+    from models import bundle, centergroup_bundle, logocap_bundle
+    from models.centergroup import CenterGroup, CenterGroupConfig
 
-    configs = {config.name: config for config in (LogoCapConfig.tiny(),)}
+    names = {"logocap-tiny", "centergroup-tiny"}
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("model", choices=sorted(configs))
+    parser.add_argument("model", choices=sorted(names))
     parser.add_argument("--checkpoint", type=Path, help="training state; without it the weights are random")
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
     parser.add_argument(
-        "--flip", action="store_true", help="average with the mirrored picture, at twice the cost"
+        "--flip",
+        action="store_true",
+        help="LOGO-CAP: average with the mirrored picture, at twice the cost",
     )
     parser.add_argument("--sampling", choices=["gather", "grid-sample"], default="gather")
     parser.add_argument("--version", type=int, default=1, help="of the bundle's contents")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    model = LogoCap(configs[arguments.model]).eval()
+    model: LogoCap | CenterGroup
+    if arguments.model == "logocap-tiny":
+        model = LogoCap(LogoCapConfig.tiny()).eval()
+    else:
+        model = CenterGroup(CenterGroupConfig.tiny()).eval()
     if arguments.checkpoint:
         load_weights(model, arguments.checkpoint)
-    for line in bundle.write(
-        model,
-        arguments.out,
-        bundle.Options(
-            flip=arguments.flip,
-            sampling=arguments.sampling,
-            version=arguments.version,
-            provenance="trained on generated people; see REPORT.md"
-            if arguments.checkpoint
-            else "random weights",
-        ),
-    ):
+    if isinstance(model, LogoCap):
+        contents = logocap_bundle.contents(model, flip=arguments.flip, sampling=arguments.sampling)
+    else:
+        contents = centergroup_bundle.contents(model)
+    origin = "trained on generated people; see REPORT.md" if arguments.checkpoint else "random weights"
+    options = bundle.Options(version=arguments.version, provenance=origin)
+    for line in bundle.write(contents, arguments.out, options):
         print(line)
 
 

@@ -1,6 +1,8 @@
-"""The 17 keypoints of COCO: names, edges, mirror pairs and OKS constants."""
+"""The keypoints of COCO (17) and CrowdPose (14): names, edges, mirror pairs and OKS constants."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 NAMES = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear",
@@ -18,6 +20,33 @@ SIGMAS = (
     0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
 )  # fmt: skip
 """COCO's `sigmas`; the constant of the OKS formula is twice as large."""
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """What a network finds."""
+
+    names: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    flip_pairs: tuple[tuple[int, int], ...]
+    sigmas: tuple[float, ...]
+
+
+COCO = Keypoints(NAMES, EDGES, FLIP_PAIRS, SIGMAS)
+CROWDPOSE = Keypoints(
+    names=(*NAMES[5:], "head", "neck"),
+    edges=(
+        (12, 13), (13, 0), (13, 1), (0, 2), (2, 4), (1, 3), (3, 5), (13, 6), (13, 7), (6, 8), (8, 10),
+        (7, 9), (9, 11),
+    ),
+    flip_pairs=((0, 1), (2, 3), (4, 5), (6, 7), (8, 9), (10, 11)),
+    sigmas=(*SIGMAS[5:], 0.079, 0.079),
+)  # fmt: skip
+
+
+def of(count: int) -> Keypoints:
+    """The data set with that many keypoints."""
+    return {17: COCO, 14: CROWDPOSE}[count]
 
 
 def flip_order() -> list[int]:

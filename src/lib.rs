@@ -10,8 +10,8 @@
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
 //! | 1 | `pixels` | pixel formats, the fused warp, picture files |
 //! | 2 | `source` | where frames come from |
-//! | 2 | `bundle` | the model folder: manifest, hashes, limits |
 //! | 2 | `engine` | tensors in, tensors out: the backends |
+//! | 2 | `bundle` | the model folder: manifest, hashes, limits |
 //! | 3 | `estimator` | engines and decoder of one model wired together |
 //! | 3 | `sink` | where poses go |
 //! | 3 | `eval` | COCO OKS average precision |

@@ -107,7 +107,9 @@ fn golden_arrays_agree() {
 
         let count = TYPES * TOKENS;
         let (mut index, mut weight, mut bias) = (vec![0; 4 * count], vec![0.0; 4 * count], vec![0.0; count]);
-        decoder.write_tokens(&inputs, TOKENS, &workspace, &mut index, &mut weight, &mut bias).unwrap();
+        decoder.write_index(&inputs, TOKENS, &workspace, &mut index).unwrap();
+        decoder.write_weight(&inputs, TOKENS, &workspace, &mut weight).unwrap();
+        decoder.write_bias(TOKENS, &workspace, &mut bias).unwrap();
         let index: Vec<f32> = index.iter().map(|&index| index as f32).collect();
         assert_close(&path, "idx", &index, &numbers(&path, "idx"), 0.0);
         assert_close(&path, "wgt", &weight, &numbers(&path, "wgt"), 0.0);
@@ -274,8 +276,9 @@ fn masks_and_positions_agree_with_the_reference() {
         let mut workspace = Box::new(Workspace::new());
         decoder.find_tokens(&inputs, &mut workspace);
         let count = TYPES * TOKENS;
-        let (mut index, mut weight, mut bias) = (vec![0; 4 * count], vec![0.0; 4 * count], vec![0.0; count]);
-        decoder.write_tokens(&inputs, TOKENS, &workspace, &mut index, &mut weight, &mut bias).unwrap();
+        let (mut index, mut weight) = (vec![0; 4 * count], vec![0.0; 4 * count]);
+        decoder.write_index(&inputs, TOKENS, &workspace, &mut index).unwrap();
+        decoder.write_weight(&inputs, TOKENS, &workspace, &mut weight).unwrap();
         let mut compared = 0;
         for (slot, token) in workspace.tokens().take(TYPES - 1).flatten().enumerate() {
             if places[2 * slot..2 * slot + 2] != [token.x as f32, token.y as f32] {

@@ -5,7 +5,7 @@ mod engine_support;
 use engine_support::{BLUE, GREEN, RED, Spots, graphs, person, picture};
 use sinew::bundle::Bundle;
 use sinew::bundle::logocap::Level;
-use sinew::engine::{Backend, EngineFiles, Environment, Place, Signature, TensorSpec};
+use sinew::engine::{Backend, Element, EngineFiles, Environment, Place, Signature, TensorSpec};
 use sinew::estimator::{self, EstimateError, Estimator, Options};
 use sinew::geometry::Size;
 use sinew::npz::{Array, Arrays, Values};
@@ -181,7 +181,12 @@ fn options_count() {
 
 /// The networks' outputs for a picture, as something else would dump them.
 fn dump(bundle: &Bundle, image: &Picture, grid: &[f32], people: usize) -> Arrays {
-    let spec = |name: &str, shape: &[usize], place| TensorSpec { name: name.to_owned(), shape: shape.to_vec(), place };
+    let spec = |name: &str, shape: &[usize], place| TensorSpec {
+        name: name.to_owned(),
+        element: Element::F32,
+        shape: shape.to_vec(),
+        place,
+    };
     let environment = Environment::new(Backend::Tract, 1).unwrap();
     let open = |file: &str, inputs, outputs| {
         environment.open(&EngineFiles { onnx: bundle.folder().join(file) }, Signature { inputs, outputs }).unwrap()

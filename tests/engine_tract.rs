@@ -3,10 +3,10 @@
 mod engine_support;
 
 use engine_support::{Spots, graphs};
-use sinew::engine::{Backend, Engine, EngineError, EngineFiles, Environment, Place, Signature, TensorSpec};
+use sinew::engine::{Backend, Element, Engine, EngineError, EngineFiles, Environment, Place, Signature, TensorSpec};
 
 fn spec(name: &str, shape: &[usize], place: Place) -> TensorSpec {
-    TensorSpec { name: name.to_owned(), shape: shape.to_vec(), place }
+    TensorSpec { name: name.to_owned(), element: Element::F32, shape: shape.to_vec(), place }
 }
 
 /// The first network of `spots` for a picture of `4 * columns` by `4 * rows` pixels.

@@ -61,10 +61,11 @@ class Decoded:
 
 
 def picture_mask(picture: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Which pixels of the network's input, or of one shrunk to `size`, come from the picture: `[height, width]`.
+    """Which pixels of the network's input, or of one shrunk to `size`, come from the picture: `[height,
+    width]`.
 
-    A white picture is laid into `size` as the picture is laid into the network; what stays more than half white
-    counts. Sizes are `(width, height)`.
+    A white picture is laid into `size` as the picture is laid into the network; what stays more than half
+    white counts. Sizes are `(width, height)`.
     """
     to_picture = network_to_picture(picture, size)
     inside = []

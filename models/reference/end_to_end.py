@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from models import bundle, checkpoint, skeleton
-from models.logocap import KEYPOINTS, LogoCap
+from models.logocap import KEYPOINTS, LogoCap, LogoCapConfig
 from models.reference import geometry, logocap
 
 TOLERANCE = 1e-3
@@ -106,6 +106,7 @@ def ambiguous(heatmaps: np.ndarray, initial: np.ndarray, kam: np.ndarray) -> np.
 def make(out: Path, name: str, flip: bool) -> None:
     """Writes everything that `check` needs."""
     config = checkpoint.CONFIGS[name]
+    assert isinstance(config, LogoCapConfig)
     network = geometry.network_size(640, 480, config.short_side, config.multiple)
     image = picture(*network)
     out.mkdir(parents=True, exist_ok=True)
@@ -115,8 +116,8 @@ def make(out: Path, name: str, flip: bool) -> None:
     made_up(model, inputs, flip)
     torch.save(model.state_dict(), out / "checkpoint.pth")
     model = checkpoint.load(config, out / "checkpoint.pth")
-    options = bundle.Options(provenance="random weights", flip=flip, decode=bundle.Decode.reference())
-    for line in bundle.write(model, out / "bundle", options):
+    options = bundle.Options(provenance="random weights")
+    for line in bundle.write(checkpoint.contents(model, flip), out / "bundle", options):
         print(line)
     cv2.imwrite(str(out / "picture.png"), image[..., ::-1])
     heatmaps, offsets, embedding = maps(model, inputs, flip)

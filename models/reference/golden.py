@@ -2,8 +2,9 @@
 
 `tests/golden/logocap/*.npz` hold network outputs of small made-up scenes and what the post-processing must
 answer, under the array names of `sinew decode`; the answers of levels `none` and `partial` end in `_none` and
-`_partial`. `tests/golden/centergroup/*.npz` do the same for CenterGroup. `tests/golden/warp/*.npz` hold pictures, affines and exactly interpolated network inputs. Ties are
-broken in reading order. All of it is made from fixed seeds and comes out the same on every run.
+`_partial`. `tests/golden/centergroup/*.npz` do the same for CenterGroup. `tests/golden/warp/*.npz` hold
+pictures, affines and exactly interpolated network inputs. Ties are broken in reading order. All of it is made
+from fixed seeds and comes out the same on every run.
 """
 
 from __future__ import annotations

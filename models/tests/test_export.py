@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 
-from models import bundle, export
+from models import bundle, export, logocap_bundle
 from models.logocap import LogoCap, LogoCapConfig
 from models.reference import golden
 
@@ -105,7 +105,7 @@ def test_bundle(model: LogoCap, tmp_path: Path) -> None:
     folder = tmp_path / "logocap-tiny"
     folder.mkdir()
     (folder / "REPORT.md").write_text("stays")
-    list(bundle.write(model, folder, bundle.Options(provenance='a "test"')))
+    list(bundle.write(logocap_bundle.contents(model), folder, bundle.Options(provenance='a "test"')))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logocap-tiny"]
     assert sorted(path.name for path in folder.iterdir()) == [
         "REPORT.md",
@@ -124,12 +124,16 @@ def test_bundle(model: LogoCap, tmp_path: Path) -> None:
     assert manifest["decode"]["zero_kernel"] == "keep-initial"
     # What is written is what was meant, whatever the layout.
     hashes = {role: manifest["engine"][role]["precision"]["fp32"]["sha256"] for role in ("backbone", "kam")}
-    assert manifest == bundle.manifest(model, folder.name, bundle.Options(provenance='a "test"'), hashes)
+    assert manifest == bundle.manifest(
+        logocap_bundle.contents(model), folder.name, bundle.Options(provenance='a "test"'), hashes
+    )
 
 
 def test_accuracy_is_replaced(model: LogoCap, tmp_path: Path) -> None:
     hashes = {"backbone": "0" * 64, "kam": "1" * 64}
-    contents = bundle.manifest(model, tmp_path.name, bundle.Options(provenance="test"), hashes)
+    contents = bundle.manifest(
+        logocap_bundle.contents(model), tmp_path.name, bundle.Options(provenance="test"), hashes
+    )
     (tmp_path / bundle.MANIFEST).write_text(bundle.dump(contents))
     row = {"metric": "oks-ap", "data": "tests/data/people", "precision": "fp32"}
     for level, value in (("none", 0.1), ("full", 0.2), ("full", 0.3)):

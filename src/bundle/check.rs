@@ -4,9 +4,12 @@ use std::collections::HashSet;
 use std::path::{Component, Path};
 
 use super::error::BundleError;
-use super::logocap;
-use super::manifest::{Decode, EngineSection, Input, Keypoints, Manifest, ModelFile};
+use super::manifest::{Decode, EngineSection, Input, Keypoints, Manifest, ModelFile, TensorSection};
 use super::parse::nearest;
+use super::shape::{self, Dimension};
+use super::{centergroup, logocap};
+use crate::decode::ConfigError;
+use crate::engine::Element;
 use crate::pose::{MAX_EDGES, MAX_KEYPOINTS};
 
 /// Largest short side of a network, pixels: full HD four times over.
@@ -68,7 +71,53 @@ impl Checker<'_> {
             nearest: None,
         })
     }
+
+    /// A hyper-parameter that the decoder refuses.
+    pub fn config(&self, error: ConfigError) -> BundleError {
+        self.value(error.key, error.found.to_string(), error.expected)
+    }
+
+    /// Whether the tensors under `key` are the wanted ones, in any order.
+    pub fn tensors(&self, key: &str, found: &[TensorSection], wanted: &[Wanted]) -> Result<(), BundleError> {
+        for (name, element, shape) in wanted {
+            let names = || found.iter().map(|tensor| format!("`{}`", tensor.name)).collect::<Vec<_>>().join(", ");
+            let Some(tensor) = found.iter().find(|tensor| tensor.name == *name) else {
+                let expected = format!("a tensor named `{name}` among them");
+                return Err(self.value(key, format!("[{}]", names()), expected));
+            };
+            let key = format!("{key}.{name}");
+            self.require(tensor.element == *element, &format!("{key}.element"), || {
+                (tensor.element.to_string(), element.to_string())
+            })?;
+            self.require(tensor.shape == *shape, &key, || (shape::written(&tensor.shape), shape::written(shape)))?;
+        }
+        let names: Vec<&str> = found.iter().map(|tensor| tensor.name.as_str()).collect();
+        self.require(names.len() == wanted.len(), key, || {
+            let wanted: Vec<&str> = wanted.iter().map(|(name, ..)| *name).collect();
+            (format!("{names:?}"), format!("{wanted:?} only, each once"))
+        })
+    }
+
+    /// Whether the role's chunks are numbers of candidates, ascending.
+    pub fn chunks(&self, manifest: &Manifest, role: &str, engine: &EngineSection) -> Result<(), BundleError> {
+        let most = manifest.limits.centers;
+        let ascending = engine.chunks.windows(2).all(|pair| pair[0] < pair[1]);
+        let in_range = engine.chunks.iter().all(|chunk| (1..=most).contains(chunk));
+        self.require(!engine.chunks.is_empty() && ascending && in_range, &format!("engine.{role}.chunks"), || {
+            (format!("{:?}", engine.chunks), format!("ascending numbers from 1 to limits.centers, {most}"))
+        })
+    }
+
+    /// Whether a role without an `n` in its shapes has no chunks.
+    pub fn no_chunks(&self, role: &str, engine: &EngineSection) -> Result<(), BundleError> {
+        self.require(engine.chunks.is_empty(), &format!("engine.{role}.chunks"), || {
+            (format!("{:?}", engine.chunks), "nothing, because no shape has an `n`".to_owned())
+        })
+    }
 }
+
+/// What a tensor must be: its name, what it holds, its extents.
+pub(super) type Wanted = (&'static str, Element, Vec<Dimension>);
 
 /// Checks everything that needs no file but the manifest at `path`.
 pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleError> {
@@ -88,6 +137,7 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
     }
     match &manifest.decode {
         Decode::Logocap(decode) => logocap::check(&checker, manifest, decode)?,
+        Decode::Centergroup(decode) => centergroup::check(&checker, manifest, decode)?,
     }
     for (index, row) in manifest.accuracy.iter().enumerate() {
         let key = |field: &str| format!("accuracy[{index}].{field}");

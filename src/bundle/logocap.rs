@@ -4,10 +4,11 @@ use serde::Deserialize;
 
 use super::check::Checker;
 use super::error::BundleError;
-use super::manifest::{EngineSection, Manifest, TensorSection};
+use super::manifest::Manifest;
 use super::shape::{self, Dimension, Symbol};
 use crate::decode::logocap::{Config, Decoder};
 pub use crate::decode::logocap::{Level, ZeroKernel};
+use crate::engine::Element;
 
 /// Role of the network that reads the picture.
 pub const BACKBONE: &str = "backbone";
@@ -76,8 +77,7 @@ impl DecodeSection {
 
 /// Checks `[decode]`, `[limits]` and the networks' tensors; `manifest.keypoints` has been checked.
 pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeSection) -> Result<(), BundleError> {
-    let wrong = |error: crate::decode::ConfigError| checker.value(error.key, error.found.to_string(), error.expected);
-    Decoder::new(&decode.config(manifest)).map_err(wrong)?;
+    Decoder::new(&decode.config(manifest)).map_err(|error| checker.config(error))?;
     checker.require(manifest.input.multiple.is_multiple_of(decode.stride), "input.multiple", || {
         (manifest.input.multiple.to_string(), format!("a multiple of decode.stride, {}", decode.stride))
     })?;
@@ -87,12 +87,8 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     let keypoints = manifest.keypoints.names.len();
     let side = 2 * decode.mesh_radius + 1;
     let cells = |addend| {
-        [Symbol::Height, Symbol::Width].map(|symbol| Dimension::Symbolic {
-            factor: 1,
-            symbol,
-            divisor: decode.stride,
-            addend,
-        })
+        let (factor, divisor) = (1, decode.stride);
+        [Symbol::Height, Symbol::Width].map(|symbol| Dimension::Symbolic { factor, symbol, divisor, addend })
     };
     let number = Dimension::Number;
     let maps = |channels| [&[number(channels)][..], &cells(0)].concat();
@@ -106,54 +102,18 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     let chunk = Dimension::symbol(Symbol::Chunk);
     let mesh_rows = Dimension::Symbolic { factor: keypoints * side, symbol: Symbol::Chunk, divisor: 1, addend: 0 };
 
-    let image = vec![number(1), number(3), Dimension::symbol(Symbol::Height), Dimension::symbol(Symbol::Width)];
-    check_tensors(checker, "engine.backbone.inputs", &backbone.inputs, &[("image", image)])?;
-    let outputs =
-        [("heatmaps", maps(keypoints + 1)), ("offsets", maps(2 * keypoints)), ("embedding", embedding.clone())];
-    check_tensors(checker, "engine.backbone.outputs", &backbone.outputs, &outputs)?;
-    let inputs = [("embedding", embedding), ("grid", vec![mesh_rows, number(side), number(2)])];
-    check_tensors(checker, "engine.kam.inputs", &kam.inputs, &inputs)?;
-    let outputs = [("kam", vec![chunk, number(keypoints), number(side), number(side)])];
-    check_tensors(checker, "engine.kam.outputs", &kam.outputs, &outputs)?;
-    check_chunks(checker, manifest, backbone, kam)
-}
-
-fn check_chunks(
-    checker: &Checker<'_>,
-    manifest: &Manifest,
-    backbone: &EngineSection,
-    kam: &EngineSection,
-) -> Result<(), BundleError> {
-    let most = manifest.limits.centers;
-    let ascending = kam.chunks.windows(2).all(|pair| pair[0] < pair[1]);
-    let in_range = kam.chunks.iter().all(|chunk| (1..=most).contains(chunk));
-    checker.require(!kam.chunks.is_empty() && ascending && in_range, "engine.kam.chunks", || {
-        (format!("{:?}", kam.chunks), format!("ascending numbers from 1 to limits.centers, {most}"))
-    })?;
-    checker.require(backbone.chunks.is_empty(), "engine.backbone.chunks", || {
-        (format!("{:?}", backbone.chunks), "nothing, because no shape has an `n`".to_owned())
-    })
-}
-
-fn check_tensors(
-    checker: &Checker<'_>,
-    key: &str,
-    found: &[TensorSection],
-    expected: &[(&str, Vec<Dimension>)],
-) -> Result<(), BundleError> {
-    for (name, wanted) in expected {
-        let tensor = found.iter().find(|tensor| tensor.name == *name);
-        let found_names = || found.iter().map(|tensor| format!("`{}`", tensor.name)).collect::<Vec<_>>().join(", ");
-        checker.require(tensor.is_some(), key, || {
-            (format!("[{}]", found_names()), format!("a tensor named `{name}` among them"))
-        })?;
-        let shape = tensor.map(|tensor| tensor.shape.as_slice()).unwrap_or_default();
-        checker
-            .require(shape == wanted, &format!("{key}.{name}"), || (shape::written(shape), shape::written(wanted)))?;
-    }
-    let names: Vec<&str> = found.iter().map(|tensor| tensor.name.as_str()).collect();
-    checker.require(names.len() == expected.len(), key, || {
-        let wanted: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
-        (format!("{names:?}"), format!("{wanted:?} only, each once"))
-    })
+    let float = |name, shape| (name, Element::F32, shape);
+    checker.tensors("engine.backbone.inputs", &backbone.inputs, &[float("image", shape::of_image())])?;
+    let outputs = [
+        float("heatmaps", maps(keypoints + 1)),
+        float("offsets", maps(2 * keypoints)),
+        float("embedding", embedding.clone()),
+    ];
+    checker.tensors("engine.backbone.outputs", &backbone.outputs, &outputs)?;
+    let inputs = [float("embedding", embedding), float("grid", vec![mesh_rows, number(side), number(2)])];
+    checker.tensors("engine.kam.inputs", &kam.inputs, &inputs)?;
+    let outputs = [float("kam", vec![chunk, number(keypoints), number(side), number(side)])];
+    checker.tensors("engine.kam.outputs", &kam.outputs, &outputs)?;
+    checker.chunks(manifest, KAM, kam)?;
+    checker.no_chunks(BACKBONE, backbone)
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::logocap;
 use super::shape::Dimension;
+use super::{centergroup, logocap};
+use crate::engine::Element;
+use crate::geometry::Centre;
 
 /// Everything that `bundle.toml` says.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Manifest {
 pub enum Decode {
     /// LOGO-CAP.
     Logocap(logocap::DecodeSection),
+    /// CenterGroup.
+    Centergroup(centergroup::DecodeSection),
 }
 
 /// The file's own shape: the sections in order, `[decode]` as the model has it.
@@ -71,12 +75,15 @@ impl<D> Sections<D> {
 pub enum Model {
     /// Bottom-up: centres, offsets, then local-global refinement.
     Logocap,
+    /// Bottom-up: peaks of every keypoint, gathered around centres by attention.
+    Centergroup,
 }
 
 impl std::fmt::Display for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Logocap => "logocap",
+            Self::Centergroup => "centergroup",
         })
     }
 }
@@ -123,6 +130,18 @@ pub struct Input {
 pub enum InputRule {
     /// The whole picture, short side fixed: [`crate::geometry::ShortSideLayout`].
     ShortSide,
+    /// The same with [`crate::geometry::Centre::RoundedToEven`].
+    ShortSideEven,
+}
+
+impl InputRule {
+    /// Where the middle of a picture with an odd side goes.
+    pub fn centre(self) -> Centre {
+        match self {
+            Self::ShortSide => Centre::RoundedUp,
+            Self::ShortSideEven => Centre::RoundedToEven,
+        }
+    }
 }
 
 /// `input.order`.
@@ -162,12 +181,15 @@ pub struct EngineSection {
     pub precision: Precisions,
 }
 
-/// One tensor of a network; always `f32`.
+/// One tensor of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorSection {
     /// Its name in the graph.
     pub name: String,
+    /// What it holds.
+    #[serde(default)]
+    pub element: Element,
     /// Its extents.
     pub shape: Vec<Dimension>,
 }
@@ -198,7 +220,7 @@ pub struct ModelFile {
 pub struct Limits {
     /// Poses per frame.
     pub poses: usize,
-    /// Candidate centres per frame.
+    /// Candidate centres per frame; for CenterGroup also tokens of every other type.
     pub centers: usize,
 }
 

@@ -6,6 +6,7 @@
 //! # Ok::<(), sinew::bundle::BundleError>(())
 //! ```
 
+pub mod centergroup;
 mod check;
 mod error;
 mod find;

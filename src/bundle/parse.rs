@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::error::BundleError;
-use super::logocap;
 use super::manifest::{Decode, Manifest, Model, Sections};
+use super::{centergroup, logocap};
 
 /// The version of the schema that this program reads.
 pub(super) const FORMAT: u32 = 1;
@@ -37,6 +37,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Manifest, BundleError> {
     }
     match head.bundle.model {
         Model::Logocap => Ok(section::<Sections<logocap::DecodeSection>>(path, text)?.into_manifest(Decode::Logocap)),
+        Model::Centergroup => {
+            Ok(section::<Sections<centergroup::DecodeSection>>(path, text)?.into_manifest(Decode::Centergroup))
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Symbol {
     Height,
     /// `W`: width of the network's input, pixels.
     Width,
+    /// `H*W`: pixels of the network's input.
+    Area,
     /// `n`: candidates in one run.
     Chunk,
 }
@@ -24,6 +26,7 @@ impl Symbol {
         match self {
             Self::Height => "H",
             Self::Width => "W",
+            Self::Area => "H*W",
             Self::Chunk => "n",
         }
     }
@@ -45,6 +48,7 @@ impl Symbols {
         match symbol {
             Symbol::Height => self.height,
             Symbol::Width => self.width,
+            Symbol::Area => self.height?.checked_mul(self.width?),
             Symbol::Chunk => self.chunk,
         }
     }
@@ -137,6 +141,16 @@ pub fn evaluate(shape: &[Dimension], symbols: &Symbols) -> Result<Vec<usize>, Sh
     }
 }
 
+/// `[1, 3, "H", "W"]`: a network's picture.
+pub(super) fn of_image() -> Vec<Dimension> {
+    vec![
+        Dimension::Number(1),
+        Dimension::Number(3),
+        Dimension::symbol(Symbol::Height),
+        Dimension::symbol(Symbol::Width),
+    ]
+}
+
 /// The shape as a manifest writes it.
 pub fn written(shape: &[Dimension]) -> String {
     let extents: Vec<String> = shape
@@ -172,7 +186,9 @@ impl fmt::Display for Dimension {
 
 /// Text that is no extent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no extent: write a number or something like \"H/4\", \"H/4+2\", \"187*n\" with the symbols H, W, n")]
+#[error(
+    "`{0}` is no extent: write a number or something like \"H/4\", \"H*W/16\", \"H/4+2\", \"187*n\" with the symbols H, W, n"
+)]
 pub struct DimensionError(String);
 
 impl FromStr for Dimension {
@@ -193,14 +209,18 @@ impl FromStr for Dimension {
             Some((before, after)) => (before, positive(after)?),
             None => (rest, 1),
         };
-        let (factor, letter) = match rest.split_once('*') {
-            Some((before, after)) => (positive(before)?, after),
-            None => (1, rest),
+        let parts: Vec<&str> = rest.split('*').map(str::trim).collect();
+        let (factor, letters) = match parts.as_slice() {
+            [factor, letters @ ..] if !letters.is_empty() && !["H", "W", "n"].contains(factor) => {
+                (positive(factor)?, letters)
+            }
+            letters => (1, letters),
         };
-        let symbol = match letter.trim() {
-            "H" => Symbol::Height,
-            "W" => Symbol::Width,
-            "n" => Symbol::Chunk,
+        let symbol = match letters {
+            ["H"] => Symbol::Height,
+            ["W"] => Symbol::Width,
+            ["H", "W"] => Symbol::Area,
+            ["n"] => Symbol::Chunk,
             _ => return Err(fail()),
         };
         Ok(Self::Symbolic { factor, symbol, divisor, addend })
@@ -253,14 +273,32 @@ mod tests {
         assert_eq!(value("W/4"), 88);
         assert_eq!(value("H/4+2"), 66);
         assert_eq!(value("187*n"), 748);
+        assert_eq!(value("H*W/16"), 64 * 88);
+        assert_eq!(value("2*H*W/16"), 2 * 64 * 88);
         assert_eq!(value(" 2 * W / 11 + 1 "), 65);
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for text in
-            ["", "h", "H/0", "H/", "H*2", "H+", "+2", "H/4-2", "H+2/4", "1e3", "0", "99999999999999999999", "H W"]
-        {
+        for text in [
+            "",
+            "h",
+            "H/0",
+            "H/",
+            "H*2",
+            "H+",
+            "+2",
+            "H/4-2",
+            "H+2/4",
+            "1e3",
+            "0",
+            "99999999999999999999",
+            "H W",
+            "W*H",
+            "H*H",
+            "2*2*H",
+            "2*n*n",
+        ] {
             assert!(text.parse::<Dimension>().is_err(), "{text:?}");
         }
     }
@@ -283,8 +321,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn written_form_is_read_back(factor in 1_usize..1000, letter in 0_usize..3, divisor in 1_usize..100, addend in 0_usize..100) {
-            let symbol = [Symbol::Height, Symbol::Width, Symbol::Chunk][letter];
+        fn written_form_is_read_back(factor in 1_usize..1000, letter in 0_usize..4, divisor in 1_usize..100, addend in 0_usize..100) {
+            let symbol = [Symbol::Height, Symbol::Width, Symbol::Area, Symbol::Chunk][letter];
             let dimension = Dimension::Symbolic { factor, symbol, divisor, addend };
             prop_assert_eq!(dimension.to_string().parse::<Dimension>().unwrap(), dimension);
         }

@@ -1,7 +1,7 @@
 //! Tensors in, tensors out: one trait, and the backends that are chosen by name.
 //!
-//! An [`Environment`] is one backend, started once; it opens an [`Engine`] for every network. All tensors are `f32`
-//! and contiguous, the last axis fastest.
+//! An [`Environment`] is one backend, started once; it opens an [`Engine`] for every network. Tensors are contiguous, the
+//! last axis fastest; they hold `f32`, but for inputs that are indices.
 
 mod error;
 #[cfg(feature = "tract")]
@@ -56,11 +56,33 @@ pub enum Place {
     Engine,
 }
 
-/// Name and shape of one tensor.
+/// What a tensor holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Element {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+    /// 32-bit whole numbers; only as inputs, for indices.
+    I32,
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "float32",
+            Self::I32 => "int32",
+        })
+    }
+}
+
+/// Name, type and shape of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
     /// Its name in the graph.
     pub name: String,
+    /// What it holds.
+    pub element: Element,
     /// Its extents, all known.
     pub shape: Vec<usize>,
     /// Who reads or writes it.
@@ -91,8 +113,14 @@ pub trait Engine: Send + fmt::Debug {
     /// The values of an input, to write in place; they stay until they are written again.
     ///
     /// # Panics
-    /// Where there is no such input, or it is one that comes from another engine.
+    /// Where there is no such input, or it is one of indices or one that comes from another engine.
     fn input(&mut self, index: usize) -> &mut [f32];
+
+    /// The same for an input of [`Element::I32`].
+    ///
+    /// # Panics
+    /// Where there is no such input, or it holds something else or comes from another engine.
+    fn indices(&mut self, index: usize) -> &mut [i32];
 
     /// Runs the network once.
     ///

@@ -1,24 +1,17 @@
 //! LOGO-CAP: two networks with the first half of the decoding between them.
 
-use std::time::{Duration, Instant};
-
+use super::networks::{BySize, NetworkOpener};
+use super::stopwatch::Stopwatch;
+use super::view::View;
 use super::{EstimateError, Estimator, Options, StageTimes};
 use crate::bundle::logocap::{BACKBONE, DecodeSection, KAM, Level};
-use crate::bundle::manifest::{EngineSection, TensorSection};
-use crate::bundle::shape::{self, Symbols};
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::logocap::{Config, Decoder, Workspace};
-use crate::engine::{Backend, Engine, EngineFiles, Environment, Place, Signature, TensorSpec};
-use crate::geometry::{Centre, ShortSideLayout, Size};
-use crate::pixels::{PictureView, PixelFormat, Warp};
+use crate::engine::{Backend, Engine, Environment, Place};
+use crate::geometry::Size;
+use crate::pixels::{PictureView, PixelFormat};
 use crate::pose::{Poses, Skeleton};
-
-/// Most network sizes whose engines are kept open; a folder of mixed pictures seldom has more.
-const MAX_OPEN_SIZES: usize = 4;
-/// Widest picture, in heights, and tallest, in widths. Memory grows with it, and a network that was trained on
-/// photographs has seen nothing like it.
-const MAX_ASPECT: usize = 8;
 
 /// Positions of the tensors in the signatures below.
 const IMAGE: usize = 0;
@@ -39,23 +32,20 @@ pub(super) fn configure(
     let mut config = own.clone();
     let mut level = decode.level;
     if options.exact {
-        config = Config::reference(&manifest.keypoints.sigmas).map_err(|error| wrong("exact", error.to_string()))?;
+        config = Config::reference(&manifest.keypoints.sigmas)
+            .map_err(|error| EstimateError::option("exact", error.to_string()))?;
         level = Level::Full;
         if config.mesh_radius != own.mesh_radius {
             let reason =
                 format!("needs decode.mesh_radius {}, this bundle has {}", config.mesh_radius, own.mesh_radius);
-            return Err(wrong("exact", reason));
+            return Err(EstimateError::option("exact", reason));
         }
     }
     if let Some(threshold) = options.score_threshold {
         config.score_threshold = threshold;
     }
-    let decoder = Decoder::new(&config).map_err(|error| wrong("score_threshold", error.to_string()))?;
+    let decoder = Decoder::new(&config).map_err(|error| EstimateError::option("score_threshold", error.to_string()))?;
     Ok((decoder, options.level.unwrap_or(level)))
-}
-
-fn wrong(option: &'static str, reason: String) -> EstimateError {
-    EstimateError::Option { option, reason }
 }
 
 /// LOGO-CAP, ready to answer pictures.
@@ -68,23 +58,13 @@ pub(super) struct Logocap {
     level: Level,
     workspace: Box<Workspace>,
     view: View,
-    /// The least recently used first; the last one fits the view.
-    networks: Vec<Networks>,
-}
-
-/// How pictures of one size and format get into the network and back.
-#[derive(Debug)]
-struct View {
-    picture: Size,
-    format: PixelFormat,
-    layout: ShortSideLayout,
-    warp: Warp,
+    /// Those in use fit the view.
+    networks: BySize<Networks>,
 }
 
 /// The engines for one network size.
 #[derive(Debug)]
 struct Networks {
-    size: Size,
     backbone: Box<dyn Engine>,
     /// By people per run, ascending; empty where the level does not need them.
     kams: Vec<(usize, Box<dyn Engine>)>,
@@ -102,7 +82,8 @@ impl Logocap {
         let (decoder, level) = configure(bundle.manifest(), decode, options)?;
         let view = View::new(bundle.manifest(), picture, format)?;
         let environment = Environment::new(backend, options.threads)?;
-        let networks = vec![Networks::open(bundle, &environment, level, view.layout.network)?];
+        let size = view.layout.network;
+        let networks = BySize::new(size, Networks::open(bundle, &environment, level, size)?);
         Ok(Self {
             bundle: bundle.clone(),
             skeleton: bundle.skeleton(),
@@ -122,97 +103,25 @@ impl Logocap {
         }
         let view = View::new(self.bundle.manifest(), picture, format)?;
         let size = view.layout.network;
-        let networks = match self.networks.iter().position(|networks| networks.size == size) {
-            Some(found) => self.networks.remove(found),
-            None => {
-                let opened = Networks::open(&self.bundle, &self.environment, self.level, size)?;
-                if self.networks.len() == MAX_OPEN_SIZES {
-                    self.networks.remove(0);
-                }
-                opened
-            }
-        };
-        self.networks.push(networks);
+        self.networks.fit(size, || Networks::open(&self.bundle, &self.environment, self.level, size))?;
         self.view = view;
         Ok(())
     }
 }
 
-impl View {
-    fn new(manifest: &Manifest, picture: Size, format: PixelFormat) -> Result<Self, EstimateError> {
-        let unfit = |reason: String| EstimateError::Picture { picture, reason };
-        let input = &manifest.input;
-        let (short, long) = (picture.width.min(picture.height), picture.width.max(picture.height));
-        if short.saturating_mul(MAX_ASPECT) < long {
-            return Err(unfit(format!("one side is more than {MAX_ASPECT} times the other; cut it into parts")));
-        }
-        let layout = ShortSideLayout::new(picture, input.short_side, input.multiple, Centre::RoundedUp)
-            .ok_or_else(|| unfit("it is empty, or too large to compute with".to_owned()))?;
-        let warp = Warp::new(format, picture, &layout.network_to_picture, layout.network, input.mean, input.std)
-            .map_err(|error| unfit(error.to_string()))?;
-        Ok(Self { picture, format, layout, warp })
-    }
-}
-
 impl Networks {
     fn open(bundle: &Bundle, environment: &Environment, level: Level, size: Size) -> Result<Self, EstimateError> {
-        let engines = &bundle.manifest().engines;
-        let symbols = Symbols { height: Some(size.height), width: Some(size.width), chunk: None };
-        let open = |role: &'static str, symbols: Symbols, tensors: [&[(&str, Place)]; 2]| {
-            let section = &engines[role];
-            let unfit = |error| EstimateError::Shape { role, size, error };
-            let [inputs, outputs] = tensors;
-            let signature = Signature {
-                inputs: specs(&section.inputs, inputs, &symbols).map_err(unfit)?,
-                outputs: specs(&section.outputs, outputs, &symbols).map_err(unfit)?,
-            };
-            Ok::<_, EstimateError>(environment.open(&files(bundle, section), signature)?)
-        };
+        let opener = NetworkOpener { bundle, environment, size };
         let outputs = [("heatmaps", Place::Host), ("offsets", Place::Host), ("embedding", Place::Engine)];
-        let backbone = open(BACKBONE, symbols, [&[("image", Place::Host)], &outputs])?;
+        let backbone = opener.open(BACKBONE, None, [&[("image", Place::Host)], &outputs])?;
         let mut kams = Vec::new();
         if level != Level::None {
-            for &chunk in &engines[KAM].chunks {
-                let symbols = Symbols { chunk: Some(chunk), ..symbols };
+            for &chunk in &bundle.manifest().engines[KAM].chunks {
                 let inputs = [("embedding", Place::Engine), ("grid", Place::Host)];
-                kams.push((chunk, open(KAM, symbols, [&inputs, &[("kam", Place::Host)]])?));
+                kams.push((chunk, opener.open(KAM, Some(chunk), [&inputs, &[("kam", Place::Host)]])?));
             }
         }
-        Ok(Self { size, backbone, kams })
-    }
-}
-
-fn files(bundle: &Bundle, section: &EngineSection) -> EngineFiles {
-    EngineFiles { onnx: bundle.folder().join(&section.precision.fp32.onnx) }
-}
-
-/// The named tensors, in the order of `names`; the bundle's check has seen them all.
-fn specs(
-    tensors: &[TensorSection],
-    names: &[(&str, Place)],
-    symbols: &Symbols,
-) -> Result<Vec<TensorSpec>, shape::ShapeError> {
-    let found = |name: &str| tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.shape.as_slice());
-    names
-        .iter()
-        .map(|&(name, place)| {
-            let shape = shape::evaluate(found(name).unwrap_or_default(), symbols)?;
-            Ok(TensorSpec { name: name.to_owned(), shape, place })
-        })
-        .collect()
-}
-
-/// Tells time apart into stages.
-struct Stopwatch {
-    last: Instant,
-}
-
-impl Stopwatch {
-    fn lap(&mut self) -> Duration {
-        let now = Instant::now();
-        let lap = now - self.last;
-        self.last = now;
-        lap
+        Ok(Self { backbone, kams })
     }
 }
 
@@ -221,15 +130,12 @@ impl Estimator for Logocap {
         poses.clear();
         self.fit(picture.size(), picture.format())?;
         let Self { decoder, level, workspace, view, networks, .. } = self;
-        let Some(Networks { size, backbone, kams }) = networks.last_mut() else {
-            unreachable!("the engines that fit the view are always there");
-        };
-        let mut watch = Stopwatch { last: Instant::now() };
+        let Networks { backbone, kams } = networks.in_use();
+        let size = view.layout.network;
+        let mut watch = Stopwatch::start();
         let mut times = StageTimes::default();
 
-        view.warp
-            .run(picture, backbone.input(IMAGE))
-            .map_err(|error| EstimateError::Picture { picture: picture.size(), reason: error.to_string() })?;
+        view.lay(picture, backbone.input(IMAGE))?;
         times.preprocess += watch.lap();
         backbone.run()?;
         times.network += watch.lap();

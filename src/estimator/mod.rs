@@ -1,8 +1,12 @@
 //! The engines and the decoder of one model wired together; the only place that knows both.
 
+mod centergroup;
 mod lazy;
 mod logocap;
+mod networks;
 mod postprocess;
+mod stopwatch;
+mod view;
 
 use std::time::Duration;
 
@@ -38,8 +42,8 @@ pub struct Options {
     pub level: Option<Level>,
     /// Poses must score above this, instead of the bundle's `decode.score_threshold`.
     pub score_threshold: Option<f32>,
-    /// Every hyper-parameter and behaviour of the decoder as in the reference implementation, and the level `full`,
-    /// whatever the bundle says; `level` and `score_threshold` still count.
+    /// Every hyper-parameter and behaviour of the decoder as in the reference implementation (for LOGO-CAP also the level
+    /// `full`), whatever the bundle says; `level` and `score_threshold` still count.
     pub exact: bool,
 }
 
@@ -75,6 +79,9 @@ pub fn open(
     match &bundle.manifest().decode {
         Decode::Logocap(decode) => {
             Ok(Box::new(logocap::Logocap::open(bundle, decode, backend, options, picture, format)?))
+        }
+        Decode::Centergroup(decode) => {
+            Ok(Box::new(centergroup::Centergroup::open(bundle, decode, backend, options, picture, format)?))
         }
     }
 }
@@ -125,4 +132,10 @@ pub enum EstimateError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl EstimateError {
+    fn option(option: &'static str, reason: String) -> Self {
+        Self::Option { option, reason }
+    }
 }

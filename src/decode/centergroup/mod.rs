@@ -3,7 +3,8 @@
 //! The steps are functions of their own, because the grouping network runs between them:
 //!
 //! 1. [`Decoder::find_tokens`]: peaks of every heatmap, the centre's last.
-//! 2. [`Decoder::write_tokens`]: where the grouping network reads each token's features.
+//! 2. [`Decoder::write_index`], [`Decoder::write_weight`], [`Decoder::write_bias`]: where the grouping network reads each
+//!    token's features, and which tokens count.
 //! 3. [`Decoder::group`]: which token is which keypoint of each centre, scores, picture coordinates, pose NMS.
 //!
 //! [`write_mask`] and [`write_positions`] make what depends on the geometry alone. Nothing is upsampled as a whole; the
@@ -154,43 +155,70 @@ impl Decoder {
         }
     }
 
-    /// Writes the grouping network's inputs for `k` tokens of every type, by type, centres last (section 1.5): `index
-    /// [(J + 1) k, 4]`, rows of the feature maps (all cells of the keypoints' map, then all of the centres'), `weight
-    /// [(J + 1) k, 4]` and `bias [(J + 1) k]`, 0 for a token that counts and -10,000 for one that does not.
+    /// Writes where the grouping network reads the features of `k` tokens of every type (section 1.5): `index [(J + 1) k,
+    /// 4]`, by type, centres last; rows of the feature maps, all cells of the keypoints' map, then all of the centres'.
     ///
-    /// With fewer than [`Workspace::tokens_needed`] the others are left out.
+    /// With fewer than [`Workspace::tokens_needed`] some that count are left out. Places without a token read the first
+    /// cell.
     ///
     /// # Errors
-    /// Where a slice has another length.
-    pub fn write_tokens(
+    /// Where the slice has another length.
+    pub fn write_index(
         &self,
         inputs: &Inputs<'_>,
         k: usize,
         workspace: &Workspace,
         index: &mut [i32],
-        weight: &mut [f32],
-        bias: &mut [f32],
     ) -> Result<(), ShapeError> {
-        let count = self.types() * k;
-        let lengths = [("idx", index.len(), 4 * count), ("wgt", weight.len(), 4 * count), ("bias", bias.len(), count)];
-        for (tensor, found, expected) in lengths {
-            if found != expected {
-                return Err(ShapeError { tensor, axis: "values", expected: Expected::Exactly(expected), found });
-            }
-        }
+        self.check_length("idx", index.len(), 4 * k)?;
         let cells = inputs.cells();
         let centers_from = (cells.width * cells.height) as i32;
-        let rows = index.chunks_exact_mut(4).zip(weight.chunks_exact_mut(4)).zip(bias);
-        for (slot, ((index, weight), bias)) in rows.enumerate() {
-            let kind = slot / k;
-            let token = workspace.tokens[kind].get(slot % k).copied().unwrap_or_default();
-            let first = if kind == self.keypoints() { centers_from } else { 0 };
-            let (taps, weights) = tokens::taps(token.x, token.y, cells);
-            index.copy_from_slice(&taps.map(|cell| first + cell));
-            weight.copy_from_slice(&weights);
-            *bias = if token.keep { 0.0 } else { tokens::MASKED };
+        for (slot, index) in index.chunks_exact_mut(4).enumerate() {
+            let first = if slot / k == self.keypoints() { centers_from } else { 0 };
+            let Token { x, y, .. } = workspace.token(slot / k, slot % k);
+            index.copy_from_slice(&tokens::taps(x, y, cells).0.map(|cell| first + cell));
         }
         Ok(())
+    }
+
+    /// Writes the weights of the four cells of every token, `weight [(J + 1) k, 4]`, as [`Decoder::write_index`] does.
+    ///
+    /// # Errors
+    /// Where the slice has another length.
+    pub fn write_weight(
+        &self,
+        inputs: &Inputs<'_>,
+        k: usize,
+        workspace: &Workspace,
+        weight: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        self.check_length("wgt", weight.len(), 4 * k)?;
+        for (slot, weight) in weight.chunks_exact_mut(4).enumerate() {
+            let Token { x, y, .. } = workspace.token(slot / k, slot % k);
+            weight.copy_from_slice(&tokens::taps(x, y, inputs.cells()).1);
+        }
+        Ok(())
+    }
+
+    /// Writes what is added to the attention to every token, `bias [(J + 1) k]`: 0 where it counts, -10,000 where it does
+    /// not.
+    ///
+    /// # Errors
+    /// Where the slice has another length.
+    pub fn write_bias(&self, k: usize, workspace: &Workspace, bias: &mut [f32]) -> Result<(), ShapeError> {
+        self.check_length("bias", bias.len(), k)?;
+        for (slot, bias) in bias.iter_mut().enumerate() {
+            *bias = if workspace.token(slot / k, slot % k).keep { 0.0 } else { tokens::MASKED };
+        }
+        Ok(())
+    }
+
+    fn check_length(&self, tensor: &'static str, found: usize, per_type: usize) -> Result<(), ShapeError> {
+        let expected = self.types() * per_type;
+        if found == expected {
+            return Ok(());
+        }
+        Err(ShapeError { tensor, axis: "values", expected: Expected::Exactly(expected), found })
     }
 
     /// Views the grouping network's answer for `k` tokens of every type: `attention [J, k, J k]`, the logit of every

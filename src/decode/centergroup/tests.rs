@@ -193,15 +193,17 @@ fn tokens_are_written_for_any_room() {
     decoder.find_tokens(&inputs, &mut workspace);
     for k in [1, 4, 6] {
         let (mut index, mut weight, mut bias) = (vec![-1; 12 * k], vec![-1.0; 12 * k], vec![-1.0; 3 * k]);
-        decoder.write_tokens(&inputs, k, &workspace, &mut index, &mut weight, &mut bias).unwrap();
+        decoder.write_index(&inputs, k, &workspace, &mut index).unwrap();
+        decoder.write_weight(&inputs, k, &workspace, &mut weight).unwrap();
+        decoder.write_bias(k, &workspace, &mut bias).unwrap();
         // The centre at (12, 14) reads the second map.
         assert_eq!(index[8 * k..8 * k + 4], [64 + 26, 64 + 27, 64 + 34, 64 + 35]);
         assert_eq!(weight[8 * k..8 * k + 4].iter().sum::<f32>(), 1.0);
         assert!(index.iter().all(|cell| (0..128).contains(cell)));
         assert_eq!(bias.iter().filter(|&&bias| bias == 0.0).count(), 3 * k.min(4));
     }
-    let error = decoder.write_tokens(&inputs, 2, &workspace, &mut [0; 24], &mut [0.0; 23], &mut [0.0; 6]);
-    assert_eq!(error.unwrap_err().tensor, "wgt");
+    assert_eq!(decoder.write_weight(&inputs, 2, &workspace, &mut [0.0; 23]).unwrap_err().tensor, "wgt");
+    assert_eq!(decoder.write_bias(2, &workspace, &mut [0.0; 7]).unwrap_err().tensor, "bias");
     assert_eq!(decoder.grouped(2, &[0.0; 16], &[0.0; 4], &[0.0; 3]).unwrap_err().tensor, "center");
 }
 

@@ -73,6 +73,11 @@ impl Workspace {
         self.tokens.iter().take(self.types).map(Vec::as_slice)
     }
 
+    /// Token number `rank` of type `kind`, or one that does not count.
+    pub(super) fn token(&self, kind: usize, rank: usize) -> Token {
+        self.tokens.get(kind).and_then(|tokens| tokens.get(rank)).copied().unwrap_or_default()
+    }
+
     /// How many tokens a type must have room for: none that counts has a rank from there on.
     pub fn tokens_needed(&self) -> usize {
         let last = |tokens: &[Token]| tokens.iter().rposition(|token| token.keep).map_or(0, |rank| rank + 1);

@@ -7,7 +7,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Extent;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, type_proto};
 
-use crate::engine::{EngineError, Signature, TensorSpec};
+use crate::engine::{Element, EngineError, Signature, TensorSpec};
 
 /// Checks names, types and shapes of all inputs and outputs against `signature`.
 ///
@@ -46,7 +46,7 @@ fn check_side(
             return Err(fail(&spec.name, format!("not in the graph, which has {names}"), describe(spec)));
         };
         let written = Written::of(info);
-        if !written.allows(&spec.shape) {
+        if !written.allows(spec) {
             return Err(fail(&spec.name, written.to_string(), describe(spec)));
         }
     }
@@ -73,7 +73,7 @@ fn check_made(path: &Path, graph: &GraphProto) -> Result<(), EngineError> {
 
 /// `float32 [1, 3, 256, 256]`
 pub(super) fn describe(spec: &TensorSpec) -> String {
-    format!("float32 {:?}", spec.shape)
+    format!("{} {:?}", spec.element, spec.shape)
 }
 
 /// Type and shape as the file writes them.
@@ -105,14 +105,19 @@ impl Written {
         Self { element: tensor.elem_type, extents }
     }
 
-    /// Whether a tensor of `shape` is one of those that the file allows: symbols stand for any number here, what they
+    /// Whether a tensor like `spec` is one of those that the file allows: symbols stand for any number here, what they
     /// really give is compared once the graph has been worked out.
-    fn allows(&self, shape: &[usize]) -> bool {
+    fn allows(&self, spec: &TensorSpec) -> bool {
+        let shape = &spec.shape;
+        let element = match spec.element {
+            Element::F32 => DataType::Float,
+            Element::I32 => DataType::Int32,
+        };
         let fits = |(written, &wanted): (&WrittenExtent, &usize)| match written {
             WrittenExtent::Number(number) => usize::try_from(*number) == Ok(wanted),
             WrittenExtent::Symbol(_) | WrittenExtent::Unknown => true,
         };
-        self.element == DataType::Float as i32
+        self.element == element as i32
             && self
                 .extents
                 .as_ref()
@@ -123,7 +128,7 @@ impl Written {
 impl std::fmt::Display for Written {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let element = match DataType::try_from(self.element) {
-            Ok(DataType::Float) => "float32".to_owned(),
+            Ok(DataType::Float) => Element::F32.to_string(),
             Ok(other) => other.as_str_name().to_lowercase(),
             Err(_) => format!("of unknown type {}", self.element),
         };

@@ -12,12 +12,12 @@ use tract_data::TractError;
 use tract_data::knobs::KnobScope;
 use tract_linalg::multithread::Executor;
 use tract_onnx::prelude::{
-    Arc, DatumType, Framework, InferenceFact, InferenceModelExt, RunOptions, TValue, TVec, Tensor, TractResult,
+    Arc, Datum, DatumType, Framework, InferenceFact, InferenceModelExt, RunOptions, TValue, TVec, Tensor, TractResult,
     TypedModel, TypedSimplePlan, TypedSimpleState,
 };
 use tract_onnx::tract_core::internal::format_err;
 
-use super::{Backend, Engine, EngineError, EngineFiles, Handover, Opener, Place, Signature, TensorSpec};
+use super::{Backend, Element, Engine, EngineError, EngineFiles, Handover, Opener, Place, Signature, TensorSpec};
 
 /// More threads than any board has cores are a slip.
 const MAX_THREADS: usize = 256;
@@ -71,7 +71,7 @@ impl Opener for Tract {
             let names: Vec<String> = model.inputs.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
             let order = positions(&names, &signature.inputs)?;
             for (input, spec) in signature.inputs.iter().enumerate() {
-                let fact = InferenceFact::dt_shape(DatumType::F32, &spec.shape);
+                let fact = InferenceFact::dt_shape(datum_type(spec.element), &spec.shape);
                 model.set_input_fact(order[input], fact)?;
             }
             model.inputs = order.iter().map(|&position| model.inputs[position]).collect();
@@ -104,6 +104,13 @@ fn knobs() -> TractResult<KnobScope> {
         return KnobScope::new([("TRACT_DISABLE_DIRECT_SPATIAL", "true")]);
     }
     Ok(KnobScope::default())
+}
+
+fn datum_type(element: Element) -> DatumType {
+    match element {
+        Element::F32 => DatumType::F32,
+        Element::I32 => DatumType::I32,
+    }
 }
 
 /// For every spec the position of its name in `names`; `graph::check` has seen them all.
@@ -168,7 +175,8 @@ struct TractEngine {
 impl TractEngine {
     fn new(path: PathBuf, signature: Signature, state: TypedSimpleState) -> Result<Self, EngineError> {
         let zeros = |spec: &TensorSpec| {
-            Tensor::zero::<f32>(&spec.shape).map_err(|error| load_error(&path, "tract cannot make a tensor", error))
+            Tensor::zero_dt(datum_type(spec.element), &spec.shape)
+                .map_err(|error| load_error(&path, "tract cannot make a tensor", error))
         };
         let mut inputs = Vec::with_capacity(signature.inputs.len());
         for spec in &signature.inputs {
@@ -180,6 +188,18 @@ impl TractEngine {
         let outputs =
             signature.outputs.iter().map(|spec| Ok(TValue::from(zeros(spec)?))).collect::<Result<_, EngineError>>()?;
         Ok(Self { path, signature, inputs, outputs, state })
+    }
+
+    /// The values of an input that the program writes.
+    fn host_input<T: Datum>(&mut self, index: usize) -> &mut [T] {
+        let spec = &self.signature.inputs[index];
+        assert!(spec.place == Place::Host, "input `{}` comes from another engine", spec.name);
+        assert!(datum_type(spec.element) == T::datum_type(), "input `{}` holds {}", spec.name, spec.element);
+        let tensor = self.inputs[index].as_mut().expect("host inputs are made when the engine is opened");
+        // Nobody else holds the tensor after a run, so this copies nothing; a graph that passes its input on as an
+        // output is the exception.
+        let view = Arc::make_mut(tensor).to_plain_array_view_mut().expect("it was made as a plain tensor of this type");
+        view.into_slice().expect("tensors are contiguous")
     }
 
     fn run_error(&self, reason: String) -> EngineError {
@@ -203,13 +223,11 @@ impl Engine for TractEngine {
     }
 
     fn input(&mut self, index: usize) -> &mut [f32] {
-        let spec = &self.signature.inputs[index];
-        assert!(spec.place == Place::Host, "input `{}` comes from another engine", spec.name);
-        let tensor = self.inputs[index].as_mut().expect("host inputs are made when the engine is opened");
-        // Nobody else holds the tensor after a run, so this copies nothing; a graph that passes its input on as an
-        // output is the exception.
-        let view = Arc::make_mut(tensor).to_plain_array_view_mut().expect("it was made as a plain f32 tensor");
-        view.into_slice().expect("tensors are contiguous")
+        self.host_input(index)
+    }
+
+    fn indices(&mut self, index: usize) -> &mut [i32] {
+        self.host_input(index)
     }
 
     fn run(&mut self) -> Result<(), EngineError> {

@@ -1,0 +1,95 @@
+//! The decoding alone, on network outputs that were made elsewhere.
+
+mod centergroup;
+mod logocap;
+
+use super::{EstimateError, Options};
+use crate::bundle::{Bundle, Decode};
+use crate::geometry::{Centre, ShortSideLayout, Size};
+use crate::npz::{Array, Arrays};
+
+/// Decodes dumped network outputs of a picture of `picture` pixels with the bundle's decoder. The sizes of maps are those
+/// of the arrays.
+///
+/// **LOGO-CAP**: `tensors` holds `heatmaps [K+1, h, w]`, `offsets [2K, h, w]` and, but for the level `none`, the raw
+/// `kam [n, K, l, l]`, one per centre in the order of the centres. The answer holds `centers [n, 3]` (x, y, value),
+/// `initial_poses [n, K, 2]` and `refined_poses [n, K, 3]` (x, y, score) in network pixels, then `scores [m]` of the
+/// people above the threshold, and `poses [r, K, 3]` in picture pixels with `keep [r]`, their rows among the m.
+///
+/// **CenterGroup**: `tensors` holds `heat_half [K+1, H/2, W/2]` and, where there is padding, `mask [H, W]`. The answer
+/// holds, for each of the T tokens of every type, `peaks_xy [K+1, T, 2]` in network pixels, `peaks_score [K+1, T]` and
+/// `peaks_keep [K+1, T]`, and the grouping network's inputs `idx [(K+1)T, 4]`, `wgt [(K+1)T, 4]`, `bias [(K+1)T]`. With
+/// that network's answer for k tokens of every type, `attn [K, k, Kk]`, `vis [K, k]` and `center [k]`, it also holds
+/// `poses [n, K, 4]` (x, y in picture pixels, visibility twice) and `scores [n]`.
+///
+/// # Errors
+/// Where an array is missing or has a shape that does not fit, or an option is out of range.
+pub fn postprocess(
+    bundle: &Bundle,
+    options: &Options,
+    picture: Size,
+    tensors: &Arrays,
+) -> Result<Arrays, EstimateError> {
+    let manifest = bundle.manifest();
+    let centre = |reference: Centre| if options.exact { reference } else { manifest.input.rule.centre() };
+    match &manifest.decode {
+        Decode::Logocap(decode) => {
+            let (decoder, level) = super::logocap::configure(manifest, decode, options)?;
+            let frame = Frame { picture, centre: centre(Centre::RoundedUp) };
+            logocap::decode(&decoder, level, frame, tensors)
+        }
+        Decode::Centergroup(decode) => {
+            let decoder = super::centergroup::configure(manifest, decode, options)?;
+            let frame = Frame { picture, centre: centre(Centre::RoundedToEven) };
+            centergroup::decode(&decoder, frame, tensors)
+        }
+    }
+}
+
+/// The picture, and how it was laid into the network.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    picture: Size,
+    centre: Centre,
+}
+
+impl Frame {
+    fn layout(self, network: Size) -> Result<ShortSideLayout, EstimateError> {
+        let Self { picture, centre } = self;
+        ShortSideLayout::with_network(picture, network, centre)
+            .ok_or_else(|| EstimateError::Picture { picture, reason: "it is empty".to_owned() })
+    }
+}
+
+/// Arrays under their names; each must have as many values as its shape says.
+fn named<const N: usize>(arrays: [(&str, Option<Array>); N]) -> Arrays {
+    let named = |(name, array): (&str, Option<Array>)| (name.to_owned(), array.expect("as many values as counted"));
+    arrays.into_iter().map(named).collect()
+}
+
+fn missing(name: &str, expected: String) -> EstimateError {
+    EstimateError::Array { name: name.to_owned(), found: "missing".to_owned(), expected }
+}
+
+/// The array `name` as a stack of `channels` maps of any size.
+fn stack(tensors: &Arrays, name: &str, channels: usize) -> Result<(Vec<f32>, [usize; 3]), EstimateError> {
+    let expected = || format!("[{channels}, h, w]");
+    let array = tensors.get(name).ok_or_else(|| missing(name, expected()))?;
+    match array.shape[..] {
+        [found, height, width] if found == channels && height > 0 && width > 0 => {
+            Ok((array.to_f32(), [channels, height, width]))
+        }
+        _ => Err(misshaped(name, array, expected())),
+    }
+}
+
+/// The array `name`, which must have exactly this shape.
+fn with_shape(tensors: &Arrays, name: &str, shape: &[usize], why: &str) -> Result<Vec<f32>, EstimateError> {
+    let expected = || format!("{shape:?}, {why}");
+    let array = tensors.get(name).ok_or_else(|| missing(name, expected()))?;
+    if array.shape == shape { Ok(array.to_f32()) } else { Err(misshaped(name, array, expected())) }
+}
+
+fn misshaped(name: &str, array: &Array, expected: String) -> EstimateError {
+    EstimateError::Array { name: name.to_owned(), found: format!("of shape {:?}", array.shape), expected }
+}

@@ -1,0 +1,23 @@
+//! How long stages take.
+
+use std::time::{Duration, Instant};
+
+/// Tells time apart into stages.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    last: Instant,
+}
+
+impl Stopwatch {
+    pub(super) fn start() -> Self {
+        Self { last: Instant::now() }
+    }
+
+    /// The time since the last lap, or since the start.
+    pub(super) fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        let lap = now - self.last;
+        self.last = now;
+        lap
+    }
+}
