@@ -15,7 +15,8 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,15 @@ import torch.distributed as dist
 import torch.multiprocessing
 from tqdm import tqdm
 
-from models.logocap import LogoCap, LogoCapConfig
 from models.people.scenes import SceneStyle
 from models.places import state_directory
 from models.training.batches import SceneBatches, stream
 from models.training.evaluation import HeldOut
 from models.training.muon import Muon, is_matrix
-from models.training.objective import Weights, clip_gradients, objective
-from models.training.state import Log, MovingAverage, Progress, load, load_matching, save
+from models.training.objective import clip_gradients
+from models.training.state import Log, MovingAverage, Progress, load, load_backbone, load_matching, save
+from models.training.tasks import TASKS
 
-CONFIGS = {"logocap-tiny": LogoCapConfig.tiny}
 WARM_UP_STEPS = 300
 GO_ON, STOP = 0.0, 1.0
 
@@ -58,6 +58,8 @@ class Options:
     decay: float
     second_stage_after: int
     second_stage_people: int
+    crowded: float
+    backbone_from: Path | None
     save_minutes: float
     evaluate_minutes: float
     evaluate_pictures: int
@@ -67,7 +69,7 @@ class Options:
 def parse(arguments: list[str]) -> Options:
     home = state_directory()
     parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__.split("\n")[0])
-    parser.add_argument("model", choices=sorted(CONFIGS))
+    parser.add_argument("model", choices=sorted(TASKS))
     parser.add_argument("--state", type=Path, help="the run's directory (default: $SINEW_STATE/MODEL)")
     parser.add_argument("--assets", type=Path, default=home / "assets", help="backgrounds and cut-outs")
     parser.add_argument("--bank", type=Path, default=home / "bank", help="rendered people")
@@ -96,10 +98,17 @@ def parse(arguments: list[str]) -> Options:
     )
     parser.add_argument("--decay", type=float, default=0.998, help="of the moving average of the weights")
     parser.add_argument(
-        "--second-stage-after", type=int, default=50_000, help="images before the second stage starts"
+        "--second-stage-after",
+        type=int,
+        default=50_000,
+        help="images before the second stage starts (LOGO-CAP: refinement; CenterGroup: grouping)",
     )
     parser.add_argument(
         "--second-stage-people", type=int, default=8, help="most people per process and step in it"
+    )
+    parser.add_argument("--crowded", type=float, default=0.0, help="share of scenes that are a crowd")
+    parser.add_argument(
+        "--backbone-from", type=Path, help="begin with the backbone of these weights, where nothing is saved"
     )
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument("--evaluate-minutes", type=float, default=8)
@@ -130,9 +139,8 @@ class Trainer:
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.processes))
             torch.set_flush_denormal(True)
         torch.manual_seed(options.seed)
-        self.model = (
-            LogoCap(CONFIGS[options.model]()).to(self.device, memory_format=torch.channels_last).train()
-        )
+        self.task = TASKS[options.model]
+        self.model = self.task.network().to(self.device, memory_format=torch.channels_last).train()
         self.parameters = list(self.model.parameters())
         matrices = [p for p in self.parameters if is_matrix(p)] if options.muon else []
         chosen = {id(parameter) for parameter in matrices}
@@ -153,6 +161,8 @@ class Trainer:
     def _resume(self) -> None:
         state = load(self.options.state / "checkpoint.pt")
         if state is None:
+            if self.options.backbone_from is not None:
+                self._start_from(self.options.backbone_from)
             return
         unmatched = load_matching(self.model, state["model"])
         if unmatched:
@@ -166,6 +176,15 @@ class Trainer:
             # Training on after a cooldown begins a new stretch, which gets its own cooldown.
             self.progress.cooldown_seconds = 0.0
         self.say(f"resumed at {self.progress.images} images")
+
+    def _start_from(self, path: Path) -> None:
+        """Begins with the backbone of another network that was trained here."""
+        weights = load(path)
+        if weights is None:
+            raise FileNotFoundError(f"{path}: no such file; --backbone-from wants another run's weights.pt")
+        taken = load_backbone(self.model, weights)
+        self.average = MovingAverage(self.model, self.options.decay)
+        self.say(f"{taken} tensors of the backbone come from {path}")
 
     def _resume_optimisers(self, state: dict[str, Any]) -> None:
         saved = state.get("optimisers", {})
@@ -236,9 +255,17 @@ class Trainer:
         signal.signal(signal.SIGTERM, interrupt)
         signal.signal(signal.SIGINT, interrupt)
         style = SceneStyle.of_side(options.side)
-        batches = SceneBatches(options.assets, options.bank, style, options.batch, options.seed, self.rank)
+        style = replace(style, crowded_chance=options.crowded)
+        batches = SceneBatches(
+            options.assets,
+            options.bank,
+            style,
+            self.task.make_targets,
+            options.batch,
+            options.seed,
+            self.rank,
+        )
         source = stream(batches, progress.step, options.workers)
-        weights = Weights()
         begun = saved = evaluated = last = lap = time.monotonic()
         sums: dict[str, list[float]] = {}
         drawing = 0.0
@@ -262,7 +289,7 @@ class Trainer:
             for optimiser in self.optimisers.values():
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-            total, parts = objective(self.model, batch, weights, second, chance)
+            total, parts = self.task.objective(self.model, batch, second, chance)
             self.model.zero_grad(set_to_none=True)
             total.backward()
             parts["gradient"] = self._synchronise()
@@ -303,11 +330,12 @@ class Trainer:
         """Measure the averaged weights on the held-out pictures, at every level that is trained."""
         if self.held_out is None:
             return
-        model = LogoCap(self.model.config).to(self.device)
+        model = self.task.network().to(self.device)
         model.load_state_dict(self.average.values)
         model.eval()
-        for level in ("none", "peak", "full") if second_stage else ("none", "peak"):
-            figures = self.held_out.average_precision(model, level)
+        for level in self.task.levels(second_stage):
+            predict = partial(self.task.predict, model, level=level)
+            figures = self.held_out.average_precision(predict, self.device)
             self.log.write(images=self.progress.images, level=level, **figures)
             self.say(
                 f"images={self.progress.images} level={level} "

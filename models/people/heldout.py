@@ -1,4 +1,4 @@
-"""The held-out sets `tests/data/people` and `tests/data/people-hard`: `python -m models.people.heldout`.
+"""The held-out sets `tests/data/people`, `people-crowd` and `people-hard`: `python -m models.people.heldout`.
 
 Made once from fixed seeds that training never uses, from bodies that training never sees, over backgrounds
 and objects that are drawn here. Bodies come from `anny` (Apache-2.0; its mesh data CC0), so the pictures
@@ -56,6 +56,7 @@ class Recipe:
 
 RECIPES = (
     Recipe("people", 20261, 200, (0.4, 0.3, 0.2, 0.1), 80, 230, 0.30, 4, 0, 0.12),
+    Recipe("people-crowd", 20263, 80, (0, 0, 0, 0, *([1 / 8] * 8)), 80, 150, 0.15, 4, 0, 0.6),
     Recipe("people-hard", 20262, 50, (0.15, 0.2, 0.2, 0.2, 0.15, 0.1), 50, 230, 0.45, 12, 3, 0.5),
 )
 

@@ -39,6 +39,10 @@ class SceneStyle:
     """Chance that the nearest person is a close-up larger than the frame."""
     overflow_chance: float = 0.12
     """Chance that a person is enlarged beyond the frame."""
+    crowded_chance: float = 0.0
+    """Chance that the scene is a crowd: many people of like size who hide each other."""
+    crowd: tuple[int, int] = (4, 10)
+    """Fewest and most people of a crowd."""
 
     @staticmethod
     def of_side(side: int) -> SceneStyle:
@@ -58,10 +62,16 @@ class SceneSampler:
     def sample(self, generator: np.random.Generator) -> Scene:
         canvas = Canvas(self._background(generator))
         self._scatter(canvas, generator)
-        count = int(generator.choice(len(self.style.counts), p=self.style.counts))
+        # No chance is drawn where none is wanted, so that older seeds name the same scenes.
+        crowded = self.style.crowded_chance > 0 and generator.random() < self.style.crowded_chance
+        if crowded:
+            figures = self._crowd(generator)
+        else:
+            count = int(generator.choice(len(self.style.counts), p=self.style.counts))
+            figures = self._figures(generator, count)
         placed = [
             self._place(canvas, generator, index, sprite, size)
-            for index, (sprite, size) in enumerate(self._figures(generator, count))
+            for index, (sprite, size) in enumerate(figures)
         ]
         self._foreground(canvas, generator)
         people = [
@@ -167,6 +177,20 @@ class SceneSampler:
                 bank[bank.window_figures[generator.integers(len(bank.window_figures))]],
                 float("inf"),
             )
+        return sorted(figures, key=lambda figure: figure[1])
+
+    def _crowd(self, generator: np.random.Generator) -> list[tuple[Sprite, float]]:
+        """Many people of like size, so that they stand in each other's way; far ones first."""
+        style, bank = self.style, self.bank
+        count = int(generator.integers(style.crowd[0], style.crowd[1] + 1))
+        common = exp(generator.uniform(log(1.2 * style.smallest), log(0.7 * style.side)))
+        figures = [
+            (
+                bank[bank.whole_figures[generator.integers(len(bank.whole_figures))]],
+                common * exp(generator.normal(0, 0.2)),
+            )
+            for _ in range(count)
+        ]
         return sorted(figures, key=lambda figure: figure[1])
 
     def _place(

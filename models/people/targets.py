@@ -60,10 +60,29 @@ def keypoint_sigma(extent: float) -> float:
     return float(np.clip(1.0 + extent / 140, 1.25, 2.25))
 
 
+def make_heatmaps(
+    people: Sequence[Person], side: int, stride: int, origin: float, widen: float = 1.0
+) -> np.ndarray:
+    """f32 `[18, h, w]` of one scene of `side` x `side` pixels, the centre last.
+
+    A keypoint at pixel `p` lies at cell `(p - origin) / stride`; bells are `widen` times as wide as at stride
+    4, in cells.
+    """
+    cells = side // stride
+    heatmaps = np.zeros((KEYPOINTS + 1, cells, cells), np.float32)
+    for person in people:
+        points = (person.keypoints - origin) / stride
+        sigma = widen * keypoint_sigma(person.extent)
+        for joint in np.flatnonzero(person.labelled):
+            _bell(heatmaps[joint], points[joint], sigma)
+        _bell(heatmaps[KEYPOINTS], points[person.labelled].mean(0), widen * CENTER_SIGMA)
+    return heatmaps
+
+
 def make_targets(people: Sequence[Person], side: int) -> Targets:
     """Targets of one scene of `side` x `side` pixels."""
     cells = side // STRIDE
-    heatmaps = np.zeros((KEYPOINTS + 1, cells, cells), np.float32)
+    heatmaps = make_heatmaps(people, side, STRIDE, (STRIDE - 1) / 2)
     offsets = np.zeros((2 * KEYPOINTS, cells, cells), np.float32)
     areas = np.zeros((2 * KEYPOINTS, cells, cells), np.float32)
     # Small people last: where centres meet, the one in the smaller figure's middle is the harder to find.
@@ -71,11 +90,7 @@ def make_targets(people: Sequence[Person], side: int) -> Targets:
         labelled = person.labelled
         points = to_cells(person.keypoints)
         extent = person.extent
-        sigma = keypoint_sigma(extent)
-        for joint in np.flatnonzero(labelled):
-            _bell(heatmaps[joint], points[joint], sigma)
         centre = points[labelled].mean(0)
-        _bell(heatmaps[KEYPOINTS], centre, CENTER_SIGMA)
         column, row = np.round(centre).astype(int)
         left, right = max(0, column - OFFSET_RADIUS), min(cells, column + OFFSET_RADIUS + 1)
         top, bottom = max(0, row - OFFSET_RADIUS), min(cells, row + OFFSET_RADIUS + 1)

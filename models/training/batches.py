@@ -4,9 +4,10 @@ seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,28 +17,34 @@ from torch.utils.data import DataLoader, Dataset
 
 from models.losses import People
 from models.people.assets import Assets
+from models.people.labels import Person
 from models.people.scenes import SceneSampler, SceneStyle
 from models.people.sprites import Bank
-from models.people.targets import make_targets
+
+TargetMaker = Callable[[Sequence[Person], int], dict[str, np.ndarray]]
+"""What a network is trained towards in a scene with these people, of so many pixels a side."""
 
 
 @dataclass
 class Batch:
-    """`images` u8 [B, side, side, 3], the targets of `people.targets.Targets` stacked, and the labelled
-    people.
+    """`images` u8 [B, side, side, 3], what the maker of targets made of each scene, stacked by name, and the
+    labelled people.
     """
 
     images: Tensor
-    heatmaps: Tensor
-    offsets: Tensor
-    offset_area: Tensor
+    targets: dict[str, Tensor]
     batch_index: Tensor
     keypoints: Tensor
     labelled: Tensor
     area: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+        def moved(value: Tensor | dict[str, Tensor]) -> Any:
+            if isinstance(value, dict):
+                return {name: moved(tensor) for name, tensor in value.items()}
+            return value.to(device, non_blocking=True)
+
+        return Batch(*(moved(getattr(self, field.name)) for field in fields(self)))
 
     @property
     def people(self) -> People:
@@ -48,9 +55,17 @@ class SceneBatches(Dataset):
     """Batch number `step` of process `rank`: always the same scenes for the same bank and run seed."""
 
     def __init__(
-        self, assets: Path, bank: Path, style: SceneStyle, batch_size: int, run_seed: int, rank: int
+        self,
+        assets: Path,
+        bank: Path,
+        style: SceneStyle,
+        make_targets: TargetMaker,
+        batch_size: int,
+        run_seed: int,
+        rank: int,
     ) -> None:
         self.directories = (assets, bank)
+        self.make_targets = make_targets
         self.style = style
         self.batch_size, self.run_seed, self.rank = batch_size, run_seed, rank
         self.sampler: SceneSampler | None = None
@@ -64,14 +79,14 @@ class SceneBatches(Dataset):
             )
         generator = np.random.default_rng([self.run_seed, self.rank, step])
         scenes = [self.sampler.sample(generator) for _ in range(self.batch_size)]
-        targets = [make_targets(scene.people, scene.image.shape[0]) for scene in scenes]
+        targets = [self.make_targets(scene.people, scene.image.shape[0]) for scene in scenes]
         people = [person for scene in scenes for person in scene.people]
         index = [number for number, scene in enumerate(scenes) for _ in scene.people]
         return Batch(
             images=torch.from_numpy(np.stack([scene.image for scene in scenes])),
-            heatmaps=torch.from_numpy(np.stack([target.heatmaps for target in targets])),
-            offsets=torch.from_numpy(np.stack([target.offsets for target in targets])),
-            offset_area=torch.from_numpy(np.stack([target.offset_area for target in targets])),
+            targets={
+                name: torch.from_numpy(np.stack([target[name] for target in targets])) for name in targets[0]
+            },
             batch_index=torch.tensor(index, dtype=torch.long),
             keypoints=torch.from_numpy(
                 np.array([p.keypoints for p in people], np.float32).reshape(-1, 17, 2)

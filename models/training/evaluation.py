@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,10 @@ MOST_CENTERS = 12
 CENTER_THRESHOLD = 0.03
 
 
+Predict = Callable[[Tensor], list[tuple[np.ndarray, np.ndarray]]]
+"""u8 pictures `[B, H, W, 3]` -> for each, poses `[n, 17, 2]` and scores `[n]`."""
+
+
 class HeldOut:
     """The pictures and labels of a directory with `annotations.json`; the first `limit` pictures."""
 
@@ -36,14 +41,11 @@ class HeldOut:
         pictures = [cv2.imread(str(directory / self.coco.imgs[i]["file_name"])) for i in self.ids]
         self.images = torch.from_numpy(np.stack(pictures)[..., ::-1].copy())
 
-    def average_precision(self, model: LogoCap, level: str, batch: int = 10) -> dict[str, float]:
-        """AP, AP50 and AP75 of `model` (in eval mode) at a level."""
+    def average_precision(self, predict: Predict, device: torch.device, batch: int = 10) -> dict[str, float]:
+        """AP, AP50 and AP75 of what `predict` answers."""
         results = []
-        device = next(model.parameters()).device
         for start in range(0, len(self.ids), batch):
-            for offset, (poses, scores) in enumerate(
-                predict(model, self.images[start : start + batch].to(device), level)
-            ):
+            for offset, (poses, scores) in enumerate(predict(self.images[start : start + batch].to(device))):
                 for pose, score in zip(poses, scores):
                     points = np.concatenate([pose, np.ones((17, 1))], 1).flatten().round(2).tolist()
                     result = {
@@ -67,7 +69,7 @@ class HeldOut:
 @torch.no_grad()
 def predict(model: LogoCap, images: Tensor, level: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Poses [n, 17, 2] and scores [n] of each of the u8 pictures [B, H, W, 3], without a flip test."""
-    heatmaps, offsets, embedding = model.forward_backbone(normalise(images, model))
+    heatmaps, offsets, embedding = model.forward_backbone(normalise(images, model.config))
     index, centers, values = find_centers(heatmaps[:, 17], model.config.stride)
     if len(index) == 0:
         return [(np.zeros((0, 17, 2)), np.zeros(0))] * len(images)

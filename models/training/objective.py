@@ -1,8 +1,9 @@
-"""The sum that training minimises."""
+"""The sum that LOGO-CAP's training minimises, and what CenterGroup's shares with it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -26,10 +27,17 @@ class Weights:
     kernel: float = 0.01
 
 
-def normalise(images: Tensor, model: LogoCap) -> Tensor:
+class Normalised(Protocol):
+    """How a network wants its colours."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def normalise(images: Tensor, config: Normalised) -> Tensor:
     """u8 [B, H, W, 3] -> the network's input [B, 3, H, W], channels last in memory."""
-    mean = torch.tensor(model.config.mean, device=images.device) * 255
-    std = torch.tensor(model.config.std, device=images.device) * 255
+    mean = torch.tensor(config.mean, device=images.device) * 255
+    std = torch.tensor(config.std, device=images.device) * 255
     return ((images - mean) / std).permute(0, 3, 1, 2)
 
 
@@ -41,6 +49,14 @@ def reduced_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
+def weighted_heatmap_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """The heatmap loss over `[B, 18, h, w]`; the centre, last, counts twice, because it decides whether a
+    person is found at all."""
+    foreground = target > 0.01
+    all_types = losses.heatmap_loss(predicted, target, foreground)
+    return all_types + losses.heatmap_loss(predicted[:, -1:], target[:, -1:], foreground[:, -1:]) / 18
+
+
 def objective(
     model: LogoCap, batch: Batch, weights: Weights, second_stage: int, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
@@ -50,14 +66,13 @@ def objective(
     trained at all.
     """
     with reduced_precision(batch.images.device):
-        heatmaps, offsets, embedding = model.forward_backbone(normalise(batch.images, model))
+        heatmaps, offsets, embedding = model.forward_backbone(normalise(batch.images, model.config))
     heatmaps, offsets = heatmaps.float(), offsets.float()
-    foreground = batch.heatmaps > 0.01
-    heatmap = losses.heatmap_loss(heatmaps, batch.heatmaps, foreground)
-    # The centre decides whether a person is found at all: it counts twice.
-    heatmap = heatmap + losses.heatmap_loss(heatmaps[:, 17:], batch.heatmaps[:, 17:], foreground[:, 17:]) / 18
+    heatmap = weighted_heatmap_loss(heatmaps, batch.targets["heatmaps"])
     scale = model.config.offset_scale
-    offset = losses.offset_loss(offsets / scale, batch.offsets / scale, batch.offset_area, beta=0.1)
+    offset = losses.offset_loss(
+        offsets / scale, batch.targets["offsets"] / scale, batch.targets["offset_area"], beta=0.1
+    )
     total = weights.heatmap * heatmap + weights.offset * offset
     parts = {"heatmap": heatmap.item(), "offset": offset.item()}
     if second_stage and len(batch.area):

@@ -1,0 +1,269 @@
+"""The sum that CenterGroup's training minimises, and what the network answers under training.
+
+Equation numbers are those of the paper "The Center of Attention: Center-Keypoint Grouping via Attention for
+Multi-Person Pose Estimation"; weights and matching follow its appendix C.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.centergroup import CenterGroup, Grouping, double, position_rows
+from models.losses import People
+from models.reference import centergroup as reference
+from models.reference.logocap import upsample
+from models.training.batches import Batch
+from models.training.evaluation import suppress
+from models.training.objective import normalise, reduced_precision, weighted_heatmap_loss
+
+MASKED = -1e4
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the losses.
+
+    The paper's are 10, 0.02, 1 and 1. Heatmaps weigh more here, as for LOGO-CAP, because a small network
+    starts from nothing; the location loss is counted in parts of the person instead of in pixels; and
+    `choice`, which the paper has not, says directly which token is the right one, because the location alone
+    teaches little while attention is spread over all.
+    """
+
+    heatmap: float = 90.0
+    location: float = 1.0
+    choice: float = 0.3
+    visible: float = 1.0
+    center: float = 1.0
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of one picture, `k` of each of `keypoints + 1` types, the centre's last."""
+
+    places: Tensor
+    """`[types, k, 2]`, pixels."""
+    keep: Tensor
+    """`[types, k]` bool."""
+
+
+def focal_loss(logits: Tensor, target: Tensor, counted: Tensor, gamma: float = 2.0) -> Tensor:
+    """Binary focal loss [36 in the paper], the mean over the entries that are `counted`."""
+    error = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    right = torch.exp(-error)
+    weight = counted.float()
+    return ((1 - right) ** gamma * error * weight).sum() / weight.sum().clamp(min=1)
+
+
+def objective(
+    model: CenterGroup, batch: Batch, weights: Weights, grouping: bool, generator: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """The total and its parts; without `grouping`, of the heatmaps alone."""
+    with reduced_precision(batch.images.device):
+        coarse, fine, keypoint_map, center_map = model.forward_maps(normalise(batch.images, model.config))
+    coarse, fine = coarse.float(), fine.float()
+    heatmap = weighted_heatmap_loss(coarse, batch.targets["coarse"])
+    heatmap = heatmap + weighted_heatmap_loss(fine, batch.targets["fine"])
+    total = weights.heatmap * heatmap
+    parts = {"heatmap": heatmap.item()}
+    if not grouping:
+        return total, parts
+    heat_half = ((double(coarse) + fine) / 2).detach()
+    sums: dict[str, Tensor] = {}
+    pictures = len(batch.images)
+    for picture in range(pictures):
+        rows = torch.cat(
+            [maps[picture].flatten(1).transpose(0, 1).float() for maps in (keypoint_map, center_map)]
+        )
+        mine = batch.batch_index == picture
+        people = People(
+            batch.batch_index[mine], batch.keypoints[mine], batch.labelled[mine], batch.area[mine]
+        )
+        for name, value in _picture(model, heat_half[picture], rows, people, generator).items():
+            sums[name] = sums.get(name, torch.zeros((), device=coarse.device)) + value / pictures
+    for name, value in sums.items():
+        total = total + getattr(weights, name) * value
+        parts[name] = value.item()
+    return total, parts
+
+
+def _picture(
+    model: CenterGroup, heat_half: Tensor, rows: Tensor, people: People, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The grouping losses of one picture, averaged over all grouping modules (appendix C.1)."""
+    tokens = peaks(heat_half)
+    labelled = people.labelled
+    # As the heatmaps are taught: half a pixel before the keypoint.
+    keypoints = people.keypoints - 0.5
+    weight = labelled.float()[..., None]
+    centers = (keypoints * weight).sum(1) / weight.sum(1).clamp(min=1)
+    extent = _extents(keypoints, labelled)
+    tokens, person = _teach_centers(tokens, centers, extent, generator)
+    groupings = group(model, rows, heat_half.shape[-2:], tokens)
+
+    places = tokens.places[:-1].reshape(-1, 2).float()
+    matched = torch.nonzero(person >= 0).flatten()
+    counted_centers = tokens.keep[-1]
+    is_person = (person >= 0).float()
+    sums: dict[str, Tensor] = {}
+
+    def add(name: str, value: Tensor) -> None:
+        sums[name] = sums.get(name, torch.zeros((), device=rows.device)) + value / len(groupings)
+
+    for grouping in groupings:
+        add("center", focal_loss(grouping.center, is_person, counted_centers))
+    if len(matched) == 0:
+        return sums
+    # `[types, matched centres]` from here on.
+    target = keypoints[person[matched]].transpose(0, 1)
+    seen = labelled[person[matched]].transpose(0, 1)
+    size = extent[person[matched]]
+    distance = torch.cdist(target, places[None]) / size[:, None]
+    distance = distance.masked_fill(~tokens.keep[:-1].reshape(-1), torch.inf)
+    nearest = distance.min(-1)
+    found = seen & (nearest.values < 0.15)
+    for grouping in groupings:
+        logits = grouping.attention[:, matched]
+        attention = logits.softmax(-1)
+        # Eq. 9 and 10, in parts of the person.
+        location = attention @ places
+        error = (location - target).abs().sum(-1) / size
+        # Where no token is near, nothing can be chosen.
+        add("location", (error * found).sum() / found.sum().clamp(min=1))
+        chosen = logits.log_softmax(-1).gather(-1, nearest.indices[..., None])[..., 0]
+        add("choice", -(chosen * found).sum() / found.sum().clamp(min=1))
+        picked = distance.gather(-1, logits.argmax(-1, keepdim=True))[..., 0]
+        # Footnote 4: only where the keypoint is absent or the chosen token is near it.
+        near = picked < 0.1
+        add("visible", focal_loss(grouping.visible[:, matched], (seen & near).float(), ~seen | near))
+    return sums
+
+
+def _extents(keypoints: Tensor, labelled: Tensor) -> Tensor:
+    """A measure of each person's size, pixels: the root of the area of the box around its keypoints."""
+    if len(keypoints) == 0:
+        return keypoints.new_zeros(0)
+    low = keypoints.masked_fill(~labelled[..., None], torch.inf).amin(1)
+    high = keypoints.masked_fill(~labelled[..., None], -torch.inf).amax(1)
+    return (high - low).clamp(min=12).prod(1).sqrt()
+
+
+def peaks(heat_half: Tensor, most: int = 10, threshold: float = 0.05) -> Tokens:
+    """The highest local maxima of every type of `heat_half [types, h, w]`: a window of 3 cells for keypoints
+    and 9 for centres, about what the decoder's windows are at full size."""
+    types, height, width = heat_half.shape
+    highest = torch.cat(
+        [
+            functional.max_pool2d(heat_half[None, :-1], 3, 1, 1)[0],
+            functional.max_pool2d(heat_half[None, -1:], 9, 1, 4)[0],
+        ]
+    )
+    values = torch.where(heat_half == highest, heat_half, -1.0)
+    best = values.flatten(1).topk(min(most, height * width), dim=1)
+    row, column = best.indices // width, best.indices % width
+    # Of the cell's two pixels on either axis, the one towards the higher neighbour.
+    number = torch.arange(types, device=heat_half.device)[:, None]
+
+    def towards(before: Tensor, after: Tensor) -> Tensor:
+        return (after > before).long()
+
+    right = towards(
+        heat_half[number, row, (column - 1).clamp(min=0)],
+        heat_half[number, row, (column + 1).clamp(max=width - 1)],
+    )
+    below = towards(
+        heat_half[number, (row - 1).clamp(min=0), column],
+        heat_half[number, (row + 1).clamp(max=height - 1), column],
+    )
+    places = torch.stack([2 * column + right, 2 * row + below], -1)
+    return Tokens(places, best.values > threshold)
+
+
+def _teach_centers(
+    tokens: Tokens, centers: Tensor, extent: Tensor, generator: torch.Generator
+) -> tuple[Tokens, Tensor]:
+    """Puts a centre near each person's true one among the centre tokens, in front of what was found; the
+    tokens, and for each centre its person or -1.
+
+    Found centres that are near a person's are dropped: two with different labels would contradict each
+    other.
+    """
+    places, keep = tokens.places.clone(), tokens.keep.clone()
+    room = places.shape[1]
+    count = min(len(centers), room)
+    person = torch.full((room,), -1, dtype=torch.long, device=places.device)
+    found, real = places[-1], keep[-1]
+    if count:
+        distance = torch.cdist(found.float(), centers) / extent
+        real = real & (distance.amin(1) > 0.35)
+        jitter = torch.randn(centers.shape, generator=generator).to(centers) * 2
+        person[:count] = torch.arange(count, device=places.device)
+        places[-1, :count] = (centers + jitter)[:count].round().long().clamp(min=0)
+        keep[-1, :count] = True
+    false = found[real][: room - count]
+    places[-1, count : count + len(false)] = false
+    keep[-1, count:] = False
+    keep[-1, count : count + len(false)] = True
+    return Tokens(places, keep), person
+
+
+def group(model: CenterGroup, rows: Tensor, half: tuple[int, int], tokens: Tokens) -> list[Grouping]:
+    """What every grouping module says of one picture's tokens; `rows` as for `CenterGroup.grouping`, `half`
+    the size of the finer heatmaps."""
+    height, width = half[0] // 2, half[1] // 2
+    positions = _positions(height, width, model.config.width).to(rows.device)
+    index, weight = _taps(tokens.places.reshape(-1, 2), (height, width))
+    sampled = (positions[index] * weight[..., None]).sum(1)
+    index = index.reshape(len(tokens.places), -1, 4)
+    # Centres read the second map.
+    index = torch.cat([index[:-1], index[-1:] + height * width]).reshape(-1, 4)
+    features = (rows[index] * weight[..., None]).sum(1)
+    bias = torch.where(tokens.keep.reshape(-1), 0.0, MASKED)
+    inner = model.group_model
+    levels, encoding = inner.encode(features, sampled, bias)
+    return [head(level, encoding, bias) for head, level in zip(inner.prediction_heads, levels)]
+
+
+_cache: dict[tuple[int, int, int], Tensor] = {}
+
+
+def _positions(height: int, width: int, channels: int) -> Tensor:
+    """The position encoding of a picture without padding."""
+    key = (height, width, channels)
+    if key not in _cache:
+        _cache[key] = position_rows(torch.ones(height, width, dtype=torch.bool), channels)
+    return _cache[key]
+
+
+def _taps(places: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """`models.reference.centergroup.taps` for tensors."""
+    index, weight = reference.taps(places.cpu().numpy(), size)
+    return torch.from_numpy(index).to(places.device), torch.from_numpy(weight).to(places.device)
+
+
+@torch.no_grad()
+def predict(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Poses [n, 17, 2] and scores [n] of each of the u8 pictures [B, H, W, 3]."""
+    heat_half, rows = model.forward_backbone(normalise(images, model.config))
+    height, width = images.shape[1:3]
+    mask = np.ones((height, width), np.uint8)
+    positions = _positions(height // 4, width // 4, model.config.width).to(rows.device)
+    answers = []
+    for half, row in zip(heat_half.cpu().numpy(), rows):
+        settings = reference.Settings(least_score=0.05, least_tokens=0)
+        found = reference.find_peaks(upsample(half, 2), mask, settings)
+        index, weight, bias = reference.tokens(found, (height // 4, width // 4))
+        inputs = (torch.from_numpy(array).to(rows.device) for array in (index.astype(np.int64), weight, bias))
+        if not (found.keep[-1].any() and found.keep[:-1].any()):
+            answers.append((np.zeros((0, 17, 2)), np.zeros(0)))
+            continue
+        attention, visible, center = (
+            logits.cpu().numpy() for logits in model.grouping(row, positions, *inputs)
+        )
+        people = reference.decode(half, mask, attention, visible, center, (width, height), found)
+        answers.append(suppress(people.poses[..., :2], people.scores))
+    return answers
