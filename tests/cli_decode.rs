@@ -127,3 +127,105 @@ fn numbers_that_are_none_give_no_pose() {
         assert_eq!(answer["poses"].as_array().map(Vec::len), Some(0), "{value}");
     }
 }
+
+/// A CenterGroup bundle with 17 keypoints whose graphs nobody opens.
+fn centergroup_bundle(folder: &Path) -> String {
+    const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let nearest = fs::read_to_string(root("tests/data/onnx/nearest/bundle.toml")).unwrap();
+    let names: Vec<String> = (0..17).map(|number| format!("\"keypoint {number}\"")).collect();
+    let sigmas = vec!["0.05"; 17].join(", ");
+    let mut manifest = nearest
+        .replace("[\"red\", \"blue\"]", &format!("[{}]", names.join(", ")))
+        .replace("[0.1, 0.1]", &format!("[{sigmas}]"))
+        .replace("[3, \"H/2\", \"W/2\"]", "[18, \"H/2\", \"W/2\"]")
+        .replace("3*n", "18*n")
+        .replace("[2, \"n\"", "[17, \"n\"")
+        .replace("\"2*n\"", "\"17*n\"");
+    for role in ["backbone", "grouping"] {
+        fs::write(folder.join(format!("{role}.onnx")), b"").unwrap();
+        let hash = manifest.split(&format!("\"{role}.onnx\", sha256 = \"")).nth(1).unwrap()[..64].to_owned();
+        manifest = manifest.replace(&hash, NOTHING);
+    }
+    fs::write(folder.join("bundle.toml"), manifest).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+fn decode_centergroup(model: &str, tensors: &Path, size: &str, more: &[&str]) -> Ended {
+    run(&[&["decode", "--model", model, "--tensors", text(tensors), "--image-size", size], more].concat())
+}
+
+#[test]
+fn centergroup_s_golden_arrays_come_out_as_numpy_made_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = centergroup_bundle(folder.path());
+    let out = folder.path().join("out.npz");
+    for entry in fs::read_dir(root("tests/golden/centergroup")).unwrap() {
+        let path = entry.unwrap().path();
+        decode_centergroup(&model, &path, &size_of(&path), &["--exact", "--dump", text(&out)]).expect(0);
+        let names = ["peaks_xy", "peaks_score", "peaks_keep", "idx", "wgt", "bias", "poses", "scores"];
+        for name in names {
+            let (found, expected) = (array(&out, name), array(&path, name));
+            assert_eq!(found.shape, expected.shape, "{}: `{name}`", path.display());
+            let tolerance = if ["poses", "scores"].contains(&name) { 1e-5 } else { 0.0 };
+            assert_close(&path, name, &found.to_f32(), &expected.to_f32(), tolerance);
+        }
+    }
+}
+
+#[test]
+fn centergroup_s_tokens_need_no_grouping() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = centergroup_bundle(folder.path());
+    let tensors = folder.path().join("in.npz");
+    let heat_half = Array::from_f32(&[18, 8, 8], vec![0.25; 18 * 64]).unwrap();
+    npz::write(&tensors, &Arrays::from([("heat_half".to_owned(), heat_half)])).unwrap();
+    // A flat map: by our own rule one token of every type, by the reference's as many as there is room for.
+    for (more, most, count) in [(&[][..], 10, 1), (&["--exact"], 30, 30)] {
+        let answer = decode_centergroup(&model, &tensors, "16x16", more).expect(0).json();
+        assert!(answer.get("poses").is_none());
+        for keep in answer["peaks_keep"].as_array().unwrap() {
+            let keep: Vec<i64> = keep.as_array().unwrap().iter().map(|keep| keep.as_i64().unwrap()).collect();
+            assert_eq!((keep.len(), keep.iter().sum::<i64>()), (most, count));
+        }
+    }
+}
+
+#[test]
+fn wrong_arrays_of_centergroup_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = centergroup_bundle(folder.path());
+    let path = folder.path().join("wrong.npz");
+    let zeros = |shape: &[usize]| Array::from_f32(shape, vec![0.0; shape.iter().product()]).unwrap();
+    let sound = || -> Arrays {
+        [
+            ("heat_half", zeros(&[18, 8, 8])),
+            ("mask", zeros(&[16, 16])),
+            ("attn", zeros(&[17, 30, 510])),
+            ("vis", zeros(&[17, 30])),
+            ("center", zeros(&[30])),
+        ]
+        .map(|(name, array)| (name.to_owned(), array))
+        .into()
+    };
+    npz::write(&path, &sound()).unwrap();
+    // Padding everywhere: no token, nobody.
+    let answer = decode_centergroup(&model, &path, "16x16", &["--exact"]).expect(0).json();
+    assert_eq!(answer["poses"].as_array().map(Vec::len), Some(0));
+    for (name, array, needles) in [
+        ("heat_half", None, &["heat_half", "missing"][..]),
+        ("heat_half", Some(zeros(&[17, 8, 8])), &["heat_half", "[17, 8, 8]", "[18, h, w]"]),
+        ("heat_half", Some(zeros(&[18, 8, 7])), &["mask", "[16, 14]"]),
+        ("mask", Some(zeros(&[16, 15])), &["mask", "[16, 15]", "[16, 16]"]),
+        ("attn", None, &["attn", "missing"]),
+        ("attn", Some(zeros(&[17, 30, 500])), &["attn", "[17, 30, 510]"]),
+        ("vis", Some(zeros(&[16, 30])), &["vis", "[17, 30]"]),
+        ("center", Some(zeros(&[29])), &["center", "[30]"]),
+    ] {
+        let mut arrays = sound();
+        arrays.remove(name);
+        arrays.extend(array.map(|array| (name.to_owned(), array)));
+        npz::write(&path, &arrays).unwrap();
+        let needles = [&["wrong.npz"], needles].concat();
+        decode_centergroup(&model, &path, "16x16", &["--exact"]).expect(2).says(&needles);
+    }
+}

@@ -1,4 +1,4 @@
-//! The bundle `spots` (tests/data/onnx/make.py), copied so that it can be broken, and pictures for it.
+//! The bundles `spots` and `nearest` (tests/data/onnx/make.py), copied so that it can be broken, and pictures for it.
 #![allow(dead_code)]
 
 use std::fs;
@@ -14,16 +14,22 @@ pub fn graphs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx")
 }
 
-/// A copy of `spots` in a folder of its own.
+/// A copy of `spots`, or of another bundle, in a folder of its own.
 pub struct Spots {
     folder: TempDir,
 }
 
 impl Spots {
     pub fn new() -> Self {
+        Self::of("spots")
+    }
+
+    /// A copy of another bundle that lies beside it.
+    pub fn of(bundle: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for file in [MANIFEST, "backbone.onnx", "kam.onnx"] {
-            fs::copy(graphs().join("spots").join(file), folder.path().join(file)).unwrap();
+        for entry in fs::read_dir(graphs().join(bundle)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
         }
         Self { folder }
     }
@@ -37,7 +43,7 @@ impl Spots {
 
     pub fn edit(&self, from: &str, to: &str) {
         let text = fs::read_to_string(self.manifest()).unwrap();
-        assert!(text.contains(from), "the manifest of `spots` has no {from:?}");
+        assert!(text.contains(from), "the manifest has no {from:?}");
         fs::write(self.manifest(), text.replace(from, to)).unwrap();
     }
 

@@ -1,4 +1,4 @@
-"""Writes the small graphs beside this file: a bundle that can be worked out by hand, and broken graphs.
+"""Writes the small graphs beside this file: bundles that can be worked out by hand, and broken graphs.
 
     python tests/data/onnx/make.py
 
@@ -212,17 +212,27 @@ centers = 10
 """
 
 
-def main() -> None:
-    """Writes everything."""
-    bundle = FOLDER / "spots"
+def write_bundle(name: str, models: dict[str, onnx.ModelProto], manifest: str) -> None:
+    """Graphs by role, and the manifest with their hashes."""
+    bundle = FOLDER / name
     bundle.mkdir(exist_ok=True)
     hashes = {}
-    for name, model in {"backbone": backbone(), "kam": kam()}.items():
+    for role, model in models.items():
         onnx.checker.check_model(model, full_check=True)
-        path = bundle / f"{name}.onnx"
+        path = bundle / f"{role}.onnx"
         path.write_bytes(model.SerializeToString())
-        hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (bundle / "bundle.toml").write_text(MANIFEST.format(**hashes))
+        hashes[role] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (bundle / "bundle.toml").write_text(manifest.format(**hashes))
+
+
+def main() -> None:
+    """Writes everything."""
+    import nearest
+
+    write_bundle("spots", {"backbone": backbone(), "kam": kam()}, MANIFEST)
+    write_bundle(
+        "nearest", {"backbone": nearest.backbone(), "grouping": nearest.grouping()}, nearest.MANIFEST
+    )
     for name, model in broken().items():
         (FOLDER / f"{name}.onnx").write_bytes(model.SerializeToString())
 
