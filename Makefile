@@ -119,6 +119,7 @@ fuzz-tool:
 bench: $(VENV)/ready ## Measure the warp against OpenCV and the post-processing against PyTorch, on one core (makes .venv)
 	$(PYTHON) benches/compare_warp.py
 	$(PYTHON) benches/compare_decode.py
+	$(PYTHON) benches/compare_centergroup.py
 
 ##@ Models (Python; each makes .venv)
 

@@ -8,6 +8,7 @@ use core::ops::Range;
 use heapless::Vec;
 
 use super::{Map, larger, maximum, smaller};
+use crate::geometry::Size;
 
 /// A plateau of equal maxima that touch, or a single one; pixels of the upsampled map.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,8 +30,23 @@ impl Peak {
         ((self.left + self.right) / 2, (self.top + self.bottom) / 2)
     }
 
-    fn touches(&self, x: u32, y: u32) -> bool {
-        (self.left..=self.right + 2).contains(&(x + 1)) && (self.top..=self.bottom + 2).contains(&(y + 1))
+    /// Whether the two are equally high and touch.
+    fn is_same_plateau(&self, other: &Self) -> bool {
+        self.value == other.value
+            && self.left <= other.right + 1
+            && other.left <= self.right + 1
+            && self.top <= other.bottom + 1
+            && other.top <= self.bottom + 1
+    }
+
+    fn joined(self, other: &Self) -> Self {
+        Self {
+            value: self.value,
+            left: self.left.min(other.left),
+            right: self.right.max(other.right),
+            top: self.top.min(other.top),
+            bottom: self.bottom.max(other.bottom),
+        }
     }
 
     /// Higher values first, then reading order of the first pixel.
@@ -66,21 +82,14 @@ impl<const N: usize> Peaks<N> {
 
     pub(super) fn add(&mut self, x: u32, y: u32, value: f32) {
         let mut peak = Peak::pixel(x, y, value);
-        if self.collapse {
-            let plateau = self.list.iter().position(|known| known.value == value && known.touches(x, y));
-            match plateau {
-                Some(index) => {
-                    let known = self.list.remove(index);
-                    peak.left = known.left.min(x);
-                    peak.right = known.right.max(x);
-                    peak.top = known.top.min(y);
-                    peak.bottom = known.bottom.max(y);
-                }
-                None => self.found += 1,
-            }
-        } else {
-            self.found += 1;
+        let mut known = false;
+        // A pixel may join parts of a plateau that did not touch before.
+        while let Some(index) = self.list.iter().position(|other| self.collapse && other.is_same_plateau(&peak)) {
+            peak = peak.joined(&self.list.remove(index));
+            self.found -= u32::from(known);
+            known = true;
         }
+        self.found += u32::from(!known);
         let place = self.list.iter().position(|known| peak.precedes(known)).unwrap_or(self.list.len());
         if place >= self.capacity {
             return;
@@ -116,71 +125,166 @@ pub(super) fn magnitude(map: Map<'_>) -> (f32, u32) {
 }
 
 /// Cells that are looked at together.
-const RUN: usize = 32;
+pub(super) const RUN: usize = 32;
 /// They and a neighbour on either side.
 const WIDE: usize = RUN + 2;
 
 /// Three rows of cells, the first and the last column being neighbours of the run.
-type Rows = [[f32; WIDE]; 3];
+pub(super) type Rows = [[f32; WIDE]; 3];
 
-/// Calls `visit` with the 3x3 cells around every cell whose pixels may hold a maximum of at least the bar, in reading
-/// order; the border repeats. `visit` answers the bar from there on. It starts at `threshold`, which must be positive.
-/// `largest` is the map's largest absolute value.
+/// Most blocks on a side of a map.
+const MAX_BLOCKS: usize = 32;
+/// Fewest rows of a block.
+const MIN_BLOCK_ROWS: usize = 8;
+
+/// A map divided into blocks of cells, so that the best maxima can be looked for first.
+struct Blocks {
+    size: Size,
+    block: Size,
+    /// Blocks in a row.
+    columns: usize,
+}
+
+impl Blocks {
+    fn new(size: Size) -> Self {
+        let width = RUN * size.width.div_ceil(RUN).div_ceil(MAX_BLOCKS);
+        let height = size.height.div_ceil(MAX_BLOCKS).max(MIN_BLOCK_ROWS);
+        Self { size, block: Size::new(width, height), columns: size.width.div_ceil(width) }
+    }
+
+    fn count(&self) -> usize {
+        self.columns * self.size.height.div_ceil(self.block.height)
+    }
+
+    /// Columns and rows of block number `index`.
+    fn cells(&self, index: usize) -> (Range<usize>, Range<usize>) {
+        let along = |number: usize, extent: usize, end: usize| number * extent..((number + 1) * extent).min(end);
+        (
+            along(index % self.columns, self.block.width, self.size.width),
+            along(index / self.columns, self.block.height, self.size.height),
+        )
+    }
+
+    /// The highest cell of a block and beside it.
+    fn highest(&self, map: Map<'_>, index: usize) -> f32 {
+        let (columns, rows) = self.cells(index);
+        let (left, right) = (columns.start.saturating_sub(1), (columns.end + 1).min(self.size.width));
+        let (top, bottom) = (rows.start.saturating_sub(1), (rows.end + 1).min(self.size.height));
+        let mut highest = f32::NEG_INFINITY;
+        for row in top..bottom {
+            let (runs, rest) = map.row(row)[left..right].as_chunks();
+            highest = larger(maximum(runs), highest);
+            for &value in rest {
+                highest = larger(value, highest);
+            }
+        }
+        highest
+    }
+}
+
+/// Calls `visit` with the 3x3 cells around every cell whose pixels may hold a maximum of at least the bar; the border
+/// repeats. `visit` answers the bar from there on; it starts at `threshold`, which must be positive. With `best_first`
+/// parts with higher cells come first, so that the bar may rise early. `largest` is the map's largest absolute value.
+///
+/// `highest` answers for every cell a number that its pixels do not exceed by more than rounding.
 ///
 /// `is_cut` says whether pixels do not count in or beside these columns of this row: there a slope may end in a maximum.
 pub(super) fn scan(
     map: Map<'_>,
     largest: f32,
     threshold: f32,
+    best_first: bool,
+    highest: impl Fn(&Rows) -> [f32; RUN],
     is_cut: impl Fn(Range<usize>, usize) -> bool,
     mut visit: impl FnMut(&[[f32; 3]; 3], Place) -> f32,
 ) {
-    let size = map.size();
-    // An upsampled value exceeds the cells around it by no more than rounding.
-    let below = |bar: f32| bar * (1.0 - 1e-6);
-    let mut least = below(threshold);
     // Between neighbouring upsampled pixels lies at least a quarter of the difference of the cells. Four roundings
-    // each cannot turn that round if the difference is above 2^-18 of the largest value.
+    // each cannot turn that round if the difference is above 2^-18 of the largest value. Nor can an upsampled value
+    // exceed the cells around it by so much.
     let margin = largest * (1.0 / 262_144.0) + f32::MIN_POSITIVE;
-    let mut rows: Rows = [[0.0; WIDE]; 3];
-    for row in 0..size.height {
-        let source = [row.saturating_sub(1), row, (row + 1).min(size.height - 1)].map(|row| map.row(row));
-        for start in (0..size.width).step_by(RUN) {
-            let count = RUN.min(size.width - start);
-            for (target, source) in rows.iter_mut().zip(source) {
-                load(source, start, target);
-            }
-            let mut peak = [f32::NEG_INFINITY; WIDE];
-            for row in &rows {
-                for (peak, &value) in peak.iter_mut().zip(row) {
-                    *peak = larger(value, *peak);
+    let mut least = threshold - margin;
+    let blocks = Blocks::new(map.size());
+    let mut order = [(0.0f32, 0u16); MAX_BLOCKS * MAX_BLOCKS];
+    let mut promising = 0;
+    for index in 0..blocks.count() {
+        let highest = blocks.highest(map, index);
+        if highest >= least {
+            order[promising] = (highest, index as u16);
+            promising += 1;
+        }
+    }
+    let order = &mut order[..promising];
+    if best_first {
+        order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    }
+    let mut cells: Rows = [[0.0; WIDE]; 3];
+    for &(bound, index) in order.iter() {
+        if bound < least {
+            continue;
+        }
+        let (columns, rows) = blocks.cells(usize::from(index));
+        for row in rows {
+            for start in columns.clone().step_by(RUN) {
+                let run = start..(start + RUN).min(columns.end);
+                load_around(map, start, row, &mut cells);
+                if highest_of(&cells) < least {
+                    continue;
                 }
-            }
-            let (runs, rest) = peak.as_chunks();
-            if rest.iter().copied().fold(maximum(runs), larger) < least {
-                continue;
-            }
-            let mut candidates = may_hold_maximum(&rows, &peak, least, margin);
-            if is_cut(start..start + count, row) {
-                for (index, candidate) in candidates.iter_mut().enumerate().take(count) {
-                    let column = start + index;
-                    *candidate |= is_cut(column..column + 1, row);
+                let highest = highest(&cells);
+                let cut = is_cut(run.clone(), row);
+                for (index, column) in run.enumerate() {
+                    if highest[index] < least
+                        || (is_slope(&cells, index, margin) && !(cut && is_cut(column..column + 1, row)))
+                    {
+                        continue;
+                    }
+                    let near = [0, 1, 2].map(|row: usize| [0, 1, 2].map(|dx| cells[row][index + dx]));
+                    least = visit(&near, Place::new(map.size(), column, row)) - margin;
                 }
-            }
-            for column in (0..count).filter(|&column| candidates[column]) {
-                let cells = [0, 1, 2].map(|row: usize| [0, 1, 2].map(|dx| rows[row][column + dx]));
-                let place = Place {
-                    column: start + column,
-                    row,
-                    left: start + column == 0,
-                    right: start + column == size.width - 1,
-                    top: row == 0,
-                    bottom: row == size.height - 1,
-                };
-                least = below(visit(&cells, place));
             }
         }
     }
+}
+
+/// The cells of a run that begins at column `start` of row `row`, with those around them.
+#[inline]
+fn load_around(map: Map<'_>, start: usize, row: usize, rows: &mut Rows) {
+    let last = map.size().height - 1;
+    for (target, row) in rows.iter_mut().zip([row.saturating_sub(1), row, (row + 1).min(last)]) {
+        load(map.row(row), start, target);
+    }
+}
+
+fn highest_of(rows: &Rows) -> f32 {
+    rows.iter().fold(f32::NEG_INFINITY, |highest, row| {
+        let (runs, rest) = row.as_chunks();
+        rest.iter().fold(larger(maximum(runs), highest), |highest, &value| larger(value, highest))
+    })
+}
+
+/// The highest of the 3x3 cells around each: for any upsampling.
+pub(super) fn highest_cell(rows: &Rows) -> [f32; RUN] {
+    let mut column = [0.0; WIDE];
+    for (index, column) in column.iter_mut().enumerate() {
+        *column = larger(rows[0][index], larger(rows[1][index], rows[2][index]));
+    }
+    core::array::from_fn(|index| larger(column[index], larger(column[index + 1], column[index + 2])))
+}
+
+/// The highest of the 2x2 pixels of each, where upsampling is by two.
+pub(super) fn highest_pixel(rows: &Rows) -> [f32; RUN] {
+    let mut blended = [[0.0; WIDE]; 2];
+    for index in 0..WIDE {
+        blended[0][index] = 0.25 * rows[0][index] + 0.75 * rows[1][index];
+        blended[1][index] = 0.75 * rows[1][index] + 0.25 * rows[2][index];
+    }
+    core::array::from_fn(|index| {
+        let [upper, lower] = blended.each_ref().map(|row| {
+            let (left, right) = (0.25 * row[index], 0.25 * row[index + 2]);
+            0.75 * row[index + 1] + larger(left, right)
+        });
+        larger(upper, lower)
+    })
 }
 
 /// The cells `start - 1 ..= start + RUN` of a row; outside, the border repeats.
@@ -194,34 +298,26 @@ fn load(source: &[f32], start: usize, target: &mut [f32; WIDE]) {
     }
 }
 
-/// Whether the pixels of each cell may hold a maximum that is at least `least`.
-///
-/// They cannot where no cell around is so high, nor where values rise strictly along x in all three rows, or fall, or
-/// do so along y in all three columns: then every one of the pixels has a neighbour above it.
-fn may_hold_maximum(rows: &Rows, peak: &[f32; WIDE], least: f32, margin: f32) -> [bool; RUN] {
-    let mut step_x = [(0.0f32, 0.0f32); WIDE - 1];
-    for (index, (low, high)) in step_x.iter_mut().enumerate() {
-        let steps = [0, 1, 2].map(|row: usize| rows[row][index + 1] - rows[row][index]);
-        *low = smaller(steps[0], smaller(steps[1], steps[2]));
-        *high = larger(steps[0], larger(steps[1], steps[2]));
-    }
-    let mut step_y = [(0.0f32, 0.0f32); WIDE];
-    for (index, (low, high)) in step_y.iter_mut().enumerate() {
-        let (upper, lower) = (rows[1][index] - rows[0][index], rows[2][index] - rows[1][index]);
-        *low = smaller(upper, lower);
-        *high = larger(upper, lower);
-    }
-    let mut candidates = [false; RUN];
-    for (index, candidate) in candidates.iter_mut().enumerate() {
-        let near = larger(peak[index], larger(peak[index + 1], peak[index + 2]));
-        let low_x = smaller(step_x[index].0, step_x[index + 1].0);
-        let high_x = larger(step_x[index].1, step_x[index + 1].1);
-        let low_y = smaller(step_y[index].0, smaller(step_y[index + 1].0, step_y[index + 2].0));
-        let high_y = larger(step_y[index].1, larger(step_y[index + 1].1, step_y[index + 2].1));
-        let monotonous = (low_x > margin) | (high_x < -margin) | (low_y > margin) | (high_y < -margin);
-        *candidate = (near >= least) & !monotonous;
-    }
-    candidates
+/// Whether values rise strictly along x in all three rows around cell `column` of the run, or fall, or do so along y in
+/// all three columns: then every pixel of the cell has a neighbour above it.
+fn is_slope(rows: &Rows, column: usize, margin: f32) -> bool {
+    let all = |steps: [f32; 6]| {
+        let low = steps.into_iter().fold(f32::INFINITY, smaller);
+        let high = steps.into_iter().fold(f32::NEG_INFINITY, larger);
+        low > margin || high < -margin
+    };
+    let [upper, middle, lower] = rows.each_ref().map(|row| [row[column], row[column + 1], row[column + 2]]);
+    let along_x = |row: [f32; 3]| [row[1] - row[0], row[2] - row[1]];
+    let [[a, b], [c, d], [e, f]] = [upper, middle, lower].map(along_x);
+    all([a, b, c, d, e, f])
+        || all([
+            middle[0] - upper[0],
+            middle[1] - upper[1],
+            middle[2] - upper[2],
+            lower[0] - middle[0],
+            lower[1] - middle[1],
+            lower[2] - middle[2],
+        ])
 }
 
 /// Where a cell lies, and which borders of the map it touches.
@@ -233,4 +329,17 @@ pub(super) struct Place {
     pub right: bool,
     pub top: bool,
     pub bottom: bool,
+}
+
+impl Place {
+    fn new(size: Size, column: usize, row: usize) -> Self {
+        Self {
+            column,
+            row,
+            left: column == 0,
+            right: column == size.width - 1,
+            top: row == 0,
+            bottom: row == size.height - 1,
+        }
+    }
 }

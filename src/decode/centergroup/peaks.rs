@@ -4,7 +4,7 @@ use heapless::Vec;
 
 use super::{MAX_TOKENS, Mask, Token};
 use crate::decode::heatmap::Double;
-use crate::decode::peaks::{Peak, Peaks, magnitude, scan};
+use crate::decode::peaks::{Peak, Peaks, highest_pixel, magnitude, scan};
 use crate::decode::{Map, larger};
 
 /// How tokens of one type are chosen.
@@ -92,7 +92,7 @@ fn add_positive(map: Map<'_>, largest: f32, pixels: &Pixels<'_>, rule: Rule, pea
     // no part in anything it need not be found.
     let lowest = if rule.least == 0 && rule.collapse { larger(rule.threshold, smallest) } else { smallest };
     let is_cut = |columns, row| pixels.mask.has_padding_beside(columns, row);
-    scan(map, largest, lowest, is_cut, |_, place| {
+    scan(map, largest, lowest, true, highest_pixel, is_cut, |_, place| {
         for y in [2 * place.row, 2 * place.row + 1] {
             for x in [2 * place.column, 2 * place.column + 1] {
                 let value = pixels.at(x, y);

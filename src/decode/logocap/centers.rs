@@ -5,7 +5,7 @@ use heapless::Vec;
 use super::MAX_CENTERS;
 use crate::decode::Map;
 use crate::decode::heatmap::{UPSAMPLING, blend};
-use crate::decode::peaks::{self, Peaks, Place, magnitude};
+use crate::decode::peaks::{self, Peaks, Place, highest_cell, magnitude};
 
 /// A candidate for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -68,17 +68,12 @@ pub(super) fn find(map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTE
 
 /// Adds every maximum that reaches `threshold`, which must be positive. `largest` is the map's largest absolute value.
 fn scan(map: Map<'_>, largest: f32, threshold: f32, peaks: &mut Peaks<MAX_CENTERS>) {
-    peaks::scan(
-        map,
-        largest,
-        threshold,
-        |_, _| false,
-        |cells, place| {
-            add_maxima(cells, place, threshold, peaks);
-            // All of them are counted, so the bar stays.
-            threshold
-        },
-    );
+    let visit = |cells: &[[f32; 3]; 3], place| {
+        add_maxima(cells, place, threshold, peaks);
+        // All of them are counted, so the bar stays.
+        threshold
+    };
+    peaks::scan(map, largest, threshold, false, highest_cell, |_, _| false, visit);
 }
 
 /// Upsamples one cell and compares its 4x4 pixels with their neighbours.
