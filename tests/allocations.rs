@@ -1,5 +1,6 @@
 //! Nothing is allocated between a raw frame and its line of JSON, once everything has been made: the warp, LOGO-CAP's
-//! post-processing at every level, and the JSON lines sink. The networks between them are tract's, which does allocate.
+//! post-processing at every level, CenterGroup's, and the JSON lines sink. The networks between them are tract's, which does
+//! allocate.
 
 #![allow(unsafe_code)]
 
@@ -8,10 +9,10 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::time::Duration;
 
-use sinew::decode::Maps;
 use sinew::decode::logocap::{Config, Decoder, Inputs, Level, Workspace};
+use sinew::decode::{Maps, centergroup};
 use sinew::estimator::StageTimes;
-use sinew::geometry::{Centre, ShortSideLayout, Size};
+use sinew::geometry::{Affine, Centre, ShortSideLayout, Size};
 use sinew::pixels::{Picture, PixelFormat, Warp};
 use sinew::pose::Poses;
 use sinew::sink::jsonl::JsonLines;
@@ -187,4 +188,68 @@ fn a_thousand_frames_without_an_allocation() {
     (0..15).for_each(&mut frame);
     assert_eq!(allocations(|| (15..15 + FRAMES).for_each(&mut frame)), 0);
     assert!(most_poses >= 20, "only {most_poses} poses: the frames were not full");
+}
+
+/// A full frame for CenterGroup, and its answer for 30 tokens of every type.
+struct Crowd {
+    heat_half: Vec<f32>,
+    attention: Vec<f32>,
+}
+
+fn crowd() -> Crowd {
+    let half = Size::new(2 * CELLS.width, 2 * CELLS.height);
+    let area = half.width * half.height;
+    let mut heat_half = vec![0.0; (KEYPOINTS + 1) * area];
+    for person in 0..PEOPLE {
+        for kind in 0..=KEYPOINTS {
+            let (x, y) = (12 + 26 * (person % 6) + kind % 5, 10 + 22 * (person / 6) + kind / 5);
+            heat_half[kind * area + y * half.width + x] = 0.9 - 0.01 * person as f32;
+        }
+    }
+    let row = KEYPOINTS * PEOPLE;
+    let mut attention = vec![-2.0; row * row];
+    for keypoint in 0..KEYPOINTS {
+        for rank in 0..PEOPLE {
+            // Its own type, the token of the same rank.
+            attention[(keypoint * PEOPLE + rank) * row + keypoint * PEOPLE + rank] = 4.0;
+        }
+    }
+    Crowd { heat_half, attention }
+}
+
+#[test]
+fn a_thousand_crowds_without_an_allocation() {
+    let sigmas = [0.05; KEYPOINTS];
+    let own = centergroup::Config {
+        collapse_ties: true,
+        nms_similarity: 0.7,
+        least_tokens: 0,
+        ..centergroup::Config::reference(&sigmas).unwrap()
+    };
+    let decoders = [centergroup::Config::reference(&sigmas).unwrap(), own]
+        .map(|config| centergroup::Decoder::new(&config).unwrap());
+    let Crowd { heat_half, attention } = crowd();
+    let shape = [KEYPOINTS + 1, 2 * CELLS.height, 2 * CELLS.width];
+    let network = Size::new(4 * CELLS.width, 4 * CELLS.height);
+    let count = (KEYPOINTS + 1) * PEOPLE;
+    let (mut index, mut weight, mut bias) = (vec![0; 4 * count], vec![0.0; 4 * count], vec![0.0; count]);
+    let (visible, center) = (vec![2.0; KEYPOINTS * PEOPLE], vec![2.0; PEOPLE]);
+    let valid = vec![1; network.width * network.height];
+    let mut workspace = Box::new(centergroup::Workspace::new());
+    let mut poses = Poses::default();
+    let mut most_poses = 0;
+    let mut frame = |sequence: u64| {
+        let decoder = &decoders[sequence as usize % 2];
+        let maps = Maps::new("heat_half", &heat_half, shape).unwrap();
+        let inputs = decoder.inputs(maps, centergroup::Mask::new(&valid, network).unwrap()).unwrap();
+        decoder.find_tokens(&inputs, &mut workspace);
+        decoder.write_index(&inputs, PEOPLE, &workspace, &mut index).unwrap();
+        decoder.write_weight(&inputs, PEOPLE, &workspace, &mut weight).unwrap();
+        decoder.write_bias(PEOPLE, &workspace, &mut bias).unwrap();
+        let grouped = decoder.grouped(PEOPLE, &attention, &visible, &center).unwrap();
+        decoder.group(&inputs, Some(&grouped), &Affine::IDENTITY, &mut workspace, &mut poses);
+        most_poses = most_poses.max(poses.list.len());
+    };
+    assert_eq!(allocations(|| (0..FRAMES).for_each(&mut frame)), 0);
+    assert_eq!(most_poses, PEOPLE);
 }

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from models import checkpoint
+from models.centergroup import CenterGroup, CenterGroupConfig
 from models.logocap import LogoCap, LogoCapConfig
 
 TINY = LogoCapConfig.tiny()
@@ -91,6 +92,77 @@ def test_everything_that_is_wrong_is_listed(state: dict[str, torch.Tensor], tmp_
 
 def test_wrapped_state(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     assert "these are no tensors: state_dict, epoch" in refused({"state_dict": state, "epoch": 3}, tmp_path)
+
+
+SMALL = CenterGroupConfig.tiny()
+
+
+@pytest.fixture
+def centergroup_state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return CenterGroup(SMALL).state_dict()
+
+
+class OfTheTrainer:
+    """A class that the reader does not know, with everything that pickling can do to it."""
+
+    def __init__(self) -> None:
+        self.inner = {"rate": 0.1}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return OfTheTrainer, (), {"inner": 1}, iter([1, 2]), iter([("a", 3)])
+
+    def append(self, _: object) -> None:
+        pass
+
+    extend = append
+
+    def __setitem__(self, _: object, __: object) -> None:
+        pass
+
+
+def test_training_state_of_another_program(
+    centergroup_state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.ckpt"
+    old = {
+        "module." + name.replace("tr_encoder", "graph_net").replace("group_model", "graph_model"): value
+        for name, value in centergroup_state.items()
+    }
+    torch.save({"state_dict": old, "hyper_parameters": {"config": OfTheTrainer()}, "epoch": 7}, path)
+    # Were it looked up, it would not be found.
+    monkeypatch.delattr(sys.modules[__name__], "OfTheTrainer")
+    loaded = checkpoint.load(SMALL, path)
+    assert all(torch.equal(tensor, centergroup_state[name]) for name, tensor in loaded.state_dict().items())
+
+
+def test_pickled_code_of_a_training_state_is_not_run(
+    centergroup_state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path, marker = tmp_path / "file.ckpt", tmp_path / "ran"
+    torch.save({"state_dict": centergroup_state, "callbacks": Intruder(marker)}, path)
+    checkpoint.load(SMALL, path)
+    assert not marker.exists()
+    # Where the tensors should be it is refused.
+    torch.save({"state_dict": Intruder(marker)}, path)
+    with pytest.raises(checkpoint.CheckpointError):
+        checkpoint.load(SMALL, path)
+    assert not marker.exists()
+
+
+def test_training_states_are_strict_too(centergroup_state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "file.ckpt"
+    del centergroup_state["group_model.initial_mlp.layers.0.bias"]
+    centergroup_state["more"] = torch.zeros(1)
+    torch.save(centergroup_state, path)
+    with pytest.raises(checkpoint.CheckpointError) as caught:
+        checkpoint.load(SMALL, path)
+    assert "1 missing: group_model.initial_mlp.layers.0.bias" in str(caught.value)
+    assert "1 unknown: more" in str(caught.value)
+    for contents in (b"", b"not a checkpoint", b"PK\x03\x04 cut off"):
+        path.write_bytes(contents)
+        with pytest.raises(checkpoint.CheckpointError, match="damaged"):
+            checkpoint.load(SMALL, path)
 
 
 class Intruder:
