@@ -151,7 +151,7 @@ photographs: $(VENV)/ready build ## Measure MODEL on annotated photographs of yo
 	$(PYTHON) -m models.photographs $(FOLDER) --model $(MODEL)
 
 .PHONY: import
-import: $(VENV)/ready ## Convert an official checkpoint: MODEL=logocap-w32 CKPT=file.pth [ASPECT=640x480] [FLIP=1]
+import: $(VENV)/ready ## Convert an official checkpoint: MODEL=logocap-w32|centergroup-w32|... CKPT=file.pth [ASPECT=640x480] [FLIP=1]
 	@test -n "$(CKPT)" || { echo "make import: name the checkpoint, as in CKPT=path/to/file.pth" >&2; exit 2; }
 	$(PYTHON) -m models.checkpoint $(MODEL) $(CKPT) $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
 
