@@ -1,0 +1,29 @@
+"""Offset matching, which CenterGroup is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.ablation_centergroup import nearest_peaks
+from models.reference.centergroup import Peaks
+
+
+def test_the_nearest_peak_that_is_near_enough() -> None:
+    predicted = np.zeros((2, 17, 2), np.float32)
+    predicted[0, :, 1] = np.linspace(0, 100, 17)
+    predicted[0, ::2, 0] = 40
+    predicted[1] = predicted[0] + 200
+    xy = np.zeros((18, 3, 2), int)
+    xy[0] = [[44, 1], [47, 0], [300, 300]]
+    xy[1] = [[0, 7], [200, 207], [0, 0]]
+    score = np.tile(np.array([0.9, 0.5, 0.3], np.float32), (18, 1))
+    keep = np.zeros((18, 3), bool)
+    keep[0] = keep[1] = [True, True, False]
+    poses, strength = nearest_peaks(predicted, Peaks(xy, score, keep))
+    # The reach is a fifth of the root of 40 by 100 pixels: 12.6.
+    assert poses[0, 0].tolist() == [44, 1] and strength[0, 0] == np.float32(0.9)
+    assert poses[1, 0].tolist() == predicted[1, 0].tolist() and strength[1, 0] == 0
+    assert poses[:, 1].tolist() == [[0, 7], [200, 207]]
+    assert strength[:, 1].tolist() == [np.float32(0.9), np.float32(0.5)]
+    # No peak of any other type counts.
+    assert (poses[:, 2:] == predicted[:, 2:]).all() and not strength[:, 2:].any()
