@@ -136,10 +136,10 @@ python-test: $(VENV)/ready ## Tests of the Python code
 	$(PYTHON) -m pytest --quiet models
 
 .PHONY: train
-train: $(VENV)/ready ## Train MODEL (logocap-tiny) on generated data until interrupted; resumes
+train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny) until interrupted; resumes; OPTIONS="--crowded 0.3"
 	@test -e $(STATE)/assets || $(PYTHON) -m models.people.assets
 	@test -e $(STATE)/bank || $(PYTHON) -m models.people.render_bank
-	$(PYTHON) -m models.train $(MODEL)
+	$(PYTHON) -m models.train $(MODEL) $(OPTIONS)
 
 .PHONY: models
 models: $(VENV)/ready ## Export MODEL from its training state to models/bundles/MODEL

@@ -290,6 +290,16 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_plateau_that_meet_late_are_one() {
+        // Two columns, then the pixel that joins their lower ends.
+        let mut peaks: Peaks<4> = Peaks::new(4, true);
+        for (x, y) in [(0, 0), (2, 0), (0, 1), (2, 1), (1, 2)] {
+            peaks.add(x, y, 0.5);
+        }
+        assert_eq!((peaks.found, peaks.list.len(), peaks.list[0].middle()), (1, 1, (1, 1)));
+    }
+
+    #[test]
     fn a_slope_that_padding_cuts_has_a_peak() {
         let values: List<f32> =
             (0..64).map(|index| 0.1 + 0.1 * (index % 8) as f32 + 0.01 * (index / 8) as f32).collect();
