@@ -2,8 +2,9 @@
 
 `tests/golden/logocap/*.npz` hold network outputs of small made-up scenes and what the post-processing must
 answer, under the array names of `sinew decode`; the answers of levels `none` and `partial` end in `_none` and
-`_partial`. `tests/golden/centergroup/*.npz` do the same for CenterGroup. `tests/golden/warp/*.npz` hold
-pictures, affines and exactly interpolated network inputs. Ties are broken in reading order. All of it is made
+`_partial`. `tests/golden/centergroup/*.npz` do the same for CenterGroup; `tests/golden/capeformer/parts.npz`
+holds what surrounds CapeFormer's networks, part by part. `tests/golden/warp/*.npz` hold pictures, affines and
+exactly interpolated network inputs. Ties are broken in reading order. All of it is made
 from fixed seeds and comes out the same on every run.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from models import skeleton
-from models.reference import geometry, golden_centergroup, logocap
+from models.reference import capeformer, geometry, golden_centergroup, logocap
 
 KEYPOINTS = len(skeleton.NAMES)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -274,6 +275,36 @@ def warp_arrays() -> dict[str, dict[str, np.ndarray]]:
     return arrays
 
 
+def capeformer_arrays() -> dict[str, np.ndarray]:
+    """Points with their support weights, similarities with their proposals, boxes with their crops,
+    identifiers."""
+    generator = np.random.default_rng(9)
+    points = generator.uniform(0, capeformer.CROP, (24, 2)).astype(np.float32)
+    points[:4] = [[0, 0], [255.5, 255.5], [127.9, 2], [128, 254]]
+    weights, _ = capeformer.support_weights(points, np.ones(len(points)))
+    similarity = generator.normal(0, 2, (16, capeformer.CELLS, capeformer.CELLS)).astype(np.float32)
+    for row, (y, x) in enumerate([(0, 0), (0, 7), (7, 0), (7, 7), (0, 3), (4, 7)]):
+        similarity[row, y, x] = 9
+    similarity[6] = 0.5
+    similarity[7, 2, 2] = similarity[7, 6, 5] = 8
+    picture = (320, 240)
+    boxes = np.array(
+        [[10, 20, 100, 50], [-8, -3, 90, 200], [300, 200, 60, 60], [5.5, 7.25, 20.5, 31]], np.float32
+    )
+    cleaned = [capeformer.clean_box(tuple(box.astype(np.float64)), picture) for box in boxes]
+    crops = [capeformer.crop_of(box) for box in cleaned if box is not None]
+    return {
+        "points": points,
+        "weights": weights,
+        "similarity": similarity,
+        "proposals": capeformer.proposals(similarity),
+        "picture": np.array(picture, np.int32),
+        "boxes": boxes,
+        "crops": np.array([[*crop.center, crop.side] for crop in crops], np.float32),
+        "identity": capeformer.identifiers()[[0, 1, 16, 99]],
+    }
+
+
 def main() -> None:
     """Writes all golden arrays."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -284,6 +315,7 @@ def main() -> None:
         f"centergroup/{name}.npz": golden_centergroup.centergroup_arrays(name)
         for name in golden_centergroup.SCENES
     }
+    files["capeformer/parts.npz"] = capeformer_arrays()
     files |= {f"warp/{name}.npz": arrays for name, arrays in warp_arrays().items()}
     for name, arrays in files.items():
         path = out / name

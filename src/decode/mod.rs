@@ -9,7 +9,9 @@
 //! | [`nms`] | one pose of every cluster of nearly equal ones |
 //! | [`logocap`] | LOGO-CAP: centres, initial poses, local-global refinement |
 //! | [`centergroup`] | CenterGroup: peaks, tokens, people gathered by attention |
+//! | [`capeformer`] | CapeFormer: crops, features of enrolled keypoints, proposals |
 
+pub mod capeformer;
 pub mod centergroup;
 mod config;
 pub mod heatmap;

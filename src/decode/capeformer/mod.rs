@@ -1,0 +1,28 @@
+//! CapeFormer around its networks: crops, features of the enrolled keypoints, proposals, and the way back.
+//!
+//! At enrolment, for each picture that shows the keypoints of a category: [`Crop::around`], the network's tokens, and
+//! [`support_weights`] of each keypoint, by which [`pool`] gathers its features. On every frame: [`Crop::around`], the
+//! network's tokens, similarities of every enrolled keypoint and every cell, [`propose`], the network's refinement, and
+//! [`Crop::to_picture`]. Keypoints are told apart by [`write_identity`].
+//!
+//! Section numbers are those of the description of the reference implementation that the project works from. The token
+//! map has 8 by 8 cells, numbered row by row.
+
+mod crop;
+mod identity;
+mod proposal;
+mod support;
+
+pub use crop::Crop;
+pub use identity::write_identity;
+pub use proposal::{Proposal, propose};
+pub use support::{pool, support_weights};
+
+/// Cells on a side of the token map.
+pub const CELLS: usize = 8;
+/// Tokens of a picture.
+pub const TOKENS: usize = CELLS * CELLS;
+/// Pixels of a crop's side.
+pub const CROP: usize = 256;
+/// Keypoints that identifiers are made for: a keypoint's index is below.
+pub const SLOTS: usize = 100;
