@@ -17,7 +17,7 @@ class Decode:
     collapse_ties: bool = True
     zero_kernel: str = "keep-initial"
     top2_weights: tuple[float, float] = (0.75, 0.25)
-    score_threshold: float = 0.02
+    score_threshold: float = 0.015
     """What is shown; accuracy is measured on everything above 0."""
     nms_distance: float = 0.05
     nms_keypoints: int = 8
