@@ -1,9 +1,9 @@
 """The bundle `nearest`: a CenterGroup without learning, for `make.py`.
 
 It sees a picture's colours: red is the heatmap of keypoint 0, blue that of keypoint 1 and green that of the
-centre, averaged over cells of 2x2 pixels. Every centre takes the nearest keypoint of each type, as far as the
-sines of positions can tell: up to three cells of 4x4 pixels away. A keypoint is sure to be visible where there
-is one of its type; a centre is the surer a person the greener it is.
+centre, averaged over cells of 2x2 pixels. Every centre takes the nearest keypoint of each type, as far as
+the sines of positions can tell: up to three cells of 4x4 pixels away. A keypoint is sure to be visible where
+there is one of its type; a centre is the surer a person the greener it is.
 """
 
 from __future__ import annotations
