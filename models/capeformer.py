@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.attention import SelfAttention, attend, sines
+
 CELLS = 8
 """On a side of the token map: a crop of 256 pixels at stride 32."""
 
@@ -119,10 +121,7 @@ class ResNet(nn.Module):
 
 def encode(values: Tensor, half: int) -> Tensor:
     """Sines and cosines of numbers around 0 to 1: `[...]` -> `[..., half]` (section 1.4)."""
-    channel = torch.arange(half, device=values.device)
-    period = 10000.0 ** (2 * (channel // 2).float() / half)
-    angle = 2 * torch.pi * values[..., None] / period
-    return torch.where(channel % 2 == 0, angle.sin(), angle.cos())
+    return sines(2 * torch.pi * values, half)
 
 
 def encode_points(points: Tensor, width: int) -> Tensor:
@@ -142,35 +141,6 @@ def identifiers(width: int, slots: int = 100) -> Tensor:
     index = encode((torch.arange(slots) + 1) / (slots + 1e-6), width // 2)
     constant = encode(torch.tensor(1 / (1 + 1e-6)), width // 2).expand_as(index)
     return torch.cat([constant, index], -1)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor) -> Tensor:
-    """Scaled dot-product attention of projected tokens `[n, d]`, `[m, d]`, `[m, d]`; `bias [m]` is added to
-    the logits."""
-    split = [part.reshape(len(part), heads, -1).transpose(0, 1) for part in (query, key, value)]
-    logits = split[0] @ split[1].transpose(1, 2) / split[0].shape[-1] ** 0.5 + bias
-    return (logits.softmax(-1) @ split[2]).transpose(0, 1).reshape(len(query), -1)
-
-
-class SelfAttention(nn.Module):
-    """Attention among tokens of one width."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.in_proj_weight)
-        nn.init.zeros_(self.out_proj.bias)
-
-    def forward(self, query_key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        query, key, values = (
-            functional.linear(x, weight, offset)
-            for x, weight, offset in zip((query_key, query_key, value), weights, biases)
-        )
-        return self.out_proj(attend(query, key, values, self.heads, bias))
 
 
 class CrossAttention(nn.Module):

@@ -29,10 +29,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.attention import SelfAttention, sines
 from models.hrnet import BasicBlock, HRNet, HRNetConfig
-
-TEMPERATURE = 10000.0
-"""Of the sine encoding of positions."""
 
 
 @dataclass(frozen=True)
@@ -155,14 +153,7 @@ def position_rows(mask: Tensor, width: int) -> Tensor:
     starts at 1 where the padding ends. The first half of the channels encodes the row, the second the column.
     """
     counts = [mask.cumsum(axis).float().flatten() for axis in (0, 1)]
-    half = width // 2
-    channel = torch.arange(half)
-    period = TEMPERATURE ** (2 * (channel // 2).float() / half)
-    parts = []
-    for count in counts:
-        angle = count[:, None] / period
-        parts.append(torch.where(channel % 2 == 0, angle.sin(), angle.cos()))
-    return torch.cat(parts, 1)
+    return torch.cat([sines(count, width // 2) for count in counts], 1)
 
 
 class Mlp(nn.Module):
@@ -196,30 +187,6 @@ class TokenEncoding(nn.Module):
         types, width = self.type_embed.weight.shape
         by_type = self.mlp(positions).reshape(types, -1, width) + self.type_embed.weight[:, None]
         return by_type.reshape(-1, width)
-
-
-class SelfAttention(nn.Module):
-    """Multi-head attention whose mask is an additive bias on the keys."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.in_proj_weight)
-        nn.init.zeros_(self.out_proj.bias)
-
-    def forward(self, query_key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-        """`[n, width]` twice and `[n]` -> `[n, width]`."""
-        width = value.shape[-1]
-        weights, biases = self.in_proj_weight.split(width), self.in_proj_bias.split(width)
-        query, key, values = (
-            functional.linear(x, weight, offset).reshape(-1, self.heads, width // self.heads).transpose(0, 1)
-            for x, weight, offset in zip((query_key, query_key, value), weights, biases)
-        )
-        logits = query @ key.transpose(1, 2) / (width // self.heads) ** 0.5 + bias
-        return self.out_proj((logits.softmax(-1) @ values).transpose(0, 1).reshape(-1, width))
 
 
 class EncoderLayer(nn.Module):

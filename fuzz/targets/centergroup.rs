@@ -2,44 +2,19 @@
 //! indices inside the maps, in bounded time.
 #![no_main]
 
+mod values;
+
 use libfuzzer_sys::fuzz_target;
 use sinew::decode::Maps;
 use sinew::decode::centergroup::{Config, Decoder, Mask, TieRule, Workspace};
 use sinew::geometry::{Affine, Size};
 use sinew::pose::{MAX_POSES, Poses};
+use values::Values;
 
 const SIGMAS: [f32; 3] = [0.025, 0.079, 0.107];
 /// Of the heatmaps, in cells; the network's input has twice as many pixels.
 const LARGEST_HALF: usize = 24;
 const MOST_TOKENS: usize = 8;
-
-/// Endless values out of a finite input: read as they are, or as small plausible numbers.
-struct Values<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    raw: bool,
-}
-
-impl Values<'_> {
-    fn byte(&mut self) -> u8 {
-        let byte = self.bytes[self.at % self.bytes.len()];
-        self.at += 1;
-        byte
-    }
-
-    fn next(&mut self) -> f32 {
-        if self.raw {
-            f32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
-        } else {
-            // -8..8 in steps of 1/16: heatmaps and logits.
-            f32::from(self.byte()) / 16.0 - 8.0
-        }
-    }
-
-    fn take(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.next()).collect()
-    }
-}
 
 fn reference() -> Config {
     Config { max_tokens: MOST_TOKENS, ..Config::reference(&SIGMAS).unwrap() }
@@ -74,7 +49,8 @@ fuzz_target!(|bytes: &[u8]| {
         2 * (1 + usize::from(head[11]) % (LARGEST_HALF / 2)),
     );
     let network = Size::new(2 * half.width, 2 * half.height);
-    let mut values = Values { bytes: body, at: 0, raw: head[0] & 16 != 0 };
+    // Plausible are -8..8: heatmaps and logits.
+    let mut values = Values { bytes: body, at: 0, raw: head[0] & 16 != 0, least: -8.0 };
     let heat_half = values.take(decoder.types() * half.width * half.height);
     let padding: Vec<u8> = (0..network.width * network.height).map(|_| values.byte() & head[12]).collect();
     let mask = if head[0] & 32 != 0 { Mask::new(&padding, network).unwrap() } else { Mask::all(network) };

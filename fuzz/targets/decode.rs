@@ -1,45 +1,20 @@
 //! Any tensors, NaN and infinities included, through LOGO-CAP's post-processing: finite poses, in bounded time.
 #![no_main]
 
+mod values;
+
 use libfuzzer_sys::fuzz_target;
 use sinew::decode::Maps;
 use sinew::decode::logocap::{Config, Decoder, Workspace, ZeroKernel};
 use sinew::geometry::{Affine, Size};
 use sinew::pose::{MAX_POSES, Poses};
+use values::Values;
 
 const SIGMAS: [f32; 3] = [0.025, 0.079, 0.107];
 const LARGEST_MAP: usize = 24;
 
 /// Under the sanitiser a refined person takes milliseconds; more of them try nothing new.
 const MOST_PEOPLE: usize = 4;
-
-/// Endless values out of a finite input: read as they are, or as small plausible numbers.
-struct Values<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    raw: bool,
-}
-
-impl Values<'_> {
-    fn byte(&mut self) -> u8 {
-        let byte = self.bytes[self.at % self.bytes.len()];
-        self.at += 1;
-        byte
-    }
-
-    fn next(&mut self) -> f32 {
-        if self.raw {
-            f32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
-        } else {
-            // -2..14 in steps of 1/16: offsets in cells, heatmaps around 0..1, kernels above 1.
-            f32::from(self.byte()) / 16.0 - 2.0
-        }
-    }
-
-    fn take(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.next()).collect()
-    }
-}
 
 fn reference() -> Config {
     Config { max_centers: MOST_PEOPLE, ..Config::reference(&SIGMAS).unwrap() }
@@ -70,7 +45,8 @@ fuzz_target!(|bytes: &[u8]| {
     let config = if head[0] & 8 != 0 { config(head) } else { reference() };
     let Ok(decoder) = Decoder::new(&config) else { return };
     let (height, width) = (1 + usize::from(head[10]) % LARGEST_MAP, 1 + usize::from(head[11]) % LARGEST_MAP);
-    let mut values = Values { bytes: body, at: 0, raw: head[0] & 16 != 0 };
+    // Plausible are -2..14: offsets in cells, heatmaps around 0..1, kernels above 1.
+    let mut values = Values { bytes: body, at: 0, raw: head[0] & 16 != 0, least: -2.0 };
     let heatmaps = values.take((SIGMAS.len() + 1) * height * width);
     let offsets = values.take(2 * SIGMAS.len() * height * width);
     let kam = values.take(decoder.kam_len(MOST_PEOPLE));

@@ -93,5 +93,5 @@ def test_features_pool_like_the_enlarged_map(model: CapeFormer) -> None:
 
 def test_size() -> None:
     parameters = sum(p.numel() for p in CapeFormer(CapeFormerConfig.tiny()).parameters())
-    # Three megabytes as an ONNX file of 32-bit floats hold 0.75 million.
+    # A bundle has 12 MB at most, four bytes a number.
     assert parameters < 3_000_000

@@ -1,4 +1,20 @@
-//! What is wrong with a hyper-parameter.
+//! What decoders' hyper-parameters have in common.
+
+use heapless::Vec;
+
+use crate::pose::MAX_KEYPOINTS;
+
+/// OKS sigmas, one per keypoint.
+///
+/// # Errors
+/// Where there are more than [`MAX_KEYPOINTS`].
+pub(super) fn sigmas(sigmas: &[f32]) -> Result<Vec<f32, MAX_KEYPOINTS>, ConfigError> {
+    Vec::from_slice(sigmas).map_err(|_| ConfigError {
+        key: "keypoints.sigmas",
+        expected: "no more keypoints than 100",
+        found: sigmas.len() as f64,
+    })
+}
 
 /// A hyper-parameter that the decoder cannot work with.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use super::{MAX_TOKENS, MAX_WINDOW_RADIUS};
-use crate::decode::ConfigError;
+use crate::decode::{ConfigError, config};
 use crate::pose::{MAX_KEYPOINTS, MAX_POSES};
 
 /// Which token a keypoint takes where several are attended to equally.
@@ -59,13 +59,8 @@ impl Config {
     /// # Errors
     /// Where there are more than [`MAX_KEYPOINTS`] sigmas.
     pub fn reference(sigmas: &[f32]) -> Result<Self, ConfigError> {
-        let sigmas = Vec::from_slice(sigmas).map_err(|_| ConfigError {
-            key: "keypoints.sigmas",
-            expected: "no more keypoints than 100",
-            found: sigmas.len() as f64,
-        })?;
         Ok(Self {
-            sigmas,
+            sigmas: config::sigmas(sigmas)?,
             stride: 4,
             keypoint_window_radius: 2,
             center_window_radius: 8,

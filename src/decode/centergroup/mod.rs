@@ -266,7 +266,8 @@ impl Decoder {
         workspace.keep.clear();
         if let Some(grouped) = grouped {
             let Workspace { tokens, people, report, .. } = workspace;
-            for rank in people::centers(&tokens[self.keypoints()], grouped) {
+            let centers = tokens[self.keypoints()].iter().take(grouped.tokens).enumerate();
+            for (rank, _) in centers.filter(|(_, center)| center.keep) {
                 match self.person(inputs, grouped, tokens, rank) {
                     // There are no more people than centres.
                     Some(mut pose) => {

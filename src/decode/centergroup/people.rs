@@ -1,6 +1,6 @@
 //! From the grouping network's answer to people: which token is which keypoint, how sure, where exactly.
 
-use super::{Config, Grouped, MAX_TOKENS, TieRule, Token};
+use super::{Config, TieRule, Token};
 use crate::decode::heatmap::Double;
 use crate::decode::{larger, maximum};
 use crate::pose::{MAX_KEYPOINTS, Pose};
@@ -78,10 +78,4 @@ pub(super) fn score(pose: &Pose, presence: f32, config: &Config) -> f32 {
     // The order of adding is that of the keypoints.
     let scores = || pose.keypoints.iter().map(|keypoint| keypoint.score).filter(counted);
     scores().sum::<f32>() / scores().count() as f32
-}
-
-/// All centres that count, with everything that the network said of each, in the order of their heatmap values.
-pub(super) fn centers<'a>(tokens: &'a [Token], grouped: &'a Grouped<'a>) -> impl Iterator<Item = usize> + 'a + use<'a> {
-    let shown = grouped.tokens.min(MAX_TOKENS);
-    (0..shown).filter(|&rank| tokens.get(rank).is_some_and(|token| token.keep))
 }

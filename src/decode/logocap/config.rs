@@ -3,8 +3,8 @@
 use heapless::Vec;
 
 use super::{MAX_CENTERS, MAX_MESH_RADIUS, MAX_WINDOW_RADIUS};
-use crate::decode::ConfigError;
 use crate::decode::heatmap::UPSAMPLING;
+use crate::decode::{ConfigError, config};
 use crate::pose::{MAX_KEYPOINTS, MAX_POSES};
 
 /// How far poses are refined.
@@ -75,13 +75,8 @@ impl Config {
     /// # Errors
     /// Where there are more than [`MAX_KEYPOINTS`] sigmas.
     pub fn reference(sigmas: &[f32]) -> Result<Self, ConfigError> {
-        let sigmas = Vec::from_slice(sigmas).map_err(|_| ConfigError {
-            key: "keypoints.sigmas",
-            expected: "no more keypoints than 100",
-            found: sigmas.len() as f64,
-        })?;
         Ok(Self {
-            sigmas,
+            sigmas: config::sigmas(sigmas)?,
             stride: 4,
             center_threshold: 0.01,
             center_fallback: true,
