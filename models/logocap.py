@@ -87,7 +87,7 @@ class LogoCapConfig:
         return cls(
             name="logocap-tiny",
             backbone=backbone,
-            short_side=256,
+            short_side=288,
             multiple=32,
             heatmap_width=32,
             offset_width=48,
