@@ -62,6 +62,8 @@ class Contents:
     """`[engine.<role>]` without the files."""
     decode: dict[str, Any]
     """`[decode]`"""
+    limits: tuple[str, ...] = ("poses", "centers")
+    """Keys of `[limits]`."""
 
 
 def write(contents: Contents, folder: Path, options: Options) -> Iterator[str]:
@@ -110,7 +112,7 @@ def manifest(contents: Contents, name: str, options: Options, hashes: dict[str, 
             for role, engine in contents.engines.items()
         },
         "decode": contents.decode,
-        "limits": {"poses": options.people, "centers": options.people},
+        "limits": {key: options.people for key in contents.limits},
     }
 
 

@@ -32,6 +32,8 @@ class Keypoints:
     sigmas: tuple[float, ...]
 
 
+NONE = Keypoints((), (), (), ())
+"""Of a network that finds what its user enrols."""
 COCO = Keypoints(NAMES, EDGES, FLIP_PAIRS, SIGMAS)
 CROWDPOSE = Keypoints(
     names=(*NAMES[5:], "head", "neck"),

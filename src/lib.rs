@@ -12,11 +12,12 @@
 //! | 2 | `source` | where frames come from |
 //! | 2 | `engine` | tensors in, tensors out: the backends |
 //! | 2 | `bundle` | the model folder: manifest, hashes, limits |
-//! | 3 | `estimator` | engines and decoder of one model wired together |
-//! | 3 | `sink` | where poses go |
-//! | 3 | `eval` | COCO OKS average precision |
-//! | 4 | `runtime` | the loop from source to sink |
-//! | 5 | `cli` | the commands |
+//! | 3 | `template` | what a user has enrolled, and its files |
+//! | 4 | `estimator` | engines and decoder of one model wired together |
+//! | 5 | `sink` | where poses go |
+//! | 4 | `eval` | COCO OKS average precision |
+//! | 6 | `runtime` | the loop from source to sink |
+//! | 7 | `cli` | the commands |
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 
 // Tests may use what the crate may not.
@@ -47,3 +48,5 @@ pub mod runtime;
 pub mod sink;
 #[cfg(feature = "std")]
 pub mod source;
+#[cfg(feature = "std")]
+pub mod template;

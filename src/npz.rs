@@ -58,6 +58,15 @@ impl Array {
             Values::I64(values) => values.iter().map(|&value| value as f32).collect(),
         }
     }
+
+    /// The values as `float64`.
+    pub fn to_f64(&self) -> Vec<f64> {
+        match &self.values {
+            Values::F32(values) => values.iter().map(|&value| f64::from(value)).collect(),
+            Values::F64(values) => values.clone(),
+            Values::I64(values) => values.iter().map(|&value| value as f64).collect(),
+        }
+    }
 }
 
 /// Arrays by name.

@@ -35,6 +35,8 @@ pub struct Pose {
     pub score: f32,
     /// Identity over time, where a tracker gave one.
     pub id: Option<u32>,
+    /// Which template it is an instance of, where there are templates; else 0.
+    pub template: u16,
 }
 
 impl Pose {

@@ -16,7 +16,7 @@ use sinew::geometry::{Affine, Centre, ShortSideLayout, Size};
 use sinew::pixels::{Picture, PixelFormat, Warp};
 use sinew::pose::Poses;
 use sinew::sink::jsonl::JsonLines;
-use sinew::sink::{Answer, Description, Sink};
+use sinew::sink::{Answer, Description, Kind, Sink};
 use sinew::source::Frame;
 
 /// The system's allocator, counting what the current thread asks it for.
@@ -162,7 +162,10 @@ fn a_thousand_frames_without_an_allocation() {
     let mut network = vec![0.0; warps[0].output_len()];
 
     let description = Description {
-        keypoints: (0..KEYPOINTS).map(|keypoint| format!("keypoint_{keypoint}")).collect(),
+        kinds: vec![Kind {
+            keypoints: (0..KEYPOINTS).map(|keypoint| format!("keypoint_{keypoint}")).collect(),
+            ..Kind::default()
+        }],
         poses: PEOPLE,
         ..Description::default()
     };

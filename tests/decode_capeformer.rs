@@ -36,7 +36,7 @@ fn crops_agree() {
         .as_chunks::<4>()
         .0
         .iter()
-        .map(|&[x, y, width, height]| Crop::around(Rectangle { x, y, width, height }, picture).unwrap())
+        .map(|&[x, y, width, height]| Crop::around(Rectangle { x, y, width, height }, picture, 1.25).unwrap())
         .flat_map(|crop| [crop.x as f32, crop.y as f32, crop.side as f32])
         .collect();
     assert_close(&golden(), "crops", &found, &numbers(&golden(), "crops"), 1e-4);

@@ -19,7 +19,7 @@ fn spots() -> Bundle {
 }
 
 fn open(bundle: &Bundle, options: &Options) -> Box<dyn Estimator> {
-    let options = Options { threads: 1, ..*options };
+    let options = Options { threads: 1, ..options.clone() };
     estimator::open(bundle, Backend::Tract, &options, SQUARE, PixelFormat::Rgb).unwrap()
 }
 
@@ -29,7 +29,7 @@ fn at(level: Level) -> Options {
 
 fn estimate(estimator: &mut dyn Estimator, picture: &Picture) -> Poses {
     let mut poses = Poses::default();
-    estimator.estimate(picture.view(), &mut poses).unwrap();
+    estimator.estimate(picture.view(), None, &mut poses).unwrap();
     poses
 }
 
@@ -42,8 +42,6 @@ fn three_people() -> Vec<(usize, usize, [u8; 3])> {
 fn initial_poses_lie_where_the_offsets_say() {
     let bundle = spots();
     let mut estimator = open(&bundle, &at(Level::None));
-    assert_eq!(estimator.keypoint_names(), ["middle", "left", "below"]);
-    assert_eq!(estimator.skeleton().edges, [(0, 1), (0, 2)]);
     let poses = estimate(&mut *estimator, &picture(SQUARE, &person(8, 8)));
     assert_eq!((poses.list.len(), poses.dropped), (1, 0));
     // The cell's four middle pixels are equally high; of the two middle ones per axis the first counts.
@@ -95,7 +93,7 @@ fn nobody_is_an_answer() {
         let mut estimator = open(&bundle, &at(level));
         let mut poses = estimate(&mut *estimator, &picture(SQUARE, &three_people()));
         assert_eq!(poses.list.len(), 3);
-        estimator.estimate(picture(SQUARE, &[(3, 3, RED)]).view(), &mut poses).unwrap();
+        estimator.estimate(picture(SQUARE, &[(3, 3, RED)]).view(), None, &mut poses).unwrap();
         assert_eq!(poses, Poses::default(), "the last frame's poses are gone");
     }
 }
@@ -153,7 +151,7 @@ fn a_picture_that_does_not_fit_leaves_everything_as_it_was() {
     let first = estimate(&mut *estimator, &good);
     let mut poses = first.clone();
     let wide = picture(Size::new(900, 100), &[]);
-    let error = estimator.estimate(wide.view(), &mut poses).unwrap_err();
+    let error = estimator.estimate(wide.view(), None, &mut poses).unwrap_err();
     assert!(matches!(error, EstimateError::Picture { .. }), "{error}");
     assert!(error.to_string().contains("900x100"), "{error}");
     assert!(poses.list.is_empty());

@@ -121,7 +121,7 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
         float("center", vec![chunk]),
     ];
     checker.tensors("engine.grouping.outputs", &grouping.outputs, &outputs)?;
-    checker.chunks(manifest, GROUPING, grouping)?;
+    checker.chunks(GROUPING, grouping, "limits.centers", manifest.limits.centers)?;
     let most = manifest.limits.centers;
     checker.require(grouping.chunks.last() == Some(&most), "engine.grouping.chunks", || {
         (

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::path::{Component, Path};
 
 use super::error::BundleError;
-use super::manifest::{Decode, EngineSection, Input, Keypoints, Manifest, ModelFile, TensorSection};
+use super::manifest::{Decode, EngineSection, Input, InputRule, Keypoints, Manifest, ModelFile, TensorSection};
 use super::parse::nearest;
 use super::shape::{self, Dimension};
-use super::{centergroup, logocap};
+use super::{capeformer, centergroup, logocap};
 use crate::decode::ConfigError;
 use crate::engine::Element;
-use crate::pose::{MAX_EDGES, MAX_KEYPOINTS};
+use crate::pose::{MAX_EDGES, MAX_KEYPOINTS, MAX_POSES};
 
 /// Largest short side of a network, pixels: full HD four times over.
 const MAX_SHORT_SIDE: usize = 4320;
@@ -98,13 +98,17 @@ impl Checker<'_> {
         })
     }
 
-    /// Whether the role's chunks are numbers of candidates, ascending.
-    pub fn chunks(&self, manifest: &Manifest, role: &str, engine: &EngineSection) -> Result<(), BundleError> {
-        let most = manifest.limits.centers;
+    /// Whether a limit of poses is one that storage is made for.
+    pub fn limit(&self, key: &str, found: usize) -> Result<(), BundleError> {
+        self.require((1..=MAX_POSES).contains(&found), key, || (found.to_string(), format!("1 to {MAX_POSES}")))
+    }
+
+    /// Whether the role's chunks are numbers from 1 to `most`, which is called `what`, ascending.
+    pub fn chunks(&self, role: &str, engine: &EngineSection, what: &str, most: usize) -> Result<(), BundleError> {
         let ascending = engine.chunks.windows(2).all(|pair| pair[0] < pair[1]);
         let in_range = engine.chunks.iter().all(|chunk| (1..=most).contains(chunk));
         self.require(!engine.chunks.is_empty() && ascending && in_range, &format!("engine.{role}.chunks"), || {
-            (format!("{:?}", engine.chunks), format!("ascending numbers from 1 to limits.centers, {most}"))
+            (format!("{:?}", engine.chunks), format!("ascending numbers from 1 to {what}, {most}"))
         })
     }
 
@@ -128,7 +132,18 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
         (format!("{name:?}"), "letters, digits, `-`, `_` and `.`".to_owned())
     })?;
     input(&checker, &manifest.input)?;
-    keypoints(&checker, &manifest.keypoints)?;
+    let enrolled = matches!(manifest.decode, Decode::Capeformer(_));
+    if enrolled {
+        capeformer::no_keypoints(&checker, &manifest.keypoints)?;
+    } else {
+        keypoints(&checker, &manifest.keypoints)?;
+    }
+    // Whole pictures are laid in by their short side, what lies in a box as a crop.
+    let crop = manifest.input.rule == InputRule::Crop;
+    checker.require(crop == enrolled, "input.rule", || {
+        let fitting = if enrolled { "\"crop\"" } else { "\"short-side\" or \"short-side-even\"" };
+        (if crop { "\"crop\"" } else { "a rule for whole pictures" }.to_owned(), fitting.to_owned())
+    })?;
     for (role, engine) in &manifest.engines {
         model_file(&checker, &format!("engine.{role}.precision.fp32"), &engine.precision.fp32)?;
         if let Some(file) = &engine.precision.int8 {
@@ -138,6 +153,7 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
     match &manifest.decode {
         Decode::Logocap(decode) => logocap::check(&checker, manifest, decode)?,
         Decode::Centergroup(decode) => centergroup::check(&checker, manifest, decode)?,
+        Decode::Capeformer(decode) => capeformer::check(&checker, manifest, decode)?,
     }
     for (index, row) in manifest.accuracy.iter().enumerate() {
         let key = |field: &str| format!("accuracy[{index}].{field}");

@@ -114,6 +114,6 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     checker.tensors("engine.kam.inputs", &kam.inputs, &inputs)?;
     let outputs = [float("kam", vec![chunk, number(keypoints), number(side), number(side)])];
     checker.tensors("engine.kam.outputs", &kam.outputs, &outputs)?;
-    checker.chunks(manifest, KAM, kam)?;
+    checker.chunks(KAM, kam, "limits.centers", manifest.limits.centers)?;
     checker.no_chunks(BACKBONE, backbone)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::shape::Dimension;
-use super::{centergroup, logocap};
+use super::{capeformer, centergroup, logocap};
 use crate::engine::Element;
 use crate::geometry::Centre;
 
@@ -37,6 +37,8 @@ pub enum Decode {
     Logocap(logocap::DecodeSection),
     /// CenterGroup.
     Centergroup(centergroup::DecodeSection),
+    /// CapeFormer.
+    Capeformer(capeformer::DecodeSection),
 }
 
 /// The file's own shape: the sections in order, `[decode]` as the model has it.
@@ -77,6 +79,8 @@ pub enum Model {
     Logocap,
     /// Bottom-up: peaks of every keypoint, gathered around centres by attention.
     Centergroup,
+    /// The keypoints of whatever a few pictures show.
+    Capeformer,
 }
 
 impl std::fmt::Display for Model {
@@ -84,6 +88,7 @@ impl std::fmt::Display for Model {
         f.write_str(match self {
             Self::Logocap => "logocap",
             Self::Centergroup => "centergroup",
+            Self::Capeformer => "capeformer",
         })
     }
 }
@@ -132,14 +137,17 @@ pub enum InputRule {
     ShortSide,
     /// The same with [`crate::geometry::Centre::RoundedToEven`].
     ShortSideEven,
+    /// A square around a box.
+    Crop,
 }
 
 impl InputRule {
-    /// Where the middle of a picture with an odd side goes.
-    pub fn centre(self) -> Centre {
+    /// Where the middle of a picture with an odd side goes, if the whole picture is laid into the network.
+    pub fn centre(self) -> Option<Centre> {
         match self {
-            Self::ShortSide => Centre::RoundedUp,
-            Self::ShortSideEven => Centre::RoundedToEven,
+            Self::ShortSide => Some(Centre::RoundedUp),
+            Self::ShortSideEven => Some(Centre::RoundedToEven),
+            Self::Crop => None,
         }
     }
 }
@@ -156,7 +164,7 @@ pub enum ColourOrder {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keypoints {
-    /// One name per keypoint.
+    /// One name per keypoint; none where templates name them.
     pub names: Vec<String>,
     /// Pairs of indices to draw a line between.
     pub edges: Vec<(u16, u16)>,
@@ -220,7 +228,9 @@ pub struct ModelFile {
 pub struct Limits {
     /// Poses per frame.
     pub poses: usize,
-    /// Candidate centres per frame; for CenterGroup also tokens of every other type.
+    /// Candidate centres per frame; for CenterGroup also tokens of every other type. 0, which is the default, where the
+    /// model has no centres.
+    #[serde(default)]
     pub centers: usize,
 }
 

@@ -6,6 +6,7 @@
 //! # Ok::<(), sinew::bundle::BundleError>(())
 //! ```
 
+pub mod capeformer;
 pub mod centergroup;
 mod check;
 mod error;
@@ -109,6 +110,15 @@ impl Bundle {
     /// SHA-256 of `bundle.toml`, which itself holds the hash of every other file: it names the whole contents.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// SHA-256 of the hashes of all networks, by role: it names what they compute, whatever else the manifest says.
+    pub fn networks_hash(&self) -> String {
+        let mut text = String::new();
+        for (role, engine) in &self.manifest.engines {
+            text += &format!("{role} {}\n", engine.precision.fp32.sha256.to_ascii_lowercase());
+        }
+        hash::of_bytes(text.as_bytes())
     }
 
     /// Bytes of the manifest and of all the files that it names.

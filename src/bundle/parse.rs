@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::BundleError;
 use super::manifest::{Decode, Manifest, Model, Sections};
-use super::{centergroup, logocap};
+use super::{capeformer, centergroup, logocap};
 
 /// The version of the schema that this program reads.
 pub(super) const FORMAT: u32 = 1;
@@ -39,6 +39,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Manifest, BundleError> {
         Model::Logocap => Ok(section::<Sections<logocap::DecodeSection>>(path, text)?.into_manifest(Decode::Logocap)),
         Model::Centergroup => {
             Ok(section::<Sections<centergroup::DecodeSection>>(path, text)?.into_manifest(Decode::Centergroup))
+        }
+        Model::Capeformer => {
+            Ok(section::<Sections<capeformer::DecodeSection>>(path, text)?.into_manifest(Decode::Capeformer))
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Later ones win: defaults, `/etc/sinew/config.toml`, the file of `--config`, the `SINEW_*` variables, the flags. A
 //! file has one table, `[run]`, whose keys are the flags' names with `_` for `-`; an unknown key is an error.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -33,6 +33,15 @@ pub struct Settings {
     /// Threads for the CPU; 0 is one per core [default: 0]
     #[arg(long, value_name = "N", env = "SINEW_THREADS")]
     pub threads: Option<usize>,
+    /// What to look for, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
+    #[arg(long, value_name = "FILE", env = "SINEW_TEMPLATE")]
+    pub template: Vec<PathBuf>,
+    /// Where to look, for capeformer bundles: a file of JSON lines (docs/enrol.md) [default: the whole picture]
+    #[arg(long, value_name = "FILE", env = "SINEW_BOXES", conflicts_with = "boxes_from")]
+    pub boxes: Option<PathBuf>,
+    /// Where to look: around the people that this bundle finds
+    #[arg(long, value_name = "NAME|DIR", env = "SINEW_BOXES_FROM")]
+    pub boxes_from: Option<String>,
     /// How far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
     pub level: Option<Level>,
@@ -92,6 +101,10 @@ impl Settings {
             source: self.source.or(below.source),
             backend: self.backend.or(below.backend),
             threads: self.threads.or(below.threads),
+            template: if self.template.is_empty() { below.template } else { self.template },
+            // One of the two says where to look; the other must not come from below.
+            boxes: if self.boxes_from.is_some() { None } else { self.boxes.clone().or(below.boxes) },
+            boxes_from: if self.boxes.is_some() { None } else { self.boxes_from.or(below.boxes_from) },
             level: self.level.or(below.level),
             sink: if self.sink.is_empty() { below.sink } else { self.sink },
             overlay: self.overlay.or(below.overlay),

@@ -121,7 +121,7 @@ impl EvalArguments {
             score_threshold: Some(0.0),
             ..estimator::Options::default()
         };
-        let mut estimator = LazyEstimator::new(bundle, self.backend, &options);
+        let mut estimator = LazyEstimator::new(bundle.clone(), self.backend, &options);
         let mut poses = Poses::default();
         let mut tally = Tally::default();
         let progress = Progress::new(Some(truth.images().len() as u64), log);
@@ -137,7 +137,7 @@ impl EvalArguments {
                     continue;
                 }
             };
-            estimator.estimate(picture.view(), &mut poses).with_context(|| path.display().to_string())?;
+            estimator.estimate(picture.view(), None, &mut poses).with_context(|| path.display().to_string())?;
             let detections: Vec<Detection> = poses.list.iter().map(Detection::from).collect();
             evaluation.put(image.id, &detections)?;
             if let Some(results) = &mut results {

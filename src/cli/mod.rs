@@ -5,6 +5,7 @@
 
 mod config;
 mod decode;
+mod enrol;
 mod eval;
 mod log;
 mod models;
@@ -33,6 +34,7 @@ enum Command {
     Run(Box<run::RunArguments>),
     Eval(eval::EvalArguments),
     Decode(decode::DecodeArguments),
+    Enrol(enrol::EnrolArguments),
     Models(models::ModelsArguments),
 }
 
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(&arguments.log),
         Command::Eval(command) => command.run(&arguments.log),
         Command::Decode(command) => command.run(),
+        Command::Enrol(command) => command.run(),
         Command::Models(command) => command.run(),
     });
     match done {

@@ -1,6 +1,7 @@
 //! `sinew models`: which bundles are there, what one says, whether they work.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -8,12 +9,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Verdict, output};
-use crate::bundle::{self, Bundle, BundleError, MANIFEST};
+use crate::bundle::{self, Bundle, BundleError, MANIFEST, Model};
 use crate::engine::Backend;
-use crate::estimator;
+use crate::estimator::{self, Shot};
 use crate::geometry::Size;
-use crate::pixels::{PictureView, PixelFormat};
+use crate::pixels::{Picture, PictureView, PixelFormat};
 use crate::pose::Poses;
+use crate::template::{Annotation, Point, Template};
 
 /// The picture that a bundle is tried on.
 const TRIAL: Size = Size::new(64, 48);
@@ -210,10 +212,24 @@ fn verify(models: Vec<PathBuf>, backend: Backend, json: bool) -> anyhow::Result<
 
 /// Opens the networks and runs them on a grey picture.
 fn try_out(bundle: &Bundle, backend: Backend) -> anyhow::Result<()> {
-    let options = estimator::Options::default();
+    let picture_of = |pixels| PictureView::new(PixelFormat::Grey, TRIAL, TRIAL.width, pixels);
+    let templates = match bundle.manifest().about.model {
+        // What it finds must be enrolled first: a point of the same grey picture.
+        Model::Capeformer => Arc::new([trial_template(bundle, backend)?]) as Arc<[Template]>,
+        _ => Arc::default(),
+    };
+    let options = estimator::Options { templates, ..estimator::Options::default() };
     let mut estimator = estimator::open(bundle, backend, &options, TRIAL, PixelFormat::Grey)?;
     let pixels = vec![128; TRIAL.width * TRIAL.height];
-    let picture = PictureView::new(PixelFormat::Grey, TRIAL, TRIAL.width, &pixels)?;
-    estimator.estimate(picture, &mut Poses::default())?;
+    estimator.estimate(picture_of(&pixels)?, None, &mut Poses::default())?;
     Ok(())
+}
+
+fn trial_template(bundle: &Bundle, backend: Backend) -> anyhow::Result<Template> {
+    let picture = Picture::new(PixelFormat::Grey, TRIAL, vec![128; TRIAL.width * TRIAL.height])?;
+    let (x, y) = (TRIAL.width as f32 / 2.0, TRIAL.height as f32 / 2.0);
+    let points = vec![Point { name: "middle".to_owned(), x, y, visible: true }];
+    let annotation = Annotation { bounds: None, points, edges: Vec::new() };
+    let shot = Shot { name: "a grey picture".to_owned(), picture, annotation };
+    Ok(estimator::enrol(bundle, backend, 0, "trial", &[shot])?.template)
 }

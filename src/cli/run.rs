@@ -10,11 +10,12 @@ use super::Verdict;
 use super::config::Settings;
 use super::log::LogArguments;
 use super::progress::Progress;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Model};
 use crate::estimator::{self, LazyEstimator};
-use crate::runtime::{self, Counts, Observer, Skip};
-use crate::sink::{self, Description, Sink};
+use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, Observer, Pipeline, Skip, WholePicture};
+use crate::sink::{self, Description, Kind, Sink};
 use crate::source;
+use crate::template::Template;
 
 /// Find the poses in pictures or a video
 #[derive(Debug, Args)]
@@ -39,19 +40,29 @@ impl RunArguments {
         let bundle = Bundle::open(model)?;
         // Everything that can be wrong with what was asked for is found out before the networks are opened.
         let mut source = source::open(uri)?;
-        let mut sinks = open_sinks(&settings, &bundle)?;
+        let templates = read_templates(&settings, &bundle)?;
+        let mut boxes = open_boxes(&settings, &bundle)?;
+        let mut sinks = open_sinks(&settings, &bundle, &templates)?;
         let options = estimator::Options {
             threads: settings.threads.unwrap_or(0),
             level: settings.level,
             score_threshold: settings.threshold,
+            templates: templates.into(),
             ..estimator::Options::default()
         };
-        let mut estimator = LazyEstimator::new(&bundle, settings.backend.unwrap_or_default(), &options);
+        let mut estimator = LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
 
         let mut watcher = Watcher { progress: Progress::new(source.frames(), log) };
         let mut counts = Counts::default();
         let start = Instant::now();
-        let ended = runtime::run(source.as_mut(), &mut estimator, &mut sinks, &mut watcher, &mut counts);
+        let mut pipeline = Pipeline {
+            source: source.as_mut(),
+            boxes: boxes.as_mut(),
+            estimator: &mut estimator,
+            sinks: &mut sinks,
+            observer: &mut watcher,
+        };
+        let ended = pipeline.run(&mut counts);
         watcher.progress.finish();
         if !log.quiet {
             summarise(&counts, start.elapsed().as_secs_f64());
@@ -64,12 +75,70 @@ impl RunArguments {
     }
 }
 
-fn open_sinks(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+/// What to look for; each must have been made by the bundle.
+fn read_templates(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Vec<Template>> {
+    let about = &bundle.manifest().about;
+    match (about.model, &settings.template[..]) {
+        (Model::Capeformer, []) => {
+            bail!("{} finds what was enrolled: give --template, which `sinew enrol` makes", about.name)
+        }
+        (Model::Capeformer, paths) => {
+            let mut templates: Vec<Template> = Vec::with_capacity(paths.len());
+            for path in paths {
+                let template = Template::read(path)?;
+                template.fits(bundle).with_context(|| path.display().to_string())?;
+                if templates.iter().any(|other| other.name() == template.name()) {
+                    bail!("{}: a second template named `{}`", path.display(), template.name());
+                }
+                templates.push(template);
+            }
+            Ok(templates)
+        }
+        (_, []) => Ok(Vec::new()),
+        (model, _) => bail!("--template is for capeformer bundles, {} is a {model}", about.name),
+    }
+}
+
+fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dyn Boxes>> {
+    let about = &bundle.manifest().about;
+    let given = settings.boxes.is_some() || settings.boxes_from.is_some();
+    if given && about.model != Model::Capeformer {
+        bail!(
+            "boxes are for models of one thing at a time; {} is a {}, which looks everywhere",
+            about.name,
+            about.model
+        );
+    }
+    if let Some(path) = &settings.boxes {
+        return Ok(Box::new(ListedBoxes::read(path)?));
+    }
+    let Some(name) = &settings.boxes_from else { return Ok(Box::new(WholePicture)) };
+    let finder = Bundle::open(name)?;
+    if finder.manifest().about.model == Model::Capeformer {
+        bail!("--boxes-from {name}: give a bundle that finds people by itself");
+    }
+    let options = estimator::Options { threads: settings.threads.unwrap_or(0), ..estimator::Options::default() };
+    let estimator = LazyEstimator::new(finder, settings.backend.unwrap_or_default(), &options);
+    Ok(Box::new(FoundBoxes::new(estimator)))
+}
+
+fn open_sinks(settings: &Settings, bundle: &Bundle, templates: &[Template]) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    let enrolled = |template: &Template| Kind {
+        name: template.name().to_owned(),
+        keypoints: template.keypoints().iter().map(|keypoint| keypoint.name.clone()).collect(),
+        skeleton: template.skeleton(),
+    };
+    let kinds = if templates.is_empty() {
+        let (keypoints, skeleton) = (bundle.keypoint_names().to_vec(), bundle.skeleton());
+        vec![Kind { name: "person".to_owned(), keypoints, skeleton }]
+    } else {
+        templates.iter().map(enrolled).collect()
+    };
     let description = Description {
         model: bundle.manifest().about.model.to_string(),
         bundle: bundle.manifest().about.name.clone(),
-        keypoints: bundle.keypoint_names().to_vec(),
-        skeleton: bundle.skeleton(),
+        kinds,
+        templates: !templates.is_empty(),
         poses: bundle.manifest().limits.poses,
     };
     let options = sink::Options { keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0) };

@@ -114,7 +114,7 @@ mod tests {
     /// 17 keypoints on a slanted line of length 100, moved to the right by `x`.
     fn pose(x: f32, score: f32) -> Pose {
         let keypoints = (0..17).map(|k| Keypoint { x: x + 3.75 * k as f32, y: 5.0 * k as f32, score }).collect();
-        Pose { keypoints, score, id: None }
+        Pose { keypoints, score, ..Pose::default() }
     }
 
     fn keep(poses: &[Pose]) -> List<usize> {

@@ -9,9 +9,9 @@ use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::centergroup::{Config, Decoder, Mask, Workspace, write_mask, write_positions};
 use crate::engine::{Backend, Engine, Environment, Place};
-use crate::geometry::{ShortSideLayout, Size};
+use crate::geometry::{Rectangle, ShortSideLayout, Size};
 use crate::pixels::{PictureView, PixelFormat};
-use crate::pose::{Poses, Skeleton};
+use crate::pose::Poses;
 
 /// Positions of the tensors in the signatures below.
 const IMAGE: usize = 0;
@@ -50,7 +50,6 @@ pub(super) fn configure(
 #[derive(Debug)]
 pub(super) struct Centergroup {
     bundle: Bundle,
-    skeleton: Skeleton,
     environment: Environment,
     decoder: Decoder,
     workspace: Box<Workspace>,
@@ -93,16 +92,7 @@ impl Centergroup {
         let size = view.layout.network;
         let mut networks = BySize::new(size, Networks::open(bundle, &environment, size)?);
         networks.in_use().write_positions(&padding);
-        Ok(Self {
-            bundle: bundle.clone(),
-            skeleton: bundle.skeleton(),
-            environment,
-            decoder,
-            workspace: Box::default(),
-            view,
-            padding,
-            networks,
-        })
+        Ok(Self { bundle: bundle.clone(), environment, decoder, workspace: Box::default(), view, padding, networks })
     }
 
     /// Makes the view, the padding and the engines fit a picture.
@@ -138,7 +128,8 @@ impl Padding {
 /// Which pixels come from the picture, where it is laid into an input of `size` as it is into the network's.
 fn picture_mask(manifest: &Manifest, view: &View, size: Size) -> Result<Vec<u8>, EstimateError> {
     let picture = view.picture;
-    let layout = ShortSideLayout::with_network(picture, size, manifest.input.rule.centre())
+    let layout = (manifest.input.rule.centre())
+        .and_then(|centre| ShortSideLayout::with_network(picture, size, centre))
         .ok_or_else(|| EstimateError::Picture { picture, reason: "it is empty".to_owned() })?;
     let mut mask = vec![0; size.width * size.height];
     write_mask(picture, &layout.network_to_picture, size, &mut mask)?;
@@ -173,7 +164,12 @@ impl Networks {
 }
 
 impl Estimator for Centergroup {
-    fn estimate(&mut self, picture: PictureView<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+    fn estimate(
+        &mut self,
+        picture: PictureView<'_>,
+        _boxes: Option<&[Rectangle]>,
+        poses: &mut Poses,
+    ) -> Result<StageTimes, EstimateError> {
         poses.clear();
         self.fit(picture.size(), picture.format())?;
         let Self { decoder, workspace, view, padding, networks, .. } = self;
@@ -210,13 +206,5 @@ impl Estimator for Centergroup {
         }
         times.decode += watch.lap();
         Ok(times)
-    }
-
-    fn keypoint_names(&self) -> &[String] {
-        self.bundle.keypoint_names()
-    }
-
-    fn skeleton(&self) -> &Skeleton {
-        &self.skeleton
     }
 }

@@ -9,9 +9,9 @@ use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::logocap::{Config, Decoder, Workspace};
 use crate::engine::{Backend, Engine, Environment, Place};
-use crate::geometry::Size;
+use crate::geometry::{Rectangle, Size};
 use crate::pixels::{PictureView, PixelFormat};
-use crate::pose::{Poses, Skeleton};
+use crate::pose::Poses;
 
 /// Positions of the tensors in the signatures below.
 const IMAGE: usize = 0;
@@ -52,7 +52,6 @@ pub(super) fn configure(
 #[derive(Debug)]
 pub(super) struct Logocap {
     bundle: Bundle,
-    skeleton: Skeleton,
     environment: Environment,
     decoder: Decoder,
     level: Level,
@@ -84,16 +83,7 @@ impl Logocap {
         let environment = Environment::new(backend, options.threads)?;
         let size = view.layout.network;
         let networks = BySize::new(size, Networks::open(bundle, &environment, level, size)?);
-        Ok(Self {
-            bundle: bundle.clone(),
-            skeleton: bundle.skeleton(),
-            environment,
-            decoder,
-            level,
-            workspace: Box::default(),
-            view,
-            networks,
-        })
+        Ok(Self { bundle: bundle.clone(), environment, decoder, level, workspace: Box::default(), view, networks })
     }
 
     /// Makes the view and the engines fit a picture.
@@ -126,7 +116,12 @@ impl Networks {
 }
 
 impl Estimator for Logocap {
-    fn estimate(&mut self, picture: PictureView<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+    fn estimate(
+        &mut self,
+        picture: PictureView<'_>,
+        _boxes: Option<&[Rectangle]>,
+        poses: &mut Poses,
+    ) -> Result<StageTimes, EstimateError> {
         poses.clear();
         self.fit(picture.size(), picture.format())?;
         let Self { decoder, level, workspace, view, networks, .. } = self;
@@ -175,14 +170,6 @@ impl Estimator for Logocap {
         decoder.finish(&view.layout.network_to_picture, workspace, poses);
         times.decode += watch.lap();
         Ok(times)
-    }
-
-    fn keypoint_names(&self) -> &[String] {
-        self.bundle.keypoint_names()
-    }
-
-    fn skeleton(&self) -> &Skeleton {
-        &self.skeleton
     }
 }
 

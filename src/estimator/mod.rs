@@ -1,5 +1,6 @@
 //! The engines and the decoder of one model wired together; the only place that knows both.
 
+mod capeformer;
 mod centergroup;
 mod lazy;
 mod logocap;
@@ -8,8 +9,10 @@ mod postprocess;
 mod stopwatch;
 mod view;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+pub use capeformer::{EnrolError, Enrolment, Shot, check_shots, enrol};
 pub use lazy::LazyEstimator;
 pub use postprocess::postprocess;
 
@@ -18,9 +21,10 @@ use crate::bundle::shape;
 use crate::bundle::{Bundle, Decode};
 use crate::decode;
 use crate::engine::{Backend, EngineError};
-use crate::geometry::Size;
+use crate::geometry::{Rectangle, Size};
 use crate::pixels::{PictureView, PixelFormat};
-use crate::pose::{Poses, Skeleton};
+use crate::pose::Poses;
+use crate::template::{Template, TemplateError};
 
 /// How long each stage of one frame took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,8 +37,16 @@ pub struct StageTimes {
     pub decode: Duration,
 }
 
+impl std::ops::AddAssign for StageTimes {
+    fn add_assign(&mut self, other: Self) {
+        self.preprocess += other.preprocess;
+        self.network += other.network;
+        self.decode += other.decode;
+    }
+}
+
 /// What a user may choose about a model.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     /// Threads for CPU backends; 0 means one per core.
     pub threads: usize,
@@ -45,23 +57,26 @@ pub struct Options {
     /// Every hyper-parameter and behaviour of the decoder as in the reference implementation (for LOGO-CAP also the level
     /// `full`), whatever the bundle says; `level` and `score_threshold` still count.
     pub exact: bool,
+    /// What to look for, for models that find what was enrolled.
+    pub templates: Arc<[Template]>,
 }
 
 /// One model, ready to answer pictures.
 pub trait Estimator: Send {
-    /// Finds the poses in `picture`, in picture pixels, best first; `poses` is cleared before.
+    /// Finds the poses in `picture`, in picture pixels; `poses` is cleared before.
     ///
+    /// A model of one thing at a time answers for each of `boxes` and each template, in that order, and takes the whole
+    /// picture where there are no boxes. A model of whole pictures answers best first, and has no use for boxes.
     /// A picture of a size that was not seen before may open engines again, which takes longer than a frame.
     ///
     /// # Errors
     /// Where the picture's size cannot be laid into the network, or an engine fails.
-    fn estimate(&mut self, picture: PictureView<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError>;
-
-    /// Keypoint names, in the order in which poses hold them.
-    fn keypoint_names(&self) -> &[String];
-
-    /// Which keypoints are joined, and which swap in a mirrored picture.
-    fn skeleton(&self) -> &Skeleton;
+    fn estimate(
+        &mut self,
+        picture: PictureView<'_>,
+        boxes: Option<&[Rectangle]>,
+        poses: &mut Poses,
+    ) -> Result<StageTimes, EstimateError>;
 }
 
 /// Opens a bundle's engines for pictures of the given size and format.
@@ -83,6 +98,7 @@ pub fn open(
         Decode::Centergroup(decode) => {
             Ok(Box::new(centergroup::Centergroup::open(bundle, decode, backend, options, picture, format)?))
         }
+        Decode::Capeformer(decode) => Ok(Box::new(capeformer::Capeformer::open(bundle, decode, backend, options)?)),
     }
 }
 
@@ -124,6 +140,9 @@ pub enum EstimateError {
         /// What it should be.
         expected: String,
     },
+    /// A template does not fit.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// An option is out of range.
     #[error("option `{option}`: {reason}")]
     Option {

@@ -26,7 +26,8 @@ impl View {
         if short.saturating_mul(MAX_ASPECT) < long {
             return Err(unfit(format!("one side is more than {MAX_ASPECT} times the other; cut it into parts")));
         }
-        let layout = ShortSideLayout::new(picture, input.short_side, input.multiple, input.rule.centre())
+        let layout = (input.rule.centre())
+            .and_then(|centre| ShortSideLayout::new(picture, input.short_side, input.multiple, centre))
             .ok_or_else(|| unfit("it is empty, or too large to compute with".to_owned()))?;
         let warp = Warp::new(format, picture, &layout.network_to_picture, layout.network, input.mean, input.std)
             .map_err(|error| unfit(error.to_string()))?;

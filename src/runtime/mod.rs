@@ -2,10 +2,14 @@
 //!
 //! One thread: a frame is taken, answered and handed to every sink before the next one is asked for.
 
-use crate::estimator::{EstimateError, Estimator};
+mod boxes;
+
+pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholePicture};
+
+use crate::estimator::{EstimateError, Estimator, StageTimes};
 use crate::pose::Poses;
 use crate::sink::{Answer, Sink, SinkError};
-use crate::source::{Source, SourceError};
+use crate::source::{Frame, Source, SourceError};
 
 /// What has happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,74 +92,97 @@ pub enum End {
     ReaderClosed,
 }
 
-/// Answers every frame of `source` and hands each answer to all `sinks`; `counts` is kept up to date, errors included.
-///
-/// A frame that cannot be read, or that fits no network, is skipped: `observer` hears why, `counts` counts it.
-///
-/// # Errors
-/// Where the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
-pub fn run(
-    source: &mut dyn Source,
-    estimator: &mut dyn Estimator,
-    sinks: &mut [Box<dyn Sink>],
-    observer: &mut dyn Observer,
-    counts: &mut Counts,
-) -> Result<End, RunError> {
-    let worked = answer_all(source, estimator, sinks, observer, counts);
-    let mut finished = Ok(End::SourceEnded);
-    for sink in sinks {
-        let this = quiet(sink.finish());
-        finished = finished.and_then(|end| if end == End::ReaderClosed { Ok(end) } else { this });
-    }
-    // What failed first is what matters.
-    match worked {
-        Ok(End::SourceEnded) => finished,
-        other => other,
+/// What the loop joins.
+pub struct Pipeline<'a> {
+    /// Where frames come from.
+    pub source: &'a mut dyn Source,
+    /// Where in them to look.
+    pub boxes: &'a mut dyn Boxes,
+    /// What answers them.
+    pub estimator: &'a mut dyn Estimator,
+    /// Where the answers go.
+    pub sinks: &'a mut [Box<dyn Sink>],
+    /// Who watches.
+    pub observer: &'a mut dyn Observer,
+}
+
+impl std::fmt::Debug for Pipeline<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("sinks", &self.sinks.len()).finish_non_exhaustive()
     }
 }
 
-fn answer_all(
-    source: &mut dyn Source,
-    estimator: &mut dyn Estimator,
-    sinks: &mut [Box<dyn Sink>],
-    observer: &mut dyn Observer,
-    counts: &mut Counts,
-) -> Result<End, RunError> {
-    let mut poses = Poses::default();
-    loop {
-        let frame = match source.next_frame() {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return Ok(End::SourceEnded),
-            Err(error) if error.is_recoverable() => {
-                counts.frames += 1;
-                counts.unreadable += 1;
-                observer.skipped(&error.into(), counts);
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        counts.frames += 1;
-        let name = || frame.name.map_or_else(|| format!("frame {}", frame.sequence), str::to_owned);
-        let times = match estimator.estimate(frame.picture, &mut poses) {
-            Ok(times) => times,
-            Err(error @ EstimateError::Picture { .. }) => {
-                counts.unfit += 1;
-                observer.skipped(&Skip::Estimate { name: name(), source: Box::new(error) }, counts);
-                continue;
-            }
-            Err(error) => return Err(RunError::Estimate { name: name(), source: Box::new(error) }),
-        };
-        let answer = Answer { frame, poses: &poses, times };
-        for sink in &mut *sinks {
-            if quiet(sink.put(&answer))? == End::ReaderClosed {
-                return Ok(End::ReaderClosed);
-            }
+impl Pipeline<'_> {
+    /// Answers every frame of the source and hands each answer to all sinks; `counts` is kept up to date, errors
+    /// included.
+    ///
+    /// A frame that cannot be read, or that fits no network, is skipped: the observer hears why, `counts` counts it.
+    ///
+    /// # Errors
+    /// Where the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
+    pub fn run(&mut self, counts: &mut Counts) -> Result<End, RunError> {
+        let worked = self.answer_all(counts);
+        let mut finished = Ok(End::SourceEnded);
+        for sink in &mut *self.sinks {
+            let this = quiet(sink.finish());
+            finished = finished.and_then(|end| if end == End::ReaderClosed { Ok(end) } else { this });
         }
-        counts.answered += 1;
-        counts.poses += poses.list.len() as u64;
-        counts.dropped_poses += u64::from(poses.dropped);
-        observer.answered(counts);
+        // What failed first is what matters.
+        match worked {
+            Ok(End::SourceEnded) => finished,
+            other => other,
+        }
     }
+
+    fn answer_all(&mut self, counts: &mut Counts) -> Result<End, RunError> {
+        let mut poses = Poses::default();
+        loop {
+            let frame = match self.source.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(End::SourceEnded),
+                Err(error) if error.is_recoverable() => {
+                    counts.frames += 1;
+                    counts.unreadable += 1;
+                    self.observer.skipped(&error.into(), counts);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            counts.frames += 1;
+            let name = || frame.name.map_or_else(|| format!("frame {}", frame.sequence), str::to_owned);
+            let times = match estimate(self.boxes, self.estimator, &frame, &mut poses) {
+                Ok(times) => times,
+                Err(error @ EstimateError::Picture { .. }) => {
+                    counts.unfit += 1;
+                    self.observer.skipped(&Skip::Estimate { name: name(), source: Box::new(error) }, counts);
+                    continue;
+                }
+                Err(error) => return Err(RunError::Estimate { name: name(), source: Box::new(error) }),
+            };
+            let answer = Answer { frame, poses: &poses, times };
+            for sink in &mut *self.sinks {
+                if quiet(sink.put(&answer))? == End::ReaderClosed {
+                    return Ok(End::ReaderClosed);
+                }
+            }
+            counts.answered += 1;
+            counts.poses += poses.list.len() as u64;
+            counts.dropped_poses += u64::from(poses.dropped);
+            self.observer.answered(counts);
+        }
+    }
+}
+
+/// Finds the boxes and answers them; the times are those of both.
+fn estimate(
+    boxes: &mut dyn Boxes,
+    estimator: &mut dyn Estimator,
+    frame: &Frame<'_>,
+    poses: &mut Poses,
+) -> Result<StageTimes, EstimateError> {
+    let (boxes, mut times) = boxes.boxes(frame)?;
+    times += estimator.estimate(frame.picture, boxes, poses)?;
+    Ok(times)
 }
 
 /// A reader that has gone is an end, not an error.

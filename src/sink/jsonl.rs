@@ -4,7 +4,9 @@
 //! Frame: `{"sequence":..,"name":..|null,"captured":seconds|null,"image":[width,height],
 //! "poses":[{"score":..,"keypoints":[[x,y,score],..],"box":[x,y,width,height]}],
 //! "dropped":{"frames":..,"poses":..},"times":{"preprocess":ms,"network":ms,"decode":ms}}`.
-//! Coordinates are picture pixels. A pose has an `"id"` where a tracker gave it one.
+//! Coordinates are picture pixels. A pose has an `"id"` where a tracker gave it one. Where templates are looked for, a
+//! pose has a `"template"`, its name, and the header has `"templates":[{"name":..,"keypoints":..,"skeleton":..}]`;
+//! `keypoints` and `skeleton` are then those of the first.
 //!
 //! Every line is written into a buffer that is made at the start and handed to the operating system in one piece;
 //! after the first lines nothing is allocated.
@@ -15,7 +17,7 @@ use std::time::Duration;
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
-use super::{Answer, Description, Sink, SinkError};
+use super::{Answer, Description, Kind, Sink, SinkError};
 use crate::pose::{Keypoint, Pose};
 
 /// Bytes of a line besides its poses: the keys, the times, and a long file name.
@@ -31,6 +33,8 @@ pub struct JsonLines<W> {
     output: W,
     target: String,
     line: Vec<u8>,
+    /// Names of the templates, where there are some.
+    templates: Vec<String>,
     next_sequence: Option<u64>,
 }
 
@@ -44,13 +48,18 @@ impl<W: Write + Send> JsonLines<W> {
             sinew: env!("CARGO_PKG_VERSION"),
             model: &description.model,
             bundle: &description.bundle,
-            keypoints: &description.keypoints,
-            skeleton: &description.skeleton.edges,
+            keypoints: description.kinds.first().map_or(&[], |kind| &kind.keypoints),
+            skeleton: description.kinds.first().map_or(&[], |kind| &kind.skeleton.edges),
+            templates: description.templates.then(|| description.kinds.iter().map(TemplateObject::from).collect()),
         })
         .map_err(|error| SinkError::from_write(target, error.into()))?;
-        let pose_bytes = POSE_BYTES + description.keypoints.len() * KEYPOINT_BYTES;
+        let names = if description.templates { &description.kinds[..] } else { &[] };
+        let templates: Vec<String> = names.iter().map(|kind| kind.name.clone()).collect();
+        let keypoints = description.kinds.iter().map(|kind| kind.keypoints.len()).max().unwrap_or_default();
+        let name = templates.iter().map(String::len).max().unwrap_or_default();
+        let pose_bytes = POSE_BYTES + 2 * name + keypoints * KEYPOINT_BYTES;
         let line = vec![0; LINE_BYTES + description.poses * pose_bytes];
-        let mut sink = Self { output, target: target.to_owned(), line, next_sequence: None };
+        let mut sink = Self { output, target: target.to_owned(), line, templates, next_sequence: None };
         sink.write(&header)?;
         sink.write(b"\n")?;
         Ok(sink)
@@ -68,7 +77,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         let missed = self.next_sequence.map_or(0, |expected| sequence.saturating_sub(expected));
         self.next_sequence = Some(sequence.saturating_add(1));
 
-        let line = Line::new(answer, missed);
+        let line = Line::new(answer, missed, &self.templates);
         let length = loop {
             // One byte is kept for the end of the line.
             let room = self.line.len() - 1;
@@ -94,6 +103,21 @@ struct Header<'a> {
     bundle: &'a str,
     keypoints: &'a [String],
     skeleton: &'a [(u16, u16)],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    templates: Option<Vec<TemplateObject<'a>>>,
+}
+
+#[derive(Serialize)]
+struct TemplateObject<'a> {
+    name: &'a str,
+    keypoints: &'a [String],
+    skeleton: &'a [(u16, u16)],
+}
+
+impl<'a> From<&'a Kind> for TemplateObject<'a> {
+    fn from(kind: &'a Kind) -> Self {
+        Self { name: &kind.name, keypoints: &kind.keypoints, skeleton: &kind.skeleton.edges }
+    }
 }
 
 #[derive(Serialize)]
@@ -103,9 +127,15 @@ struct Line<'a> {
     captured: Option<f64>,
     image: (usize, usize),
     #[serde(serialize_with = "poses")]
-    poses: &'a [Pose],
+    poses: PoseList<'a>,
     dropped: Dropped,
     times: Times,
+}
+
+/// The poses of a frame, and the templates that they may be of.
+struct PoseList<'a> {
+    poses: &'a [Pose],
+    templates: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -125,6 +155,8 @@ struct Times {
 struct PoseObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<&'a str>,
     score: f32,
     #[serde(serialize_with = "keypoints")]
     keypoints: &'a [Keypoint],
@@ -133,14 +165,14 @@ struct PoseObject<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(answer: &Answer<'a>, missed: u64) -> Self {
+    fn new(answer: &Answer<'a>, missed: u64, templates: &'a [String]) -> Self {
         let size = answer.frame.picture.size();
         Self {
             sequence: answer.frame.sequence,
             name: answer.frame.name,
             captured: answer.frame.captured.map(|time| time.as_secs_f64()),
             image: (size.width, size.height),
-            poses: &answer.poses.list,
+            poses: PoseList { poses: &answer.poses.list, templates },
             dropped: Dropped { frames: missed, poses: answer.poses.dropped },
             times: Times {
                 preprocess: milliseconds(answer.times.preprocess),
@@ -156,11 +188,12 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
 }
 
-fn poses<S: Serializer>(poses: &[Pose], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut sequence = serializer.serialize_seq(Some(poses.len()))?;
-    for pose in poses {
+fn poses<S: Serializer>(list: &PoseList<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut sequence = serializer.serialize_seq(Some(list.poses.len()))?;
+    for pose in list.poses {
         let bounds = pose.bounds().map(|bounds| (bounds.x, bounds.y, bounds.width, bounds.height));
-        let object = PoseObject { id: pose.id, score: pose.score, keypoints: &pose.keypoints, bounds };
+        let template = list.templates.get(usize::from(pose.template)).map(String::as_str);
+        let object = PoseObject { id: pose.id, template, score: pose.score, keypoints: &pose.keypoints, bounds };
         sequence.serialize_element(&object)?;
     }
     sequence.end()
@@ -191,8 +224,12 @@ mod tests {
         Description {
             model: "logocap".into(),
             bundle: "tiny".into(),
-            keypoints: vec!["nose".into(), "left_eye".into()],
-            skeleton: Skeleton { edges: [(0, 1)].into_iter().collect(), ..Skeleton::default() },
+            kinds: vec![Kind {
+                name: "person".into(),
+                keypoints: vec!["nose".into(), "left_eye".into()],
+                skeleton: Skeleton { edges: [(0, 1)].into_iter().collect(), ..Skeleton::default() },
+            }],
+            templates: false,
             poses: 30,
         }
     }
@@ -200,7 +237,7 @@ mod tests {
     fn poses(count: usize) -> Poses {
         let keypoint = |x, y, score| Keypoint { x, y, score };
         let keypoints = [keypoint(1.5, 2.0, 0.25), keypoint(-4.0, 0.5, 0.0)].into_iter().collect();
-        let pose = Pose { keypoints, score: 0.125, id: None };
+        let pose = Pose { keypoints, score: 0.125, ..Pose::default() };
         Poses { list: std::iter::repeat_n(pose, count).collect(), dropped: 2 }
     }
 

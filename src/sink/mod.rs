@@ -51,12 +51,23 @@ pub struct Description {
     pub model: String,
     /// Name of the bundle.
     pub bundle: String,
+    /// The kinds of pose, by [`crate::pose::Pose::template`]: one, or one per template.
+    pub kinds: Vec<Kind>,
+    /// Whether the kinds are templates, and poses say which one they are of.
+    pub templates: bool,
+    /// Most poses that a frame can have.
+    pub poses: usize,
+}
+
+/// One kind of pose.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Kind {
+    /// Its name.
+    pub name: String,
     /// Names of the keypoints, in their order.
     pub keypoints: Vec<String>,
     /// Which keypoints are joined.
     pub skeleton: Skeleton,
-    /// Most poses that a frame can have.
-    pub poses: usize,
 }
 
 /// What a sink may be told besides its URI.

@@ -10,7 +10,9 @@ use super::paint::Painter;
 use super::y4m::{Rate, Writer};
 use super::{Answer, Description, Options, Sink, SinkError, picture};
 use crate::geometry::Size;
+use crate::pixels::PictureView;
 use crate::pixels::rgb::to_rgb;
+use crate::pose::Pose;
 
 /// Frame rate of a video whose frames carry no time.
 const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
@@ -50,7 +52,7 @@ impl Sink for Pictures {
             return Err(SinkError::OverwritesSource { path });
         }
         let size = answer.frame.picture.size();
-        draw(&self.painter, answer, &mut self.rgb);
+        draw(&self.painter, answer.frame.picture, &answer.poses.list, &mut self.rgb);
         picture::write(&path, size, &self.rgb)
     }
 }
@@ -106,7 +108,7 @@ impl Video {
 impl Sink for Video {
     fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
         let size = answer.frame.picture.size();
-        draw(&self.painter, answer, &mut self.rgb);
+        draw(&self.painter, answer.frame.picture, &answer.poses.list, &mut self.rgb);
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Empty(output) => {
                 let rgb = std::mem::take(&mut self.rgb);
@@ -158,12 +160,27 @@ fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
     }
 }
 
-/// The frame as RGB with its poses on it.
-fn draw(painter: &Painter, answer: &Answer<'_>, pixels: &mut Vec<u8>) {
-    let picture = answer.frame.picture;
+/// Draws poses onto one picture and writes it to `path`: PNG where the name ends so, else JPEG.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write(
+    path: &Path,
+    description: &Description,
+    keypoint_threshold: f32,
+    picture: PictureView<'_>,
+    poses: &[Pose],
+) -> Result<(), SinkError> {
+    let mut rgb = Vec::new();
+    draw(&Painter::new(description, keypoint_threshold), picture, poses, &mut rgb);
+    picture::write(path, picture.size(), &rgb)
+}
+
+/// The picture as RGB with poses on it.
+fn draw(painter: &Painter, picture: PictureView<'_>, poses: &[Pose], pixels: &mut Vec<u8>) {
     to_rgb(picture, pixels);
     if let Some(mut canvas) = Canvas::new(pixels, picture.size()) {
-        painter.draw(&mut canvas, &answer.poses.list);
+        painter.draw(&mut canvas, poses);
     }
 }
 

@@ -8,8 +8,8 @@ use embedded_graphics::pixelcolor::{Rgb888, RgbColor as _};
 use embedded_graphics::primitives::{Circle, Line, Primitive as _, PrimitiveStyle, Rectangle};
 use embedded_graphics::text::{Baseline, Text};
 
-use super::Description;
 use super::canvas::{Canvas, Enlarged};
+use super::{Description, Kind};
 use crate::pose::{Keypoint, Pose};
 
 /// Opacity of the faintest keypoint that is still drawn.
@@ -21,26 +21,46 @@ const PICTURE_PER_BONE: f32 = 150.0;
 /// The diagonal, in pixels, of a pose whose bones are one pixel wide: small people get thin bones.
 const POSE_PER_BONE: f32 = 40.0;
 
-/// How poses of one kind are drawn.
+/// Draws poses of some kinds.
 #[derive(Debug, Clone)]
 pub struct Painter {
+    looks: Vec<Look>,
+    keypoint_threshold: f32,
+}
+
+/// How poses of one kind are drawn.
+#[derive(Debug, Clone)]
+struct Look {
+    /// Written above every pose; empty where there is only one kind.
+    name: String,
     edges: Vec<(usize, usize)>,
     edge_colors: Vec<Rgb888>,
     keypoint_colors: Vec<Rgb888>,
-    keypoint_threshold: f32,
+}
+
+impl Look {
+    fn new(kind: &Kind, named: bool) -> Self {
+        let parts: Vec<Part> = kind.keypoints.iter().map(|name| Part::of(name)).collect();
+        let edges: Vec<(usize, usize)> = (kind.skeleton.edges.iter())
+            .map(|&(a, b)| (usize::from(a), usize::from(b)))
+            .filter(|&(a, b)| a < parts.len() && b < parts.len())
+            .collect();
+        // What is no body has keypoints of its own, told apart by their place in the order.
+        let body = parts.iter().any(|part| part.limb != Limb::Trunk);
+        let count = parts.len();
+        let color = |index: usize, part: Part| if body { part.color() } else { hue(index, count) };
+        let edge_colors = edges.iter().map(|&(a, b)| color(a, parts[a].joined(parts[b]))).collect();
+        let keypoint_colors = parts.iter().enumerate().map(|(index, &part)| color(index, part)).collect();
+        let name = if named { kind.name.clone() } else { String::new() };
+        Self { name, edges, edge_colors, keypoint_colors }
+    }
 }
 
 impl Painter {
     /// A painter for poses as `description` has them; keypoints below `keypoint_threshold`, and their bones, are left out.
     pub fn new(description: &Description, keypoint_threshold: f32) -> Self {
-        let parts: Vec<Part> = description.keypoints.iter().map(|name| Part::of(name)).collect();
-        let edges: Vec<(usize, usize)> = (description.skeleton.edges.iter())
-            .map(|&(a, b)| (usize::from(a), usize::from(b)))
-            .filter(|&(a, b)| a < parts.len() && b < parts.len())
-            .collect();
-        let edge_colors = edges.iter().map(|&(a, b)| parts[a].joined(parts[b]).color()).collect();
-        let keypoint_colors = parts.iter().map(|part| part.color()).collect();
-        Self { edges, edge_colors, keypoint_colors, keypoint_threshold }
+        let looks = description.kinds.iter().map(|kind| Look::new(kind, description.templates)).collect();
+        Self { looks, keypoint_threshold }
     }
 
     /// Draws `poses`, the last one lowest, so that the best stay visible.
@@ -55,12 +75,13 @@ impl Painter {
     }
 
     fn draw_pose(&self, canvas: &mut Canvas<'_>, pose: &Pose) {
+        let Some(look) = self.looks.get(usize::from(pose.template)) else { return };
         let best = pose.keypoints.iter().map(|keypoint| keypoint.score).fold(0.0, f32::max);
         let width = bone_width(canvas.size(), pose);
         let rim = 2 * (width / 4.0).ceil() as u32;
         let stroke = width.round() as u32;
         let visible = |index: usize| pose.keypoints.get(index).filter(|keypoint| self.shows(keypoint));
-        let bones: Vec<(Bone, Rgb888)> = (self.edges.iter().zip(&self.edge_colors))
+        let bones: Vec<(Bone, Rgb888)> = (look.edges.iter().zip(&look.edge_colors))
             .filter_map(|(&(a, b), &color)| Some((Bone::new(visible(a)?, visible(b)?, best), color)))
             .collect();
         for (bone, _) in &bones {
@@ -69,7 +90,7 @@ impl Painter {
         for (bone, color) in &bones {
             bone.draw(canvas, stroke, *color, 1.0);
         }
-        for (keypoint, color) in pose.keypoints.iter().zip(&self.keypoint_colors) {
+        for (keypoint, color) in pose.keypoints.iter().zip(&look.keypoint_colors) {
             if !self.shows(keypoint) {
                 continue;
             }
@@ -88,10 +109,16 @@ impl Painter {
     /// The pose's score, and its identity where it has one, above its box.
     fn draw_label(&self, canvas: &mut Canvas<'_>, pose: &Pose) {
         let Some(bounds) = pose.bounds() else { return };
-        let text = match pose.id {
-            Some(id) => format!("{id} {:.2}", pose.score),
-            None => format!("{:.2}", pose.score),
-        };
+        let mut text = String::new();
+        if let Some(name) =
+            self.looks.get(usize::from(pose.template)).map(|look| &look.name).filter(|name| !name.is_empty())
+        {
+            text += &format!("{name} ");
+        }
+        if let Some(id) = pose.id {
+            text += &format!("{id} ");
+        }
+        text += &format!("{:.2}", pose.score);
         let size = canvas.size();
         let (font, factor) = letters(size);
         let letter = font.character_size * factor;
@@ -197,6 +224,17 @@ fn letters(picture: Size) -> (&'static MonoFont<'static>, u32) {
     }
 }
 
+/// One of `count` colours around the wheel.
+fn hue(index: usize, count: usize) -> Rgb888 {
+    let turn = 6.0 * index as f32 / count.max(1) as f32;
+    let channel = |shift: f32| {
+        let around = (turn + shift).rem_euclid(6.0);
+        let value = ((around - 3.0).abs() - 1.0).clamp(0.0, 1.0);
+        (60.0 + 195.0 * value) as u8
+    };
+    Rgb888::new(channel(0.0), channel(4.0), channel(2.0))
+}
+
 fn lighter(color: Rgb888) -> Rgb888 {
     let lift = |value: u8| value / 2 + 128;
     Rgb888::new(lift(color.r()), lift(color.g()), lift(color.b()))
@@ -278,8 +316,11 @@ mod tests {
         let names = ["nose", "left_shoulder", "left_elbow", "right_shoulder", "right_elbow"];
         let edges = [(0, 1), (1, 2), (3, 4), (1, 3)];
         Description {
-            keypoints: names.map(str::to_owned).into(),
-            skeleton: crate::pose::Skeleton { edges: edges.into_iter().collect(), ..Default::default() },
+            kinds: vec![Kind {
+                keypoints: names.map(str::to_owned).into(),
+                skeleton: crate::pose::Skeleton { edges: edges.into_iter().collect(), ..Default::default() },
+                ..Kind::default()
+            }],
             ..Description::default()
         }
     }
@@ -289,7 +330,7 @@ mod tests {
     /// The picture after drawing one pose on grey, keypoints given as x, y, score.
     fn drawn(threshold: f32, keypoints: [(f32, f32, f32); 5]) -> Vec<u8> {
         let keypoints = keypoints.map(|(x, y, score)| Keypoint { x, y, score });
-        let pose = Pose { keypoints: keypoints.into_iter().collect(), score: 0.5, id: None };
+        let pose = Pose { keypoints: keypoints.into_iter().collect(), score: 0.5, ..Pose::default() };
         let mut pixels = vec![100; 3 * 64 * 64];
         let mut canvas = Canvas::new(&mut pixels, SIZE).unwrap();
         Painter::new(&description(), threshold).draw(&mut canvas, &[pose]);

@@ -3,9 +3,6 @@
 use super::CROP;
 use crate::geometry::{Affine, Rectangle, Size};
 
-/// How much larger the crop is than the longer side of the box.
-const MARGIN: f64 = 1.25;
-
 /// A square around a thing, in picture pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Crop {
@@ -19,10 +16,10 @@ pub struct Crop {
 
 impl Crop {
     /// The crop around `bounds`, cut to a picture of `picture` pixels (section 1.1): COCO's box loses a pixel on each
-    /// axis, and the crop is a quarter larger than its longer side.
+    /// axis, and the crop is `margin` times as large as its longer side.
     ///
     /// `None` where nothing of the box is left, or a number is not finite.
-    pub fn around(bounds: Rectangle, picture: Size) -> Option<Self> {
+    pub fn around(bounds: Rectangle, picture: Size, margin: f64) -> Option<Self> {
         let [x, y, width, height] = [bounds.x, bounds.y, bounds.width, bounds.height].map(f64::from);
         let (left, top) = (x.max(0.0), y.max(0.0));
         let right = (picture.width as f64 - 1.0).min(left + (width - 1.0).max(0.0));
@@ -32,7 +29,7 @@ impl Crop {
         sound.then(|| Self {
             x: f64::midpoint(left, right),
             y: f64::midpoint(top, bottom),
-            side: MARGIN * (right - left).max(bottom - top),
+            side: margin * (right - left).max(bottom - top),
         })
     }
 
@@ -67,22 +64,22 @@ mod tests {
 
     #[test]
     fn boxes_are_cut_to_the_picture() {
-        let crop = Crop::around(bounds(-5.0, 10.0, 30.0, 400.0), PICTURE).unwrap();
+        let crop = Crop::around(bounds(-5.0, 10.0, 30.0, 400.0), PICTURE, 1.25).unwrap();
         // What is left is (0, 10, 29, 69).
         assert_eq!(crop, Crop { x: 14.5, y: 44.5, side: 1.25 * 69.0 });
         for nothing in
             [(100.0, 10.0, 30.0, 40.0), (10.0, 10.0, 1.0, 40.0), (10.0, 79.0, 9.0, 9.0), (5.0, 5.0, -9.0, 9.0)]
         {
             let (x, y, width, height) = nothing;
-            assert_eq!(Crop::around(bounds(x, y, width, height), PICTURE), None);
+            assert_eq!(Crop::around(bounds(x, y, width, height), PICTURE, 1.25), None);
         }
-        assert_eq!(Crop::around(bounds(f32::NAN, 0.0, 9.0, 9.0), PICTURE), None);
-        assert_eq!(Crop::around(bounds(0.0, 0.0, f32::INFINITY, 9.0), PICTURE), None);
+        assert_eq!(Crop::around(bounds(f32::NAN, 0.0, 9.0, 9.0), PICTURE, 1.25), None);
+        assert_eq!(Crop::around(bounds(0.0, 0.0, f32::INFINITY, 9.0), PICTURE, 1.25), None);
     }
 
     #[test]
     fn there_and_back() {
-        let crop = Crop::around(bounds(10.0, 20.0, 41.0, 31.0), PICTURE).unwrap();
+        let crop = Crop::around(bounds(10.0, 20.0, 41.0, 31.0), PICTURE, 1.25).unwrap();
         let (x, y) = crop.to_crop(33.0, 44.0);
         let (back_x, back_y) = crop.pixels_to_picture().apply(x, y);
         assert!((back_x - 33.0).abs() < 1e-9 && (back_y - 44.0).abs() < 1e-9);

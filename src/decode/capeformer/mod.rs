@@ -3,17 +3,20 @@
 //! At enrolment, for each picture that shows the keypoints of a category: [`Crop::around`], the network's tokens, and
 //! [`support_weights`] of each keypoint, by which [`pool`] gathers its features. On every frame: [`Crop::around`], the
 //! network's tokens, similarities of every enrolled keypoint and every cell, [`propose`], the network's refinement, and
-//! [`Crop::to_picture`]. Keypoints are told apart by [`write_identity`].
+//! [`Crop::to_picture`]; a [`Workspace`] takes these last steps for a whole template. Keypoints are told apart by
+//! [`write_identity`].
 //!
 //! Section numbers are those of the description of the reference implementation that the project works from. The token
 //! map has 8 by 8 cells, numbered row by row.
 
 mod crop;
+mod found;
 mod identity;
 mod proposal;
 mod support;
 
 pub use crop::Crop;
+pub use found::{Soundness, Workspace};
 pub use identity::write_identity;
 pub use proposal::{Proposal, propose};
 pub use support::{pool, support_weights};

@@ -1,5 +1,6 @@
 //! The decoding alone, on network outputs that were made elsewhere.
 
+mod capeformer;
 mod centergroup;
 mod logocap;
 
@@ -22,6 +23,10 @@ use crate::npz::{Array, Arrays};
 /// that network's answer for k tokens of every type, `attn [K, k, Kk]`, `vis [K, k]` and `center [k]`, it also holds
 /// `poses [n, K, 4]` (x, y in picture pixels, visibility twice) and `scores [n]`.
 ///
+/// **CapeFormer**: `tensors` holds `similarity [K, 64]` or `[K, 8, 8]`, and where `poses` are wanted also `keypoints
+/// [K, 2]`, from 0 to 1 of the crop, and `crop [3]` (column and row of the middle, side; picture pixels). The answer holds
+/// `proposals [K, 2]` and `poses [K, 3]` (x, y in picture pixels, score). Both are empty where a number is not finite.
+///
 /// # Errors
 /// Where an array is missing or has a shape that does not fit, or an option is out of range.
 pub fn postprocess(
@@ -31,7 +36,10 @@ pub fn postprocess(
     tensors: &Arrays,
 ) -> Result<Arrays, EstimateError> {
     let manifest = bundle.manifest();
-    let centre = |reference: Centre| if options.exact { reference } else { manifest.input.rule.centre() };
+    let centre = |reference: Centre| {
+        let own = manifest.input.rule.centre().filter(|_| !options.exact);
+        own.unwrap_or(reference)
+    };
     match &manifest.decode {
         Decode::Logocap(decode) => {
             let (decoder, level) = super::logocap::configure(manifest, decode, options)?;
@@ -43,6 +51,7 @@ pub fn postprocess(
             let frame = Frame { picture, centre: centre(Centre::RoundedToEven) };
             centergroup::decode(&decoder, frame, tensors)
         }
+        Decode::Capeformer(_) => capeformer::decode(tensors),
     }
 }
 

@@ -227,12 +227,15 @@ def write_bundle(name: str, models: dict[str, onnx.ModelProto], manifest: str) -
 
 def main() -> None:
     """Writes everything."""
+    import colours
     import nearest
 
     write_bundle("spots", {"backbone": backbone(), "kam": kam()}, MANIFEST)
     write_bundle(
         "nearest", {"backbone": nearest.backbone(), "grouping": nearest.grouping()}, nearest.MANIFEST
     )
+    capeformer = {"features": colours.features(), "match": colours.match(), "refine": colours.refine()}
+    write_bundle("colours", capeformer, colours.MANIFEST)
     for name, model in broken().items():
         (FOLDER / f"{name}.onnx").write_bytes(model.SerializeToString())
 

@@ -1,0 +1,139 @@
+//! `sinew enrol`: a thing in a few pictures to a template that `sinew run` finds it by.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::{Verdict, output};
+use crate::bundle::Bundle;
+use crate::engine::Backend;
+use crate::estimator::{self, Shot};
+use crate::pixels::{Limits, read_picture};
+use crate::pose::{Keypoint, Pose, Skeleton};
+use crate::sink::{Description, Kind, overlay};
+use crate::template::Annotation;
+
+/// Learn the keypoints of a thing from a few pictures
+///
+/// Give one to five pictures of the thing, each with a JSON file that says where its keypoints are (docs/enrol.md). The
+/// template is then found in other pictures with `sinew run --template`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sinew enrol --model capeformer-tiny --image a.jpg --keypoints a.json --image b.jpg --keypoints b.json --out cup.template
+  sinew run --model capeformer-tiny --template cup.template --source photos --overlay drawn")]
+pub struct EnrolArguments {
+    /// Bundle: a name that `sinew models list` shows, or a folder
+    #[arg(long, value_name = "NAME|DIR")]
+    model: PathBuf,
+    /// A picture of the thing; may be repeated
+    #[arg(long, value_name = "A.jpg", required = true)]
+    image: Vec<PathBuf>,
+    /// Where its keypoints are in that picture; once for every --image, in the same order
+    #[arg(long, value_name = "A.json", required = true)]
+    keypoints: Vec<PathBuf>,
+    /// The template to write
+    #[arg(long, value_name = "OUT.template")]
+    out: PathBuf,
+    /// What to call the thing [default: the template's file name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Only check the annotations, and draw the keypoints onto copies of the pictures beside OUT.template
+    #[arg(long)]
+    dry_run: bool,
+    /// What runs the network: auto or tract
+    #[arg(long, value_name = "NAME", default_value_t)]
+    backend: Backend,
+    /// Threads for the CPU; 0 is one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl EnrolArguments {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<Verdict> {
+        let (images, annotations) = (self.image.len(), self.keypoints.len());
+        if images != annotations {
+            bail!("{images} --image but {annotations} --keypoints: give one of each for every picture");
+        }
+        let stem = self.out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = self.name.clone().unwrap_or(stem);
+        if name.is_empty() {
+            bail!("{}: no name in it; give one with --name", self.out.display());
+        }
+        let bundle = Bundle::open(&self.model)?;
+        let mut shots = Vec::new();
+        for (image, keypoints) in self.image.iter().zip(&self.keypoints) {
+            let picture = read_picture(image, &Limits::default())?;
+            let annotation = Annotation::read(keypoints, image)?;
+            shots.push(Shot { name: image.display().to_string(), picture, annotation });
+        }
+        if self.dry_run {
+            estimator::check_shots(&bundle, &name, &shots)?;
+            return self.draw(&name, &shots);
+        }
+        let enrolment = estimator::enrol(&bundle, self.backend, self.threads, &name, &shots)?;
+        enrolment.template.write(&self.out)?;
+        let names: Vec<&str> = enrolment.template.keypoints().iter().map(|keypoint| &*keypoint.name).collect();
+        if self.json {
+            output::print_json(&json!({
+                "template": self.out,
+                "name": name,
+                "bundle": bundle.manifest().about.name,
+                "shots": shots.len(),
+                "keypoints": names,
+                "left_out": enrolment.left_out,
+            }))?;
+        } else {
+            let pictures = if shots.len() == 1 { "picture" } else { "pictures" };
+            let (path, count) = (self.out.display(), names.len());
+            println!("{path}: `{name}`, {count} keypoints from {} {pictures}: {}", shots.len(), names.join(" "));
+            if !enrolment.left_out.is_empty() {
+                println!("left out, because some pictures do not show them: {}", enrolment.left_out.join(" "));
+            }
+        }
+        Ok(Verdict::Good)
+    }
+
+    /// The pictures with what was annotated on them, beside the template.
+    fn draw(&self, name: &str, shots: &[Shot]) -> anyhow::Result<Verdict> {
+        let mut drawn = Vec::new();
+        for (number, shot) in shots.iter().enumerate() {
+            let path = self.out.with_file_name(format!("{name}-{}.jpg", number + 1));
+            draw(&path, name, shot).with_context(|| format!("cannot draw {}", shot.name))?;
+            drawn.push(path);
+        }
+        if self.json {
+            output::print_json(&json!({ "name": name, "drawn": drawn }))?;
+        } else {
+            println!("nothing is wrong with the annotations; look whether the keypoints are where they should be:");
+            for path in &drawn {
+                println!("{}", path.display());
+            }
+        }
+        Ok(Verdict::Good)
+    }
+}
+
+fn draw(path: &Path, name: &str, shot: &Shot) -> anyhow::Result<()> {
+    let Annotation { points, edges, .. } = &shot.annotation;
+    let kind = Kind {
+        name: name.to_owned(),
+        keypoints: points.iter().map(|point| point.name.clone()).collect(),
+        skeleton: Skeleton { edges: edges.iter().copied().collect(), ..Skeleton::default() },
+    };
+    let description = Description { kinds: vec![kind], templates: true, poses: 1, ..Description::default() };
+    let keypoint = |point: &crate::template::Point| {
+        let score = if point.visible { 1.0 } else { 0.0 };
+        Keypoint { x: point.x, y: point.y, score }
+    };
+    let pose = Pose { keypoints: points.iter().map(keypoint).collect(), score: 1.0, ..Pose::default() };
+    // Keypoints that the picture does not show are not drawn.
+    overlay::write(path, &description, 0.5, shot.picture.view(), &[pose])?;
+    Ok(())
+}

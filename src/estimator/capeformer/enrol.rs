@@ -1,0 +1,206 @@
+//! From annotated pictures to a template.
+
+use super::{CROP, Features, NETWORK, SUPPORT_OUT, whole};
+use crate::bundle::capeformer::{DecodeSection, HiddenRule, token_width};
+use crate::bundle::{Bundle, Decode};
+use crate::decode::capeformer::{Crop, pool, support_weights};
+use crate::engine::{Backend, Environment};
+use crate::estimator::EstimateError;
+use crate::estimator::networks::NetworkOpener;
+use crate::pixels::Picture;
+use crate::template::{Annotation, Point, Template, TemplateKeypoint};
+
+/// Most pictures of one thing.
+const MAX_SHOTS: usize = 100;
+
+/// A picture of a thing, and where its keypoints are.
+#[derive(Debug)]
+pub struct Shot {
+    /// What to call the picture in errors.
+    pub name: String,
+    /// The picture.
+    pub picture: Picture,
+    /// Where its keypoints are.
+    pub annotation: Annotation,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Enrolment {
+    /// The template.
+    pub template: Template,
+    /// Names of the keypoints that are not in it, because some pictures do not show them.
+    pub left_out: Vec<String>,
+}
+
+/// Why a thing is not enrolled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnrolError {
+    /// The bundle is of another model.
+    #[error("bundle `{bundle}` is a {model}, which finds what it was trained for: enrol with a capeformer bundle")]
+    Model {
+        /// The bundle.
+        bundle: String,
+        /// Its model.
+        model: String,
+    },
+    /// A picture and its annotation do not fit.
+    #[error("{shot}: {reason}")]
+    Shot {
+        /// The picture.
+        shot: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The pictures together do not make a template.
+    #[error("`{name}` cannot be enrolled: {reason}")]
+    Template {
+        /// The thing.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The network does not open or run.
+    #[error(transparent)]
+    Estimate(#[from] EstimateError),
+}
+
+/// What is known of a shot before the network has seen it.
+struct Plan {
+    crop: Crop,
+    /// Crop pixels of each keypoint; none where the picture does not show it.
+    points: Vec<Option<(f32, f32)>>,
+}
+
+/// Makes a template called `name` from pictures of a thing.
+///
+/// The features of a keypoint are the mean over the pictures; a keypoint that a picture does not show is treated as
+/// `decode.hidden_keypoints` of the bundle says.
+///
+/// # Errors
+/// Where the bundle is no CapeFormer, the pictures disagree in their keypoints, a visible keypoint lies outside its crop,
+/// a box outside its picture, or no keypoint is left; and where the network fails.
+pub fn enrol(
+    bundle: &Bundle,
+    backend: Backend,
+    threads: usize,
+    name: &str,
+    shots: &[Shot],
+) -> Result<Enrolment, EnrolError> {
+    let decode = section(bundle)?;
+    let template_error = |reason: String| EnrolError::Template { name: name.to_owned(), reason };
+    let plans = plan(name, decode.margin, shots)?;
+    let points: &[Point] = &shots[0].annotation.points;
+    let width = token_width(bundle.manifest());
+
+    // Weights of all pictures sum up to 1 for each keypoint.
+    let seen: Vec<usize> =
+        (0..points.len()).map(|keypoint| plans.iter().filter(|plan| plan.points[keypoint].is_some()).count()).collect();
+    let environment = Environment::new(backend, threads).map_err(EstimateError::from)?;
+    let mut features = Features::open(&NetworkOpener { bundle, environment: &environment, size: NETWORK })?;
+    let mut sums = vec![0.0; points.len() * width];
+    for (shot, plan) in shots.iter().zip(&plans) {
+        features.lay(shot.picture.view(), &plan.crop)?;
+        features.engine.run().map_err(EstimateError::from)?;
+        let tokens = features.engine.output(SUPPORT_OUT);
+        for (keypoint, place) in plan.points.iter().enumerate() {
+            let Some(weights) = place.and_then(|(x, y)| support_weights(x, y)) else { continue };
+            let sum = &mut sums[keypoint * width..][..width];
+            pool(&weights, tokens, 1.0 / seen[keypoint] as f32, sum).map_err(EstimateError::from)?;
+        }
+    }
+
+    let enough = |seen: usize| match decode.hidden_keypoints {
+        HiddenRule::Drop => seen == shots.len(),
+        HiddenRule::AverageSeen => seen > 0,
+    };
+    let (mut keypoints, mut kept, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut position = vec![None; points.len()];
+    for (index, point) in points.iter().enumerate() {
+        if enough(seen[index]) {
+            position[index] = Some(keypoints.len() as u16);
+            keypoints.push(TemplateKeypoint { index: index as u16, name: point.name.clone() });
+            kept.extend_from_slice(&sums[index * width..][..width]);
+        } else {
+            left_out.push(point.name.clone());
+        }
+    }
+    if keypoints.is_empty() {
+        return Err(template_error("no keypoint is visible in all of its pictures".to_owned()));
+    }
+    let edges = (shots[0].annotation.edges.iter())
+        .filter_map(|&(a, b)| position[usize::from(a)].zip(position[usize::from(b)]))
+        .collect();
+    let template = Template::new(name, bundle, shots.len() as u32, keypoints, kept, edges).map_err(template_error)?;
+    Ok(Enrolment { template, left_out })
+}
+
+/// Everything that [`enrol`] checks before it runs the network.
+///
+/// # Errors
+/// As [`enrol`].
+pub fn check_shots(bundle: &Bundle, name: &str, shots: &[Shot]) -> Result<(), EnrolError> {
+    plan(name, section(bundle)?.margin, shots).map(|_| ())
+}
+
+fn section(bundle: &Bundle) -> Result<&DecodeSection, EnrolError> {
+    let about = &bundle.manifest().about;
+    match &bundle.manifest().decode {
+        Decode::Capeformer(decode) => Ok(decode),
+        _ => Err(EnrolError::Model { bundle: about.name.clone(), model: about.model.to_string() }),
+    }
+}
+
+/// Crops and places, after everything that can be checked without the network.
+fn plan(name: &str, margin: f64, shots: &[Shot]) -> Result<Vec<Plan>, EnrolError> {
+    let template_error = |reason: String| EnrolError::Template { name: name.to_owned(), reason };
+    let Some(first) = shots.first() else { return Err(template_error("no picture was given".to_owned())) };
+    if shots.len() > MAX_SHOTS {
+        return Err(template_error(format!("{} pictures were given, at most {MAX_SHOTS} are used", shots.len())));
+    }
+    let names = |shot: &Shot| shot.annotation.points.iter().map(|point| point.name.clone()).collect::<Vec<_>>();
+    let expected = names(first);
+    let mut plans = Vec::with_capacity(shots.len());
+    for shot in shots {
+        let fail = |reason: String| EnrolError::Shot { shot: shot.name.clone(), reason };
+        let found = names(shot);
+        if found != expected {
+            let reason = format!("its keypoints are {found:?}, but those of {} are {expected:?}", first.name);
+            return Err(fail(reason));
+        }
+        let size = shot.picture.view().size();
+        let bounds = shot.annotation.bounds.unwrap_or(whole(size));
+        let crop = Crop::around(bounds, size, margin).ok_or_else(|| {
+            let (x, y, width, height) = (bounds.x, bounds.y, bounds.width, bounds.height);
+            fail(format!("nothing of the box [{x}, {y}, {width}, {height}] lies in the picture of {size} pixels"))
+        })?;
+        let place = |point: &Point| {
+            if !point.visible {
+                return Ok(None);
+            }
+            let (x, y) = crop.to_crop(f64::from(point.x), f64::from(point.y));
+            let inside = |value: f64| (0.0..CROP as f64).contains(&value);
+            if !(inside(x) && inside(y)) {
+                return Err(fail(format!(
+                    "keypoint `{}` at ({}, {}) lies outside the square around the box: correct one of them, or mark \
+                     it as not visible",
+                    point.name, point.x, point.y
+                )));
+            }
+            // Rounding may take a place at the border out of the crop.
+            let last = (CROP as f32).next_down();
+            Ok(Some(((x as f32).min(last), (y as f32).min(last))))
+        };
+        let points = shot.annotation.points.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        plans.push(Plan { crop, points });
+    }
+    let never = (0..expected.len()).find(|&keypoint| plans.iter().all(|plan| plan.points[keypoint].is_none()));
+    match never {
+        Some(keypoint) => Err(template_error(format!(
+            "keypoint `{}` is visible in none of the pictures: leave it out of all annotations",
+            expected[keypoint]
+        ))),
+        None => Ok(plans),
+    }
+}

@@ -1,0 +1,268 @@
+//! CapeFormer: three networks, with the enrolled keypoints between the first two and their proposals between the others.
+
+mod enrol;
+
+pub use enrol::{EnrolError, Enrolment, Shot, check_shots, enrol};
+
+use super::networks::NetworkOpener;
+use super::stopwatch::Stopwatch;
+use super::{EstimateError, Estimator, Options, StageTimes};
+use crate::bundle::Bundle;
+use crate::bundle::capeformer::{DecodeSection, FEATURES, MATCH, REFINE};
+use crate::bundle::manifest::Input;
+use crate::decode::capeformer::{CROP, Crop, Soundness, Workspace, write_identity};
+use crate::engine::{Backend, Engine, Environment, Place};
+use crate::geometry::{Rectangle, Size};
+use crate::pixels::{PictureView, PixelFormat, Warp};
+use crate::pose::{Pose, Poses};
+use crate::template::Template;
+
+/// Positions of the tensors in the signatures below.
+const IMAGE: usize = 0;
+const QUERY_OUT: usize = 0;
+const SUPPORT_OUT: usize = 1;
+const QUERY_IN: usize = 0;
+const SUPPORT_IN: usize = 1;
+const MATCH_IDENTITY: usize = 2;
+const MATCH_BIAS: usize = 3;
+const SIMILARITY: usize = 0;
+const MEMORY_OUT: usize = 1;
+const REFINED_OUT: usize = 2;
+const MEMORY_IN: usize = 0;
+const REFINED_IN: usize = 1;
+const REFINE_IDENTITY: usize = 2;
+const REFINE_BIAS: usize = 3;
+const PROPOSALS: usize = 4;
+const KEYPOINTS: usize = 0;
+
+/// Added to the attention of rows that hold no keypoint.
+const MASKED: f32 = -1e4;
+/// The network's input.
+const NETWORK: Size = Size::new(CROP, CROP);
+
+/// CapeFormer with what was enrolled, ready to answer pictures.
+#[derive(Debug)]
+pub(super) struct Capeformer {
+    bundle: Bundle,
+    margin: f64,
+    features: Features,
+    /// One pair of networks for each number of rows that a template needs.
+    matchers: Vec<Matcher>,
+    templates: Vec<Enrolled>,
+    workspace: Box<Workspace>,
+}
+
+/// The network that reads crops, and the warp that makes them.
+#[derive(Debug)]
+struct Features {
+    input: Input,
+    engine: Box<dyn Engine>,
+    aim: Option<Aim>,
+}
+
+/// A warp, and what it was made for.
+#[derive(Debug)]
+struct Aim {
+    picture: Size,
+    format: PixelFormat,
+    crop: Crop,
+    warp: Warp,
+}
+
+/// The networks for templates of at most so many keypoints.
+#[derive(Debug)]
+struct Matcher {
+    rows: usize,
+    matching: Box<dyn Engine>,
+    refine: Box<dyn Engine>,
+}
+
+/// A template as the networks take it.
+#[derive(Debug)]
+struct Enrolled {
+    keypoints: usize,
+    /// Position of its networks.
+    matcher: usize,
+    /// `[rows, width]`
+    support: Vec<f32>,
+    /// `[rows, width]`
+    identity: Vec<f32>,
+    /// `[rows]`
+    key_bias: Vec<f32>,
+}
+
+impl Capeformer {
+    pub(super) fn open(
+        bundle: &Bundle,
+        decode: &DecodeSection,
+        backend: Backend,
+        options: &Options,
+    ) -> Result<Self, EstimateError> {
+        if options.level.is_some() {
+            return Err(EstimateError::option("level", "CapeFormer has no levels".to_owned()));
+        }
+        if options.templates.is_empty() {
+            let reason = "CapeFormer finds what was enrolled: give a template that `sinew enrol` made";
+            return Err(EstimateError::option("template", reason.to_owned()));
+        }
+        let environment = Environment::new(backend, options.threads)?;
+        let opener = NetworkOpener { bundle, environment: &environment, size: NETWORK };
+        let mut opened = Self {
+            bundle: bundle.clone(),
+            margin: decode.margin,
+            features: Features::open(&opener)?,
+            matchers: Vec::new(),
+            templates: Vec::new(),
+            workspace: Box::default(),
+        };
+        for template in options.templates.iter() {
+            opened.add(&opener, template)?;
+        }
+        Ok(opened)
+    }
+
+    fn add(&mut self, opener: &NetworkOpener<'_>, template: &Template) -> Result<(), EstimateError> {
+        template.fits(&self.bundle)?;
+        let keypoints = template.keypoints().len();
+        let chunks = &self.bundle.manifest().engines[MATCH].chunks;
+        let Some(&rows) = chunks.iter().find(|&&rows| keypoints <= rows) else {
+            let most = chunks.last().copied().unwrap_or_default();
+            let reason = format!("`{}` has {keypoints} keypoints, this bundle takes {most}", template.name());
+            return Err(EstimateError::option("template", reason));
+        };
+        let matcher = match self.matchers.iter().position(|matcher| matcher.rows == rows) {
+            Some(position) => position,
+            None => {
+                self.matchers.push(Matcher::open(opener, rows)?);
+                self.matchers.len() - 1
+            }
+        };
+        self.templates.push(Enrolled::new(template, matcher, rows)?);
+        Ok(())
+    }
+}
+
+impl Features {
+    fn open(opener: &NetworkOpener<'_>) -> Result<Self, EstimateError> {
+        let outputs = [("query_tokens", Place::Engine), ("support_tokens", Place::Host)];
+        let engine = opener.open(FEATURES, None, [&[("image", Place::Host)], &outputs])?;
+        Ok(Self { input: opener.bundle.manifest().input.clone(), engine, aim: None })
+    }
+
+    /// Lays `crop` of the picture into the network's input. A crop like the last one needs no new tables.
+    fn lay(&mut self, picture: PictureView<'_>, crop: &Crop) -> Result<(), EstimateError> {
+        let (size, format) = (picture.size(), picture.format());
+        let unfit = |reason: String| EstimateError::Picture { picture: size, reason };
+        let same = |aim: &&mut Aim| (aim.picture, aim.format, aim.crop) == (size, format, *crop);
+        let aim = match self.aim.as_mut().filter(same) {
+            Some(aim) => aim,
+            None => {
+                let Input { mean, std, .. } = self.input;
+                let warp = Warp::new(format, size, &crop.pixels_to_picture(), NETWORK, mean, std)
+                    .map_err(|error| unfit(error.to_string()))?;
+                self.aim.insert(Aim { picture: size, format, crop: *crop, warp })
+            }
+        };
+        aim.warp.run(picture, self.engine.input(IMAGE)).map_err(|error| unfit(error.to_string()))
+    }
+}
+
+impl Matcher {
+    fn open(opener: &NetworkOpener<'_>, rows: usize) -> Result<Self, EstimateError> {
+        let inputs = [
+            ("query_tokens", Place::Engine),
+            ("support", Place::Host),
+            ("identity", Place::Host),
+            ("key_bias", Place::Host),
+        ];
+        let outputs = [("similarity", Place::Host), ("memory", Place::Engine), ("refined", Place::Engine)];
+        let matching = opener.open(MATCH, Some(rows), [&inputs, &outputs])?;
+        let inputs = [
+            ("memory", Place::Engine),
+            ("refined", Place::Engine),
+            ("identity", Place::Host),
+            ("key_bias", Place::Host),
+            ("proposals", Place::Host),
+        ];
+        let refine = opener.open(REFINE, Some(rows), [&inputs, &[("keypoints", Place::Host)]])?;
+        Ok(Self { rows, matching, refine })
+    }
+}
+
+impl Enrolled {
+    fn new(template: &Template, matcher: usize, rows: usize) -> Result<Self, EstimateError> {
+        let (keypoints, width) = (template.keypoints().len(), template.width());
+        let (mut support, mut identity) = (vec![0.0; rows * width], vec![0.0; rows * width]);
+        let mut key_bias = vec![MASKED; rows];
+        for (position, keypoint) in template.keypoints().iter().enumerate() {
+            let row = position * width..(position + 1) * width;
+            support[row.clone()].copy_from_slice(template.features(position));
+            write_identity(usize::from(keypoint.index), &mut identity[row])?;
+            key_bias[position] = 0.0;
+        }
+        Ok(Self { keypoints, matcher, support, identity, key_bias })
+    }
+}
+
+impl Estimator for Capeformer {
+    fn estimate(
+        &mut self,
+        picture: PictureView<'_>,
+        boxes: Option<&[Rectangle]>,
+        poses: &mut Poses,
+    ) -> Result<StageTimes, EstimateError> {
+        poses.clear();
+        let mut times = StageTimes::default();
+        let most = self.bundle.manifest().limits.poses;
+        let whole = [whole(picture.size())];
+        for &bounds in boxes.unwrap_or(&whole) {
+            let mut watch = Stopwatch::start();
+            let Some(crop) = Crop::around(bounds, picture.size(), self.margin) else {
+                poses.dropped += self.templates.len() as u32;
+                continue;
+            };
+            self.features.lay(picture, &crop)?;
+            times.preprocess += watch.lap();
+            self.features.engine.run()?;
+            times.network += watch.lap();
+            let query = self.features.engine.hand_over(QUERY_OUT);
+            for (number, template) in self.templates.iter().enumerate() {
+                let Matcher { matching, refine, .. } = &mut self.matchers[template.matcher];
+                matching.receive(QUERY_IN, &query)?;
+                matching.input(SUPPORT_IN).copy_from_slice(&template.support);
+                matching.input(MATCH_IDENTITY).copy_from_slice(&template.identity);
+                matching.input(MATCH_BIAS).copy_from_slice(&template.key_bias);
+                times.decode += watch.lap();
+                matching.run()?;
+                times.network += watch.lap();
+
+                let workspace = &mut *self.workspace;
+                if workspace.propose(matching.output(SIMILARITY), template.keypoints)? == Soundness::NotFinite {
+                    poses.dropped += 1;
+                    continue;
+                }
+                refine.receive(MEMORY_IN, &matching.hand_over(MEMORY_OUT))?;
+                refine.receive(REFINED_IN, &matching.hand_over(REFINED_OUT))?;
+                refine.input(REFINE_IDENTITY).copy_from_slice(&template.identity);
+                refine.input(REFINE_BIAS).copy_from_slice(&template.key_bias);
+                workspace.write_proposals(refine.input(PROPOSALS))?;
+                times.decode += watch.lap();
+                refine.run()?;
+                times.network += watch.lap();
+
+                let mut pose = Pose { template: number as u16, ..Pose::default() };
+                let sound = workspace.answer(refine.output(KEYPOINTS), &crop, &mut pose)?;
+                if sound == Soundness::NotFinite || poses.list.len() >= most || poses.list.push(pose).is_err() {
+                    poses.dropped += 1;
+                }
+                times.decode += watch.lap();
+            }
+        }
+        Ok(times)
+    }
+}
+
+/// The box around all of a picture.
+fn whole(picture: Size) -> Rectangle {
+    Rectangle { x: 0.0, y: 0.0, width: picture.width as f32, height: picture.height as f32 }
+}
