@@ -1,4 +1,5 @@
-//! Accuracy: COCO OKS average precision and recall, with the numbers of pycocotools.
+//! Accuracy: COCO OKS average precision and recall, with the numbers of pycocotools; and in [`pck`] the share of correct
+//! keypoints of things that were enrolled.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), sinew::eval::EvalError> {
@@ -22,6 +23,7 @@ mod ground_truth;
 mod json;
 mod matching;
 mod oks;
+pub mod pck;
 mod results;
 
 pub use average_precision::{Evaluation, Figures};

@@ -1,0 +1,103 @@
+//! `sinew eval`: how good a bundle's poses are on an annotated set.
+
+mod oks;
+mod pck;
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+
+use super::log::LogArguments;
+use super::{Verdict, value};
+use crate::bundle::logocap::Level;
+use crate::bundle::{Bundle, Model};
+use crate::engine::Backend;
+
+/// Measure a bundle's accuracy on annotated pictures
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sinew eval --model logocap-tiny --coco tests/data/people/annotations.json --images tests/data/people
+  sinew eval --metric pck --shots 1 --model capeformer-tiny --coco things/annotations.json --images things")]
+pub struct EvalArguments {
+    /// Bundle: a name that `sinew models list` shows, or a folder
+    #[arg(long, value_name = "NAME|DIR")]
+    model: PathBuf,
+    /// Annotations in COCO's format
+    #[arg(long, value_name = "ANN.json")]
+    coco: PathBuf,
+    /// Folder of the pictures that the annotations name
+    #[arg(long, value_name = "DIR")]
+    images: PathBuf,
+    /// What is measured [default: pck for capeformer bundles, else oks]
+    #[arg(long, value_enum)]
+    metric: Option<Metric>,
+    /// What runs the networks: auto or tract
+    #[arg(long, value_name = "NAME", default_value_t)]
+    backend: Backend,
+    /// Threads for the CPU; 0 is one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// oks: how far poses are refined: none, partial or full [default: the bundle's]
+    #[arg(long, value_parser = value::level)]
+    level: Option<Level>,
+    /// oks: write all poses to this file, as COCO's result format has them
+    #[arg(long, value_name = "OUT.json")]
+    results: Option<PathBuf>,
+    /// oks: only the first N pictures, in the order of their ids
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// oks: exit with code 1 where AP is below this
+    #[arg(long, value_name = "AP", value_parser = value::threshold)]
+    min_ap: Option<f32>,
+    /// pck: enrol from so many pictures [default: 1]
+    #[arg(long, value_name = "N")]
+    shots: Option<usize>,
+    /// pck: exit with code 1 where PCK@0.2 is below this
+    #[arg(long, value_name = "PCK", value_parser = value::threshold)]
+    min_pck: Option<f32>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// A measure of accuracy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Metric {
+    /// COCO's average precision and recall over object keypoint similarity
+    Oks,
+    /// Share of correct keypoints of things that are enrolled from other pictures of their kind
+    Pck,
+}
+
+impl EvalArguments {
+    /// Runs the command.
+    pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
+        let bundle = Bundle::open(&self.model)?;
+        if !self.images.is_dir() {
+            bail!("{}: no folder; give the one that holds the pictures", self.images.display());
+        }
+        let about = &bundle.manifest().about;
+        let fitting = if about.model == Model::Capeformer { Metric::Pck } else { Metric::Oks };
+        let metric = self.metric.unwrap_or(fitting);
+        let oks_only = self.level.is_some() || self.results.is_some() || self.limit.is_some() || self.min_ap.is_some();
+        let pck_only = self.shots.is_some() || self.min_pck.is_some();
+        match metric {
+            _ if metric != fitting => {
+                bail!("{} is a {}: measure it with --metric {}", about.name, about.model, name(fitting))
+            }
+            Metric::Oks if pck_only => bail!("--shots and --min-pck are for --metric pck"),
+            Metric::Pck if oks_only => bail!("--level, --results, --limit and --min-ap are for --metric oks"),
+            Metric::Oks => oks::run(&self, &bundle, log),
+            Metric::Pck => pck::run(&self, &bundle, log),
+        }
+    }
+}
+
+fn name(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Oks => "oks",
+        Metric::Pck => "pck",
+    }
+}
