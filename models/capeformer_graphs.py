@@ -89,7 +89,11 @@ def graphs(model: CapeFormer) -> list[Graph]:
     rows = {0: "keypoints"}
     return [
         Graph(
-            "features", FeaturesGraph(model).eval(), {"image": {}}, ["query_tokens", "support_tokens"], features
+            "features",
+            FeaturesGraph(model).eval(),
+            {"image": {}},
+            ["query_tokens", "support_tokens"],
+            features,
         ),
         Graph(
             "match",

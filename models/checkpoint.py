@@ -2,6 +2,7 @@
 
     python -m models.checkpoint logocap-w32 file.pth --aspect 640x480 --flip
     python -m models.checkpoint centergroup-w32 file.ckpt
+    python -m models.checkpoint capeformer-r50 file.pth
 
 The bundle behaves as the reference implementation does, flaws included. With `--flip` the merge with the
 mirrored picture, which LOGO-CAP's reference never leaves out, is part of the graph; CenterGroup's groups both
@@ -23,13 +24,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models import bundle, centergroup_bundle, export, inert_pickle, logocap_bundle
+from models import bundle, capeformer_bundle, centergroup_bundle, export, inert_pickle, logocap_bundle
+from models.capeformer import CapeFormer, CapeFormerConfig
 from models.centergroup import CenterGroup, CenterGroupConfig
 from models.logocap import LogoCap, LogoCapConfig
 from models.reference.geometry import network_size
 
-Config = LogoCapConfig | CenterGroupConfig
-Model = LogoCap | CenterGroup
+Config = LogoCapConfig | CenterGroupConfig | CapeFormerConfig
+Model = LogoCap | CenterGroup | CapeFormer
 CONFIGS: dict[str, Config] = {
     config.name: config
     for config in (
@@ -38,10 +40,14 @@ CONFIGS: dict[str, Config] = {
         CenterGroupConfig.w32(),
         CenterGroupConfig.w48(),
         CenterGroupConfig.w48_crowdpose(),
+        CapeFormerConfig.r50(),
     )
 }
 RENAMED = {"graph_net": "tr_encoder", "graph_model": "group_model"}
 """Parts of CenterGroup's names in older files, and what the release's own loader calls them."""
+BACKBONES = ("encoder_sample.", "encoder_query.")
+"""CapeFormer's files hold one backbone twice: for pictures that show keypoints, and for those where they are
+looked for."""
 MOST_LISTED = 8
 
 
@@ -77,10 +83,10 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def read_training_state(path: Path) -> dict[str, Tensor]:
-    """CenterGroup's state dict in `path`, which may be a whole training state.
+    """The state dict in `path`, which may be a whole training state.
 
     Such a file names classes of the program that wrote it. Of these nothing is run: inert objects take their
-    place, and the tensors are picked out. Older names of parts are replaced by today's. Raises
+    place, and the tensors are picked out. Older names of CenterGroup's parts are replaced by today's. Raises
     `CheckpointError`.
     """
     if not path.is_file():
@@ -107,6 +113,26 @@ def read_training_state(path: Path) -> dict[str, Tensor]:
     if len(renamed) < len(state):
         raise CheckpointError(f"{path}: holds some tensors twice, under an older and a newer name")
     return renamed
+
+
+def one_backbone(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """CapeFormer's tensors without the second copy of the backbone. Raises `CheckpointError` where the copies
+    differ, or only one is there."""
+    copies = [
+        {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        for prefix in BACKBONES
+    ]
+    first, second = copies
+    lonely = sorted(first.keys() ^ second.keys())
+    if lonely:
+        raise CheckpointError(f"{path}: in only one of the two backbones: {_listed(lonely)}")
+    differing = [name for name, tensor in first.items() if not torch.equal(tensor, second[name])]
+    if differing:
+        raise CheckpointError(
+            f"{path}: the two backbones should be one, but {len(differing)} tensors differ: "
+            f"{_listed(differing)}"
+        )
+    return {name: tensor for name, tensor in state.items() if not name.startswith(BACKBONES[0])}
 
 
 def problems(state: Mapping[str, Tensor], model: Model) -> list[str]:
@@ -143,6 +169,8 @@ def load(config: Config, path: Path) -> Model:
     model: Model
     if isinstance(config, LogoCapConfig):
         state, model = read(path), LogoCap(config)
+    elif isinstance(config, CapeFormerConfig):
+        state, model = one_backbone(path, read_training_state(path)), CapeFormer(config)
     else:
         state, model = read_training_state(path), CenterGroup(config)
     wrong = problems(state, model)
@@ -157,6 +185,8 @@ def contents(model: Model, flip: bool = False, sampling: export.Sampling = "gath
     """A bundle of an official network: the reference's hyper-parameters and behaviour."""
     if isinstance(model, LogoCap):
         return logocap_bundle.contents(model, logocap_bundle.Decode.reference(), flip, sampling)
+    if isinstance(model, CapeFormer):
+        return capeformer_bundle.contents(model, capeformer_bundle.Decode.reference())
     return centergroup_bundle.contents(model, centergroup_bundle.Decode.reference())
 
 
@@ -197,7 +227,8 @@ def main() -> int:
     config = CONFIGS[arguments.model]
     if arguments.flip and not isinstance(config, LogoCapConfig):
         parser.error("--flip is for LOGO-CAP; CenterGroup's reference groups the mirrored picture by itself")
-    name = f"{config.name}-{config.short_side}" + ("-flip" if arguments.flip else "")
+    side = "" if isinstance(config, CapeFormerConfig) else f"-{config.short_side}"
+    name = config.name + side + ("-flip" if arguments.flip else "")
     out = arguments.out or Path(__file__).parent / "bundles" / name
     try:
         model = load(config, arguments.checkpoint)
@@ -212,6 +243,9 @@ def main() -> int:
     except (CheckpointError, export.ExportError) as error:
         print(f"import: {error}", file=sys.stderr)
         return 2
+    if isinstance(config, CapeFormerConfig):
+        print(f"try it: sinew enrol --model {out} --image PICTURE --keypoints JSON --out THING.template")
+        return 0
     width, height = network_size(*arguments.aspect, config.short_side, config.multiple)
     picture = "x".join(str(side) for side in arguments.aspect)
     print(f"a picture of {picture} goes through the network at {width}x{height}")

@@ -306,12 +306,17 @@ def load_weights(model: Network, path: Path) -> None:
 
 def main() -> None:
     """Exports a network trained here as a bundle."""
-    from models import bundle, centergroup_bundle, logocap_bundle
+    from models import bundle, capeformer_bundle, centergroup_bundle, logocap_bundle
+    from models.capeformer import CapeFormer, CapeFormerConfig
     from models.centergroup import CenterGroup, CenterGroupConfig
 
-    names = {"logocap-tiny", "centergroup-tiny"}
+    networks = {
+        "logocap-tiny": lambda: LogoCap(LogoCapConfig.tiny()),
+        "centergroup-tiny": lambda: CenterGroup(CenterGroupConfig.tiny()),
+        "capeformer-tiny": lambda: CapeFormer(CapeFormerConfig.tiny()),
+    }
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("model", choices=sorted(names))
+    parser.add_argument("model", choices=sorted(networks))
     parser.add_argument("--checkpoint", type=Path, help="training state; without it the weights are random")
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
     parser.add_argument(
@@ -323,18 +328,16 @@ def main() -> None:
     parser.add_argument("--version", type=int, default=1, help="of the bundle's contents")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    model: LogoCap | CenterGroup
-    if arguments.model == "logocap-tiny":
-        model = LogoCap(LogoCapConfig.tiny()).eval()
-    else:
-        model = CenterGroup(CenterGroupConfig.tiny()).eval()
+    model = networks[arguments.model]().eval()
     if arguments.checkpoint:
         load_weights(model, arguments.checkpoint)
     if isinstance(model, LogoCap):
         contents = logocap_bundle.contents(model, flip=arguments.flip, sampling=arguments.sampling)
-    else:
+    elif isinstance(model, CenterGroup):
         contents = centergroup_bundle.contents(model)
-    origin = "trained on generated people; see REPORT.md" if arguments.checkpoint else "random weights"
+    else:
+        contents = capeformer_bundle.contents(model)
+    origin = "trained on generated pictures; see REPORT.md" if arguments.checkpoint else "random weights"
     options = bundle.Options(version=arguments.version, provenance=origin)
     for line in bundle.write(contents, arguments.out, options):
         print(line)

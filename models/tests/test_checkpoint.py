@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from models import checkpoint
+from models.capeformer import CapeFormer, CapeFormerConfig
 from models.centergroup import CenterGroup, CenterGroupConfig
 from models.logocap import LogoCap, LogoCapConfig
 
@@ -196,3 +197,38 @@ def test_exit_code(
     monkeypatch.setattr(sys, "argv", ["checkpoint", "logocap-w32", str(tmp_path / "nothing.pth")])
     assert checkpoint.main() == 2
     assert "no such file" in capsys.readouterr().err
+
+
+CAPE = CapeFormerConfig.tiny()
+
+
+@pytest.fixture
+def capeformer_state() -> dict[str, torch.Tensor]:
+    """As the release has it, with the backbone twice."""
+    torch.manual_seed(0)
+    state = CapeFormer(CAPE).state_dict()
+    copies = {
+        name.replace("encoder_query.", "encoder_sample.", 1): tensor.clone()
+        for name, tensor in state.items()
+        if name.startswith("encoder_query.")
+    }
+    return {**copies, **state}
+
+
+def test_two_equal_backbones_are_one(capeformer_state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "file.pth"
+    torch.save({"meta": {"epoch": 1}, "state_dict": capeformer_state}, path)
+    loaded = checkpoint.load(CAPE, path)
+    assert all(torch.equal(tensor, capeformer_state[name]) for name, tensor in loaded.state_dict().items())
+
+
+def test_two_backbones_must_be_equal(capeformer_state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "file.pth"
+    capeformer_state["encoder_sample.layer1.0.conv1.weight"][0] += 1
+    torch.save(capeformer_state, path)
+    with pytest.raises(checkpoint.CheckpointError, match=r"1 tensors differ: layer1\.0\.conv1\.weight"):
+        checkpoint.load(CAPE, path)
+    del capeformer_state["encoder_sample.layer1.0.conv1.weight"]
+    torch.save(capeformer_state, path)
+    with pytest.raises(checkpoint.CheckpointError, match="only one of the two backbones"):
+        checkpoint.load(CAPE, path)

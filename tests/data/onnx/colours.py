@@ -1,7 +1,7 @@
 """The bundle `colours`: a CapeFormer without learning, for `make.py`.
 
-A token is the mean colour of its 32x32 pixels, and 1. A keypoint is found in the cell whose colour is nearest to
-the one that was enrolled, wherever that is; the second network leaves the proposals as they are.
+A token is the mean colour of its 32x32 pixels, and 1. A keypoint is found in the cell whose colour is nearest
+to the one that was enrolled, wherever that is; the second network leaves the proposals as they are.
 """
 
 from __future__ import annotations
@@ -67,7 +67,11 @@ def match() -> onnx.ModelProto:
 
 def refine() -> onnx.ModelProto:
     """Proposals as they are, plus nothing of everything else."""
-    constants = {"nothing": np.float32(0), "all": np.array([0, 1], np.int64), "first": np.array([0], np.int64)}
+    constants = {
+        "nothing": np.float32(0),
+        "all": np.array([0, 1], np.int64),
+        "first": np.array([0], np.int64),
+    }
     node = helper.make_node
     nodes = [
         node("ReduceSum", ["memory", "all"], ["of_memory"], keepdims=0),
