@@ -132,6 +132,12 @@ fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
     // Four samples a pixel, two rows in hand, and what the compression needs.
     decoder.set_limits(png::Limits { bytes: size.width.saturating_mul(64).saturating_add(16 << 20) });
     let mut reader = decoder.read_info().map_err(broken)?;
+    // The decoder counts on whole colours, at most as many as there are indices, and panics without.
+    let palette = reader.info().palette.as_deref().map_or(0, <[u8]>::len);
+    if palette % 3 != 0 || palette > 3 * 256 {
+        let reason = format!("its palette has {palette} bytes, expected 3 for each of at most 256 colours");
+        return Err(DecodeError::Broken { kind: "PNG", reason });
+    }
     let len = reader.output_buffer_size().ok_or(DecodeError::Size { size, limit: limits.pixels })?;
     let mut pixels = vec![0; len];
     let frame = reader.next_frame(&mut pixels).map_err(broken)?;
@@ -256,4 +262,52 @@ pub enum DecodeError {
         /// What the decoder said.
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &[u8]) -> String {
+        decode(bytes, &Limits::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_picture_is_named() {
+        assert!(refused(b"").contains("empty"));
+        assert!(refused(b"GIF89a").contains("GIF"));
+        assert!(refused(b"????").contains("3f 3f 3f 3f"));
+        assert!(refused(b"\x89PNG\r\n\x1a\n").contains("PNG is cut off"));
+    }
+
+    /// A chunk of a PNG, with its checksum.
+    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let body = [&kind[..], data].concat();
+        let mut checksum = !0u32;
+        for &byte in &body {
+            checksum ^= u32::from(byte);
+            for _ in 0..8 {
+                checksum = if checksum & 1 == 1 { (checksum >> 1) ^ 0xedb8_8320 } else { checksum >> 1 };
+            }
+        }
+        [&(data.len() as u32).to_be_bytes()[..], &body, &(!checksum).to_be_bytes()].concat()
+    }
+
+    /// One pixel of the first colour of a palette.
+    fn with_palette(palette: &[u8]) -> Vec<u8> {
+        let header = chunk(b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 3, 0, 0, 0]);
+        let pixels = chunk(b"IDAT", &[0x78, 1, 1, 2, 0, 0xfd, 0xff, 0, 0, 0, 2, 0, 1]);
+        [b"\x89PNG\r\n\x1a\n", &header[..], &chunk(b"PLTE", palette), &pixels, &chunk(b"IEND", &[])].concat()
+    }
+
+    /// Found by fuzzing: the decoder's crate panics at such a palette.
+    #[test]
+    fn a_palette_must_hold_whole_colours() {
+        let good = decode(&with_palette(&[7, 8, 9]), &Limits::default()).unwrap();
+        assert_eq!(good.data(), [7, 8, 9]);
+        for bytes in [4, 5, 7] {
+            let error = refused(&with_palette(&vec![1; bytes]));
+            assert!(error.contains(&format!("{bytes} bytes")), "{error}");
+        }
+    }
 }

@@ -296,7 +296,7 @@ mod tests {
     fn the_first_buffer_holds_the_longest_numbers() {
         let number = -1.234_567_8e-30;
         let keypoints = std::iter::repeat_n(Keypoint { x: number, y: number, score: number }, 2).collect();
-        let pose = Pose { keypoints, score: number, id: Some(u32::MAX) };
+        let pose = Pose { keypoints, score: number, id: Some(u32::MAX), ..Pose::default() };
         let poses = Poses { list: std::iter::repeat_n(pose, 30).collect(), dropped: u32::MAX };
         let mut sink = JsonLines::new(Vec::new(), "memory", &description()).unwrap();
         let capacity = sink.line.len();
