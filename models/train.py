@@ -1,4 +1,4 @@
-"""Train a bundle's network on generated people: `python -m models.train logocap-tiny`.
+"""Train a bundle's network on generated pictures: `python -m models.train logocap-tiny`.
 
 The run has no planned end: the learning rate warms up and then stays, until `--finish` lets it cool down to
 nothing over `--minutes`. It may be interrupted and resumed at any time, and picks up new sprites whenever it
@@ -15,8 +15,7 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,12 @@ import torch.distributed as dist
 import torch.multiprocessing
 from tqdm import tqdm
 
-from models.people.scenes import SceneStyle
 from models.places import state_directory
-from models.training.batches import SceneBatches, stream
-from models.training.evaluation import HeldOut
+from models.training.batches import stream
 from models.training.muon import Muon, is_matrix
 from models.training.objective import clip_gradients
 from models.training.state import Log, MovingAverage, Progress, load, load_backbone, load_matching, save
-from models.training.tasks import TASKS
+from models.training.tasks import TASKS, Material, Measure
 
 WARM_UP_STEPS = 300
 GO_ON, STOP = 0.0, 1.0
@@ -73,7 +70,7 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--state", type=Path, help="the run's directory (default: $SINEW_STATE/MODEL)")
     parser.add_argument("--assets", type=Path, default=home / "assets", help="backgrounds and cut-outs")
     parser.add_argument("--bank", type=Path, default=home / "bank", help="rendered people")
-    parser.add_argument("--held-out", type=Path, default=Path(__file__).parents[1] / "tests/data/people")
+    parser.add_argument("--held-out", type=Path, help="(default: the network's own set in tests/data)")
     parser.add_argument(
         "--minutes", type=float, default=0, help="stop after so long (0: run until interrupted)"
     )
@@ -117,6 +114,8 @@ def parse(arguments: list[str]) -> Options:
     values = vars(parser.parse_args(arguments))
     cuda = torch.cuda.is_available()
     values["state"] = values["state"] or home / values["model"]
+    own = Path(__file__).parents[1] / TASKS[values["model"]].held_out
+    values["held_out"] = values["held_out"] or own
     values["processes"] = values["processes"] or (1 if cuda else min(2, os.cpu_count() or 1))
     values["batch"] = values["batch"] or (128 if cuda else 8)
     if values["workers"] is None:
@@ -154,9 +153,9 @@ class Trainer:
         self.progress = Progress()
         self.log = Log(options.state / "log.jsonl")
         self._resume()
-        self.held_out: HeldOut | None = None
+        self.measure: Measure | None = None
         if rank == 0 and (options.held_out / "annotations.json").exists():
-            self.held_out = HeldOut(options.held_out, options.evaluate_pictures)
+            self.measure = self.task.measure(options.held_out, options.evaluate_pictures, self.device)
 
     def _resume(self) -> None:
         state = load(self.options.state / "checkpoint.pt")
@@ -254,18 +253,16 @@ class Trainer:
 
         signal.signal(signal.SIGTERM, interrupt)
         signal.signal(signal.SIGINT, interrupt)
-        style = SceneStyle.of_side(options.side)
-        style = replace(style, crowded_chance=options.crowded)
-        batches = SceneBatches(
+        material = Material(
             options.assets,
             options.bank,
-            style,
-            self.task.make_targets,
+            options.side,
+            options.crowded,
             options.batch,
             options.seed,
             self.rank,
         )
-        source = stream(batches, progress.step, options.workers)
+        source = stream(self.task.batches(material), progress.step, options.workers)
         begun = saved = evaluated = last = lap = time.monotonic()
         sums: dict[str, list[float]] = {}
         drawing = 0.0
@@ -328,14 +325,12 @@ class Trainer:
 
     def evaluate(self, second_stage: bool) -> None:
         """Measure the averaged weights on the held-out pictures, at every level that is trained."""
-        if self.held_out is None:
+        if self.measure is None:
             return
         model = self.task.network().to(self.device)
         model.load_state_dict(self.average.values)
         model.eval()
-        for level in self.task.levels(second_stage):
-            predict = partial(self.task.predict, model, level=level)
-            figures = self.held_out.average_precision(predict, self.device)
+        for level, figures in self.measure(model, second_stage).items():
             self.log.write(images=self.progress.images, level=level, **figures)
             self.say(
                 f"images={self.progress.images} level={level} "

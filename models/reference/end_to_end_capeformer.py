@@ -5,8 +5,9 @@
 
 `make` writes `checkpoint.pth` (random weights in the official layout), the bundle imported from it, pictures
 with keypoints, and `expected.npz`: what PyTorch and NumPy answer. `check` enrols the pictures, looks for the
-keypoints in another one, and compares: `TOLERANCE` is in sides of the crop. Keypoints whose two best cells are
-nearly equal could swap by rounding alone; they are left out and counted, and no more than one in ten may be.
+keypoints in another one, and compares: `TOLERANCE` is in sides of the crop. Keypoints whose two best cells
+are nearly equal could swap by rounding alone; they are left out and counted, and no more than one in ten may
+be.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class _StepsFrom:
             step += 1
 
 
-def stream(batches: SceneBatches, start: int, workers: int) -> Iterator[Batch]:
+def stream(batches: Dataset, start: int, workers: int) -> Iterator[Any]:
     """Batches from step `start` on, made in `workers` processes, or in this one if there are none."""
     loader = DataLoader(batches, batch_size=None, sampler=_StepsFrom(start), num_workers=workers)
     return iter(loader)

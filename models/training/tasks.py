@@ -2,44 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
+from models.capeformer import CapeFormer, CapeFormerConfig
 from models.centergroup import CenterGroup, CenterGroupConfig
 from models.logocap import LogoCap, LogoCapConfig
 from models.people.labels import Person
+from models.people.scenes import SceneStyle
 from models.people.targets import make_heatmaps, make_targets
-from models.training import centergroup_objective, evaluation, objective
-from models.training.batches import Batch
+from models.training import capeformer_objective, centergroup_objective, evaluation, objective
+from models.training.batches import Batch, SceneBatches
+
+Measure = Callable[[Any, bool], dict[str, dict[str, float]]]
+"""A network in eval mode, and whether its second stage is trained -> figures by way of decoding."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What batches are drawn from."""
+
+    assets: Path
+    bank: Path
+    side: int
+    """Pixels of a scene, where the network leaves a choice."""
+    crowded: float
+    batch: int
+    seed: int
+    rank: int
 
 
 class Task(Protocol):
     """One kind of network."""
 
+    held_out: str
+    """Folder of pictures that training never sees, in the project."""
+
     def network(self) -> nn.Module:
         """A new one, with random weights."""
 
-    def make_targets(self, people: Sequence[Person], side: int) -> dict[str, np.ndarray]:
-        """What a scene teaches, by name."""
+    def batches(self, material: Material) -> Dataset:
+        """Batch by batch what it learns from, named by a number."""
 
     def objective(
-        self, model: Any, batch: Batch, second_stage: int, generator: torch.Generator
+        self, model: Any, batch: Any, second_stage: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """The sum to minimise, and its parts; at most `second_stage` people in the second stage, 0 for
         none."""
 
+    def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
+        """How good a network is on the pictures of a folder, the first `limit` of them."""
+
+
+class PeopleTask:
+    """What the two bottom-up networks share: scenes of people, and average precision."""
+
+    held_out = "tests/data/people"
+
+    def make_targets(self, people: Sequence[Person], side: int) -> dict[str, np.ndarray]:
+        """What a scene teaches, by name."""
+        raise NotImplementedError
+
     def levels(self, second_stage: bool) -> Sequence[str]:
         """The ways of decoding that are worth a measurement."""
+        raise NotImplementedError
 
     def predict(self, model: Any, images: Tensor, level: str) -> list[tuple[np.ndarray, np.ndarray]]:
         """Poses `[n, 17, 2]` and scores `[n]` of each of the u8 pictures."""
+        raise NotImplementedError
+
+    def batches(self, material: Material) -> SceneBatches:
+        style = replace(SceneStyle.of_side(material.side), crowded_chance=material.crowded)
+        directories = (material.assets, material.bank)
+        return SceneBatches(
+            *directories, style, self.make_targets, material.batch, material.seed, material.rank
+        )
+
+    def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
+        pictures = evaluation.HeldOut(held_out, limit)
+
+        def measured(model: Any, second_stage: bool) -> dict[str, dict[str, float]]:
+            return {
+                level: pictures.average_precision(partial(self.predict, model, level=level), device)
+                for level in self.levels(second_stage)
+            }
+
+        return measured
 
 
-class LogoCapTask:
+class LogoCapTask(PeopleTask):
     """LOGO-CAP."""
 
     def __init__(self, config: LogoCapConfig) -> None:
@@ -63,7 +122,7 @@ class LogoCapTask:
         return evaluation.predict(model, images, level)
 
 
-class CenterGroupTask:
+class CenterGroupTask(PeopleTask):
     """CenterGroup."""
 
     def __init__(self, config: CenterGroupConfig) -> None:
@@ -94,7 +153,41 @@ class CenterGroupTask:
         return centergroup_objective.predict(model, images)
 
 
+class CapeFormerTask:
+    """CapeFormer."""
+
+    held_out = "tests/data/objects"
+
+    def __init__(self, config: CapeFormerConfig) -> None:
+        self.config = config
+
+    def network(self) -> CapeFormer:
+        return CapeFormer(self.config)
+
+    def batches(self, material: Material) -> capeformer_objective.EpisodeBatches:
+        return capeformer_objective.EpisodeBatches(
+            material.assets, material.bank, material.batch, material.seed, material.rank
+        )
+
+    def objective(
+        self,
+        model: CapeFormer,
+        batch: capeformer_objective.EpisodeBatch,
+        second_stage: int,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, dict[str, float]]:
+        return capeformer_objective.objective(
+            model, batch, capeformer_objective.Weights(), second_stage > 0, generator
+        )
+
+    def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
+        things = capeformer_objective.HeldOutThings(held_out)
+        # Few enough for a CPU, and the network is small.
+        return lambda model, second_stage: things.measure(model.cpu())
+
+
 TASKS: dict[str, Task] = {
     "logocap-tiny": LogoCapTask(LogoCapConfig.tiny()),
     "centergroup-tiny": CenterGroupTask(CenterGroupConfig.tiny()),
+    "capeformer-tiny": CapeFormerTask(CapeFormerConfig.tiny()),
 }

@@ -1,0 +1,77 @@
+"""CapeFormer's losses and measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.capeformer import CapeFormer, CapeFormerConfig
+from models.reference import capeformer as reference
+from models.training import capeformer_objective as training
+
+OBJECTS = Path(__file__).resolve().parents[2] / "tests/data/objects"
+
+
+def test_proposals_equal_numpy() -> None:
+    similarity = torch.randn(30, 64, generator=torch.Generator().manual_seed(1)) * 3
+    expected = reference.proposals(similarity.numpy().reshape(-1, 8, 8))
+    np.testing.assert_allclose(training.propose(similarity).numpy(), expected, atol=1e-6)
+
+
+def test_similarities_are_best_where_the_keypoint_is() -> None:
+    target = torch.tensor([[0.3, 0.7]])
+    places = training.cell_places(torch.device("cpu"))
+    distance = (places - target).norm(dim=1)
+    right, wrong = (
+        (-40 * distance)[None] + 4,
+        (-40 * (places - torch.tensor([0.8, 0.2])).norm(dim=1))[None] + 4,
+    )
+    for good, bad in zip(training.similarity_loss(right, target), training.similarity_loss(wrong, target)):
+        assert good < 0.5 * bad
+
+
+def batch(episodes: int) -> training.EpisodeBatch:
+    generator = np.random.default_rng(2)
+    shape = (episodes, training.PICTURES, 5)
+    keypoints = generator.uniform(10, 240, (*shape, 2)).astype(np.float32)
+    visible = generator.random(shape) < 0.8
+    weights = np.stack(
+        [[reference.support_weights(*pair)[0] for pair in zip(*one)] for one in zip(keypoints, visible)]
+    )
+    images = generator.integers(0, 256, (*shape[:2], 256, 256, 3), np.uint8)
+    return training.EpisodeBatch(
+        *(torch.from_numpy(array) for array in (images, keypoints, visible, weights))
+    )
+
+
+def test_every_part_has_a_gradient() -> None:
+    torch.manual_seed(3)
+    model = CapeFormer(CapeFormerConfig.tiny())
+    total, parts = training.objective(
+        model, batch(2), training.Weights(), True, torch.Generator().manual_seed(4)
+    )
+    assert set(parts) == {"heatmap", "expectation", "offset"}
+    total.backward()
+    without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert without == []
+    first, parts = training.objective(
+        model, batch(2), training.Weights(), False, torch.Generator().manual_seed(4)
+    )
+    assert set(parts) == {"heatmap", "expectation"} and first < total
+
+
+def test_nothing_visible_is_no_error() -> None:
+    model = CapeFormer(CapeFormerConfig.tiny())
+    empty = batch(1)
+    empty.visible[:] = False
+    total, parts = training.objective(model, empty, training.Weights(), True, torch.Generator())
+    assert total.item() == 0 and parts == {}
+
+
+def test_the_held_out_set_cannot_be_solved_by_copying() -> None:
+    things = training.HeldOutThings(OBJECTS)
+    assert len(things.pictures) == 90
+    assert things.copied(1)["pck@0.2"] < 0.35
+    assert all(0.3 < picture.box_share <= 0.81 for picture in things.pictures)

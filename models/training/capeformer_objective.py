@@ -1,0 +1,296 @@
+"""Episodes for CapeFormer's training, the sum that it minimises, and how good a network is on unseen kinds.
+
+Equation numbers are those of the paper "Matching Is Not Enough: A Two-Stage Framework for Category-Agnostic
+Pose Estimation", section numbers those of the description of the reference implementation.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from models.capeformer import CELLS, CapeFormer, identifiers
+from models.capeformer_graphs import SIDE
+from models.reference import capeformer as reference
+from models.things.episodes import Style, episode
+from models.things.kinds import Kinds
+from models.training.objective import normalise, reduced_precision
+
+SLOTS = 100
+MOST_KEYPOINTS = 16
+PICTURES = 3
+"""Of every kind in a batch; each is looked for with the others as examples."""
+THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
+HEATMAP_SIGMA = 0.75
+"""Of the bell that similarities should have, in cells."""
+
+
+@dataclass
+class EpisodeBatch:
+    """`images` u8 [E, PICTURES, side, side, 3], `keypoints` [E, PICTURES, K, 2] in pixels, `visible` bool [E,
+    PICTURES, K] (false also for rows without a keypoint), `weights` [E, PICTURES, K, 64]: how much each token
+    counts in a keypoint's features."""
+
+    images: Tensor
+    keypoints: Tensor
+    visible: Tensor
+    weights: Tensor
+
+    def to(self, device: torch.device) -> EpisodeBatch:
+        return EpisodeBatch(
+            *(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self))
+        )
+
+
+class EpisodeBatches(Dataset):
+    """Batch number `step` of process `rank`: always the same episodes for the same assets and run seed."""
+
+    def __init__(self, assets: Path, bank: Path, batch_size: int, run_seed: int, rank: int) -> None:
+        self.directories = (assets, bank)
+        self.batch_size, self.run_seed, self.rank = batch_size, run_seed, rank
+        self.kinds: Kinds | None = None
+
+    def __getitem__(self, step: int) -> EpisodeBatch:
+        if self.kinds is None:
+            # Opened in the process that uses it: memory maps need not travel.
+            cv2.setNumThreads(1)
+            self.kinds = Kinds(*self.directories)
+        generator = np.random.default_rng([self.run_seed, self.rank, step, 5])
+        images, keypoints, visible, weights = [], [], [], []
+        for _ in range(self.batch_size):
+            kind = self.kinds.any(generator)
+            one = episode(kind, generator, self.kinds.background, Style(), 0, PICTURES, MOST_KEYPOINTS)
+            missing = MOST_KEYPOINTS - one.keypoints.shape[1]
+            images.append(one.images)
+            keypoints.append(np.pad(one.keypoints, ((0, 0), (0, missing), (0, 0))))
+            visible.append(np.pad(one.visible, ((0, 0), (0, missing))))
+            pairs = zip(keypoints[-1], visible[-1])
+            weights.append(np.stack([reference.support_weights(points, seen)[0] for points, seen in pairs]))
+        return EpisodeBatch(
+            images=torch.from_numpy(np.stack(images)),
+            keypoints=torch.from_numpy(np.stack(keypoints).astype(np.float32)),
+            visible=torch.from_numpy(np.stack(visible)),
+            weights=torch.from_numpy(np.stack(weights)),
+        )
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the losses: the paper's."""
+
+    heatmap: float = 2.0
+    expectation: float = 1.0
+    offset: float = 1.0
+
+
+@lru_cache
+def _identifiers(width: int) -> Tensor:
+    return identifiers(width)
+
+
+def cell_places(device: torch.device) -> Tensor:
+    """`[64, 2]`: the cells' middles, 0 to 1, row by row."""
+    along = (torch.arange(CELLS, device=device) + 0.5) / CELLS
+    rows, columns = torch.meshgrid(along, along, indexing="ij")
+    return torch.stack([columns.flatten(), rows.flatten()], -1)
+
+
+def propose(similarity: Tensor) -> Tensor:
+    """`[K, 64]` -> `[K, 2]`: the mean of the best cell and its neighbours by their softmax (eq. 2 and 3)."""
+    best = similarity.argmax(1)
+    row, column = best // CELLS, best % CELLS
+    number = torch.arange(CELLS * CELLS, device=similarity.device)
+    near_row = (number[None] // CELLS - row[:, None]).abs() <= 1
+    near_column = (number[None] % CELLS - column[:, None]).abs() <= 1
+    window = similarity.masked_fill(~(near_row & near_column), -torch.inf).softmax(1)
+    return window @ cell_places(similarity.device)
+
+
+def similarity_loss(similarity: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The heatmap and the expectation term (eq. 5 to 7) of `similarity [K, 64]` with keypoints at `target
+    [K, 2]`, 0 to 1."""
+    places = cell_places(similarity.device)
+    distance = ((places[None] - target[:, None]) * CELLS).square().sum(-1)
+    bell = torch.exp(-distance / (2 * HEATMAP_SIGMA**2))
+    heatmap = (similarity.sigmoid() - bell).square().mean()
+    expectation = (similarity.softmax(1) @ places - target).abs().sum(1).mean()
+    return heatmap, expectation
+
+
+def objective(
+    model: CapeFormer, batch: EpisodeBatch, weights: Weights, refine: bool, generator: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """The total and its parts; without `refine`, of the similarities alone.
+
+    Every picture of an episode is looked at with one or all of the others as examples.
+    """
+    episodes, pictures = batch.images.shape[:2]
+    with reduced_precision(batch.images.device):
+        query, support = model.features(normalise(batch.images.flatten(0, 1), model.config))
+    query, support = (tokens.float().unflatten(0, (episodes, pictures)) for tokens in (query, support))
+    sums: dict[str, Tensor] = {}
+    count = 0
+    table = _identifiers(model.config.width).to(query.device)
+    for number in range(episodes):
+        for picture in range(pictures):
+            others = [other for other in range(pictures) if other != picture]
+            if torch.rand((), generator=generator) < 0.6:
+                others = [others[int(torch.randint(len(others), (), generator=generator))]]
+            seen = batch.visible[number, others]
+            features = (batch.weights[number, others] * seen[..., None]) @ support[number, others]
+            features = features.sum(0) / seen.sum(0).clamp(min=1)[:, None]
+            enrolled = seen.any(0)
+            wanted = enrolled & batch.visible[number, picture]
+            if not wanted.any():
+                continue
+            # Only what is enrolled takes part; indices as a template has them.
+            rows = torch.nonzero(enrolled).flatten()
+            target = batch.keypoints[number, picture, rows] / SIDE
+            counted = wanted[rows]
+            bias = torch.zeros(len(rows), device=query.device)
+            identity = table[_slots(len(rows), generator)]
+            similarity, memory, refined = model.match(query[number, picture], features[rows], identity, bias)
+            heatmap, expectation = similarity_loss(similarity[counted], target[counted])
+            parts = {"heatmap": heatmap, "expectation": expectation}
+            if refine:
+                start = propose(similarity.detach())
+                answers = model.refine_all(memory, refined, identity, bias, start)
+                errors = [(answer - target)[counted].abs().sum(1).mean() for answer in answers]
+                # Eq. 8, a mean over keypoints as the other terms.
+                parts["offset"] = torch.stack(errors).mean()
+            for name, value in parts.items():
+                sums[name] = sums.get(name, torch.zeros((), device=query.device)) + value
+            count += 1
+    means = {name: value / max(1, count) for name, value in sums.items()}
+    total = sum((getattr(weights, name) * value for name, value in means.items()), query.sum() * 0)
+    return total, {name: value.item() for name, value in means.items()}
+
+
+def _slots(count: int, generator: torch.Generator) -> Tensor:
+    """Indices of enrolled keypoints: mostly the first ones, as users enrol them, sometimes any."""
+    if torch.rand((), generator=generator) < 0.7:
+        return torch.arange(count)
+    return torch.randperm(SLOTS, generator=generator)[:count].sort().values
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the held-out set, as the network sees it."""
+
+    category: int
+    image: np.ndarray
+    points: np.ndarray
+    """`[K, 2]`, crop pixels."""
+    visible: np.ndarray
+    box_share: float
+    """The box's longer side, as a part of the crop's."""
+
+
+class HeldOutThings:
+    """The pictures of a folder with `annotations.json`, one thing in each."""
+
+    def __init__(self, directory: Path) -> None:
+        contents = json.loads((directory / "annotations.json").read_text())
+        names = {image["id"]: image["file_name"] for image in contents["images"]}
+        self.pictures = [
+            self._read(directory / names[entry["image_id"]], entry) for entry in contents["annotations"]
+        ]
+
+    @staticmethod
+    def _read(path: Path, entry: dict) -> Picture:
+        image = cv2.imread(str(path))[..., ::-1]
+        box = reference.clean_box(tuple(entry["bbox"]), (image.shape[1], image.shape[0]))
+        crop = reference.crop_of(box)
+        scale = SIDE / crop.side
+        matrix = np.array([[scale, 0, 0], [0, scale, 0]])
+        matrix[:, 2] = SIDE / 2 - scale * crop.center
+        points = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
+        return Picture(
+            category=entry["category_id"],
+            image=cv2.warpAffine(np.ascontiguousarray(image), matrix, (SIDE, SIDE)),
+            points=crop.to_crop(points[:, :2]).astype(np.float32),
+            visible=points[:, 2] > 0,
+            box_share=float(max(box[2:]) / crop.side),
+        )
+
+    @torch.no_grad()
+    def measure(
+        self, model: CapeFormer, shots: int = 1, identity: bool = True
+    ) -> dict[str, dict[str, float]]:
+        """PCK of the proposals alone (`one-stage`) and of the answers (`two-stage`), over all episodes of
+        `shots` neighbours in a circle (section 1.10).
+
+        Without `identity` all keypoints have the same identifier.
+        """
+        images = torch.from_numpy(np.stack([picture.image for picture in self.pictures]))
+        tokens = [model.features(normalise(part, model.config)) for part in images.split(10)]
+        query, support = (torch.cat(parts) for parts in zip(*tokens))
+        sums = {level: np.zeros(len(THRESHOLDS)) for level in ("one-stage", "two-stage")}
+        answers = 0
+        for category in sorted({picture.category for picture in self.pictures}):
+            members = [index for index, picture in enumerate(self.pictures) if picture.category == category]
+            for first in range(len(members)):
+                enrolled = [members[(first + step) % len(members)] for step in range(shots)]
+                features, counts = self._enrol(support, enrolled)
+                for index in members:
+                    if index in enrolled:
+                        continue
+                    answers += 1
+                    found = self._find(model, query[index], features, counts, identity)
+                    for level, places in found.items():
+                        sums[level] += self._correct(self.pictures[index], places, counts)
+        return {
+            level: {f"pck@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, total / answers)}
+            | {"mpck": float(total.mean() / answers)}
+            for level, total in sums.items()
+        }
+
+    def _enrol(self, support: Tensor, shots: list[int]) -> tuple[Tensor, np.ndarray]:
+        features, counts = 0, True
+        for index in shots:
+            picture = self.pictures[index]
+            weights, seen = reference.support_weights(picture.points, picture.visible)
+            features = features + torch.from_numpy(weights) @ support[index] / len(shots)
+            counts = counts & seen
+        return features, counts
+
+    @staticmethod
+    def _find(
+        model: CapeFormer, query: Tensor, features: Tensor, counts: np.ndarray, identity: bool
+    ) -> dict[str, np.ndarray]:
+        rows = torch.from_numpy(np.flatnonzero(counts))
+        slots = rows if identity else torch.zeros_like(rows)
+        codes, bias = _identifiers(model.config.width)[slots], torch.zeros(len(rows))
+        similarity, memory, refined = model.match(query, features[rows], codes, bias)
+        start = propose(similarity)
+        return {
+            "one-stage": start.numpy(),
+            "two-stage": model.refine(memory, refined, codes, bias, start).numpy(),
+        }
+
+    @staticmethod
+    def _correct(picture: Picture, places: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        rows = np.flatnonzero(counts)
+        counted = picture.visible[rows]
+        distance = np.linalg.norm(places - picture.points[rows] / SIDE, axis=1)[counted] / picture.box_share
+        correct = [(distance < threshold).sum() for threshold in THRESHOLDS]
+        return np.array(correct) / max(1, counted.sum())
+
+    def copied(self, shots: int = 1) -> dict[str, float]:
+        """What copying the first example's places would reach: how far one gets without looking."""
+        sums, answers = np.zeros(len(THRESHOLDS)), 0
+        for category in {picture.category for picture in self.pictures}:
+            members = [picture for picture in self.pictures if picture.category == category]
+            for first, example in enumerate(members):
+                for other in (members[(first + step) % len(members)] for step in range(shots, len(members))):
+                    sums += self._correct(other, example.points[example.visible] / SIDE, example.visible)
+                    answers += 1
+        return {f"pck@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, sums / answers)}
