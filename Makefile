@@ -121,6 +121,7 @@ bench: $(VENV)/ready ## Measure the warp against OpenCV and the post-processing 
 	$(PYTHON) benches/compare_warp.py
 	$(PYTHON) benches/compare_decode.py
 	$(PYTHON) benches/compare_centergroup.py
+	$(PYTHON) benches/compare_enrol.py
 
 ##@ Models (Python; each makes .venv)
 
@@ -137,7 +138,7 @@ python-test: $(VENV)/ready ## Tests of the Python code
 	$(PYTHON) -m pytest --quiet models
 
 .PHONY: train
-train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny) until interrupted; resumes; OPTIONS="--crowded 0.3"
+train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny, capeformer-tiny) until interrupted; resumes; OPTIONS="--crowded 0.3"
 	@test -e $(STATE)/assets || $(PYTHON) -m models.people.assets
 	@test -e $(STATE)/bank || $(PYTHON) -m models.people.render_bank
 	$(PYTHON) -m models.train $(MODEL) $(OPTIONS)

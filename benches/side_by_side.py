@@ -1,4 +1,4 @@
-"""What both comparisons share: our bench and a peer, one after the other, on one core."""
+"""What the comparisons share: our bench and a peer, one after the other, on one core."""
 
 from __future__ import annotations
 

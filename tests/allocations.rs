@@ -1,5 +1,5 @@
 //! Nothing is allocated between a raw frame and its line of JSON, once everything has been made: the warp, LOGO-CAP's
-//! post-processing at every level, CenterGroup's, and the JSON lines sink. The networks between them are tract's, which does
+//! post-processing at every level, CenterGroup's, CapeFormer's, and the JSON lines sink. The networks between them are tract's, which does
 //! allocate.
 
 #![allow(unsafe_code)]
@@ -9,12 +9,13 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::time::Duration;
 
+use sinew::decode::capeformer::{self, Crop, Soundness, TOKENS};
 use sinew::decode::logocap::{Config, Decoder, Inputs, Level, Workspace};
 use sinew::decode::{Maps, centergroup};
 use sinew::estimator::StageTimes;
-use sinew::geometry::{Affine, Centre, ShortSideLayout, Size};
+use sinew::geometry::{Affine, Centre, Rectangle, ShortSideLayout, Size};
 use sinew::pixels::{Picture, PixelFormat, Warp};
-use sinew::pose::Poses;
+use sinew::pose::{Pose, Poses};
 use sinew::sink::jsonl::JsonLines;
 use sinew::sink::{Answer, Description, Kind, Sink};
 use sinew::source::Frame;
@@ -255,4 +256,40 @@ fn a_thousand_crowds_without_an_allocation() {
     };
     assert_eq!(allocations(|| (0..FRAMES).for_each(&mut frame)), 0);
     assert_eq!(most_poses, PEOPLE);
+}
+
+/// Three templates in one crop, from their similarities to poses and a JSON line.
+#[test]
+fn templates_allocate_nothing() {
+    let keypoints = [17, 100, 5];
+    let crop =
+        Crop::around(Rectangle { x: 40.0, y: 30.0, width: 200.0, height: 150.0 }, Size::new(640, 480), 1.25).unwrap();
+    let similarity: Vec<f32> = (0..100 * TOKENS).map(|index| (index % 97) as f32 / 10.0).collect();
+    let places: Vec<f32> = (0..200).map(|index| index as f32 / 200.0).collect();
+    let kind = |count: usize| Kind {
+        name: format!("thing {count}"),
+        keypoints: (0..count).map(|keypoint| format!("keypoint_{keypoint}")).collect(),
+        ..Kind::default()
+    };
+    let description =
+        Description { kinds: keypoints.map(kind).into(), templates: true, poses: 3, ..Description::default() };
+    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &description).unwrap();
+    let mut workspace = Box::new(capeformer::Workspace::new());
+    let mut proposals = vec![0.0; 200];
+    let mut poses = Poses::default();
+    let camera = picture(PixelFormat::Rgb, Size::new(64, 48));
+    let mut frame = |sequence: u64| {
+        poses.clear();
+        for (number, &count) in keypoints.iter().enumerate() {
+            assert_eq!(workspace.propose(&similarity, count), Ok(Soundness::Finite));
+            workspace.write_proposals(&mut proposals).unwrap();
+            let mut pose = Pose { template: number as u16, ..Pose::default() };
+            assert_eq!(workspace.answer(&places, &crop, &mut pose), Ok(Soundness::Finite));
+            poses.list.push(pose).unwrap();
+        }
+        let frame = Frame { picture: camera.view(), sequence, captured: None, name: Some("camera") };
+        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default() }).unwrap();
+    };
+    (0..3).for_each(&mut frame);
+    assert_eq!(allocations(|| (3..3 + FRAMES).for_each(&mut frame)), 0);
 }

@@ -213,3 +213,33 @@ fn the_documented_manifest_is_a_sound_one() {
     let manifest = Manifest::parse(Path::new("docs/bundle.md"), &example).unwrap();
     assert_eq!(manifest.about.name, "logocap-tiny");
 }
+
+#[test]
+fn what_a_capeformer_bundle_must_be() {
+    let refused = |from: &str, to: &str, needles: &[&str]| {
+        let broken = Spots::of("colours");
+        broken.edit(from, to);
+        let error = broken.open().unwrap_err().to_string();
+        for needle in needles {
+            assert!(error.contains(needle), "no {needle:?} in: {error}");
+        }
+    };
+    refused("rule = \"crop\"", "rule = \"short-side\"", &["input.rule", "\"crop\""]);
+    refused("short_side = 256", "short_side = 224", &["input.short_side", "224", "256"]);
+    refused("multiple = 256", "multiple = 32", &["input.multiple"]);
+    refused("names = []", "names = [\"rim\"]", &["keypoints.names", "templates"]);
+    refused("margin = 1.0", "margin = 0.5", &["decode.margin", "0.5"]);
+    refused("\"average-seen\"", "\"average\"", &["average-seen"]);
+    refused("poses = 5", "poses = 31", &["limits.poses", "31"]);
+    refused("poses = 5", "poses = 5\ncenters = 5", &["limits.centers", "no centres"]);
+    refused("chunks = [2, 8]", "chunks = [2, 101]", &["engine.match.chunks", "100"]);
+    refused("[engine.refine]", "[engine.refined]", &["refined", "refine"]);
+    refused(
+        "{ name = \"similarity\", shape = [\"n\", 64] }",
+        "{ name = \"similarity\", shape = [\"n\", 49] }",
+        &["49", "64"],
+    );
+    // A rule for crops is none for whole pictures.
+    let people = Spots::with("rule = \"short-side\"", "rule = \"crop\"");
+    assert!(people.open().unwrap_err().to_string().contains("input.rule"));
+}
