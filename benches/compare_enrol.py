@@ -3,8 +3,8 @@
     python benches/compare_enrol.py [--features std]
 
 The reference enlarges the backbone's 2048 maps to 64 by 64, takes the mean of each under a bell around every
-keypoint, and projects it. The runtime takes the network's 64 projected tokens and folds enlarging and bell into
-64 weights. Both give the same features. Builds and runs `cargo bench --bench enrol`.
+keypoint, and projects it. The runtime takes the network's 64 projected tokens and folds enlarging and bell
+into 64 weights. Both give the same features. Builds and runs `cargo bench --bench enrol`.
 """
 
 from __future__ import annotations
@@ -69,9 +69,8 @@ def main() -> int:
     if arguments.json:
         print(json.dumps(own | {"torch_ms": round(torch_ms, 3), "ratio": round(ratio, 1)}))
     else:
-        print(
-            f"{own['keypoints']} keypoints: PyTorch {torch_ms:.2f} ms, Sinew {own['median_ms']:.5f} ms, ratio {ratio:.0f}"
-        )
+        speeds = f"PyTorch {torch_ms:.2f} ms, Sinew {own['median_ms']:.5f} ms, ratio {ratio:.0f}"
+        print(f"{own['keypoints']} keypoints: {speeds}")
     if ratio < arguments.least:
         print(f"the ratio is {ratio:.1f}, accepted from {arguments.least:g} on", file=sys.stderr)
         return 1

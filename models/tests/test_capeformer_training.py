@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models import ablation_capeformer
 from models.capeformer import CapeFormer, CapeFormerConfig
 from models.reference import capeformer as reference
 from models.training import capeformer_objective as training
@@ -71,7 +72,22 @@ def test_nothing_visible_is_no_error() -> None:
 
 
 def test_the_held_out_set_cannot_be_solved_by_copying() -> None:
-    things = training.HeldOutThings(OBJECTS)
+    things = training.HeldOutThings.read(OBJECTS)
     assert len(things.pictures) == 90
     assert things.copied(1)["pck@0.2"] < 0.35
     assert all(0.3 < picture.box_share <= 0.81 for picture in things.pictures)
+
+
+def test_more_pictures_of_the_same_kinds_can_be_drawn() -> None:
+    first, second = training.HeldOutThings.drawn(1, 2, 3), training.HeldOutThings.drawn(2, 2, 3)
+    assert [picture.category for picture in first.pictures] == [0, 0, 1, 1, 2, 2]
+    assert not np.array_equal(first.pictures[0].image, second.pictures[0].image)
+
+
+@torch.no_grad()
+def test_ablation_reports_every_direction() -> None:
+    torch.manual_seed(5)
+    model = CapeFormer(CapeFormerConfig.tiny()).eval()
+    rows = ablation_capeformer.measure(model, [1], pictures=6, kinds=1)
+    assert [row.name for row in rows] == ["two stages", "one stage", "without identifiers", "5 examples"]
+    assert all(len(row.values) == 1 and 0 <= row.values[0] <= 1 for row in rows)

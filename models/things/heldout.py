@@ -54,7 +54,7 @@ def make(output: Path) -> int:
         )
         for picture in range(PICTURES):
             generator = np.random.default_rng([SEED, number, picture])
-            shot = _shown(family, generator)
+            shot = shown(family, generator)
             name = f"{family.name}-{picture + 1}.jpg"
             cv2.imwrite(str(output / name), shot.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
             identity = len(images) + 1
@@ -75,7 +75,7 @@ def make(output: Path) -> int:
     return len(images)
 
 
-def _shown(family: Family, generator: np.random.Generator) -> Shot:
+def shown(family: Family, generator: np.random.Generator) -> Shot:
     """One picture in which nearly all keypoints can be seen."""
     while True:
         shot = compose(family, generator, background, STYLE, photometry.soften)

@@ -20,7 +20,9 @@ from torch.utils.data import Dataset
 from models.capeformer import CELLS, CapeFormer, identifiers
 from models.capeformer_graphs import SIDE
 from models.reference import capeformer as reference
+from models.things import heldout
 from models.things.episodes import Style, episode
+from models.things.families import families
 from models.things.kinds import Kinds
 from models.training.objective import normalise, reduced_precision
 
@@ -193,33 +195,59 @@ class Picture:
     box_share: float
     """The box's longer side, as a part of the crop's."""
 
-
-class HeldOutThings:
-    """The pictures of a folder with `annotations.json`, one thing in each."""
-
-    def __init__(self, directory: Path) -> None:
-        contents = json.loads((directory / "annotations.json").read_text())
-        names = {image["id"]: image["file_name"] for image in contents["images"]}
-        self.pictures = [
-            self._read(directory / names[entry["image_id"]], entry) for entry in contents["annotations"]
-        ]
-
     @staticmethod
-    def _read(path: Path, entry: dict) -> Picture:
-        image = cv2.imread(str(path))[..., ::-1]
-        box = reference.clean_box(tuple(entry["bbox"]), (image.shape[1], image.shape[0]))
-        crop = reference.crop_of(box)
+    def of(
+        category: int,
+        image: np.ndarray,
+        box: tuple[float, float, float, float],
+        keypoints: np.ndarray,
+        visible: np.ndarray,
+    ) -> Picture:
+        """The crop of a box `(x, y, width, height)` of `image` u8 [h, w, 3] with keypoints `[K, 2]`."""
+        clean = reference.clean_box(box, (image.shape[1], image.shape[0]))
+        crop = reference.crop_of(clean)
         scale = SIDE / crop.side
         matrix = np.array([[scale, 0, 0], [0, scale, 0]])
         matrix[:, 2] = SIDE / 2 - scale * crop.center
-        points = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
         return Picture(
-            category=entry["category_id"],
+            category=category,
             image=cv2.warpAffine(np.ascontiguousarray(image), matrix, (SIDE, SIDE)),
-            points=crop.to_crop(points[:, :2]).astype(np.float32),
-            visible=points[:, 2] > 0,
-            box_share=float(max(box[2:]) / crop.side),
+            points=crop.to_crop(keypoints).astype(np.float32),
+            visible=visible,
+            box_share=float(max(clean[2:]) / crop.side),
         )
+
+
+class HeldOutThings:
+    """Pictures of one thing each, of several kinds."""
+
+    def __init__(self, pictures: list[Picture]) -> None:
+        self.pictures = pictures
+
+    @classmethod
+    def read(cls, directory: Path) -> HeldOutThings:
+        """Those of a folder with `annotations.json` in COCO's format."""
+        contents = json.loads((directory / "annotations.json").read_text())
+        names = {image["id"]: image["file_name"] for image in contents["images"]}
+        pictures = []
+        for entry in contents["annotations"]:
+            image = cv2.imread(str(directory / names[entry["image_id"]]))[..., ::-1]
+            rows = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
+            box = tuple(entry["bbox"])
+            pictures.append(Picture.of(entry["category_id"], image, box, rows[:, :2], rows[:, 2] > 0))
+        return cls(pictures)
+
+    @classmethod
+    def drawn(cls, seed: int, pictures: int, kinds: int | None = None) -> HeldOutThings:
+        """So many new pictures of each of the families of the held-out set, or of the first `kinds` of
+        them."""
+        made = []
+        for number, family in enumerate(families()[:kinds]):
+            for picture in range(pictures):
+                shot = heldout.shown(family, np.random.default_rng([seed, number, picture]))
+                box = tuple(heldout.box_inside(shot.box, heldout.SIDE))
+                made.append(Picture.of(number, shot.image, box, shot.keypoints, shot.visible))
+        return cls(made)
 
     @torch.no_grad()
     def measure(

@@ -181,7 +181,7 @@ class CapeFormerTask:
         )
 
     def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
-        things = capeformer_objective.HeldOutThings(held_out)
+        things = capeformer_objective.HeldOutThings.read(held_out)
         # Few enough for a CPU, and the network is small.
         return lambda model, second_stage: things.measure(model.cpu())
 
