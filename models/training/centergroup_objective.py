@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.centergroup import CenterGroup, Grouping, double, position_rows
-from models.losses import People
 from models.reference import centergroup as reference
 from models.reference.logocap import upsample
 from models.training.batches import Batch
@@ -73,74 +72,81 @@ def objective(
     if not grouping:
         return total, parts
     heat_half = ((double(coarse) + fine) / 2).detach()
-    sums: dict[str, Tensor] = {}
-    pictures = len(batch.images)
-    for picture in range(pictures):
-        rows = torch.cat(
-            [maps[picture].flatten(1).transpose(0, 1).float() for maps in (keypoint_map, center_map)]
-        )
+    rows = torch.cat([maps.flatten(2).transpose(1, 2).float() for maps in (keypoint_map, center_map)], 1)
+    found = peaks(heat_half)
+    taught, people = [], []
+    for picture, tokens in enumerate(found):
         mine = batch.batch_index == picture
-        people = People(
-            batch.batch_index[mine], batch.keypoints[mine], batch.labelled[mine], batch.area[mine]
-        )
-        for name, value in _picture(model, heat_half[picture], rows, people, generator).items():
-            sums[name] = sums.get(name, torch.zeros((), device=coarse.device)) + value / pictures
+        # As the heatmaps are taught: half a pixel before the keypoint.
+        one = Labels.of(batch.keypoints[mine] - 0.5, batch.labelled[mine])
+        people.append(one)
+        taught.append(_teach_centers(tokens, one, generator))
+    groupings = group(model, rows, heat_half.shape[-2:], [tokens for tokens, _ in taught])
+    sums: dict[str, Tensor] = {}
+    for picture, ((tokens, person), one) in enumerate(zip(taught, people)):
+        mine = Grouping(*(part[picture] for part in groupings))
+        for name, value in _picture(mine, tokens, person, one).items():
+            sums[name] = sums.get(name, torch.zeros((), device=coarse.device)) + value / len(taught)
     for name, value in sums.items():
         total = total + getattr(weights, name) * value
         parts[name] = value.item()
     return total, parts
 
 
-def _picture(
-    model: CenterGroup, heat_half: Tensor, rows: Tensor, people: People, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """The grouping losses of one picture, averaged over all grouping modules (appendix C.1)."""
-    tokens = peaks(heat_half)
-    labelled = people.labelled
-    # As the heatmaps are taught: half a pixel before the keypoint.
-    keypoints = people.keypoints - 0.5
-    weight = labelled.float()[..., None]
-    centers = (keypoints * weight).sum(1) / weight.sum(1).clamp(min=1)
-    extent = _extents(keypoints, labelled)
-    tokens, person = _teach_centers(tokens, centers, extent, generator)
-    groupings = group(model, rows, heat_half.shape[-2:], tokens)
+@dataclass(frozen=True)
+class Labels:
+    """The people of one picture."""
 
+    keypoints: Tensor
+    """`[people, types, 2]`, pixels."""
+    labelled: Tensor
+    """`[people, types]` bool."""
+    centers: Tensor
+    """`[people, 2]`: the mean of what is labelled."""
+    extent: Tensor
+    """`[people]`, pixels."""
+
+    @staticmethod
+    def of(keypoints: Tensor, labelled: Tensor) -> Labels:
+        """Centres and extents follow from the keypoints."""
+        weight = labelled.float()[..., None]
+        centers = (keypoints * weight).sum(1) / weight.sum(1).clamp(min=1)
+        return Labels(keypoints, labelled, centers, _extents(keypoints, labelled))
+
+
+def _picture(grouping: Grouping, tokens: Tokens, person: Tensor, people: Labels) -> dict[str, Tensor]:
+    """The grouping losses of one picture, averaged over all grouping modules, which are the first axis of
+    `grouping` (appendix C.1)."""
     places = tokens.places[:-1].reshape(-1, 2).float()
     matched = torch.nonzero(person >= 0).flatten()
-    counted_centers = tokens.keep[-1]
-    is_person = (person >= 0).float()
-    sums: dict[str, Tensor] = {}
-
-    def add(name: str, value: Tensor) -> None:
-        sums[name] = sums.get(name, torch.zeros((), device=rows.device)) + value / len(groupings)
-
-    for grouping in groupings:
-        add("center", focal_loss(grouping.center, is_person, counted_centers))
+    modules = len(grouping.center)
+    is_person = (person >= 0).float().expand(modules, -1)
+    center = focal_loss(grouping.center, is_person, tokens.keep[-1].expand(modules, -1))
     if len(matched) == 0:
-        return sums
-    # `[types, matched centres]` from here on.
-    target = keypoints[person[matched]].transpose(0, 1)
-    seen = labelled[person[matched]].transpose(0, 1)
-    size = extent[person[matched]]
+        return {"center": center}
+    # `[types, matched centres]` from here on, after the modules.
+    target = people.keypoints[person[matched]].transpose(0, 1)
+    seen = people.labelled[person[matched]].transpose(0, 1)
+    size = people.extent[person[matched]]
     distance = torch.cdist(target, places[None]) / size[:, None]
     distance = distance.masked_fill(~tokens.keep[:-1].reshape(-1), torch.inf)
     nearest = distance.min(-1)
     found = seen & (nearest.values < 0.15)
-    for grouping in groupings:
-        logits = grouping.attention[:, matched]
-        attention = logits.softmax(-1)
-        # Eq. 9 and 10, in parts of the person.
-        location = attention @ places
-        error = (location - target).abs().sum(-1) / size
-        # Where no token is near, nothing can be chosen.
-        add("location", (error * found).sum() / found.sum().clamp(min=1))
-        chosen = logits.log_softmax(-1).gather(-1, nearest.indices[..., None])[..., 0]
-        add("choice", -(chosen * found).sum() / found.sum().clamp(min=1))
-        picked = distance.gather(-1, logits.argmax(-1, keepdim=True))[..., 0]
-        # Footnote 4: only where the keypoint is absent or the chosen token is near it.
-        near = picked < 0.1
-        add("visible", focal_loss(grouping.visible[:, matched], (seen & near).float(), ~seen | near))
-    return sums
+    count = modules * found.sum().clamp(min=1)
+
+    logits = grouping.attention[:, :, matched]
+    chances = logits.log_softmax(-1)
+    # Eq. 9 and 10, in parts of the person.
+    error = (chances.exp() @ places - target).abs().sum(-1) / size
+    # Where no token is near, nothing can be chosen.
+    location = (error * found).sum() / count
+    chosen = chances.gather(-1, nearest.indices.expand(modules, -1, -1)[..., None])[..., 0]
+    choice = -(chosen * found).sum() / count
+    best = logits.argmax(-1, keepdim=True)
+    near = distance.expand(modules, -1, -1, -1).gather(-1, best)[..., 0] < 0.1
+    # Footnote 4: only where the keypoint is absent or the chosen token is near it.
+    visible = focal_loss(grouping.visible[:, :, matched], (seen & near).float(), ~seen | near)
+    return {"center": center, "location": location, "choice": choice, "visible": visible}
 
 
 def _extents(keypoints: Tensor, labelled: Tensor) -> Tensor:
@@ -152,46 +158,47 @@ def _extents(keypoints: Tensor, labelled: Tensor) -> Tensor:
     return (high - low).clamp(min=12).prod(1).sqrt()
 
 
-def peaks(heat_half: Tensor, most: int = 10, threshold: float = 0.05) -> Tokens:
-    """The highest local maxima of every type of `heat_half [types, h, w]`: a window of 3 cells for keypoints
-    and 9 for centres, about what the decoder's windows are at full size."""
-    types, height, width = heat_half.shape
-    highest = torch.cat(
-        [
-            functional.max_pool2d(heat_half[None, :-1], 3, 1, 1)[0],
-            functional.max_pool2d(heat_half[None, -1:], 9, 1, 4)[0],
-        ]
-    )
+def peaks(heat_half: Tensor, most: int = 10, threshold: float = 0.05) -> list[Tokens]:
+    """Of every picture the highest local maxima of every type of `heat_half [B, types, h, w]`: a window of 3
+    cells for keypoints and 9 for centres, about what the decoder's windows are at full size."""
+    pictures, types, height, width = heat_half.shape
+    highest = torch.cat([_window_maximum(heat_half[:, :-1], 3), _window_maximum(heat_half[:, -1:], 9)], 1)
     values = torch.where(heat_half == highest, heat_half, -1.0)
-    best = values.flatten(1).topk(min(most, height * width), dim=1)
+    best = values.flatten(2).topk(min(most, height * width), dim=2)
     row, column = best.indices // width, best.indices % width
     # Of the cell's two pixels on either axis, the one towards the higher neighbour.
+    picture = torch.arange(pictures, device=heat_half.device)[:, None, None]
     number = torch.arange(types, device=heat_half.device)[:, None]
 
     def towards(before: Tensor, after: Tensor) -> Tensor:
         return (after > before).long()
 
     right = towards(
-        heat_half[number, row, (column - 1).clamp(min=0)],
-        heat_half[number, row, (column + 1).clamp(max=width - 1)],
+        heat_half[picture, number, row, (column - 1).clamp(min=0)],
+        heat_half[picture, number, row, (column + 1).clamp(max=width - 1)],
     )
     below = towards(
-        heat_half[number, (row - 1).clamp(min=0), column],
-        heat_half[number, (row + 1).clamp(max=height - 1), column],
+        heat_half[picture, number, (row - 1).clamp(min=0), column],
+        heat_half[picture, number, (row + 1).clamp(max=height - 1), column],
     )
     places = torch.stack([2 * column + right, 2 * row + below], -1)
-    return Tokens(places, best.values > threshold)
+    return [Tokens(*pair) for pair in zip(places, best.values > threshold)]
 
 
-def _teach_centers(
-    tokens: Tokens, centers: Tensor, extent: Tensor, generator: torch.Generator
-) -> tuple[Tokens, Tensor]:
+def _window_maximum(maps: Tensor, side: int) -> Tensor:
+    """The maximum of a square window around every cell, one axis after the other."""
+    along = functional.max_pool2d(maps, (1, side), 1, (0, side // 2))
+    return functional.max_pool2d(along, (side, 1), 1, (side // 2, 0))
+
+
+def _teach_centers(tokens: Tokens, people: Labels, generator: torch.Generator) -> tuple[Tokens, Tensor]:
     """Puts a centre near each person's true one among the centre tokens, in front of what was found; the
     tokens, and for each centre its person or -1.
 
     Found centres that are near a person's are dropped: two with different labels would contradict each
     other.
     """
+    centers, extent = people.centers, people.extent
     places, keep = tokens.places.clone(), tokens.keep.clone()
     room = places.shape[1]
     count = min(len(centers), room)
@@ -211,21 +218,31 @@ def _teach_centers(
     return Tokens(places, keep), person
 
 
-def group(model: CenterGroup, rows: Tensor, half: tuple[int, int], tokens: Tokens) -> list[Grouping]:
-    """What every grouping module says of one picture's tokens; `rows` as for `CenterGroup.grouping`, `half`
-    the size of the finer heatmaps."""
+def group(model: CenterGroup, rows: Tensor, half: tuple[int, int], tokens: list[Tokens]) -> Grouping:
+    """What every grouping module says of every picture's tokens, pictures first, then modules.
+
+    `rows [B, cells, width]` as for `CenterGroup.grouping`, `half` the size of the finer heatmaps.
+    """
     height, width = half[0] // 2, half[1] // 2
     positions = _positions(height, width, model.config.width).to(rows.device)
-    index, weight = _taps(tokens.places.reshape(-1, 2), (height, width))
-    sampled = (positions[index] * weight[..., None]).sum(1)
-    index = index.reshape(len(tokens.places), -1, 4)
+    places = torch.stack([one.places for one in tokens])
+    pictures, types = places.shape[:2]
+    index, weight = _taps(places.reshape(-1, 2), (height, width))
+    index, weight = index.reshape(pictures, types, -1, 4), weight.reshape(pictures, -1, 4, 1)
+    sampled = (positions[index.reshape(pictures, -1, 4)] * weight).sum(2)
     # Centres read the second map.
-    index = torch.cat([index[:-1], index[-1:] + height * width]).reshape(-1, 4)
-    features = (rows[index] * weight[..., None]).sum(1)
-    bias = torch.where(tokens.keep.reshape(-1), 0.0, MASKED)
+    index = torch.cat([index[:, :-1], index[:, -1:] + height * width], 1).reshape(pictures, -1)
+    features = rows.gather(1, index[..., None].expand(-1, -1, rows.shape[-1]))
+    features = (features.unflatten(1, (-1, 4)) * weight).sum(2)
+    bias = torch.where(torch.stack([one.keep.reshape(-1) for one in tokens]), 0.0, MASKED)
     inner = model.group_model
-    levels, encoding = inner.encode(features, sampled, bias)
-    return [head(level, encoding, bias) for head, level in zip(inner.prediction_heads, levels)]
+
+    def one_picture(features: Tensor, sampled: Tensor, bias: Tensor) -> Grouping:
+        levels, encoding = inner.encode(features, sampled, bias)
+        answers = [head(level, encoding, bias) for head, level in zip(inner.prediction_heads, levels)]
+        return Grouping(*(torch.stack(parts) for parts in zip(*answers)))
+
+    return torch.vmap(one_picture)(features, sampled, bias)
 
 
 _cache: dict[tuple[int, int, int], Tensor] = {}
