@@ -56,7 +56,7 @@ def test_taught_maps_decode_to_the_keypoints() -> None:
 
 def test_training_sees_the_decoder_s_peaks() -> None:
     half = heat_half(batch([[person(40, 66, 80), person(90, 60, 70)]]))
-    tokens = training.peaks(half)
+    tokens = training.peaks(half[None])[0]
     settings = reference.Settings(least_score=0.05, least_tokens=0)
     expected = reference.find_peaks(upsample(half.numpy(), 2), np.ones((SIDE, SIDE), np.uint8), settings)
     for kind in range(18):
@@ -95,10 +95,11 @@ def test_the_right_choice_costs_nothing() -> None:
 def test_centers_are_taught_beside_the_false_ones() -> None:
     places = torch.tensor([[[0, 0]] * 4, [[60, 60], [20, 20], [62, 58], [0, 0]]])
     keep = torch.tensor([[True] * 4, [True, True, True, False]])
-    center = torch.tensor([[61.0, 61.0]])
-    extent = torch.tensor([40.0])
+    corners = torch.tensor([[[41.0, 41.0], [81.0, 81.0]]])
+    somebody = training.Labels.of(corners, torch.ones(1, 2, dtype=torch.bool))
+    assert somebody.centers.tolist() == [[61, 61]] and somebody.extent.tolist() == [40]
     tokens, person_of = training._teach_centers(
-        training.Tokens(places, keep), center, extent, torch.Generator().manual_seed(1)
+        training.Tokens(places, keep), somebody, torch.Generator().manual_seed(1)
     )
     assert person_of.tolist() == [0, -1, -1, -1]
     assert (tokens.places[-1, 0] - 61).abs().max() < 8
