@@ -100,6 +100,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, base, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(base)
+        self.count = len(blocks)
         inputs = base
         for stage, count in enumerate(blocks):
             planes = base * 2**stage
@@ -112,11 +113,17 @@ class ResNet(nn.Module):
         self.outputs = inputs
 
     def forward(self, image: Tensor) -> Tensor:
+        return self.stages(image)[-1]
+
+    def stages(self, image: Tensor) -> list[Tensor]:
+        """What every stage puts out: strides 4, 8, 16 and 32, if there are four."""
         x = functional.relu(self.bn1(self.conv1(image)))
         x = functional.max_pool2d(x, 3, 2, padding=1)
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
-        return x
+        outputs = []
+        for number in range(1, self.count + 1):
+            x = getattr(self, f"layer{number}")(x)
+            outputs.append(x)
+        return outputs
 
 
 def encode(values: Tensor, half: int) -> Tensor:

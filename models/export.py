@@ -306,14 +306,19 @@ def load_weights(model: Network, path: Path) -> None:
 
 def main() -> None:
     """Exports a network trained here as a bundle."""
-    from models import bundle, capeformer_bundle, centergroup_bundle, logocap_bundle
+    from models import bundle, capeformer_bundle, centergroup_bundle, lofr_bundle, logocap_bundle
     from models.capeformer import CapeFormer, CapeFormerConfig
     from models.centergroup import CenterGroup, CenterGroupConfig
+    from models.lofr import Lofr, LofrConfig
 
     networks = {
         "logocap-tiny": lambda: LogoCap(LogoCapConfig.tiny()),
         "centergroup-tiny": lambda: CenterGroup(CenterGroupConfig.tiny()),
         "capeformer-tiny": lambda: CapeFormer(CapeFormerConfig.tiny()),
+        "lofr-tiny": lambda: Lofr(LofrConfig.tiny()),
+        "lofr-r50": lambda: Lofr(LofrConfig.r50()),
+        "lofr-w32": lambda: Lofr(LofrConfig.w32()),
+        "lofr-w48": lambda: Lofr(LofrConfig.w48()),
     }
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("model", choices=sorted(networks))
@@ -335,8 +340,10 @@ def main() -> None:
         contents = logocap_bundle.contents(model, flip=arguments.flip, sampling=arguments.sampling)
     elif isinstance(model, CenterGroup):
         contents = centergroup_bundle.contents(model)
-    else:
+    elif isinstance(model, CapeFormer):
         contents = capeformer_bundle.contents(model)
+    else:
+        contents = lofr_bundle.contents(model)
     origin = "trained on generated pictures; see REPORT.md" if arguments.checkpoint else "random weights"
     options = bundle.Options(version=arguments.version, provenance=origin)
     for line in bundle.write(contents, arguments.out, options):

@@ -42,6 +42,13 @@ pub struct Rectangle {
     pub height: f32,
 }
 
+impl Rectangle {
+    /// The rectangle around all of a picture.
+    pub const fn of(picture: Size) -> Self {
+        Self { x: 0.0, y: 0.0, width: picture.width as f32, height: picture.height as f32 }
+    }
+}
+
 /// A 2-D affine map, `x' = xx x + xy y + x0`, `y' = yx x + yy y + y0`.
 ///
 /// Kept in `f64`: a map from a large picture to a small network loses a hundredth of a pixel in `f32`.

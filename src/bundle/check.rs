@@ -7,7 +7,7 @@ use super::error::BundleError;
 use super::manifest::{Decode, EngineSection, Input, InputRule, Keypoints, Manifest, ModelFile, TensorSection};
 use super::parse::nearest;
 use super::shape::{self, Dimension};
-use super::{capeformer, centergroup, logocap};
+use super::{capeformer, centergroup, lofr, logocap};
 use crate::decode::ConfigError;
 use crate::engine::Element;
 use crate::pose::{MAX_EDGES, MAX_KEYPOINTS, MAX_POSES};
@@ -132,16 +132,16 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
         (format!("{name:?}"), "letters, digits, `-`, `_` and `.`".to_owned())
     })?;
     input(&checker, &manifest.input)?;
-    let enrolled = matches!(manifest.decode, Decode::Capeformer(_));
-    if enrolled {
+    if matches!(manifest.decode, Decode::Capeformer(_)) {
         capeformer::no_keypoints(&checker, &manifest.keypoints)?;
     } else {
         keypoints(&checker, &manifest.keypoints)?;
     }
     // Whole pictures are laid in by their short side, what lies in a box as a crop.
     let crop = manifest.input.rule == InputRule::Crop;
-    checker.require(crop == enrolled, "input.rule", || {
-        let fitting = if enrolled { "\"crop\"" } else { "\"short-side\" or \"short-side-even\"" };
+    let boxed = manifest.about.model.takes_boxes();
+    checker.require(crop == boxed, "input.rule", || {
+        let fitting = if boxed { "\"crop\"" } else { "\"short-side\" or \"short-side-even\"" };
         (if crop { "\"crop\"" } else { "a rule for whole pictures" }.to_owned(), fitting.to_owned())
     })?;
     for (role, engine) in &manifest.engines {
@@ -154,6 +154,7 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
         Decode::Logocap(decode) => logocap::check(&checker, manifest, decode)?,
         Decode::Centergroup(decode) => centergroup::check(&checker, manifest, decode)?,
         Decode::Capeformer(decode) => capeformer::check(&checker, manifest, decode)?,
+        Decode::Lofr(decode) => lofr::check(&checker, manifest, decode)?,
     }
     for (index, row) in manifest.accuracy.iter().enumerate() {
         let key = |field: &str| format!("accuracy[{index}].{field}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::shape::Dimension;
-use super::{capeformer, centergroup, logocap};
+use super::{capeformer, centergroup, lofr, logocap};
 use crate::engine::Element;
 use crate::geometry::Centre;
 
@@ -39,6 +39,8 @@ pub enum Decode {
     Centergroup(centergroup::DecodeSection),
     /// CapeFormer.
     Capeformer(capeformer::DecodeSection),
+    /// LOFR.
+    Lofr(lofr::DecodeSection),
 }
 
 /// The file's own shape: the sections in order, `[decode]` as the model has it.
@@ -81,6 +83,15 @@ pub enum Model {
     Centergroup,
     /// The keypoints of whatever a few pictures show.
     Capeformer,
+    /// Top-down: one person per box, learnt without locations.
+    Lofr,
+}
+
+impl Model {
+    /// Whether it answers for one thing at a time, and may be told by boxes where to look.
+    pub fn takes_boxes(self) -> bool {
+        matches!(self, Self::Capeformer | Self::Lofr)
+    }
 }
 
 impl std::fmt::Display for Model {
@@ -89,6 +100,7 @@ impl std::fmt::Display for Model {
             Self::Logocap => "logocap",
             Self::Centergroup => "centergroup",
             Self::Capeformer => "capeformer",
+            Self::Lofr => "lofr",
         })
     }
 }

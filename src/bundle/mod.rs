@@ -12,6 +12,7 @@ mod check;
 mod error;
 mod find;
 mod hash;
+pub mod lofr;
 pub mod logocap;
 pub mod manifest;
 mod parse;

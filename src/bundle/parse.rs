@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::BundleError;
 use super::manifest::{Decode, Manifest, Model, Sections};
-use super::{capeformer, centergroup, logocap};
+use super::{capeformer, centergroup, lofr, logocap};
 
 /// The version of the schema that this program reads.
 pub(super) const FORMAT: u32 = 1;
@@ -40,6 +40,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Manifest, BundleError> {
         Model::Centergroup => {
             Ok(section::<Sections<centergroup::DecodeSection>>(path, text)?.into_manifest(Decode::Centergroup))
         }
+        Model::Lofr => Ok(section::<Sections<lofr::DecodeSection>>(path, text)?.into_manifest(Decode::Lofr)),
         Model::Capeformer => {
             Ok(section::<Sections<capeformer::DecodeSection>>(path, text)?.into_manifest(Decode::Capeformer))
         }

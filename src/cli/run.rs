@@ -102,7 +102,7 @@ fn read_templates(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Vec<Te
 fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dyn Boxes>> {
     let about = &bundle.manifest().about;
     let given = settings.boxes.is_some() || settings.boxes_from.is_some();
-    if given && about.model != Model::Capeformer {
+    if given && !about.model.takes_boxes() {
         bail!(
             "boxes are for models of one thing at a time; {} is a {}, which looks everywhere",
             about.name,
@@ -114,7 +114,7 @@ fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dyn Bo
     }
     let Some(name) = &settings.boxes_from else { return Ok(Box::new(WholePicture)) };
     let finder = Bundle::open(name)?;
-    if finder.manifest().about.model == Model::Capeformer {
+    if finder.manifest().about.model.takes_boxes() {
         bail!("--boxes-from {name}: give a bundle that finds people by itself");
     }
     let options = estimator::Options { threads: settings.threads.unwrap_or(0), ..estimator::Options::default() };

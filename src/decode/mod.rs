@@ -10,11 +10,13 @@
 //! | [`logocap`] | LOGO-CAP: centres, initial poses, local-global refinement |
 //! | [`centergroup`] | CenterGroup: peaks, tokens, people gathered by attention |
 //! | [`capeformer`] | CapeFormer: crops, features of enrolled keypoints, proposals |
+//! | [`lofr`] | LOFR: crops, the highest place of every response map |
 
 pub mod capeformer;
 pub mod centergroup;
 mod config;
 pub mod heatmap;
+pub mod lofr;
 pub mod logocap;
 pub mod maps;
 pub mod nms;

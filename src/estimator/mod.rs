@@ -3,6 +3,7 @@
 mod capeformer;
 mod centergroup;
 mod lazy;
+mod lofr;
 mod logocap;
 mod networks;
 mod postprocess;
@@ -99,6 +100,7 @@ pub fn open(
             Ok(Box::new(centergroup::Centergroup::open(bundle, decode, backend, options, picture, format)?))
         }
         Decode::Capeformer(decode) => Ok(Box::new(capeformer::Capeformer::open(bundle, decode, backend, options)?)),
+        Decode::Lofr(decode) => Ok(Box::new(lofr::Lofr::open(bundle, decode, backend, options)?)),
     }
 }
 

@@ -1,12 +1,13 @@
 //! From annotated pictures to a template.
 
-use super::{CROP, Features, NETWORK, SUPPORT_OUT, whole};
+use super::{CROP, Features, NETWORK, SUPPORT_OUT};
 use crate::bundle::capeformer::{DecodeSection, HiddenRule, token_width};
 use crate::bundle::{Bundle, Decode};
 use crate::decode::capeformer::{Crop, pool, support_weights};
 use crate::engine::{Backend, Environment};
 use crate::estimator::EstimateError;
 use crate::estimator::networks::NetworkOpener;
+use crate::geometry::Rectangle;
 use crate::pixels::Picture;
 use crate::template::{Annotation, Point, Template, TemplateKeypoint};
 
@@ -170,7 +171,7 @@ fn plan(name: &str, margin: f64, shots: &[Shot]) -> Result<Vec<Plan>, EnrolError
             return Err(fail(reason));
         }
         let size = shot.picture.view().size();
-        let bounds = shot.annotation.bounds.unwrap_or(whole(size));
+        let bounds = shot.annotation.bounds.unwrap_or(Rectangle::of(size));
         let crop = Crop::around(bounds, size, margin).ok_or_else(|| {
             let (x, y, width, height) = (bounds.x, bounds.y, bounds.width, bounds.height);
             fail(format!("nothing of the box [{x}, {y}, {width}, {height}] lies in the picture of {size} pixels"))

@@ -214,7 +214,7 @@ impl Estimator for Capeformer {
         poses.clear();
         let mut times = StageTimes::default();
         let most = self.bundle.manifest().limits.poses;
-        let whole = [whole(picture.size())];
+        let whole = [Rectangle::of(picture.size())];
         for &bounds in boxes.unwrap_or(&whole) {
             let mut watch = Stopwatch::start();
             let Some(crop) = Crop::around(bounds, picture.size(), self.margin) else {
@@ -260,9 +260,4 @@ impl Estimator for Capeformer {
         }
         Ok(times)
     }
-}
-
-/// The box around all of a picture.
-fn whole(picture: Size) -> Rectangle {
-    Rectangle { x: 0.0, y: 0.0, width: picture.width as f32, height: picture.height as f32 }
 }

@@ -2,6 +2,7 @@
 
 mod capeformer;
 mod centergroup;
+mod lofr;
 mod logocap;
 
 use super::{EstimateError, Options};
@@ -26,6 +27,10 @@ use crate::npz::{Array, Arrays};
 /// **CapeFormer**: `tensors` holds `similarity [K, 64]` or `[K, 8, 8]`, and where `poses` are wanted also `keypoints
 /// [K, 2]`, from 0 to 1 of the crop, and `crop [3]` (column and row of the middle, side; picture pixels). The answer holds
 /// `proposals [K, 2]` and `poses [K, 3]` (x, y in picture pixels, score). Both are empty where a number is not finite.
+///
+/// **LOFR**: `tensors` holds `response [n, J, h, w]`, `presence [n, J]` (logits) and `boxes [n, 4]` (x, y, width, height;
+/// picture pixels). The answer holds `poses [n, J, 3]` (x, y in picture pixels, score), zeros where a box is no box or a
+/// number is not finite.
 ///
 /// # Errors
 /// Where an array is missing or has a shape that does not fit, or an option is out of range.
@@ -52,6 +57,10 @@ pub fn postprocess(
             centergroup::decode(&decoder, frame, tensors)
         }
         Decode::Capeformer(_) => capeformer::decode(tensors),
+        Decode::Lofr(decode) => {
+            let decoder = super::lofr::configure(manifest, decode, options)?;
+            lofr::decode(manifest, &decoder, decode.margin, picture, tensors)
+        }
     }
 }
 

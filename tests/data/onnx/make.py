@@ -229,6 +229,7 @@ def main() -> None:
     """Writes everything."""
     import colours
     import nearest
+    import painted
 
     write_bundle("spots", {"backbone": backbone(), "kam": kam()}, MANIFEST)
     write_bundle(
@@ -236,6 +237,7 @@ def main() -> None:
     )
     capeformer = {"features": colours.features(), "match": colours.match(), "refine": colours.refine()}
     write_bundle("colours", capeformer, colours.MANIFEST)
+    write_bundle("painted", {"pose": painted.pose()}, painted.MANIFEST)
     for name, model in broken().items():
         (FOLDER / f"{name}.onnx").write_bytes(model.SerializeToString())
 

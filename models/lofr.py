@@ -1,0 +1,314 @@
+"""LOFR: a person's keypoints in a crop, learnt from which keypoints there are, never from where.
+
+    >>> model = Lofr(LofrConfig.tiny()).eval()
+    >>> answer = model(torch.randn(1, 3, 128, 96))
+    >>> answer.response.shape, answer.presence.shape
+    (torch.Size([1, 17, 32, 24]), torch.Size([1, 17]))
+
+After the paper "Location-free Human Pose Estimation", whose equation numbers stand below. There is no public
+code; what the paper leaves open is chosen here, and every choice that changes the network is an option of
+`LofrConfig`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models import skeleton
+from models.attention import sines
+from models.capeformer import ResNet
+from models.hrnet import HRNet, HRNetConfig
+
+STRIDES = (4, 8, 16)
+
+
+@dataclass(frozen=True)
+class LofrConfig:
+    """Sizes of a LOFR, and which of its parts it has (the paper's Table 5)."""
+
+    name: str
+    backbone: HRNetConfig | None = None
+    """An HRNet; without, ResNet-50."""
+    height: int = 256
+    network_width: int = 192
+    """Of the crop, pixels."""
+    width: int = 256
+    """Of a token."""
+    heads: int = 8
+    feed_forward: int = 2048
+    encoder_layers: int = 4
+    """The paper's best (Table 6)."""
+    decoder_layers: int = 6
+    keypoints: int = 17
+    spatial_prior: bool = True
+    """SPE: where the activation maps are highest, in place of sines of the position."""
+    multi_scale: bool = True
+    """MS: tokens of all three strides; else of the middle one."""
+    relation: bool = True
+    """RePPG: prototypes come from a graph of joints; else they are learnt as they are."""
+    graph_layers: int = 2
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    @classmethod
+    def tiny(cls) -> LofrConfig:
+        """The backbone of `logocap-tiny` with narrow tokens."""
+        from models.logocap import LogoCapConfig
+
+        return cls(
+            "lofr-tiny",
+            backbone=LogoCapConfig.tiny().backbone,
+            height=128,
+            network_width=96,
+            width=64,
+            heads=4,
+            feed_forward=128,
+        )
+
+    @classmethod
+    def r50(cls) -> LofrConfig:
+        """The paper's network with ResNet-50."""
+        return cls("lofr-r50")
+
+    @classmethod
+    def w32(cls) -> LofrConfig:
+        """The paper's network with HRNet-W32."""
+        return cls("lofr-w32", HRNetConfig((32, 64, 128, 256)))
+
+    @classmethod
+    def w48(cls) -> LofrConfig:
+        """The paper's network with HRNet-W48."""
+        return cls("lofr-w48", HRNetConfig((48, 96, 192, 384)))
+
+
+class Answer(NamedTuple):
+    """What the network says of a batch of crops."""
+
+    response: Tensor
+    """`[B, J, H/4, W/4]`: how much each place answers for a keypoint, per pixel of the crop."""
+    presence: Tensor
+    """`[B, J]`: logits of whether the keypoint is there."""
+    cnn: Tensor
+    """`[B, J]`: the same from the activation maps; teaches."""
+    encoder: Tensor
+    """`[B, J]`: the same from the memory; teaches."""
+    parts: Tensor
+    """`[B, J, width]`: what was gathered for every keypoint; kept apart by the diversity constraint."""
+
+
+class Attention(nn.Module):
+    """Multi-head attention of tokens `[B, n, width]` to tokens `[B, m, width]`, and its weights."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, query: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Gathered `[B, n, width]`, and the weights `[B, n, m]`, their mean over the heads (Eq. 5 to 8)."""
+        projected = (self.query(query), self.key(memory), self.value(memory))
+        split = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in projected]
+        weights = (split[0] @ split[1].transpose(2, 3) * split[0].shape[-1] ** -0.5).softmax(-1)
+        gathered = (weights @ split[2]).transpose(1, 2).flatten(2)
+        return self.output(gathered), weights.mean(1)
+
+
+class FeedForward(nn.Sequential):
+    """Two layers with a ReLU."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__(nn.Linear(width, inner), nn.ReLU(inplace=True), nn.Linear(inner, width))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each with a residual path and a norm behind it."""
+
+    def __init__(self, config: LofrConfig) -> None:
+        super().__init__()
+        self.attention = Attention(config.width, config.heads)
+        self.feed_forward = FeedForward(config.width, config.feed_forward)
+        self.norm1, self.norm2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = self.norm1(tokens + self.attention(tokens, tokens)[0])
+        return self.norm2(tokens + self.feed_forward(tokens))
+
+
+class DecoderLayer(nn.Module):
+    """Prototypes look at each other, then at the memory."""
+
+    def __init__(self, config: LofrConfig) -> None:
+        super().__init__()
+        self.self_attention = Attention(config.width, config.heads)
+        self.cross_attention = Attention(config.width, config.heads)
+        self.feed_forward = FeedForward(config.width, config.feed_forward)
+        self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(3))
+
+    def forward(self, prototypes: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        prototypes = self.norms[0](prototypes + self.self_attention(prototypes, prototypes)[0])
+        gathered, weights = self.cross_attention(prototypes, memory)
+        prototypes = self.norms[1](prototypes + gathered)
+        return self.norms[2](prototypes + self.feed_forward(prototypes)), weights
+
+
+class GraphLayer(nn.Module):
+    """A convolution over the graph of joints, with learnt relations between neighbours (Eq. 10)."""
+
+    def __init__(self, width: int, adjacency: Tensor) -> None:
+        super().__init__()
+        self.own, self.others = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.relation = nn.Parameter(torch.zeros_like(adjacency))
+        self.norm = nn.LayerNorm(width)
+        self.register_buffer("adjacency", adjacency, persistent=False)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """`[B, J, width]`."""
+        weights = self.relation.masked_fill(self.adjacency == 0, -1e4).softmax(-1)
+        own = torch.diagonal(weights)[:, None]
+        among = weights * (1 - torch.eye(len(weights), device=weights.device))
+        mixed = own * self.own(nodes) + among @ self.others(nodes)
+        return nodes + functional.relu(self.norm(mixed))
+
+
+class Activation(nn.Module):
+    """The classifier on the coarsest map: which keypoints there are, where it sees them, and a first vector
+    for each."""
+
+    def __init__(self, channels: int, config: LofrConfig) -> None:
+        super().__init__()
+        self.maps = nn.Conv2d(channels, config.keypoints, 1)
+        self.classes = nn.Linear(config.keypoints, config.keypoints)
+        self.features = nn.Conv2d(channels, config.width, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits `[B, J]`, activation maps `[B, J, h, w]` from 0 to 1 (Eq. 1), node features `[B, J, width]`
+        (Eq. 2, divided by the number of cells)."""
+        maps = self.maps(x)
+        logits = self.classes(maps.mean((2, 3)))
+        activation = functional.relu(torch.einsum("cj,bjhw->bchw", self.classes.weight, maps))
+        flat = activation.flatten(2)
+        low, high = flat.amin(2, keepdim=True), flat.amax(2, keepdim=True)
+        activation = ((flat - low) / (high - low + 1e-6)).reshape(activation.shape)
+        nodes = maps.flatten(2) @ self.features(x).flatten(2).transpose(1, 2) / flat.shape[2]
+        return logits, activation, nodes
+
+
+def prior_map(activation: Tensor) -> Tensor:
+    """`[B, J, h, w]` -> `[B, 1, h, w]`: bells of one cell around the highest cell of every map, the highest
+    of all."""
+    height, width = activation.shape[2:]
+    best = activation.flatten(2).argmax(2)
+    row, column = (best // width)[..., None, None], (best % width)[..., None, None]
+    rows = torch.arange(height, device=activation.device)[:, None]
+    columns = torch.arange(width, device=activation.device)[None]
+    distance = (rows - row).square() + (columns - column).square()
+    return torch.exp(-distance / 2.0).amax(1, keepdim=True)
+
+
+def sine_positions(height: int, width: int, channels: int) -> Tensor:
+    """`[height * width, channels]`, rows first."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    halves = [sines(part.flatten().float() + 1, channels // 2) for part in (rows, columns)]
+    return torch.cat(halves, -1)
+
+
+def kinematic_adjacency(keypoints: int) -> Tensor:
+    """`[J, J]`, 1 for joined keypoints and on the diagonal."""
+    adjacency = torch.eye(keypoints)
+    for a, b in skeleton.of(keypoints).edges:
+        adjacency[a, b] = adjacency[b, a] = 1
+    return adjacency
+
+
+class Pyramid(nn.Module):
+    """Feature maps at strides 4, 8 and 16."""
+
+    def __init__(self, config: LofrConfig) -> None:
+        super().__init__()
+        if config.backbone is None:
+            self.body: nn.Module = ResNet((3, 4, 6), 64)
+            self.channels: Sequence[int] = (256, 512, 1024)
+        else:
+            self.body = HRNet(config.backbone)
+            self.channels = config.backbone.widths[:3]
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        if isinstance(self.body, ResNet):
+            return self.body.stages(image)
+        return self.body(image)[:3]
+
+
+class Lofr(nn.Module):
+    """The whole network."""
+
+    def __init__(self, config: LofrConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, keypoints = config.width, config.keypoints
+        self.pyramid = Pyramid(config)
+        channels = self.pyramid.channels
+        self.scales = (0, 1, 2) if config.multi_scale else (1,)
+        self.project = nn.ModuleList(nn.Conv2d(channels[scale], width, 1) for scale in self.scales)
+        self.activation = Activation(channels[2], config)
+        # Eq. 4's transformation of features and prior.
+        self.blend = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.encoder_classes = nn.Linear(width, keypoints)
+        self.prototypes = nn.Parameter(torch.randn(keypoints, width) * 0.02)
+        adjacency = kinematic_adjacency(keypoints)
+        self.graph = nn.ModuleList(
+            GraphLayer(width, adjacency) for _ in range(config.graph_layers if config.relation else 0)
+        )
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.classes = nn.Linear(width, 1)
+
+    def forward(self, image: Tensor) -> Answer:
+        features = self.pyramid(image)
+        cnn, activation, nodes = self.activation(features[2])
+        maps = [project(features[scale]) for scale, project in zip(self.scales, self.project)]
+        memory = torch.cat([self._encode(one, activation) for one in maps], 1)
+        prototypes = self.prototypes.expand(len(image), -1, -1)
+        if self.config.relation:
+            prototypes = prototypes + nodes
+            for layer in self.graph:
+                prototypes = layer(prototypes)
+        weights = prototypes
+        for layer in self.decoder:
+            prototypes, weights = layer(prototypes, memory)
+        response = self._response(weights, maps)
+        presence = self.classes(prototypes).squeeze(-1)
+        return Answer(response, presence, cnn, self.encoder_classes(memory.mean(1)), prototypes)
+
+    def _encode(self, one: Tensor, activation: Tensor) -> Tensor:
+        """`[B, width, h, w]` -> tokens `[B, h * w, width]`, encoded (Eq. 3 to 9)."""
+        height, width = one.shape[2:]
+        if self.config.spatial_prior:
+            prior = functional.interpolate(
+                prior_map(activation), size=(height, width), mode="bilinear", align_corners=False
+            )
+            tokens = self.blend((one + prior * one).flatten(2).transpose(1, 2))
+        else:
+            positions = sine_positions(height, width, self.config.width).to(one)
+            tokens = one.flatten(2).transpose(1, 2) + positions
+        for layer in self.encoder:
+            tokens = layer(tokens)
+        return tokens
+
+    def _response(self, weights: Tensor, maps: list[Tensor]) -> Tensor:
+        """Attention `[B, J, all tokens]` as one map at stride 4: of every scale the weight per pixel, in
+        sum."""
+        finest = tuple(side * STRIDES[self.scales[0]] // STRIDES[0] for side in maps[0].shape[2:])
+        parts = weights.split([one.shape[2] * one.shape[3] for one in maps], 2)
+        total: Tensor | None = None
+        for part, one, scale in zip(parts, maps, self.scales):
+            density = part.reshape(*part.shape[:2], *one.shape[2:]) / STRIDES[scale] ** 2
+            if tuple(one.shape[2:]) != finest:
+                density = functional.interpolate(density, size=finest, mode="bilinear", align_corners=False)
+            total = density if total is None else total + density
+        return total
