@@ -229,3 +229,92 @@ fn wrong_arrays_of_centergroup_are_named() {
         decode_centergroup(&model, &path, "16x16", &["--exact"]).expect(2).says(&needles);
     }
 }
+
+fn decode_with(model: &str, arrays: Arrays, out: &Path) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = folder.path().join("in.npz");
+    npz::write(&tensors, &arrays).unwrap();
+    let model = root(model);
+    run(&[
+        "decode",
+        "--model",
+        text(&model),
+        "--tensors",
+        text(&tensors),
+        "--image-size",
+        "640x480",
+        "--dump",
+        text(out),
+    ])
+}
+
+fn named(arrays: &[(&str, &[usize], Vec<f32>)]) -> Arrays {
+    let named = |(name, shape, values): &(&str, &[usize], Vec<f32>)| {
+        ((*name).to_owned(), Array::from_f32(shape, values.clone()).unwrap())
+    };
+    arrays.iter().map(named).collect()
+}
+
+#[test]
+fn capeformers_proposals_and_poses() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.npz");
+    let golden = root("tests/golden/capeformer/parts.npz");
+    let similarity = array(&golden, "similarity");
+    let count = similarity.shape[0];
+    let values = similarity.to_f32();
+    let colours = "tests/data/onnx/colours";
+    for shape in [vec![count, 64], vec![count, 8, 8]] {
+        decode_with(colours, named(&[("similarity", &shape, values.clone())]), &out).expect(0);
+        assert_close(&golden, "proposals", &numbers(&out, "proposals"), &numbers(&golden, "proposals"), 1e-6);
+    }
+    let keypoints: Vec<f32> = (0..2 * count).map(|value| value as f32 / (2 * count) as f32).collect();
+    let crop = vec![100.0, 60.0, 80.0];
+    let full = |keypoints: &[f32], crop: &[f32]| {
+        named(&[
+            ("similarity", &[count, 64], values.clone()),
+            ("keypoints", &[keypoints.len() / 2, 2], keypoints.to_vec()),
+            ("crop", &[crop.len()], crop.to_vec()),
+        ])
+    };
+    decode_with(colours, full(&keypoints, &crop), &out).expect(0);
+    let poses = numbers(&out, "poses");
+    for (pose, place) in poses.as_chunks::<3>().0.iter().zip(keypoints.as_chunks::<2>().0) {
+        assert!((pose[0] - (60.0 + 80.0 * place[0])).abs() < 1e-4 && (pose[1] - (20.0 + 80.0 * place[1])).abs() < 1e-4);
+        assert!((0.0..=1.0).contains(&pose[2]));
+    }
+    let mut broken = values.clone();
+    broken[5] = f32::NAN;
+    decode_with(colours, named(&[("similarity", &[count, 64], broken)]), &out).expect(0);
+    assert_eq!(array(&out, "proposals").shape, [0, 2]);
+    decode_with(colours, named(&[("similarity", &[0, 64], vec![])]), &out).expect(0);
+    assert_eq!(array(&out, "proposals").shape, [0, 2]);
+    decode_with(colours, full(&keypoints[2..], &crop), &out).expect(2).says(&["keypoints", "one per row"]);
+    decode_with(colours, full(&keypoints, &[1.0, 2.0, 0.0]), &out).expect(2).says(&["crop", "side"]);
+    decode_with(colours, named(&[("similarity", &[1, 63], vec![0.0; 63])]), &out).expect(2).says(&["similarity", "64"]);
+    decode_with(colours, Arrays::new(), &out).expect(2).says(&["similarity", "missing"]);
+}
+
+#[test]
+fn lofrs_poses() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.npz");
+    // Two boxes; the second is none.
+    let mut response = vec![0.0; 2 * 2 * 16 * 8];
+    response[3 * 8 + 2] = 1.0;
+    let arrays = |boxes: usize| {
+        named(&[
+            ("response", &[2, 2, 16, 8], response.clone()),
+            ("presence", &[2, 2], vec![2.0, -2.0, 1.0, 1.0]),
+            ("boxes", &[boxes, 4], [[10.0, 20.0, 32.0, 64.0], [0.0, 0.0, 0.0, 0.0]].concat()[..4 * boxes].to_vec()),
+        ])
+    };
+    decode_with("tests/data/onnx/painted", arrays(2), &out).expect(0);
+    assert_eq!(array(&out, "poses").shape, [2, 2, 3]);
+    let poses = numbers(&out, "poses");
+    assert_eq!(&poses[..2], [10.0 + 10.0, 20.0 + 14.0]);
+    assert_eq!(&poses[3..5], [26.0, 52.0], "a flat map says the middle");
+    assert!((poses[2] - 0.880_797).abs() < 1e-5);
+    assert_eq!(&poses[6..], [0.0; 6]);
+    decode_with("tests/data/onnx/painted", arrays(1), &out).expect(2).says(&["boxes", "one row per crop"]);
+}
