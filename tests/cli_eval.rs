@@ -143,3 +143,41 @@ fn the_shipped_bundle_keeps_its_accuracy() {
 /// A little below what the bundle reaches on the first 60 pictures.
 const FLOOR: f64 = 0.22;
 const FLOOR_50: f64 = 0.59;
+
+/// One person per box: the annotations' boxes, or those of a file.
+#[test]
+fn a_top_down_model_gets_the_annotated_boxes() {
+    let folder = tempfile::tempdir().unwrap();
+    // Two people of the bundle `painted`, each of whom fills a crop of its own.
+    let mut data = vec![0; 3 * 64 * 64];
+    for (column, row, colour) in [(2, 3, 0), (5, 12, 2), (10, 8, 0), (13, 2, 2)] {
+        for (y, x) in (0..16).map(|pixel| (4 * row + pixel / 4, 4 * column + pixel % 4)) {
+            data[3 * (64 * y + x) + colour] = 255;
+        }
+    }
+    write_png(&folder.path().join("a.png"), Size::new(64, 64), &data);
+    let person = |id: usize, x: usize, red: [usize; 2], blue: [usize; 2]| {
+        let at = |cell: [usize; 2]| [4 * cell[0] + 2, 4 * cell[1] + 2];
+        let ([a, b], [c, d]) = (at(red), at(blue));
+        json!({"id": id, "image_id": 7, "category_id": 1, "bbox": [x, 0, 32, 64], "area": 2048,
+               "keypoints": [a, b, 2, c, d, 2]})
+    };
+    let truth = json!({
+        "images": [{"id": 7, "file_name": "a.png"}],
+        "annotations": [person(1, 0, [2, 3], [5, 12]), person(2, 32, [10, 8], [13, 2])],
+        "categories": [{"id": 1, "name": "person"}],
+    });
+    let path = folder.path().join("truth.json");
+    fs::write(&path, truth.to_string()).unwrap();
+    let (model, images) = (root("tests/data/onnx/painted"), text(folder.path()).to_owned());
+    let fixed = ["eval", "--model", text(&model), "--coco", text(&path), "--images", &images, "--json"];
+    let found = run(&fixed).expect(0).json();
+    assert_eq!((&found["figures"]["ap"], &found["poses"]), (&json!(1.0), &json!(2)));
+    let boxes = folder.path().join("boxes.jsonl");
+    fs::write(&boxes, "{\"name\": \"a.png\", \"boxes\": [[0, 0, 32, 64]]}\n").unwrap();
+    let half = run(&[&fixed[..], &["--boxes", text(&boxes)]].concat()).expect(0).json();
+    assert_eq!((&half["figures"]["ar"], &half["poses"]), (&json!(0.5), &json!(1)));
+    let people = spots();
+    let bottom_up = ["eval", "--model", &people, "--coco", text(&path), "--images", &images, "--boxes", text(&boxes)];
+    run(&bottom_up).expect(2).says(&["--boxes", "looks everywhere"]);
+}

@@ -138,11 +138,17 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
+impl ListedBoxes {
+    /// The boxes of a frame, by its name or else by its number; none where it is not listed.
+    pub fn of(&self, name: Option<&str>, sequence: u64) -> &[Rectangle] {
+        let by_name = name.and_then(|name| self.by_name.get(file_name(name)));
+        by_name.or_else(|| self.by_sequence.get(&sequence)).map_or(&[], |boxes| boxes)
+    }
+}
+
 impl Boxes for ListedBoxes {
     fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
-        let by_name = frame.name.and_then(|name| self.by_name.get(file_name(name)));
-        let found = by_name.or_else(|| self.by_sequence.get(&frame.sequence));
-        Ok((Some(found.map_or(&[], |boxes| boxes)), StageTimes::default()))
+        Ok((Some(self.of(frame.name, frame.sequence)), StageTimes::default()))
     }
 }
 

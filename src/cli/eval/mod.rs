@@ -51,6 +51,9 @@ pub struct EvalArguments {
     /// oks: exit with code 1 where AP is below this
     #[arg(long, value_name = "AP", value_parser = value::threshold)]
     min_ap: Option<f32>,
+    /// oks, for models of one person per box: a file of JSON lines as for `sinew run` [default: the annotations' boxes]
+    #[arg(long, value_name = "FILE")]
+    boxes: Option<PathBuf>,
     /// pck: enrol from so many pictures [default: 1]
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
@@ -81,14 +84,18 @@ impl EvalArguments {
         let about = &bundle.manifest().about;
         let fitting = if about.model == Model::Capeformer { Metric::Pck } else { Metric::Oks };
         let metric = self.metric.unwrap_or(fitting);
-        let oks_only = self.level.is_some() || self.results.is_some() || self.limit.is_some() || self.min_ap.is_some();
+        let oks_only = self.level.is_some()
+            || self.results.is_some()
+            || self.limit.is_some()
+            || self.min_ap.is_some()
+            || self.boxes.is_some();
         let pck_only = self.shots.is_some() || self.min_pck.is_some();
         match metric {
             _ if metric != fitting => {
                 bail!("{} is a {}: measure it with --metric {}", about.name, about.model, name(fitting))
             }
             Metric::Oks if pck_only => bail!("--shots and --min-pck are for --metric pck"),
-            Metric::Pck if oks_only => bail!("--level, --results, --limit and --min-ap are for --metric oks"),
+            Metric::Pck if oks_only => bail!("--level, --results, --limit, --min-ap and --boxes are for --metric oks"),
             Metric::Oks => oks::run(&self, &bundle, log),
             Metric::Pck => pck::run(&self, &bundle, log),
         }

@@ -13,9 +13,11 @@ use crate::cli::log::LogArguments;
 use crate::cli::progress::Progress;
 use crate::cli::{Verdict, output};
 use crate::estimator::{self, Estimator as _, LazyEstimator};
-use crate::eval::{Detection, Evaluation, Figures, GroundTruth, ResultsWriter};
+use crate::eval::{Annotation, Detection, Evaluation, Figures, GroundTruth, ResultsWriter};
+use crate::geometry::Rectangle;
 use crate::pixels::{Limits, read_picture};
 use crate::pose::Poses;
+use crate::runtime::ListedBoxes;
 
 /// What was found besides the figures.
 #[derive(Debug, Default)]
@@ -69,10 +71,15 @@ fn answer_all(
         ..estimator::Options::default()
     };
     let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend, &options);
+    let top_down = bundle.manifest().about.model.takes_boxes();
+    let listed = arguments.boxes.as_deref().map(ListedBoxes::read).transpose()?;
+    if listed.is_some() && !top_down {
+        bail!("--boxes is for models of one person per box; {} looks everywhere", bundle.manifest().about.name);
+    }
     let mut poses = Poses::default();
     let mut tally = Tally::default();
     let progress = Progress::new(Some(truth.images().len() as u64), log);
-    for image in truth.images() {
+    for (image, annotations) in truth.images().iter().zip(truth.annotations()) {
         let path = arguments.images.join(&image.file_name);
         let picture = match read_picture(&path, &Limits::default()) {
             Ok(picture) => picture,
@@ -84,7 +91,12 @@ fn answer_all(
                 continue;
             }
         };
-        estimator.estimate(picture.view(), None, &mut poses).with_context(|| path.display().to_string())?;
+        let annotated: Vec<Rectangle> = annotations.iter().filter(|one| !one.ignored).map(box_of).collect();
+        let boxes = match &listed {
+            Some(listed) => Some(listed.of(Some(&image.file_name), image.id)),
+            None => top_down.then_some(&annotated[..]),
+        };
+        estimator.estimate(picture.view(), boxes, &mut poses).with_context(|| path.display().to_string())?;
         let detections: Vec<Detection> = poses.list.iter().map(Detection::from).collect();
         evaluation.put(image.id, &detections)?;
         if let Some(results) = &mut results {
@@ -97,6 +109,11 @@ fn answer_all(
     }
     progress.finish();
     Ok(tally)
+}
+
+fn box_of(annotation: &Annotation) -> Rectangle {
+    let [x, y, width, height] = annotation.bbox.map(|value| value as f32);
+    Rectangle { x, y, width, height }
 }
 
 fn print(arguments: &EvalArguments, bundle: &Bundle, figures: &Figures, tally: &Tally) -> anyhow::Result<()> {
