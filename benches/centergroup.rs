@@ -5,10 +5,13 @@
 //! Frames are read from `FOLDER/<people>.npz` with the arrays `heat_half`, `attn`, `vis` and `center`.
 //! `benches/compare_centergroup.py` makes such files and measures PyTorch on the same ones.
 
+mod arguments;
+
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use arguments::Arguments;
 use sinew::decode::Maps;
 use sinew::decode::centergroup::{Config, Decoder, Mask, Workspace};
 use sinew::geometry::{Centre, ShortSideLayout, Size};
@@ -90,18 +93,7 @@ fn measure(path: &Path) -> Result<Measured, Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut json = false;
-    let mut scenes: Option<PathBuf> = None;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--json" => json = true,
-            "--scenes" => scenes = Some(arguments.next().ok_or("--scenes wants a folder")?.into()),
-            // Cargo says so.
-            "--bench" => {}
-            other => return Err(format!("unknown argument `{other}`: --json, --scenes FOLDER").into()),
-        }
-    }
+    let Arguments { scenes, json } = Arguments::parse()?;
     let Some(folder) = scenes else {
         println!("no frames to decode: benches/compare_centergroup.py makes some");
         return Ok(());

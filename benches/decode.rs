@@ -5,10 +5,13 @@
 //! Frames are made up: people on a grid in a network input of 512x512, or read from `FOLDER/<people>.npz` with the
 //! arrays `heatmaps`, `offsets` and `kam`. `benches/compare_decode.py` makes such files and measures PyTorch on the same ones.
 
+mod arguments;
+
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use arguments::Arguments;
 use sinew::decode::Maps;
 use sinew::decode::logocap::{Config, Decoder, Workspace};
 use sinew::geometry::{Centre, ShortSideLayout, Size};
@@ -177,18 +180,7 @@ fn measure(people: usize, scene: &Scene) -> Result<Measured, Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut json = false;
-    let mut scenes: Option<PathBuf> = None;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--json" => json = true,
-            "--scenes" => scenes = Some(arguments.next().ok_or("--scenes wants a folder")?.into()),
-            // Cargo says so.
-            "--bench" => {}
-            other => return Err(format!("unknown argument `{other}`: --json, --scenes FOLDER").into()),
-        }
-    }
+    let Arguments { scenes, json } = Arguments::parse()?;
     if !json {
         println!("people  candidates  poses   median ms   least ms   centres      grid    refine    finish");
     }

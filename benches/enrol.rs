@@ -5,10 +5,12 @@
 //! `FOLDER/enrol.npz` holds `points [K, 2]` in crop pixels and `tokens [64, width]`; `benches/compare_enrol.py` makes it and
 //! measures PyTorch on the same picture.
 
+mod arguments;
+
 use std::error::Error;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use arguments::Arguments;
 use sinew::decode::capeformer::{pool, support_weights};
 use sinew::npz::{Array, Npz};
 
@@ -16,18 +18,7 @@ use sinew::npz::{Array, Npz};
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut json = false;
-    let mut scenes: Option<PathBuf> = None;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--json" => json = true,
-            "--scenes" => scenes = Some(arguments.next().ok_or("--scenes wants a folder")?.into()),
-            // Cargo says so.
-            "--bench" => {}
-            other => return Err(format!("unknown argument `{other}`: --json, --scenes FOLDER").into()),
-        }
-    }
+    let Arguments { scenes, json } = Arguments::parse()?;
     let Some(folder) = scenes else {
         println!("no picture to enrol: benches/compare_enrol.py makes one");
         return Ok(());

@@ -9,10 +9,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Template, TemplateKeypoint};
+use super::Template;
 
 /// First line of a template; the number is the version of the format.
 const FIRST_LINE: &[u8] = b"sinew template 1\n";
@@ -22,19 +21,6 @@ const START: &[u8] = b"sinew template ";
 const CHECKSUM: usize = 32;
 /// Largest file that is read: 100 keypoints of 4,096 values and long names take half of it.
 pub const MAX_BYTES: u64 = 4 << 20;
-
-/// The second line.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    name: String,
-    bundle: String,
-    networks: String,
-    shots: u32,
-    width: usize,
-    keypoints: Vec<TemplateKeypoint>,
-    edges: Vec<(u16, u16)>,
-}
 
 /// Why a template is not used.
 #[derive(Debug, thiserror::Error)]
@@ -104,18 +90,9 @@ impl Template {
 
     /// The contents of a file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let header = Header {
-            name: self.name.clone(),
-            bundle: self.bundle.clone(),
-            networks: self.networks.clone(),
-            shots: self.shots,
-            width: self.width,
-            keypoints: self.keypoints.clone(),
-            edges: self.edges.clone(),
-        };
         let mut bytes = FIRST_LINE.to_vec();
         // Text and numbers: there is nothing in it that JSON cannot say.
-        bytes.extend(serde_json::to_vec(&header).unwrap_or_default());
+        bytes.extend(serde_json::to_vec(self).unwrap_or_default());
         bytes.push(b'\n');
         bytes.extend(self.features.iter().flat_map(|value| value.to_le_bytes()));
         let checksum = Sha256::digest(&bytes);
@@ -141,14 +118,13 @@ impl Template {
         }
         let body = &contents[FIRST_LINE.len().min(contents.len())..];
         let line = body.iter().position(|&byte| byte == b'\n').ok_or_else(checksum)?;
-        let header: Header = serde_json::from_slice(&body[..line]).map_err(|error| format!("its header: {error}"))?;
+        let mut template: Self =
+            serde_json::from_slice(&body[..line]).map_err(|error| format!("its header: {error}"))?;
         let (values, rest) = body[line + 1..].as_chunks::<4>();
         if !rest.is_empty() {
             return Err("its features are no whole number of values".to_owned());
         }
-        let Header { name, bundle, networks, shots, width, keypoints, edges } = header;
-        let features = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
-        let template = Self { name, bundle, networks, shots, width, keypoints, features, edges };
+        template.features = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
         template.check()?;
         Ok(template)
     }
@@ -159,6 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::template::TemplateKeypoint;
 
     fn cup() -> Template {
         let keypoint = |index, name: &str| TemplateKeypoint { index, name: name.to_owned() };

@@ -14,7 +14,8 @@ use crate::decode::capeformer::SLOTS;
 use crate::pose::{MAX_EDGES, Skeleton};
 
 /// An enrolled thing. Its numbers have been checked, whether it was read or made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Template {
     /// What it is called.
     name: String,
@@ -26,7 +27,8 @@ pub struct Template {
     /// Values of a keypoint's features.
     width: usize,
     keypoints: Vec<TemplateKeypoint>,
-    /// `[K, width]`.
+    /// `[K, width]`; in a file they stand behind the rest.
+    #[serde(skip)]
     features: Vec<f32>,
     /// Pairs of positions in `keypoints`.
     edges: Vec<(u16, u16)>,
