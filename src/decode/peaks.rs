@@ -227,10 +227,11 @@ pub(super) fn scan(
             for start in columns.clone().step_by(RUN) {
                 let run = start..(start + RUN).min(columns.end);
                 load_around(map, start, row, &mut cells);
-                if highest_of(&cells) < least {
+                let highest = highest(&cells);
+                // Nearly always all are; asked of all at once. What is not a number is not below.
+                if highest.iter().fold(true, |below, &value| below & (value < least)) {
                     continue;
                 }
-                let highest = highest(&cells);
                 let cut = is_cut(run.clone(), row);
                 for (index, column) in run.enumerate() {
                     if highest[index] < least
@@ -253,13 +254,6 @@ fn load_around(map: Map<'_>, start: usize, row: usize, rows: &mut Rows) {
     for (target, row) in rows.iter_mut().zip([row.saturating_sub(1), row, (row + 1).min(last)]) {
         load(map.row(row), start, target);
     }
-}
-
-fn highest_of(rows: &Rows) -> f32 {
-    rows.iter().fold(f32::NEG_INFINITY, |highest, row| {
-        let (runs, rest) = row.as_chunks();
-        rest.iter().fold(larger(maximum(runs), highest), |highest, &value| larger(value, highest))
-    })
 }
 
 /// The highest of the 3x3 cells around each: for any upsampling.

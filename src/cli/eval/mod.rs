@@ -94,6 +94,9 @@ impl EvalArguments {
             _ if metric != fitting => {
                 bail!("{} is a {}: measure it with --metric {}", about.name, about.model, name(fitting))
             }
+            Metric::Oks if self.boxes.is_some() && !about.model.takes_boxes() => {
+                bail!("--boxes is for models of one person per box; {} looks everywhere", about.name)
+            }
             Metric::Oks if pck_only => bail!("--shots and --min-pck are for --metric pck"),
             Metric::Pck if oks_only => bail!("--level, --results, --limit, --min-ap and --boxes are for --metric oks"),
             Metric::Oks => oks::run(&self, &bundle, log),

@@ -73,9 +73,6 @@ fn answer_all(
     let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend, &options);
     let top_down = bundle.manifest().about.model.takes_boxes();
     let listed = arguments.boxes.as_deref().map(ListedBoxes::read).transpose()?;
-    if listed.is_some() && !top_down {
-        bail!("--boxes is for models of one person per box; {} looks everywhere", bundle.manifest().about.name);
-    }
     let mut poses = Poses::default();
     let mut tally = Tally::default();
     let progress = Progress::new(Some(truth.images().len() as u64), log);
