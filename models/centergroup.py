@@ -228,6 +228,32 @@ class KeypointAttention(nn.Module):
         self.k_linear = nn.Linear(width, inner)
         self.v_linear = nn.Linear(width, inner)
 
+    @torch.no_grad()
+    def begin_nearby(self, type_codes: Tensor, sharpness: float, preference: float) -> None:
+        """Lets every centre attend to tokens that are near and of the right type, before anything is learnt.
+
+        Queries and keys read the same slow waves of the position's encoding, whose product falls with
+        distance; one more channel of the keys tells the type, by `type_codes [types, width]`. The other channels begin
+        small.
+        """
+        for layer in (self.q_linear, self.k_linear):
+            layer.weight.mul_(0.3)
+        width = self.q_linear.in_features
+        half, waves = width // 2, range(6, 12)
+        channels = [channel + axis * half for axis in (0, 1) for channel in waves]
+        for kind in range(self.keypoints):
+            first = kind * self.head_width
+            for row, channel in enumerate(channels, start=first):
+                for layer in (self.q_linear, self.k_linear):
+                    layer.weight[row].zero_()
+                    layer.bias[row] = 0
+                    layer.weight[row, channel] = sharpness
+            row, code = first + len(channels), type_codes[kind]
+            self.q_linear.weight[row].zero_()
+            self.q_linear.bias[row] = preference
+            self.k_linear.weight[row] = preference * code / code.square().sum()
+            self.k_linear.bias[row] = 0
+
     def _by_type(self, x: Tensor) -> Tensor:
         return x.reshape(-1, self.keypoints, self.head_width).transpose(0, 1)
 
@@ -298,6 +324,17 @@ class GroupModel(nn.Module):
         self.prediction_heads = nn.ModuleList(
             GroupingHead(width, keypoints, config.head_width) for _ in range(config.grouping_heads)
         )
+
+    @torch.no_grad()
+    def begin_nearby(self, strength: float = 3.0, sharpness: float = 0.4, preference: float = 3.0) -> None:
+        """Starting values for training from nothing: positions pass as they are, and every grouping module
+        begins by looking nearby for its own types."""
+        encoding = self.kp_encoder.mlp.layers[0]
+        encoding.weight.copy_(strength * torch.eye(self.config.width))
+        encoding.bias.zero_()
+        self.kp_encoder.type_embed.weight.mul_(0.3 * strength)
+        for head in self.prediction_heads:
+            head.loc_attn.begin_nearby(self.kp_encoder.type_embed.weight, sharpness, preference)
 
     def encode(self, features: Tensor, positions: Tensor, bias: Tensor) -> tuple[list[Tensor], Tensor]:
         """The tokens before the encoder and after each layer, each `[n, width]`, and their encoding."""

@@ -116,3 +116,20 @@ def test_names_and_shapes_are_those_of_the_official_release(fixtures: Path, name
         model = CenterGroup(getattr(CenterGroupConfig, name)())
     own = {key: str(tuple(value.shape)) for key, value in model.state_dict().items()}
     assert own == official
+
+
+def test_a_new_network_looks_nearby_for_the_right_type() -> None:
+    torch.manual_seed(1)
+    model = CenterGroup(CenterGroupConfig.tiny()).eval()
+    model.group_model.begin_nearby()
+    # One centre in the middle of the picture; of every type one token beside it and one far away.
+    places = torch.tensor([[20, 20], [20, 44]])
+    positions = position_rows(torch.ones(48, 48, dtype=torch.bool), model.config.width)
+    rows = positions[(places[:, 1] * 48 + places[:, 0]).repeat(18)]
+    features = torch.zeros(len(rows), model.config.width)
+    with torch.no_grad():
+        attention = model.group_model(features, rows, torch.zeros(len(rows))).attention[:, 0].softmax(-1)
+    beside = attention.reshape(17, 17, 2)
+    assert (beside[..., 0].sum(1) > 0.55).all(), "near before far"
+    own = beside.sum(2).diagonal()
+    assert (own > 1.5 / 17).all(), "its own type before the others"

@@ -129,7 +129,9 @@ class CenterGroupTask(PeopleTask):
         self.config = config
 
     def network(self) -> CenterGroup:
-        return CenterGroup(self.config)
+        model = CenterGroup(self.config)
+        model.group_model.begin_nearby()
+        return model
 
     def make_targets(self, people: Sequence[Person], side: int) -> dict[str, np.ndarray]:
         # The decoder adds half a pixel at the end, as the reference does: pixel `p` is found half a pixel
