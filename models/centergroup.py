@@ -233,8 +233,8 @@ class KeypointAttention(nn.Module):
         """Lets every centre attend to tokens that are near and of the right type, before anything is learnt.
 
         Queries and keys read the same slow waves of the position's encoding, whose product falls with
-        distance; one more channel of the keys tells the type, by `type_codes [types, width]`. The other channels begin
-        small.
+        distance; one more channel of the keys tells the type, by `type_codes [types, width]`. The other
+        channels begin small.
         """
         for layer in (self.q_linear, self.k_linear):
             layer.weight.mul_(0.3)
