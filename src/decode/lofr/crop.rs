@@ -2,6 +2,9 @@
 
 use crate::geometry::{Affine, Rectangle, Size};
 
+/// Largest extent of a box, and of its distance from the picture's corner, in pixels: as far as a picture can reach.
+const FARTHEST: f64 = (1 << 24) as f64;
+
 /// A rectangle around a person, in picture pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Crop {
@@ -18,12 +21,13 @@ pub struct Crop {
 impl Crop {
     /// `margin` times `bounds`, made wider or higher until it has the aspect of `network`.
     ///
-    /// `None` where the box is empty, lies outside the picture, or a number is not finite.
+    /// `None` where the box is empty, lies outside the picture, is absurdly large, or a number is not finite.
     pub fn around(bounds: Rectangle, picture: Size, network: Size, margin: f64) -> Option<Self> {
         let [x, y, width, height] = [bounds.x, bounds.y, bounds.width, bounds.height].map(f64::from);
         let touches = x < picture.width as f64 && y < picture.height as f64 && x + width > 0.0 && y + height > 0.0;
         // Written so that a NaN fails.
-        let sound = width > 0.0 && height > 0.0 && touches && [x, y, width, height].into_iter().all(f64::is_finite);
+        let near = [x, y, width, height].into_iter().all(|value| value.abs() <= FARTHEST);
+        let sound = width > 0.0 && height > 0.0 && touches && near;
         let aspect = network.width as f64 / network.height as f64;
         let (wide, high) = (width.max(height * aspect), height.max(width / aspect));
         (sound && aspect.is_finite() && aspect > 0.0).then(|| Self {
@@ -77,6 +81,9 @@ mod tests {
             (0.0, 481.0, 9.0, 9.0),
             (f32::NAN, 0.0, 9.0, 9.0),
             (0.0, 0.0, f32::INFINITY, 9.0),
+            // Found by fuzzing: its keypoints would be beyond every number.
+            (0.0, 0.0, 3e38, 9.0),
+            (-3e38, 0.0, 3.1e38, 9.0),
         ] {
             assert_eq!(around(x, y, width, height), None, "{x} {y} {width} {height}");
         }
