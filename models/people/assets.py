@@ -48,6 +48,16 @@ class Assets:
             )
         return Assets(Pictures(directory / "backgrounds.bin"), Pictures(directory / "cutouts.bin"))
 
+    def piece(self, generator: np.random.Generator, width: int, height: int) -> np.ndarray:
+        """A piece of a background, f32 [height, width, 3]."""
+        picture = self.backgrounds[generator.integers(len(self.backgrounds))]
+        limit = min(picture.shape[:2])
+        side = max(8, int(limit * generator.uniform(0.2, 1)))
+        y, x = (generator.integers(length - side + 1) for length in picture.shape[:2])
+        method = cv2.INTER_AREA if side > max(width, height) else cv2.INTER_LINEAR
+        patch = cv2.resize(picture[y : y + side, x : x + side], (width, height), interpolation=method)
+        return (patch[:, ::-1] if generator.random() < 0.5 else patch).astype(np.float32)
+
 
 def build_assets(packages: Path, directory: Path) -> Assets:
     """Collect the pictures of all packages unpacked under `packages` into `directory`."""

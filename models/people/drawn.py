@@ -21,10 +21,12 @@ def _muted(generator: np.random.Generator) -> np.ndarray:
     return np.clip(grey + generator.normal(0, 22 if generator.random() < 0.8 else 70, 3), 0, 255)
 
 
-def smooth_noise(generator: np.random.Generator, side: int, cells: int) -> np.ndarray:
-    """f32 [side, side] of about unit variance, with `cells` blobs across."""
+def smooth_noise(
+    generator: np.random.Generator, side: int, cells: int, height: int | None = None
+) -> np.ndarray:
+    """f32 [height, side], square unless said otherwise, of about unit variance, with `cells` blobs across."""
     coarse = generator.standard_normal((cells + 2, cells + 2)).astype(np.float32)
-    return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(coarse, (side, height or side), interpolation=cv2.INTER_CUBIC)
 
 
 def _grain(generator: np.random.Generator, image: np.ndarray, strength: float) -> None:

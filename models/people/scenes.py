@@ -81,24 +81,11 @@ class SceneSampler:
         ]
         return Scene(photometry.degrade(canvas.colour, generator), people)
 
-    def _patch(self, generator: np.random.Generator, width: int, height: int) -> np.ndarray:
-        """A piece of a photograph, f32 [height, width, 3]."""
-        picture = self.assets.backgrounds[generator.integers(len(self.assets.backgrounds))]
-        limit = min(picture.shape[:2])
-        side = max(8, int(limit * generator.uniform(0.2, 1)))
-        y, x = (
-            generator.integers(picture.shape[0] - side + 1),
-            generator.integers(picture.shape[1] - side + 1),
-        )
-        method = cv2.INTER_AREA if side > max(width, height) else cv2.INTER_LINEAR
-        patch = cv2.resize(picture[y : y + side, x : x + side], (width, height), interpolation=method)
-        return (patch[:, ::-1] if generator.random() < 0.5 else patch).astype(np.float32)
-
     def _background(self, generator: np.random.Generator) -> np.ndarray:
         side = self.style.side
-        image = self._patch(generator, side, side)
+        image = self.assets.piece(generator, side, side)
         if generator.random() < 0.45:
-            floor = self._patch(generator, side, side)
+            floor = self.assets.piece(generator, side, side)
             columns = np.arange(side)
             edge = side * generator.uniform(0.45, 0.95) + generator.uniform(-0.3, 0.3) * (columns - side / 2)
             image = np.where((np.arange(side)[:, None] > edge)[..., None], floor, image)
@@ -269,7 +256,7 @@ class SceneSampler:
             left, right, top = max(0, int(left)), min(canvas.side, int(right)), max(0, int(top))
             bottom = min(canvas.side, int(top + generator.uniform(0.2, 2.5) * size))
             if right - left > 4 and bottom - top > 4:
-                cloth = self._patch(generator, right - left, bottom - top) * generator.uniform(0.4, 1.1)
+                cloth = self.assets.piece(generator, right - left, bottom - top) * generator.uniform(0.4, 1.1)
                 canvas.colour[top:bottom, left:right] = cloth
                 canvas.owner[top:bottom, left:right] = CLUTTER
         elif chance < 0.24 or (sprite.kind.startswith(SEATED) and chance < 0.45):

@@ -99,8 +99,8 @@ def test_cut_outs_have_the_same_places_every_time() -> None:
 
 
 def test_episodes_agree_in_their_keypoints() -> None:
-    one = episode(Dots(), np.random.default_rng(5), black, Style(), 1, 2, 2)
-    assert one.images.shape == (3, 256, 256, 3) and one.shots == 1
+    one = episode(Dots(), np.random.default_rng(5), black, Style(), 3, 2)
+    assert one.images.shape == (3, 256, 256, 3)
     assert one.keypoints.shape == (3, 2, 2) and one.visible.shape == (3, 2)
 
 

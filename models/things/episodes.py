@@ -1,4 +1,4 @@
-"""Pictures of one thing each, and episodes: some that show a kind's keypoints, others to find them in."""
+"""Pictures of one thing each, and episodes: several of one kind, to show keypoints and to find them."""
 
 from __future__ import annotations
 
@@ -101,13 +101,11 @@ def _occlude(canvas: Canvas, generator: np.random.Generator, background: Backgro
 
 @dataclass(frozen=True)
 class Episode:
-    """`images` u8 [S + Q, side, side, 3], those that show the keypoints first; `keypoints` f32 [S + Q, K, 2];
-    `visible` bool [S + Q, K]."""
+    """`images` u8 [n, side, side, 3]; `keypoints` f32 [n, K, 2]; `visible` bool [n, K]."""
 
     images: np.ndarray
     keypoints: np.ndarray
     visible: np.ndarray
-    shots: int
 
 
 def episode(
@@ -115,17 +113,15 @@ def episode(
     generator: np.random.Generator,
     background: Background,
     style: Style,
-    shots: int,
-    queries: int,
+    pictures: int,
     most_keypoints: int,
 ) -> Episode:
     """Pictures of one kind. Of more keypoints than `most_keypoints` some are taken, in any order: which is
-    which must be read off the shots."""
-    taken = [compose(kind, generator, background, style) for _ in range(shots + queries)]
+    which must be read off the pictures."""
+    taken = [compose(kind, generator, background, style) for _ in range(pictures)]
     order = generator.permutation(len(kind.keypoints))[:most_keypoints]
     return Episode(
         images=np.stack([shot.image for shot in taken]),
         keypoints=np.stack([shot.keypoints[order] for shot in taken]),
         visible=np.stack([shot.visible[order] for shot in taken]),
-        shots=shots,
     )

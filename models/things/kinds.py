@@ -64,14 +64,7 @@ class Kinds:
 
     def background(self, generator: np.random.Generator, side: int) -> np.ndarray:
         """A piece of a photograph, f32 [side, side, 3]."""
-        picture = self.assets.backgrounds[int(generator.integers(len(self.assets.backgrounds)))]
-        limit = min(picture.shape[:2])
-        size = max(8, int(limit * generator.uniform(0.15, 1)))
-        y, x = (int(generator.integers(length - size + 1)) for length in picture.shape[:2])
-        method = cv2.INTER_AREA if size > side else cv2.INTER_LINEAR
-        patch = cv2.resize(picture[y : y + size, x : x + size], (side, side), interpolation=method).astype(
-            np.float32
-        )
+        patch = self.assets.piece(generator, side, side)
         return (patch - 128) * np.float32(generator.uniform(0.4, 1.1)) + np.float32(
             128 + generator.normal(0, 25)
         )

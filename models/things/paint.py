@@ -8,14 +8,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from models.people.drawn import smooth_noise
+
 SHIFT = 4
 """Bits of a fraction of a pixel."""
-
-
-def smooth(generator: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:
-    """f32 [height, width] of about unit variance, with `cells` blobs across."""
-    coarse = generator.standard_normal((cells + 2, cells + 2)).astype(np.float32)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 @dataclass(frozen=True)
@@ -59,9 +55,11 @@ class Paint:
                 np.float32
             )
         elif self.pattern == 3:
-            mix = np.clip(0.5 + 0.6 * smooth(generator, height, width, 5), 0, 1)
+            mix = np.clip(0.5 + 0.6 * smooth_noise(generator, width, 5, height), 0, 1)
         elif self.pattern == 4:
-            mix = np.clip(0.3 + 0.25 * np.sin(across * 0.9 + 3 * smooth(generator, height, width, 4)), 0, 1)
+            mix = np.clip(
+                0.3 + 0.25 * np.sin(across * 0.9 + 3 * smooth_noise(generator, width, 4, height)), 0, 1
+            )
         else:
             mix = np.zeros((height, width), np.float32)
         mix = mix[..., None]

@@ -69,7 +69,7 @@ class EpisodeBatches(Dataset):
         images, keypoints, visible, weights = [], [], [], []
         for _ in range(self.batch_size):
             kind = self.kinds.any(generator)
-            one = episode(kind, generator, self.kinds.background, Style(), 0, PICTURES, MOST_KEYPOINTS)
+            one = episode(kind, generator, self.kinds.background, Style(), PICTURES, MOST_KEYPOINTS)
             missing = MOST_KEYPOINTS - one.keypoints.shape[1]
             images.append(one.images)
             keypoints.append(np.pad(one.keypoints, ((0, 0), (0, missing), (0, 0))))

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::check::Checker;
 use super::error::BundleError;
-use super::manifest::{Keypoints, Manifest, TensorSection};
+use super::manifest::{Keypoints, Manifest, token_width};
 use super::shape::{self, Dimension, Symbol};
 use crate::decode::capeformer::{CROP, SLOTS, TOKENS};
 use crate::engine::Element;
@@ -15,11 +15,10 @@ pub const FEATURES: &str = "features";
 pub const MATCH: &str = "match";
 /// Role of the network that moves proposals to keypoints.
 pub const REFINE: &str = "refine";
+/// What [`FEATURES`] says of a crop in which keypoints are looked for, a token a row.
+pub const QUERY_TOKENS: &str = "query_tokens";
 /// All roles.
 pub const ROLES: [&str; 3] = [FEATURES, MATCH, REFINE];
-
-/// Largest `decode.margin`: beyond it the thing is a dot in its crop.
-const MAX_MARGIN: f64 = 8.0;
 
 /// `[decode]` of CapeFormer.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -41,19 +40,6 @@ pub enum HiddenRule {
     AverageSeen,
 }
 
-/// Channels of a token: the network's own business, but the same everywhere.
-pub fn token_width(manifest: &Manifest) -> usize {
-    let outputs = manifest.engines.get(FEATURES).map_or(&[][..], |engine| &engine.outputs);
-    width_of(outputs).unwrap_or_default()
-}
-
-fn width_of(outputs: &[TensorSection]) -> Option<usize> {
-    match outputs.iter().find(|tensor| tensor.name == "query_tokens")?.shape[..] {
-        [_, Dimension::Number(width)] => Some(width),
-        _ => None,
-    }
-}
-
 /// Checks that `[keypoints]` is empty: templates name them.
 pub(super) fn no_keypoints(checker: &Checker<'_>, keypoints: &Keypoints) -> Result<(), BundleError> {
     let Keypoints { names, edges, flip_pairs, sigmas } = keypoints;
@@ -69,13 +55,7 @@ pub(super) fn no_keypoints(checker: &Checker<'_>, keypoints: &Keypoints) -> Resu
 
 /// Checks `[decode]`, `[limits]`, the crop and the networks' tensors.
 pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeSection) -> Result<(), BundleError> {
-    checker.require((1.0..=MAX_MARGIN).contains(&decode.margin), "decode.margin", || {
-        (decode.margin.to_string(), format!("1 to {MAX_MARGIN}"))
-    })?;
-    checker.limit("limits.poses", manifest.limits.poses)?;
-    checker.require(manifest.limits.centers == 0, "limits.centers", || {
-        (manifest.limits.centers.to_string(), "no such key: CapeFormer has no centres".to_owned())
-    })?;
+    checker.boxed(manifest, decode.margin)?;
     for (key, found) in [("short_side", manifest.input.short_side), ("multiple", manifest.input.multiple)] {
         checker.require(found == CROP, &format!("input.{key}"), || (found.to_string(), CROP.to_string()))?;
     }
@@ -83,7 +63,7 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     let matching = checker.role(manifest, MATCH, &ROLES)?;
     let refine = checker.role(manifest, REFINE, &ROLES)?;
 
-    let width = width_of(&features.outputs).unwrap_or(4);
+    let width = token_width(&features.outputs, QUERY_TOKENS).unwrap_or(4);
     // The encoding of positions gives every axis half of the channels, in pairs of sine and cosine.
     checker.require(width.is_multiple_of(4), "engine.features.outputs.query_tokens", || {
         (format!("{width} channels"), "a multiple of 4".to_owned())
@@ -96,10 +76,10 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     let places = || vec![chunk(), number(2)];
 
     checker.tensors("engine.features.inputs", &features.inputs, &[float("image", shape::of_image())])?;
-    let outputs = [float("query_tokens", tokens()), float("support_tokens", tokens())];
+    let outputs = [float(QUERY_TOKENS, tokens()), float("support_tokens", tokens())];
     checker.tensors("engine.features.outputs", &features.outputs, &outputs)?;
     let inputs = [
-        float("query_tokens", tokens()),
+        float(QUERY_TOKENS, tokens()),
         float("support", rows()),
         float("identity", rows()),
         float("key_bias", vec![chunk()]),

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::check::Checker;
 use super::error::BundleError;
-use super::manifest::{Manifest, TensorSection};
+use super::manifest::{Manifest, token_width};
 use super::shape::{self, Dimension, Symbol};
 pub use crate::decode::centergroup::TieRule;
 use crate::decode::centergroup::{Config, Decoder};
@@ -67,14 +67,6 @@ impl DecodeSection {
             max_tokens: manifest.limits.centers,
             max_poses: manifest.limits.poses,
         }
-    }
-}
-
-/// Channels of a feature map: the network's own business, but the same in both networks.
-pub fn token_width(tensors: &[TensorSection], name: &str) -> Option<usize> {
-    match tensors.iter().find(|tensor| tensor.name == name)?.shape[..] {
-        [_, Dimension::Number(width)] => Some(width),
-        _ => None,
     }
 }
 

@@ -16,6 +16,8 @@ use crate::pose::{MAX_EDGES, MAX_KEYPOINTS, MAX_POSES};
 const MAX_SHORT_SIDE: usize = 4320;
 /// Largest multiple that a network's sides are rounded up to.
 const MAX_MULTIPLE: usize = 1024;
+/// Largest `decode.margin`: beyond it the thing is a dot in its crop.
+const MAX_MARGIN: f64 = 8.0;
 
 /// Makes errors that name the manifest.
 pub(super) struct Checker<'a> {
@@ -98,9 +100,18 @@ impl Checker<'_> {
         })
     }
 
-    /// Whether a limit of poses is one that storage is made for.
-    pub fn limit(&self, key: &str, found: usize) -> Result<(), BundleError> {
-        self.require((1..=MAX_POSES).contains(&found), key, || (found.to_string(), format!("1 to {MAX_POSES}")))
+    /// What all models of one thing per box have in common: `decode.margin`, and limits without centres.
+    pub fn boxed(&self, manifest: &Manifest, margin: f64) -> Result<(), BundleError> {
+        let (poses, centers) = (manifest.limits.poses, manifest.limits.centers);
+        self.require((1.0..=MAX_MARGIN).contains(&margin), "decode.margin", || {
+            (margin.to_string(), format!("1 to {MAX_MARGIN}"))
+        })?;
+        self.require((1..=MAX_POSES).contains(&poses), "limits.poses", || {
+            (poses.to_string(), format!("1 to {MAX_POSES}"))
+        })?;
+        self.require(centers == 0, "limits.centers", || {
+            (centers.to_string(), format!("no such key: a {} has no centres", manifest.about.model))
+        })
     }
 
     /// Whether the role's chunks are numbers from 1 to `most`, which is called `what`, ascending.

@@ -15,9 +15,6 @@ pub const POSE: &str = "pose";
 /// All roles.
 pub const ROLES: [&str; 1] = [POSE];
 
-/// Largest `decode.margin`: beyond it the person is a dot in the crop.
-const MAX_MARGIN: f64 = 8.0;
-
 /// `[decode]` of LOFR.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,13 +53,7 @@ pub fn cells(manifest: &Manifest) -> Option<Size> {
 /// Checks `[decode]`, `[limits]`, the crop and the network's tensors; `manifest.keypoints` has been checked.
 pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeSection) -> Result<(), BundleError> {
     Decoder::new(&decode.config(manifest)).map_err(|error| checker.config(error))?;
-    checker.require((1.0..=MAX_MARGIN).contains(&decode.margin), "decode.margin", || {
-        (decode.margin.to_string(), format!("1 to {MAX_MARGIN}"))
-    })?;
-    checker.limit("limits.poses", manifest.limits.poses)?;
-    checker.require(manifest.limits.centers == 0, "limits.centers", || {
-        (manifest.limits.centers.to_string(), "no such key: LOFR has no centres".to_owned())
-    })?;
+    checker.boxed(manifest, decode.margin)?;
     let pose = checker.role(manifest, POSE, &ROLES)?;
     let number = Dimension::Number;
     let keypoints = manifest.keypoints.names.len();

@@ -214,6 +214,14 @@ pub struct TensorSection {
     pub shape: Vec<Dimension>,
 }
 
+/// Channels of a tensor that holds one token a row: the network's own business, but the same wherever it goes.
+pub fn token_width(tensors: &[TensorSection], name: &str) -> Option<usize> {
+    match tensors.iter().find(|tensor| tensor.name == name)?.shape[..] {
+        [_, Dimension::Number(width)] => Some(width),
+        _ => None,
+    }
+}
+
 /// `precision.*`: the files of one network.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -22,8 +22,8 @@ use crate::template::Annotation;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  sinew enrol --model capeformer-tiny --image a.jpg --keypoints a.json --image b.jpg --keypoints b.json --out cup.template
-  sinew run --model capeformer-tiny --template cup.template --source photos --overlay drawn")]
+  sinew enrol --model capeformer-r50 --image a.jpg --keypoints a.json --image b.jpg --keypoints b.json --out cup.template
+  sinew run --model capeformer-r50 --template cup.template --source photos --overlay drawn")]
 pub struct EnrolArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR")]
@@ -104,7 +104,8 @@ impl EnrolArguments {
     fn draw(&self, name: &str, shots: &[Shot]) -> anyhow::Result<Verdict> {
         let mut drawn = Vec::new();
         for (number, shot) in shots.iter().enumerate() {
-            let path = self.out.with_file_name(format!("{name}-{}.jpg", number + 1));
+            let stem = self.out.file_stem().unwrap_or_default().to_string_lossy();
+            let path = self.out.with_file_name(format!("{stem}-{}.jpg", number + 1));
             draw(&path, name, shot).with_context(|| format!("cannot draw {}", shot.name))?;
             drawn.push(path);
         }

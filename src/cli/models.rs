@@ -142,6 +142,11 @@ fn show(bundle: &Bundle, json: bool) -> anyhow::Result<Verdict> {
     }
     let manifest = bundle.manifest();
     let (about, input) = (&manifest.about, &manifest.input);
+    let enrolled = bundle.keypoint_names().is_empty();
+    let limits = match (manifest.limits.poses, manifest.limits.centers) {
+        (poses, 0) => format!("{poses} poses"),
+        (poses, centers) => format!("{poses} poses, {centers} centres"),
+    };
     let mut rows = vec![
         ("name", about.name.clone()),
         ("model", about.model.to_string()),
@@ -152,8 +157,8 @@ fn show(bundle: &Bundle, json: bool) -> anyhow::Result<Verdict> {
         ("size", megabytes(bundle.bytes())),
         ("hash", bundle.hash().to_owned()),
         ("input", format!("short side {} pixels, multiples of {}", input.short_side, input.multiple)),
-        ("keypoints", bundle.keypoint_names().join(" ")),
-        ("limits", format!("{} poses, {} centres", manifest.limits.poses, manifest.limits.centers)),
+        ("keypoints", if enrolled { "what templates name".to_owned() } else { bundle.keypoint_names().join(" ") }),
+        ("limits", limits),
     ];
     for (role, engine) in &manifest.engines {
         let int8 = engine.precision.int8.as_ref().map(|file| format!(", int8 {}", file.onnx)).unwrap_or_default();

@@ -21,6 +21,7 @@ pub mod logocap;
 pub mod maps;
 pub mod nms;
 mod peaks;
+mod sines;
 
 pub use config::ConfigError;
 pub use maps::{Map, Maps, ShapeError};
@@ -58,6 +59,11 @@ fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
     return a.mul_add(b, c);
     #[cfg(not(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64"))))]
     return a * b + c;
+}
+
+/// `1 / (1 + e^-x)`.
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + libm::expf(-x))
 }
 
 /// The square root, rounded correctly either way.

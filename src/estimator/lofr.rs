@@ -2,15 +2,15 @@
 
 use super::networks::NetworkOpener;
 use super::stopwatch::Stopwatch;
+use super::view::CropView;
 use super::{EstimateError, Estimator, Options, StageTimes};
 use crate::bundle::lofr::{DecodeSection, POSE, cells, network};
-use crate::bundle::manifest::Input;
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::lofr::{Crop, Decoder, Found};
 use crate::engine::{Backend, Engine, Environment, Place};
 use crate::geometry::{Rectangle, Size};
-use crate::pixels::{PictureView, Warp};
+use crate::pixels::PictureView;
 use crate::pose::{Pose, Poses};
 
 /// Positions of the tensors in the signature below.
@@ -37,7 +37,7 @@ pub(super) fn configure(
 /// LOFR, ready to answer pictures.
 #[derive(Debug)]
 pub(super) struct Lofr {
-    input: Input,
+    view: CropView,
     margin: f64,
     most: usize,
     network: Size,
@@ -62,8 +62,8 @@ impl Lofr {
         let opener = NetworkOpener { bundle, environment: &environment, size: network };
         let outputs = [("response", Place::Host), ("presence", Place::Host)];
         let engine = opener.open(POSE, None, [&[("image", Place::Host)], &outputs])?;
-        let (input, most) = (manifest.input.clone(), manifest.limits.poses);
-        Ok(Self { input, margin: decode.margin, most, network, cells, decoder, engine })
+        let (view, most) = (CropView::new(&manifest.input, network), manifest.limits.poses);
+        Ok(Self { view, margin: decode.margin, most, network, cells, decoder, engine })
     }
 }
 
@@ -76,8 +76,7 @@ impl Estimator for Lofr {
     ) -> Result<StageTimes, EstimateError> {
         poses.clear();
         let mut times = StageTimes::default();
-        let (size, format) = (picture.size(), picture.format());
-        let unfit = |reason: String| EstimateError::Picture { picture: size, reason };
+        let size = picture.size();
         let whole = [Rectangle::of(size)];
         for &bounds in boxes.unwrap_or(&whole) {
             let mut watch = Stopwatch::start();
@@ -85,11 +84,7 @@ impl Estimator for Lofr {
                 poses.dropped += 1;
                 continue;
             };
-            let Input { mean, std, .. } = self.input;
-            let map = crop.pixels_to_picture(self.network);
-            let mut warp =
-                Warp::new(format, size, &map, self.network, mean, std).map_err(|error| unfit(error.to_string()))?;
-            warp.run(picture, self.engine.input(IMAGE)).map_err(|error| unfit(error.to_string()))?;
+            self.view.lay(picture, crop.pixels_to_picture(self.network), self.engine.input(IMAGE))?;
             times.preprocess += watch.lap();
             self.engine.run()?;
             times.network += watch.lap();

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::check_names;
 use crate::decode::capeformer::SLOTS;
 use crate::geometry::Rectangle;
+use crate::pose::MAX_EDGES;
 
 /// Largest file that is read.
 const MAX_BYTES: u64 = 16 << 20;
@@ -160,6 +161,9 @@ impl Annotation {
         {
             return Err(format!("the box [{x}, {y}, {width}, {height}] is empty"));
         }
+        if self.edges.len() > MAX_EDGES {
+            return Err(format!("{} edges, at most {MAX_EDGES} are drawn", self.edges.len()));
+        }
         match self.edges.iter().find(|&&(a, b)| a == b || usize::from(a.max(b)) >= count) {
             Some((a, b)) => Err(format!("an edge joins keypoints {a} and {b} of {count}")),
             None => Ok(()),
@@ -272,6 +276,9 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(needle), "{needle}: {error}");
         }
+        let edges = vec![r#"["a", "b"]"#; 129].join(",");
+        let points = r#"[{"name": "a", "x": 1, "y": 1}, {"name": "b", "x": 2, "y": 1}]"#;
+        assert!(parse(&format!(r#"{{"keypoints": {points}, "edges": [{edges}]}}"#)).unwrap_err().contains("129 edges"));
         let many: Vec<String> = (0..101).map(|i| format!(r#"{{"name": "{i}", "x": 1, "y": 1}}"#)).collect();
         assert!(parse(&format!(r#"{{"keypoints": [{}]}}"#, many.join(","))).unwrap_err().contains("101"));
     }

@@ -3,9 +3,7 @@
 use super::SLOTS;
 use crate::decode::ShapeError;
 use crate::decode::maps::Expected;
-
-/// Of the sine encoding.
-const TEMPERATURE: f64 = 10_000.0;
+use crate::decode::sines::{slowness, wave};
 
 /// Writes the identifier `[width]` of keypoint number `index`, below [`SLOTS`] (section 1.4): sines and cosines of a
 /// constant, then of its place among a hundred keypoints, however many there are.
@@ -30,11 +28,9 @@ pub fn write_identity(index: usize, identity: &mut [f32]) -> Result<(), ShapeErr
 }
 
 fn encode(value: f64, encoded: &mut [f32]) {
-    let half = encoded.len() as f64;
+    let half = encoded.len();
     for (channel, encoded) in encoded.iter_mut().enumerate() {
-        let period = libm::pow(TEMPERATURE, (2 * (channel / 2)) as f64 / half);
-        let angle = core::f64::consts::TAU * value / period;
-        *encoded = (if channel % 2 == 0 { libm::sin(angle) } else { libm::cos(angle) }) as f32;
+        *encoded = wave(channel, core::f64::consts::TAU * value / slowness(channel, half));
     }
 }
 

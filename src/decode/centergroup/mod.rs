@@ -28,7 +28,7 @@ pub use workspace::{Report, Token, Workspace};
 use super::heatmap::Double;
 use super::maps::Expected;
 use super::nms::SimilarityNms;
-use super::{ConfigError, Maps, ShapeError};
+use super::{ConfigError, Maps, ShapeError, sigmoid};
 use crate::geometry::{Affine, Size};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
 
@@ -296,11 +296,11 @@ impl Decoder {
             let logits = &grouped.attention[(keypoint * k + rank) * row..][..row];
             let place = people::assign(logits, k, |kind| &tokens[kind], self.config.attention_ties)?;
             let [x, y] = people::shift(place, Double::new(inputs.heat_half.map(keypoint)));
-            let visible = people::sigmoid(grouped.visible[keypoint * k + rank]);
+            let visible = sigmoid(grouped.visible[keypoint * k + rank]);
             // Room is checked when the configuration is.
             let _ = pose.keypoints.push(Keypoint { x, y, score: visible });
         }
-        pose.score = people::score(&pose, people::sigmoid(grouped.center[rank]), &self.config);
+        pose.score = people::score(&pose, sigmoid(grouped.center[rank]), &self.config);
         let finite = pose.score.is_finite() && pose.keypoints.iter().all(|keypoint| keypoint.score.is_finite());
         finite.then_some(pose)
     }

@@ -44,11 +44,6 @@ pub(super) fn assign<'a>(
     })
 }
 
-/// `1 / (1 + e^-x)`.
-pub(super) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + libm::expf(-x))
-}
-
 /// A quarter pixel towards the higher neighbour on the heatmap of the keypoint's own type, of equal ones towards the
 /// first, then half a pixel (section 1.8).
 pub(super) fn shift([x, y]: [f32; 2], map: Double<'_>) -> [f32; 2] {

@@ -3,9 +3,7 @@
 use super::Mask;
 use crate::decode::ShapeError;
 use crate::decode::maps::Expected;
-
-/// Of the sine encoding.
-const TEMPERATURE: f64 = 10_000.0;
+use crate::decode::sines::{slowness, wave};
 
 /// Writes the position encoding `[h * w, width]` of every cell of a feature map (CenterGroup reference description,
 /// section 1.5): sines and cosines of the row in the first half of the channels, of the column in the second.
@@ -26,13 +24,9 @@ pub fn write_positions(mask: Mask<'_>, width: usize, rows: &mut [f32]) -> Result
     let half = width / 2;
     let start = |x: usize, y: usize| (y * size.width + x) * width;
     for channel in 0..half {
-        let exponent = (2 * (channel / 2)) as f64 / half as f64;
-        let period = libm::pow(TEMPERATURE, exponent) as f32;
-        let encoded = |count: u32| {
-            // The reference divides in f32.
-            let angle = f64::from(count as f32 / period);
-            (if channel % 2 == 0 { libm::sin(angle) } else { libm::cos(angle) }) as f32
-        };
+        // The reference divides in f32.
+        let slow = slowness(channel, half) as f32;
+        let encoded = |count: u32| wave(channel, f64::from(count as f32 / slow));
         for x in 0..size.width {
             let mut count = 0;
             for y in 0..size.height {

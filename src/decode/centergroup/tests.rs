@@ -87,7 +87,7 @@ fn keypoints_are_gathered_and_shifted() {
     assert_eq!((workspace.tokens_needed(), workspace.report().tokens, workspace.report().centers), (1, 3, 1));
     // The neighbours to the right and below belong to the same cell and are higher than those on the other side.
     assert_eq!(places(&poses), [[(6.75, 8.75), (20.75, 22.75)]]);
-    let sure = people::sigmoid(2.0);
+    let sure = crate::decode::sigmoid(2.0);
     assert_eq!((poses.list[0].score, poses.list[0].keypoints[1].score), (sure, sure));
 }
 
@@ -133,7 +133,7 @@ fn the_score_is_that_of_the_visible_keypoints_or_of_the_centre() {
         (answer.visible[0], answer.visible[4], answer.center[0]) = (visible[0], visible[1], center);
         run(&decoder(config), &one_person(), MASKLESS, &answer).poses.list.first().map(|pose| pose.score)
     };
-    let s = people::sigmoid;
+    let s = crate::decode::sigmoid;
     assert_eq!(score([1.0, -1.0], 2.0, &own), Some(s(1.0)));
     assert_eq!(score([-1.5, -1.0], 2.0, &own), Some(s(-1.0)));
     assert_eq!(score([1.0, 1.0], -0.5, &own), Some(s(-0.5)));

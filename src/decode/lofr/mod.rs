@@ -10,7 +10,7 @@ mod crop;
 pub use crop::Crop;
 
 use crate::decode::maps::Expected;
-use crate::decode::{ConfigError, Map, Maps, ShapeError};
+use crate::decode::{ConfigError, Map, Maps, ShapeError, sigmoid};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, Pose};
 
 /// How much further a cell's place is moved towards its higher neighbour.
@@ -98,7 +98,7 @@ impl Decoder {
                 return Ok(Found::NotFinite);
             };
             let (x, y) = crop.to_picture(x, y);
-            let score = 1.0 / (1.0 + libm::expf(-logit));
+            let score = sigmoid(logit);
             if score >= self.config.visible_threshold {
                 sum += score;
                 count += 1;

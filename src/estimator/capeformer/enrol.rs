@@ -1,12 +1,14 @@
 //! From annotated pictures to a template.
 
 use super::{CROP, Features, NETWORK, SUPPORT_OUT};
-use crate::bundle::capeformer::{DecodeSection, HiddenRule, token_width};
+use crate::bundle::capeformer::{DecodeSection, FEATURES, HiddenRule, QUERY_TOKENS};
+use crate::bundle::manifest::token_width;
 use crate::bundle::{Bundle, Decode};
 use crate::decode::capeformer::{Crop, pool, support_weights};
 use crate::engine::{Backend, Environment};
 use crate::estimator::EstimateError;
 use crate::estimator::networks::NetworkOpener;
+use crate::estimator::stopwatch::Stopwatch;
 use crate::geometry::Rectangle;
 use crate::pixels::Picture;
 use crate::template::{Annotation, Point, Template, TemplateKeypoint};
@@ -93,7 +95,8 @@ pub fn enrol(
     let template_error = |reason: String| EnrolError::Template { name: name.to_owned(), reason };
     let plans = plan(name, decode.margin, shots)?;
     let points: &[Point] = &shots[0].annotation.points;
-    let width = token_width(bundle.manifest());
+    // The bundle's check has seen the shape.
+    let width = token_width(&bundle.manifest().engines[FEATURES].outputs, QUERY_TOKENS).unwrap_or_default();
 
     // Weights of all pictures sum up to 1 for each keypoint.
     let seen: Vec<usize> =
@@ -102,8 +105,7 @@ pub fn enrol(
     let mut features = Features::open(&NetworkOpener { bundle, environment: &environment, size: NETWORK })?;
     let mut sums = vec![0.0; points.len() * width];
     for (shot, plan) in shots.iter().zip(&plans) {
-        features.lay(shot.picture.view(), &plan.crop)?;
-        features.engine.run().map_err(EstimateError::from)?;
+        features.run(shot.picture.view(), &plan.crop, &mut Stopwatch::start())?;
         let tokens = features.engine.output(SUPPORT_OUT);
         for (keypoint, place) in plan.points.iter().enumerate() {
             let Some(weights) = place.and_then(|(x, y)| support_weights(x, y)) else { continue };

@@ -6,14 +6,14 @@ pub use enrol::{EnrolError, Enrolment, Shot, check_shots, enrol};
 
 use super::networks::NetworkOpener;
 use super::stopwatch::Stopwatch;
+use super::view::CropView;
 use super::{EstimateError, Estimator, Options, StageTimes};
 use crate::bundle::Bundle;
 use crate::bundle::capeformer::{DecodeSection, FEATURES, MATCH, REFINE};
-use crate::bundle::manifest::Input;
 use crate::decode::capeformer::{CROP, Crop, Soundness, Workspace, write_identity};
 use crate::engine::{Backend, Engine, Environment, Place};
 use crate::geometry::{Rectangle, Size};
-use crate::pixels::{PictureView, PixelFormat, Warp};
+use crate::pixels::PictureView;
 use crate::pose::{Pose, Poses};
 use crate::template::Template;
 
@@ -52,21 +52,11 @@ pub(super) struct Capeformer {
     workspace: Box<Workspace>,
 }
 
-/// The network that reads crops, and the warp that makes them.
+/// The network that reads crops, and what lays them into it.
 #[derive(Debug)]
 struct Features {
-    input: Input,
+    view: CropView,
     engine: Box<dyn Engine>,
-    aim: Option<Aim>,
-}
-
-/// A warp, and what it was made for.
-#[derive(Debug)]
-struct Aim {
-    picture: Size,
-    format: PixelFormat,
-    crop: Crop,
-    warp: Warp,
 }
 
 /// The networks for templates of at most so many keypoints.
@@ -146,24 +136,20 @@ impl Features {
     fn open(opener: &NetworkOpener<'_>) -> Result<Self, EstimateError> {
         let outputs = [("query_tokens", Place::Engine), ("support_tokens", Place::Host)];
         let engine = opener.open(FEATURES, None, [&[("image", Place::Host)], &outputs])?;
-        Ok(Self { input: opener.bundle.manifest().input.clone(), engine, aim: None })
+        Ok(Self { view: CropView::new(&opener.bundle.manifest().input, NETWORK), engine })
     }
 
-    /// Lays `crop` of the picture into the network's input. A crop like the last one needs no new tables.
-    fn lay(&mut self, picture: PictureView<'_>, crop: &Crop) -> Result<(), EstimateError> {
-        let (size, format) = (picture.size(), picture.format());
-        let unfit = |reason: String| EstimateError::Picture { picture: size, reason };
-        let same = |aim: &&mut Aim| (aim.picture, aim.format, aim.crop) == (size, format, *crop);
-        let aim = match self.aim.as_mut().filter(same) {
-            Some(aim) => aim,
-            None => {
-                let Input { mean, std, .. } = self.input;
-                let warp = Warp::new(format, size, &crop.pixels_to_picture(), NETWORK, mean, std)
-                    .map_err(|error| unfit(error.to_string()))?;
-                self.aim.insert(Aim { picture: size, format, crop: *crop, warp })
-            }
-        };
-        aim.warp.run(picture, self.engine.input(IMAGE)).map_err(|error| unfit(error.to_string()))
+    /// Runs the network on `crop` of the picture; answers how long laying it in took, and running.
+    fn run(
+        &mut self,
+        picture: PictureView<'_>,
+        crop: &Crop,
+        watch: &mut Stopwatch,
+    ) -> Result<StageTimes, EstimateError> {
+        self.view.lay(picture, crop.pixels_to_picture(), self.engine.input(IMAGE))?;
+        let preprocess = watch.lap();
+        self.engine.run()?;
+        Ok(StageTimes { preprocess, network: watch.lap(), ..StageTimes::default() })
     }
 }
 
@@ -221,10 +207,7 @@ impl Estimator for Capeformer {
                 poses.dropped += self.templates.len() as u32;
                 continue;
             };
-            self.features.lay(picture, &crop)?;
-            times.preprocess += watch.lap();
-            self.features.engine.run()?;
-            times.network += watch.lap();
+            times += self.features.run(picture, &crop, &mut watch)?;
             let query = self.features.engine.hand_over(QUERY_OUT);
             for (number, template) in self.templates.iter().enumerate() {
                 let Matcher { matching, refine, .. } = &mut self.matchers[template.matcher];

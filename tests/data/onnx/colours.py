@@ -93,24 +93,6 @@ def refine() -> onnx.ModelProto:
 
 
 MANIFEST = """\
-# Written by tests/data/onnx/make.py.
-
-[bundle]
-name = "colours"
-model = "capeformer"
-version = 1
-format = 1
-licence = "MIT OR Apache-2.0"
-provenance = "written by hand, for tests"
-
-[input]
-rule = "crop"
-short_side = 256
-multiple = 256
-mean = [0.0, 0.0, 0.0]
-std = [1.0, 1.0, 1.0]
-order = "rgb"
-
 [keypoints]
 names = []
 edges = []

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -148,24 +149,6 @@ def broken() -> dict[str, onnx.ModelProto]:
 
 
 MANIFEST = """\
-# Written by tests/data/onnx/make.py.
-
-[bundle]
-name = "spots"
-model = "logocap"
-version = 1
-format = 1
-licence = "MIT OR Apache-2.0"
-provenance = "written by hand, for tests"
-
-[input]
-rule = "short-side"
-short_side = 64
-multiple = 32
-mean = [0.0, 0.0, 0.0]
-std = [1.0, 1.0, 1.0]
-order = "rgb"
-
 [keypoints]
 names = ["middle", "left", "below"]
 edges = [[0, 1], [0, 2]]
@@ -212,8 +195,42 @@ centers = 10
 """
 
 
-def write_bundle(name: str, models: dict[str, onnx.ModelProto], manifest: str) -> None:
-    """Graphs by role, and the manifest with their hashes."""
+HEAD = """\
+# Written by tests/data/onnx/make.py.
+
+[bundle]
+name = "{name}"
+model = "{model}"
+version = 1
+format = 1
+licence = "MIT OR Apache-2.0"
+provenance = "written by hand, for tests"
+
+[input]
+rule = "{rule}"
+short_side = {side}
+multiple = {multiple}
+mean = [0.0, 0.0, 0.0]
+std = [1.0, 1.0, 1.0]
+order = "rgb"
+
+"""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the first sections of a manifest say."""
+
+    name: str
+    model: str
+    rule: str
+    side: int
+    multiple: int
+
+
+def write_bundle(head: Head, models: dict[str, onnx.ModelProto], manifest: str) -> None:
+    """Graphs by role, and the manifest with their hashes; `manifest` begins with the keypoints."""
+    name = head.name
     bundle = FOLDER / name
     bundle.mkdir(exist_ok=True)
     hashes = {}
@@ -222,7 +239,7 @@ def write_bundle(name: str, models: dict[str, onnx.ModelProto], manifest: str) -
         path = bundle / f"{role}.onnx"
         path.write_bytes(model.SerializeToString())
         hashes[role] = hashlib.sha256(path.read_bytes()).hexdigest()
-    (bundle / "bundle.toml").write_text(manifest.format(**hashes))
+    (bundle / "bundle.toml").write_text(HEAD.format(**asdict(head)) + manifest.format(**hashes))
 
 
 def main() -> None:
@@ -231,13 +248,20 @@ def main() -> None:
     import nearest
     import painted
 
-    write_bundle("spots", {"backbone": backbone(), "kam": kam()}, MANIFEST)
     write_bundle(
-        "nearest", {"backbone": nearest.backbone(), "grouping": nearest.grouping()}, nearest.MANIFEST
+        Head("spots", "logocap", "short-side", 64, 32), {"backbone": backbone(), "kam": kam()}, MANIFEST
     )
-    capeformer = {"features": colours.features(), "match": colours.match(), "refine": colours.refine()}
-    write_bundle("colours", capeformer, colours.MANIFEST)
-    write_bundle("painted", {"pose": painted.pose()}, painted.MANIFEST)
+    write_bundle(
+        Head("nearest", "centergroup", "short-side-even", 64, 32),
+        {"backbone": nearest.backbone(), "grouping": nearest.grouping()},
+        nearest.MANIFEST,
+    )
+    write_bundle(
+        Head("colours", "capeformer", "crop", 256, 256),
+        {"features": colours.features(), "match": colours.match(), "refine": colours.refine()},
+        colours.MANIFEST,
+    )
+    write_bundle(Head("painted", "lofr", "crop", 32, 32), {"pose": painted.pose()}, painted.MANIFEST)
     for name, model in broken().items():
         (FOLDER / f"{name}.onnx").write_bytes(model.SerializeToString())
 

@@ -112,24 +112,6 @@ def grouping() -> onnx.ModelProto:
 
 
 MANIFEST = """\
-# Written by tests/data/onnx/make.py.
-
-[bundle]
-name = "nearest"
-model = "centergroup"
-version = 1
-format = 1
-licence = "MIT OR Apache-2.0"
-provenance = "written by hand, for tests"
-
-[input]
-rule = "short-side-even"
-short_side = 64
-multiple = 32
-mean = [0.0, 0.0, 0.0]
-std = [1.0, 1.0, 1.0]
-order = "rgb"
-
 [keypoints]
 names = ["red", "blue"]
 edges = [[0, 1]]

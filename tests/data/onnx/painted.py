@@ -36,24 +36,6 @@ def pose() -> onnx.ModelProto:
 
 
 MANIFEST = """\
-# Written by tests/data/onnx/make.py.
-
-[bundle]
-name = "painted"
-model = "lofr"
-version = 1
-format = 1
-licence = "MIT OR Apache-2.0"
-provenance = "written by hand, for tests"
-
-[input]
-rule = "crop"
-short_side = 32
-multiple = 32
-mean = [0.0, 0.0, 0.0]
-std = [1.0, 1.0, 1.0]
-order = "rgb"
-
 [keypoints]
 names = ["red", "blue"]
 edges = [[0, 1]]
