@@ -255,3 +255,14 @@ fn the_share_of_correct_keypoints() {
     eval(&["--metric", "oks"]).expect(2).says(&["--metric pck"]);
     eval(&["--min-ap", "0.5"]).expect(2).says(&["--metric oks"]);
 }
+
+/// One picture is enough for the example of docs/enrol.md: whoever copies it must not be refused.
+#[test]
+fn the_documented_annotation_can_be_enrolled_alone() {
+    let page = fs::read_to_string(root("docs/enrol.md")).unwrap();
+    let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let flags = Flags::new();
+    fs::write(flags.path("a.json"), example).unwrap();
+    let found = flags.enrol(&["a"], &["--json"]).expect(0).json();
+    assert_eq!((&found["keypoints"], &found["left_out"]), (&json!(["rim", "handle", "foot"]), &json!([])));
+}
