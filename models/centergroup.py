@@ -21,7 +21,7 @@ Names of parameters are those of the official release, so that its checkpoints l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -29,8 +29,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.attention import SelfAttention, sines
-from models.hrnet import BasicBlock, HRNet, HRNetConfig
+from models.attention import TEMPERATURE, SelfAttention, sines
+from models.hrnet import BasicBlock, HRNet, HRNetConfig, convolution_norm_relu, mix_branches
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,40 @@ class CenterGroupConfig:
     """Residual blocks after the deconvolution."""
     embedding_blocks: int = 2
     """Residual blocks of either embedding network."""
+    mixed: int | None = None
+    """Channels of a 1x1 mix of all four branches, which head and embeddings read; without it they read the
+    finest branch, as in the paper."""
+    head_features: int | None = None
+    """How many of these channels, the first ones, the heatmap head reads; all of them without it."""
+    deconvolution: int | None = None
+    """Channels after the deconvolution; as many as before it without it."""
+    offset_prior: bool = False
+    """Whether every centre also predicts where its keypoints lie, and attention prefers tokens near there."""
 
     @classmethod
     def tiny(cls) -> CenterGroupConfig:
-        """The backbone of `logocap-tiny` with narrow tokens."""
+        """The features of `logocap-tiny` with narrow tokens.
+
+        Unlike the paper's it reads all four branches and predicts offsets as well: so it can begin where
+        `logocap-tiny` ends (`models.training.centergroup_start`) and learns to group in hours on a CPU.
+        """
         from models.logocap import LogoCapConfig
 
+        tiny = LogoCapConfig.tiny()
         return cls(
             name="centergroup-tiny",
-            backbone=replace(LogoCapConfig.tiny().backbone, finest_only=True),
-            short_side=256,
+            backbone=tiny.backbone,
+            short_side=288,
             multiple=32,
             width=64,
             feed_forward=128,
             head_width=16,
             head_blocks=1,
-            embedding_blocks=1,
+            embedding_blocks=0,
+            mixed=tiny.heatmap_width + tiny.offset_width + tiny.embedding,
+            head_features=tiny.heatmap_width,
+            deconvolution=16,
+            offset_prior=True,
         )
 
     @classmethod
@@ -102,16 +120,16 @@ class HigherResolutionHead(nn.Module):
     reads them, but the deconvolution sees them.
     """
 
-    def __init__(self, channels: int, types: int, blocks: int) -> None:
+    def __init__(self, channels: int, types: int, blocks: int, inner: int) -> None:
         super().__init__()
         self.types = types
-        self.final_layers = nn.ModuleList([nn.Conv2d(channels, 2 * types, 1), nn.Conv2d(channels, types, 1)])
+        self.final_layers = nn.ModuleList([nn.Conv2d(channels, 2 * types, 1), nn.Conv2d(inner, types, 1)])
         enlarge = nn.Sequential(
-            nn.ConvTranspose2d(channels + 2 * types, channels, 4, 2, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            nn.ConvTranspose2d(channels + 2 * types, inner, 4, 2, padding=1, bias=False),
+            nn.BatchNorm2d(inner),
             nn.ReLU(inplace=True),
         )
-        residual = (nn.Sequential(BasicBlock(channels)) for _ in range(blocks))
+        residual = (nn.Sequential(BasicBlock(inner)) for _ in range(blocks))
         self.deconv_layers = nn.ModuleList([nn.Sequential(enlarge, *residual)])
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,8 +145,22 @@ class BottomUp(nn.Module):
     def __init__(self, config: CenterGroupConfig) -> None:
         super().__init__()
         self.backbone = HRNet(config.backbone)
-        channels = config.backbone.widths[0]
-        self.keypoint_head = HigherResolutionHead(channels, config.keypoints + 1, config.head_blocks)
+        self.features = config.mixed or config.backbone.widths[0]
+        self.mix = convolution_norm_relu(sum(config.backbone.widths), config.mixed) if config.mixed else None
+        self.read = config.head_features or self.features
+        inner = config.deconvolution or self.read
+        self.keypoint_head = HigherResolutionHead(self.read, config.keypoints + 1, config.head_blocks, inner)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[B, 3, H, W]` -> heatmaps at strides 4 and 2, and the features that tokens are made of."""
+        branches = self.backbone(image)
+        if self.mix is None:
+            x = branches[0]
+        else:
+            x = mix_branches(branches, self.mix[0].weight)
+            x = functional.relu(self.mix[1](x.contiguous(memory_format=torch.channels_last)))
+        coarse, fine = self.keypoint_head(x[:, : self.read])
+        return coarse, fine, x
 
 
 def embedding_network(channels: int, width: int, blocks: int) -> nn.Sequential:
@@ -279,6 +311,41 @@ class Grouping(NamedTuple):
     """`[centres]`: whether the centre is a person's."""
 
 
+class OffsetPrior(nn.Module):
+    """Where a centre expects its keypoints, and how much attention prefers tokens near there.
+
+    Not in the paper: there attention has to learn by itself that people have a size.
+    """
+
+    # The slowest wave of a position's encoding is straight: its sine, divided by this, is the position.
+    REACH = 0.2
+    """In parts of the predicted pose's radius."""
+
+    def __init__(self, width: int, keypoints: int, scale: float = 8.0) -> None:
+        super().__init__()
+        self.keypoints, self.scale = keypoints, scale
+        self.linear = nn.Linear(width, 2 * keypoints)
+        self.strength = nn.Parameter(torch.full((keypoints,), 1.5))
+        half = width // 2
+        self.column, self.row = width - 2, half - 2
+        self.slowest = TEMPERATURE ** (-(half - 2) / half)
+
+    def forward(self, features: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and position encodings `[n, width]` of all tokens -> offsets `[k, keypoints, 2]` in cells,
+        and what is added to attention's logits `[keypoints, k, keypoints * k]`."""
+        width = features.shape[-1]
+        centers = features.reshape(self.keypoints + 1, -1, width)[-1]
+        offsets = self.linear(centers).reshape(-1, self.keypoints, 2) * self.scale
+        places = torch.stack([positions[:, self.column], positions[:, self.row]], -1) / self.slowest
+        by_type = places.reshape(self.keypoints + 1, -1, 2)
+        expected = (by_type[-1][:, None] + offsets).transpose(0, 1)
+        tokens = by_type[:-1].reshape(-1, 2)
+        squared = (expected[:, :, None] - tokens).square().sum(-1)
+        radius = offsets.square().sum(-1).mean(-1) + 1
+        near = -torch.log1p(squared / (self.REACH**2 * radius[:, None]))
+        return offsets, self.strength[:, None, None] * near
+
+
 class GroupingHead(nn.Module):
     """Keypoints, visibility and presence of the person of every centre."""
 
@@ -288,20 +355,24 @@ class GroupingHead(nn.Module):
         self.mlp_vis = Mlp(width + head_width, width, width, 1)
         self.mlp_person_tp = Mlp(width, width, width, 1)
 
-    def forward(self, tokens: Tensor, encoding: Tensor, bias: Tensor) -> Grouping:
-        """All tokens `[n, width]`, equally many of every type, centres last.
+    def forward(
+        self, tokens: Tensor, encoding: Tensor, bias: Tensor, prior: Tensor | None = None
+    ) -> Grouping:
+        """All tokens `[n, width]`, equally many of every type, centres last; `bias [n]`, `prior [keypoints,
+        centres, keypoint tokens]`.
 
         Only reshaped, never counted, so that the number of tokens stays open in an exported graph.
         """
         keypoints, width = self.loc_attn.keypoints, tokens.shape[-1]
         by_type, codes = (x.reshape(keypoints + 1, -1, width) for x in (tokens, encoding))
         centers = by_type[keypoints]
+        counted = bias.reshape(keypoints + 1, -1)[:keypoints].reshape(-1)
         attention, gathered = self.loc_attn(
             centers,
             by_type[:keypoints].reshape(-1, width),
             codes[keypoints],
             codes[:keypoints].reshape(-1, width),
-            bias.reshape(keypoints + 1, -1)[:keypoints].reshape(-1),
+            counted if prior is None else prior + counted,
         )
         # The first layer sees both, the person once for all types.
         first = self.mlp_vis.layers[0]
@@ -324,11 +395,14 @@ class GroupModel(nn.Module):
         self.prediction_heads = nn.ModuleList(
             GroupingHead(width, keypoints, config.head_width) for _ in range(config.grouping_heads)
         )
+        self.prior = OffsetPrior(width, keypoints) if config.offset_prior else None
 
     @torch.no_grad()
     def begin_nearby(self, strength: float = 3.0, sharpness: float = 0.4, preference: float = 3.0) -> None:
         """Starting values for training from nothing: positions pass as they are, and every grouping module
-        begins by looking nearby for its own types."""
+        begins by looking nearby for its own types. The offsets' prior, where there is one, says better what
+        is near."""
+        sharpness = sharpness if self.prior is None else 0.0
         encoding = self.kp_encoder.mlp.layers[0]
         encoding.weight.copy_(strength * torch.eye(self.config.width))
         encoding.bias.zero_()
@@ -347,7 +421,8 @@ class GroupModel(nn.Module):
     def forward(self, features: Tensor, positions: Tensor, bias: Tensor) -> Grouping:
         """What the last grouping module says; `bias` is 0 for tokens that count and -1e4 for the others."""
         tokens, encoding = self.encode(features, positions, bias)
-        return self.prediction_heads[-1](tokens[-1], encoding, bias)
+        prior = None if self.prior is None else self.prior(features, positions)[1]
+        return self.prediction_heads[-1](tokens[-1], encoding, bias, prior)
 
 
 class CenterGroup(nn.Module):
@@ -356,16 +431,15 @@ class CenterGroup(nn.Module):
     def __init__(self, config: CenterGroupConfig) -> None:
         super().__init__()
         self.config = config
-        channels = config.backbone.widths[0]
         self.bu_model = BottomUp(config)
+        channels = self.bu_model.features
         self.kp_embed_cnn = embedding_network(channels, config.width, config.embedding_blocks)
         self.person_embed_cnn = embedding_network(channels, config.width, config.embedding_blocks)
         self.group_model = GroupModel(config)
 
     def forward_maps(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Heatmaps at strides 4 and 2, and the embedding maps of keypoints and centres at stride 4."""
-        x = self.bu_model.backbone(image)[0]
-        coarse, fine = self.bu_model.keypoint_head(x)
+        coarse, fine, x = self.bu_model(image)
         return coarse, fine, self.kp_embed_cnn(x), self.person_embed_cnn(x)
 
     def forward_backbone(self, image: Tensor) -> tuple[Tensor, Tensor]:

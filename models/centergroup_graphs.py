@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.centergroup import CenterGroup, position_rows
-from models.export import Graph, stretch_rows
+from models.export import BranchMix, Graph, stretch_rows
 
 
 def fold(layer: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> nn.ConvTranspose2d:
@@ -38,16 +38,20 @@ class BackboneGraph(nn.Module):
         super().__init__()
         self.model = model
         self.types = model.config.keypoints + 1
-        head = model.bu_model.keypoint_head
+        parts = model.bu_model
+        head = parts.keypoint_head
+        self.mix = None if parts.mix is None else BranchMix([parts.mix], model.config.backbone.widths)
         enlarge, *residual = head.deconv_layers[0]
         self.coarse, self.fine = head.final_layers
         self.enlarge = fold(enlarge[0], enlarge[1])
         self.residual = nn.Sequential(*residual)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.model.bu_model.backbone(image)[0]
-        coarse = self.coarse(x)
-        fine = self.residual(functional.relu(self.enlarge(torch.cat([x, coarse], 1))))
+        branches = self.model.bu_model.backbone(image)
+        x = branches[0] if self.mix is None else self.mix(branches)
+        read = x[:, : self.model.bu_model.read]
+        coarse = self.coarse(read)
+        fine = self.residual(functional.relu(self.enlarge(torch.cat([read, coarse], 1))))
         # Columns are stretched as rows of the turned map: tract is ten times slower on the last axis.
         tall = stretch_rows(coarse[:, : self.types], 2)
         double = stretch_rows(tall.transpose(2, 3), 2).transpose(2, 3)

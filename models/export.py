@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -59,6 +60,34 @@ class Graph:
     """Inputs of several sizes and what the network itself answers; the first is traced, all are compared."""
 
 
+class BranchMix(nn.Module):
+    """`hrnet.mix_branches` with the norms and ReLU that follow it, as an exporter and tract want them."""
+
+    def __init__(self, layers: Sequence[nn.Sequential], widths: Sequence[int]) -> None:
+        """`layers` are 1x1 convolutions of the same branches with their norms; their outputs are put one
+        after the other."""
+        super().__init__()
+        # The norms follow a sum of convolutions, where no exporter can fold them.
+        scales = [layer[1].weight / torch.sqrt(layer[1].running_var + layer[1].eps) for layer in layers]
+        weight = torch.cat(
+            [layer[0].weight * scale[:, None, None, None] for layer, scale in zip(layers, scales)]
+        )
+        shifts = [layer[1].bias - layer[1].running_mean * scale for layer, scale in zip(layers, scales)]
+        self.bias = nn.Parameter(torch.cat(shifts).detach())
+        parts = weight.detach().split(list(widths), dim=1)
+        self.weights = nn.ParameterList(nn.Parameter(part.clone()) for part in parts)
+
+    def forward(self, branches: list[Tensor]) -> Tensor:
+        mixed = functional.conv2d(branches[0], self.weights[0], self.bias)
+        coarse: Tensor | None = None
+        for level, branch in enumerate(branches[1:], start=1):
+            tall = stretch_rows(functional.conv2d(branch, self.weights[level]), 2**level)
+            # Turned, so that columns too are stretched as rows: tract is ten times slower on the last axis.
+            wide = stretch_rows(tall.transpose(2, 3), 2**level)
+            coarse = wide if coarse is None else coarse + wide
+        return functional.relu(mixed + coarse.transpose(2, 3))
+
+
 class BackboneGraph(nn.Module):
     """`image [1, 3, H, W]` -> `heatmaps [18, h, w]`, `offsets [34, h, w]`, `embedding [C, h+2, w+2]`."""
 
@@ -72,30 +101,14 @@ class BackboneGraph(nn.Module):
         self.register_buffer("offset_sign", torch.tensor([-1.0, 1.0]).repeat(KEYPOINTS)[:, None, None])
         layers = (model.transition_cls, model.transition_reg, model.transition_embedding)
         self.head_sizes = [layer[0].out_channels for layer in layers]
-        # The norms follow a sum of convolutions, where no exporter can fold them.
-        scales = [layer[1].weight / torch.sqrt(layer[1].running_var + layer[1].eps) for layer in layers]
-        weight = torch.cat(
-            [layer[0].weight * scale[:, None, None, None] for layer, scale in zip(layers, scales)]
-        )
-        shifts = [layer[1].bias - layer[1].running_mean * scale for layer, scale in zip(layers, scales)]
-        self.head_bias = nn.Parameter(torch.cat(shifts).detach())
-        parts = weight.detach().split(list(model.config.backbone.widths), dim=1)
-        self.head_weights = nn.ParameterList(nn.Parameter(part.clone()) for part in parts)
+        self.mix = BranchMix(layers, model.config.backbone.widths)
         scale = model.config.offset_scale
         self.offset_weight = nn.Parameter((model.final_layer_reg.weight * scale).detach())
         self.offset_bias = nn.Parameter((model.final_layer_reg.bias * scale).detach())
 
     def maps(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        branches = self.model.backbone(image)
-        mixed = functional.conv2d(branches[0], self.head_weights[0], self.head_bias)
-        coarse: Tensor | None = None
-        for level, branch in enumerate(branches[1:], start=1):
-            tall = stretch_rows(functional.conv2d(branch, self.head_weights[level]), 2**level)
-            # Turned, so that columns too are stretched as rows: tract is ten times slower on the last axis.
-            wide = stretch_rows(tall.transpose(2, 3), 2**level)
-            coarse = wide if coarse is None else coarse + wide
-        mixed = mixed + coarse.transpose(2, 3)
-        heatmaps, offsets, embedding = functional.relu(mixed).split(self.head_sizes, dim=1)
+        mixed = self.mix(self.model.backbone(image))
+        heatmaps, offsets, embedding = mixed.split(self.head_sizes, dim=1)
         offsets = functional.conv2d(offsets, self.offset_weight, self.offset_bias)
         return self.model.final_layer_cls(heatmaps), offsets, embedding
 

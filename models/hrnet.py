@@ -46,6 +46,21 @@ def convolution_norm_relu(inputs: int, outputs: int, kernel: int = 1, stride: in
     return nn.Sequential(*convolution_norm(inputs, outputs, kernel, stride), nn.ReLU(inplace=True))
 
 
+def mix_branches(branches: list[Tensor], weight: Tensor) -> Tensor:
+    """A 1x1 convolution, `weight [C, sum of widths, 1, 1]`, of the four branches upsampled and concatenated:
+    `[B, C, h, w]` at stride 4.
+
+    As a 1x1 convolution and upsampling commute, each branch is convolved first, which costs less.
+    """
+    parts = weight.split([branch.shape[1] for branch in branches], dim=1)
+    mixed = functional.conv2d(branches[0], parts[0])
+    for level, (branch, part) in enumerate(zip(branches[1:], parts[1:]), start=1):
+        mixed = mixed + functional.interpolate(
+            functional.conv2d(branch, part), scale_factor=2**level, mode="bilinear", align_corners=False
+        )
+    return mixed
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions around an identity path."""
 

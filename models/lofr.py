@@ -110,13 +110,25 @@ class Attention(nn.Module):
         self.heads = heads
         self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
 
+    def _split(self, query: Tensor, memory: Tensor) -> list[Tensor]:
+        """Queries, keys and values `[B, heads, n, width / heads]`."""
+        projected = (self.query(query), self.key(memory), self.value(memory))
+        return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in projected]
+
     def forward(self, query: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Gathered `[B, n, width]`, and the weights `[B, n, m]`, their mean over the heads (Eq. 5 to 8)."""
-        projected = (self.query(query), self.key(memory), self.value(memory))
-        split = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in projected]
+        split = self._split(query, memory)
         weights = (split[0] @ split[1].transpose(2, 3) * split[0].shape[-1] ** -0.5).softmax(-1)
         gathered = (weights @ split[2]).transpose(1, 2).flatten(2)
         return self.output(gathered), weights.mean(1)
+
+    def among(self, tokens: Tensor) -> Tensor:
+        """Self-attention, only what is gathered."""
+        if not self.training:
+            return self(tokens, tokens)[0]
+        # The same sum, never as a table of all pairs; the exported graph keeps to plain operators.
+        gathered = functional.scaled_dot_product_attention(*self._split(tokens, tokens))
+        return self.output(gathered.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Sequential):
@@ -136,7 +148,7 @@ class EncoderLayer(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        tokens = self.norm1(tokens + self.attention(tokens, tokens)[0])
+        tokens = self.norm1(tokens + self.attention.among(tokens))
         return self.norm2(tokens + self.feed_forward(tokens))
 
 
@@ -151,7 +163,7 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(3))
 
     def forward(self, prototypes: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        prototypes = self.norms[0](prototypes + self.self_attention(prototypes, prototypes)[0])
+        prototypes = self.norms[0](prototypes + self.self_attention.among(prototypes))
         gathered, weights = self.cross_attention(prototypes, memory)
         prototypes = self.norms[1](prototypes + gathered)
         return self.norms[2](prototypes + self.feed_forward(prototypes)), weights

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models import adaptation, skeleton
-from models.hrnet import HRNet, HRNetConfig, convolution_norm_relu
+from models.hrnet import HRNet, HRNetConfig, convolution_norm_relu, mix_branches
 
 KEYPOINTS = len(skeleton.NAMES)
 
@@ -204,18 +204,12 @@ class LogoCap(nn.Module):
         w]` (eq. 3, 4, 6).
 
         The centre is the last heatmap. Offsets are in cells. The features are the four branches, upsampled
-        and concatenated; as a 1x1 convolution and upsampling commute, each branch is convolved first, which
-        costs less.
+        and concatenated.
         """
         branches = self.backbone(image)
         layers = (self.transition_cls, self.transition_reg, self.transition_embedding)
         weight = torch.cat([layer[0].weight for layer in layers])
-        parts = weight.split([branch.shape[1] for branch in branches], dim=1)
-        mixed = functional.conv2d(branches[0], parts[0])
-        for level, (branch, part) in enumerate(zip(branches[1:], parts[1:]), start=1):
-            mixed = mixed + functional.interpolate(
-                functional.conv2d(branch, part), scale_factor=2**level, mode="bilinear", align_corners=False
-            )
+        mixed = mix_branches(branches, weight)
         inner = [
             # Made contiguous, because the norm's backward pass is several times slower on a slice.
             functional.relu(layer[1](part.contiguous(memory_format=torch.channels_last)))

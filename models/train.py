@@ -28,8 +28,8 @@ from models.places import state_directory
 from models.training.batches import stream
 from models.training.muon import Muon, is_matrix
 from models.training.objective import clip_gradients
-from models.training.state import Log, MovingAverage, Progress, load, load_backbone, load_matching, save
-from models.training.tasks import TASKS, Material, Measure
+from models.training.state import Log, MovingAverage, Progress, load, load_matching, save
+from models.training.tasks import TASKS, Material, Measure, Task
 
 WARM_UP_STEPS = 300
 GO_ON, STOP = 0.0, 1.0
@@ -56,6 +56,8 @@ class Options:
     second_stage_after: int
     second_stage_people: int
     crowded: float
+    coco: Path | None
+    images: int
     backbone_from: Path | None
     save_minutes: float
     evaluate_minutes: float
@@ -105,7 +107,11 @@ def parse(arguments: list[str]) -> Options:
     )
     parser.add_argument("--crowded", type=float, default=0.0, help="share of scenes that are a crowd")
     parser.add_argument(
-        "--backbone-from", type=Path, help="begin with the backbone of these weights, where nothing is saved"
+        "--coco", type=Path, help="LOFR: people of this folder with annotations.json, not generated ones"
+    )
+    parser.add_argument("--images", type=int, default=0, help="stop after so many images (0: no end)")
+    parser.add_argument(
+        "--backbone-from", type=Path, help="begin with what fits of these weights, where nothing is saved"
     )
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument("--evaluate-minutes", type=float, default=8)
@@ -131,14 +137,13 @@ class Trainer:
     All processes hold the same weights; process 0 also keeps the average, saves and reports.
     """
 
-    def __init__(self, options: Options, rank: int) -> None:
-        self.options, self.rank = options, rank
+    def __init__(self, options: Options, rank: int, task: Task) -> None:
+        self.options, self.rank, self.task = options, rank, task
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cpu":
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.processes))
             torch.set_flush_denormal(True)
         torch.manual_seed(options.seed)
-        self.task = TASKS[options.model]
         self.model = self.task.network().to(self.device, memory_format=torch.channels_last).train()
         self.parameters = list(self.model.parameters())
         matrices = [p for p in self.parameters if is_matrix(p)] if options.muon else []
@@ -177,13 +182,13 @@ class Trainer:
         self.say(f"resumed at {self.progress.images} images")
 
     def _start_from(self, path: Path) -> None:
-        """Begins with the backbone of another network that was trained here."""
+        """Begins with what fits of another network that was trained here."""
         weights = load(path)
         if weights is None:
             raise FileNotFoundError(f"{path}: no such file; --backbone-from wants another run's weights.pt")
-        taken = load_backbone(self.model, weights)
+        taken = self.task.begin_from(self.model, weights)
         self.average = MovingAverage(self.model, self.options.decay)
-        self.say(f"{taken} tensors of the backbone come from {path}")
+        self.say(f"{taken} tensors come from {path}")
 
     def _resume_optimisers(self, state: dict[str, Any]) -> None:
         saved = state.get("optimisers", {})
@@ -261,6 +266,7 @@ class Trainer:
             options.batch,
             options.seed,
             self.rank,
+            options.coco,
         )
         source = stream(self.task.batches(material), progress.step, options.workers)
         begun = saved = evaluated = last = lap = time.monotonic()
@@ -276,7 +282,9 @@ class Trainer:
                 progress.cooldown_seconds += now - last
             last = now
             over = progress.cooldown_seconds if options.finish else elapsed
-            if self._order(interrupted or (options.minutes > 0 and over >= 60 * options.minutes)):
+            enough = options.images > 0 and progress.images >= options.images
+            late = options.minutes > 0 and over >= 60 * options.minutes
+            if self._order(interrupted or enough or late):
                 break
             batch = next(source).to(self.device)
             drawing += time.monotonic() - now
@@ -349,7 +357,7 @@ def work(rank: int, options: Options, port: int) -> None:
     if options.processes > 1:
         address = f"tcp://127.0.0.1:{port}"
         dist.init_process_group("gloo", init_method=address, rank=rank, world_size=options.processes)
-    Trainer(options, rank).run()
+    Trainer(options, rank, TASKS[options.model]).run()
     if options.processes > 1:
         dist.destroy_process_group()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from models import ablation_capeformer
-from models.capeformer import CapeFormer, CapeFormerConfig
+from models.capeformer import CapeFormer, CapeFormerConfig, identifiers
 from models.reference import capeformer as reference
 from models.training import capeformer_objective as training
+from models.training.objective import normalise
 
 OBJECTS = Path(__file__).resolve().parents[2] / "tests/data/objects"
 
@@ -68,7 +70,41 @@ def test_nothing_visible_is_no_error() -> None:
     empty = batch(1)
     empty.visible[:] = False
     total, parts = training.objective(model, empty, training.Weights(), True, torch.Generator())
-    assert total.item() == 0 and parts == {}
+    assert total.item() == 0 and set(parts.values()) == {0.0}
+
+
+def test_hidden_keypoints_change_nothing() -> None:
+    """All answers are computed at once and padded; one by one, with the enrolled keypoints alone, they are
+    the same."""
+    torch.manual_seed(3)
+    model, one = CapeFormer(CapeFormerConfig.tiny()).eval(), batch(2)
+    seed = 5
+    _, parts = training.objective(model, one, training.Weights(), True, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    episodes, pictures = one.visible.shape[:2]
+    examples = training._examples(episodes, pictures, generator)
+    shown = examples[..., None] & one.visible[:, None]
+    slots = training._slots(shown.any(2).flatten(0, 1), generator)
+    table = identifiers(model.config.width)
+    heatmaps, offsets = [], []
+    with torch.no_grad():
+        for number in range(episodes):
+            query, support = model.features(normalise(one.images[number], model.config))
+            for picture in range(pictures):
+                seen = shown[number, picture].float()
+                features = (seen[..., None] * (one.weights[number] @ support)).sum(0)
+                features = features / seen.sum(0).clamp(min=1)[:, None]
+                rows = torch.nonzero(seen.any(0)).flatten()
+                codes, bias = table[slots[number * pictures + picture, rows]], torch.zeros(len(rows))
+                similarity, memory, refined = model.match(query[picture], features[rows], codes, bias)
+                places = model.refine_all(memory, refined, codes, bias, training.propose(similarity))
+                counted = one.visible[number, picture, rows]
+                target = one.keypoints[number, picture, rows] / 256
+                heatmaps.append(training.similarity_loss(similarity, target)[0][counted].mean())
+                errors = torch.stack([(answer - target)[counted].abs().sum(-1).mean() for answer in places])
+                offsets.append(errors.mean())
+    assert parts["heatmap"] == pytest.approx(torch.stack(heatmaps).mean().item(), rel=1e-4)
+    assert parts["offset"] == pytest.approx(torch.stack(offsets).mean().item(), rel=1e-4)
 
 
 def test_the_held_out_set_cannot_be_solved_by_copying() -> None:

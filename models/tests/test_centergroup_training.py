@@ -75,7 +75,7 @@ def test_losses_are_finite_and_reach_every_part(scenes: list[list[Person]]) -> N
     total, parts = TASK.objective(model, batch(scenes), 8, torch.Generator().manual_seed(2))
     total.backward()
     assert all(np.isfinite(value) for value in parts.values())
-    wanted = {"heatmap", "center"}
+    wanted = {"heatmap", "center", "offset"}
     if scenes[0]:
         wanted |= {"location", "choice", "visible"}
         silent = [name for name, value in model.named_parameters() if value.grad is None]

@@ -31,6 +31,7 @@ MOST_KEYPOINTS = 16
 PICTURES = 3
 """Of every kind in a batch; each is looked for with the others as examples."""
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
+HIDDEN = -1e4
 HEATMAP_SIGMA = 0.75
 """Of the bell that similarities should have, in cells."""
 
@@ -106,24 +107,24 @@ def cell_places(device: torch.device) -> Tensor:
 
 
 def propose(similarity: Tensor) -> Tensor:
-    """`[K, 64]` -> `[K, 2]`: the mean of the best cell and its neighbours by their softmax (eq. 2 and 3)."""
-    best = similarity.argmax(1)
-    row, column = best // CELLS, best % CELLS
+    """`[..., K, 64]` -> `[..., K, 2]`: the mean of the best cell and its neighbours by their softmax (eq. 2
+    and 3)."""
+    best = similarity.argmax(-1, keepdim=True)
     number = torch.arange(CELLS * CELLS, device=similarity.device)
-    near_row = (number[None] // CELLS - row[:, None]).abs() <= 1
-    near_column = (number[None] % CELLS - column[:, None]).abs() <= 1
-    window = similarity.masked_fill(~(near_row & near_column), -torch.inf).softmax(1)
+    near_row = (number // CELLS - best // CELLS).abs() <= 1
+    near_column = (number % CELLS - best % CELLS).abs() <= 1
+    window = similarity.masked_fill(~(near_row & near_column), -torch.inf).softmax(-1)
     return window @ cell_places(similarity.device)
 
 
 def similarity_loss(similarity: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The heatmap and the expectation term (eq. 5 to 7) of `similarity [K, 64]` with keypoints at `target
-    [K, 2]`, 0 to 1."""
+    """The heatmap and the expectation term (eq. 5 to 7) of each keypoint: `similarity [..., K, 64]` with
+    keypoints at `target [..., K, 2]`, 0 to 1."""
     places = cell_places(similarity.device)
-    distance = ((places[None] - target[:, None]) * CELLS).square().sum(-1)
+    distance = ((places - target[..., None, :]) * CELLS).square().sum(-1)
     bell = torch.exp(-distance / (2 * HEATMAP_SIGMA**2))
-    heatmap = (similarity.sigmoid() - bell).square().mean()
-    expectation = (similarity.softmax(1) @ places - target).abs().sum(1).mean()
+    heatmap = (similarity.sigmoid() - bell).square().mean(-1)
+    expectation = (similarity.softmax(-1) @ places - target).abs().sum(-1)
     return heatmap, expectation
 
 
@@ -132,55 +133,63 @@ def objective(
 ) -> tuple[Tensor, dict[str, float]]:
     """The total and its parts; without `refine`, of the similarities alone.
 
-    Every picture of an episode is looked at with one or all of the others as examples.
+    Every picture of an episode is looked at with one or all of the others as examples. All answers of a batch
+    are computed at once: keypoints that are not enrolled take part with a bias that hides them.
     """
     episodes, pictures = batch.images.shape[:2]
     with reduced_precision(batch.images.device):
         query, support = model.features(normalise(batch.images.flatten(0, 1), model.config))
     query, support = (tokens.float().unflatten(0, (episodes, pictures)) for tokens in (query, support))
-    sums: dict[str, Tensor] = {}
-    count = 0
-    table = _identifiers(model.config.width).to(query.device)
-    for number in range(episodes):
-        for picture in range(pictures):
-            others = [other for other in range(pictures) if other != picture]
-            if torch.rand((), generator=generator) < 0.6:
-                others = [others[int(torch.randint(len(others), (), generator=generator))]]
-            seen = batch.visible[number, others]
-            features = (batch.weights[number, others] * seen[..., None]) @ support[number, others]
-            features = features.sum(0) / seen.sum(0).clamp(min=1)[:, None]
-            enrolled = seen.any(0)
-            wanted = enrolled & batch.visible[number, picture]
-            if not wanted.any():
-                continue
-            # Only what is enrolled takes part; indices as a template has them.
-            rows = torch.nonzero(enrolled).flatten()
-            target = batch.keypoints[number, picture, rows] / SIDE
-            counted = wanted[rows]
-            bias = torch.zeros(len(rows), device=query.device)
-            identity = table[_slots(len(rows), generator)]
-            similarity, memory, refined = model.match(query[number, picture], features[rows], identity, bias)
-            heatmap, expectation = similarity_loss(similarity[counted], target[counted])
-            parts = {"heatmap": heatmap, "expectation": expectation}
-            if refine:
-                start = propose(similarity.detach())
-                answers = model.refine_all(memory, refined, identity, bias, start)
-                errors = [(answer - target)[counted].abs().sum(1).mean() for answer in answers]
-                # Eq. 8, a mean over keypoints as the other terms.
-                parts["offset"] = torch.stack(errors).mean()
-            for name, value in parts.items():
-                sums[name] = sums.get(name, torch.zeros((), device=query.device)) + value
-            count += 1
-    means = {name: value / max(1, count) for name, value in sums.items()}
-    total = sum((getattr(weights, name) * value for name, value in means.items()), query.sum() * 0)
-    return total, {name: value.item() for name, value in means.items()}
+    device = query.device
+    # `[E, answers, examples, K]`: which example shows which keypoint.
+    shown = _examples(episodes, pictures, generator).to(device)[..., None] & batch.visible[:, None]
+    features = torch.einsum("eaxk,exkw->eakw", shown.float(), batch.weights @ support)
+    features = features / shown.sum(2).clamp(min=1)[..., None]
+    enrolled = shown.any(2)
+    counted = (enrolled & batch.visible).flatten(0, 1).float()
+    bias = torch.where(enrolled, 0.0, HIDDEN).flatten(0, 1)
+    table = _identifiers(model.config.width).to(device)
+    identity = table[_slots(enrolled.flatten(0, 1), generator)]
+    target = batch.keypoints.flatten(0, 1) / SIDE
+
+    similarity, memory, refined = torch.vmap(model.match)(
+        query.flatten(0, 1), features.flatten(0, 1), identity, bias
+    )
+    heatmap, expectation = similarity_loss(similarity, target)
+    parts = {"heatmap": _mean(heatmap, counted), "expectation": _mean(expectation, counted)}
+    if refine:
+        start = propose(similarity.detach())
+        answers = torch.vmap(model.refine_all)(memory, refined, identity, bias, start)
+        errors = torch.stack([(answer - target).abs().sum(-1) for answer in answers]).mean(0)
+        # Eq. 8, a mean over keypoints as the other terms.
+        parts["offset"] = _mean(errors, counted)
+    total = sum(getattr(weights, name) * value for name, value in parts.items())
+    return total, {name: value.item() for name, value in parts.items()}
 
 
-def _slots(count: int, generator: torch.Generator) -> Tensor:
-    """Indices of enrolled keypoints: mostly the first ones, as users enrol them, sometimes any."""
-    if torch.rand((), generator=generator) < 0.7:
-        return torch.arange(count)
-    return torch.randperm(SLOTS, generator=generator)[:count].sort().values
+def _mean(errors: Tensor, counted: Tensor) -> Tensor:
+    """Of `[answers, K]` over the keypoints that count, then over the answers that have any."""
+    each = (errors * counted).sum(1) / counted.sum(1).clamp(min=1)
+    return each.sum() / counted.any(1).sum().clamp(min=1)
+
+
+def _examples(episodes: int, pictures: int, generator: torch.Generator) -> Tensor:
+    """`[episodes, answers, examples]` bool: for every picture one of the others, or all of them."""
+    others = ~torch.eye(pictures, dtype=torch.bool).expand(episodes, -1, -1)
+    chance = torch.rand((episodes, pictures, pictures), generator=generator).masked_fill(~others, -1.0)
+    single = chance == chance.amax(-1, keepdim=True)
+    alone = torch.rand((episodes, pictures, 1), generator=generator) < 0.6
+    return torch.where(alone, single, others)
+
+
+def _slots(enrolled: Tensor, generator: torch.Generator) -> Tensor:
+    """Indices of the enrolled keypoints `[answers, K]` bool: mostly the first ones, as users enrol them,
+    sometimes any."""
+    answers, most = enrolled.shape
+    number = (enrolled.cumsum(1) - 1).clamp(min=0).cpu()
+    anywhere = torch.rand((answers, SLOTS), generator=generator).topk(most).indices.sort().values
+    first = torch.rand((answers, 1), generator=generator) < 0.7
+    return torch.where(first, number, anywhere.gather(1, number)).to(enrolled.device)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ from models.training.evaluation import suppress
 from models.training.objective import normalise, reduced_precision, weighted_heatmap_loss
 
 MASKED = -1e4
+STRIDE = 4
+"""Pixels of a cell of the embedding maps."""
+SAME_PLACE = 0.05
+"""How far apart peaks are that show the same keypoint, in parts of the person."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Weights:
     choice: float = 0.3
     visible: float = 1.0
     center: float = 1.0
+    offset: float = 3.0
+    """Of the prior's offsets, in parts of the person."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +87,14 @@ def objective(
         one = Labels.of(batch.keypoints[mine] - 0.5, batch.labelled[mine])
         people.append(one)
         taught.append(_teach_centers(tokens, one, generator))
-    groupings = group(model, rows, heat_half.shape[-2:], [tokens for tokens, _ in taught])
+    groupings, offsets = group(model, rows, heat_half.shape[-2:], [tokens for tokens, _ in taught])
     sums: dict[str, Tensor] = {}
     for picture, ((tokens, person), one) in enumerate(zip(taught, people)):
         mine = Grouping(*(part[picture] for part in groupings))
-        for name, value in _picture(mine, tokens, person, one).items():
+        losses = _picture(mine, tokens, person, one)
+        if offsets is not None:
+            losses["offset"] = _offset_loss(offsets[picture], tokens, person, one)
+        for name, value in losses.items():
             sums[name] = sums.get(name, torch.zeros((), device=coarse.device)) + value / len(taught)
     for name, value in sums.items():
         total = total + getattr(weights, name) * value
@@ -140,13 +149,26 @@ def _picture(grouping: Grouping, tokens: Tokens, person: Tensor, people: Labels)
     error = (chances.exp() @ places - target).abs().sum(-1) / size
     # Where no token is near, nothing can be chosen.
     location = (error * found).sum() / count
-    chosen = chances.gather(-1, nearest.indices.expand(modules, -1, -1)[..., None])[..., 0]
-    choice = -(chosen * found).sum() / count
+    # Several types may have a peak at the same place: each of them is right.
+    worse = (nearest.values.square()[..., None] - distance.square()) / (2 * SAME_PLACE**2)
+    right = torch.logsumexp(chances + worse.masked_fill(~found[..., None], 0.0).clamp(min=MASKED), -1)
+    choice = -(right * found).sum() / count
     best = logits.argmax(-1, keepdim=True)
     near = distance.expand(modules, -1, -1, -1).gather(-1, best)[..., 0] < 0.1
     # Footnote 4: only where the keypoint is absent or the chosen token is near it.
     visible = focal_loss(grouping.visible[:, :, matched], (seen & near).float(), ~seen | near)
     return {"center": center, "location": location, "choice": choice, "visible": visible}
+
+
+def _offset_loss(offsets: Tensor, tokens: Tokens, person: Tensor, people: Labels) -> Tensor:
+    """How far the prior's `offsets [k, keypoints, 2]` (cells) of one picture point from the labels."""
+    matched = torch.nonzero(person >= 0).flatten()
+    mine = person[matched]
+    places = tokens.places[-1, matched].float()[:, None] + offsets[matched] * STRIDE
+    error = (places - people.keypoints[mine]) / people.extent[mine][:, None, None]
+    error = functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="none", beta=0.1).sum(-1)
+    seen = people.labelled[mine]
+    return (error * seen).sum() / seen.sum().clamp(min=1)
 
 
 def _extents(keypoints: Tensor, labelled: Tensor) -> Tensor:
@@ -218,8 +240,11 @@ def _teach_centers(tokens: Tokens, people: Labels, generator: torch.Generator) -
     return Tokens(places, keep), person
 
 
-def group(model: CenterGroup, rows: Tensor, half: tuple[int, int], tokens: list[Tokens]) -> Grouping:
-    """What every grouping module says of every picture's tokens, pictures first, then modules.
+def group(
+    model: CenterGroup, rows: Tensor, half: tuple[int, int], tokens: list[Tokens]
+) -> tuple[Grouping, Tensor | None]:
+    """What every grouping module says of every picture's tokens, pictures first, then modules, and the
+    prior's offsets `[B, k, keypoints, 2]` in cells, where the network has one.
 
     `rows [B, cells, width]` as for `CenterGroup.grouping`, `half` the size of the finer heatmaps.
     """
@@ -237,12 +262,16 @@ def group(model: CenterGroup, rows: Tensor, half: tuple[int, int], tokens: list[
     bias = torch.where(torch.stack([one.keep.reshape(-1) for one in tokens]), 0.0, MASKED)
     inner = model.group_model
 
-    def one_picture(features: Tensor, sampled: Tensor, bias: Tensor) -> Grouping:
+    def one_picture(features: Tensor, sampled: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
         levels, encoding = inner.encode(features, sampled, bias)
-        answers = [head(level, encoding, bias) for head, level in zip(inner.prediction_heads, levels)]
-        return Grouping(*(torch.stack(parts) for parts in zip(*answers)))
+        prior = None if inner.prior is None else inner.prior(features, sampled)
+        added = None if prior is None else prior[1]
+        answers = [head(level, encoding, bias, added) for head, level in zip(inner.prediction_heads, levels)]
+        grouping = tuple(torch.stack(parts) for parts in zip(*answers))
+        return grouping if prior is None else (*grouping, prior[0])
 
-    return torch.vmap(one_picture)(features, sampled, bias)
+    answers = torch.vmap(one_picture)(features, sampled, bias)
+    return Grouping(*answers[:3]), answers[3] if len(answers) > 3 else None
 
 
 _cache: dict[tuple[int, int, int], Tensor] = {}

@@ -15,12 +15,16 @@ from torch.utils.data import Dataset
 
 from models.capeformer import CapeFormer, CapeFormerConfig
 from models.centergroup import CenterGroup, CenterGroupConfig
+from models.lofr import Lofr, LofrConfig
 from models.logocap import LogoCap, LogoCapConfig
 from models.people.labels import Person
 from models.people.scenes import SceneStyle
 from models.people.targets import make_heatmaps, make_targets
-from models.training import capeformer_objective, centergroup_objective, evaluation, objective
+from models.training import capeformer_objective, centergroup_objective, evaluation, lofr_objective, objective
 from models.training.batches import Batch, SceneBatches
+from models.training.centergroup_start import begin_from_logocap
+from models.training.crops import CocoCrops, CropBatch, CropBatches, CropStyle
+from models.training.state import load_backbone
 
 Measure = Callable[[Any, bool], dict[str, dict[str, float]]]
 """A network in eval mode, and whether its second stage is trained -> figures by way of decoding."""
@@ -38,6 +42,8 @@ class Material:
     batch: int
     seed: int
     rank: int
+    coco: Path | None = None
+    """A folder of labelled pictures in place of generated ones, for networks that learn from crops."""
 
 
 class Task(Protocol):
@@ -48,6 +54,9 @@ class Task(Protocol):
 
     def network(self) -> nn.Module:
         """A new one, with random weights."""
+
+    def begin_from(self, model: Any, values: dict[str, Tensor]) -> int:
+        """Copies what fits of another network's weights into a new one; how many tensors."""
 
     def batches(self, material: Material) -> Dataset:
         """Batch by batch what it learns from, named by a number."""
@@ -66,6 +75,9 @@ class PeopleTask:
     """What the two bottom-up networks share: scenes of people, and average precision."""
 
     held_out = "tests/data/people"
+
+    def begin_from(self, model: Any, values: dict[str, Tensor]) -> int:
+        return load_backbone(model, values)
 
     def make_targets(self, people: Sequence[Person], side: int) -> dict[str, np.ndarray]:
         """What a scene teaches, by name."""
@@ -133,6 +145,9 @@ class CenterGroupTask(PeopleTask):
         model.group_model.begin_nearby()
         return model
 
+    def begin_from(self, model: CenterGroup, values: dict[str, Tensor]) -> int:
+        return begin_from_logocap(model, values)
+
     def make_targets(self, people: Sequence[Person], side: int) -> dict[str, np.ndarray]:
         # The decoder adds half a pixel at the end, as the reference does: pixel `p` is found half a pixel
         # before, at cell `p / stride - 0.5`. The finer map is sharper in pixels.
@@ -166,6 +181,9 @@ class CapeFormerTask:
     def network(self) -> CapeFormer:
         return CapeFormer(self.config)
 
+    def begin_from(self, model: CapeFormer, values: dict[str, Tensor]) -> int:
+        return load_backbone(model, values)
+
     def batches(self, material: Material) -> capeformer_objective.EpisodeBatches:
         return capeformer_objective.EpisodeBatches(
             material.assets, material.bank, material.batch, material.seed, material.rank
@@ -188,8 +206,53 @@ class CapeFormerTask:
         return lambda model, second_stage: things.measure(model.cpu())
 
 
+class LofrTask:
+    """LOFR."""
+
+    held_out = "tests/data/people"
+
+    def __init__(
+        self,
+        config: LofrConfig,
+        weights: lofr_objective.Weights | None = None,
+        located: float = 0.0,
+    ) -> None:
+        self.config, self.weights = config, weights or lofr_objective.Weights()
+        self.located = located
+        """Share of people whose keypoints' places are taught as well."""
+
+    def network(self) -> Lofr:
+        return Lofr(self.config)
+
+    def begin_from(self, model: Lofr, values: dict[str, Tensor]) -> int:
+        raise ValueError(
+            "lofr-tiny must not begin with another network here: all of them have been taught places"
+        )
+
+    def batches(self, material: Material) -> CropBatches:
+        style = CropStyle(self.config.height, self.config.network_width)
+        common = (style, material.batch, material.seed, material.rank, self.located)
+        if material.coco is not None:
+            return CocoCrops(material.coco, *common)
+        return CropBatches((material.assets, material.bank), *common)
+
+    def objective(
+        self, model: Lofr, batch: CropBatch, second_stage: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        return lofr_objective.objective(model, batch, self.weights)
+
+    def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
+        network = (self.config.network_width, self.config.height)
+        crops = lofr_objective.HeldOutCrops.read(held_out, network)
+        return lambda model, second_stage: {"crops": crops.measure(model, device)}
+
+
 TASKS: dict[str, Task] = {
     "logocap-tiny": LogoCapTask(LogoCapConfig.tiny()),
     "centergroup-tiny": CenterGroupTask(CenterGroupConfig.tiny()),
     "capeformer-tiny": CapeFormerTask(CapeFormerConfig.tiny()),
+    "lofr-tiny": LofrTask(LofrConfig.tiny()),
+    "lofr-r50": LofrTask(LofrConfig.r50()),
+    "lofr-w32": LofrTask(LofrConfig.w32()),
+    "lofr-w48": LofrTask(LofrConfig.w48()),
 }
