@@ -1,12 +1,12 @@
 """Attention grouping against offset matching on the same peaks (the paper's Table 1, rows 1 and 7).
 
-    python -m models.ablation_centergroup STATE/centergroup-tiny/weights.pt STATE/logocap-tiny/weights.pt \\
+    python -m models.ablation_centergroup STATE/centergroup-tiny/weights.pt \\
         --data tests/data/people --data tests/data/people-crowd [--json]
 
-Both begin with CenterGroup's peaks. Attention grouping is CenterGroup. Offset matching has no grouping
-network: every centre predicts where its keypoints lie (by the offsets of LOGO-CAP, which was trained on the
-same scenes) and takes the nearest peak of each type; where none is near, the prediction itself. A pose scores
-by its centre times the mean of its peaks, as such methods do.
+Both begin with CenterGroup's peaks. Attention grouping is CenterGroup. Offset matching leaves the attention
+out: every centre predicts where its keypoints lie (by the same network's prior, which is trained for that)
+and takes the nearest peak of each type; where none is near, the prediction itself. A pose scores by its
+centre times the mean of its peaks, as such methods do.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from torch import Tensor
 
 from models.centergroup import CenterGroup, CenterGroupConfig
 from models.export import load_weights
-from models.logocap import LogoCap, LogoCapConfig
 from models.reference import centergroup as reference
 from models.reference.logocap import upsample
 from models.training import centergroup_objective
+from models.training.centergroup_objective import STRIDE
 from models.training.evaluation import HeldOut, suppress
 from models.training.objective import normalise
 
@@ -34,25 +34,25 @@ NEAR = 0.2
 
 
 @torch.no_grad()
-def match_offsets(
-    grouping: CenterGroup, offsets_of: LogoCap, images: Tensor
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def match_offsets(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
     """Poses [n, 17, 2] and scores [n] of each of the u8 pictures [B, H, W, 3]."""
-    heat_half, _ = grouping.forward_backbone(normalise(images, grouping.config))
-    _, offsets, _ = offsets_of.forward_backbone(normalise(images, offsets_of.config))
+    heat_half, rows = model.forward_backbone(normalise(images, model.config))
     settings = reference.Settings(least_score=0.05, least_tokens=0)
-    mask = np.ones(images.shape[1:3], np.uint8)
+    height, width = images.shape[1:3]
+    mask = np.ones((height, width), np.uint8)
     answers = []
-    for picture, half in enumerate(heat_half.cpu().numpy()):
+    for half, row in zip(heat_half.cpu().numpy(), rows.cpu()):
         full = upsample(half, 2)
         found = reference.find_peaks(full, mask, settings)
         alive = found.keep[-1]
-        centers = found.xy[-1][alive].astype(np.float32)
-        if len(centers) == 0:
+        if not alive.any():
             answers.append((np.zeros((0, 17, 2)), np.zeros(0)))
             continue
-        index = torch.full((len(centers),), picture, dtype=torch.long)
-        predicted = offsets_of.initial_poses(offsets, index, torch.from_numpy(centers)).numpy()
+        index, weight, _ = reference.tokens(found, (height // STRIDE, width // STRIDE))
+        taps = row[torch.from_numpy(index.astype(np.int64))] * torch.from_numpy(weight)[..., None]
+        centers = taps.sum(1).reshape(len(found.keep), -1, row.shape[1])[-1, torch.from_numpy(alive)]
+        offsets = model.group_model.prior.offsets(centers).numpy() * STRIDE
+        predicted = found.xy[-1][alive].astype(np.float32)[:, None] + offsets
         poses, strength = nearest_peaks(predicted, found)
         poses = reference.shift(poses, full)
         answers.append(suppress(poses, found.score[-1][alive] * strength.mean(1)))
@@ -82,19 +82,17 @@ def main() -> None:
     """Prints AP, AP50 and AP75 of both on every set."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("centergroup", type=Path, help="weights of centergroup-tiny")
-    parser.add_argument("logocap", type=Path, help="weights of logocap-tiny, for its offsets")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, help="a held-out set; repeatable"
     )
     parser.add_argument("--pictures", type=int, help="only the first so many of each set")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    grouping, offsets = CenterGroup(CenterGroupConfig.tiny()).eval(), LogoCap(LogoCapConfig.tiny()).eval()
-    load_weights(grouping, arguments.centergroup)
-    load_weights(offsets, arguments.logocap)
+    model = CenterGroup(CenterGroupConfig.tiny()).eval()
+    load_weights(model, arguments.centergroup)
     methods = {
-        "attention": partial(centergroup_objective.predict, grouping),
-        "offsets": partial(match_offsets, grouping, offsets),
+        "attention": partial(centergroup_objective.predict, model),
+        "offsets": partial(match_offsets, model),
     }
     for folder in arguments.data:
         held_out = HeldOut(folder, arguments.pictures)

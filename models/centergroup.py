@@ -330,12 +330,17 @@ class OffsetPrior(nn.Module):
         self.column, self.row = width - 2, half - 2
         self.slowest = TEMPERATURE ** (-(half - 2) / half)
 
+    def offsets(self, centers: Tensor) -> Tensor:
+        """Features `[k, width]` of centres -> where their keypoints lie from there, `[k, keypoints, 2]`,
+        cells."""
+        return self.linear(centers).reshape(-1, self.keypoints, 2) * self.scale
+
     def forward(self, features: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Features and position encodings `[n, width]` of all tokens -> offsets `[k, keypoints, 2]` in cells,
         and what is added to attention's logits `[keypoints, k, keypoints * k]`."""
         width = features.shape[-1]
         centers = features.reshape(self.keypoints + 1, -1, width)[-1]
-        offsets = self.linear(centers).reshape(-1, self.keypoints, 2) * self.scale
+        offsets = self.offsets(centers)
         places = torch.stack([positions[:, self.column], positions[:, self.row]], -1) / self.slowest
         by_type = places.reshape(self.keypoints + 1, -1, 2)
         expected = (by_type[-1][:, None] + offsets).transpose(0, 1)

@@ -13,9 +13,10 @@ from models.centergroup import CenterGroup, CenterGroupConfig
 from models.export import TOLERANCE, Graph, export
 
 PLAIN = {
-    "Add", "Cast", "Concat", "Conv", "ConvTranspose", "Div", "Flatten", "Gather", "Gemm", "GreaterOrEqual", "Log",
-    "LayerNormalization", "Less", "MatMul", "Mul", "Neg", "Not", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize",
-    "Shape", "Slice", "Softmax", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze",
+    "Add", "Cast", "Concat", "Conv", "ConvTranspose", "Div", "Flatten", "Gather", "Gemm", "GreaterOrEqual",
+    "LayerNormalization", "Less", "Log", "MatMul", "Mul", "Neg", "Not", "ReduceMean", "ReduceSum", "Relu",
+    "Reshape", "Resize", "Shape", "Slice", "Softmax", "Split", "Squeeze", "Sub", "Tile", "Transpose",
+    "Unsqueeze",
 }  # fmt: skip
 
 
