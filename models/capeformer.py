@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.attention import SelfAttention, attend, sines
+from models.hrnet import HRNet, HRNetConfig
 
 CELLS = 8
 """On a side of the token map: a crop of 256 pixels at stride 32."""
@@ -32,6 +33,8 @@ class CapeFormerConfig:
     """Sizes of a CapeFormer."""
 
     name: str
+    backbone: HRNetConfig | None = None
+    """An HRNet; without it, as in the paper, a ResNet:"""
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
     """Residual blocks of the backbone's stages."""
     base: int = 64
@@ -49,16 +52,17 @@ class CapeFormerConfig:
 
     @classmethod
     def tiny(cls) -> CapeFormerConfig:
-        """A small one, to be trained here."""
+        """The backbone of `logocap-tiny`, which training begins with, and narrow tokens."""
+        from models.logocap import LogoCapConfig
+
         return cls(
             "capeformer-tiny",
-            blocks=(2, 2, 2, 2),
-            base=20,
-            width=96,
+            backbone=LogoCapConfig.tiny().backbone,
+            width=64,
             heads=4,
-            encoder_feed_forward=192,
-            decoder_feed_forward=192,
-            dynamic=48,
+            encoder_feed_forward=128,
+            decoder_feed_forward=128,
+            dynamic=32,
         )
 
     @classmethod
@@ -124,6 +128,21 @@ class ResNet(nn.Module):
             x = getattr(self, f"layer{number}")(x)
             outputs.append(x)
         return outputs
+
+
+class PooledHRNet(nn.Module):
+    """`[B, 3, H, W]` -> `[B, sum of widths, H/32, W/32]`: the means of every branch over the coarsest cells."""
+
+    def __init__(self, config: HRNetConfig) -> None:
+        super().__init__()
+        self.backbone = HRNet(config)
+        self.outputs = sum(config.widths)
+
+    def forward(self, image: Tensor) -> Tensor:
+        *finer, coarsest = self.backbone(image)
+        sides = (8, 4, 2)
+        pooled = [functional.avg_pool2d(branch, side) for branch, side in zip(finer, sides)]
+        return torch.cat([*pooled, coarsest], 1)
 
 
 def encode(values: Tensor, half: int) -> Tensor:
@@ -315,7 +334,9 @@ class CapeFormer(nn.Module):
     def __init__(self, config: CapeFormerConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder_query = ResNet(config.blocks, config.base)
+        self.encoder_query: ResNet | PooledHRNet = (
+            ResNet(config.blocks, config.base) if config.backbone is None else PooledHRNet(config.backbone)
+        )
         self.keypoint_head = KeypointHead(config, self.encoder_query.outputs)
         self.register_buffer("grid", grid_encoding(config.width), persistent=False)
 

@@ -2,13 +2,12 @@
 //! post-processing at every level, CenterGroup's, CapeFormer's, and the JSON lines sink. The networks between them are tract's, which does
 //! allocate.
 
-#![allow(unsafe_code)]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 use std::time::Duration;
 
+use counting::allocations;
 use sinew::decode::capeformer::{self, Crop, Soundness, TOKENS};
 use sinew::decode::logocap::{Config, Decoder, Inputs, Level, Workspace};
 use sinew::decode::{Maps, centergroup};
@@ -19,54 +18,6 @@ use sinew::pose::{Pose, Poses};
 use sinew::sink::jsonl::JsonLines;
 use sinew::sink::{Answer, Description, Kind, Sink};
 use sinew::source::Frame;
-
-/// The system's allocator, counting what the current thread asks it for.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // Not there any more while a thread ends: nothing is measured then.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator as it came; counting touches a constant-initialised thread-local
-// that neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the promises of `GlobalAlloc::alloc`, which are those of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as in `alloc`.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count();
-        // SAFETY: `pointer` came from `System` through this allocator, with this layout.
-        unsafe { System.realloc(pointer, layout, new_size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as in `realloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
-}
 
 const FRAMES: u64 = 1000;
 const PEOPLE: usize = 30;

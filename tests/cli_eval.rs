@@ -180,4 +180,22 @@ fn a_top_down_model_gets_the_annotated_boxes() {
     let people = spots();
     let bottom_up = ["eval", "--model", &people, "--coco", text(&path), "--images", &images, "--boxes", text(&boxes)];
     run(&bottom_up).expect(2).says(&["--boxes", "looks everywhere"]);
+
+    // Shares of correct keypoints, in parts of the box and of the head.
+    let share = |more: &[&str]| run(&[&fixed[..], more].concat());
+    let found = share(&["--metric", "pck"]).expect(0).json();
+    assert_eq!((&found["figures"]["pck@0.2"], &found["people"]), (&json!(1.0), &json!(2)));
+    share(&["--metric", "pckh"]).expect(2).says(&["truth.json", "annotation 1", "head_bbox"]);
+    share(&["--metric", "pck", "--min-ap", "0.5"]).expect(2).says(&["--min-ap", "pck"]);
+    let mut headed = truth;
+    for person in headed["annotations"].as_array_mut().unwrap() {
+        person["head_bbox"] = json!([0, 0, 30, 40]);
+    }
+    // The second person's first keypoint lies 20 pixels beside its label: more than half of a head of 30, less than a
+    // third of the box.
+    let x = headed["annotations"][1]["keypoints"][0].as_f64().unwrap();
+    headed["annotations"][1]["keypoints"][0] = json!(x + 20.0);
+    fs::write(&path, headed.to_string()).unwrap();
+    let found = share(&["--metric", "pckh", "--min-pck", "0.9"]).expect(1);
+    assert_eq!(found.says(&["PCKH@0.5 is below"]).json()["figures"]["pckh@0.5"], json!(0.75));
 }

@@ -2,10 +2,10 @@
 
 mod engine_support;
 
-use engine_support::{BLUE, GREEN, RED, Spots, graphs, person, picture};
+use engine_support::{BLUE, GREEN, RED, Spots, graph_files, graphs, person, picture};
 use sinew::bundle::Bundle;
 use sinew::bundle::logocap::Level;
-use sinew::engine::{Backend, Element, EngineFiles, Environment, Place, Signature, TensorSpec};
+use sinew::engine::{Backend, Element, Environment, Place, Signature, TensorSpec};
 use sinew::estimator::{self, EstimateError, Estimator, Options};
 use sinew::geometry::Size;
 use sinew::npz::{Array, Arrays, Values};
@@ -187,7 +187,7 @@ fn dump(bundle: &Bundle, image: &Picture, grid: &[f32], people: usize) -> Arrays
     };
     let environment = Environment::new(Backend::Tract, 1).unwrap();
     let open = |file: &str, inputs, outputs| {
-        environment.open(&EngineFiles { onnx: bundle.folder().join(file) }, Signature { inputs, outputs }).unwrap()
+        environment.open(&graph_files(&bundle.folder().join(file)), Signature { inputs, outputs }).unwrap()
     };
     let heatmaps = spec("heatmaps", &[4, 16, 16], Place::Host);
     let offsets = spec("offsets", &[6, 16, 16], Place::Host);

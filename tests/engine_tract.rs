@@ -2,8 +2,8 @@
 
 mod engine_support;
 
-use engine_support::{Spots, graphs};
-use sinew::engine::{Backend, Element, Engine, EngineError, EngineFiles, Environment, Place, Signature, TensorSpec};
+use engine_support::{Spots, graph_files, graphs};
+use sinew::engine::{Backend, Element, Engine, EngineError, Environment, Place, Signature, TensorSpec};
 
 fn spec(name: &str, shape: &[usize], place: Place) -> TensorSpec {
     TensorSpec { name: name.to_owned(), element: Element::F32, shape: shape.to_vec(), place }
@@ -20,7 +20,7 @@ fn backbone(environment: &Environment, rows: usize, columns: usize) -> Box<dyn E
             spec("heatmaps", &[4, rows, columns], Place::Host),
         ],
     };
-    environment.open(&EngineFiles { onnx: graphs().join("spots/backbone.onnx") }, signature).unwrap()
+    environment.open(&graph_files(&graphs().join("spots/backbone.onnx")), signature).unwrap()
 }
 
 fn kam(environment: &Environment, rows: usize, columns: usize, people: usize) -> Box<dyn Engine> {
@@ -31,7 +31,7 @@ fn kam(environment: &Environment, rows: usize, columns: usize, people: usize) ->
         ],
         outputs: vec![spec("kam", &[people, 3, 11, 11], Place::Host)],
     };
-    environment.open(&EngineFiles { onnx: graphs().join("spots/kam.onnx") }, signature).unwrap()
+    environment.open(&graph_files(&graphs().join("spots/kam.onnx")), signature).unwrap()
 }
 
 /// Values that differ from cell to cell.
@@ -175,7 +175,7 @@ fn other_graphs_are_refused_by_file_and_tensor() {
         ("missing.onnx", &["cannot be read"]),
     ] {
         let path = graphs().join(file);
-        let error = environment.open(&EngineFiles { onnx: path.clone() }, expected()).unwrap_err().to_string();
+        let error = environment.open(&graph_files(&path), expected()).unwrap_err().to_string();
         assert!(error.starts_with(&path.display().to_string()), "{file}: the file comes first: {error}");
         for needle in needles {
             assert!(error.contains(needle), "{file}: no {needle:?} in: {error}");
@@ -191,7 +191,7 @@ fn every_truncation_and_many_corruptions_are_answered() {
     let whole = std::fs::read(&path).unwrap();
     let open = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        environment.open(&EngineFiles { onnx: path.clone() }, expected())
+        environment.open(&graph_files(&path), expected())
     };
     assert!(open(&whole).is_ok());
     let mut refused = 0;

@@ -26,7 +26,7 @@ pub struct Settings {
     /// Where frames come from: a picture, a folder, a .y4m video, or - for y4m on standard input
     #[arg(long, value_name = "URI", env = "SINEW_SOURCE")]
     pub source: Option<String>,
-    /// What runs the networks: auto or tract [default: auto]
+    /// What runs the networks: auto, tensorrt or tract [default: auto]
     #[arg(long, value_name = "NAME", env = "SINEW_BACKEND")]
     #[serde(deserialize_with = "value::deserialize_backend")]
     pub backend: Option<Backend>,

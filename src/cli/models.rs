@@ -49,7 +49,7 @@ enum ModelsCommand {
         /// Names or folders; all bundles in the list if none is given
         #[arg(value_name = "NAME|DIR")]
         models: Vec<PathBuf>,
-        /// What runs the networks: auto or tract
+        /// What runs the networks: auto, tensorrt or tract
         #[arg(long, value_name = "NAME", default_value_t)]
         backend: Backend,
         /// Print JSON instead of a table

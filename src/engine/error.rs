@@ -8,11 +8,41 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum EngineError {
     /// No backend of that name.
-    #[error("unknown backend `{0}`, expected `auto` or `tract`")]
+    #[error("unknown backend `{0}`, expected `auto`, `tensorrt` or `tract`")]
     UnknownBackend(String),
     /// This program was built without the backend.
     #[error("backend `{0}` is not part of this program: build it with the cargo feature of that name")]
     NotBuilt(&'static str),
+    /// The backend does not work on this machine.
+    #[error("backend `{backend}`: {reason}")]
+    Unavailable {
+        /// Its name.
+        backend: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// A network has no plan yet.
+    #[error("{}: there is no such plan; {remedy}", path.display())]
+    NoPlan {
+        /// Where it would be.
+        path: PathBuf,
+        /// What to do.
+        remedy: String,
+    },
+    /// A plan was built from or for something else.
+    #[error("{}: {what}: found {found}, expected {expected}; {remedy}", path.display())]
+    Stale {
+        /// The plan.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// What the plan or its side-car has.
+        found: String,
+        /// What is wanted here.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A number of threads that cannot be had.
     #[error("{threads} threads for the engines: {reason}")]
     Threads {

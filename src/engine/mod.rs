@@ -4,6 +4,8 @@
 //! last axis fastest; they hold `f32`, but for inputs that are indices.
 
 mod error;
+#[cfg(feature = "tensorrt")]
+pub mod tensorrt;
 #[cfg(feature = "tract")]
 mod tract;
 
@@ -11,7 +13,7 @@ use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 pub use error::EngineError;
 
@@ -21,8 +23,43 @@ pub enum Backend {
     /// The best one that works here; it says which, once.
     #[default]
     Auto,
+    /// TensorRT, on an NVIDIA GPU.
+    TensorRt,
     /// tract, on the CPU.
     Tract,
+}
+
+impl Backend {
+    /// What `open` makes with this backend; for [`Backend::Auto`] with TensorRT, or where that fails with tract, and why is
+    /// said once.
+    ///
+    /// `reason` says of an error why the backend does not work, or that it has nothing to do with the backend.
+    ///
+    /// # Errors
+    /// What `open` answers.
+    pub fn first_that_works<T, E>(
+        self,
+        mut open: impl FnMut(Self) -> Result<T, E>,
+        reason: impl FnOnce(&E) -> Option<String>,
+    ) -> Result<T, E> {
+        static SAID: Once = Once::new();
+        if self != Self::Auto {
+            return open(self);
+        }
+        match open(Self::TensorRt) {
+            Ok(opened) => {
+                SAID.call_once(|| tracing::info!("backend auto: taking tensorrt"));
+                Ok(opened)
+            }
+            Err(error) => match reason(&error) {
+                Some(reason) => {
+                    SAID.call_once(|| tracing::info!("backend auto: taking tract, because {reason}"));
+                    open(Self::Tract)
+                }
+                None => Err(error),
+            },
+        }
+    }
 }
 
 impl FromStr for Backend {
@@ -31,6 +68,7 @@ impl FromStr for Backend {
     fn from_str(name: &str) -> Result<Self, EngineError> {
         match name {
             "auto" => Ok(Self::Auto),
+            "tensorrt" => Ok(Self::TensorRt),
             "tract" => Ok(Self::Tract),
             other => Err(EngineError::UnknownBackend(other.to_owned())),
         }
@@ -41,6 +79,7 @@ impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
+            Self::TensorRt => "tensorrt",
             Self::Tract => "tract",
         })
     }
@@ -103,6 +142,10 @@ pub struct Signature {
 pub struct EngineFiles {
     /// The fp32 graph.
     pub onnx: PathBuf,
+    /// Its SHA-256, as the manifest has it.
+    pub sha256: String,
+    /// Names of the bundle and of the network's role, such as `logocap-tiny/backbone`.
+    pub label: String,
 }
 
 /// A network, ready to run for fixed shapes.
@@ -179,16 +222,26 @@ trait Opener: Send + fmt::Debug {
 }
 
 impl Environment {
-    /// Starts a backend. `threads` is for CPU backends; 0 means one per core.
+    /// Starts a backend. `threads` is for CPU backends; 0 means one per core. [`Backend::Auto`] is the CPU's here: whether
+    /// another one works shows when its engines are opened, see [`Backend::first_that_works`].
     ///
     /// # Errors
     /// Where the backend is not there, or the threads cannot be had.
     pub fn new(backend: Backend, threads: usize) -> Result<Self, EngineError> {
-        let environment = Self { opener: start(threads)? };
-        if backend == Backend::Auto {
-            tracing::info!("backend auto: taking {}", environment.backend());
-        }
-        Ok(environment)
+        let opener = match backend {
+            Backend::TensorRt => start_tensorrt()?,
+            Backend::Auto | Backend::Tract => start_tract(threads)?,
+        };
+        Ok(Self { opener })
+    }
+
+    /// Starts TensorRT from a given place.
+    ///
+    /// # Errors
+    /// Where the library or the GPU is not there.
+    #[cfg(feature = "tensorrt")]
+    pub fn tensorrt(installation: tensorrt::Installation) -> Result<Self, EngineError> {
+        Ok(Self { opener: Box::new(tensorrt::TensorRt::new(installation)?) })
     }
 
     /// The backend that was started; never [`Backend::Auto`].
@@ -206,11 +259,21 @@ impl Environment {
 }
 
 #[cfg(feature = "tract")]
-fn start(threads: usize) -> Result<Box<dyn Opener>, EngineError> {
+fn start_tract(threads: usize) -> Result<Box<dyn Opener>, EngineError> {
     Ok(Box::new(tract::Tract::new(threads)?))
 }
 
 #[cfg(not(feature = "tract"))]
-fn start(_threads: usize) -> Result<Box<dyn Opener>, EngineError> {
+fn start_tract(_threads: usize) -> Result<Box<dyn Opener>, EngineError> {
     Err(EngineError::NotBuilt("tract"))
+}
+
+#[cfg(feature = "tensorrt")]
+fn start_tensorrt() -> Result<Box<dyn Opener>, EngineError> {
+    Ok(Box::new(tensorrt::TensorRt::new(tensorrt::Installation::from_environment())?))
+}
+
+#[cfg(not(feature = "tensorrt"))]
+fn start_tensorrt() -> Result<Box<dyn Opener>, EngineError> {
+    Err(EngineError::NotBuilt("tensorrt"))
 }

@@ -92,15 +92,28 @@ pub fn open(
     picture: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
-    match &bundle.manifest().decode {
-        Decode::Logocap(decode) => {
-            Ok(Box::new(logocap::Logocap::open(bundle, decode, backend, options, picture, format)?))
+    let open = |backend| -> Result<Box<dyn Estimator>, EstimateError> {
+        Ok(match &bundle.manifest().decode {
+            Decode::Logocap(decode) => {
+                Box::new(logocap::Logocap::open(bundle, decode, backend, options, picture, format)?)
+            }
+            Decode::Centergroup(decode) => {
+                Box::new(centergroup::Centergroup::open(bundle, decode, backend, options, picture, format)?)
+            }
+            Decode::Capeformer(decode) => Box::new(capeformer::Capeformer::open(bundle, decode, backend, options)?),
+            Decode::Lofr(decode) => Box::new(lofr::Lofr::open(bundle, decode, backend, options)?),
+        })
+    };
+    backend.first_that_works(open, EstimateError::engine)
+}
+
+impl EstimateError {
+    /// Why the backend does not work, if that is what it is.
+    fn engine(&self) -> Option<String> {
+        match self {
+            Self::Engine(error) => Some(error.to_string()),
+            _ => None,
         }
-        Decode::Centergroup(decode) => {
-            Ok(Box::new(centergroup::Centergroup::open(bundle, decode, backend, options, picture, format)?))
-        }
-        Decode::Capeformer(decode) => Ok(Box::new(capeformer::Capeformer::open(bundle, decode, backend, options)?)),
-        Decode::Lofr(decode) => Ok(Box::new(lofr::Lofr::open(bundle, decode, backend, options)?)),
     }
 }
 

@@ -66,12 +66,17 @@ impl NetworkOpener<'_> {
             inputs: specs(&section.inputs, inputs, &symbols).map_err(unfit)?,
             outputs: specs(&section.outputs, outputs, &symbols).map_err(unfit)?,
         };
-        Ok(self.environment.open(&files(self.bundle, section), signature)?)
+        Ok(self.environment.open(&files(self.bundle, role, section), signature)?)
     }
 }
 
-fn files(bundle: &Bundle, section: &EngineSection) -> EngineFiles {
-    EngineFiles { onnx: bundle.folder().join(&section.precision.fp32.onnx) }
+fn files(bundle: &Bundle, role: &str, section: &EngineSection) -> EngineFiles {
+    let file = &section.precision.fp32;
+    EngineFiles {
+        onnx: bundle.folder().join(&file.onnx),
+        sha256: file.sha256.clone(),
+        label: format!("{}/{role}", bundle.manifest().about.name),
+    }
 }
 
 /// The named tensors, in the order of `names`.

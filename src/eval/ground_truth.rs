@@ -38,6 +38,8 @@ pub struct Annotation {
     pub area: f64,
     /// Left, top, width, height in pixels.
     pub bbox: [f64; 4],
+    /// Left, top, width, height of the head, where the file says it; what PCKh is measured in.
+    pub head_bbox: Option<[f64; 4]>,
     /// A region of many people: any number of detections may match it, and none of them counts.
     pub crowd: bool,
     /// Neither found nor missed counts: a crowd, or nobody's keypoints labelled.
@@ -162,6 +164,7 @@ struct AnnotationEntry {
     keypoints: Vec<f64>,
     area: f64,
     bbox: [f64; 4],
+    head_bbox: Option<[f64; 4]>,
     #[serde(default, deserialize_with = "flag")]
     iscrowd: bool,
     num_keypoints: Option<u64>,
@@ -181,6 +184,7 @@ impl From<AnnotationEntry> for Annotation {
             keypoints,
             area: entry.area,
             bbox: entry.bbox,
+            head_bbox: entry.head_bbox,
             crowd: entry.iscrowd,
         }
     }

@@ -1,5 +1,5 @@
-//! Accuracy: COCO OKS average precision and recall, with the numbers of pycocotools; and in [`pck`] the share of correct
-//! keypoints of things that were enrolled.
+//! Accuracy: COCO OKS average precision and recall, with the numbers of pycocotools; in [`pck`] the share of correct
+//! keypoints of things that were enrolled; and [`KeypointShare`], that of people in given boxes.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), sinew::eval::EvalError> {
@@ -21,6 +21,7 @@ mod average_precision;
 mod error;
 mod ground_truth;
 mod json;
+mod keypoint_share;
 mod matching;
 mod oks;
 pub mod pck;
@@ -29,5 +30,6 @@ mod results;
 pub use average_precision::{Evaluation, Figures};
 pub use error::EvalError;
 pub use ground_truth::{Annotation, GroundTruth, Image, TrueKeypoint};
+pub use keypoint_share::{KeypointShare, Reach};
 pub use oks::{Detection, oks, variances};
 pub use results::{ResultsWriter, read_results};

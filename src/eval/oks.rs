@@ -86,7 +86,15 @@ mod tests {
 
     fn annotation(points: &[(f64, f64, bool)], area: f64) -> Annotation {
         let keypoints = points.iter().map(|&(x, y, labelled)| TrueKeypoint { x, y, labelled }).collect();
-        Annotation { id: 1, keypoints, area, bbox: [0.0, 0.0, 10.0, 20.0], crowd: false, ignored: false }
+        Annotation {
+            id: 1,
+            keypoints,
+            area,
+            bbox: [0.0, 0.0, 10.0, 20.0],
+            head_bbox: None,
+            crowd: false,
+            ignored: false,
+        }
     }
 
     #[test]

@@ -5,9 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sinew::bundle::{Bundle, BundleError, MANIFEST};
+use sinew::engine::EngineFiles;
 use sinew::geometry::Size;
 use sinew::pixels::{Picture, PixelFormat};
 use tempfile::TempDir;
+
+/// A graph as it is opened without a bundle.
+pub fn graph_files(onnx: &Path) -> EngineFiles {
+    EngineFiles { onnx: onnx.to_owned(), sha256: String::new(), label: "test/graph".to_owned() }
+}
 
 /// The folder of the small graphs.
 pub fn graphs() -> PathBuf {

@@ -1,5 +1,6 @@
 //! `sinew eval`: how good a bundle's poses are on an annotated set.
 
+mod boxed;
 mod oks;
 mod pck;
 
@@ -13,6 +14,7 @@ use super::{Verdict, value};
 use crate::bundle::logocap::Level;
 use crate::bundle::{Bundle, Model};
 use crate::engine::Backend;
+use crate::eval::Reach;
 
 /// Measure a bundle's accuracy on annotated pictures
 #[derive(Debug, Args)]
@@ -33,7 +35,7 @@ pub struct EvalArguments {
     /// What is measured [default: pck for capeformer bundles, else oks]
     #[arg(long, value_enum)]
     metric: Option<Metric>,
-    /// What runs the networks: auto or tract
+    /// What runs the networks: auto, tensorrt or tract
     #[arg(long, value_name = "NAME", default_value_t)]
     backend: Backend,
     /// Threads for the CPU; 0 is one per core
@@ -45,7 +47,7 @@ pub struct EvalArguments {
     /// oks: write all poses to this file, as COCO's result format has them
     #[arg(long, value_name = "OUT.json")]
     results: Option<PathBuf>,
-    /// oks: only the first N pictures, in the order of their ids
+    /// Of people: only the first N pictures, in the order of their ids
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// oks: exit with code 1 where AP is below this
@@ -54,10 +56,10 @@ pub struct EvalArguments {
     /// oks, for models of one person per box: a file of JSON lines as for `sinew run` [default: the annotations' boxes]
     #[arg(long, value_name = "FILE")]
     boxes: Option<PathBuf>,
-    /// pck: enrol from so many pictures [default: 1]
+    /// pck of enrolled things: enrol from so many pictures [default: 1]
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
-    /// pck: exit with code 1 where PCK@0.2 is below this
+    /// pck, pckh: exit with code 1 where PCK@0.2 or PCKh@0.5 is below this
     #[arg(long, value_name = "PCK", value_parser = value::threshold)]
     min_pck: Option<f32>,
     /// Print JSON instead of a table
@@ -70,8 +72,11 @@ pub struct EvalArguments {
 enum Metric {
     /// COCO's average precision and recall over object keypoint similarity
     Oks,
-    /// Share of correct keypoints of things that are enrolled from other pictures of their kind
+    /// Share of correct keypoints, in parts of the box: of things that are enrolled from other pictures of their kind, or of
+    /// people in their annotated boxes
     Pck,
+    /// The same of people, in parts of the head (`head_bbox` of the annotations)
+    Pckh,
 }
 
 impl EvalArguments {
@@ -82,25 +87,37 @@ impl EvalArguments {
             bail!("{}: no folder; give the one that holds the pictures", self.images.display());
         }
         let about = &bundle.manifest().about;
-        let fitting = if about.model == Model::Capeformer { Metric::Pck } else { Metric::Oks };
-        let metric = self.metric.unwrap_or(fitting);
-        let oks_only = self.level.is_some()
-            || self.results.is_some()
-            || self.limit.is_some()
-            || self.min_ap.is_some()
-            || self.boxes.is_some();
-        let pck_only = self.shots.is_some() || self.min_pck.is_some();
+        let enrolled = about.model == Model::Capeformer;
+        let metric = self.metric.unwrap_or(if enrolled { Metric::Pck } else { Metric::Oks });
+        let fitting: &[Metric] = match about.model {
+            Model::Capeformer => &[Metric::Pck],
+            model if model.takes_boxes() => &[Metric::Oks, Metric::Pck, Metric::Pckh],
+            _ => &[Metric::Oks],
+        };
+        if !fitting.contains(&metric) {
+            let names: Vec<_> = fitting.iter().map(|&metric| name(metric)).collect();
+            bail!("{} is a {}: measure it with --metric {}", about.name, about.model, names.join(" or "));
+        }
+        let options = [
+            ("--level", self.level.is_some(), metric == Metric::Oks),
+            ("--results", self.results.is_some(), metric == Metric::Oks),
+            ("--min-ap", self.min_ap.is_some(), metric == Metric::Oks),
+            ("--boxes", self.boxes.is_some(), metric == Metric::Oks),
+            ("--limit", self.limit.is_some(), !enrolled),
+            ("--shots", self.shots.is_some(), enrolled),
+            ("--min-pck", self.min_pck.is_some(), metric != Metric::Oks),
+        ];
+        if let Some((option, ..)) = options.iter().find(|(_, given, fits)| *given && !fits) {
+            bail!("{option} means nothing with --metric {} of a {}", name(metric), about.model);
+        }
         match metric {
-            _ if metric != fitting => {
-                bail!("{} is a {}: measure it with --metric {}", about.name, about.model, name(fitting))
-            }
             Metric::Oks if self.boxes.is_some() && !about.model.takes_boxes() => {
                 bail!("--boxes is for models of one person per box; {} looks everywhere", about.name)
             }
-            Metric::Oks if pck_only => bail!("--shots and --min-pck are for --metric pck"),
-            Metric::Pck if oks_only => bail!("--level, --results, --limit, --min-ap and --boxes are for --metric oks"),
             Metric::Oks => oks::run(&self, &bundle, log),
-            Metric::Pck => pck::run(&self, &bundle, log),
+            Metric::Pck if enrolled => pck::run(&self, &bundle, log),
+            Metric::Pck => boxed::run(&self, &bundle, Reach::Box, log),
+            Metric::Pckh => boxed::run(&self, &bundle, Reach::Head, log),
         }
     }
 }
@@ -109,5 +126,6 @@ fn name(metric: Metric) -> &'static str {
     match metric {
         Metric::Oks => "oks",
         Metric::Pck => "pck",
+        Metric::Pckh => "pckh",
     }
 }

@@ -101,8 +101,11 @@ pub fn enrol(
     // Weights of all pictures sum up to 1 for each keypoint.
     let seen: Vec<usize> =
         (0..points.len()).map(|keypoint| plans.iter().filter(|plan| plan.points[keypoint].is_some()).count()).collect();
-    let environment = Environment::new(backend, threads).map_err(EstimateError::from)?;
-    let mut features = Features::open(&NetworkOpener { bundle, environment: &environment, size: NETWORK })?;
+    let open = |backend| -> Result<Features, EstimateError> {
+        let environment = Environment::new(backend, threads)?;
+        Features::open(&NetworkOpener { bundle, environment: &environment, size: NETWORK })
+    };
+    let mut features = backend.first_that_works(open, EstimateError::engine)?;
     let mut sums = vec![0.0; points.len() * width];
     for (shot, plan) in shots.iter().zip(&plans) {
         features.run(shot.picture.view(), &plan.crop, &mut Stopwatch::start())?;

@@ -1,0 +1,164 @@
+//! Where the functions of TensorRT's objects stand in their tables, for the three layouts that there are.
+//!
+//! TensorRT's C++ interface is a set of objects with tables of virtual functions. Inside a major version functions are only
+//! ever appended to a table, so the place of a function is a fact of the major; between majors the places differ, and a
+//! call through the wrong table crashes. A major that is not known here is refused, never guessed.
+
+use std::fmt;
+
+/// A version of the library, as it reports itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// 8, 10, 11.
+    pub major: u32,
+    /// Second part.
+    pub minor: u32,
+    /// Third part.
+    pub patch: u32,
+}
+
+impl Version {
+    /// From `getInferLibVersion`: thousands up to 8, ten thousands from 10 on.
+    pub fn of(number: i32) -> Option<Self> {
+        let number = u32::try_from(number).ok()?;
+        let unit = if number < 10_000 { 1000 } else { 10_000 };
+        Some(Self { major: number / unit, minor: number % unit / 100, patch: number % 100 })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// How many whole numbers a shape has, and of what size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DimsKind {
+    /// Nine of 32 bits, the first one the count.
+    Narrow,
+    /// A count of 32 bits and eight of 64.
+    Wide,
+}
+
+/// Order of the functions in the table of a logger, which we make ourselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LoggerKind {
+    /// `log`, then the two destructors.
+    LogFirst,
+    /// Two questions about the interface, the two destructors, then `log`.
+    LogLast,
+}
+
+/// Places in the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Of the runtime: an engine from the bytes of a plan.
+    pub(super) deserialize: usize,
+    /// Of the engine.
+    pub(super) create_context: usize,
+    pub(super) tensor_type: usize,
+    pub(super) tensor_mode: usize,
+    pub(super) tensor_shape: usize,
+    pub(super) tensor_count: usize,
+    pub(super) tensor_name: usize,
+    /// Of the execution context.
+    pub(super) set_input_shape: usize,
+    pub(super) context_shape: usize,
+    pub(super) set_address: usize,
+    pub(super) enqueue: usize,
+    /// Whether making a context asks for a strategy of memory.
+    pub(super) has_strategy: bool,
+    pub(super) dims: DimsKind,
+    pub(super) logger: LoggerKind,
+}
+
+/// `delete` stands there in the table of every object of every layout.
+pub(super) const DELETE: usize = 1;
+
+const V8: Layout = Layout {
+    deserialize: 2,
+    create_context: 11,
+    tensor_shape: 34,
+    tensor_type: 35,
+    tensor_mode: 38,
+    tensor_count: 45,
+    tensor_name: 46,
+    set_input_shape: 29,
+    context_shape: 30,
+    set_address: 32,
+    enqueue: 44,
+    has_strategy: false,
+    dims: DimsKind::Narrow,
+    logger: LoggerKind::LogFirst,
+};
+
+const V10: Layout = Layout {
+    deserialize: 3,
+    create_context: 5,
+    tensor_shape: 19,
+    tensor_type: 20,
+    tensor_mode: 23,
+    tensor_count: 30,
+    tensor_name: 31,
+    set_input_shape: 21,
+    context_shape: 22,
+    set_address: 24,
+    enqueue: 37,
+    has_strategy: true,
+    dims: DimsKind::Wide,
+    logger: LoggerKind::LogFirst,
+};
+
+const V11: Layout = Layout {
+    deserialize: 3,
+    create_context: 5,
+    tensor_shape: 15,
+    tensor_type: 16,
+    tensor_mode: 19,
+    tensor_count: 26,
+    tensor_name: 27,
+    set_input_shape: 20,
+    context_shape: 21,
+    set_address: 23,
+    enqueue: 36,
+    has_strategy: true,
+    dims: DimsKind::Wide,
+    logger: LoggerKind::LogLast,
+};
+
+impl Layout {
+    /// The tables of a version; `None` for majors that are not known, and below 8.5, where tensors have no names yet.
+    pub(super) fn of(version: Version) -> Option<Self> {
+        match (version.major, version.minor) {
+            (8, 5..) => Some(V8),
+            (10, _) => Some(V10),
+            (11, _) => Some(V11),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_the_library_counts() {
+        let version = |major, minor, patch| Some(Version { major, minor, patch });
+        assert_eq!(Version::of(8502), version(8, 5, 2));
+        assert_eq!(Version::of(8602), version(8, 6, 2));
+        assert_eq!(Version::of(100_300), version(10, 3, 0));
+        assert_eq!(Version::of(101_303), version(10, 13, 3));
+        assert_eq!(Version::of(110_401), version(11, 4, 1));
+        assert_eq!(Version::of(-1), None);
+        assert_eq!(Version::of(101_303).unwrap().to_string(), "10.13.3");
+    }
+
+    #[test]
+    fn unknown_majors_have_no_tables() {
+        let known = |number| Layout::of(Version::of(number).unwrap()).is_some();
+        assert!(known(8502) && known(8601) && known(100_000) && known(101_600) && known(110_401));
+        assert!(!known(8201) && !known(8400) && !known(7103) && !known(90_000) && !known(120_000) && !known(0));
+    }
+}

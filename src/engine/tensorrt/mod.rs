@@ -1,0 +1,108 @@
+//! TensorRT: plans that were built on the board, run by the board's own library.
+//!
+//! Nothing of NVIDIA's is needed to build this program. libnvinfer and the CUDA driver are opened at run time, and called
+//! through tables of functions whose places are written down here for three major versions ([`layout`]). **It has never run
+//! against a real libnvinfer**: tests drive it with doubles of all three layouts and a driver that is none. Unsafe code
+//! lives in [`library`], [`logger`] and [`driver`] alone; [`session`] puts them together.
+
+#![allow(unsafe_code)]
+
+mod driver;
+mod error;
+mod layout;
+mod library;
+mod logger;
+mod session;
+mod sidecar;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use driver::DeviceFacts;
+pub use error::TensorRtError;
+pub use layout::Version;
+pub use sidecar::{Sidecar, TensorFacts, sha256};
+
+use self::driver::Device;
+use self::library::Library;
+use self::session::{Session, failure};
+use super::{Backend, Engine, EngineError, EngineFiles, Opener, Signature};
+
+/// Where the libraries and the plans are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Installation {
+    /// The file of libnvinfer; without, the newest installed one.
+    pub library: Option<PathBuf>,
+    /// The file of the CUDA driver; without, the installed one.
+    pub driver: Option<PathBuf>,
+    /// The folder of plans.
+    pub plans: PathBuf,
+}
+
+impl Installation {
+    /// What the environment says: `SINEW_TENSORRT_LIBRARY`, `SINEW_CUDA_LIBRARY`, and for the folder of plans
+    /// `SINEW_ENGINES`, else `engines` in systemd's `STATE_DIRECTORY`, else in the user's state directory.
+    pub fn from_environment() -> Self {
+        let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let home = || {
+            let state = path("XDG_STATE_HOME").or_else(|| Some(path("HOME")?.join(".local/state")));
+            state.unwrap_or_default().join("sinew/engines")
+        };
+        let plans = path("SINEW_ENGINES").or_else(|| Some(path("STATE_DIRECTORY")?.join("engines")));
+        Self {
+            library: path("SINEW_TENSORRT_LIBRARY"),
+            driver: path("SINEW_CUDA_LIBRARY"),
+            plans: plans.unwrap_or_else(home),
+        }
+    }
+
+    /// Where the plan of a network for these shapes is, or would be.
+    pub fn plan(&self, files: &EngineFiles, signature: &Signature) -> PathBuf {
+        self.plans.join(format!("{}-{}.engine", files.label.replace('/', "-"), sidecar::shape_tag(signature)))
+    }
+}
+
+/// What all networks on TensorRT share: the library and the GPU.
+#[derive(Debug)]
+pub(super) struct TensorRt {
+    library: Arc<Library>,
+    device: Arc<Device>,
+    installation: Installation,
+}
+
+impl TensorRt {
+    /// Opens the driver, then the library.
+    pub(super) fn new(installation: Installation) -> Result<Self, EngineError> {
+        let missing =
+            |error: TensorRtError| EngineError::Unavailable { backend: "tensorrt", reason: error.to_string() };
+        let device = Device::open(installation.driver.as_deref()).map_err(missing)?;
+        let library = Library::open(installation.library.as_deref()).map_err(missing)?;
+        Ok(Self { library, device, installation })
+    }
+}
+
+impl Opener for TensorRt {
+    fn backend(&self) -> Backend {
+        Backend::TensorRt
+    }
+
+    /// Checks the plan's side-car, then lets the library read the plan.
+    fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
+        let path = self.installation.plan(files, &signature);
+        let plan = read(&path, files)?;
+        let sidecar = Sidecar::read(&path)?;
+        sidecar.check_files(&path, &plan, files, &signature)?;
+        sidecar.check_machine(&path, files, self.library.version(), self.device.facts())?;
+        let failed = |error| failure(&path, error);
+        self.device.enter().map_err(failed)?;
+        let loaded = Arc::new(self.library.load(&plan).map_err(failed)?);
+        Ok(Box::new(Session::new(&path, loaded, &self.device, signature)?))
+    }
+}
+
+fn read(path: &Path, files: &EngineFiles) -> Result<Vec<u8>, EngineError> {
+    std::fs::read(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => EngineError::NoPlan { path: path.to_owned(), remedy: sidecar::remedy(files) },
+        _ => EngineError::Read { path: path.to_owned(), source },
+    })
+}

@@ -1,0 +1,311 @@
+//! One plan, ready to run: its tensors bound to memory once, its work recorded once.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::TensorRtError;
+use super::driver::{Buffer, Device, Recording, Stream};
+use super::library::{Context, Plan, PlanTensor, Shape};
+use super::logger;
+use crate::engine::{Element, Engine, EngineError, Handover, Place, Signature, TensorSpec};
+
+/// Where a tensor's values are.
+#[derive(Debug)]
+enum Memory {
+    /// In memory of this session's own.
+    Own(Arc<Buffer>),
+    /// In another session's; nothing until it was received.
+    Foreign(Option<Arc<Buffer>>),
+}
+
+/// How the next run starts.
+#[derive(Debug)]
+enum Start {
+    /// By asking TensorRT, which may allocate the first time; the one after it is recorded.
+    First,
+    /// By asking TensorRT and recording that.
+    Second,
+    /// By starting what was recorded.
+    Recorded(Recording),
+    /// By asking TensorRT, for good: the plan cannot be recorded.
+    Plain,
+}
+
+/// A plan for fixed shapes.
+#[derive(Debug)]
+pub(super) struct Session {
+    path: PathBuf,
+    signature: Signature,
+    names: Vec<CString>,
+    // The recording and the context go before the memory that they point to.
+    start: Start,
+    context: Context,
+    stream: Stream,
+    inputs: Vec<Memory>,
+    outputs: Vec<Arc<Buffer>>,
+    device: Arc<Device>,
+}
+
+impl Session {
+    /// Checks a plan against what the manifest says, and binds its tensors.
+    pub(super) fn new(
+        path: &Path,
+        plan: Arc<Plan>,
+        device: &Arc<Device>,
+        signature: Signature,
+    ) -> Result<Self, EngineError> {
+        let failed = |error| failure(path, error);
+        let tensors = plan.tensors().map_err(failed)?;
+        check_count(path, &tensors, &signature)?;
+        device.enter().map_err(failed)?;
+        let mut context = plan.context().map_err(failed)?;
+        for (kind, specs) in [("input", &signature.inputs), ("output", &signature.outputs)] {
+            for spec in specs {
+                check(path, kind, &tensors, spec)?;
+            }
+        }
+        let name = |spec: &TensorSpec| CString::new(spec.name.as_str()).expect("a name that the plan has too");
+        let shape = |spec: &TensorSpec| Shape(spec.shape.iter().map(|&extent| extent as i64).collect());
+        for spec in &signature.inputs {
+            if !context.set_input_shape(&name(spec), &shape(spec)) {
+                let tensor = plan_tensor(&tensors, spec).map(|tensor| format!("{:?}", tensor.shape.0));
+                return Err(mismatch(path, "input", spec, tensor.unwrap_or_default()));
+            }
+        }
+        for spec in &signature.outputs {
+            let found = context.shape(&name(spec));
+            if found.as_ref() != Some(&shape(spec)) {
+                let found = found.map_or("of no shape".to_owned(), |shape| format!("{:?}", shape.0));
+                return Err(mismatch(path, "output", spec, found));
+            }
+        }
+        let buffer = |spec: &TensorSpec| {
+            let bytes = 4 * spec.shape.iter().product::<usize>();
+            Buffer::new(device, bytes, spec.place == Place::Host).map(Arc::new)
+        };
+        let mut inputs = Vec::new();
+        for spec in &signature.inputs {
+            inputs.push(match spec.place {
+                Place::Host => Memory::Own(buffer(spec).map_err(failed)?),
+                Place::Engine => Memory::Foreign(None),
+            });
+        }
+        let outputs: Vec<_> = signature.outputs.iter().map(buffer).collect::<Result<_, _>>().map_err(failed)?;
+        let mut session = Self {
+            path: path.to_owned(),
+            names: signature.inputs.iter().chain(&signature.outputs).map(name).collect(),
+            start: Start::First,
+            context,
+            stream: Stream::new(device).map_err(failed)?,
+            inputs,
+            outputs,
+            device: Arc::clone(device),
+            signature,
+        };
+        session.bind_own()?;
+        Ok(session)
+    }
+
+    fn bind_own(&mut self) -> Result<(), EngineError> {
+        let inputs = self.inputs.iter().map(|memory| match memory {
+            Memory::Own(buffer) => Some(buffer.address()),
+            Memory::Foreign(_) => None,
+        });
+        let addresses: Vec<_> = inputs.chain(self.outputs.iter().map(|buffer| Some(buffer.address()))).collect();
+        for (name, address) in self.names.iter().zip(addresses) {
+            let Some(address) = address else { continue };
+            // SAFETY: the memory has room for the tensor, whose size was compared, and lives as long as the session.
+            if !unsafe { self.context.set_address(name, address) } {
+                let error = TensorRtError::Refused { what: "memory for a tensor", reason: logger::last_words() };
+                return Err(failure(&self.path, error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies where needed and the network, into the stream.
+    fn enqueue(
+        context: &mut Context,
+        stream: &Stream,
+        inputs: &[Memory],
+        outputs: &[Arc<Buffer>],
+    ) -> Result<(), TensorRtError> {
+        for memory in inputs {
+            if let Memory::Own(buffer) = memory {
+                buffer.upload(stream)?;
+            }
+        }
+        // SAFETY: every tensor is bound: own ones since the beginning, others were received, or `run` had refused.
+        if !unsafe { context.enqueue(stream.handle()) } {
+            return Err(TensorRtError::Refused { what: "a run", reason: logger::last_words() });
+        }
+        outputs.iter().try_for_each(|buffer| buffer.download(stream))
+    }
+
+    fn run_once(&mut self) -> Result<(), TensorRtError> {
+        self.device.enter()?;
+        let Self { start, context, stream, inputs, outputs, .. } = self;
+        let mut work = || Self::enqueue(context, stream, inputs, outputs);
+        match start {
+            Start::Recorded(recording) => recording.start(stream)?,
+            Start::First => {
+                work()?;
+                *start = Start::Second;
+            }
+            Start::Plain => work()?,
+            Start::Second => match stream.record(&mut work) {
+                Ok(recording) => {
+                    recording.start(stream)?;
+                    *start = Start::Recorded(recording);
+                }
+                Err(error) => {
+                    tracing::info!("this plan cannot be recorded and runs without: {error}");
+                    work()?;
+                    *start = Start::Plain;
+                }
+            },
+        }
+        stream.wait()
+    }
+}
+
+impl Engine for Session {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn input(&mut self, index: usize) -> &mut [f32] {
+        assert_eq!(self.signature.inputs[index].element, Element::F32, "this input holds indices");
+        own(&mut self.inputs[index]).values_mut()
+    }
+
+    fn indices(&mut self, index: usize) -> &mut [i32] {
+        assert_eq!(self.signature.inputs[index].element, Element::I32, "this input holds no indices");
+        own(&mut self.inputs[index]).values_mut()
+    }
+
+    fn run(&mut self) -> Result<(), EngineError> {
+        let missing = self.inputs.iter().position(|memory| matches!(memory, Memory::Foreign(None)));
+        if let Some(index) = missing {
+            return Err(EngineError::Handover {
+                path: self.path.clone(),
+                tensor: self.signature.inputs[index].name.clone(),
+                reason: "it was never received".to_owned(),
+            });
+        }
+        self.run_once().map_err(|error| EngineError::Run { path: self.path.clone(), reason: error.to_string() })
+    }
+
+    fn output(&self, index: usize) -> &[f32] {
+        self.outputs[index].values()
+    }
+
+    fn hand_over(&self, index: usize) -> Handover {
+        Handover::new(Arc::clone(&self.outputs[index]))
+    }
+
+    fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError> {
+        let spec = &self.signature.inputs[index];
+        let refuse = |reason: &str| EngineError::Handover {
+            path: self.path.clone(),
+            tensor: spec.name.clone(),
+            reason: reason.to_owned(),
+        };
+        let buffer: Arc<Buffer> = tensor.tensor().ok_or_else(|| refuse("it comes from another backend"))?;
+        if buffer.bytes() != 4 * spec.shape.iter().product::<usize>().max(1) {
+            return Err(refuse("it has another size"));
+        }
+        let Memory::Foreign(received) = &mut self.inputs[index] else {
+            panic!("input {index} is written by the program");
+        };
+        if received.as_ref().is_some_and(|known| Arc::ptr_eq(known, &buffer)) {
+            return Ok(());
+        }
+        // SAFETY: the memory has room for the tensor, and is kept below until another is bound.
+        if !unsafe { self.context.set_address(&self.names[index], buffer.address()) } {
+            return Err(refuse("TensorRT refused its memory"));
+        }
+        // What was recorded reads the old memory.
+        if matches!(self.start, Start::Recorded(_)) {
+            self.start = Start::Second;
+        }
+        *received = Some(buffer);
+        Ok(())
+    }
+}
+
+/// Memory that the program writes; nobody else has it, since only outputs are handed over.
+fn own(memory: &mut Memory) -> &mut Buffer {
+    match memory {
+        Memory::Own(buffer) => Arc::get_mut(buffer).expect("inputs are not handed over"),
+        Memory::Foreign(_) => panic!("this input comes from another engine"),
+    }
+}
+
+/// An error with the file that it is about.
+pub(super) fn failure(path: &Path, error: TensorRtError) -> EngineError {
+    EngineError::Load { path: path.to_owned(), stage: "TensorRT cannot run this plan", reason: error.to_string() }
+}
+
+fn plan_tensor<'a>(tensors: &'a [PlanTensor], spec: &TensorSpec) -> Option<&'a PlanTensor> {
+    tensors.iter().find(|tensor| tensor.name.to_bytes() == spec.name.as_bytes())
+}
+
+fn describe(spec: &TensorSpec) -> String {
+    format!("{} {:?}", spec.element, spec.shape)
+}
+
+fn mismatch(path: &Path, kind: &'static str, spec: &TensorSpec, found: String) -> EngineError {
+    EngineError::Tensor { path: path.to_owned(), kind, tensor: spec.name.clone(), found, expected: describe(spec) }
+}
+
+/// Whether the plan has this tensor, of this kind and type, and a shape that can become this one.
+fn check(path: &Path, kind: &'static str, tensors: &[PlanTensor], spec: &TensorSpec) -> Result<(), EngineError> {
+    let Some(tensor) = plan_tensor(tensors, spec) else {
+        return Err(mismatch(path, kind, spec, "not there".to_owned()));
+    };
+    if tensor.is_input != (kind == "input") {
+        let found = if tensor.is_input { "an input" } else { "an output" };
+        return Err(mismatch(path, kind, spec, found.to_owned()));
+    }
+    let number = match spec.element {
+        Element::F32 => 0,
+        Element::I32 => 3,
+    };
+    let shape = &tensor.shape.0;
+    let fits = shape.len() == spec.shape.len()
+        && shape.iter().zip(&spec.shape).all(|(&found, &expected)| found == -1 || found == expected as i64);
+    if tensor.element != number || !fits {
+        return Err(mismatch(path, kind, spec, format!("{} {shape:?}", element_name(tensor.element))));
+    }
+    Ok(())
+}
+
+fn check_count(path: &Path, tensors: &[PlanTensor], signature: &Signature) -> Result<(), EngineError> {
+    let known = |tensor: &&PlanTensor| {
+        signature.inputs.iter().chain(&signature.outputs).any(|spec| spec.name.as_bytes() == tensor.name.to_bytes())
+    };
+    match tensors.iter().find(|tensor| !known(tensor)) {
+        None => Ok(()),
+        Some(extra) => Err(EngineError::Tensor {
+            path: path.to_owned(),
+            kind: if extra.is_input { "input" } else { "output" },
+            tensor: extra.name.to_string_lossy().into_owned(),
+            found: "part of the plan".to_owned(),
+            expected: "no such tensor".to_owned(),
+        }),
+    }
+}
+
+/// TensorRT's numbers for types.
+fn element_name(number: i32) -> String {
+    match number {
+        0 => "float32".to_owned(),
+        1 => "float16".to_owned(),
+        2 => "int8".to_owned(),
+        3 => "int32".to_owned(),
+        4 => "bool".to_owned(),
+        other => format!("type {other}"),
+    }
+}

@@ -1,0 +1,304 @@
+//! The TensorRT backend on doubles of the library, in all three layouts, and of the CUDA driver. What this cannot show:
+//! whether NVIDIA's own libraries are as their headers say, and how fast anything is.
+
+mod counting;
+mod tensorrt_support;
+
+use std::fs;
+
+use counting::allocations;
+use sinew::engine::tensorrt::Sidecar;
+use sinew::engine::{Backend, Element, Engine, EngineError, Environment, Place, Signature};
+use tensorrt_support::{Doubles, VERSIONS, can_compile, compile, files, plan_of, spec};
+
+const GPUS: [&str; 2] = ["INTEGRATED=1", "INTEGRATED=0"];
+
+/// Two inputs, one of them indices, and two outputs.
+fn signature() -> Signature {
+    Signature {
+        inputs: vec![
+            spec("image", Element::F32, &[1, 2, 3], Place::Host),
+            spec("idx", Element::I32, &[2], Place::Host),
+        ],
+        outputs: vec![spec("maps", Element::F32, &[6], Place::Host), spec("rows", Element::F32, &[2, 2], Place::Host)],
+    }
+}
+
+fn open(doubles: &Doubles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
+    doubles.environment().open(&files("backbone"), signature)
+}
+
+/// Fills the inputs with numbers that depend on `frame`, runs, and compares with what the double computes.
+fn run_and_check(engine: &mut Box<dyn Engine>, frame: i32) {
+    for (value, number) in engine.input(0).iter_mut().zip(0..) {
+        *value = (10 * frame + number) as f32;
+    }
+    engine.indices(1).copy_from_slice(&[100 * frame, 1000]);
+    engine.run().unwrap();
+    let sum = |place: i32| (10 * frame + place) as f32 + [100 * frame, 1000][place as usize % 2] as f32;
+    let expected = |factor: f32, count| (0..count).map(|place| factor * sum(place)).collect::<Vec<_>>();
+    assert_eq!(engine.output(0), expected(2.0, 6));
+    assert_eq!(engine.output(1), expected(4.0, 4));
+}
+
+#[test]
+fn every_layout_runs_on_both_kinds_of_memory() {
+    if !can_compile() {
+        return;
+    }
+    for version in VERSIONS {
+        for gpu in GPUS {
+            let doubles = Doubles::new(version, &[gpu]);
+            doubles.build(&files("backbone"), &signature(), &plan_of(&signature()));
+            {
+                let mut engine = open(&doubles, signature()).unwrap();
+                assert!(engine.output(0).iter().all(|&value| value == 0.0), "zeros before the first run");
+                for frame in 0..5 {
+                    run_and_check(&mut engine, frame);
+                }
+                // The first run is plain, the second is recorded, and recorded work is started from there on.
+                assert_eq!(doubles.launches(), 4, "{version:?} {gpu}");
+            }
+            assert_eq!(doubles.live(), (0, 0), "everything is given back: {version:?} {gpu}");
+        }
+    }
+}
+
+#[test]
+fn open_extents_are_fixed_when_a_plan_is_opened() {
+    if !can_compile() {
+        return;
+    }
+    for version in VERSIONS {
+        let doubles = Doubles::new(version, &GPUS[..1]);
+        let wanted = Signature {
+            inputs: vec![spec("grid", Element::F32, &[3, 2], Place::Host)],
+            outputs: vec![spec("kam", Element::F32, &[3, 2], Place::Host)],
+        };
+        doubles.build(&files("backbone"), &wanted, "double\ninput grid 0 -1 2\noutput kam 0 -1 2\n");
+        let mut engine = open(&doubles, wanted).unwrap();
+        engine.input(0).copy_from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        engine.run().unwrap();
+        assert_eq!(engine.output(0), [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]);
+    }
+}
+
+#[test]
+fn tensors_between_engines_stay_on_the_gpu() {
+    if !can_compile() {
+        return;
+    }
+    for (version, gpu) in VERSIONS.into_iter().zip(["INTEGRATED=0", "INTEGRATED=1", "INTEGRATED=0"]) {
+        let doubles = Doubles::new(version, &[gpu]);
+        let first = Signature {
+            inputs: vec![spec("image", Element::F32, &[4], Place::Host)],
+            outputs: vec![spec("embedding", Element::F32, &[4], Place::Engine)],
+        };
+        let second = Signature {
+            inputs: vec![
+                spec("embedding", Element::F32, &[4], Place::Engine),
+                spec("grid", Element::F32, &[4], Place::Host),
+            ],
+            outputs: vec![spec("kam", Element::F32, &[4], Place::Host)],
+        };
+        doubles.build(&files("backbone"), &first, &plan_of(&first));
+        doubles.build(&files("kam"), &second, &plan_of(&second));
+        let environment = doubles.environment();
+        let mut one = environment.open(&files("backbone"), first.clone()).unwrap();
+        let mut other = environment.open(&files("backbone"), first).unwrap();
+        let mut kam = environment.open(&files("kam"), second).unwrap();
+        let error = kam.run().unwrap_err().to_string();
+        assert!(error.contains("embedding") && error.contains("never received"), "{error}");
+        for frame in 0..8 {
+            // From the fifth frame on it comes from elsewhere: what was recorded must not be used any more.
+            let source = if frame < 4 { &mut one } else { &mut other };
+            source.input(0).fill(frame as f32);
+            source.run().unwrap();
+            kam.receive(0, &source.hand_over(0)).unwrap();
+            kam.input(1).copy_from_slice(&[0.5, 1.5, 2.5, 3.5]);
+            kam.run().unwrap();
+            let expected: Vec<f32> = [0.5, 1.5, 2.5, 3.5].map(|grid| 2.0 * (2.0 * frame as f32 + grid)).to_vec();
+            assert_eq!(kam.output(0), expected, "{version:?} frame {frame}");
+        }
+        drop((one, other, kam, environment));
+        assert_eq!(doubles.live(), (0, 0));
+    }
+}
+
+#[test]
+fn a_frame_allocates_nothing() {
+    if !can_compile() {
+        return;
+    }
+    let doubles = Doubles::new(VERSIONS[1], &GPUS[..1]);
+    doubles.build(&files("backbone"), &signature(), &plan_of(&signature()));
+    let mut engine = open(&doubles, signature()).unwrap();
+    for _ in 0..3 {
+        engine.run().unwrap();
+    }
+    let count = allocations(|| {
+        for frame in 0..1000 {
+            engine.input(0).fill(frame as f32);
+            engine.indices(1).fill(frame);
+            engine.run().unwrap();
+            std::hint::black_box(engine.output(0));
+        }
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn work_that_cannot_be_recorded_runs_without() {
+    if !can_compile() {
+        return;
+    }
+    let doubles = Doubles::new(VERSIONS[1], &["INTEGRATED=0", "UNRECORDABLE=1"]);
+    doubles.build(&files("backbone"), &signature(), &plan_of(&signature()));
+    let mut engine = open(&doubles, signature()).unwrap();
+    for frame in 0..4 {
+        run_and_check(&mut engine, frame);
+    }
+    assert_eq!(doubles.launches(), 0);
+}
+
+#[test]
+fn libraries_that_do_not_fit_are_refused_with_a_reason() {
+    if !can_compile() {
+        return;
+    }
+    let doubles = Doubles::new(VERSIONS[1], &GPUS[..1]);
+    let with = |change: &dyn Fn(&mut sinew::engine::tensorrt::Installation)| {
+        let mut installation = doubles.installation.clone();
+        change(&mut installation);
+        Environment::tensorrt(installation).unwrap_err().to_string()
+    };
+    let version = |number: i32, name: &str| compile("nvinfer.cpp", &[format!("-DTRT_VERSION={number}")], name);
+    let says = |text: String, needles: &[&str]| {
+        for needle in needles.iter().chain(&["tensorrt"]) {
+            assert!(text.contains(needle), "no {needle:?} in {text}");
+        }
+    };
+    for unknown in [8201, 90_000, 120_000] {
+        let library = version(unknown, "libnvinfer.so");
+        let text = with(&|installation| installation.library = Some(library.clone()));
+        says(text, &["libnvinfer.so", &unknown.to_string(), "8.5"]);
+    }
+    let misnamed = version(100_300, "libnvinfer.so.8");
+    says(with(&|installation| installation.library = Some(misnamed.clone())), &["libnvinfer.so.8", "100300"]);
+    let driver = doubles.installation.driver.clone();
+    says(with(&|installation| installation.library = driver.clone()), &["getInferLibVersion"]);
+    let library = doubles.installation.library.clone();
+    says(with(&|installation| installation.driver = library.clone()), &["cuInit"]);
+    says(with(&|installation| installation.driver = Some("/nowhere/libcuda.so.1".into())), &["/nowhere/libcuda.so.1"]);
+    says(with(&|installation| installation.library = Some("/nowhere/nv.so".into())), &["/nowhere/nv.so"]);
+    let empty = compile("cuda.c", &["-DINTEGRATED=1".to_owned(), "-DGPUS=0".to_owned()], "libcuda.so.1");
+    says(with(&|installation| installation.driver = Some(empty.clone())), &["no GPU"]);
+}
+
+#[test]
+fn plans_that_do_not_fit_are_refused_with_both_values() {
+    if !can_compile() {
+        return;
+    }
+    let doubles = Doubles::new(VERSIONS[2], &GPUS[1..]);
+    let says = |plan: &str, needles: &[&str]| {
+        let path = doubles.build(&files("backbone"), &signature(), plan);
+        let text = open(&doubles, signature()).unwrap_err().to_string();
+        for needle in needles.iter().chain(&[path.file_name().unwrap().to_str().unwrap()]) {
+            assert!(text.contains(needle), "no {needle:?} in {text}");
+        }
+    };
+    let plan = plan_of(&signature());
+    says("something else", &["refused the plan", "magicTag"]);
+    says("null", &["refused the plan"]);
+    says(&plan.replace("image", "picture"), &["picture", "no such tensor"]);
+    says(&plan.replace("output rows", "input rows"), &["output `rows` is an input"]);
+    says(&plan.replace("input image 0", "input image 1"), &["image", "float16", "float32 [1, 2, 3]"]);
+    says(&plan.replace("image 0 1 2 3", "image 0 1 2 4"), &["image", "[1, 2, 4]", "[1, 2, 3]"]);
+    says(&plan.replace("rows 0 2 2", "rows 0 -1 2"), &["rows", "[1, 2]", "[2, 2]"]);
+    says(&plan.replace("output maps 0 6\n", ""), &["maps", "not there"]);
+
+    // A plan that opens but does not run.
+    doubles.build(&files("backbone"), &signature(), &plan.replace("double", "fail"));
+    let mut engine = open(&doubles, signature()).unwrap();
+    let text = engine.run().unwrap_err().to_string();
+    assert!(text.contains("refuses to run"), "{text}");
+    drop(engine);
+
+    // Memory that is not there.
+    doubles.build(&files("backbone"), &signature(), &plan);
+    doubles.limit(16);
+    let text = open(&doubles, signature()).unwrap_err().to_string();
+    assert!(text.contains("CUDA_ERROR_OUT_OF_MEMORY"), "{text}");
+    doubles.limit(1 << 20);
+    assert!(open(&doubles, signature()).is_ok());
+    assert_eq!(doubles.live(), (0, 0));
+}
+
+#[test]
+fn without_a_plan_the_command_that_builds_it_is_named() {
+    if !can_compile() {
+        return;
+    }
+    let doubles = Doubles::new(VERSIONS[0], &GPUS[..1]);
+    let error = open(&doubles, signature()).unwrap_err();
+    assert!(matches!(error, EngineError::NoPlan { .. }), "{error}");
+    assert!(error.to_string().contains("sinew engine build --model doubled"), "{error}");
+    let path = doubles.build(&files("backbone"), &signature(), &plan_of(&signature()));
+    fs::remove_file(Sidecar::path(&path)).unwrap();
+    assert!(open(&doubles, signature()).unwrap_err().to_string().contains(".engine.json"));
+}
+
+/// Whatever happens to a byte of the plan or of its side-car: it is refused, or nothing has changed.
+#[test]
+fn damaged_files_are_refused() {
+    if !can_compile() {
+        return;
+    }
+    let doubles = Doubles::new(VERSIONS[1], &GPUS[..1]);
+    let path = doubles.build(&files("backbone"), &signature(), &plan_of(&signature()));
+    let good = doubles.sidecar(&files("backbone"), &signature(), plan_of(&signature()).as_bytes());
+    let environment = doubles.environment();
+    let mut refused = 0;
+    for file in [path.clone(), Sidecar::path(&path)] {
+        let bytes = fs::read(&file).unwrap();
+        for at in 0..bytes.len() {
+            for bit in [0, 3, 6] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << bit;
+                fs::write(&file, &damaged).unwrap();
+                match environment.open(&files("backbone"), signature()) {
+                    Err(error) => {
+                        refused += 1;
+                        assert!(error.to_string().contains("doubled-backbone"), "{error}");
+                    }
+                    // Facts that say nothing about whether the plan fits, such as the GPU's name.
+                    Ok(_) => {
+                        let read = Sidecar::read(&path).unwrap();
+                        assert_eq!(
+                            (&read.engine_sha256, &read.onnx_sha256, &read.trt_version, &read.inputs, &read.outputs),
+                            (&good.engine_sha256, &good.onnx_sha256, &good.trt_version, &good.inputs, &good.outputs)
+                        );
+                    }
+                }
+            }
+            fs::write(&file, &bytes[..at]).unwrap();
+            assert!(environment.open(&files("backbone"), signature()).is_err(), "cut at {at}");
+        }
+        fs::write(&file, &bytes).unwrap();
+    }
+    assert!(refused > 2000, "{refused}");
+    assert!(environment.open(&files("backbone"), signature()).is_ok());
+}
+
+#[test]
+fn without_a_library_the_backend_says_so() {
+    let error = Backend::TensorRt.first_that_works(|backend| Environment::new(backend, 1).map(|_| ()), |_| None);
+    if let Err(error) = error {
+        assert!(matches!(error, EngineError::Unavailable { .. }), "{error}");
+    }
+    let taken = Backend::Auto
+        .first_that_works(|backend| Environment::new(backend, 1), |error| Some(error.to_string()))
+        .unwrap();
+    assert!(matches!(taken.backend(), Backend::Tract | Backend::TensorRt));
+}
