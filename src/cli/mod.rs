@@ -5,6 +5,8 @@
 
 mod config;
 mod decode;
+#[cfg(feature = "tensorrt")]
+mod engine;
 mod enrol;
 mod eval;
 mod log;
@@ -36,6 +38,8 @@ enum Command {
     Decode(decode::DecodeArguments),
     Enrol(enrol::EnrolArguments),
     Models(models::ModelsArguments),
+    #[cfg(feature = "tensorrt")]
+    Engine(engine::EngineArguments),
 }
 
 /// How a command that did its work has ended.
@@ -59,6 +63,8 @@ pub fn main() -> ExitCode {
         Command::Decode(command) => command.run(),
         Command::Enrol(command) => command.run(),
         Command::Models(command) => command.run(),
+        #[cfg(feature = "tensorrt")]
+        Command::Engine(command) => command.run(&arguments.log),
     });
     match done {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -59,6 +59,22 @@ pub enum EngineError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file or folder cannot be written.
+    #[error("{}: cannot be written: {source}; choose another folder with SINEW_ENGINES", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The program that builds plans failed.
+    #[error("{}: {reason}", program.display())]
+    Builder {
+        /// The program.
+        program: PathBuf,
+        /// What happened.
+        reason: String,
+    },
     /// The file is not a graph that the backend can run.
     #[error("{}: {stage}: {reason}", path.display())]
     Load {

@@ -4,6 +4,7 @@
 //! last axis fastest; they hold `f32`, but for inputs that are indices.
 
 mod error;
+mod listing;
 #[cfg(feature = "tensorrt")]
 pub mod tensorrt;
 #[cfg(feature = "tract")]
@@ -16,6 +17,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Once};
 
 pub use error::EngineError;
+pub use listing::{Listing, Network};
 
 /// Which library runs the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,6 +148,8 @@ pub struct EngineFiles {
     pub sha256: String,
     /// Names of the bundle and of the network's role, such as `logocap-tiny/backbone`.
     pub label: String,
+    /// Whether the graph leaves extents of inputs open.
+    pub has_open_shapes: bool,
 }
 
 /// A network, ready to run for fixed shapes.
@@ -242,6 +246,12 @@ impl Environment {
     #[cfg(feature = "tensorrt")]
     pub fn tensorrt(installation: tensorrt::Installation) -> Result<Self, EngineError> {
         Ok(Self { opener: Box::new(tensorrt::TensorRt::new(installation)?) })
+    }
+
+    /// An environment that opens nothing and writes down what it is asked for.
+    pub fn listing() -> (Self, Listing) {
+        let listing = Listing::default();
+        (Self { opener: Box::new(listing.clone()) }, listing)
     }
 
     /// The backend that was started; never [`Backend::Auto`].

@@ -9,7 +9,7 @@ use crate::bundle::manifest::token_width;
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::centergroup::{Config, Decoder, Mask, Workspace, write_mask, write_positions};
-use crate::engine::{Backend, Engine, Environment, Place};
+use crate::engine::{Engine, Environment, Place};
 use crate::geometry::{Rectangle, ShortSideLayout, Size};
 use crate::pixels::{PictureView, PixelFormat};
 use crate::pose::Poses;
@@ -81,7 +81,7 @@ impl Centergroup {
     pub(super) fn open(
         bundle: &Bundle,
         decode: &DecodeSection,
-        backend: Backend,
+        environment: Environment,
         options: &Options,
         picture: Size,
         format: PixelFormat,
@@ -89,7 +89,6 @@ impl Centergroup {
         let decoder = configure(bundle.manifest(), decode, options)?;
         let view = View::new(bundle.manifest(), picture, format)?;
         let padding = Padding::new(bundle.manifest(), &decoder, &view)?;
-        let environment = Environment::new(backend, options.threads)?;
         let size = view.layout.network;
         let mut networks = BySize::new(size, Networks::open(bundle, &environment, size)?);
         networks.in_use().write_positions(&padding);

@@ -8,7 +8,7 @@ use crate::bundle::lofr::{DecodeSection, POSE, cells, network};
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::lofr::{Crop, Decoder, Found};
-use crate::engine::{Backend, Engine, Environment, Place};
+use crate::engine::{Engine, Environment, Place};
 use crate::geometry::{Rectangle, Size};
 use crate::pixels::PictureView;
 use crate::pose::{Pose, Poses};
@@ -50,12 +50,11 @@ impl Lofr {
     pub(super) fn open(
         bundle: &Bundle,
         decode: &DecodeSection,
-        backend: Backend,
+        environment: Environment,
         options: &Options,
     ) -> Result<Self, EstimateError> {
         let manifest = bundle.manifest();
         let decoder = configure(manifest, decode, options)?;
-        let environment = Environment::new(backend, options.threads)?;
         // The bundle's check has seen both sizes.
         let (network, cells) = (network(manifest), cells(manifest));
         let (network, cells) = (network.unwrap_or(Size::new(1, 1)), cells.unwrap_or(Size::new(1, 1)));

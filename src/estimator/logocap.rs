@@ -8,7 +8,7 @@ use crate::bundle::logocap::{BACKBONE, DecodeSection, KAM, Level};
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::logocap::{Config, Decoder, Workspace};
-use crate::engine::{Backend, Engine, Environment, Place};
+use crate::engine::{Engine, Environment, Place};
 use crate::geometry::{Rectangle, Size};
 use crate::pixels::{PictureView, PixelFormat};
 use crate::pose::Poses;
@@ -73,14 +73,13 @@ impl Logocap {
     pub(super) fn open(
         bundle: &Bundle,
         decode: &DecodeSection,
-        backend: Backend,
+        environment: Environment,
         options: &Options,
         picture: Size,
         format: PixelFormat,
     ) -> Result<Self, EstimateError> {
         let (decoder, level) = configure(bundle.manifest(), decode, options)?;
         let view = View::new(bundle.manifest(), picture, format)?;
-        let environment = Environment::new(backend, options.threads)?;
         let size = view.layout.network;
         let networks = BySize::new(size, Networks::open(bundle, &environment, level, size)?);
         Ok(Self { bundle: bundle.clone(), environment, decoder, level, workspace: Box::default(), view, networks })

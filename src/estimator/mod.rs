@@ -21,7 +21,7 @@ use crate::bundle::logocap::Level;
 use crate::bundle::shape;
 use crate::bundle::{Bundle, Decode};
 use crate::decode;
-use crate::engine::{Backend, EngineError};
+use crate::engine::{Backend, EngineError, Environment, Network};
 use crate::geometry::{Rectangle, Size};
 use crate::pixels::{PictureView, PixelFormat};
 use crate::pose::Poses;
@@ -92,19 +92,41 @@ pub fn open(
     picture: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
-    let open = |backend| -> Result<Box<dyn Estimator>, EstimateError> {
-        Ok(match &bundle.manifest().decode {
-            Decode::Logocap(decode) => {
-                Box::new(logocap::Logocap::open(bundle, decode, backend, options, picture, format)?)
-            }
-            Decode::Centergroup(decode) => {
-                Box::new(centergroup::Centergroup::open(bundle, decode, backend, options, picture, format)?)
-            }
-            Decode::Capeformer(decode) => Box::new(capeformer::Capeformer::open(bundle, decode, backend, options)?),
-            Decode::Lofr(decode) => Box::new(lofr::Lofr::open(bundle, decode, backend, options)?),
-        })
-    };
+    let open = |backend| open_in(Environment::new(backend, options.threads)?, bundle, options, picture, format);
     backend.first_that_works(open, EstimateError::engine)
+}
+
+fn open_in(
+    environment: Environment,
+    bundle: &Bundle,
+    options: &Options,
+    picture: Size,
+    format: PixelFormat,
+) -> Result<Box<dyn Estimator>, EstimateError> {
+    Ok(match &bundle.manifest().decode {
+        Decode::Logocap(decode) => {
+            Box::new(logocap::Logocap::open(bundle, decode, environment, options, picture, format)?)
+        }
+        Decode::Centergroup(decode) => {
+            Box::new(centergroup::Centergroup::open(bundle, decode, environment, options, picture, format)?)
+        }
+        Decode::Capeformer(decode) => Box::new(capeformer::Capeformer::open(bundle, decode, environment, options)?),
+        Decode::Lofr(decode) => Box::new(lofr::Lofr::open(bundle, decode, environment, options)?),
+    })
+}
+
+/// The networks that a bundle opens for pictures of this size, with the shapes that they are opened for, in that order.
+///
+/// # Errors
+/// Where the picture's size cannot be laid into the network.
+pub fn networks(bundle: &Bundle, picture: Size) -> Result<Vec<Network>, EstimateError> {
+    let (environment, listing) = Environment::listing();
+    match &bundle.manifest().decode {
+        // Its networks depend on templates, not on the picture; all that a template could want are opened.
+        Decode::Capeformer(_) => capeformer::open_all(bundle, &environment)?,
+        _ => drop(open_in(environment, bundle, &Options::default(), picture, PixelFormat::Rgb)?),
+    }
+    Ok(listing.networks())
 }
 
 impl EstimateError {

@@ -3,7 +3,7 @@
 use super::EstimateError;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::{EngineSection, TensorSection};
-use crate::bundle::shape::{self, Symbols};
+use crate::bundle::shape::{self, Dimension, Symbols};
 use crate::engine::{Engine, EngineFiles, Environment, Place, Signature, TensorSpec};
 use crate::geometry::Size;
 
@@ -76,6 +76,8 @@ fn files(bundle: &Bundle, role: &str, section: &EngineSection) -> EngineFiles {
         onnx: bundle.folder().join(&file.onnx),
         sha256: file.sha256.clone(),
         label: format!("{}/{role}", bundle.manifest().about.name),
+        has_open_shapes: (section.inputs.iter().flat_map(|tensor| &tensor.shape))
+            .any(|extent| matches!(extent, Dimension::Symbolic { .. })),
     }
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// A graph as it is opened without a bundle.
 pub fn graph_files(onnx: &Path) -> EngineFiles {
-    EngineFiles { onnx: onnx.to_owned(), sha256: String::new(), label: "test/graph".to_owned() }
+    EngineFiles { onnx: onnx.to_owned(), sha256: String::new(), label: "test/graph".to_owned(), has_open_shapes: true }
 }
 
 /// The folder of the small graphs.

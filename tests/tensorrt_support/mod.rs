@@ -1,6 +1,6 @@
 //! Doubles of libnvinfer and of the CUDA driver (`tests/tensorrt/`), compiled when they are first asked for.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, dead_code)]
 
 use std::ffi::OsString;
 use std::fs;
@@ -71,7 +71,12 @@ impl Doubles {
             library: open(&library),
             driver: open(&driver),
             version,
-            installation: Installation { library: Some(library), driver: Some(driver), plans: plans.path().to_owned() },
+            installation: Installation {
+                library: Some(library),
+                driver: Some(driver),
+                plans: plans.path().to_owned(),
+                probe: None,
+            },
             _plans: plans,
         }
     }
@@ -134,7 +139,12 @@ impl Doubles {
 }
 
 pub fn files(role: &str) -> EngineFiles {
-    EngineFiles { onnx: "none.onnx".into(), sha256: "0".repeat(64), label: format!("doubled/{role}") }
+    EngineFiles {
+        onnx: "none.onnx".into(),
+        sha256: "0".repeat(64),
+        label: format!("doubled/{role}"),
+        has_open_shapes: false,
+    }
 }
 
 pub fn spec(name: &str, element: Element, shape: &[usize], place: Place) -> TensorSpec {

@@ -45,6 +45,12 @@ pub enum TensorRtError {
         /// What it answered.
         reason: String,
     },
+    /// A child process that read the plan did not come back well.
+    #[error("a child process was let read the plan first, and {reason}")]
+    Probe {
+        /// What became of it.
+        reason: String,
+    },
     /// The driver failed.
     #[error("{what} failed: {reason}")]
     Cuda {

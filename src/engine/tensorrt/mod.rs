@@ -12,8 +12,10 @@ mod error;
 mod layout;
 mod library;
 mod logger;
+mod probe;
 mod session;
 mod sidecar;
+mod trtexec;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +23,9 @@ use std::sync::Arc;
 pub use driver::DeviceFacts;
 pub use error::TensorRtError;
 pub use layout::Version;
+pub use probe::Probe;
 pub use sidecar::{Sidecar, TensorFacts, sha256};
+pub use trtexec::{Builder, Machine, Precision, find as find_trtexec};
 
 use self::driver::Device;
 use self::library::Library;
@@ -37,6 +41,8 @@ pub struct Installation {
     pub driver: Option<PathBuf>,
     /// The folder of plans.
     pub plans: PathBuf,
+    /// How a plan is tried before this process reads it; without, it is not.
+    pub probe: Option<Probe>,
 }
 
 impl Installation {
@@ -53,7 +59,30 @@ impl Installation {
             library: path("SINEW_TENSORRT_LIBRARY"),
             driver: path("SINEW_CUDA_LIBRARY"),
             plans: plans.unwrap_or_else(home),
+            probe: Probe::of_this_program(),
         }
+    }
+
+    /// Version of the library and facts of the GPU.
+    ///
+    /// # Errors
+    /// Where one of them is not there.
+    pub fn machine(&self) -> Result<Machine, EngineError> {
+        let opened = TensorRt::new(self.clone())?;
+        Ok(Machine { version: opened.library.version(), device: opened.device.facts().clone() })
+    }
+
+    /// Lets the library read a plan in this process.
+    ///
+    /// # Errors
+    /// Where the library, the GPU or the plan does not work.
+    pub fn probe_here(&self, plan: &Path) -> Result<(), EngineError> {
+        let opened = TensorRt::new(self.clone())?;
+        let bytes = std::fs::read(plan).map_err(|source| EngineError::Read { path: plan.to_owned(), source })?;
+        let failed = |error| failure(plan, error);
+        opened.device.enter().map_err(failed)?;
+        opened.library.load(&bytes).map_err(failed)?.tensors().map_err(failed)?;
+        Ok(())
     }
 
     /// Where the plan of a network for these shapes is, or would be.
@@ -92,8 +121,11 @@ impl Opener for TensorRt {
         let plan = read(&path, files)?;
         let sidecar = Sidecar::read(&path)?;
         sidecar.check_files(&path, &plan, files, &signature)?;
-        sidecar.check_machine(&path, files, self.library.version(), self.device.facts())?;
+        sidecar.check_machine(&path, self.library.version(), self.device.facts())?;
         let failed = |error| failure(&path, error);
+        if let Some(probe) = &self.installation.probe {
+            probe.run(&path, &sidecar.engine_sha256, self.library.version()).map_err(failed)?;
+        }
         self.device.enter().map_err(failed)?;
         let loaded = Arc::new(self.library.load(&plan).map_err(failed)?);
         Ok(Box::new(Session::new(&path, loaded, &self.device, signature)?))
@@ -102,7 +134,9 @@ impl Opener for TensorRt {
 
 fn read(path: &Path, files: &EngineFiles) -> Result<Vec<u8>, EngineError> {
     std::fs::read(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => EngineError::NoPlan { path: path.to_owned(), remedy: sidecar::remedy(files) },
+        std::io::ErrorKind::NotFound => {
+            EngineError::NoPlan { path: path.to_owned(), remedy: sidecar::remedy(&files.label) }
+        }
         _ => EngineError::Read { path: path.to_owned(), source },
     })
 }

@@ -115,7 +115,7 @@ impl Sidecar {
         files: &EngineFiles,
         signature: &Signature,
     ) -> Result<(), EngineError> {
-        let stale = Stale { path, files };
+        let stale = Stale { path, label: &files.label };
         stale.compare("the plan's size in bytes", &(plan.len() as u64), &self.engine_bytes)?;
         stale.compare("the plan's sha256", &sha256(plan), &self.engine_sha256)?;
         stale.compare("the network", &self.label, &files.label)?;
@@ -135,14 +135,8 @@ impl Sidecar {
     ///
     /// # Errors
     /// Where one of them differs, with both values and what to do.
-    pub fn check_machine(
-        &self,
-        path: &Path,
-        files: &EngineFiles,
-        version: Version,
-        device: &DeviceFacts,
-    ) -> Result<(), EngineError> {
-        let stale = Stale { path, files };
+    pub fn check_machine(&self, path: &Path, version: Version, device: &DeviceFacts) -> Result<(), EngineError> {
+        let stale = Stale { path, label: &self.label };
         stale.compare("the TensorRT it was built by", &self.trt_version, &version.to_string())?;
         let capability = |(major, minor): (i32, i32)| format!("{major}.{minor}");
         let (built, here) = (self.compute_capability, device.compute_capability);
@@ -155,7 +149,7 @@ impl Sidecar {
 #[derive(Clone, Copy)]
 struct Stale<'a> {
     path: &'a Path,
-    files: &'a EngineFiles,
+    label: &'a str,
 }
 
 impl Stale<'_> {
@@ -164,7 +158,7 @@ impl Stale<'_> {
     }
 
     fn refuse(self, what: &'static str, found: String, expected: String) -> Result<(), EngineError> {
-        Err(EngineError::Stale { path: self.path.to_owned(), what, found, expected, remedy: remedy(self.files) })
+        Err(EngineError::Stale { path: self.path.to_owned(), what, found, expected, remedy: remedy(self.label) })
     }
 }
 
@@ -174,8 +168,8 @@ fn describe(tensors: &[TensorFacts]) -> String {
 }
 
 /// The command that builds the plans of a network's bundle.
-pub(super) fn remedy(files: &EngineFiles) -> String {
-    let bundle = files.label.split_once('/').map_or(files.label.as_str(), |(bundle, _)| bundle);
+pub(super) fn remedy(label: &str) -> String {
+    let bundle = label.split_once('/').map_or(label, |(bundle, _)| bundle);
     format!("build its engines on this board: sinew engine build --model {bundle}")
 }
 
@@ -196,7 +190,12 @@ mod tests {
     use crate::engine::{Element, Place};
 
     fn files() -> EngineFiles {
-        EngineFiles { onnx: "a.onnx".into(), sha256: "ab".repeat(32), label: "thing-tiny/backbone".to_owned() }
+        EngineFiles {
+            onnx: "a.onnx".into(),
+            sha256: "ab".repeat(32),
+            label: "thing-tiny/backbone".to_owned(),
+            has_open_shapes: false,
+        }
     }
 
     fn signature() -> Signature {
@@ -248,7 +247,7 @@ mod tests {
         let version = |minor| Version { major: 10, minor, patch: 0 };
         let good = sidecar(plan);
         good.check_files(path, plan, &files(), &signature()).unwrap();
-        good.check_machine(path, &files(), version(3), &device()).unwrap();
+        good.check_machine(path, version(3), &device()).unwrap();
 
         let says = |result: Result<(), EngineError>, needles: &[&str]| {
             let text = result.unwrap_err().to_string();
@@ -263,11 +262,11 @@ mod tests {
         let mut wider = signature();
         wider.inputs[0].shape[3] = 16;
         says(good.check_files(path, plan, &files(), &wider), &["inputs", "[1, 3, 8, 8]", "[1, 3, 8, 16]"]);
-        says(good.check_machine(path, &files(), version(7), &device()), &["TensorRT", "10.3.0", "10.7.0"]);
+        says(good.check_machine(path, version(7), &device()), &["TensorRT", "10.3.0", "10.7.0"]);
         let other = DeviceFacts { compute_capability: (7, 2), ..device() };
-        says(good.check_machine(path, &files(), version(3), &other), &["capability", "8.7", "7.2"]);
+        says(good.check_machine(path, version(3), &other), &["capability", "8.7", "7.2"]);
         let other = DeviceFacts { multiprocessors: 16, ..device() };
-        says(good.check_machine(path, &files(), version(3), &other), &["multiprocessors", "8", "16"]);
+        says(good.check_machine(path, version(3), &other), &["multiprocessors", "8", "16"]);
     }
 
     #[test]

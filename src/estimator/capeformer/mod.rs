@@ -11,7 +11,7 @@ use super::{EstimateError, Estimator, Options, StageTimes};
 use crate::bundle::Bundle;
 use crate::bundle::capeformer::{DecodeSection, FEATURES, MATCH, REFINE};
 use crate::decode::capeformer::{CROP, Crop, Soundness, Workspace, write_identity};
-use crate::engine::{Backend, Engine, Environment, Place};
+use crate::engine::{Engine, Environment, Place};
 use crate::geometry::{Rectangle, Size};
 use crate::pixels::PictureView;
 use crate::pose::{Pose, Poses};
@@ -85,7 +85,7 @@ impl Capeformer {
     pub(super) fn open(
         bundle: &Bundle,
         decode: &DecodeSection,
-        backend: Backend,
+        environment: Environment,
         options: &Options,
     ) -> Result<Self, EstimateError> {
         if options.level.is_some() {
@@ -95,7 +95,6 @@ impl Capeformer {
             let reason = "CapeFormer finds what was enrolled: give a template that `sinew enrol` made";
             return Err(EstimateError::option("template", reason.to_owned()));
         }
-        let environment = Environment::new(backend, options.threads)?;
         let opener = NetworkOpener { bundle, environment: &environment, size: NETWORK };
         let mut opened = Self {
             bundle: bundle.clone(),
@@ -130,6 +129,16 @@ impl Capeformer {
         self.templates.push(Enrolled::new(template, matcher, rows)?);
         Ok(())
     }
+}
+
+/// Opens every network that some template could need.
+pub(super) fn open_all(bundle: &Bundle, environment: &Environment) -> Result<(), EstimateError> {
+    let opener = NetworkOpener { bundle, environment, size: NETWORK };
+    Features::open(&opener)?;
+    for &rows in &bundle.manifest().engines[MATCH].chunks {
+        Matcher::open(&opener, rows)?;
+    }
+    Ok(())
 }
 
 impl Features {

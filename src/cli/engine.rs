@@ -1,0 +1,290 @@
+//! `sinew engine`: plans for TensorRT, built on the board from a bundle.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use super::log::LogArguments;
+use super::{Verdict, output, value};
+use crate::bundle::Bundle;
+use crate::engine::tensorrt::{Builder, Installation, Machine, Precision, Sidecar, find_trtexec};
+use crate::engine::{Backend, Network};
+use crate::estimator::{self, Estimator as _, LazyEstimator};
+use crate::geometry::Size;
+use crate::pose::{Pose, Poses};
+use crate::source;
+
+/// Build, list and check TensorRT engines for the bundles
+#[derive(Debug, Args)]
+pub struct EngineArguments {
+    #[command(subcommand)]
+    command: EngineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum EngineCommand {
+    /// Build what a bundle needs, with the board's own trtexec
+    #[command(after_help = "\
+Examples:
+  sinew engine build --model logocap-tiny --picture 1280x720
+  sinew engine build --model logocap-tiny --dry-run")]
+    Build(BuildArguments),
+    /// List what is built, and whether it fits this machine
+    List {
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare the poses of TensorRT with those of tract on pictures; exit code 1 where they differ
+    Verify(VerifyArguments),
+    /// Show what stands beside an engine
+    Inspect {
+        /// The engine's file
+        #[arg(value_name = "FILE")]
+        engine: PathBuf,
+    },
+    /// Let the library read an engine, and nothing else: what happens to this process does not happen to the one that asked
+    #[command(hide = true)]
+    Probe {
+        /// The engine's file
+        engine: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct BuildArguments {
+    /// Bundle: a name that `sinew models list` shows, or a folder
+    #[arg(long, value_name = "NAME|DIR")]
+    model: PathBuf,
+    /// Pictures of this size; may be repeated
+    #[arg(long, value_name = "WxH", value_parser = value::size, default_value = "640x480")]
+    picture: Vec<Size>,
+    /// How exactly the engines compute: fp32 or fp16
+    #[arg(long, value_name = "NAME", default_value = "fp16")]
+    precision: Precision,
+    /// Most memory for the builder, MiB [default: the library's]
+    #[arg(long, value_name = "MIB")]
+    workspace: Option<u32>,
+    /// The builder [default: SINEW_TRTEXEC, JetPack's, or the one in PATH]
+    #[arg(long, value_name = "FILE")]
+    trtexec: Option<PathBuf>,
+    /// Build again what is there already
+    #[arg(long)]
+    force: bool,
+    /// Print the commands and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArguments {
+    /// Bundle: a name that `sinew models list` shows, or a folder
+    #[arg(long, value_name = "NAME|DIR")]
+    model: PathBuf,
+    /// A folder of pictures, all of a size that engines were built for
+    #[arg(long, value_name = "DIR")]
+    images: PathBuf,
+    /// How far apart keypoints of the same pose may lie, in parts of the pose's size
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    tolerance: f32,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl EngineArguments {
+    /// Runs the command.
+    pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
+        let installation = Installation::from_environment();
+        match self.command {
+            EngineCommand::Build(arguments) => build(arguments, installation, log),
+            EngineCommand::List { json } => list(&installation, json),
+            EngineCommand::Verify(arguments) => verify(&arguments),
+            EngineCommand::Inspect { engine } => inspect(&engine),
+            EngineCommand::Probe { engine } => {
+                installation.probe_here(&engine).map(|()| Verdict::Good).map_err(Into::into)
+            }
+        }
+    }
+}
+
+fn build(arguments: BuildArguments, installation: Installation, log: &LogArguments) -> anyhow::Result<Verdict> {
+    let bundle = Bundle::open(&arguments.model)?;
+    let builder = Builder {
+        installation,
+        trtexec: find_trtexec(arguments.trtexec),
+        precision: arguments.precision,
+        workspace: arguments.workspace,
+    };
+    let mut networks: Vec<Network> = Vec::new();
+    for &picture in &arguments.picture {
+        for network in estimator::networks(&bundle, picture)? {
+            if !networks.contains(&network) {
+                networks.push(network);
+            }
+        }
+    }
+    if arguments.dry_run {
+        // The exact command depends on the library's version, where there is one.
+        let version = builder.installation.machine().ok().map(|machine| machine.version);
+        for network in &networks {
+            let plan = builder.installation.plan(&network.files, &network.signature);
+            println!("{}", shell(&builder.command(network, version, &plan)?));
+        }
+        return Ok(Verdict::Good);
+    }
+    let machine = builder.installation.machine().context("engines are built on the board that runs them")?;
+    builder.prepare()?;
+    for (number, network) in networks.iter().enumerate() {
+        let title = format!("{}/{} {}", number + 1, networks.len(), network.files.label);
+        if !arguments.force && builder.is_built(network, &machine) {
+            println!("{title}: is there");
+            continue;
+        }
+        let bar = spinner(&title, log);
+        let path = builder.build(network, &machine, |line| {
+            tracing::debug!(target: "trtexec", "{line}");
+            if let Some(bar) = &bar {
+                bar.set_message(line.chars().take(80).collect::<String>());
+            }
+        });
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        println!("{title}: {}", path?.display());
+    }
+    Ok(Verdict::Good)
+}
+
+/// Minutes without a word look like a hang.
+fn spinner(title: &str, log: &LogArguments) -> Option<ProgressBar> {
+    (std::io::stderr().is_terminal() && !log.quiet).then(|| {
+        let bar = ProgressBar::new_spinner().with_prefix(title.to_owned());
+        if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} {prefix} {elapsed} {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    })
+}
+
+/// A command as it can be pasted into a shell.
+fn shell(command: &[OsString]) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_=./:,+@".contains(character);
+    let word = |word: &OsString| {
+        let text = word.to_string_lossy();
+        if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    };
+    command.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Engines in the folder of plans, sorted.
+fn engines(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "engine")).collect();
+    found.sort();
+    found
+}
+
+fn list(installation: &Installation, as_json: bool) -> anyhow::Result<Verdict> {
+    let machine = installation.machine();
+    let mut rows = Vec::new();
+    let mut objects = Vec::new();
+    for path in engines(&installation.plans) {
+        let sidecar = Sidecar::read(&path);
+        let state = match (&sidecar, &machine) {
+            (Err(error), _) => error.to_string(),
+            (Ok(_), Err(error)) => format!("unknown: {error}"),
+            (Ok(sidecar), Ok(Machine { version, device })) => sidecar
+                .check_machine(&path, *version, device)
+                .map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
+        };
+        let of = |field: &dyn Fn(&Sidecar) -> String| sidecar.as_ref().map_or_else(|_| "-".to_owned(), field);
+        rows.push([
+            path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            of(&|sidecar| sidecar.precision.clone()),
+            of(&|sidecar| sidecar.trt_version.clone()),
+            of(&|sidecar| format!("{:.1} MB", sidecar.engine_bytes as f64 / 1e6)),
+            state.clone(),
+        ]);
+        objects.push(json!({"file": path, "state": state, "sidecar": sidecar.ok()}));
+    }
+    if as_json {
+        output::print_json(&objects)?;
+    } else if rows.is_empty() {
+        tracing::warn!("no engine in {}; build some with `sinew engine build`", installation.plans.display());
+    } else {
+        output::print_table(["ENGINE", "PRECISION", "TENSORRT", "SIZE", "STATE"], &rows)?;
+    }
+    Ok(Verdict::Good)
+}
+
+fn inspect(engine: &Path) -> anyhow::Result<Verdict> {
+    match Sidecar::read(engine) {
+        Ok(sidecar) => output::print_json(&sidecar)?,
+        Err(error) => {
+            // Plans say in three of their first bytes which version made them.
+            let bytes = fs::read(engine).with_context(|| engine.display().to_string())?;
+            let version = bytes.get(24..27).map(|version| format!("{}.{}.{}", version[0], version[1], version[2]));
+            bail!("{error}; the plan itself says TensorRT {}", version.unwrap_or_else(|| "nothing".to_owned()));
+        }
+    }
+    Ok(Verdict::Good)
+}
+
+fn verify(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
+    let bundle = Bundle::open(&arguments.model)?;
+    let options = estimator::Options { score_threshold: Some(0.0), ..estimator::Options::default() };
+    let mut backends =
+        [Backend::TensorRt, Backend::Tract].map(|backend| LazyEstimator::new(bundle.clone(), backend, &options));
+    let mut pictures = source::open(&arguments.images.display().to_string())?;
+    let (mut seen, mut same, mut different, mut largest) = (0_usize, 0_usize, 0_usize, 0.0_f32);
+    let mut answers = [Poses::default(), Poses::default()];
+    while let Some(frame) = pictures.next_frame()? {
+        for (estimator, poses) in backends.iter_mut().zip(&mut answers) {
+            estimator.estimate(frame.picture, None, poses)?;
+        }
+        seen += 1;
+        for pose in &answers[1].list {
+            let apart = answers[0].list.iter().map(|other| distance(pose, other)).fold(f32::INFINITY, f32::min);
+            if apart <= arguments.tolerance {
+                same += 1;
+                largest = largest.max(apart);
+            } else {
+                different += 1;
+            }
+        }
+    }
+    if arguments.json {
+        output::print_json(&json!({
+            "pictures": seen, "same": same, "different": different, "largest": largest,
+        }))?;
+    } else {
+        let rows = [
+            ["pictures".to_owned(), seen.to_string()],
+            ["same poses".to_owned(), same.to_string()],
+            ["different poses".to_owned(), different.to_string()],
+            ["largest distance of the same".to_owned(), format!("{largest:.4}")],
+        ];
+        output::print_table(["FIGURE", "VALUE"], &rows)?;
+    }
+    Ok(if different == 0 { Verdict::Good } else { Verdict::Negative })
+}
+
+/// The largest distance of a keypoint, in parts of the first pose's longer side; infinite where they are of different kinds.
+fn distance(pose: &Pose, other: &Pose) -> f32 {
+    if pose.keypoints.len() != other.keypoints.len() || pose.template != other.template {
+        return f32::INFINITY;
+    }
+    let size = pose.bounds().map_or(1.0, |bounds| bounds.width.max(bounds.height)).max(1.0);
+    let apart = pose.keypoints.iter().zip(&other.keypoints).map(|(a, b)| (a.x - b.x).hypot(a.y - b.y));
+    apart.fold(0.0, f32::max) / size
+}

@@ -1,0 +1,88 @@
+//! The first load of a plan happens in a child process: a crash inside the library becomes a text, and the program goes on.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{TensorRtError, Version};
+
+/// Longest that reading a plan may take; the largest takes seconds.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Sets another limit, for slow disks.
+const VARIABLE: &str = "SINEW_PROBE_SECONDS";
+/// How often the child is looked at.
+const STEP: Duration = Duration::from_millis(20);
+
+/// How a plan is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// A program that reads the plan with `engine probe FILE`: this one.
+    pub program: PathBuf,
+    /// After so long it is ended.
+    pub limit: Duration,
+}
+
+impl Probe {
+    /// With this program; `SINEW_PROBE_SECONDS` may set the limit.
+    pub fn of_this_program() -> Option<Self> {
+        let seconds = std::env::var(VARIABLE).ok().and_then(|text| text.parse().ok());
+        let limit = seconds.map_or(LIMIT, Duration::from_secs);
+        Some(Self { program: std::env::current_exe().ok()?, limit })
+    }
+
+    /// Lets a child read the plan, unless one has read the same plan with the same library before.
+    ///
+    /// # Errors
+    /// Where the child refuses it, dies, or does not come to an end.
+    pub(super) fn run(&self, plan: &Path, sha256: &str, version: Version) -> Result<(), TensorRtError> {
+        let stamp = stamp(plan);
+        let wanted = format!("{sha256} {version}\n");
+        if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+            return Ok(());
+        }
+        let failed = |reason: String| TensorRtError::Probe { reason };
+        let mut child = Command::new(&self.program)
+            .args(["--quiet", "engine", "probe"])
+            .arg(plan)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| failed(format!("{} cannot be started: {error}", self.program.display())))?;
+        let begun = Instant::now();
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if begun.elapsed() < self.limit => std::thread::sleep(STEP),
+                Ok(None) => {
+                    // It may just have ended by itself.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(failed(format!("it did not come to an end within {} s", self.limit.as_secs_f32())));
+                }
+                Err(error) => return Err(failed(error.to_string())),
+            }
+        };
+        if !status.success() {
+            let mut said = String::new();
+            if let Some(mut errors) = child.stderr.take() {
+                // What cannot be read is not said.
+                let _ = errors.read_to_string(&mut said);
+            }
+            let said = said.trim();
+            let because = if said.is_empty() { String::new() } else { format!(": {said}") };
+            return Err(failed(format!("it ended with {status}{because}")));
+        }
+        // Where it cannot be written, the next start probes again.
+        let _ = fs::write(stamp, wanted);
+        Ok(())
+    }
+}
+
+fn stamp(plan: &Path) -> PathBuf {
+    let mut name = plan.as_os_str().to_owned();
+    name.push(".probed");
+    name.into()
+}

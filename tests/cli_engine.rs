@@ -1,0 +1,220 @@
+//! `sinew engine` and `--backend` with doubles of TensorRT, of the CUDA driver and of trtexec.
+
+mod cli_support;
+mod engine_support;
+mod tensorrt_support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use cli_support::{Ended, ended, sinew, text, write_png};
+use engine_support::{person, picture};
+use sinew::bundle::Bundle;
+use sinew::engine::Network;
+use sinew::engine::tensorrt::Sidecar;
+use sinew::estimator;
+use sinew::geometry::Size;
+use tempfile::TempDir;
+use tensorrt_support::{Doubles, VERSIONS, can_compile, plan_of};
+
+const PICTURE: Size = Size::new(64, 48);
+
+/// A board with everything on it, the bundle `spots`, and a picture.
+struct Board {
+    doubles: Doubles,
+    folder: TempDir,
+}
+
+impl Board {
+    fn new() -> Self {
+        let board =
+            Self { doubles: Doubles::new(VERSIONS[1], &["INTEGRATED=1"]), folder: tempfile::tempdir().unwrap() };
+        fs::create_dir(board.path("pictures")).unwrap();
+        let grey = vec![90; 3 * PICTURE.width * PICTURE.height];
+        write_png(&board.path("pictures/a.png"), PICTURE, &grey);
+        board.trtexec("");
+        board
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn bundle() -> String {
+        format!("{}/tests/data/onnx/spots", env!("CARGO_MANIFEST_DIR"))
+    }
+
+    fn networks() -> Vec<Network> {
+        estimator::networks(&Bundle::open(Self::bundle()).unwrap(), PICTURE).unwrap()
+    }
+
+    /// A builder that says two lines, writes the double's plan for the shapes that it is asked for, and then does `more`.
+    fn trtexec(&self, more: &str) {
+        let mut cases = String::new();
+        for (number, Network { files, signature }) in Self::networks().iter().enumerate() {
+            let plan = self.path(&format!("plan-{number}"));
+            fs::write(&plan, plan_of(signature)).unwrap();
+            let shapes: Vec<String> = (signature.inputs.iter())
+                .map(|spec| {
+                    let extents: Vec<_> = spec.shape.iter().map(ToString::to_string).collect();
+                    format!("{}:{}", spec.name, extents.join("x"))
+                })
+                .collect();
+            let onnx = files.onnx.file_name().unwrap().to_str().unwrap();
+            cases += &format!("*{onnx},{}) cp {} \"$plan\";;\n", shapes.join(","), plan.display());
+        }
+        let script = format!(
+            "#!/bin/sh\nfor word; do case $word in --onnx=*) onnx=${{word#*=}};; --saveEngine=*) plan=${{word#*=}};; \
+             --shapes=*) shapes=${{word#*=}};; esac; done\necho building; echo tactics >&2\n\
+             case $onnx,$shapes in\n{cases}*) echo \"nobody asked for $onnx $shapes\"; exit 9;; esac\n{more}\n"
+        );
+        let path = self.path("trtexec");
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        let installation = &self.doubles.installation;
+        let mut command = sinew(arguments);
+        command
+            .env("SINEW_TENSORRT_LIBRARY", installation.library.as_ref().unwrap())
+            .env("SINEW_CUDA_LIBRARY", installation.driver.as_ref().unwrap())
+            .env("SINEW_ENGINES", self.path("engines"))
+            .env("SINEW_TRTEXEC", self.path("trtexec"))
+            .env("SINEW_PROBE_SECONDS", "2");
+        ended(command.output().unwrap())
+    }
+
+    fn build(&self, more: &[&str]) -> Ended {
+        let model = Self::bundle();
+        self.run(&[&["engine", "build", "--model", &model, "--picture", "64x48"], more].concat())
+    }
+
+    fn find(&self, more: &[&str]) -> Ended {
+        let (model, pictures) = (Self::bundle(), self.path("pictures"));
+        self.run(&[&["run", "--model", &model, "--source", text(&pictures)], more].concat())
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut names: Vec<_> = (fs::read_dir(self.path("engines")).unwrap())
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn engines_are_built_listed_and_used() {
+    if !can_compile() {
+        return;
+    }
+    let board = Board::new();
+    let commands = board.build(&["--dry-run"]).expect(0).stdout;
+    assert_eq!(commands.lines().count(), Board::networks().len());
+    for word in
+        ["trtexec --onnx=", "backbone.onnx", "--shapes=image:1x3x", "--fp16", "--skipInference", "--saveEngine="]
+    {
+        assert!(commands.contains(word), "no {word} in {commands}");
+    }
+    assert!(!board.path("engines").exists(), "a dry run does nothing");
+
+    let built = board.build(&["--workspace", "512"]).expect(0).stdout;
+    assert_eq!(built.lines().count(), Board::networks().len(), "{built}");
+    assert!(board.files().iter().all(|name| !name.ends_with("partial")), "{:?}", board.files());
+    assert!(board.build(&[]).expect(0).stdout.lines().all(|line| line.ends_with("is there")));
+    assert!(!board.build(&["--force"]).expect(0).stdout.contains("is there"));
+    assert!(!board.build(&["--precision", "fp32"]).expect(0).stdout.contains("is there"), "another precision");
+
+    let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
+    assert_eq!(listed.as_array().unwrap().len(), Board::networks().len());
+    assert!(listed.as_array().unwrap().iter().all(|entry| entry["state"] == "ok"), "{listed}");
+    assert_eq!(listed[0]["sidecar"]["precision"], "fp32");
+    let first = PathBuf::from(listed[0]["file"].as_str().unwrap());
+    assert_eq!(board.run(&["engine", "inspect", text(&first)]).expect(0).json()["trt_version"], "10.3.0");
+    assert!(board.run(&["engine", "list"]).expect(0).stdout.contains("10.3.0"));
+
+    // What the double computes is no pose, but it runs from the picture to the end.
+    board.find(&["--backend", "tensorrt"]).expect(0);
+    let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tensorrt"]);
+    assert_eq!(said.lines().len(), 2);
+    assert!(first.with_file_name(format!("{}.probed", first.file_name().unwrap().to_str().unwrap())).exists());
+    // It differs from tract, and `verify` says so.
+    let model = Board::bundle();
+    let pictures = board.path("pictures");
+    write_png(&board.path("pictures/a.png"), PICTURE, picture(PICTURE, &person(8, 6)).data());
+    let verify = ["engine", "verify", "--model", &model, "--images", text(&pictures), "--json"];
+    assert!(board.run(&verify).expect(1).json()["different"].as_u64().unwrap() > 0);
+
+    // Of another library nothing is taken.
+    let sidecar = Sidecar::path(&first);
+    let changed = fs::read_to_string(&sidecar).unwrap().replace("10.3.0", "10.7.0");
+    fs::write(&sidecar, changed).unwrap();
+    let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
+    assert!(listed[0]["state"].as_str().unwrap().contains("10.7.0"), "{listed}");
+    board.find(&["--backend", "tensorrt"]).expect(2).says(&["10.7.0", "10.3.0", "sinew engine build --model spots"]);
+}
+
+#[test]
+fn without_engines_auto_takes_tract_and_says_why() {
+    if !can_compile() {
+        return;
+    }
+    let board = Board::new();
+    board.find(&["--backend", "tensorrt"]).expect(2).says(&["no such plan", "sinew engine build --model spots"]);
+    let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tract, because", "no such plan"]);
+    assert_eq!(said.stderr.matches("backend auto").count(), 1, "{}", said.stderr);
+    // On a machine without the libraries.
+    let (model, pictures) = (Board::bundle(), board.path("pictures"));
+    let mut command = sinew(&["run", "--model", &model, "--source", text(&pictures), "--backend", "tensorrt"]);
+    command.env("SINEW_CUDA_LIBRARY", "/nowhere/libcuda.so.1");
+    ended(command.output().unwrap()).expect(2).says(&["tensorrt", "/nowhere/libcuda.so.1"]);
+}
+
+#[test]
+fn a_failed_build_leaves_nothing_and_says_what_the_builder_said() {
+    if !can_compile() {
+        return;
+    }
+    let board = Board::new();
+    board.trtexec("echo 'out of workspace' >&2; exit 3");
+    board.build(&[]).expect(2).says(&["trtexec", "exit status: 3", "out of workspace", "tactics"]);
+    assert!(board.files().is_empty(), "{:?}", board.files());
+    board.trtexec("kill -9 $$");
+    board.build(&[]).expect(2).says(&["signal: 9"]);
+    assert!(board.files().is_empty(), "{:?}", board.files());
+    // What an interrupted build left is removed by the next.
+    fs::write(board.path("engines/old.engine.partial"), "half").unwrap();
+    board.trtexec("");
+    board.build(&[]).expect(0);
+    assert!(!board.files().contains(&"old.engine.partial".to_owned()));
+
+    board.build(&["--trtexec", "/nowhere/trtexec", "--force"]).expect(2).says(&["/nowhere/trtexec", "--trtexec"]);
+    fs::remove_dir_all(board.path("engines")).unwrap();
+    fs::write(board.path("engines"), "a file where the folder should be").unwrap();
+    board.build(&[]).expect(2).says(&["engines", "SINEW_ENGINES"]);
+}
+
+/// The library crashes or hangs on a plan: that happens to a child, and the frame is answered all the same.
+#[test]
+fn a_library_that_dies_is_an_error_and_a_fallback() {
+    if !can_compile() {
+        return;
+    }
+    let board = Board::new();
+    board.build(&[]).expect(0);
+    for (deed, said) in [("crash", "signal"), ("hang", "did not come to an end")] {
+        let network = &Board::networks()[0];
+        let mut installation = board.doubles.installation.clone();
+        installation.plans = board.path("engines");
+        let path = installation.plan(&network.files, &network.signature);
+        let plan = plan_of(&network.signature).replace("double", deed);
+        fs::write(&path, &plan).unwrap();
+        let sidecar = board.doubles.sidecar(&network.files, &network.signature, plan.as_bytes());
+        fs::write(Sidecar::path(&path), serde_json::to_string(&sidecar).unwrap()).unwrap();
+        board.find(&["--backend", "tensorrt"]).expect(2).says(&["child process", said]);
+        let ended = board.find(&["-v"]).expect(0).says(&["taking tract", said]);
+        assert_eq!(ended.lines().len(), 2);
+    }
+}
