@@ -16,6 +16,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from models.reference import centergroup as reference
 from models.reference.logocap import upsample
 from models.training import centergroup_objective
 from models.training.centergroup_objective import STRIDE
-from models.training.evaluation import HeldOut, suppress
+from models.training.evaluation import HeldOut, Predict, suppress
 from models.training.objective import normalise
 
 NEAR = 0.2
@@ -54,7 +55,9 @@ def match_offsets(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, 
         offsets = model.group_model.prior.offsets(centers).numpy() * STRIDE
         predicted = found.xy[-1][alive].astype(np.float32)[:, None] + offsets
         poses, strength = nearest_peaks(predicted, found)
-        poses = reference.shift(poses, full)
+        # A prediction without a peak may lie outside, where there is nothing to shift towards.
+        inside = np.clip(poses, 0, (width - 1, height - 1))
+        poses = np.where(strength[..., None] > 0, reference.shift(inside, full), poses + 0.5)
         answers.append(suppress(poses, found.score[-1][alive] * strength.mean(1)))
     return answers
 
@@ -78,12 +81,22 @@ def nearest_peaks(predicted: np.ndarray, found: reference.Peaks) -> tuple[np.nda
     return poses, strength
 
 
+def at_side(predict: Predict, side: int, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What `predict` says of square pictures when they are `side` pixels a side, in their own pixels."""
+    enlarged = np.stack([cv2.resize(image, (side, side)) for image in images.numpy()])
+    scale = images.shape[1] / side
+    return [(poses * scale, scores) for poses, scores in predict(torch.from_numpy(enlarged))]
+
+
 def main() -> None:
     """Prints AP, AP50 and AP75 of both on every set."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("centergroup", type=Path, help="weights of centergroup-tiny")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, help="a held-out set; repeatable"
+    )
+    parser.add_argument(
+        "--side", type=int, default=CenterGroupConfig.tiny().short_side, help="pixels of the network's input"
     )
     parser.add_argument("--pictures", type=int, help="only the first so many of each set")
     parser.add_argument("--json", action="store_true")
@@ -97,7 +110,8 @@ def main() -> None:
     for folder in arguments.data:
         held_out = HeldOut(folder, arguments.pictures)
         for name, predict in methods.items():
-            figures = held_out.average_precision(predict, torch.device("cpu"))
+            sized = partial(at_side, predict, arguments.side)
+            figures = held_out.average_precision(sized, torch.device("cpu"))
             if arguments.json:
                 print(json.dumps({"data": str(folder), "grouping": name} | figures))
             else:

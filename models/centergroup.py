@@ -82,7 +82,7 @@ class CenterGroupConfig:
         return cls(
             name="centergroup-tiny",
             backbone=tiny.backbone,
-            short_side=288,
+            short_side=320,
             multiple=32,
             width=64,
             feed_forward=128,

@@ -21,10 +21,11 @@ class Decode:
     least_tokens: int = 0
     collapse_ties: bool = True
     attention_ties: str = "highest"
+    score: str = "evidence"
     visible_threshold: float = 0.5
     person_threshold: float = 0.5
     scored_keypoints: int = 5
-    score_threshold: float = 0.05
+    score_threshold: float = 0.08
     """What is shown; accuracy is measured on everything above 0."""
     nms_similarity: float = 0.7
 
@@ -36,6 +37,7 @@ class Decode:
             least_tokens=3,
             collapse_ties=False,
             attention_ties="mean",
+            score="visibility",
             score_threshold=-1.0,
             nms_similarity=1.0,
         )

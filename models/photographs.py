@@ -112,13 +112,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sinew", type=Path, default=ROOT / "target/release/sinew", help="the program")
     parser.add_argument("--without", default="", help="leave out pictures whose names start with this")
     parser.add_argument("--threshold", type=float, default=0.0, help="of the poses' scores")
-    parser.add_argument("--level", default="full")
+    parser.add_argument("--level", help="for models with levels (default: the bundle's)")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     crops = read_crops(given.folder)
     if given.without:
         crops = [crop for crop in crops if not crop.name.startswith(given.without)]
-    options = ["--threshold", str(given.threshold), "--level", given.level]
+    options = ["--threshold", str(given.threshold)]
+    options += ["--level", given.level] if given.level else []
     answer = figures(crops, find_poses(given.sinew, given.model, given.folder, options))
     if given.json:
         print(json.dumps(answer))

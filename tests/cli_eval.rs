@@ -144,6 +144,24 @@ fn the_shipped_bundle_keeps_its_accuracy() {
 const FLOOR: f64 = 0.22;
 const FLOOR_50: f64 = 0.59;
 
+/// The same for `centergroup-tiny`, AP and AP50, on people and on the first 20 crowds.
+const PEOPLE: (f64, f64) = (0.22, 0.58);
+const CROWD: (f64, f64) = (0.085, 0.315);
+
+#[test]
+fn the_bundle_for_crowds_keeps_its_accuracy() {
+    for (set, limit, floor, floor_50) in
+        [("people", "60", PEOPLE.0, PEOPLE.1), ("people-crowd", "20", CROWD.0, CROWD.1)]
+    {
+        let folder = root("tests/data").join(set);
+        let truth = folder.join("annotations.json");
+        let fixed = ["eval", "--model", "centergroup-tiny", "--coco", text(&truth), "--images", text(&folder)];
+        let found = run(&[&fixed[..], &["--limit", limit, "--json"]].concat()).expect(0).json();
+        let value = |figure: &str| found["figures"][figure].as_f64().unwrap();
+        assert!(value("ap") >= floor && value("ap50") >= floor_50, "{set}: {found}");
+    }
+}
+
 /// One person per box: the annotations' boxes, or those of a file.
 #[test]
 fn a_top_down_model_gets_the_annotated_boxes() {

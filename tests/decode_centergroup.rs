@@ -7,7 +7,9 @@ mod arrays;
 use std::path::{Path, PathBuf};
 
 use arrays::{SIGMAS, array, assert_close, maps, numbers};
-use sinew::decode::centergroup::{Config, Decoder, Inputs, Mask, Token, Workspace, write_mask, write_positions};
+use sinew::decode::centergroup::{
+    Config, Decoder, Inputs, Mask, ScoreRule, Token, Workspace, write_mask, write_positions,
+};
 use sinew::decode::heatmap::Double;
 use sinew::decode::{Map, Maps};
 use sinew::geometry::{Centre, ShortSideLayout, Size};
@@ -81,6 +83,7 @@ fn people(
 #[test]
 fn golden_arrays_agree() {
     let decoder = decoder();
+    let evidence = Decoder::new(&Config { score: ScoreRule::Evidence, ..Config::reference(&SIGMAS).unwrap() }).unwrap();
     // One workspace for all, so that nothing of one frame may leak into the next.
     let mut workspace = Box::new(Workspace::new());
     for path in golden() {
@@ -122,6 +125,9 @@ fn golden_arrays_agree() {
             numbers(&path, "poses").as_chunks::<4>().0.iter().flat_map(|&[x, y, visible, _]| [x, y, visible]).collect();
         assert_close(&path, "poses", &poses, &expected, 1e-5);
         assert_close(&path, "scores", &scores, &numbers(&path, "scores"), 1e-6);
+        // Our own score, everything else as in the reference.
+        let (_, scores) = people(&evidence, &inputs, answer, &layout, &mut workspace);
+        assert_close(&path, "evidence", &scores, &numbers(&path, "evidence"), 1e-5);
     }
 }
 

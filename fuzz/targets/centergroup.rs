@@ -6,7 +6,7 @@ mod values;
 
 use libfuzzer_sys::fuzz_target;
 use sinew::decode::Maps;
-use sinew::decode::centergroup::{Config, Decoder, Mask, TieRule, Workspace};
+use sinew::decode::centergroup::{Config, Decoder, Mask, ScoreRule, TieRule, Workspace};
 use sinew::geometry::{Affine, Size};
 use sinew::pose::{MAX_POSES, Poses};
 use values::Values;
@@ -25,6 +25,7 @@ fn config(bytes: &[u8]) -> Config {
     Config {
         collapse_ties: flags & 1 != 0,
         attention_ties: if flags & 2 != 0 { TieRule::Highest } else { TieRule::Mean },
+        score: if flags & 16 != 0 { ScoreRule::Evidence } else { ScoreRule::Visibility },
         nms_similarity: if flags & 4 != 0 { f32::from(bytes[1]) / 128.0 } else { 1.0 },
         keypoint_window_radius: usize::from(bytes[2] % 10),
         center_window_radius: usize::from(bytes[3] % 10),

@@ -32,6 +32,10 @@ class Settings:
     person: float = 0.5
     scored_keypoints: int = 5
     """So many of the most visible keypoints count in the score whatever their visibility."""
+    score: str = "visibility"
+    """Or `evidence`, which the reference implementation does not have."""
+    same_place: float = 0.08
+    """How near tokens are that count as one keypoint's, in parts of the person's size."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,22 @@ def score_people(visible: np.ndarray, person: np.ndarray, settings: Settings) ->
     return np.where(person > settings.person, mean, person).astype(np.float32)
 
 
+def score_evidence(
+    attention: np.ndarray, places: np.ndarray, full: np.ndarray, peaks: Peaks, settings: Settings
+) -> np.ndarray:
+    """The mean over the keypoints of how high the heatmap is there, 0 to 1, times the share of the attention
+    that goes to tokens near there: `attention [keypoints, n, tokens]`, `places [n, keypoints, 2]` -> `[n]`."""
+    tokens = peaks.xy[:-1].reshape(-1, 2)
+    weight = np.exp((attention - attention.max(-1, keepdims=True)).astype(np.float64)).transpose(1, 0, 2)
+    size = np.sqrt(np.maximum(np.ptp(places, axis=1), 12).prod(1))
+    distance = np.linalg.norm(places[:, :, None] - tokens, axis=-1)
+    near = distance < settings.same_place * size[:, None, None]
+    share = (weight * near).sum(-1) / weight.sum(-1)
+    x, y = places[..., 0].astype(int), places[..., 1].astype(int)
+    height = full[np.arange(places.shape[1]), y, x].clip(0, 1)
+    return (share * height).mean(1).astype(np.float32)
+
+
 def shift(places: np.ndarray, full: np.ndarray) -> np.ndarray:
     """A quarter pixel towards the higher neighbour on the map of the keypoint's own type, then half a pixel.
 
@@ -185,12 +205,12 @@ def decode(
     center: np.ndarray,
     picture: tuple[int, int],
     peaks: Peaks | None = None,
+    settings: Settings = Settings(),
 ) -> Decoded:
     """From `heat_half [types, H/2, W/2]` and the grouping engine's logits to people.
 
     `peaks` may be given where ties leave their order open.
     """
-    settings = Settings()
     full = upsample(heat_half, 2)
     peaks = peaks or find_peaks(full, mask, settings)
     alive = peaks.keep[-1]
@@ -198,10 +218,14 @@ def decode(
     seen = sigmoid(visible).T[alive]
     shifted = shift(places, full)
     height, width = full.shape[1:]
+    if settings.score == "evidence":
+        scores = score_evidence(attention[:, alive], places, full, peaks, settings)
+    else:
+        scores = score_people(seen, sigmoid(center)[alive], settings)
     image = geometry.apply(network_to_picture(picture, (width, height)), shifted).astype(np.float32)
     return Decoded(
         network_poses=np.concatenate([places, seen[..., None]], -1),
         shifted_poses=np.concatenate([shifted, seen[..., None]], -1),
         poses=np.concatenate([image, seen[..., None], seen[..., None]], -1),
-        scores=score_people(seen, sigmoid(center)[alive], settings),
+        scores=scores,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -151,6 +151,16 @@ def centergroup_arrays(name: str) -> dict[str, np.ndarray]:
     people = centergroup.decode(
         scene.heat_half, mask, attention, scene.visible, scene.center, scene.picture, peaks
     )
+    evidence = centergroup.decode(
+        scene.heat_half,
+        mask,
+        attention,
+        scene.visible,
+        scene.center,
+        scene.picture,
+        peaks,
+        replace(SETTINGS, score="evidence"),
+    )
     index, weight, bias = centergroup.tokens(peaks, (scene.rows // 2, scene.columns // 2))
     arrays = {
         "heat_half": scene.heat_half,
@@ -166,5 +176,6 @@ def centergroup_arrays(name: str) -> dict[str, np.ndarray]:
         "bias": bias.astype(np.float32),
         "poses": people.poses.astype(np.float32),
         "scores": people.scores,
+        "evidence": evidence.scores,
     }
     return arrays if mask.all() else arrays | {"mask": mask.astype(np.uint8)}

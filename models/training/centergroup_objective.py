@@ -300,7 +300,7 @@ def predict(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, np.nda
     positions = _positions(height // 4, width // 4, model.config.width).to(rows.device)
     answers = []
     for half, row in zip(heat_half.cpu().numpy(), rows):
-        settings = reference.Settings(least_score=0.05, least_tokens=0)
+        settings = reference.Settings(least_score=0.05, least_tokens=0, score="evidence")
         found = reference.find_peaks(upsample(half, 2), mask, settings)
         index, weight, bias = reference.tokens(found, (height // 4, width // 4))
         inputs = (torch.from_numpy(array).to(rows.device) for array in (index.astype(np.int64), weight, bias))
@@ -310,6 +310,6 @@ def predict(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, np.nda
         attention, visible, center = (
             logits.cpu().numpy() for logits in model.grouping(row, positions, *inputs)
         )
-        people = reference.decode(half, mask, attention, visible, center, (width, height), found)
+        people = reference.decode(half, mask, attention, visible, center, (width, height), found, settings)
         answers.append(suppress(people.poses[..., :2], people.scores))
     return answers

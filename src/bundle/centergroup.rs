@@ -6,8 +6,8 @@ use super::check::Checker;
 use super::error::BundleError;
 use super::manifest::{Manifest, token_width};
 use super::shape::{self, Dimension, Symbol};
-pub use crate::decode::centergroup::TieRule;
 use crate::decode::centergroup::{Config, Decoder};
+pub use crate::decode::centergroup::{ScoreRule, TieRule};
 use crate::engine::Element;
 
 /// Role of the network that reads the picture.
@@ -35,6 +35,8 @@ pub struct DecodeSection {
     pub collapse_ties: bool,
     /// Which token a keypoint takes where several are attended to equally.
     pub attention_ties: TieRule,
+    /// What a person's score is: `visibility`, as in the reference, or `evidence`.
+    pub score: ScoreRule,
     /// A keypoint counts in the score if its visibility is above.
     pub visible_threshold: f32,
     /// A centre is a person if its presence is above.
@@ -59,6 +61,7 @@ impl DecodeSection {
             least_tokens: self.least_tokens,
             collapse_ties: self.collapse_ties,
             attention_ties: self.attention_ties,
+            score: self.score,
             visible_threshold: self.visible_threshold,
             person_threshold: self.person_threshold,
             scored_keypoints: self.scored_keypoints,

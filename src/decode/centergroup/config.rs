@@ -16,6 +16,17 @@ pub enum TieRule {
     Mean,
 }
 
+/// What a person's score is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "std", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
+pub enum ScoreRule {
+    /// The mean visibility of the keypoints that count (eq. 14), as in the reference.
+    Visibility,
+    /// The mean over all keypoints of how high the heatmap is there, times how much of the attention goes to tokens near
+    /// there. Visibilities say how sure the network is that something can be seen, not that it was found.
+    Evidence,
+}
+
 /// Every hyper-parameter of the decoder; `[decode]` and `[limits]` of a bundle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -36,9 +47,11 @@ pub struct Config {
     pub collapse_ties: bool,
     /// Which token a keypoint takes where several are attended to equally.
     pub attention_ties: TieRule,
-    /// A keypoint counts in the score if its visibility is above.
+    /// What a person's score is.
+    pub score: ScoreRule,
+    /// A keypoint counts in the score by visibility if its own is above.
     pub visible_threshold: f32,
-    /// A centre is a person if its presence is above; otherwise the presence is its score.
+    /// By visibility, a centre is a person if its presence is above; otherwise the presence is its score.
     pub person_threshold: f32,
     /// The most visible so many keypoints count in the score whatever their visibility.
     pub scored_keypoints: usize,
@@ -68,6 +81,7 @@ impl Config {
             least_tokens: 3,
             collapse_ties: false,
             attention_ties: TieRule::Mean,
+            score: ScoreRule::Visibility,
             visible_threshold: 0.5,
             person_threshold: 0.5,
             scored_keypoints: 5,

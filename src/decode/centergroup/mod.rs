@@ -20,7 +20,7 @@ mod positions;
 mod tokens;
 mod workspace;
 
-pub use config::{Config, TieRule};
+pub use config::{Config, ScoreRule, TieRule};
 pub use mask::{Mask, write_mask};
 pub use positions::write_positions;
 pub use workspace::{Report, Token, Workspace};
@@ -282,25 +282,32 @@ impl Decoder {
     }
 
     /// The person of one centre, network pixels; `None` where a number is not finite.
-    fn person(
-        &self,
-        inputs: &Inputs<'_>,
-        grouped: &Grouped<'_>,
-        tokens: &[heapless::Vec<Token, MAX_TOKENS>; MAX_TYPES],
-        rank: usize,
-    ) -> Option<Pose> {
+    fn person(&self, inputs: &Inputs<'_>, grouped: &Grouped<'_>, tokens: &people::Tokens, rank: usize) -> Option<Pose> {
         let k = grouped.tokens;
         let row = self.keypoints() * k;
         let mut pose = Pose::default();
-        for keypoint in 0..self.keypoints() {
-            let logits = &grouped.attention[(keypoint * k + rank) * row..][..row];
-            let place = people::assign(logits, k, |kind| &tokens[kind], self.config.attention_ties)?;
-            let [x, y] = people::shift(place, Double::new(inputs.heat_half.map(keypoint)));
+        let mut places = [[0.0; 2]; MAX_KEYPOINTS];
+        let logits = |keypoint: usize| &grouped.attention[(keypoint * k + rank) * row..][..row];
+        let map = |keypoint| Double::new(inputs.heat_half.map(keypoint));
+        for (keypoint, place) in places.iter_mut().enumerate().take(self.keypoints()) {
+            *place = people::assign(logits(keypoint), k, |kind| &tokens[kind], self.config.attention_ties)?;
+            let [x, y] = people::shift(*place, map(keypoint));
             let visible = sigmoid(grouped.visible[keypoint * k + rank]);
             // Room is checked when the configuration is.
             let _ = pose.keypoints.push(Keypoint { x, y, score: visible });
         }
-        pose.score = people::score(&pose, sigmoid(grouped.center[rank]), &self.config);
+        pose.score = match self.config.score {
+            ScoreRule::Visibility => people::score(&pose, sigmoid(grouped.center[rank]), &self.config),
+            ScoreRule::Evidence => {
+                let places = &places[..self.keypoints()];
+                let extent = people::extent(places);
+                let evidence = places.iter().enumerate().map(|(keypoint, &place)| {
+                    let near = people::attention_near(logits(keypoint), k, tokens, place, extent);
+                    near * people::height(place, map(keypoint))
+                });
+                evidence.sum::<f32>() / places.len() as f32
+            }
+        };
         let finite = pose.score.is_finite() && pose.keypoints.iter().all(|keypoint| keypoint.score.is_finite());
         finite.then_some(pose)
     }

@@ -1,9 +1,15 @@
 //! From the grouping network's answer to people: which token is which keypoint, how sure, where exactly.
 
-use super::{Config, TieRule, Token};
+use super::{Config, MAX_TOKENS, MAX_TYPES, TieRule, Token};
 use crate::decode::heatmap::Double;
-use crate::decode::{larger, maximum};
+use crate::decode::{larger, maximum, smaller, square_root};
 use crate::pose::{MAX_KEYPOINTS, Pose};
+
+/// Tokens show the same keypoint that are no further apart, in parts of the person's size; what a person's size is at least,
+/// network pixels; and logits that far below the largest weigh nothing.
+const SAME_PLACE: f32 = 0.08;
+const SMALLEST: f32 = 12.0;
+const NOTHING: f32 = 20.0;
 
 /// Two weights are equal after softmax in `f32` where the logits are no further apart: `exp` of less rounds to 1.
 const TIE: f32 = 1.0 / 33_554_432.0;
@@ -54,6 +60,49 @@ pub(super) fn shift([x, y]: [f32; 2], map: Double<'_>) -> [f32; 2] {
     let right = map.at((column + 1).min(size.width - 1), row) > map.at(column.saturating_sub(1), row);
     let below = map.at(column, (row + 1).min(size.height - 1)) > map.at(column, row.saturating_sub(1));
     [x + quarter(right) + 0.5, y + quarter(below) + 0.5]
+}
+
+/// Tokens of every type, best first.
+pub(super) type Tokens = [heapless::Vec<Token, MAX_TOKENS>; MAX_TYPES];
+
+/// The side of a square as large as the box around some places, network pixels.
+pub(super) fn extent(places: &[[f32; 2]]) -> f32 {
+    let span = |axis: usize| {
+        let along = || places.iter().map(|place| place[axis]);
+        let (low, high) = (along().fold(f32::INFINITY, smaller), along().fold(f32::NEG_INFINITY, larger));
+        larger(high - low, SMALLEST)
+    };
+    square_root(span(0) * span(1))
+}
+
+/// How much of the attention that `logits`, `[keypoints * k]`, stand for goes to tokens near `place`, for a person of this
+/// `extent`: 0 to 1.
+pub(super) fn attention_near(logits: &[f32], k: usize, tokens: &Tokens, [x, y]: [f32; 2], extent: f32) -> f32 {
+    let (runs, rest) = logits.as_chunks::<8>();
+    let largest = rest.iter().copied().fold(maximum(runs), larger);
+    let reach = SAME_PLACE * extent;
+    let (mut near, mut all) = (0.0, 0.0);
+    for (index, &logit) in logits.iter().enumerate() {
+        // Nothing here is no number: `assign` has refused such a person.
+        if largest - logit >= NOTHING {
+            continue;
+        }
+        let weight = libm::expf(logit - largest);
+        all += weight;
+        if let Some(token) = tokens[index / k].get(index % k) {
+            let (across, down) = (token.x as f32 - x, token.y as f32 - y);
+            if across * across + down * down < reach * reach {
+                near += weight;
+            }
+        }
+    }
+    near / all
+}
+
+/// How high a heatmap is at `place`, 0 to 1.
+pub(super) fn height(place: [f32; 2], map: Double<'_>) -> f32 {
+    let size = map.size();
+    map.at((place[0] as usize).min(size.width - 1), (place[1] as usize).min(size.height - 1)).clamp(0.0, 1.0)
 }
 
 /// The score of a person (eq. 14 as it is coded, section 1.8) whose keypoints' scores are their visibilities.

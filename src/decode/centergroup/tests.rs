@@ -122,6 +122,30 @@ fn equal_attention_is_averaged_or_the_highest_wins() {
     assert_eq!(x(TieRule::Highest), 22.75);
 }
 
+/// Heights and attention worked out by hand.
+#[test]
+fn evidence_is_height_times_attention_near() {
+    // Two left keypoints: one where the person is, one far away; the right one has a single peak.
+    let values = maps(&[(0, 3, 4, 0.9), (0, 11, 4, 0.5), (1, 10, 11, 0.8), (2, 6, 7, 0.7)]);
+    let own = Config { collapse_ties: true, least_tokens: 0, score: ScoreRule::Evidence, ..config() };
+    let mut answer = Answer::new(2);
+    answer.choose(0, 0, 0, 0);
+    answer.choose(1, 0, 1, 0);
+    let (sure, other) = (answer.attention[0], answer.attention[1]);
+    assert!(sure > other);
+    // How much goes to the chosen token: the others have the same logit, and two of the four stand for no token or a place
+    // far away.
+    let share = 1.0 / (1.0 + 3.0 * libm::expf(other - sure));
+    // A cell alone is at its own pixels three quarters as high on either axis.
+    let expected = 0.5625 * (0.9 * share + 0.8 * share) / 2.0;
+    let found = run(&decoder(&own), &values, MASKLESS, &answer).poses.list[0].score;
+    assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    // Where attention is torn between two places, the score halves.
+    answer.choose(0, 0, 0, 1);
+    let torn = run(&decoder(&own), &values, MASKLESS, &answer).poses.list[0].score;
+    assert!(torn < 0.75 * expected, "{torn} {expected}");
+}
+
 #[test]
 fn the_score_is_that_of_the_visible_keypoints_or_of_the_centre() {
     let own = Config { collapse_ties: true, least_tokens: 0, scored_keypoints: 1, ..config() };

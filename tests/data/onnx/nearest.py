@@ -147,6 +147,7 @@ token_threshold = 0.1
 least_tokens = 0
 collapse_ties = true
 attention_ties = "highest"
+score = "visibility"
 visible_threshold = 0.5
 person_threshold = 0.5
 scored_keypoints = 5
