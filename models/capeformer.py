@@ -131,7 +131,7 @@ class ResNet(nn.Module):
 
 
 class PooledHRNet(nn.Module):
-    """`[B, 3, H, W]` -> `[B, sum of widths, H/32, W/32]`: the means of every branch over the coarsest cells."""
+    """`[B, 3, H, W]` -> `[B, sum of widths, H/32, W/32]`: every branch's means over the coarsest cells."""
 
     def __init__(self, config: HRNetConfig) -> None:
         super().__init__()

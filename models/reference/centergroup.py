@@ -160,7 +160,8 @@ def score_evidence(
     attention: np.ndarray, places: np.ndarray, full: np.ndarray, peaks: Peaks, settings: Settings
 ) -> np.ndarray:
     """The mean over the keypoints of how high the heatmap is there, 0 to 1, times the share of the attention
-    that goes to tokens near there: `attention [keypoints, n, tokens]`, `places [n, keypoints, 2]` -> `[n]`."""
+    that goes to tokens near there: `attention [keypoints, n, tokens]`, `places [n, keypoints, 2]` ->
+    `[n]`."""
     tokens = peaks.xy[:-1].reshape(-1, 2)
     weight = np.exp((attention - attention.max(-1, keepdims=True)).astype(np.float64)).transpose(1, 0, 2)
     size = np.sqrt(np.maximum(np.ptp(places, axis=1), 12).prod(1))

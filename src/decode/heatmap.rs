@@ -133,6 +133,19 @@ impl<'a> Double<'a> {
     }
 }
 
+/// The four pixels of the cell in the middle of `cells` and the twelve around them, as [`Double::at`] has them, where none of
+/// the cells is missing.
+#[inline]
+pub(super) fn double_around(cells: &[[f32; 3]; 3]) -> [[f32; 4]; 4] {
+    const FRACTIONS: [f32; 4] = [0.25, 0.75, 0.25, 0.75];
+    // Pixels 0 and 1 lie between the first two cells, 2 and 3 between the last two.
+    let along = |line: [f32; 3]| {
+        core::array::from_fn::<f32, 4, _>(|pixel| blend(line[pixel / 2], line[pixel / 2 + 1], FRACTIONS[pixel]))
+    };
+    let rows = cells.map(along);
+    core::array::from_fn(|y| core::array::from_fn(|x| blend(rows[y / 2][x], rows[y / 2 + 1][x], FRACTIONS[y])))
+}
+
 /// The two of `cells` cells that pixel number `pixel` of twice as many lies between, and how far towards the second.
 #[inline(always)]
 fn between(pixel: usize, cells: usize) -> (usize, usize, f32) {

@@ -336,4 +336,9 @@ impl Place {
             bottom: row == size.height - 1,
         }
     }
+
+    /// Whether a cell beside it is missing.
+    pub(super) fn is_at_border(&self) -> bool {
+        self.left || self.right || self.top || self.bottom
+    }
 }
