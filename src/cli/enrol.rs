@@ -22,8 +22,8 @@ use crate::template::Annotation;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  sinew enrol --model capeformer-r50 --image a.jpg --keypoints a.json --image b.jpg --keypoints b.json --out cup.template
-  sinew run --model capeformer-r50 --template cup.template --source photos --overlay drawn")]
+  sinew enrol --model capeformer-tiny --image a.jpg --keypoints a.json --image b.jpg --keypoints b.json --out cup.template
+  sinew run --model capeformer-tiny --template cup.template --source photos --overlay drawn")]
 pub struct EnrolArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR")]

@@ -21,7 +21,7 @@ use crate::eval::Reach;
 #[command(after_help = "\
 Examples:
   sinew eval --model logocap-tiny --coco tests/data/people/annotations.json --images tests/data/people
-  sinew eval --metric pck --shots 1 --model capeformer-r50 --coco things/annotations.json --images things")]
+  sinew eval --metric pck --shots 1 --model capeformer-tiny --coco things/annotations.json --images things")]
 pub struct EvalArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR")]
