@@ -131,9 +131,14 @@ fn boxes_come_from_a_file() {
     for name in ["a.png", "b.png"] {
         fs::copy(flags.path(name), pictures.join(name)).unwrap();
     }
-    let listed = flags.run(&["--source", text(&pictures), "--boxes", text(&boxes)]).expect(0).lines();
+    let listed = flags.run(&["--source", text(&pictures), "--boxes", text(&boxes)]).expect(0);
+    let listed = listed.says(&["lists 1 frames; 1 of the 2 that came"]).lines();
     assert_eq!(listed[1]["poses"], json!([]), "a.png is not listed");
     assert_eq!(listed[2]["poses"].as_array().unwrap().len(), 2);
+
+    fs::write(&boxes, "{\"name\": \"other.png\", \"boxes\": [[0, 0, 9, 9]]}\n").unwrap();
+    let lost = flags.run(&["--source", text(&pictures), "--boxes", text(&boxes)]).expect(0);
+    lost.says(&["lists 1 frames; 0 of the 2 that came"]);
 
     fs::write(&boxes, "{\"name\": \"b.png\", \"boxes\": [[0, 0, 0, 9]]}\n").unwrap();
     let wrong = flags.run(&["--source", text(&pictures), "--boxes", text(&boxes)]);

@@ -67,6 +67,9 @@ impl RunArguments {
         if !log.quiet {
             summarise(&counts, start.elapsed().as_secs_f64());
         }
+        if let Some(remark) = boxes.remark() {
+            tracing::warn!("{remark}");
+        }
         ended?;
         if counts.frames == 0 {
             bail!("{uri}: no frame in it");

@@ -23,6 +23,11 @@ pub trait Boxes {
     /// # Errors
     /// Where a model that finds boxes fails.
     fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError>;
+
+    /// What somebody should know about the boxes once all frames are through.
+    fn remark(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Everywhere: the whole picture.
@@ -43,6 +48,9 @@ impl Boxes for WholePicture {
 pub struct ListedBoxes {
     by_name: HashMap<String, Vec<Rectangle>>,
     by_sequence: HashMap<u64, Vec<Rectangle>>,
+    /// Frames that were asked for, and how many of them are listed.
+    frames: u64,
+    found: u64,
 }
 
 #[derive(Deserialize)]
@@ -141,14 +149,31 @@ fn file_name(path: &str) -> &str {
 impl ListedBoxes {
     /// The boxes of a frame, by its name or else by its number; none where it is not listed.
     pub fn of(&self, name: Option<&str>, sequence: u64) -> &[Rectangle] {
+        self.listed(name, sequence).unwrap_or_default()
+    }
+
+    fn listed(&self, name: Option<&str>, sequence: u64) -> Option<&[Rectangle]> {
         let by_name = name.and_then(|name| self.by_name.get(file_name(name)));
-        by_name.or_else(|| self.by_sequence.get(&sequence)).map_or(&[], |boxes| boxes)
+        by_name.or_else(|| self.by_sequence.get(&sequence)).map(|boxes| &boxes[..])
     }
 }
 
 impl Boxes for ListedBoxes {
     fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
+        self.frames += 1;
+        self.found += u64::from(self.listed(frame.name, frame.sequence).is_some());
         Ok((Some(self.of(frame.name, frame.sequence)), StageTimes::default()))
+    }
+
+    /// Where the file and the frames are out of step.
+    fn remark(&self) -> Option<String> {
+        let listed = (self.by_name.len() + self.by_sequence.len()) as u64;
+        (self.found < self.frames || self.found < listed).then(|| {
+            format!(
+                "the file of boxes lists {listed} frames; {} of the {} that came are among them, the others had no boxes",
+                self.found, self.frames
+            )
+        })
     }
 }
 
