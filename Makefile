@@ -19,6 +19,11 @@ OUT := out
 DEMO_PICTURES := $(sort $(wildcard tests/data/photos/*.jpg tests/data/photos/*.png)) \
     $(wordlist 1,12,$(sort $(wildcard tests/data/people/*.jpg)))
 DEMO_VIDEO_OF := $(firstword $(DEMO_PICTURES))
+DEMO_CROWDS := $(wordlist 1,4,$(sort $(wildcard tests/data/people-crowd/*.jpg)))
+# Enrolled from one picture, found in the others.
+OBJECTS := tests/data/objects
+DEMO_THING := $(OBJECTS)/scissors-1.jpg
+DEMO_THINGS := $(wordlist 2,5,$(sort $(wildcard $(OBJECTS)/scissors-*.jpg)))
 STATE := $(or $(SINEW_STATE),models/state)
 
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
@@ -40,19 +45,27 @@ dist: ## Build the program smaller and faster, with link-time optimisation (slow
 	$(CARGO) build --profile dist
 
 .PHONY: demo
-demo: ## Find the people in a few pictures and a short video; draws them under out/
+demo: ## Find people in pictures, crowds and a short video, and an enrolled thing; draws them under out/
 	$(CARGO) build $(PROFILE) --bins --examples
-	@rm -rf $(OUT)/pictures $(OUT)/overlays && mkdir -p $(OUT)/pictures
+	@rm -rf $(addprefix $(OUT)/,pictures overlays crowds crowd-overlays things thing-overlays)
+	@mkdir -p $(addprefix $(OUT)/,pictures crowds things)
 	@cp $(DEMO_PICTURES) $(OUT)/pictures/
-	target=$${CARGO_TARGET_DIR:-target}/release; \
-	run="$$target/sinew run --model $(MODEL)"; \
+	@cp $(DEMO_CROWDS) $(OUT)/crowds/
+	@cp $(DEMO_THINGS) $(OUT)/things/
+	target=$${CARGO_TARGET_DIR:-target}/release; sinew=$$target/sinew; \
+	run="$$sinew run --model $(MODEL)"; \
 	$$run --source $(OUT)/pictures --sink jsonl:$(OUT)/poses.jsonl --overlay $(OUT)/overlays; \
 	$$target/examples/pan $(DEMO_VIDEO_OF) $(OUT)/pan.y4m; \
 	$$run --source $(OUT)/pan.y4m --sink jsonl:$(OUT)/pan.jsonl --overlay $(OUT)/pan-overlay.y4m; \
-	$$target/examples/contact_sheet $(OUT)/demo.png $(addprefix $(OUT)/overlays/,$(notdir $(DEMO_PICTURES))) $(OUT)/pan-overlay.y4m
+	$$sinew run --model centergroup-tiny --source $(OUT)/crowds --sink jsonl:$(OUT)/crowds.jsonl --overlay $(OUT)/crowd-overlays; \
+	$$sinew enrol --model capeformer-tiny --image $(DEMO_THING) --keypoints $(OBJECTS)/annotations.json --out $(OUT)/scissors.template; \
+	$$sinew run --model capeformer-tiny --template $(OUT)/scissors.template --source $(OUT)/things \
+	    --sink jsonl:$(OUT)/things.jsonl --overlay $(OUT)/thing-overlays; \
+	$$target/examples/contact_sheet $(OUT)/demo.png $(addprefix $(OUT)/overlays/,$(notdir $(DEMO_PICTURES))) $(OUT)/pan-overlay.y4m \
+	    $(addprefix $(OUT)/crowd-overlays/,$(notdir $(DEMO_CROWDS))) $(addprefix $(OUT)/thing-overlays/,$(notdir $(DEMO_THINGS)))
 	@echo
-	@echo "poses       $(OUT)/poses.jsonl, $(OUT)/pan.jsonl"
-	@echo "drawn       $(OUT)/overlays/, $(OUT)/pan-overlay.y4m"
+	@echo "poses       $(OUT)/poses.jsonl, $(OUT)/pan.jsonl, $(OUT)/crowds.jsonl, $(OUT)/things.jsonl"
+	@echo "drawn       $(OUT)/overlays/, $(OUT)/pan-overlay.y4m, $(OUT)/crowd-overlays/, $(OUT)/thing-overlays/"
 	@echo "all of them $(OUT)/demo.png"
 
 ##@ Checks
@@ -138,7 +151,7 @@ python-test: $(VENV)/ready ## Tests of the Python code
 	$(PYTHON) -m pytest --quiet models
 
 .PHONY: train
-train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny, capeformer-tiny) until interrupted; resumes; OPTIONS="--crowded 0.3"
+train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny, capeformer-tiny, lofr-tiny) until interrupted; resumes; OPTIONS="--crowded 0.3"
 	@test -e $(STATE)/assets || $(PYTHON) -m models.people.assets
 	@test -e $(STATE)/bank || $(PYTHON) -m models.people.render_bank
 	$(PYTHON) -m models.train $(MODEL) $(OPTIONS)

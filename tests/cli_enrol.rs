@@ -258,7 +258,15 @@ fn the_share_of_correct_keypoints() {
     eval(&["--min-pck", "1.1"]).expect(1).says(&["below 1.1"]);
     eval(&["--shots", "2"]).expect(2).says(&["more than 2 pictures"]);
     eval(&["--metric", "oks"]).expect(2).says(&["--metric pck"]);
-    eval(&["--min-ap", "0.5"]).expect(2).says(&["--metric oks"]);
+    eval(&["--min-ap", "0.5"]).expect(2).says(&["--min-ap", "--metric pck"]);
+
+    // What the enrolled picture does not show counts for nothing, and is no error.
+    let mut hidden = truth;
+    hidden["annotations"][0]["keypoints"][5] = json!(0);
+    fs::write(&path, hidden.to_string()).unwrap();
+    let found = eval(&["--json"]).expect(0).json();
+    assert_eq!(found["answers"], json!(2));
+    assert!(found["figures"]["pck@0.2"].as_f64().unwrap() > 0.9, "{found}");
 }
 
 /// One picture is enough for the example of docs/enrol.md: whoever copies it must not be refused.

@@ -73,8 +73,8 @@ impl EnrolArguments {
             let annotation = Annotation::read(keypoints, image)?;
             shots.push(Shot { name: image.display().to_string(), picture, annotation });
         }
+        estimator::check_shots(&bundle, &name, &shots)?;
         if self.dry_run {
-            estimator::check_shots(&bundle, &name, &shots)?;
             return self.draw(&name, &shots);
         }
         let enrolment = estimator::enrol(&bundle, self.backend, self.threads, &name, &shots)?;

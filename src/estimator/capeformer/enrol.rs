@@ -79,7 +79,8 @@ struct Plan {
 /// Makes a template called `name` from pictures of a thing.
 ///
 /// The features of a keypoint are the mean over the pictures; a keypoint that a picture does not show is treated as
-/// `decode.hidden_keypoints` of the bundle says.
+/// `decode.hidden_keypoints` of the bundle says, and one that none of them shows is left out ([`check_shots`] refuses it,
+/// because a user hardly means it).
 ///
 /// # Errors
 /// Where the bundle is no CapeFormer, the pictures disagree in their keypoints, a visible keypoint lies outside its crop,
@@ -147,7 +148,20 @@ pub fn enrol(
 /// # Errors
 /// As [`enrol`].
 pub fn check_shots(bundle: &Bundle, name: &str, shots: &[Shot]) -> Result<(), EnrolError> {
-    plan(name, section(bundle)?.margin, shots).map(|_| ())
+    let plans = plan(name, section(bundle)?.margin, shots)?;
+    // There is a first one, or there was no plan.
+    let points = &shots[0].annotation.points;
+    let is_hidden = |keypoint: &usize| plans.iter().all(|plan| plan.points[*keypoint].is_none());
+    match (0..points.len()).find(is_hidden) {
+        Some(keypoint) => Err(EnrolError::Template {
+            name: name.to_owned(),
+            reason: format!(
+                "keypoint `{}` is visible in none of the pictures: leave it out of all annotations",
+                points[keypoint].name
+            ),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn section(bundle: &Bundle) -> Result<&DecodeSection, EnrolError> {
@@ -201,12 +215,5 @@ fn plan(name: &str, margin: f64, shots: &[Shot]) -> Result<Vec<Plan>, EnrolError
         let points = shot.annotation.points.iter().map(place).collect::<Result<Vec<_>, _>>()?;
         plans.push(Plan { crop, points });
     }
-    let never = (0..expected.len()).find(|&keypoint| plans.iter().all(|plan| plan.points[keypoint].is_none()));
-    match never {
-        Some(keypoint) => Err(template_error(format!(
-            "keypoint `{}` is visible in none of the pictures: leave it out of all annotations",
-            expected[keypoint]
-        ))),
-        None => Ok(plans),
-    }
+    Ok(plans)
 }
