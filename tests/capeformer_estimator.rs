@@ -167,7 +167,11 @@ fn what_cannot_be_enrolled_is_refused() {
     refused(&[outside], &["flag.png", "`right`", "300", "outside"]);
     let mut hidden = flag_shot();
     hidden.annotation.points[0].visible = false;
-    refused(&[hidden], &["`left`", "none of the pictures"]);
+    // The check before an enrolment refuses what no picture shows; the enrolment itself leaves it out.
+    let shots = [hidden];
+    let error = estimator::check_shots(&bundle, "flag", &shots).unwrap_err().to_string();
+    assert!(error.contains("`left`") && error.contains("none of the pictures"), "{error}");
+    assert_eq!(enrolled(&bundle, &shots).unwrap().left_out, ["left"]);
     let mut renamed = flag_shot();
     renamed.annotation.points[0].name = "top".to_owned();
     refused(&[flag_shot(), renamed], &["\"top\"", "\"left\""]);
