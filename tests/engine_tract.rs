@@ -138,10 +138,11 @@ fn an_output_reaches_another_engine_without_a_copy() {
 #[test]
 fn backends_have_names() {
     assert_eq!("auto".parse::<Backend>().unwrap(), Backend::Auto);
+    assert_eq!("tensorrt".parse::<Backend>().unwrap(), Backend::TensorRt);
     assert_eq!("tract".parse::<Backend>().unwrap(), Backend::Tract);
     assert_eq!(Backend::Tract.to_string(), "tract");
     let error = "tensorflow".parse::<Backend>().unwrap_err();
-    assert_eq!(error.to_string(), "unknown backend `tensorflow`, expected `auto` or `tract`");
+    assert_eq!(error.to_string(), "unknown backend `tensorflow`, expected `auto`, `tensorrt` or `tract`");
     assert_eq!(Environment::new(Backend::Auto, 1).unwrap().backend(), Backend::Tract);
 }
 
