@@ -3,7 +3,7 @@
 //! Nothing of NVIDIA's is needed to build this program. libnvinfer and the CUDA driver are opened at run time, and called
 //! through tables of functions whose places are written down here for three major versions (`layout`). **It has never run
 //! against a real libnvinfer**: tests drive it with doubles of all three layouts and a driver that is none. Unsafe code
-//! lives in `library`, `logger` and `driver` alone; `session` puts them together.
+//! lives in `library`, `logger` and `driver`, and in `session` where memory is bound; the others are plain.
 
 #![allow(unsafe_code)]
 
