@@ -68,6 +68,11 @@ ROWS = (
 )
 
 
+def folder(state: Path, row: Row, seed: int) -> Path:
+    """Where a run keeps its state and figures."""
+    return state / f"{row.name.replace(' ', '').replace('%', '')}-{seed}"
+
+
 def train(row: Row, seed: int, state: Path, arguments: argparse.Namespace) -> None:
     """One run, to its end; continues one that was interrupted."""
     options = ["lofr-tiny", "--state", str(state), "--bank", str(arguments.bank), "--processes", "1"]
@@ -119,7 +124,7 @@ def main() -> None:
     # Seed by seed, so that an interrupted ablation has every row as often.
     runs = [(row, seed) for seed in range(1, arguments.seeds + 1) for row in ROWS]
     for number, (row, seed) in enumerate(runs):
-        state = arguments.state / f"{row.name.replace(' ', '').replace('%', '')}-{seed}"
+        state = folder(arguments.state, row, seed)
         done = state / "figures.json"
         if arguments.table or done.exists() or number % of != index:
             continue
@@ -127,7 +132,7 @@ def main() -> None:
         done.write_text(json.dumps(measure(row, state, arguments.held_out)))
     results: dict[str, list[dict[str, float]]] = {}
     for row, seed in runs:
-        done = arguments.state / f"{row.name.replace(' ', '').replace('%', '')}-{seed}" / "figures.json"
+        done = folder(arguments.state, row, seed) / "figures.json"
         if done.exists():
             results.setdefault(row.name, []).append(json.loads(done.read_text()))
     lines = summary(results)

@@ -317,7 +317,6 @@ class OffsetPrior(nn.Module):
     Not in the paper: there attention has to learn by itself that people have a size.
     """
 
-    # The slowest wave of a position's encoding is straight: its sine, divided by this, is the position.
     REACH = 0.2
     """In parts of the predicted pose's radius."""
 
@@ -327,6 +326,8 @@ class OffsetPrior(nn.Module):
         self.linear = nn.Linear(width, 2 * keypoints)
         self.strength = nn.Parameter(torch.full((keypoints,), 1.5))
         half = width // 2
+        # The slowest wave of a position's encoding is all but straight: its sine, divided by this, is the
+        # position.
         self.column, self.row = width - 2, half - 2
         self.slowest = TEMPERATURE ** (-(half - 2) / half)
 

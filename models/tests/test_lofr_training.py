@@ -67,8 +67,8 @@ def test_mirrored_crops_swap_sides() -> None:
     assert seen == {tuple(instance.labelled), tuple(instance.labelled[order])}
 
 
-class Fixed(crops.CropBatches):
-    """Crops of one picture."""
+class Fixed:
+    """One picture, again and again."""
 
     def instances(self, generator: np.random.Generator) -> Iterator[crops.Instance]:
         while True:
@@ -76,7 +76,7 @@ class Fixed(crops.CropBatches):
 
 
 def batch(located: float) -> crops.CropBatch:
-    return Fixed((Path(), Path()), STYLE, 6, 1, 0, located)[0]
+    return crops.CropBatches(Fixed(), STYLE, 6, 1, 0, located)[0]
 
 
 def test_places_leave_only_where_they_are_meant_to() -> None:
@@ -84,7 +84,8 @@ def test_places_leave_only_where_they_are_meant_to() -> None:
     everything = batch(1.0)
     assert (everything.places.isnan().any(-1) == ~everything.present).all()
     half = [
-        Fixed((Path(), Path()), STYLE, 6, 1, 0, 0.25)[step].places.isnan().all((1, 2)) for step in range(20)
+        crops.CropBatches(Fixed(), STYLE, 6, 1, 0, 0.25)[step].places.isnan().all((1, 2))
+        for step in range(20)
     ]
     assert 0.5 < torch.cat(half).float().mean() < 0.95
 
@@ -148,12 +149,12 @@ def test_a_coco_folder_can_be_learnt_from(tmp_path: Path) -> None:
         ],
     }
     (tmp_path / "annotations.json").write_text(json.dumps(contents))
-    one = crops.CocoCrops(tmp_path, STYLE, 4, 1, 0)[0]
+    one = crops.CropBatches(crops.CocoPeople(tmp_path), STYLE, 4, 1, 0)[0]
     assert one.images.shape == (4, 64, 64, 3) and one.images.max() > 100
     contents["annotations"] = contents["annotations"][1:]
     (tmp_path / "annotations.json").write_text(json.dumps(contents))
     with pytest.raises(ValueError, match="no annotation"):
-        crops.CocoCrops(tmp_path, STYLE, 4, 1, 0)
+        crops.CocoPeople(tmp_path)
 
 
 def test_it_begins_with_no_other_network() -> None:

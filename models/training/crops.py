@@ -2,7 +2,7 @@
 
 Where a keypoint lies is needed to draw a crop and to know what it shows. It leaves this module for the share
 of crops that count as located; of every other crop places are NaN, so that a loss that looked at one would
-be NaN, which stops the trainer.
+be NaN, and the trainer takes no step by such a loss.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -113,28 +114,21 @@ def _erase(image: np.ndarray, places: np.ndarray, shown: np.ndarray, generator: 
     shown &= ~((places >= low) & (places <= low + sides)).all(1)
 
 
-class CropBatches(Dataset):
-    """Batch number `step` of process `rank`: always the same crops for the same source and run seed."""
-
-    CROPS = 2
-    """Of every person."""
-
-    def __init__(
-        self,
-        directories: tuple[Path, Path],
-        style: CropStyle,
-        batch_size: int,
-        run_seed: int,
-        rank: int,
-        located: float = 0.0,
-    ) -> None:
-        self.directories, self.style = directories, style
-        self.batch_size, self.run_seed, self.rank = batch_size, run_seed, rank
-        self.located = located
-        self.sampler: SceneSampler | None = None
+class InstanceSource(Protocol):
+    """Where people come from."""
 
     def instances(self, generator: np.random.Generator) -> Iterator[Instance]:
         """People without end."""
+
+
+class GeneratedPeople:
+    """People of generated scenes."""
+
+    def __init__(self, assets: Path, bank: Path) -> None:
+        self.directories = (assets, bank)
+        self.sampler: SceneSampler | None = None
+
+    def instances(self, generator: np.random.Generator) -> Iterator[Instance]:
         if self.sampler is None:
             # Opened in the process that uses it: memory maps need not travel.
             cv2.setNumThreads(1)
@@ -146,10 +140,48 @@ class CropBatches(Dataset):
                 if max(person.box[2:]) >= 40:
                     yield Instance(scene.image, person.keypoints, person.labelled, person.box)
 
+
+class CocoPeople:
+    """People of a folder in COCO's format, `annotations.json` beside the pictures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.people = read_people(folder)
+        if not self.people:
+            raise ValueError(f"{folder / 'annotations.json'}: no annotation with keypoints")
+
+    def instances(self, generator: np.random.Generator) -> Iterator[Instance]:
+        while True:
+            one = self.people[generator.integers(len(self.people))]
+            image = cv2.imread(str(self.folder / one.name))
+            if image is None:
+                raise FileNotFoundError(f"{self.folder / one.name}: not a picture that can be read")
+            yield Instance(image[..., ::-1], one.keypoints, one.labelled, one.box)
+
+
+class CropBatches(Dataset):
+    """Batch number `step` of process `rank`: always the same crops for the same source and run seed."""
+
+    CROPS = 2
+    """Of every person."""
+
+    def __init__(
+        self,
+        source: InstanceSource,
+        style: CropStyle,
+        batch_size: int,
+        run_seed: int,
+        rank: int,
+        located: float = 0.0,
+    ) -> None:
+        self.source, self.style = source, style
+        self.batch_size, self.run_seed, self.rank = batch_size, run_seed, rank
+        self.located = located
+
     def __getitem__(self, step: int) -> CropBatch:
         generator = np.random.default_rng([self.run_seed, self.rank, step, 6])
         images, present, places = [], [], []
-        for instance in self.instances(generator):
+        for instance in self.source.instances(generator):
             # Somebody is located or not, in all crops alike.
             located = generator.random() < self.located
             for _ in range(self.CROPS):
@@ -165,34 +197,6 @@ class CropBatches(Dataset):
             present=torch.from_numpy(np.stack(present[chosen])),
             places=torch.from_numpy(np.stack(places[chosen])),
         )
-
-
-class CocoCrops(CropBatches):
-    """The same from a folder in COCO's format, `annotations.json` beside the pictures, instead of generated
-    people."""
-
-    def __init__(
-        self,
-        folder: Path,
-        style: CropStyle,
-        batch_size: int,
-        run_seed: int,
-        rank: int,
-        located: float = 0.0,
-    ) -> None:
-        super().__init__((folder, folder), style, batch_size, run_seed, rank, located)
-        self.folder = folder
-        self.people = read_people(folder)
-        if not self.people:
-            raise ValueError(f"{folder / 'annotations.json'}: no annotation with keypoints")
-
-    def instances(self, generator: np.random.Generator) -> Iterator[Instance]:
-        while True:
-            one = self.people[generator.integers(len(self.people))]
-            image = cv2.imread(str(self.folder / one.name))
-            if image is None:
-                raise FileNotFoundError(f"{self.folder / one.name}: not a picture that can be read")
-            yield Instance(image[..., ::-1], one.keypoints, one.labelled, one.box)
 
 
 @dataclass(frozen=True)

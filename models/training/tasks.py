@@ -23,7 +23,7 @@ from models.people.targets import make_heatmaps, make_targets
 from models.training import capeformer_objective, centergroup_objective, evaluation, lofr_objective, objective
 from models.training.batches import Batch, SceneBatches
 from models.training.centergroup_start import begin_from_logocap
-from models.training.crops import CocoCrops, CropBatch, CropBatches, CropStyle
+from models.training.crops import CocoPeople, CropBatch, CropBatches, CropStyle, GeneratedPeople
 from models.training.state import load_backbone
 
 Measure = Callable[[Any, bool], dict[str, dict[str, float]]]
@@ -231,10 +231,9 @@ class LofrTask:
 
     def batches(self, material: Material) -> CropBatches:
         style = CropStyle(self.config.height, self.config.network_width)
-        common = (style, material.batch, material.seed, material.rank, self.located)
-        if material.coco is not None:
-            return CocoCrops(material.coco, *common)
-        return CropBatches((material.assets, material.bank), *common)
+        coco = material.coco
+        source = CocoPeople(coco) if coco is not None else GeneratedPeople(material.assets, material.bank)
+        return CropBatches(source, style, material.batch, material.seed, material.rank, self.located)
 
     def objective(
         self, model: Lofr, batch: CropBatch, second_stage: int, generator: torch.Generator

@@ -1,0 +1,57 @@
+"""What the networks cost: multiply-adds of the part that sees the picture, and parameters.
+
+python -m models.cost [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.capeformer import CapeFormer, CapeFormerConfig
+from models.centergroup import CenterGroup, CenterGroupConfig
+from models.logocap import LogoCap, LogoCapConfig
+
+SIDES = {"logocap-tiny": (256, 288), "centergroup-tiny": (256, 320), "capeformer-tiny": (256,)}
+"""Pixels of a square input: what the others are measured at, and what the bundle runs at."""
+
+
+@torch.no_grad()
+def lines() -> list[dict[str, float | str]]:
+    """One for every network and size."""
+    logocap, centergroup = LogoCap(LogoCapConfig.tiny()), CenterGroup(CenterGroupConfig.tiny())
+    capeformer = CapeFormer(CapeFormerConfig.tiny())
+    networks = {
+        "logocap-tiny": (logocap, logocap.forward_backbone),
+        "centergroup-tiny": (centergroup, centergroup.forward_backbone),
+        "capeformer-tiny": (capeformer, capeformer.features),
+    }
+    found: list[dict[str, float | str]] = []
+    for name, (model, forward) in networks.items():
+        model.eval()
+        for side in SIDES[name]:
+            with FlopCounterMode(display=False) as counter:
+                forward(torch.zeros(1, 3, side, side))
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            gmac = round(counter.get_total_flops() / 2e9, 3)
+            found.append({"network": name, "side": side, "gmac": gmac, "parameters": parameters})
+    return found
+
+
+def main() -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(prog="python -m models.cost", description=main.__doc__)
+    parser.add_argument("--json", action="store_true")
+    if parser.parse_args().json:
+        print(json.dumps(lines()))
+        return
+    for line in lines():
+        size = f"{line['network']:18}{line['side']:5}"
+        print(f"{size}  {line['gmac']:6.3f} GMAC  {line['parameters']:9,} parameters")
+
+
+if __name__ == "__main__":
+    main()
