@@ -39,6 +39,8 @@ pub mod estimator;
 #[cfg(feature = "std")]
 pub mod eval;
 #[cfg(feature = "std")]
+mod hash;
+#[cfg(feature = "std")]
 pub mod npz;
 #[cfg(feature = "std")]
 pub mod pixels;

@@ -11,7 +11,6 @@ pub mod centergroup;
 mod check;
 mod error;
 mod find;
-mod hash;
 pub mod lofr;
 pub mod logocap;
 pub mod manifest;
@@ -24,6 +23,7 @@ pub use error::BundleError;
 pub use find::{MANIFEST, search_path};
 pub use manifest::{Decode, Manifest, Model};
 
+use crate::hash;
 use crate::pose::Skeleton;
 
 /// A model folder that has been checked: its manifest is consistent and every file is the one it names.

@@ -292,9 +292,14 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts_mut(self.host.cast(), self.bytes / size_of::<T>()) }
     }
 
+    /// Whether what the CPU sees is a copy.
+    fn is_copied(&self) -> bool {
+        !self.mapped && !self.host.is_null()
+    }
+
     /// Puts the copy to the GPU into the stream, where one is needed.
     pub(super) fn upload(&self, stream: &Stream) -> Result<(), TensorRtError> {
-        if self.mapped || self.host.is_null() {
+        if !self.is_copied() {
             return Ok(());
         }
         let functions = &self.device.functions;
@@ -306,7 +311,7 @@ impl Buffer {
 
     /// Puts the copy from the GPU into the stream, where one is needed.
     pub(super) fn download(&self, stream: &Stream) -> Result<(), TensorRtError> {
-        if self.mapped || self.host.is_null() {
+        if !self.is_copied() {
             return Ok(());
         }
         let functions = &self.device.functions;

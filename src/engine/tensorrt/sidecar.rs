@@ -6,10 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{DeviceFacts, Version};
 use crate::engine::{EngineError, EngineFiles, Signature, TensorSpec};
+use crate::hash;
 
 /// Of this file's format.
 const SCHEMA: u32 = 1;
@@ -181,7 +181,7 @@ pub(super) fn shape_tag(signature: &Signature) -> String {
 
 /// SHA-256 as side-cars have it: 64 lower-case hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hash::of_bytes(bytes)
 }
 
 #[cfg(test)]
