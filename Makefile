@@ -29,6 +29,7 @@ STATE := $(or $(SINEW_STATE),models/state)
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 600
 MODEL ?= logocap-tiny
+SINEW := $(or $(CARGO_TARGET_DIR),target)/release/sinew
 
 .PHONY: help
 help: ## List the targets
@@ -148,7 +149,9 @@ $(VENV)/ready: models/requirements.txt
 
 .PHONY: python-test
 python-test: $(VENV)/ready ## Tests of the Python code
-	$(PYTHON) -m pytest --quiet models
+	$(PYTHON) -m pytest --quiet models calib
+	SINEW_ONNXRUNTIME_LIBRARY=$$($(PYTHON) -c 'from calib.measure import library; print(library())') \
+	    $(CARGO) test $(PROFILE) --test engine_onnxruntime
 
 .PHONY: train
 train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny, capeformer-tiny, lofr-tiny) until interrupted; resumes; OPTIONS="--crowded 0.3"
@@ -159,6 +162,13 @@ train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny, capeformer-
 .PHONY: models
 models: $(VENV)/ready ## Export MODEL from its training state to models/bundles/MODEL
 	$(PYTHON) -m models.export $(MODEL) --checkpoint $(STATE)/$(MODEL)/weights.pt --out models/bundles/$(MODEL)
+
+.PHONY: calib
+calib: $(VENV)/ready build ## Make and measure the int8 and fp16 graphs of BUNDLE; FRAMES=folder for frames of your own
+	@test -n "$(BUNDLE)" || { echo "make calib: name the bundle, as in BUNDLE=logocap-tiny" >&2; exit 2; }
+	@rm -rf $(OUT)/calib/$(BUNDLE)*
+	$(PYTHON) -m calib.record models/bundles/$(BUNDLE) --out $(OUT)/calib/$(BUNDLE) --sinew $(SINEW) $(if $(FRAMES),--frames $(FRAMES))
+	$(PYTHON) -m calib models/bundles/$(BUNDLE) --recorded $(OUT)/calib/$(BUNDLE) --sinew $(SINEW)
 
 .PHONY: photographs
 photographs: $(VENV)/ready build ## Measure MODEL on annotated photographs of your own: FOLDER=path (see models/photographs.py)

@@ -3,10 +3,11 @@
     python -m models.ablation_centergroup STATE/centergroup-tiny/weights.pt \\
         --data tests/data/people --data tests/data/people-crowd [--json]
 
-Both begin with CenterGroup's peaks. Attention grouping is CenterGroup. Offset matching leaves the attention
-out: every centre predicts where its keypoints lie (by the same network's prior, which is trained for that)
-and takes the nearest peak of each type; where none is near, the prediction itself. A pose scores by its
-centre times the mean of its peaks, as such methods do.
+All begin with CenterGroup's peaks. Attention grouping is CenterGroup. Offset matching leaves the attention
+out: every centre predicts where its keypoints lie, by the same network's prior, which is trained for that.
+Either every peak goes to the nearest centre ("offsets"), or every centre takes its nearest peaks, which two
+centres may then share ("shared offsets"); where none is near, the prediction itself stands. A pose scores by
+its centre times the mean of its peaks, as such methods do.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ NEAR = 0.2
 
 
 @torch.no_grad()
-def match_offsets(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
+def match_offsets(
+    model: CenterGroup, shared: bool, images: Tensor
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Poses [n, 17, 2] and scores [n] of each of the u8 pictures [B, H, W, 3]."""
     heat_half, rows = model.forward_backbone(normalise(images, model.config))
     settings = reference.Settings(least_score=0.05, least_tokens=0)
@@ -54,7 +57,7 @@ def match_offsets(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, 
         centers = taps.sum(1).reshape(len(found.keep), -1, row.shape[1])[-1, torch.from_numpy(alive)]
         offsets = model.group_model.prior.offsets(centers).numpy() * STRIDE
         predicted = found.xy[-1][alive].astype(np.float32)[:, None] + offsets
-        poses, strength = nearest_peaks(predicted, found)
+        poses, strength = nearest_peaks(predicted, found, shared)
         # A prediction without a peak may lie outside, where there is nothing to shift towards.
         inside = np.clip(poses, 0, (width - 1, height - 1))
         poses = np.where(strength[..., None] > 0, reference.shift(inside, full), poses + 0.5)
@@ -62,9 +65,11 @@ def match_offsets(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, 
     return answers
 
 
-def nearest_peaks(predicted: np.ndarray, found: reference.Peaks) -> tuple[np.ndarray, np.ndarray]:
+def nearest_peaks(
+    predicted: np.ndarray, found: reference.Peaks, shared: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """`predicted [n, 17, 2]` moved to the nearest peak of each type, where one is near, and the heights of
-    these peaks `[n, 17]`, 0 where none is."""
+    these peaks `[n, 17]`, 0 where none is. Unless peaks are shared, each is only for the pose nearest to it."""
     poses, strength = predicted.copy(), np.zeros(predicted.shape[:2], np.float32)
     span = np.maximum(np.ptp(predicted, axis=1), 12)
     reach = NEAR * np.sqrt(span[:, 0] * span[:, 1])
@@ -74,6 +79,9 @@ def nearest_peaks(predicted: np.ndarray, found: reference.Peaks) -> tuple[np.nda
             continue
         peaks, heights = found.xy[kind][keep].astype(np.float32), found.score[kind][keep]
         distance = np.linalg.norm(predicted[:, kind, None] - peaks[None], axis=-1)
+        if not shared:
+            others = np.arange(len(predicted))[:, None] != distance.argmin(axis=0)[None]
+            distance[others] = np.inf
         best = distance.argmin(axis=1)
         near = distance.min(axis=1) < reach
         poses[near, kind] = peaks[best[near]]
@@ -105,7 +113,8 @@ def main() -> None:
     load_weights(model, arguments.centergroup)
     methods = {
         "attention": partial(centergroup_objective.predict, model),
-        "offsets": partial(match_offsets, model),
+        "offsets": partial(match_offsets, model, False),
+        "shared offsets": partial(match_offsets, model, True),
     }
     for folder in arguments.data:
         held_out = HeldOut(folder, arguments.pictures)
@@ -116,7 +125,7 @@ def main() -> None:
                 print(json.dumps({"data": str(folder), "grouping": name} | figures))
             else:
                 print(
-                    f"{folder}  {name:9}  "
+                    f"{folder}  {name:14}  "
                     + "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
                 )
 

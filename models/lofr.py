@@ -1,9 +1,9 @@
 """LOFR: a person's keypoints in a crop, learnt from which keypoints there are, never from where.
 
     >>> model = Lofr(LofrConfig.tiny()).eval()
-    >>> answer = model(torch.randn(1, 3, 128, 96))
+    >>> answer = model(torch.randn(1, 3, 96, 64))
     >>> answer.response.shape, answer.presence.shape
-    (torch.Size([1, 17, 32, 24]), torch.Size([1, 17]))
+    (torch.Size([1, 17, 24, 16]), torch.Size([1, 17]))
 
 After the paper "Location-free Human Pose Estimation", whose equation numbers stand below. There is no public
 code; what the paper leaves open is chosen here, and every choice that changes the network is an option of
@@ -64,8 +64,8 @@ class LofrConfig:
         return cls(
             "lofr-tiny",
             backbone=LogoCapConfig.tiny().backbone,
-            height=128,
-            network_width=96,
+            height=96,
+            network_width=64,
             width=64,
             heads=4,
             feed_forward=128,

@@ -135,9 +135,10 @@ fn a_thousand_frames_without_an_allocation() {
             picture: pictures[turn].view(),
             sequence,
             captured: Some(Duration::from_millis(33 * sequence)),
+            instant: None,
             name: Some("camera"),
         };
-        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default() }).unwrap();
+        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
     };
     // What is made once, in the first frames of every kind, may allocate.
     (0..15).for_each(&mut frame);
@@ -238,8 +239,8 @@ fn templates_allocate_nothing() {
             assert_eq!(workspace.answer(&places, &crop, &mut pose), Ok(Soundness::Finite));
             poses.list.push(pose).unwrap();
         }
-        let frame = Frame { picture: camera.view(), sequence, captured: None, name: Some("camera") };
-        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default() }).unwrap();
+        let frame = Frame { picture: camera.view(), sequence, captured: None, instant: None, name: Some("camera") };
+        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
     };
     (0..3).for_each(&mut frame);
     assert_eq!(allocations(|| (3..3 + FRAMES).for_each(&mut frame)), 0);

@@ -60,7 +60,7 @@ fn flag_shot() -> Shot {
 }
 
 fn enrolled(bundle: &Bundle, shots: &[Shot]) -> Result<Enrolment, EnrolError> {
-    estimator::enrol(bundle, Backend::Tract, 1, "flag", shots)
+    estimator::enrol(bundle, Backend::Tract, &Options::default(), "flag", shots)
 }
 
 fn flag(bundle: &Bundle) -> Template {
@@ -105,7 +105,9 @@ fn templates_and_boxes_are_answered_in_order() {
     let bundle = colours();
     let points: Vec<Point> = (0..3).map(|index| point(&index.to_string(), middle(index, index), true)).collect();
     let cells = [(0, 0, RED), (1, 1, GREEN), (2, 2, BLUE)];
-    let three = estimator::enrol(&bundle, Backend::Tract, 1, "three", &[shot("c.png", &cells, points)]).unwrap();
+    let three =
+        estimator::enrol(&bundle, Backend::Tract, &Options::default(), "three", &[shot("c.png", &cells, points)])
+            .unwrap();
     let mut estimator = open(&bundle, &[flag(&bundle), three.template]);
     let mut poses = Poses::default();
     // The left half has a flag of its own, a quarter as large; the box is cut to half the cells.
@@ -213,7 +215,8 @@ fn options_are_checked() {
     let templates: Arc<[Template]> = Arc::from([flag(&bundle)]);
     assert!(open(Options { templates, level: Some(Level::Full), ..Options::default() }).contains("level"));
     let points: Vec<Point> = (0..9).map(|index| point(&index.to_string(), middle(index % 8, 1), true)).collect();
-    let large = estimator::enrol(&bundle, Backend::Tract, 1, "large", &[shot("l.png", &[], points)]).unwrap();
+    let large =
+        estimator::enrol(&bundle, Backend::Tract, &Options::default(), "large", &[shot("l.png", &[], points)]).unwrap();
     let error = open(Options { templates: Arc::from([large.template]), ..Options::default() });
     assert!(error.contains("9 keypoints") && error.contains('8'), "{error}");
 }

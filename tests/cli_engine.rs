@@ -46,7 +46,7 @@ impl Board {
     }
 
     fn networks() -> Vec<Network> {
-        estimator::networks(&Bundle::open(Self::bundle()).unwrap(), PICTURE).unwrap()
+        estimator::networks(&Bundle::open(Self::bundle()).unwrap(), PICTURE, None).unwrap()
     }
 
     /// A builder that says two lines, writes the double's plan for the shapes that it is asked for, and then does `more`.
@@ -61,7 +61,7 @@ impl Board {
                     format!("{}:{}", spec.name, extents.join("x"))
                 })
                 .collect();
-            let onnx = files.onnx.file_name().unwrap().to_str().unwrap();
+            let onnx = files.fp32.onnx.file_name().unwrap().to_str().unwrap();
             cases += &format!("*{onnx},{}) cp {} \"$plan\";;\n", shapes.join(","), plan.display());
         }
         let script = format!(
@@ -128,9 +128,12 @@ fn engines_are_built_listed_and_used() {
     assert!(!board.build(&["--precision", "fp32"]).expect(0).stdout.contains("is there"), "another precision");
 
     let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
-    assert_eq!(listed.as_array().unwrap().len(), Board::networks().len());
+    assert_eq!(listed.as_array().unwrap().len(), 2 * Board::networks().len());
     assert!(listed.as_array().unwrap().iter().all(|entry| entry["state"] == "ok"), "{listed}");
-    assert_eq!(listed[0]["sidecar"]["precision"], "fp32");
+    assert_eq!(listed[0]["sidecar"]["precision"], "fp16");
+    assert_eq!(listed[1]["sidecar"]["precision"], "fp32");
+    board.build(&["--precision", "int8"]).expect(2).says(&["spots was not quantised", "make calib"]);
+    board.find(&["--backend", "tensorrt", "--precision", "fp32"]).expect(0);
     let first = PathBuf::from(listed[0]["file"].as_str().unwrap());
     assert_eq!(board.run(&["engine", "inspect", text(&first)]).expect(0).json()["trt_version"], "10.3.0");
     assert!(board.run(&["engine", "list"]).expect(0).stdout.contains("10.3.0"));

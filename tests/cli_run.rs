@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use cli_support::{Ended, json_lines, run, run_with_input, sinew, spots, text, write_png};
+use cli_support::{Ended, json_lines, root, run, run_with_input, sinew, spots, text, write_png};
 use engine_support::{Spots, person, picture};
 use serde_json::{Value, json};
 use sinew::geometry::Size;
@@ -264,4 +264,22 @@ fn options_that_make_no_sense() {
     run(&["run", "--sourc", "x"]).expect(2).says(&["--source"]);
     run(&["--version"]).expect(0);
     run(&["--help"]).expect(0);
+}
+
+/// The quantised graph of a shipped bundle holds no weights: they stand in the fp32 graph beside it.
+#[test]
+fn a_quantised_network_answers_nearly_the_same() {
+    let photograph = root("tests/data/photos/hopper.jpg");
+    let find = |precision: &str| {
+        let model = text(&root("models/bundles/logocap-tiny")).to_owned();
+        let source = text(&photograph).to_owned();
+        let arguments = ["run", "--model", &model, "--source", &source, "--backend", "tract", "--precision", precision];
+        let pose = run(&arguments).expect(0).lines()[1]["poses"][0].clone();
+        let keypoints = pose["keypoints"].as_array().unwrap().clone();
+        keypoints.iter().map(|keypoint| [0, 1].map(|axis| keypoint[axis].as_f64().unwrap())).collect::<Vec<_>>()
+    };
+    let (exact, rounded) = (find("fp32"), find("int8"));
+    assert_ne!(exact, rounded);
+    let near = exact.iter().zip(&rounded).filter(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]) < 20.0).count();
+    assert!(near >= 15, "{near} of {} keypoints within 20 of 600 pixels", exact.len());
 }

@@ -19,7 +19,7 @@ def test_the_nearest_peak_that_is_near_enough() -> None:
     score = np.tile(np.array([0.9, 0.5, 0.3], np.float32), (18, 1))
     keep = np.zeros((18, 3), bool)
     keep[0] = keep[1] = [True, True, False]
-    poses, strength = nearest_peaks(predicted, Peaks(xy, score, keep))
+    poses, strength = nearest_peaks(predicted, Peaks(xy, score, keep), shared=False)
     # The reach is a fifth of the root of 40 by 100 pixels: 12.6.
     assert poses[0, 0].tolist() == [44, 1] and strength[0, 0] == np.float32(0.9)
     assert poses[1, 0].tolist() == predicted[1, 0].tolist() and strength[1, 0] == 0
@@ -27,3 +27,20 @@ def test_the_nearest_peak_that_is_near_enough() -> None:
     assert strength[:, 1].tolist() == [np.float32(0.9), np.float32(0.5)]
     # No peak of any other type counts.
     assert (poses[:, 2:] == predicted[:, 2:]).all() and not strength[:, 2:].any()
+
+
+def test_a_peak_is_for_one_pose_unless_peaks_are_shared() -> None:
+    predicted = np.zeros((2, 17, 2), np.float32)
+    predicted[0, :, 1] = np.linspace(0, 100, 17)
+    predicted[0, ::2, 0] = 40
+    predicted[1] = predicted[0] + 2
+    xy = np.zeros((18, 1, 2), int)
+    xy[0] = [[43, 2]]
+    keep = np.zeros((18, 1), bool)
+    keep[0] = True
+    peaks = Peaks(xy, np.full((18, 1), 0.9, np.float32), keep)
+    own, strength = nearest_peaks(predicted, peaks, shared=False)
+    assert own[1, 0].tolist() == [43, 2] and own[0, 0].tolist() == [40, 0]
+    assert strength[:, 0].tolist() == [0, np.float32(0.9)]
+    both, _ = nearest_peaks(predicted, peaks, shared=True)
+    assert both[:, 0].tolist() == [[43, 2]] * 2

@@ -43,7 +43,7 @@ def box_inside(box: tuple[float, float, float, float], side: int) -> list[float]
     return [left, top, min(side, x + width) - left, min(side, y + height) - top]
 
 
-def make(output: Path) -> int:
+def make(output: Path, seed: int = SEED) -> int:
     """Writes pictures and `annotations.json`; how many pictures."""
     output.mkdir(parents=True, exist_ok=True)
     images, annotations, categories = [], [], []
@@ -53,7 +53,7 @@ def make(output: Path) -> int:
             {"id": number, "name": family.name, "keypoints": list(family.keypoints), "skeleton": edges}
         )
         for picture in range(PICTURES):
-            generator = np.random.default_rng([SEED, number, picture])
+            generator = np.random.default_rng([seed, number, picture])
             shot = shown(family, generator)
             name = f"{family.name}-{picture + 1}.jpg"
             cv2.imwrite(str(output / name), shot.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
@@ -87,7 +87,11 @@ def main() -> None:
     """Writes the held-out set."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--output", type=Path, default=Path("tests/data/objects"))
-    print(f"{make(parser.parse_args().output)} pictures")
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="another one gives new pictures of the same kinds"
+    )
+    arguments = parser.parse_args()
+    print(f"{make(arguments.output, arguments.seed)} pictures")
 
 
 if __name__ == "__main__":

@@ -156,9 +156,8 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
         (if crop { "\"crop\"" } else { "a rule for whole pictures" }.to_owned(), fitting.to_owned())
     })?;
     for (role, engine) in &manifest.engines {
-        model_file(&checker, &format!("engine.{role}.precision.fp32"), &engine.precision.fp32)?;
-        if let Some(file) = &engine.precision.int8 {
-            model_file(&checker, &format!("engine.{role}.precision.int8"), file)?;
+        for (precision, file) in engine.precision.files() {
+            model_file(&checker, &format!("engine.{role}.precision.{precision}"), file)?;
         }
     }
     match &manifest.decode {
@@ -172,8 +171,8 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
         checker.require((0.0..=1.0).contains(&row.value), &key("value"), || {
             (row.value.to_string(), "0 to 1".to_owned())
         })?;
-        checker.require(["fp32", "int8"].contains(&row.precision.as_str()), &key("precision"), || {
-            (format!("{:?}", row.precision), "\"fp32\" or \"int8\"".to_owned())
+        checker.require(["fp32", "fp16", "int8"].contains(&row.precision.as_str()), &key("precision"), || {
+            (format!("{:?}", row.precision), "\"fp32\", \"fp16\" or \"int8\"".to_owned())
         })?;
     }
     let drop = manifest.int8.as_ref().map_or(0.0, |int8| int8.allowed_drop);

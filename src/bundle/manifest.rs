@@ -228,8 +228,18 @@ pub fn token_width(tensors: &[TensorSection], name: &str) -> Option<usize> {
 pub struct Precisions {
     /// The original.
     pub fp32: ModelFile,
+    /// With 16-bit types; TensorRT makes its own from the original before version 11.
+    pub fp16: Option<ModelFile>,
     /// With explicit quantisation.
     pub int8: Option<ModelFile>,
+}
+
+impl Precisions {
+    /// All files and the keys that they stand under.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &ModelFile)> {
+        let files = [("fp32", Some(&self.fp32)), ("fp16", self.fp16.as_ref()), ("int8", self.int8.as_ref())];
+        files.into_iter().filter_map(|(name, file)| Some((name, file?)))
+    }
 }
 
 /// A file of the bundle.
@@ -262,7 +272,7 @@ pub struct Accuracy {
     pub metric: String,
     /// On which pictures.
     pub data: String,
-    /// `fp32` or `int8`.
+    /// `fp32`, `fp16` or `int8`.
     pub precision: String,
     /// Refinement level, where the model has levels.
     pub level: Option<String>,

@@ -79,8 +79,7 @@ impl Bundle {
         let manifest = Manifest::parse(&path, &text)?;
         let mut bytes = text.len() as u64;
         for (role, engine) in &manifest.engines {
-            let files = [("fp32", Some(&engine.precision.fp32)), ("int8", engine.precision.int8.as_ref())];
-            for (precision, file) in files.into_iter().filter_map(|(name, file)| Some((name, file?))) {
+            for (precision, file) in engine.precision.files() {
                 let key = format!("engine.{role}.precision.{precision}");
                 let path = folder.join(&file.onnx);
                 let metadata = std::fs::metadata(&path);

@@ -5,13 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Deserialize;
 
 use super::value;
 use crate::bundle::logocap::Level;
-use crate::engine::Backend;
+use crate::engine::{Backend, Precision};
+use crate::estimator;
 
 /// The configuration of the whole machine.
 const SYSTEM: &str = "/etc/sinew/config.toml";
@@ -23,13 +24,18 @@ pub struct Settings {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_MODEL")]
     pub model: Option<String>,
-    /// Where frames come from: a picture, a folder, a .y4m video, or - for y4m on standard input
+    /// Where frames come from: a camera such as /dev/video0 or v4l2:/dev/video0?size=1280x720&fps=30, a picture, a folder, a
+    /// .y4m video, or - for y4m on standard input; cameras may be repeated
     #[arg(long, value_name = "URI", env = "SINEW_SOURCE")]
-    pub source: Option<String>,
-    /// What runs the networks: auto, tensorrt or tract [default: auto]
+    #[serde(deserialize_with = "value::one_or_more")]
+    pub source: Vec<String>,
+    /// What runs the networks: auto, tensorrt, tract or onnxruntime [default: auto]
     #[arg(long, value_name = "NAME", env = "SINEW_BACKEND")]
     #[serde(deserialize_with = "value::deserialize_backend")]
     pub backend: Option<Backend>,
+    /// How exactly they compute: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
+    #[arg(long, value_name = "NAME", env = "SINEW_PRECISION")]
+    pub precision: Option<Precision>,
     /// Threads for the CPU; 0 is one per core [default: 0]
     #[arg(long, value_name = "N", env = "SINEW_THREADS")]
     pub threads: Option<usize>,
@@ -86,6 +92,34 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The bundle.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn model(&self) -> anyhow::Result<&str> {
+        self.model.as_deref().context("no model: give --model, see `sinew models list`")
+    }
+
+    /// Where frames come from.
+    ///
+    /// # Errors
+    /// Where nothing says so.
+    pub fn sources(&self) -> anyhow::Result<&[String]> {
+        match &self.source[..] {
+            [] => bail!("no source: give --source, such as a camera, a picture or a folder"),
+            sources => Ok(sources),
+        }
+    }
+
+    /// What they say of every model that they open.
+    pub fn options(&self) -> estimator::Options {
+        estimator::Options {
+            threads: self.threads.unwrap_or(0),
+            precision: self.precision,
+            ..estimator::Options::default()
+        }
+    }
+
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
@@ -98,8 +132,9 @@ impl Settings {
     fn over(self, below: Self) -> Self {
         Self {
             model: self.model.or(below.model),
-            source: self.source.or(below.source),
+            source: if self.source.is_empty() { below.source } else { self.source },
             backend: self.backend.or(below.backend),
+            precision: self.precision.or(below.precision),
             threads: self.threads.or(below.threads),
             template: if self.template.is_empty() { below.template } else { self.template },
             // One of the two says where to look; the other must not come from below.

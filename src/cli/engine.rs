@@ -14,8 +14,8 @@ use serde_json::json;
 use super::log::LogArguments;
 use super::{Verdict, output, value};
 use crate::bundle::Bundle;
-use crate::engine::tensorrt::{Builder, Installation, Machine, Precision, Sidecar, find_trtexec};
-use crate::engine::{Backend, Network};
+use crate::engine::tensorrt::{Builder, Installation, Machine, Sidecar, find_trtexec};
+use crate::engine::{Backend, Network, Precision};
 use crate::estimator::{self, Estimator as _, LazyEstimator};
 use crate::geometry::Size;
 use crate::pose::{Pose, Poses};
@@ -66,7 +66,7 @@ struct BuildArguments {
     /// Pictures of this size; may be repeated
     #[arg(long, value_name = "WxH", value_parser = value::size, default_value = "640x480")]
     picture: Vec<Size>,
-    /// How exactly the engines compute: fp32 or fp16
+    /// How exactly the engines compute: fp32, fp16 or int8
     #[arg(long, value_name = "NAME", default_value = "fp16")]
     precision: Precision,
     /// Most memory for the builder, MiB [default: the library's]
@@ -91,6 +91,9 @@ struct VerifyArguments {
     /// A folder of pictures, all of a size that engines were built for
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
+    /// Of which precision the engines are; tract computes with 32 bits
+    #[arg(long, value_name = "NAME", default_value = "fp16")]
+    precision: Precision,
     /// How far apart keypoints of the same pose may lie, in parts of the pose's size
     #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
     tolerance: f32,
@@ -117,15 +120,10 @@ impl EngineArguments {
 
 fn build(arguments: BuildArguments, installation: Installation, log: &LogArguments) -> anyhow::Result<Verdict> {
     let bundle = Bundle::open(&arguments.model)?;
-    let builder = Builder {
-        installation,
-        trtexec: find_trtexec(arguments.trtexec),
-        precision: arguments.precision,
-        workspace: arguments.workspace,
-    };
+    let builder = Builder { installation, trtexec: find_trtexec(arguments.trtexec), workspace: arguments.workspace };
     let mut networks: Vec<Network> = Vec::new();
     for &picture in &arguments.picture {
-        for network in estimator::networks(&bundle, picture)? {
+        for network in estimator::networks(&bundle, picture, Some(arguments.precision))? {
             if !networks.contains(&network) {
                 networks.push(network);
             }
@@ -242,9 +240,15 @@ fn inspect(engine: &Path) -> anyhow::Result<Verdict> {
 
 fn verify(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     let bundle = Bundle::open(&arguments.model)?;
-    let options = estimator::Options { score_threshold: Some(0.0), ..estimator::Options::default() };
     let mut backends =
-        [Backend::TensorRt, Backend::Tract].map(|backend| LazyEstimator::new(bundle.clone(), backend, &options));
+        [(Backend::TensorRt, arguments.precision), (Backend::Tract, Precision::Fp32)].map(|(backend, precision)| {
+            let options = estimator::Options {
+                score_threshold: Some(0.0),
+                precision: Some(precision),
+                ..estimator::Options::default()
+            };
+            LazyEstimator::new(bundle.clone(), backend, &options)
+        });
     let mut pictures = source::open(&arguments.images.display().to_string())?;
     let (mut seen, mut same, mut different, mut largest) = (0_usize, 0_usize, 0_usize, 0.0_f32);
     let mut answers = [Poses::default(), Poses::default()];

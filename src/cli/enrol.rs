@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Verdict, output};
 use crate::bundle::Bundle;
-use crate::engine::Backend;
+use crate::engine::{Backend, Precision};
 use crate::estimator::{self, Shot};
 use crate::pixels::{Limits, read_picture};
 use crate::pose::{Keypoint, Pose, Skeleton};
@@ -43,9 +43,12 @@ pub struct EnrolArguments {
     /// Only check the annotations, and draw the keypoints onto copies of the pictures beside OUT.template
     #[arg(long)]
     dry_run: bool,
-    /// What runs the network: auto or tract
+    /// What runs the network: auto, tensorrt, tract or onnxruntime
     #[arg(long, value_name = "NAME", default_value_t)]
     backend: Backend,
+    /// How exactly it computes: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
+    #[arg(long, value_name = "NAME")]
+    precision: Option<Precision>,
     /// Threads for the CPU; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -77,7 +80,9 @@ impl EnrolArguments {
         if self.dry_run {
             return self.draw(&name, &shots);
         }
-        let enrolment = estimator::enrol(&bundle, self.backend, self.threads, &name, &shots)?;
+        let options =
+            estimator::Options { threads: self.threads, precision: self.precision, ..estimator::Options::default() };
+        let enrolment = estimator::enrol(&bundle, self.backend, &options, &name, &shots)?;
         enrolment.template.write(&self.out)?;
         let names: Vec<&str> = enrolment.template.keypoints().iter().map(|keypoint| &*keypoint.name).collect();
         if self.json {

@@ -3,6 +3,9 @@
 //! Exit codes: 0 done, 1 worked but negative (a picture was skipped, a check failed), 2 error. A reader that closes the
 //! pipe has had enough: that is no error.
 
+mod calib;
+#[cfg(feature = "camera")]
+mod cameras;
 mod config;
 mod decode;
 #[cfg(feature = "tensorrt")]
@@ -14,6 +17,7 @@ mod models;
 mod output;
 mod progress;
 mod run;
+mod stop;
 mod value;
 
 use std::io;
@@ -38,6 +42,9 @@ enum Command {
     Decode(decode::DecodeArguments),
     Enrol(enrol::EnrolArguments),
     Models(models::ModelsArguments),
+    Calib(Box<calib::CalibArguments>),
+    #[cfg(feature = "camera")]
+    Cameras(cameras::CamerasArguments),
     #[cfg(feature = "tensorrt")]
     Engine(engine::EngineArguments),
 }
@@ -63,6 +70,9 @@ pub fn main() -> ExitCode {
         Command::Decode(command) => command.run(),
         Command::Enrol(command) => command.run(),
         Command::Models(command) => command.run(),
+        Command::Calib(command) => command.run(&arguments.log),
+        #[cfg(feature = "camera")]
+        Command::Cameras(command) => command.run(),
         #[cfg(feature = "tensorrt")]
         Command::Engine(command) => command.run(&arguments.log),
     });

@@ -161,8 +161,8 @@ fn show(bundle: &Bundle, json: bool) -> anyhow::Result<Verdict> {
         ("limits", limits),
     ];
     for (role, engine) in &manifest.engines {
-        let int8 = engine.precision.int8.as_ref().map(|file| format!(", int8 {}", file.onnx)).unwrap_or_default();
-        rows.push(("engine", format!("{role}: fp32 {}{int8}", engine.precision.fp32.onnx)));
+        let files = engine.precision.files().map(|(precision, file)| format!("{precision} {}", file.onnx));
+        rows.push(("engine", format!("{role}: {}", files.collect::<Vec<_>>().join(", "))));
     }
     for figure in &manifest.accuracy {
         let level = figure.level.as_ref().map(|level| format!(", level {level}")).unwrap_or_default();
@@ -236,5 +236,5 @@ fn trial_template(bundle: &Bundle, backend: Backend) -> anyhow::Result<Template>
     let points = vec![Point { name: "middle".to_owned(), x, y, visible: true }];
     let annotation = Annotation { bounds: None, points, edges: Vec::new() };
     let shot = Shot { name: "a grey picture".to_owned(), picture, annotation };
-    Ok(estimator::enrol(bundle, backend, 0, "trial", &[shot])?.template)
+    Ok(estimator::enrol(bundle, backend, &estimator::Options::default(), "trial", &[shot])?.template)
 }

@@ -10,9 +10,10 @@ use super::Verdict;
 use super::config::Settings;
 use super::log::LogArguments;
 use super::progress::Progress;
+use super::stop;
 use crate::bundle::{Bundle, Model};
-use crate::estimator::{self, LazyEstimator};
-use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, Observer, Pipeline, Skip, WholePicture};
+use crate::estimator::{self, Estimator, LazyEstimator};
+use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Pipeline, Skip, WholePicture};
 use crate::sink::{self, Description, Kind, Sink};
 use crate::source;
 use crate::template::Template;
@@ -32,38 +33,61 @@ pub struct RunArguments {
 }
 
 impl RunArguments {
+    /// The options, from wherever they come.
+    pub fn settings(self) -> anyhow::Result<Settings> {
+        self.settings.with_files(self.config.as_deref())
+    }
+
     /// Runs the command.
     pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
-        let settings = self.settings.with_files(self.config.as_deref())?;
-        let model = settings.model.as_deref().context("no model: give --model, see `sinew models list`")?;
-        let uri = settings.source.as_deref().context("no source: give --source, such as a picture or a folder")?;
+        let settings = self.settings()?;
+        let (model, uris) = (settings.model()?, settings.sources()?);
         let bundle = Bundle::open(model)?;
         // Everything that can be wrong with what was asked for is found out before the networks are opened.
-        let mut source = source::open(uri)?;
+        let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;
         let templates = read_templates(&settings, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
         let mut sinks = open_sinks(&settings, &bundle, &templates)?;
         let options = estimator::Options {
-            threads: settings.threads.unwrap_or(0),
             level: settings.level,
             score_threshold: settings.threshold,
             templates: templates.into(),
-            ..estimator::Options::default()
+            ..settings.options()
         };
-        let mut estimator = LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
+        let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
+        let stop = stop::flag()?;
+        let is_live = sources.iter().filter(|source| source.live().is_some()).count();
+        if is_live < sources.len() && sources.len() > 1 {
+            bail!("only cameras can be read side by side: give one --source, or cameras only");
+        }
 
-        let mut watcher = Watcher { progress: Progress::new(source.frames(), log) };
+        let mut watcher = Watcher::new(sources[0].frames(), log);
         let mut counts = Counts::default();
         let start = Instant::now();
-        let mut pipeline = Pipeline {
-            source: source.as_mut(),
-            boxes: boxes.as_mut(),
-            estimator: &mut estimator,
-            sinks: &mut sinks,
-            observer: &mut watcher,
+        let ended = if is_live > 0 {
+            let mut estimators: Vec<Box<dyn Estimator>> =
+                sources.iter().map(|_| Box::new(open()) as Box<dyn Estimator>).collect();
+            let pipeline = LivePipeline {
+                cameras: sources,
+                estimators: &mut estimators,
+                boxes: boxes.as_mut(),
+                sinks,
+                observer: &mut watcher,
+                stop,
+            };
+            pipeline.run(&mut counts)
+        } else {
+            let mut pipeline = Pipeline {
+                source: sources[0].as_mut(),
+                boxes: boxes.as_mut(),
+                estimator: &mut open(),
+                sinks: &mut sinks,
+                observer: &mut watcher,
+                stop: &stop,
+            };
+            pipeline.run(&mut counts)
         };
-        let ended = pipeline.run(&mut counts);
-        watcher.progress.finish();
+        watcher.finish();
         if !log.quiet {
             summarise(&counts, start.elapsed().as_secs_f64());
         }
@@ -71,15 +95,15 @@ impl RunArguments {
             tracing::warn!("{remark}");
         }
         ended?;
-        if counts.frames == 0 {
-            bail!("{uri}: no frame in it");
+        if counts.frames == 0 && is_live == 0 {
+            bail!("{}: no frame in it", uris[0]);
         }
         Ok(if counts.skipped() > 0 { Verdict::Negative } else { Verdict::Good })
     }
 }
 
 /// What to look for; each must have been made by the bundle.
-fn read_templates(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Vec<Template>> {
+pub fn read_templates(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Vec<Template>> {
     let about = &bundle.manifest().about;
     match (about.model, &settings.template[..]) {
         (Model::Capeformer, []) => {
@@ -102,7 +126,7 @@ fn read_templates(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Vec<Te
     }
 }
 
-fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dyn Boxes>> {
+pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dyn Boxes>> {
     let about = &bundle.manifest().about;
     let given = settings.boxes.is_some() || settings.boxes_from.is_some();
     if given && !about.model.takes_boxes() {
@@ -120,7 +144,8 @@ fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dyn Bo
     if finder.manifest().about.model.takes_boxes() {
         bail!("--boxes-from {name}: give a bundle that finds people by itself");
     }
-    let options = estimator::Options { threads: settings.threads.unwrap_or(0), ..estimator::Options::default() };
+    // It may have other precisions than the bundle that answers.
+    let options = estimator::Options { precision: None, ..settings.options() };
     let estimator = LazyEstimator::new(finder, settings.backend.unwrap_or_default(), &options);
     Ok(Box::new(FoundBoxes::new(estimator)))
 }
@@ -158,6 +183,11 @@ fn summarise(counts: &Counts, seconds: f64) {
         (counts.unreadable, "frames could not be read"),
         (counts.unfit, "frames do not fit the network"),
         (counts.dropped_poses, "poses dropped: too many, or not finite"),
+        (counts.passed_over + counts.live.stale, "frames passed over for newer ones"),
+        (counts.live.lost, "frames lost by the camera"),
+        (counts.live.damaged, "damaged frames"),
+        (counts.too_slow, "answers that the sinks were too slow for"),
+        (counts.live.restarts, "restarts of the camera"),
     ] {
         if count > 0 {
             text += &format!("; {count} {what}");
@@ -167,8 +197,20 @@ fn summarise(counts: &Counts, seconds: f64) {
 }
 
 /// Shows how far the work is, and what was skipped.
-struct Watcher {
+pub struct Watcher {
     progress: Progress,
+}
+
+impl Watcher {
+    /// Watches a source of so many frames.
+    pub fn new(frames: Option<u64>, log: &LogArguments) -> Self {
+        Self { progress: Progress::new(frames, log) }
+    }
+
+    /// Nothing more comes.
+    pub fn finish(self) {
+        self.progress.finish();
+    }
 }
 
 impl Observer for Watcher {

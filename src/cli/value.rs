@@ -20,6 +20,20 @@ pub fn deserialize_backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     name.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
+/// A text, or a list of texts, in a configuration file.
+pub fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Texts::deserialize(deserializer)? {
+        Texts::One(text) => vec![text],
+        Texts::More(texts) => texts,
+    })
+}
+
 /// A size such as `640x480`.
 pub fn size(text: &str) -> Result<Size, String> {
     let sides = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use super::Precision;
+
 /// Why an engine does not open or run: always the file, the tensor where there is one, what was found and what was
 /// expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
     /// No backend of that name.
-    #[error("unknown backend `{0}`, expected `auto`, `tensorrt` or `tract`")]
+    #[error("unknown backend `{0}`, expected `auto`, `tensorrt`, `tract` or `onnxruntime`")]
     UnknownBackend(String),
     /// This program was built without the backend.
     #[error("backend `{0}` is not part of this program: build it with the cargo feature of that name")]
@@ -66,6 +68,24 @@ pub enum EngineError {
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
+    },
+    /// The input of a network cannot be written down.
+    #[error("{}: cannot be written: {reason}", path.display())]
+    Record {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
+    /// A bundle has no graph of a precision.
+    #[error("{label} has no {precision} graph: {remedy}")]
+    NoGraph {
+        /// The network, as bundle and role.
+        label: String,
+        /// What was asked for.
+        precision: Precision,
+        /// What to do.
+        remedy: String,
     },
     /// The program that builds plans failed.
     #[error("{}: {reason}", program.display())]

@@ -4,7 +4,11 @@
 //! last axis fastest; they hold `f32`, but for inputs that are indices.
 
 mod error;
+mod files;
 mod listing;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
+mod recording;
 #[cfg(feature = "tensorrt")]
 pub mod tensorrt;
 #[cfg(feature = "tract")]
@@ -12,12 +16,13 @@ mod tract;
 
 use std::any::Any;
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Once};
 
 pub use error::EngineError;
+pub use files::{EngineFiles, GraphFile, Precision};
 pub use listing::{Listing, Network};
+pub use recording::Recording;
 
 /// Which library runs the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +34,8 @@ pub enum Backend {
     TensorRt,
     /// tract, on the CPU.
     Tract,
+    /// ONNX Runtime, on the CPU: faster, where its library is installed.
+    OnnxRuntime,
 }
 
 impl Backend {
@@ -72,6 +79,7 @@ impl FromStr for Backend {
             "auto" => Ok(Self::Auto),
             "tensorrt" => Ok(Self::TensorRt),
             "tract" => Ok(Self::Tract),
+            "onnxruntime" => Ok(Self::OnnxRuntime),
             other => Err(EngineError::UnknownBackend(other.to_owned())),
         }
     }
@@ -83,6 +91,7 @@ impl fmt::Display for Backend {
             Self::Auto => "auto",
             Self::TensorRt => "tensorrt",
             Self::Tract => "tract",
+            Self::OnnxRuntime => "onnxruntime",
         })
     }
 }
@@ -137,19 +146,6 @@ pub struct Signature {
     pub inputs: Vec<TensorSpec>,
     /// Outputs.
     pub outputs: Vec<TensorSpec>,
-}
-
-/// One network to open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineFiles {
-    /// The fp32 graph.
-    pub onnx: PathBuf,
-    /// Its SHA-256, as the manifest has it.
-    pub sha256: String,
-    /// Names of the bundle and of the network's role, such as `logocap-tiny/backbone`.
-    pub label: String,
-    /// Whether the graph leaves extents of inputs open.
-    pub has_open_shapes: bool,
 }
 
 /// A network, ready to run for fixed shapes.
@@ -217,6 +213,7 @@ impl Handover {
 #[derive(Debug)]
 pub struct Environment {
     opener: Box<dyn Opener>,
+    precision: Option<Precision>,
 }
 
 /// What a backend does for an [`Environment`].
@@ -235,8 +232,30 @@ impl Environment {
         let opener = match backend {
             Backend::TensorRt => start_tensorrt()?,
             Backend::Auto | Backend::Tract => start_tract(threads)?,
+            Backend::OnnxRuntime => start_onnxruntime(threads)?,
         };
-        Ok(Self { opener })
+        Ok(Self::of(opener))
+    }
+
+    fn of(opener: Box<dyn Opener>) -> Self {
+        Self { opener, precision: None }
+    }
+
+    /// The same, whose engines are to compute so exactly; `None` is the backend's own choice.
+    #[must_use]
+    pub fn at(self, precision: Option<Precision>) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same, writing down what goes into its engines.
+    #[must_use]
+    pub fn recorded(self, recording: Recording) -> Self {
+        Self { opener: Box::new(recording::Recorder::new(self.opener, recording)), precision: self.precision }
+    }
+
+    /// How exactly engines are to compute; see [`EngineFiles::precision`].
+    pub fn precision(&self) -> Option<Precision> {
+        self.precision
     }
 
     /// Starts TensorRT from a given place.
@@ -245,13 +264,13 @@ impl Environment {
     /// Where the library or the GPU is not there.
     #[cfg(feature = "tensorrt")]
     pub fn tensorrt(installation: tensorrt::Installation) -> Result<Self, EngineError> {
-        Ok(Self { opener: Box::new(tensorrt::TensorRt::new(installation)?) })
+        Ok(Self::of(Box::new(tensorrt::TensorRt::new(installation)?)))
     }
 
     /// An environment that opens nothing and writes down what it is asked for.
     pub fn listing() -> (Self, Listing) {
         let listing = Listing::default();
-        (Self { opener: Box::new(listing.clone()) }, listing)
+        (Self::of(Box::new(listing.clone())), listing)
     }
 
     /// The backend that was started; never [`Backend::Auto`].
@@ -276,6 +295,16 @@ fn start_tract(threads: usize) -> Result<Box<dyn Opener>, EngineError> {
 #[cfg(not(feature = "tract"))]
 fn start_tract(_threads: usize) -> Result<Box<dyn Opener>, EngineError> {
     Err(EngineError::NotBuilt("tract"))
+}
+
+#[cfg(feature = "onnxruntime")]
+fn start_onnxruntime(threads: usize) -> Result<Box<dyn Opener>, EngineError> {
+    Ok(Box::new(onnxruntime::OnnxRuntime::new(threads)?))
+}
+
+#[cfg(not(feature = "onnxruntime"))]
+fn start_onnxruntime(_threads: usize) -> Result<Box<dyn Opener>, EngineError> {
+    Err(EngineError::NotBuilt("onnxruntime"))
 }
 
 #[cfg(feature = "tensorrt")]

@@ -21,7 +21,7 @@ use crate::bundle::logocap::Level;
 use crate::bundle::shape;
 use crate::bundle::{Bundle, Decode};
 use crate::decode;
-use crate::engine::{Backend, EngineError, Environment, Network};
+use crate::engine::{Backend, EngineError, Environment, Network, Precision, Recording};
 use crate::geometry::{Rectangle, Size};
 use crate::pixels::{PictureView, PixelFormat};
 use crate::pose::Poses;
@@ -51,6 +51,10 @@ impl std::ops::AddAssign for StageTimes {
 pub struct Options {
     /// Threads for CPU backends; 0 means one per core.
     pub threads: usize,
+    /// How exactly the networks compute, instead of the backend's own choice.
+    pub precision: Option<Precision>,
+    /// Writes down what goes into the networks.
+    pub recording: Option<Recording>,
     /// How far a frame is refined, instead of the bundle's `decode.level`.
     pub level: Option<Level>,
     /// Poses must score above this, instead of the bundle's `decode.score_threshold`.
@@ -60,6 +64,17 @@ pub struct Options {
     pub exact: bool,
     /// What to look for, for models that find what was enrolled.
     pub templates: Arc<[Template]>,
+}
+
+impl Options {
+    /// The backend, started.
+    fn environment(&self, backend: Backend) -> Result<Environment, EngineError> {
+        let environment = Environment::new(backend, self.threads)?.at(self.precision);
+        Ok(match &self.recording {
+            Some(recording) => environment.recorded(recording.clone()),
+            None => environment,
+        })
+    }
 }
 
 /// One model, ready to answer pictures.
@@ -92,11 +107,15 @@ pub fn open(
     picture: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
-    let open = |backend| open_in(Environment::new(backend, options.threads)?, bundle, options, picture, format);
+    let open = |backend| open_in(options.environment(backend)?, bundle, options, picture, format);
     backend.first_that_works(open, EstimateError::engine)
 }
 
-fn open_in(
+/// Opens a bundle's engines in a backend that was started already; `options` says nothing of the backend then.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_in(
     environment: Environment,
     bundle: &Bundle,
     options: &Options,
@@ -119,8 +138,9 @@ fn open_in(
 ///
 /// # Errors
 /// Where the picture's size cannot be laid into the network.
-pub fn networks(bundle: &Bundle, picture: Size) -> Result<Vec<Network>, EstimateError> {
+pub fn networks(bundle: &Bundle, picture: Size, precision: Option<Precision>) -> Result<Vec<Network>, EstimateError> {
     let (environment, listing) = Environment::listing();
+    let environment = environment.at(precision);
     match &bundle.manifest().decode {
         // Its networks depend on templates, not on the picture; all that a template could want are opened.
         Decode::Capeformer(_) => capeformer::open_all(bundle, &environment)?,

@@ -2,9 +2,9 @@
 
 use super::EstimateError;
 use crate::bundle::Bundle;
-use crate::bundle::manifest::{EngineSection, TensorSection};
+use crate::bundle::manifest::{EngineSection, ModelFile, TensorSection};
 use crate::bundle::shape::{self, Dimension, Symbols};
-use crate::engine::{Engine, EngineFiles, Environment, Place, Signature, TensorSpec};
+use crate::engine::{Engine, EngineFiles, Environment, GraphFile, Place, Precision, Signature, TensorSpec};
 use crate::geometry::Size;
 
 /// Most network sizes whose engines are kept open; a folder of mixed pictures seldom has more.
@@ -66,15 +66,24 @@ impl NetworkOpener<'_> {
             inputs: specs(&section.inputs, inputs, &symbols).map_err(unfit)?,
             outputs: specs(&section.outputs, outputs, &symbols).map_err(unfit)?,
         };
-        Ok(self.environment.open(&files(self.bundle, role, section), signature)?)
+        let precision = self.environment.precision();
+        let is_quantised = |section: &EngineSection| section.precision.int8.is_some();
+        if precision == Some(Precision::Int8) && !self.bundle.manifest().engines.values().any(is_quantised) {
+            let name = &self.bundle.manifest().about.name;
+            let reason = format!("{name} was not quantised: `make calib BUNDLE={name}` does that, from the sources");
+            return Err(EstimateError::option("precision", reason));
+        }
+        Ok(self.environment.open(&files(self.bundle, role, section, precision), signature)?)
     }
 }
 
-fn files(bundle: &Bundle, role: &str, section: &EngineSection) -> EngineFiles {
-    let file = &section.precision.fp32;
+fn files(bundle: &Bundle, role: &str, section: &EngineSection, precision: Option<Precision>) -> EngineFiles {
+    let graph = |file: &ModelFile| GraphFile { onnx: bundle.folder().join(&file.onnx), sha256: file.sha256.clone() };
     EngineFiles {
-        onnx: bundle.folder().join(&file.onnx),
-        sha256: file.sha256.clone(),
+        fp32: graph(&section.precision.fp32),
+        fp16: section.precision.fp16.as_ref().map(graph),
+        int8: section.precision.int8.as_ref().map(graph),
+        precision,
         label: format!("{}/{role}", bundle.manifest().about.name),
         has_open_shapes: (section.inputs.iter().flat_map(|tensor| &tensor.shape))
             .any(|extent| matches!(extent, Dimension::Symbolic { .. })),

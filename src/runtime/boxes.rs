@@ -227,7 +227,7 @@ mod tests {
 
     fn boxes_of(listed: &mut ListedBoxes, name: Option<&str>, sequence: u64) -> Vec<Rectangle> {
         let picture = Picture::new(PixelFormat::Grey, Size::new(1, 1), vec![0]).unwrap();
-        let frame = Frame { picture: picture.view(), sequence, captured: None, name };
+        let frame = Frame { picture: picture.view(), sequence, captured: None, instant: None, name };
         listed.boxes(&frame).unwrap().0.unwrap().to_vec()
     }
 

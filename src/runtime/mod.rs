@@ -1,15 +1,20 @@
 //! The loop from source to sink.
 //!
-//! One thread: a frame is taken, answered and handed to every sink before the next one is asked for.
+//! Files wait for whoever reads them: one thread takes a frame, answers it and hands it to every sink before it asks for
+//! the next ([`Pipeline`]). Cameras do not ([`LivePipeline`]).
 
 mod boxes;
+mod live;
 
 pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholePicture};
+pub use live::LivePipeline;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::estimator::{EstimateError, Estimator, StageTimes};
 use crate::pose::Poses;
 use crate::sink::{Answer, Sink, SinkError};
-use crate::source::{Frame, Source, SourceError};
+use crate::source::{Frame, LiveCounts, Source, SourceError};
 
 /// What has happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +31,12 @@ pub struct Counts {
     pub poses: u64,
     /// Poses that were found but were too many, or not finite.
     pub dropped_poses: u64,
+    /// Of cameras: frames that nobody fetched before there was a newer one.
+    pub passed_over: u64,
+    /// Of cameras: answers that the sinks were too slow for.
+    pub too_slow: u64,
+    /// What the cameras went through.
+    pub live: LiveCounts,
 }
 
 impl Counts {
@@ -70,6 +81,9 @@ pub enum RunError {
     /// An answer could not be handed on.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The system gives no thread.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
 }
 
 /// Watches the work.
@@ -79,8 +93,13 @@ pub trait Observer {
         let _ = counts;
     }
 
-    /// A frame was skipped.
+    /// A frame was skipped, or a camera has said something.
     fn skipped(&mut self, why: &Skip, counts: &Counts);
+
+    /// No camera has a frame, but the loop goes on.
+    fn alive(&mut self, counts: &Counts) {
+        let _ = counts;
+    }
 }
 
 /// How the work ended.
@@ -90,6 +109,8 @@ pub enum End {
     SourceEnded,
     /// Whoever read a sink's output has closed it: nobody waits for more.
     ReaderClosed,
+    /// It was asked to stop.
+    Stopped,
 }
 
 /// What the loop joins.
@@ -104,6 +125,8 @@ pub struct Pipeline<'a> {
     pub sinks: &'a mut [Box<dyn Sink>],
     /// Who watches.
     pub observer: &'a mut dyn Observer,
+    /// Ends the work after the frame that is being answered.
+    pub stop: &'a AtomicBool,
 }
 
 impl std::fmt::Debug for Pipeline<'_> {
@@ -129,7 +152,7 @@ impl Pipeline<'_> {
         }
         // What failed first is what matters.
         match worked {
-            Ok(End::SourceEnded) => finished,
+            Ok(End::SourceEnded | End::Stopped) => finished,
             other => other,
         }
     }
@@ -137,9 +160,13 @@ impl Pipeline<'_> {
     fn answer_all(&mut self, counts: &mut Counts) -> Result<End, RunError> {
         let mut poses = Poses::default();
         loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(End::Stopped);
+            }
             let frame = match self.source.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(End::SourceEnded),
+                Err(SourceError::NotYet) => continue,
                 Err(error) if error.is_recoverable() => {
                     counts.frames += 1;
                     counts.unreadable += 1;
@@ -159,7 +186,7 @@ impl Pipeline<'_> {
                 }
                 Err(error) => return Err(RunError::Estimate { name: name(), source: Box::new(error) }),
             };
-            let answer = Answer { frame, poses: &poses, times };
+            let answer = Answer { frame, poses: &poses, times, live: None };
             for sink in &mut *self.sinks {
                 if quiet(sink.put(&answer))? == End::ReaderClosed {
                     return Ok(End::ReaderClosed);

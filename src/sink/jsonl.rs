@@ -125,6 +125,10 @@ struct Line<'a> {
     sequence: u64,
     name: Option<&'a str>,
     captured: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    camera: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<f64>,
     image: (usize, usize),
     #[serde(serialize_with = "poses")]
     poses: PoseList<'a>,
@@ -171,6 +175,8 @@ impl<'a> Line<'a> {
             sequence: answer.frame.sequence,
             name: answer.frame.name,
             captured: answer.frame.captured.map(|time| time.as_secs_f64()),
+            camera: answer.live.map(|live| live.camera),
+            age: answer.live.and_then(|live| live.age).map(milliseconds),
             image: (size.width, size.height),
             poses: PoseList { poses: &answer.poses.list, templates },
             dropped: Dropped { frames: missed, poses: answer.poses.dropped },
@@ -247,10 +253,15 @@ mod tests {
         let mut sink = JsonLines::new(&mut written, "memory", &description()).unwrap();
         let picture = PictureView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
         for &(sequence, name) in frames {
-            let frame =
-                Frame { picture, sequence, captured: name.is_none().then_some(Duration::from_millis(40)), name };
+            let frame = Frame {
+                picture,
+                sequence,
+                captured: name.is_none().then_some(Duration::from_millis(40)),
+                instant: None,
+                name,
+            };
             let times = StageTimes { network: Duration::from_micros(1500), ..StageTimes::default() };
-            sink.put(&Answer { frame, poses, times }).unwrap();
+            sink.put(&Answer { frame, poses, times, live: None }).unwrap();
         }
         sink.finish().unwrap();
         let text = String::from_utf8(written).unwrap();
@@ -301,8 +312,9 @@ mod tests {
         let mut sink = JsonLines::new(Vec::new(), "memory", &description()).unwrap();
         let capacity = sink.line.len();
         let picture = PictureView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
-        let frame = Frame { picture, sequence: u64::MAX, captured: Some(Duration::MAX), name: Some("a.jpg") };
-        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default() }).unwrap();
+        let frame =
+            Frame { picture, sequence: u64::MAX, captured: Some(Duration::MAX), instant: None, name: Some("a.jpg") };
+        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
         assert_eq!(sink.line.len(), capacity, "nothing had to grow");
     }
 

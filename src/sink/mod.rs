@@ -4,6 +4,7 @@
 //! object per frame, `overlay:PATH` draws the poses onto the frames. A sink knows neither engines nor models.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::estimator::StageTimes;
 use crate::pose::{Poses, Skeleton};
@@ -25,6 +26,17 @@ pub struct Answer<'a> {
     pub poses: &'a Poses,
     /// How long it took.
     pub times: StageTimes,
+    /// What is known of a camera's frame besides.
+    pub live: Option<Live>,
+}
+
+/// What is known of a camera's frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live {
+    /// Time from its capture to this sink.
+    pub age: Option<Duration>,
+    /// The camera's number, in the order in which they were named.
+    pub camera: usize,
 }
 
 /// Takes the answers, in the order of the frames.

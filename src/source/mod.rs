@@ -1,18 +1,32 @@
 //! Where frames come from.
 //!
-//! A source is chosen by its URI: the path of a picture, of a folder of pictures or of a `.y4m` video, or `-` for y4m
-//! on standard input.
+//! A source is chosen by its URI: a camera (`/dev/video0`, or `v4l2:/dev/video0?size=1280x720&fps=30&format=YUYV`), the path of
+//! a picture, of a folder of pictures or of a `.y4m` video, or `-` for y4m on standard input.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::pixels::{PictureView, ReadError};
 
 mod pictures;
+#[cfg(feature = "camera")]
+pub mod v4l2;
 mod y4m;
 
 pub use pictures::Pictures;
 pub use y4m::{Y4m, Y4mError};
+
+impl LiveCounts {
+    /// Adds those of another source.
+    pub fn add(&mut self, other: &Self) {
+        self.stale += other.stale;
+        self.lost += other.lost;
+        self.damaged += other.damaged;
+        self.stalls += other.stalls;
+        self.failures += other.failures;
+        self.restarts += other.restarts;
+    }
+}
 
 /// One frame, borrowed from its source until the next is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +37,9 @@ pub struct Frame<'a> {
     pub sequence: u64,
     /// When it was captured, on the source's own clock; `None` for files without time.
     pub captured: Option<Duration>,
-    /// What to call it: a file's path, for pictures.
+    /// The same moment on this program's clock, from which a live frame's age counts.
+    pub instant: Option<Instant>,
+    /// What to call it: a file's path, for pictures; a camera's, for its frames.
     pub name: Option<&'a str>,
 }
 
@@ -39,6 +55,28 @@ pub trait Source: Send {
     fn frames(&self) -> Option<u64> {
         None
     }
+
+    /// What a live source has gone through so far; `None` for one that waits for whoever reads it.
+    fn live(&self) -> Option<LiveCounts> {
+        None
+    }
+}
+
+/// What a live source has gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LiveCounts {
+    /// Frames that were passed over, because there was a newer one already.
+    pub stale: u64,
+    /// Frames that the source itself lost: gaps in its count.
+    pub lost: u64,
+    /// Frames that were damaged.
+    pub damaged: u64,
+    /// How often no frame came for a while.
+    pub stalls: u64,
+    /// How often the device failed or went away.
+    pub failures: u64,
+    /// How often it was opened or started again.
+    pub restarts: u64,
 }
 
 /// Why there is no frame.
@@ -47,8 +85,8 @@ pub trait Source: Send {
 pub enum SourceError {
     /// The URI names no kind of source.
     #[error(
-        "source '{uri}' is not known: use the path of a picture (.jpg, .jpeg, .png), of a folder of pictures or of a \
-         .y4m video, or - for y4m on standard input"
+        "source '{uri}' is not known: use a camera such as /dev/video0, the path of a picture (.jpg, .jpeg, .png), of a \
+         folder of pictures or of a .y4m video, or - for y4m on standard input"
     )]
     Unknown {
         /// What was given.
@@ -68,6 +106,21 @@ pub enum SourceError {
         /// The folder.
         path: PathBuf,
     },
+    /// A camera cannot be opened, or has failed and is being waited for.
+    #[cfg(feature = "camera")]
+    #[error(transparent)]
+    Camera(v4l2::CameraError),
+    /// What is wrong with a camera's URI.
+    #[error("source '{uri}': {reason}")]
+    Option {
+        /// What was given.
+        uri: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A live source has no frame yet; ask again.
+    #[error("no frame yet")]
+    NotYet,
     /// One picture of a folder cannot be read; the others may.
     #[error(transparent)]
     Skipped(ReadError),
@@ -87,7 +140,12 @@ pub enum SourceError {
 impl SourceError {
     /// Whether only one frame is lost and the next may be asked for.
     pub fn is_recoverable(&self) -> bool {
-        matches!(self, Self::Skipped(_))
+        match self {
+            Self::Skipped(_) | Self::NotYet => true,
+            #[cfg(feature = "camera")]
+            Self::Camera(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -99,6 +157,9 @@ impl SourceError {
 pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     if uri == "-" {
         return Ok(Box::new(Y4m::new(std::io::stdin(), "standard input")?));
+    }
+    if let Some(camera) = uri.strip_prefix("v4l2:").or_else(|| uri.starts_with("/dev/").then_some(uri)) {
+        return open_camera(uri, camera);
     }
     let path = Path::new(uri);
     let metadata = match std::fs::metadata(path) {
@@ -118,6 +179,18 @@ pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
         return Ok(Box::new(Pictures::single(path)));
     }
     Err(SourceError::Unknown { uri: uri.to_owned() })
+}
+
+#[cfg(feature = "camera")]
+fn open_camera(uri: &str, camera: &str) -> Result<Box<dyn Source>, SourceError> {
+    let wanted = v4l2::Wanted::parse(camera).map_err(|reason| SourceError::Option { uri: uri.to_owned(), reason })?;
+    Ok(Box::new(v4l2::Camera::open(wanted).map_err(SourceError::Camera)?))
+}
+
+#[cfg(not(feature = "camera"))]
+fn open_camera(uri: &str, _camera: &str) -> Result<Box<dyn Source>, SourceError> {
+    let reason = "this program was built without the cargo feature `camera`".to_owned();
+    Err(SourceError::Option { uri: uri.to_owned(), reason })
 }
 
 /// What the names of pictures end in.

@@ -62,7 +62,7 @@ impl Source for Pictures {
         let picture = self.picture.insert(read_picture(path, &self.limits).map_err(wrap)?);
         self.name.clear();
         self.name.push_str(&path.to_string_lossy());
-        Ok(Some(Frame { picture: picture.view(), sequence, captured: None, name: Some(&self.name) }))
+        Ok(Some(Frame { picture: picture.view(), sequence, captured: None, instant: None, name: Some(&self.name) }))
     }
 
     fn frames(&self) -> Option<u64> {

@@ -84,7 +84,7 @@ impl<R: Read + Send> Source for Y4m<R> {
             .with_colour(colour);
         let sequence = self.sequence;
         self.sequence += 1;
-        Ok(Some(Frame { picture, sequence, captured: rate.time_of(sequence), name: None }))
+        Ok(Some(Frame { picture, sequence, captured: rate.time_of(sequence), instant: None, name: None }))
     }
 }
 

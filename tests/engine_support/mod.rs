@@ -5,14 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sinew::bundle::{Bundle, BundleError, MANIFEST};
-use sinew::engine::EngineFiles;
+use sinew::engine::{EngineFiles, GraphFile};
 use sinew::geometry::Size;
 use sinew::pixels::{Picture, PixelFormat};
 use tempfile::TempDir;
 
 /// A graph as it is opened without a bundle.
 pub fn graph_files(onnx: &Path) -> EngineFiles {
-    EngineFiles { onnx: onnx.to_owned(), sha256: String::new(), label: "test/graph".to_owned(), has_open_shapes: true }
+    EngineFiles {
+        fp32: GraphFile { onnx: onnx.to_owned(), sha256: String::new() },
+        fp16: None,
+        int8: None,
+        precision: None,
+        label: "test/graph".to_owned(),
+        has_open_shapes: true,
+    }
 }
 
 /// The folder of the small graphs.

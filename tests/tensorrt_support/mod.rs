@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use sinew::engine::tensorrt::{Installation, Sidecar, sha256};
-use sinew::engine::{Element, EngineFiles, Environment, Place, Signature, TensorSpec};
+use sinew::engine::{Element, EngineFiles, Environment, GraphFile, Place, Precision, Signature, TensorSpec};
 use tempfile::TempDir;
 
 /// One of each layout: the version that JetPack 6.0, 6.1 and 7.2.2 have.
@@ -126,9 +126,10 @@ impl Doubles {
             board: None,
             l4t: None,
             cuda_driver_version: 12060,
-            precision: "fp32".to_owned(),
+            precision: files.precision.unwrap_or(Precision::Fp16).to_string(),
             builder: Vec::new(),
-            onnx_sha256: files.sha256.clone(),
+            onnx_sha256: files.fp32.sha256.clone(),
+            weights_sha256: files.fp32.sha256.clone(),
             engine_sha256: sha256(plan),
             engine_bytes: plan.len() as u64,
             inputs: signature.inputs.iter().map(Into::into).collect(),
@@ -140,8 +141,10 @@ impl Doubles {
 
 pub fn files(role: &str) -> EngineFiles {
     EngineFiles {
-        onnx: "none.onnx".into(),
-        sha256: "0".repeat(64),
+        fp32: GraphFile { onnx: "none.onnx".into(), sha256: "0".repeat(64) },
+        fp16: None,
+        int8: None,
+        precision: Some(Precision::Fp32),
         label: format!("doubled/{role}"),
         has_open_shapes: false,
     }

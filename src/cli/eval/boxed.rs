@@ -24,8 +24,7 @@ pub(super) fn run(
     if let Some(limit) = arguments.limit {
         truth.keep_first(limit);
     }
-    let options =
-        estimator::Options { threads: arguments.threads, score_threshold: Some(0.0), ..estimator::Options::default() };
+    let options = estimator::Options { score_threshold: Some(0.0), ..arguments.options() };
     let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend, &options);
     let mut poses = Poses::default();
     let mut share = KeypointShare::new(reach);

@@ -13,7 +13,8 @@ use super::log::LogArguments;
 use super::{Verdict, value};
 use crate::bundle::logocap::Level;
 use crate::bundle::{Bundle, Model};
-use crate::engine::Backend;
+use crate::engine::{Backend, Precision};
+use crate::estimator;
 use crate::eval::Reach;
 
 /// Measure a bundle's accuracy on annotated pictures
@@ -35,9 +36,12 @@ pub struct EvalArguments {
     /// What is measured [default: pck for capeformer bundles, else oks]
     #[arg(long, value_enum)]
     metric: Option<Metric>,
-    /// What runs the networks: auto, tensorrt or tract
+    /// What runs the networks: auto, tensorrt, tract or onnxruntime
     #[arg(long, value_name = "NAME", default_value_t)]
     backend: Backend,
+    /// How exactly they compute: fp32, fp16 or int8; int8 on tract is exact, and slow [default: fp16 on tensorrt, else fp32]
+    #[arg(long, value_name = "NAME")]
+    precision: Option<Precision>,
     /// Threads for the CPU; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -119,6 +123,13 @@ impl EvalArguments {
             Metric::Pck => boxed::run(&self, &bundle, Reach::Box, log),
             Metric::Pckh => boxed::run(&self, &bundle, Reach::Head, log),
         }
+    }
+}
+
+impl EvalArguments {
+    /// What they say of the model, whatever is measured.
+    fn options(&self) -> estimator::Options {
+        estimator::Options { threads: self.threads, precision: self.precision, ..estimator::Options::default() }
     }
 }
 

@@ -64,12 +64,7 @@ fn answer_all(
     log: &LogArguments,
 ) -> anyhow::Result<Tally> {
     // Average precision ranks everything that was found; the bundle's threshold is for showing.
-    let options = estimator::Options {
-        threads: arguments.threads,
-        level: arguments.level,
-        score_threshold: Some(0.0),
-        ..estimator::Options::default()
-    };
+    let options = estimator::Options { level: arguments.level, score_threshold: Some(0.0), ..arguments.options() };
     let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend, &options);
     let top_down = bundle.manifest().about.model.takes_boxes();
     let listed = arguments.boxes.as_deref().map(ListedBoxes::read).transpose()?;

@@ -83,7 +83,8 @@ fn answer(
         let nothing = vec![None; category.keypoints.len()];
         return Ok(episode.queries.iter().map(|_| nothing.clone()).collect());
     }
-    let enrolment = estimator::enrol(bundle, arguments.backend, arguments.threads, &category.name, &shots)?;
+    let options = arguments.options();
+    let enrolment = estimator::enrol(bundle, arguments.backend, &options, &category.name, &shots)?;
     let template = enrolment.template;
     // Where in the template each keypoint of the category stands.
     let position = |keypoint: usize| {
@@ -91,11 +92,7 @@ fn answer(
         enrolled.enumerate().find(|(_, enrolled)| usize::from(enrolled.index) == keypoint).map(|(position, _)| position)
     };
     let positions: Vec<Option<usize>> = (0..category.keypoints.len()).map(position).collect();
-    let options = estimator::Options {
-        threads: arguments.threads,
-        templates: Arc::from([template]),
-        ..estimator::Options::default()
-    };
+    let options = estimator::Options { templates: Arc::from([template]), ..options };
     let mut estimator = None;
     let mut poses = Poses::default();
     let mut answers = Vec::with_capacity(episode.queries.len());

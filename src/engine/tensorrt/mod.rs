@@ -25,12 +25,12 @@ pub use error::TensorRtError;
 pub use layout::Version;
 pub use probe::Probe;
 pub use sidecar::{Sidecar, TensorFacts, sha256};
-pub use trtexec::{Builder, Machine, Precision, find as find_trtexec};
+pub use trtexec::{Builder, Machine, find as find_trtexec};
 
 use self::driver::Device;
 use self::library::Library;
 use self::session::{Session, failure};
-use super::{Backend, Engine, EngineError, EngineFiles, Opener, Signature};
+use super::{Backend, Engine, EngineError, EngineFiles, GraphFile, Opener, Precision, Signature};
 
 /// Where the libraries and the plans are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -87,7 +87,24 @@ impl Installation {
 
     /// Where the plan of a network for these shapes is, or would be.
     pub fn plan(&self, files: &EngineFiles, signature: &Signature) -> PathBuf {
-        self.plans.join(format!("{}-{}.engine", files.label.replace('/', "-"), sidecar::shape_tag(signature)))
+        let (label, tag) = (files.label.replace('/', "-"), sidecar::shape_tag(signature));
+        self.plans.join(format!("{label}-{}-{tag}.engine", precision(files)))
+    }
+}
+
+/// How exactly a network's plan computes.
+fn precision(files: &EngineFiles) -> Precision {
+    files.precision.unwrap_or(Precision::Fp16)
+}
+
+/// The graph that a library of this major version builds a network's plan from.
+fn source(files: &EngineFiles, major: u32) -> Result<&GraphFile, EngineError> {
+    match (precision(files), &files.int8) {
+        (Precision::Int8, Some(quantised)) => Ok(quantised),
+        (Precision::Fp32, _) => Ok(&files.fp32),
+        _ if major >= trtexec::STRONGLY_TYPED => files.typed(Precision::Fp16),
+        // The builder is asked for 16 bits by a flag.
+        _ => Ok(&files.fp32),
     }
 }
 
@@ -135,7 +152,7 @@ impl Opener for TensorRt {
 fn read(path: &Path, files: &EngineFiles) -> Result<Vec<u8>, EngineError> {
     std::fs::read(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => {
-            EngineError::NoPlan { path: path.to_owned(), remedy: sidecar::remedy(&files.label) }
+            EngineError::NoPlan { path: path.to_owned(), remedy: sidecar::remedy(&files.label, precision(files)) }
         }
         _ => EngineError::Read { path: path.to_owned(), source },
     })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceFacts, Version};
+use super::{DeviceFacts, Version, precision, source};
 use crate::engine::{EngineError, EngineFiles, Signature, TensorSpec};
 use crate::hash;
 
@@ -46,6 +46,8 @@ pub struct Sidecar {
     pub builder: Vec<String>,
     /// Of the ONNX file that it was built from.
     pub onnx_sha256: String,
+    /// Of the fp32 ONNX file, where the other one may keep its weights.
+    pub weights_sha256: String,
     /// Of the plan.
     pub engine_sha256: String,
     /// Of the plan.
@@ -115,11 +117,14 @@ impl Sidecar {
         files: &EngineFiles,
         signature: &Signature,
     ) -> Result<(), EngineError> {
-        let stale = Stale { path, label: &files.label };
+        let stale = Stale { path, label: &files.label, precision: precision(files).name() };
         stale.compare("the plan's size in bytes", &(plan.len() as u64), &self.engine_bytes)?;
         stale.compare("the plan's sha256", &sha256(plan), &self.engine_sha256)?;
         stale.compare("the network", &self.label, &files.label)?;
-        stale.compare("the sha256 of its ONNX", &self.onnx_sha256, &files.sha256)?;
+        stale.compare("the precision", &self.precision.as_str(), &precision(files).name())?;
+        let major = self.trt_version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default();
+        stale.compare("the sha256 of its ONNX", &self.onnx_sha256, &source(files, major)?.sha256)?;
+        stale.compare("the sha256 of its weights", &self.weights_sha256, &files.fp32.sha256)?;
         for (what, built, wanted) in
             [("inputs", &self.inputs, &signature.inputs), ("outputs", &self.outputs, &signature.outputs)]
         {
@@ -136,7 +141,7 @@ impl Sidecar {
     /// # Errors
     /// Where one of them differs, with both values and what to do.
     pub fn check_machine(&self, path: &Path, version: Version, device: &DeviceFacts) -> Result<(), EngineError> {
-        let stale = Stale { path, label: &self.label };
+        let stale = Stale { path, label: &self.label, precision: &self.precision };
         stale.compare("the TensorRT it was built by", &self.trt_version, &version.to_string())?;
         let capability = |(major, minor): (i32, i32)| format!("{major}.{minor}");
         let (built, here) = (self.compute_capability, device.compute_capability);
@@ -150,6 +155,7 @@ impl Sidecar {
 struct Stale<'a> {
     path: &'a Path,
     label: &'a str,
+    precision: &'a str,
 }
 
 impl Stale<'_> {
@@ -158,7 +164,8 @@ impl Stale<'_> {
     }
 
     fn refuse(self, what: &'static str, found: String, expected: String) -> Result<(), EngineError> {
-        Err(EngineError::Stale { path: self.path.to_owned(), what, found, expected, remedy: remedy(self.label) })
+        let remedy = remedy(self.label, self.precision);
+        Err(EngineError::Stale { path: self.path.to_owned(), what, found, expected, remedy })
     }
 }
 
@@ -168,9 +175,9 @@ fn describe(tensors: &[TensorFacts]) -> String {
 }
 
 /// The command that builds the plans of a network's bundle.
-pub(super) fn remedy(label: &str) -> String {
+pub(super) fn remedy(label: &str, precision: impl std::fmt::Display) -> String {
     let bundle = label.split_once('/').map_or(label, |(bundle, _)| bundle);
-    format!("build its engines on this board: sinew engine build --model {bundle}")
+    format!("build its engines on this board: sinew engine build --model {bundle} --precision {precision}")
 }
 
 /// Eight digits that tell plans of one network for different shapes apart.
@@ -187,12 +194,14 @@ pub fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Element, Place};
+    use crate::engine::{Element, GraphFile, Place, Precision};
 
     fn files() -> EngineFiles {
         EngineFiles {
-            onnx: "a.onnx".into(),
-            sha256: "ab".repeat(32),
+            fp32: GraphFile { onnx: "a.onnx".into(), sha256: "ab".repeat(32) },
+            fp16: None,
+            int8: None,
+            precision: None,
             label: "thing-tiny/backbone".to_owned(),
             has_open_shapes: false,
         }
@@ -221,7 +230,8 @@ mod tests {
             cuda_driver_version: 12060,
             precision: "fp16".to_owned(),
             builder: vec!["trtexec".to_owned()],
-            onnx_sha256: files().sha256,
+            onnx_sha256: files().fp32.sha256,
+            weights_sha256: files().fp32.sha256,
             engine_sha256: sha256(plan),
             engine_bytes: plan.len() as u64,
             inputs: signature().inputs.iter().map(Into::into).collect(),
@@ -257,8 +267,21 @@ mod tests {
         };
         says(good.check_files(path, b"plans", &files(), &signature()), &["size", "5", "4"]);
         says(good.check_files(path, b"plam", &files(), &signature()), &["sha256", &sha256(b"plam"), &sha256(plan)]);
-        let other = EngineFiles { sha256: "cd".repeat(32), ..files() };
-        says(good.check_files(path, plan, &other, &signature()), &["ONNX", &other.sha256, &files().sha256]);
+        let graph = |digits: &str| GraphFile { onnx: "b.onnx".into(), sha256: digits.repeat(32) };
+        let other = EngineFiles { fp32: graph("cd"), ..files() };
+        let hashes = [&*other.fp32.sha256, &files().fp32.sha256];
+        says(good.check_files(path, plan, &other, &signature()), &["ONNX", hashes[0], hashes[1]]);
+        let other = EngineFiles { precision: Some(Precision::Int8), ..files() };
+        says(good.check_files(path, plan, &other, &signature()), &["precision", "fp16", "int8"]);
+        // A quantised graph of other weights.
+        let quantised = EngineFiles { int8: Some(graph("ef")), ..other };
+        let mut built = sidecar(plan);
+        built.precision = "int8".to_owned();
+        says(built.check_files(path, plan, &quantised, &signature()), &["ONNX", &"ab".repeat(32), &"ef".repeat(32)]);
+        built.onnx_sha256 = "ef".repeat(32);
+        built.check_files(path, plan, &quantised, &signature()).unwrap();
+        let retrained = EngineFiles { fp32: graph("cd"), ..quantised };
+        says(built.check_files(path, plan, &retrained, &signature()), &["weights", "cdcd", "abab"]);
         let mut wider = signature();
         wider.inputs[0].shape[3] = 16;
         says(good.check_files(path, plan, &files(), &wider), &["inputs", "[1, 3, 8, 8]", "[1, 3, 8, 16]"]);

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{DeviceFacts, Installation, Sidecar, Version, sha256};
-use crate::engine::{EngineError, Network, TensorSpec};
+use super::{DeviceFacts, Installation, Sidecar, Version, precision, sha256, source};
+use crate::engine::{EngineError, GraphFile, Network, Precision, TensorSpec};
 
 /// Where JetPack puts it.
 const JETPACK: &str = "/usr/src/tensorrt/bin/trtexec";
@@ -20,40 +20,12 @@ const JETPACK: &str = "/usr/src/tensorrt/bin/trtexec";
 const VARIABLE: &str = "SINEW_TRTEXEC";
 /// Lines of a failed build that the error shows.
 const SHOWN: usize = 12;
+/// From this major version on a plan computes with the types that its ONNX file has.
+pub(super) const STRONGLY_TYPED: u32 = 11;
+/// What commands are written for where no library is there.
+const ASSUMED_MAJOR: u32 = 10;
 /// What a file is called that is not whole yet.
 const PARTIAL: &str = "partial";
-
-/// How exactly a plan computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// 32-bit floating point.
-    Fp32,
-    /// 16-bit floating point where the library finds that faster.
-    #[default]
-    Fp16,
-}
-
-impl Precision {
-    /// Its name, as the command line and side-cars have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fp32 => "fp32",
-            Self::Fp16 => "fp16",
-        }
-    }
-}
-
-impl std::str::FromStr for Precision {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "fp32" => Ok(Self::Fp32),
-            "fp16" => Ok(Self::Fp16),
-            other => Err(format!("unknown precision `{other}`, expected `fp32` or `fp16`")),
-        }
-    }
-}
 
 /// What the plans are built for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +43,6 @@ pub struct Builder {
     pub installation: Installation,
     /// The program.
     pub trtexec: PathBuf,
-    /// How exactly the plans compute.
-    pub precision: Precision,
     /// Most memory that the builder may try tactics with, MiB.
     pub workspace: Option<u32>,
 }
@@ -95,23 +65,15 @@ impl Builder {
         target: &Path,
     ) -> Result<Vec<OsString>, EngineError> {
         let plan = self.installation.plan(&network.files, &network.signature);
-        if self.precision == Precision::Fp16 && version.is_some_and(|version| version.major >= 11) {
-            return Err(EngineError::Load {
-                path: network.files.onnx.clone(),
-                stage: "no plan of 16 bits can be built from this file",
-                reason:
-                    "TensorRT 11 takes precision from the file's own types, and this bundle has only an fp32 file; \
-                         build with --precision fp32"
-                        .to_owned(),
-            });
-        }
+        let major = version.map_or(ASSUMED_MAJOR, |version| version.major);
+        let graph = source(&network.files, major)?;
         let option = |name: &str, value: &dyn AsRef<std::ffi::OsStr>| {
             let mut text = OsString::from(format!("--{name}="));
             text.push(value);
             text
         };
         let mut command: Vec<OsString> = vec![self.trtexec.clone().into()];
-        command.push(option("onnx", &network.files.onnx));
+        command.push(option("onnx", &graph.onnx));
         command.push(option("saveEngine", &target));
         // trtexec refuses shapes for a graph in which all of them are fixed.
         if network.files.has_open_shapes {
@@ -122,8 +84,15 @@ impl Builder {
             let shapes: Vec<String> = network.signature.inputs.iter().map(shape).collect();
             command.push(option("shapes", &shapes.join(",")));
         }
-        if self.precision == Precision::Fp16 {
-            command.push("--fp16".into());
+        if major < STRONGLY_TYPED {
+            let flags: &[&str] = match precision(&network.files) {
+                Precision::Fp32 => &[],
+                Precision::Fp16 => &["--fp16"],
+                // What was not quantised may be computed with 16 bits.
+                Precision::Int8 if network.files.int8.is_some() => &["--int8", "--fp16"],
+                Precision::Int8 => &["--fp16"],
+            };
+            command.extend(flags.iter().map(Into::into));
         }
         let is_old = version.is_some_and(|version| (version.major, version.minor) < (8, 6));
         command.push(if is_old { "--buildOnly" } else { "--skipInference" }.into());
@@ -139,8 +108,7 @@ impl Builder {
         let path = self.installation.plan(&network.files, &network.signature);
         let Ok(plan) = fs::read(&path) else { return false };
         Sidecar::read(&path).is_ok_and(|sidecar| {
-            sidecar.precision == self.precision.name()
-                && sidecar.check_files(&path, &plan, &network.files, &network.signature).is_ok()
+            sidecar.check_files(&path, &plan, &network.files, &network.signature).is_ok()
                 && sidecar.check_machine(&path, machine.version, &machine.device).is_ok()
         })
     }
@@ -175,10 +143,11 @@ impl Builder {
         let path = self.installation.plan(&network.files, &network.signature);
         let partial = append(&path, PARTIAL);
         let command = self.command(network, Some(machine.version), &partial)?;
+        let graph = source(&network.files, machine.version.major)?;
         let done = run(&command, &mut say).and_then(|()| {
             let unreadable = |source| EngineError::Read { path: partial.clone(), source };
             let plan = fs::read(&partial).map_err(unreadable)?;
-            let sidecar = self.describe(network, machine, &command, &plan);
+            let sidecar = describe(network, machine, &command, &plan, graph);
             let text = serde_json::to_string_pretty(&sidecar).expect("numbers and text are JSON");
             let unwritable = |source| EngineError::Write { path: path.clone(), source };
             let half = append(&Sidecar::path(&path), PARTIAL);
@@ -193,34 +162,35 @@ impl Builder {
         }
         done.map(|()| path)
     }
+}
 
-    fn describe(&self, network: &Network, machine: &Machine, command: &[OsString], plan: &[u8]) -> Sidecar {
-        // Text of the board's; a GPU in another machine has neither.
-        let board = |path: &str| {
-            let text = fs::read_to_string(path).ok()?;
-            Some(text.lines().next()?.trim_end_matches('\0').to_owned())
-        };
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (major, minor) = machine.device.compute_capability;
-        Sidecar {
-            schema: 1,
-            label: network.files.label.clone(),
-            trt_version: machine.version.to_string(),
-            compute_capability: (major, minor),
-            sm_count: machine.device.multiprocessors,
-            device_name: machine.device.name.clone(),
-            board: board("/proc/device-tree/model"),
-            l4t: board("/etc/nv_tegra_release"),
-            cuda_driver_version: machine.device.driver_version,
-            precision: self.precision.name().to_owned(),
-            builder: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
-            onnx_sha256: network.files.sha256.clone(),
-            engine_sha256: sha256(plan),
-            engine_bytes: plan.len() as u64,
-            inputs: network.signature.inputs.iter().map(Into::into).collect(),
-            outputs: network.signature.outputs.iter().map(Into::into).collect(),
-            created: since.as_secs(),
-        }
+fn describe(network: &Network, machine: &Machine, command: &[OsString], plan: &[u8], graph: &GraphFile) -> Sidecar {
+    // Text of the board's; a GPU in another machine has neither.
+    let board = |path: &str| {
+        let text = fs::read_to_string(path).ok()?;
+        Some(text.lines().next()?.trim_end_matches('\0').to_owned())
+    };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (major, minor) = machine.device.compute_capability;
+    Sidecar {
+        schema: 1,
+        label: network.files.label.clone(),
+        trt_version: machine.version.to_string(),
+        compute_capability: (major, minor),
+        sm_count: machine.device.multiprocessors,
+        device_name: machine.device.name.clone(),
+        board: board("/proc/device-tree/model"),
+        l4t: board("/etc/nv_tegra_release"),
+        cuda_driver_version: machine.device.driver_version,
+        precision: precision(&network.files).name().to_owned(),
+        builder: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        onnx_sha256: graph.sha256.clone(),
+        weights_sha256: network.files.fp32.sha256.clone(),
+        engine_sha256: sha256(plan),
+        engine_bytes: plan.len() as u64,
+        inputs: network.signature.inputs.iter().map(Into::into).collect(),
+        outputs: network.signature.outputs.iter().map(Into::into).collect(),
+        created: since.as_secs(),
     }
 }
 

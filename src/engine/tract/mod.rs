@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use tract_data::TractError;
 use tract_data::knobs::KnobScope;
 use tract_linalg::multithread::Executor;
+use tract_onnx::data_resolver::FopenDataResolver;
 use tract_onnx::prelude::{
     Arc, Datum, DatumType, Framework, InferenceFact, InferenceModelExt, RunOptions, TValue, TVec, Tensor, TractResult,
     TypedModel, TypedSimplePlan, TypedSimpleState,
 };
-use tract_onnx::tract_core::internal::format_err;
+use tract_onnx::tract_core::internal::{ensure, format_err};
 
-use super::{Backend, Element, Engine, EngineError, EngineFiles, Handover, Opener, Place, Signature, TensorSpec};
+use super::{
+    Backend, Element, Engine, EngineError, EngineFiles, Handover, Opener, Place, Precision, Signature, TensorSpec,
+};
 
 /// More threads than any board has cores are a slip.
 const MAX_THREADS: usize = 256;
@@ -56,14 +59,27 @@ impl Opener for Tract {
 
     /// Reads, checks and optimises a graph for the shapes of `signature`.
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
-        let path = &files.onnx;
+        let precision = files.precision.unwrap_or(Precision::Fp32);
+        if precision == Precision::Fp16 {
+            // On x86 it has no kernels of that type and takes 200 times as long.
+            let reason = "it computes with 32 bits; leave --precision out, or take another backend".to_owned();
+            return Err(EngineError::Unavailable { backend: "tract", reason });
+        }
+        let path = &files.typed(precision)?.onnx;
         // The bytes are read, not mapped: a file that is replaced under a mapping kills the process.
         let bytes = std::fs::read(path).map_err(|source| EngineError::Read { path: path.clone(), source })?;
-        let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        onnx.provider = Arc::new(FopenDataResolver);
         let proto = guarded(path, "not an ONNX model", || onnx.proto_model_for_read(&mut bytes.as_slice()))?;
         drop(bytes);
         graph::check(path, &proto, &signature)?;
-        let model = guarded(path, "tract cannot read this graph", || onnx.model_for_proto_model(&proto))?;
+        // Where weights are that stand in another file.
+        let folder = path.parent().map(Path::display).map(|folder| folder.to_string());
+        let model = guarded(path, "tract cannot read this graph", || {
+            let parsed = onnx.parse(&proto, folder.as_deref())?;
+            ensure!(parsed.unresolved_inputs.is_empty(), "nothing makes {:?}", parsed.unresolved_inputs);
+            Ok(parsed.model)
+        })?;
         drop(proto);
 
         let typed = guarded(path, "tract cannot work out this graph", || {

@@ -5,10 +5,10 @@ use crate::bundle::capeformer::{DecodeSection, FEATURES, HiddenRule, QUERY_TOKEN
 use crate::bundle::manifest::token_width;
 use crate::bundle::{Bundle, Decode};
 use crate::decode::capeformer::{Crop, pool, support_weights};
-use crate::engine::{Backend, Environment};
-use crate::estimator::EstimateError;
+use crate::engine::Backend;
 use crate::estimator::networks::NetworkOpener;
 use crate::estimator::stopwatch::Stopwatch;
+use crate::estimator::{EstimateError, Options};
 use crate::geometry::Rectangle;
 use crate::pixels::Picture;
 use crate::template::{Annotation, Point, Template, TemplateKeypoint};
@@ -88,7 +88,7 @@ struct Plan {
 pub fn enrol(
     bundle: &Bundle,
     backend: Backend,
-    threads: usize,
+    options: &Options,
     name: &str,
     shots: &[Shot],
 ) -> Result<Enrolment, EnrolError> {
@@ -103,7 +103,7 @@ pub fn enrol(
     let seen: Vec<usize> =
         (0..points.len()).map(|keypoint| plans.iter().filter(|plan| plan.points[keypoint].is_some()).count()).collect();
     let open = |backend| -> Result<Features, EstimateError> {
-        let environment = Environment::new(backend, threads)?;
+        let environment = options.environment(backend)?;
         Features::open(&NetworkOpener { bundle, environment: &environment, size: NETWORK })
     };
     let mut features = backend.first_that_works(open, EstimateError::engine)?;

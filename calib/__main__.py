@@ -1,0 +1,188 @@
+"""Makes the int8 and fp16 graphs of a bundle, measures them, and fails where they lose too much.
+
+    python -m calib models/bundles/logocap-tiny --recorded recorded/logocap-tiny [--json]
+
+`make calib BUNDLE=logocap-tiny` records the frames first. Nothing is put into the bundle before it is
+measured; the manifest then gets the files and the figures. Exit code 1 where int8 or fp16 loses more than the
+bundle allows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from calib import graphs, measure
+from calib.recipe import RECIPES, Recipe, place
+from models.bundle import MANIFEST, dump
+
+ALLOWED_DROP = {"fp16": 0.5, "int8": 1.0}
+"""Points of the metric."""
+
+
+def main() -> int:
+    """Runs the command; the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    parser.add_argument("--recorded", type=Path, required=True, help="what `sinew calib record` wrote")
+    parser.add_argument("--sinew", type=Path, default=Path("target/release/sinew"), help="the program")
+    parser.add_argument(
+        "--method", choices=list(graphs.METHODS), default="entropy", help="how ranges are chosen"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="for measuring; 0 is one per core")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    arguments = parser.parse_args()
+
+    manifest = tomllib.loads((arguments.bundle / MANIFEST).read_text())
+    with tempfile.TemporaryDirectory(dir=arguments.bundle.parent, prefix=".calib-") as directory:
+        trial = Path(directory) / arguments.bundle.name
+        shutil.copytree(arguments.bundle, trial)
+        layers = make(trial, manifest, arguments.recorded, arguments.method)
+        rows = []
+        for row in measure.measure(
+            arguments.sinew, trial, manifest["accuracy"], list(measure.PRECISIONS), arguments.threads
+        ):
+            rows.append(row)
+            print(describe(row), file=sys.stderr)
+        allowed = ALLOWED_DROP | {
+            "int8": manifest.get("int8", ALLOWED_DROP).get("allowed_drop", ALLOWED_DROP["int8"])
+        }
+        report(arguments.bundle.name, layers, rows, allowed, arguments.json)
+        too_much = [
+            (row, precision)
+            for row in rows
+            for precision in ("fp16", "int8")
+            if row.drop(precision) > allowed[precision]
+        ]
+        if too_much:
+            for row, precision in too_much:
+                print(
+                    f"{row.metric} on {row.data}: {precision} loses {row.drop(precision):.2f} points, "
+                    f"allowed {allowed[precision]:.1f}; the bundle stays as it was",
+                    file=sys.stderr,
+                )
+            return 1
+        record(manifest, rows)
+        install(trial, arguments.bundle, manifest)
+    return 0
+
+
+def make(folder: Path, manifest: dict[str, Any], recorded: Path, method: str) -> list[dict[str, Any]]:
+    """Writes the graphs into `folder` and names them in `manifest`; what became of each network."""
+    layers = []
+    for role, engine in manifest["engine"].items():
+        recipe = RECIPES.get((manifest["bundle"]["model"], role), Recipe())
+        original = folder / engine["precision"]["fp32"]["onnx"]
+        placement = place(recipe, onnx.load(original).graph)
+        made = {}
+        if placement.quantised:
+            target = original.with_suffix(".int8.onnx")
+            graphs.quantise(original, recorded / role, placement, target, method)
+            made["int8"] = target
+        made["fp16"] = original.with_suffix(".fp16.onnx")
+        graphs.halve(original, placement, made["fp16"])
+        engine["precision"] = {"fp32": engine["precision"]["fp32"]}
+        for precision in sorted(made):
+            path = made[precision]
+            engine["precision"][precision] = {
+                "onnx": path.name,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
+        layers.append(
+            {
+                "role": role,
+                "quantised": len(placement.quantised),
+                "float": placement.kept if placement.quantised else "all",
+                "why": recipe.why,
+                "differences": {
+                    precision: graphs.difference(original, path, recorded / role)
+                    for precision, path in made.items()
+                },
+                "bytes": {precision: path.stat().st_size for precision, path in made.items()},
+            }
+        )
+    (folder / MANIFEST).write_text(dump(manifest))
+    return layers
+
+
+def describe(row: measure.Row) -> str:
+    """One line of progress."""
+    values = "  ".join(f"{precision} {value:.4f}" for precision, value in row.values.items())
+    return f"{row.metric} {row.data} {row.level or ''}  {values}"
+
+
+def report(
+    name: str, layers: list[dict[str, Any]], rows: list[measure.Row], allowed: dict[str, float], as_json: bool
+) -> None:
+    """The tables, as Markdown or as JSON."""
+    if as_json:
+        measured = [
+            {"metric": row.metric, "data": row.data, "level": row.level, "values": row.values} for row in rows
+        ]
+        print(
+            json.dumps(
+                {"bundle": name, "networks": layers, "accuracy": measured, "allowed": allowed}, indent=2
+            )
+        )
+        return
+    print("| network | quantised | float | why | rms difference int8, fp16 |")
+    print("|---|---|---|---|---|")
+    for layer in layers:
+        kept = layer["float"] if isinstance(layer["float"], str) else len(layer["float"])
+        found = layer["differences"]
+        differences = (
+            f"{found['int8']:.3f}, {found['fp16']:.4f}" if "int8" in found else f"-, {found['fp16']:.4f}"
+        )
+        print(f"| {layer['role']} | {layer['quantised']} | {kept} | {layer['why']} | {differences} |")
+    print()
+    print(
+        "| measure | data | level | fp32 | fp16 | int8 "
+        f"| drop fp16 (<= {allowed['fp16']}) | drop int8 (<= {allowed['int8']}) |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for row in rows:
+        values = " | ".join(f"{row.values[precision]:.4f}" for precision in measure.PRECISIONS)
+        drops = " | ".join(f"{row.drop(precision):+.2f}" for precision in ("fp16", "int8"))
+        print(f"| {row.metric} | {row.data} | {row.level or '-'} | {values} | {drops} |")
+
+
+def record(manifest: dict[str, Any], rows: list[measure.Row]) -> None:
+    """Puts the figures of fp16 and int8 into the manifest, in place of older ones."""
+    kept = [figure for figure in manifest["accuracy"] if figure["precision"] == "fp32"]
+    for row in rows:
+        for precision in ("fp16", "int8"):
+            figure: dict[str, Any] = {"metric": row.metric, "data": row.data, "precision": precision}
+            if row.level:
+                figure["level"] = row.level
+            kept.append(figure | {"value": round(row.values[precision], 4)})
+    key = ("metric", "data", "precision", "level")
+    manifest["accuracy"] = sorted(kept, key=lambda figure: [str(figure.get(part)) for part in key])
+    manifest["int8"] = manifest.get("int8", {"allowed_drop": ALLOWED_DROP["int8"]})
+
+
+def install(trial: Path, folder: Path, manifest: dict[str, Any]) -> None:
+    """Moves the graphs into the bundle, the manifest last; graphs of an earlier calibration go."""
+    for path in [*trial.glob("*.int8.onnx"), *trial.glob("*.fp16.onnx")]:
+        path.replace(folder / path.name)
+    named = {file["onnx"] for engine in manifest["engine"].values() for file in engine["precision"].values()}
+    for path in [*folder.glob("*.int8.onnx"), *folder.glob("*.fp16.onnx")]:
+        if path.name not in named:
+            path.unlink()
+    written = folder / f".{MANIFEST}.partial"
+    written.write_text(dump(manifest))
+    written.replace(folder / MANIFEST)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The graphs themselves, made by ONNX Runtime's own tools."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto
+from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+from calib import weights
+from calib.frames import Recorded
+from calib.recipe import Placement
+
+WIDE_OPERATORS = ["Resize", "Softmax", "LayerNormalization", "Sin", "Cos", "Pow", "Sqrt", "Log", "Erf"]
+"""Operators that keep 32 bits in the fp16 graph: sums that overflow, or differences that vanish."""
+
+METHODS = {
+    "entropy": CalibrationMethod.Entropy,
+    "minmax": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+}
+
+
+def quantise(original: Path, recorded: Path, placement: Placement, target: Path, method: str) -> None:
+    """Writes the Q/DQ graph to `target`, beside `original`, in which its weights stay.
+
+    As TensorRT wants it: signed, symmetric, a scale per output channel for weights, Q and DQ in pairs also at
+    the weights, biases float, opset as it was.
+    """
+    model = onnx.load(original)
+    with tempfile.TemporaryDirectory() as directory:
+        made = Path(directory) / target.name
+        quantize_static(
+            original,
+            made,
+            Recorded(recorded, model.graph),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=sorted(
+                {node.op_type for node in model.graph.node if node.name in set(placement.quantised)}
+            ),
+            nodes_to_quantize=placement.quantised,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=METHODS[method],
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,
+                "AddQDQPairToWeight": True,
+                "OpTypesToExcludeOutputQuantization": ["Conv", "ConvTranspose"],
+                "QDQOpTypePerChannelSupportToAxis": {"Conv": 0, "ConvTranspose": 1},
+            },
+        )
+        quantised = onnx.load(made)
+    zero_points = [tensor for tensor in quantised.graph.initializer if tensor.name.endswith("_zero_point")]
+    if not zero_points or any(onnx.numpy_helper.to_array(tensor).any() for tensor in zero_points):
+        raise ValueError(f"{original}: a zero point that is not 0, which TensorRT does not take")
+    finish(quantised, model, original, target)
+
+
+def halve(original: Path, placement: Placement, target: Path) -> None:
+    """Writes the graph with 16-bit types to `target`; inputs and outputs keep their types."""
+    model = onnx.load(original)
+    halved = convert_float_to_float16(
+        onnx.load(original),
+        keep_io_types=True,
+        op_block_list=WIDE_OPERATORS,
+        node_block_list=placement.fp32,
+        disable_shape_infer=False,
+    )
+    # Its casts stand at the end, and more than once where several wide nodes read one tensor.
+    made: dict[str, onnx.NodeProto] = {}
+    for node in halved.graph.node:
+        made.setdefault(node.output[0], node)
+    del halved.graph.node[:]
+    halved.graph.node.extend(made.values())
+    join_casts(halved.graph, {node.name for node in model.graph.node})
+    sorted_graph = OnnxModel(halved)
+    sorted_graph.topological_sort()
+    finish(sorted_graph.model, model, original, target)
+
+
+def join_casts(graph: onnx.GraphProto, original: set[str]) -> None:
+    """Lets nodes of 32 bits read each other, and the graph's inputs, without a way through 16 bits.
+
+    The converter puts a cast to 16 bits behind each of them, and a cast back before the next.
+    """
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.name not in original]
+
+    def to(kind: int) -> dict[str, str]:
+        return {node.output[0]: node.input[0] for node in casts if node.attribute[0].i == kind}
+
+    narrowed = to(TensorProto.FLOAT16)
+    widened = {name: narrowed[source] for name, source in to(TensorProto.FLOAT).items() if source in narrowed}
+    outputs = {value.name for value in graph.output}
+    kept = [node for node in graph.node if node.output[0] in outputs or node.output[0] not in widened]
+    for node in kept:
+        for position, name in enumerate(node.input):
+            node.input[position] = widened.get(name, name)
+    # Casts that nobody reads any more.
+    read = {name for node in kept for name in node.input} | outputs
+    del graph.node[:]
+    graph.node.extend(node for node in kept if node.op_type != "Cast" or node.output[0] in read)
+
+
+def finish(made: onnx.ModelProto, model: onnx.ModelProto, original: Path, target: Path) -> None:
+    """Checks a graph, shares its weights, writes it, and lets ONNX Runtime open it."""
+    made.producer_name, made.producer_version = "sinew calib", ""
+    del made.opset_import[:]
+    made.opset_import.extend(model.opset_import)
+    del made.graph.value_info[:]
+    weights.share(made, original)
+    written = target.with_suffix(".partial")
+    onnx.save(made, written)
+    onnx.checker.check_model(str(written))
+    onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
+    written.replace(target)
+
+
+def difference(original: Path, other: Path, recorded: Path) -> float:
+    """The largest relative root mean square difference of an output over a few recorded runs."""
+    sessions = [
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]) for path in (original, other)
+    ]
+    runs = Recorded(recorded, onnx.load(original, load_external_data=False).graph)
+    worst = 0.0
+    for _ in range(min(4, len(runs.files))):
+        inputs = runs.get_next()
+        for expected, found in zip(*(session.run(None, inputs) for session in sessions), strict=True):
+            scale = float(np.sqrt(np.mean(np.square(expected)))) or 1.0
+            worst = max(worst, float(np.sqrt(np.mean(np.square(expected - found)))) / scale)
+    return worst

@@ -1,0 +1,125 @@
+"""Graphs of less precision, on a network of three convolutions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from calib import graphs
+from calib.__main__ import record
+from calib.measure import Row
+from calib.recipe import RECIPES, Recipe, last_layers, place
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A folder with a graph and recorded inputs of it."""
+    generator = np.random.default_rng(3)
+    names = ["image", "a", "b", "maps"]
+    weights = [generator.normal(0, 0.2, (8, 3 if i == 0 else 8, 3, 3)).astype(np.float32) for i in range(3)]
+    nodes = [
+        helper.make_node("Conv", [names[i], f"w{i}"], [names[i + 1]], f"conv{i}", pads=[1, 1, 1, 1])
+        for i in range(3)
+    ]
+    shape = [1, None, "H", "W"]
+    graph = helper.make_graph(
+        nodes,
+        "three",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "H", "W"])],
+        [helper.make_tensor_value_info("maps", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(weight, f"w{i}") for i, weight in enumerate(weights)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    recorded = tmp_path / "recorded"
+    recorded.mkdir()
+    for number in range(4):
+        image = generator.normal(0, 1, (1, 3, 16, 12)).astype(np.float32)
+        np.savez(recorded / f"{number:04}.npz", image=image)
+    return tmp_path
+
+
+def kinds(path: Path) -> list[str]:
+    """Kinds of the graph's nodes."""
+    return [node.op_type for node in onnx.load(path, load_external_data=False).graph.node]
+
+
+def test_last_layers_stay_float(bundle: Path) -> None:
+    graph = onnx.load(bundle / "net.onnx").graph
+    assert last_layers(graph, ("Conv",)) == {"conv2"}
+    placement = place(Recipe(("Conv",), float_nodes=("conv0",), fp32_nodes=("conv1",)), graph)
+    assert (placement.quantised, placement.kept, placement.fp32) == (["conv1"], ["conv0", "conv2"], ["conv1"])
+    assert place(Recipe(), graph).quantised == []
+
+
+def test_the_quantised_graph_shares_the_weights(bundle: Path) -> None:
+    original, target = bundle / "net.onnx", bundle / "net.int8.onnx"
+    placement = place(Recipe(("Conv",)), onnx.load(original).graph)
+    graphs.quantise(original, bundle / "recorded", placement, target, "minmax")
+    found = kinds(target)
+    # One pair at each of two inputs and of two weights; the last layer has none.
+    assert (found.count("QuantizeLinear"), found.count("DequantizeLinear")) == (4, 4)
+    model = onnx.load(target, load_external_data=False)
+    assert [opset.version for opset in model.opset_import] == [17]
+    external = [tensor.name for tensor in model.graph.initializer if tensor.external_data]
+    assert sorted(external) == ["w1", "w2"], "w0 is small"
+    whole, same = onnx.load(original), onnx.load(target)
+    of = {tensor.name: numpy_helper.to_array(tensor) for tensor in same.graph.initializer}
+    for tensor in whole.graph.initializer:
+        assert np.array_equal(numpy_helper.to_array(tensor), of[tensor.name])
+    difference = graphs.difference(original, target, bundle / "recorded")
+    assert 1e-4 < difference < 0.05
+
+
+def test_half_precision_keeps_inputs_and_outputs(bundle: Path) -> None:
+    original, target = bundle / "net.onnx", bundle / "net.fp16.onnx"
+    placement = place(Recipe(("Conv",), fp32_nodes=("conv2",)), onnx.load(original).graph)
+    graphs.halve(original, placement, target)
+    model = onnx.load(target)
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert types["w0"] == types["w1"] == TensorProto.FLOAT16
+    assert types["w2"] == TensorProto.FLOAT
+    session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+    assert [value.type for value in (*session.get_inputs(), *session.get_outputs())] == ["tensor(float)"] * 2
+    assert 0 < graphs.difference(original, target, bundle / "recorded") < 0.002
+
+
+def test_nothing_recorded_is_an_error(bundle: Path) -> None:
+    placement = place(Recipe(("Conv",)), onnx.load(bundle / "net.onnx").graph)
+    with pytest.raises(FileNotFoundError, match="sinew calib record"):
+        graphs.quantise(bundle / "net.onnx", bundle / "none", placement, bundle / "x.onnx", "minmax")
+
+
+def test_recipes_fit_the_shipped_graphs() -> None:
+    found = 0
+    for (model, role), recipe in RECIPES.items():
+        path = Path(f"models/bundles/{model}-tiny/{role}.onnx")
+        if not path.exists():
+            continue
+        found += 1
+        graph = onnx.load(path).graph
+        placement = place(recipe, graph)
+        assert bool(placement.quantised) == bool(recipe.quantised), path
+        assert recipe.why
+        if recipe.quantised:
+            assert placement.kept, f"{path}: no last layer stays float"
+    assert found >= 7
+
+
+def test_figures_replace_older_ones() -> None:
+    old = [
+        {"metric": "oks-ap", "data": "d", "precision": "fp32", "value": 0.5},
+        {"metric": "oks-ap", "data": "d", "precision": "int8", "value": 0.1},
+    ]
+    manifest = {"accuracy": old}
+    row = Row("oks-ap", "d", None, {"fp32": 0.5, "fp16": 0.499, "int8": 0.4951})
+    record(manifest, [row])
+    found = {figure["precision"]: figure["value"] for figure in manifest["accuracy"]}
+    assert found == {"fp32": 0.5, "fp16": 0.499, "int8": 0.4951}
+    assert row.drop("int8") == pytest.approx(0.49)
+    assert manifest["int8"] == {"allowed_drop": 1.0}

@@ -1,0 +1,148 @@
+//! `sinew cameras`: what is plugged in, and what it offers.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Verdict, output};
+use crate::geometry::Size;
+use crate::source::v4l2::{self, Device, FourCc, Offer, Use, Wanted, choose, is_raw_sensor};
+
+/// List cameras and what they offer
+#[derive(Debug, Args)]
+pub struct CamerasArguments {
+    /// Only this one, with all that it offers
+    #[arg(value_name = "DEVICE")]
+    device: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// One node.
+struct Found {
+    path: PathBuf,
+    /// Names that stay when it is plugged in again.
+    lasting: Vec<PathBuf>,
+    card: String,
+    driver: String,
+    bus: String,
+    formats: Vec<FourCc>,
+    offers: Vec<Offer>,
+    controls: Vec<v4l2::Control>,
+    /// What `sinew run` would take, or why it would not.
+    choice: String,
+}
+
+impl CamerasArguments {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<Verdict> {
+        let nodes = self.device.clone().map_or_else(v4l2::nodes, |device| vec![device]);
+        let mut cameras = Vec::new();
+        for path in nodes {
+            match Device::open(&path) {
+                Ok(device) => cameras.push(look(&device)?),
+                // Other nodes of cameras give no frames; whoever asks for one wants to know why.
+                Err(error) if self.device.is_some() => return Err(error.into()),
+                Err(error) => tracing::info!("{error}"),
+            }
+        }
+        if self.json {
+            output::print_json(&cameras.iter().map(object).collect::<Vec<_>>())?;
+        } else if cameras.is_empty() {
+            tracing::warn!("no camera found; one that is plugged in shows up as /dev/video0");
+        } else if self.device.is_some() {
+            details(&cameras[0])?;
+        } else {
+            let rows = cameras.iter().map(|camera| {
+                let formats: Vec<_> = camera.formats.iter().map(ToString::to_string).collect();
+                [camera.path.display().to_string(), camera.card.clone(), formats.join(" "), camera.choice.clone()]
+            });
+            output::print_table(["DEVICE", "CAMERA", "LAYOUTS", "WOULD TAKE"], &rows.collect::<Vec<_>>())?;
+        }
+        Ok(if cameras.is_empty() { Verdict::Negative } else { Verdict::Good })
+    }
+}
+
+fn look(device: &Device) -> anyhow::Result<Found> {
+    let about = device.about()?;
+    let formats = device.formats();
+    let offers = device.offers(Size::new(1280, 720));
+    let choice = match choose(&offers, &Wanted::of(device.path())) {
+        Some(offer) => describe(offer),
+        None if is_raw_sensor(&formats) => "nothing: a raw sensor (docs/cameras.md)".to_owned(),
+        None => "what the driver gives".to_owned(),
+    };
+    Ok(Found {
+        path: device.path().to_owned(),
+        lasting: lasting_names(device.path()),
+        card: about.card,
+        driver: about.driver,
+        bus: about.bus,
+        formats,
+        offers,
+        controls: device.controls(),
+        choice,
+    })
+}
+
+fn describe(offer: &Offer) -> String {
+    let fastest = offer.rates.iter().copied().fold(0.0, f64::max);
+    let rate = if fastest > 0.0 { format!(" at {}", round(fastest)) } else { String::new() };
+    format!("{} {}{rate}", offer.format, offer.size)
+}
+
+/// A rate without digits that nobody wants.
+fn round(rate: f64) -> f64 {
+    (100.0 * rate).round() / 100.0
+}
+
+/// Links below `/dev/v4l` that lead to a node.
+fn lasting_names(node: &Path) -> Vec<PathBuf> {
+    let mut names = Vec::new();
+    for folder in ["/dev/v4l/by-path", "/dev/v4l/by-id"] {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        names.extend(entries.filter(|link| std::fs::canonicalize(link).is_ok_and(|target| target == node)));
+    }
+    names.sort();
+    names
+}
+
+fn details(camera: &Found) -> anyhow::Result<()> {
+    let mut rows = vec![
+        ["camera".to_owned(), format!("{} ({}, {})", camera.card, camera.driver, camera.bus)],
+        ["would take".to_owned(), camera.choice.clone()],
+    ];
+    rows.extend(camera.lasting.iter().map(|name| ["lasting name".to_owned(), name.display().to_string()]));
+    for offer in &camera.offers {
+        let rates: Vec<_> = offer.rates.iter().map(|&rate| round(rate).to_string()).collect();
+        let note = match offer.format.usage() {
+            Use::Bayer => " (raw, not read)",
+            Use::Unknown => " (not read)",
+            _ => "",
+        };
+        rows.push([format!("{}{note}", offer.format), format!("{} at {}", offer.size, rates.join(", "))]);
+    }
+    for control in &camera.controls {
+        let range = format!("{} to {}, normally {}", control.minimum, control.maximum, control.default);
+        rows.push([format!("control.{}", control.name), range]);
+    }
+    output::print_table(["WHAT", "VALUE"], &rows)
+}
+
+fn object(camera: &Found) -> Value {
+    let offers = camera.offers.iter().map(|offer| {
+        let size = [offer.size.width, offer.size.height];
+        json!({"format": offer.format.to_string(), "size": size, "rates": offer.rates,
+            "read": !matches!(offer.format.usage(), Use::Bayer | Use::Unknown)})
+    });
+    let controls = camera.controls.iter().map(|control| {
+        json!({"name": control.name, "minimum": control.minimum, "maximum": control.maximum, "default": control.default})
+    });
+    json!({
+        "device": camera.path, "lasting": camera.lasting, "card": camera.card, "driver": camera.driver,
+        "bus": camera.bus, "would_take": camera.choice, "offers": offers.collect::<Vec<_>>(),
+        "controls": controls.collect::<Vec<_>>(),
+    })
+}

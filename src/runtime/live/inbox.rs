@@ -1,0 +1,120 @@
+//! Where cameras leave their frames: the newest of each, nothing older.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::job::Job;
+
+/// One place per camera.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    places: Mutex<Places>,
+    arrived: Condvar,
+}
+
+#[derive(Debug)]
+struct Places {
+    newest: Vec<Option<Box<Job>>>,
+    /// Cameras that may still bring something.
+    running: usize,
+    /// The camera whose turn it is.
+    turn: usize,
+}
+
+/// What is in the inbox.
+#[derive(Debug)]
+pub(super) enum Arrival {
+    Job(Box<Job>),
+    /// Nothing came in time.
+    NotYet,
+    /// Nothing will come any more.
+    Ended,
+}
+
+impl Inbox {
+    pub fn new(cameras: usize) -> Self {
+        let newest = (0..cameras).map(|_| None).collect();
+        Self { places: Mutex::new(Places { newest, running: cameras, turn: 0 }), arrived: Condvar::new() }
+    }
+
+    // A thread that panicked has left whole boxes behind.
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves a camera's newest frame; the one that nobody has fetched comes back.
+    pub fn put(&self, job: Box<Job>) -> Option<Box<Job>> {
+        let mut places = self.lock();
+        let camera = job.camera;
+        let older = places.newest[camera].replace(job);
+        drop(places);
+        self.arrived.notify_one();
+        older
+    }
+
+    /// A camera brings nothing more.
+    pub fn end(&self) {
+        self.lock().running -= 1;
+        self.arrived.notify_one();
+    }
+
+    /// The newest frame of the camera whose turn it is, or of the next that has one.
+    pub fn take(&self, timeout: Duration) -> Arrival {
+        let places = self.lock();
+        let waiting = |places: &mut Places| places.running > 0 && places.newest.iter().all(Option::is_none);
+        let (mut places, _) =
+            (self.arrived.wait_timeout_while(places, timeout, waiting)).unwrap_or_else(PoisonError::into_inner);
+        let cameras = places.newest.len();
+        for step in 0..cameras {
+            let camera = (places.turn + step) % cameras;
+            if let Some(job) = places.newest[camera].take() {
+                places.turn = (camera + 1) % cameras;
+                return Arrival::Job(job);
+            }
+        }
+        if places.running == 0 { Arrival::Ended } else { Arrival::NotYet }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(inbox: &Inbox) -> Option<usize> {
+        match inbox.take(Duration::ZERO) {
+            Arrival::Job(job) => Some(job.camera),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn only_the_newest_is_kept() {
+        let inbox = Inbox::new(1);
+        assert!(matches!(inbox.take(Duration::ZERO), Arrival::NotYet));
+        assert!(inbox.put(Job::empty(0)).is_none());
+        assert!(inbox.put(Job::empty(0)).is_some());
+        assert!(inbox.put(Job::empty(0)).is_some());
+        assert_eq!(taken(&inbox), Some(0));
+        assert!(inbox.put(Job::empty(0)).is_none());
+        inbox.end();
+        // What is there is still answered.
+        assert_eq!(taken(&inbox), Some(0));
+        assert!(matches!(inbox.take(Duration::from_secs(60)), Arrival::Ended));
+    }
+
+    #[test]
+    fn cameras_take_turns() {
+        let inbox = Inbox::new(3);
+        let mut order = Vec::new();
+        for _ in 0..4 {
+            // The first and the last camera are faster than they are read.
+            inbox.put(Job::empty(0));
+            inbox.put(Job::empty(2));
+            order.push(taken(&inbox).unwrap());
+        }
+        assert_eq!(order, [0, 2, 0, 2]);
+        inbox.put(Job::empty(1));
+        assert_eq!(taken(&inbox), Some(0));
+        assert_eq!(taken(&inbox), Some(1));
+    }
+}

@@ -1,0 +1,316 @@
+//! Cameras: the newest frame of each, forever.
+//!
+//! One thread per camera takes frames and leaves the newest; the calling thread answers them; one thread hands answers to the
+//! sinks. Boxes with frames go round between them, so that nothing is allocated and nobody waits for anybody slower: an older
+//! frame that nobody has fetched is passed over, and an answer that the sinks are too slow for is left out. Both are counted:
+//! every frame is answered or counted as one of the others.
+
+mod inbox;
+mod job;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use self::inbox::{Arrival, Inbox};
+use self::job::Job;
+use super::{Boxes, Counts, End, Observer, RunError, Skip, estimate, quiet};
+use crate::estimator::{EstimateError, Estimator};
+use crate::sink::{Answer, Live, Sink};
+use crate::source::{LiveCounts, Source, SourceError};
+
+/// Answers that wait for the sinks.
+const WAITING: usize = 4;
+/// Boxes per camera: one being filled, the newest, one being answered, those that wait, one being handed on.
+const BOXES: usize = 3 + WAITING + 1;
+/// How often whoever waits looks whether it should stop.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a stop waits for the sinks.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// What the threads join.
+pub struct LivePipeline<'a> {
+    /// Where frames come from.
+    pub cameras: Vec<Box<dyn Source>>,
+    /// What answers them, one for each camera.
+    pub estimators: &'a mut [Box<dyn Estimator>],
+    /// Where in frames to look.
+    pub boxes: &'a mut dyn Boxes,
+    /// Where the answers go.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// Who watches.
+    pub observer: &'a mut dyn Observer,
+    /// Ends the work, from another thread or a signal.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for LivePipeline<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LivePipeline").field("cameras", &self.cameras.len()).finish_non_exhaustive()
+    }
+}
+
+/// What a camera's thread says besides frames.
+enum Event {
+    Skipped(SourceError),
+    Failed(SourceError),
+    /// Its last frame but those passed over, and what it went through.
+    Ended {
+        frames: u64,
+        passed_over: u64,
+        live: LiveCounts,
+    },
+}
+
+/// What the sinks' thread has done.
+#[derive(Debug, Default)]
+struct Delivered {
+    answers: u64,
+    poses: u64,
+    dropped_poses: u64,
+    /// Answers that no sink took, because one had ended.
+    lost: u64,
+}
+
+impl LivePipeline<'_> {
+    /// Answers the newest frames until all cameras end, which they do not by themselves, a sink's reader goes, or `stop` is
+    /// set; `counts` holds what happened, errors included.
+    ///
+    /// # Errors
+    /// Where a camera fails for good, the model fails, or a sink cannot write. What was answered is handed on in every case.
+    pub fn run(self, counts: &mut Counts) -> Result<End, RunError> {
+        let Self { cameras, estimators, boxes, sinks, observer, stop } = self;
+        let inbox = Arc::new(Inbox::new(cameras.len()));
+        let (events, happened) = channel();
+        let mut free = Vec::new();
+        for (camera, source) in cameras.into_iter().enumerate() {
+            let (give, boxes) = sync_channel(BOXES);
+            for _ in 0..BOXES {
+                // There is room for all of them.
+                let _ = give.try_send(Job::empty(camera));
+            }
+            free.push(give.clone());
+            let capture = Capture {
+                source,
+                inbox: Arc::clone(&inbox),
+                give,
+                boxes,
+                events: events.clone(),
+                stop: Arc::clone(&stop),
+            };
+            thread::Builder::new()
+                .name(format!("camera-{camera}"))
+                .spawn(move || capture.run())
+                .map_err(RunError::Thread)?;
+        }
+        drop(events);
+        let (answers, waiting) = sync_channel(WAITING);
+        let (end, ended) = sync_channel(1);
+        let (give, stopping) = (free.clone(), Arc::clone(&stop));
+        thread::Builder::new()
+            .name("sinks".to_owned())
+            .spawn(move || {
+                let mut delivered = Delivered::default();
+                let worked = deliver(sinks, &waiting, &give, &mut delivered);
+                // Nobody answers frames for sinks that have ended.
+                stopping.store(true, Ordering::Relaxed);
+                let _ = end.send((worked, delivered));
+            })
+            .map_err(RunError::Thread)?;
+
+        let mut answering = Answering { estimators, boxes, observer, counts, free: &free, answers: &answers };
+        let worked = answering.run(&inbox, &happened, &stop);
+        stop.store(true, Ordering::Relaxed);
+        drop(answers);
+        finish(counts, &happened);
+        // What was computed is handed on, unless a sink hangs.
+        match ended.recv_timeout(PATIENCE) {
+            Ok((delivered, sums)) => {
+                counts.answered = sums.answers;
+                counts.poses = sums.poses;
+                counts.dropped_poses = sums.dropped_poses;
+                counts.too_slow += sums.lost;
+                worked.and(delivered)
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                tracing::warn!("a sink did not take the last answers within {} ms", PATIENCE.as_millis());
+                worked.map(|()| End::SourceEnded)
+            }
+        }
+    }
+}
+
+/// The events that are left, until every camera has ended.
+fn finish(counts: &mut Counts, happened: &Receiver<Event>) {
+    let until = Instant::now() + PATIENCE;
+    while let Ok(event) = happened.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        if let Event::Ended { frames, passed_over, live } = event {
+            counts.frames += frames;
+            counts.passed_over += passed_over;
+            counts.live.add(&live);
+        }
+    }
+}
+
+/// One camera's thread.
+struct Capture {
+    source: Box<dyn Source>,
+    inbox: Arc<Inbox>,
+    give: SyncSender<Box<Job>>,
+    boxes: Receiver<Box<Job>>,
+    events: Sender<Event>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Capture {
+    fn run(mut self) {
+        let (mut frames, mut passed_over) = (0, 0);
+        while !self.stop.load(Ordering::Relaxed) {
+            match self.source.next_frame() {
+                Ok(Some(frame)) => {
+                    frames += 1;
+                    // One is always free: `BOXES` counts all places where the others can be.
+                    let Ok(mut job) = self.boxes.try_recv() else {
+                        passed_over += 1;
+                        continue;
+                    };
+                    job.held.fill(&frame);
+                    if let Some(older) = self.inbox.put(job) {
+                        passed_over += 1;
+                        let _ = self.give.try_send(older);
+                    }
+                }
+                Ok(None) => break,
+                Err(SourceError::NotYet) => {}
+                Err(error) if error.is_recoverable() => {
+                    let _ = self.events.send(Event::Skipped(error));
+                }
+                Err(error) => {
+                    let _ = self.events.send(Event::Failed(error));
+                    break;
+                }
+            }
+        }
+        let live = self.source.live().unwrap_or_default();
+        let _ = self.events.send(Event::Ended { frames, passed_over, live });
+        self.inbox.end();
+    }
+}
+
+/// The calling thread.
+struct Answering<'a> {
+    estimators: &'a mut [Box<dyn Estimator>],
+    boxes: &'a mut dyn Boxes,
+    observer: &'a mut dyn Observer,
+    counts: &'a mut Counts,
+    free: &'a [SyncSender<Box<Job>>],
+    answers: &'a SyncSender<Box<Job>>,
+}
+
+impl Answering<'_> {
+    fn run(&mut self, inbox: &Inbox, happened: &Receiver<Event>, stop: &AtomicBool) -> Result<(), RunError> {
+        loop {
+            let arrival = inbox.take(TICK);
+            self.hear(happened)?;
+            let is_over = stop.load(Ordering::Relaxed);
+            match arrival {
+                Arrival::Job(job) if is_over => {
+                    self.counts.passed_over += 1;
+                    self.release(job);
+                }
+                Arrival::Job(job) => self.answer(job)?,
+                Arrival::NotYet if is_over => {}
+                Arrival::NotYet => self.observer.alive(self.counts),
+                Arrival::Ended => return Ok(()),
+            }
+        }
+    }
+
+    fn hear(&mut self, happened: &Receiver<Event>) -> Result<(), RunError> {
+        while let Ok(event) = happened.try_recv() {
+            match event {
+                Event::Skipped(error) => self.observer.skipped(&error.into(), self.counts),
+                Event::Failed(error) => return Err(error.into()),
+                Event::Ended { frames, passed_over, live } => {
+                    self.counts.frames += frames;
+                    self.counts.passed_over += passed_over;
+                    self.counts.live.add(&live);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
+        let Ok(frame) = job.held.frame() else { unreachable!("a copy of a picture is one") };
+        match estimate(self.boxes, self.estimators[job.camera].as_mut(), &frame, &mut job.poses) {
+            Ok(times) => job.times = times,
+            Err(error) => {
+                let name = format!("{}: frame {}", frame.name.unwrap_or("camera"), frame.sequence);
+                let source = Box::new(error);
+                if !matches!(*source, EstimateError::Picture { .. }) {
+                    return Err(RunError::Estimate { name, source });
+                }
+                self.counts.unfit += 1;
+                self.observer.skipped(&Skip::Estimate { name, source }, self.counts);
+                self.release(job);
+                return Ok(());
+            }
+        }
+        self.counts.answered += 1;
+        match self.answers.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
+                self.counts.answered -= 1;
+                self.counts.too_slow += 1;
+                self.release(job);
+            }
+        }
+        self.observer.answered(self.counts);
+        Ok(())
+    }
+
+    fn release(&self, job: Box<Job>) {
+        // There is room for every box of a camera.
+        let _ = self.free[job.camera].try_send(job);
+    }
+}
+
+/// The sinks' thread.
+fn deliver(
+    mut sinks: Vec<Box<dyn Sink>>,
+    waiting: &Receiver<Box<Job>>,
+    free: &[SyncSender<Box<Job>>],
+    delivered: &mut Delivered,
+) -> Result<End, RunError> {
+    let mut worked = Ok(End::SourceEnded);
+    while let Ok(job) = waiting.recv() {
+        let Ok(frame) = job.held.frame() else { unreachable!("a copy of a picture is one") };
+        let live = Live { age: job.held.age(), camera: job.camera };
+        let answer = Answer { frame, poses: &job.poses, times: job.times, live: Some(live) };
+        for sink in &mut sinks {
+            worked = quiet(sink.put(&answer));
+            if !matches!(worked, Ok(End::SourceEnded)) {
+                break;
+            }
+        }
+        if !matches!(worked, Ok(End::SourceEnded)) {
+            // This one, and those that wait.
+            delivered.lost += 1 + waiting.try_iter().count() as u64;
+            break;
+        }
+        delivered.answers += 1;
+        delivered.poses += job.poses.list.len() as u64;
+        delivered.dropped_poses += u64::from(job.poses.dropped);
+        let _ = free[job.camera].try_send(job);
+    }
+    for sink in &mut sinks {
+        let finished = quiet(sink.finish());
+        if matches!(worked, Ok(End::SourceEnded)) {
+            worked = finished;
+        }
+    }
+    worked
+}

@@ -1,0 +1,339 @@
+//! A camera as a source: it goes on whatever the device does.
+//!
+//! | what happens | what is done |
+//! |---|---|
+//! | a frame is marked as damaged, or is no picture | skipped and counted |
+//! | no frame for a second | said once, and the stream is started again, for as long as it takes |
+//! | the device fails, is busy or has gone | said once; it is opened again after 0.25 s, then later and later, at most after one second |
+//! | the device is there again | opened at once |
+//! | it gives another layout than it was set to | said once, and set again |
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::device::{Device, Setting};
+use super::stream::Stream;
+use super::{CameraError, Use, Wanted, mjpeg};
+use crate::pixels::{Limits, Picture, PictureView, PixelFormat};
+use crate::source::{Frame, LiveCounts, Source, SourceError};
+
+/// How long a camera is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For a frame, before whoever asked is answered that there is none yet.
+    pub frame: Duration,
+    /// Without a frame, before the stream is started again.
+    pub stall: Duration,
+    /// Before a device that failed is opened again.
+    pub first: Duration,
+    /// The same, at most.
+    pub longest: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            frame: Duration::from_millis(100),
+            stall: Duration::from_secs(1),
+            first: Duration::from_millis(250),
+            longest: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What came of waiting for a frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Whether there is one; [`Frames::bytes`] holds it.
+    pub is_frame: bool,
+    /// The driver's count.
+    pub sequence: u32,
+    /// When it was captured, on the driver's clock.
+    pub captured: Duration,
+    /// The same moment, for ages.
+    pub instant: Option<Instant>,
+    /// Older frames that were passed over.
+    pub stale: u32,
+    /// Frames that the driver marked as damaged.
+    pub damaged: u32,
+}
+
+/// A device that streams.
+pub trait Frames: Send {
+    /// What it was set to.
+    fn setting(&self) -> Setting;
+
+    /// Waits for a frame and takes the newest; the one that was taken before goes back.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    fn newest(&mut self, timeout: Duration) -> Result<Taken, CameraError>;
+
+    /// The frame that was taken last.
+    fn bytes(&self) -> &[u8];
+}
+
+/// What gives streaming devices, again and again.
+pub trait Driver: Send {
+    /// Opens the device and starts it.
+    ///
+    /// # Errors
+    /// Where that fails.
+    fn start(&mut self) -> Result<Box<dyn Frames>, CameraError>;
+
+    /// Whether the device is there, as far as can be said without opening it.
+    fn is_there(&self) -> bool;
+}
+
+/// Linux's own.
+#[derive(Debug)]
+pub(super) struct V4l2 {
+    pub(super) wanted: Wanted,
+}
+
+impl Driver for V4l2 {
+    fn start(&mut self) -> Result<Box<dyn Frames>, CameraError> {
+        let device = Device::open(&self.wanted.path)?;
+        Ok(Box::new(Stream::start(device, &self.wanted)?))
+    }
+
+    fn is_there(&self) -> bool {
+        self.wanted.path.exists()
+    }
+}
+
+enum State {
+    Streaming {
+        frames: Box<dyn Frames>,
+        /// The last frame, or the start.
+        since: Instant,
+    },
+    Waiting {
+        until: Instant,
+        /// How long to wait the next time.
+        pause: Duration,
+        /// Whether the device was there when it was looked for last.
+        was_there: bool,
+    },
+}
+
+/// A camera.
+pub struct Camera {
+    name: String,
+    path: PathBuf,
+    driver: Box<dyn Driver>,
+    patience: Patience,
+    state: State,
+    /// What was said last, so that it is said once.
+    said: Option<String>,
+    counts: LiveCounts,
+    /// Frames since the beginning, the lost ones too.
+    sequence: u64,
+    /// The driver's count of the last frame.
+    last: Option<u32>,
+    converted: Option<Picture>,
+    swapped: Vec<u8>,
+}
+
+impl std::fmt::Debug for Camera {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Camera").field("name", &self.name).field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+/// What came of one step.
+enum Step {
+    Frame(Taken),
+    NotYet,
+    Fault(CameraError),
+}
+
+impl Camera {
+    /// Opens a camera. One that is busy or fails is waited for like one that fails later.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot give what is wanted.
+    pub fn open(wanted: Wanted) -> Result<Self, CameraError> {
+        let path = wanted.path.clone();
+        Self::of(Box::new(V4l2 { wanted }), path, Patience::default())
+    }
+
+    /// A camera behind any driver; `path` is what to call it.
+    ///
+    /// # Errors
+    /// As [`Camera::open`].
+    pub fn of(mut driver: Box<dyn Driver>, path: PathBuf, patience: Patience) -> Result<Self, CameraError> {
+        let (state, said) = match driver.start() {
+            Ok(frames) => (State::Streaming { frames, since: Instant::now() }, None),
+            Err(error) if error.passes() && driver.is_there() => {
+                tracing::warn!("{error}; waiting for it");
+                let until = Instant::now() + patience.first;
+                (State::Waiting { until, pause: patience.first, was_there: true }, Some(error.to_string()))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            name: path.display().to_string(),
+            path,
+            driver,
+            patience,
+            state,
+            said,
+            counts: LiveCounts::default(),
+            sequence: 0,
+            last: None,
+            converted: None,
+            swapped: Vec::new(),
+        })
+    }
+
+    /// What it was set to, while it streams.
+    pub fn setting(&self) -> Option<Setting> {
+        match &self.state {
+            State::Streaming { frames, .. } => Some(frames.setting()),
+            State::Waiting { .. } => None,
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        match &mut self.state {
+            State::Streaming { frames, since } => match frames.newest(self.patience.frame) {
+                Ok(taken) => {
+                    self.counts.stale += u64::from(taken.stale);
+                    self.counts.damaged += u64::from(taken.damaged);
+                    if taken.is_frame {
+                        *since = Instant::now();
+                        return Step::Frame(taken);
+                    }
+                    if taken.damaged > 0 {
+                        // It is alive.
+                        *since = Instant::now();
+                    }
+                    if since.elapsed() < self.patience.stall {
+                        return Step::NotYet;
+                    }
+                    self.counts.stalls += 1;
+                    let seconds = self.patience.stall.as_secs_f64();
+                    self.wait(Duration::ZERO);
+                    Step::Fault(CameraError::Stalled { path: self.path.clone(), seconds })
+                }
+                Err(error) => {
+                    self.counts.failures += 1;
+                    self.wait(self.patience.first);
+                    Step::Fault(error)
+                }
+            },
+            State::Waiting { until, pause, was_there } => {
+                let left = until.saturating_duration_since(Instant::now());
+                std::thread::sleep(left.min(self.patience.frame));
+                let is_there = self.driver.is_there();
+                let is_back = is_there && !std::mem::replace(was_there, is_there);
+                if !is_back && Instant::now() < *until {
+                    return Step::NotYet;
+                }
+                match self.driver.start() {
+                    Ok(frames) => {
+                        self.counts.restarts += 1;
+                        self.last = None;
+                        self.state = State::Streaming { frames, since: Instant::now() };
+                        Step::NotYet
+                    }
+                    Err(error) => {
+                        *pause = (2 * *pause).clamp(self.patience.first, self.patience.longest);
+                        *until = Instant::now() + *pause;
+                        Step::Fault(error)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Closes the device, and opens it again after `pause`.
+    fn wait(&mut self, pause: Duration) {
+        let until = Instant::now() + pause;
+        self.state = State::Waiting { until, pause, was_there: self.driver.is_there() };
+    }
+
+    /// Counts a frame that was taken; what to call it.
+    fn number(&mut self, taken: &Taken) -> u64 {
+        let lost = self.last.map_or(0, |last| taken.sequence.wrapping_sub(last).wrapping_sub(1));
+        // A count that goes backwards has begun again.
+        let lost = if lost > u32::MAX / 2 { 0 } else { lost };
+        self.counts.lost += u64::from(lost.saturating_sub(taken.stale + taken.damaged));
+        self.last = Some(taken.sequence);
+        let sequence = self.sequence + u64::from(lost);
+        self.sequence = sequence + 1;
+        sequence
+    }
+
+    /// Says what is wrong, if it was not said before.
+    fn fault(&mut self, error: CameraError) -> SourceError {
+        let text = error.to_string();
+        if self.said.as_ref() == Some(&text) {
+            return SourceError::NotYet;
+        }
+        self.said = Some(text);
+        SourceError::Camera(error)
+    }
+}
+
+impl Source for Camera {
+    fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
+        let taken = match self.step() {
+            Step::Frame(taken) => taken,
+            Step::NotYet => return Err(SourceError::NotYet),
+            Step::Fault(error) => return Err(self.fault(error)),
+        };
+        let sequence = self.number(&taken);
+        let State::Streaming { frames, .. } = &self.state else { return Err(SourceError::NotYet) };
+        let (setting, bytes) = (frames.setting(), frames.bytes());
+        let problem = match setting.format.usage() {
+            Use::Pixels(format) => {
+                PictureView::new(format, setting.size, setting.stride, bytes).err().map(|error| error.to_string())
+            }
+            Use::Bgr => swap(&setting, bytes, &mut self.swapped).err(),
+            Use::Jpeg => match mjpeg::decode(bytes, &Limits::default()) {
+                Ok(picture) => {
+                    self.converted = Some(picture);
+                    None
+                }
+                Err(error) => Some(error.to_string()),
+            },
+            Use::Bayer | Use::Unknown => Some(format!("its layout is {}", setting.format)),
+        };
+        if let Some(reason) = problem {
+            self.counts.damaged += 1;
+            return Err(self.fault(CameraError::Damaged { path: self.path.clone(), reason }));
+        }
+        self.said = None;
+        let State::Streaming { frames, .. } = &self.state else { return Err(SourceError::NotYet) };
+        let view = match (setting.format.usage(), &self.converted) {
+            (Use::Pixels(format), _) => PictureView::new(format, setting.size, setting.stride, frames.bytes()),
+            (Use::Jpeg, Some(picture)) => Ok(picture.view()),
+            _ => PictureView::new(PixelFormat::Rgb, setting.size, 3 * setting.size.width, &self.swapped),
+        };
+        let picture = view.map_err(|error| {
+            SourceError::Camera(CameraError::Damaged { path: self.path.clone(), reason: error.to_string() })
+        })?;
+        let (captured, instant) = (Some(taken.captured), taken.instant);
+        Ok(Some(Frame { picture, sequence, captured, instant, name: Some(&self.name) }))
+    }
+
+    fn live(&self) -> Option<LiveCounts> {
+        Some(self.counts)
+    }
+}
+
+/// Blue, green, red to red, green, blue, rows without gaps.
+fn swap(setting: &Setting, bytes: &[u8], rgb: &mut Vec<u8>) -> Result<(), String> {
+    let view =
+        PictureView::new(PixelFormat::Rgb, setting.size, setting.stride, bytes).map_err(|error| error.to_string())?;
+    let row = 3 * setting.size.width;
+    rgb.resize(row * setting.size.height, 0);
+    for (target, source) in rgb.chunks_exact_mut(row).zip(view.data().chunks(setting.stride)) {
+        for (target, source) in target.chunks_exact_mut(3).zip(source.chunks_exact(3)) {
+            target.copy_from_slice(&[source[2], source[1], source[0]]);
+        }
+    }
+    Ok(())
+}

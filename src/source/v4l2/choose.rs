@@ -1,0 +1,117 @@
+//! Which of the things that a camera offers is taken.
+
+use super::{FourCc, Use, Wanted};
+use crate::geometry::Size;
+
+/// What is asked for where nothing is said.
+pub(super) const SIZE: Size = Size::new(640, 480);
+/// The same, frames a second.
+pub(super) const RATE: f64 = 30.0;
+
+/// A layout and size that a camera offers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offer {
+    /// The layout.
+    pub format: FourCc,
+    /// Pixels of a frame.
+    pub size: Size,
+    /// Frames a second, where the driver says so.
+    pub rates: Vec<f64>,
+}
+
+/// Layouts in the order in which they are taken where nothing else decides: what needs no conversion first, colourless
+/// last.
+fn rank(usage: Use) -> Option<u32> {
+    use crate::pixels::PixelFormat;
+    match usage {
+        Use::Pixels(PixelFormat::Grey) => Some(3),
+        Use::Pixels(_) => Some(0),
+        Use::Bgr => Some(1),
+        Use::Jpeg => Some(2),
+        Use::Bayer | Use::Unknown => None,
+    }
+}
+
+/// The best offer: of the wanted layout if one is wanted, then nearest in size, then fast enough, then by its layout.
+/// `None` where nothing fits.
+pub fn choose<'a>(offers: &'a [Offer], wanted: &Wanted) -> Option<&'a Offer> {
+    let size = wanted.size.unwrap_or(SIZE);
+    let rate = wanted.rate.unwrap_or(RATE);
+    let cost = |offer: &Offer| {
+        let rank = rank(offer.format.usage())?;
+        if wanted.format.is_some_and(|format| format != offer.format) {
+            return None;
+        }
+        let ratio = |a: usize, b: usize| (a.max(1) as f64 / b.max(1) as f64).ln().abs();
+        let distance = ratio(offer.size.width, size.width) + ratio(offer.size.height, size.height);
+        // A driver that does not say may be fast enough; a little too slow is rounding.
+        let fastest = offer.rates.iter().copied().fold(0.0, f64::max);
+        let slow = if offer.rates.is_empty() || fastest > 0.98 * rate { 0.0 } else { 1.0 - fastest / rate };
+        Some((distance, slow, rank))
+    };
+    let costs = offers.iter().filter_map(|offer| Some((cost(offer)?, offer)));
+    let best = costs.min_by(|((a, b, c), _), ((d, e, f), _)| a.total_cmp(d).then(b.total_cmp(e)).then(c.cmp(f)));
+    best.map(|(_, offer)| offer)
+}
+
+/// Whether a camera offers nothing but a sensor's raw values.
+pub fn is_raw_sensor(formats: &[FourCc]) -> bool {
+    !formats.is_empty() && formats.iter().all(|format| format.usage() == Use::Bayer)
+}
+
+/// The size of a stepwise range that is nearest to what is wanted: least, most and step.
+pub(super) fn within([least, most, step]: [u32; 3], wanted: usize) -> usize {
+    let (least, most, step) = (least as usize, (most as usize).max(least as usize), (step as usize).max(1));
+    let wanted = wanted.clamp(least, most);
+    let below = least + (wanted - least) / step * step;
+    if wanted - below > step / 2 && below + step <= most { below + step } else { below }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(format: &[u8; 4], width: usize, height: usize, rates: &[f64]) -> Offer {
+        Offer { format: FourCc::new(*format), size: Size::new(width, height), rates: rates.to_vec() }
+    }
+
+    fn wanted(query: &str) -> Wanted {
+        Wanted::parse(&format!("/dev/video0?{query}")).unwrap()
+    }
+
+    #[test]
+    fn the_rate_decides_between_layouts() {
+        // A common webcam: 720p raw at 9 frames a second, compressed at 60.
+        let offers = [
+            offer(b"YUYV", 640, 480, &[30.0, 15.0]),
+            offer(b"YUYV", 1280, 720, &[9.0]),
+            offer(b"MJPG", 640, 480, &[30.0]),
+            offer(b"MJPG", 1280, 720, &[60.0, 30.0]),
+        ];
+        let chosen = |query| choose(&offers, &wanted(query)).unwrap();
+        assert_eq!(chosen(""), &offers[0]);
+        assert_eq!(chosen("size=1280x720"), &offers[3]);
+        assert_eq!(chosen("size=1280x720&fps=9"), &offers[1]);
+        assert_eq!(chosen("size=1280x720&format=YUYV"), &offers[1]);
+        assert_eq!(chosen("size=1920x1080"), &offers[3]);
+        assert_eq!(choose(&offers, &wanted("format=NV12")), None);
+    }
+
+    #[test]
+    fn colour_is_better_than_none_and_raw_values_are_nothing() {
+        let offers = [offer(b"RG10", 640, 480, &[]), offer(b"GREY", 640, 480, &[]), offer(b"MJPG", 640, 480, &[29.97])];
+        assert_eq!(choose(&offers, &wanted("")), Some(&offers[2]));
+        assert_eq!(choose(&offers[..1], &wanted("")), None);
+        let formats: Vec<_> = offers.iter().map(|offer| offer.format).collect();
+        assert!(is_raw_sensor(&formats[..1]) && !is_raw_sensor(&formats) && !is_raw_sensor(&[]));
+    }
+
+    #[test]
+    fn ranges() {
+        assert_eq!(within([48, 1920, 2], 640), 640);
+        assert_eq!(within([48, 1920, 16], 650), 656);
+        assert_eq!(within([48, 1920, 16], 5000), 1920);
+        assert_eq!(within([48, 100, 30], 100), 78);
+        assert_eq!(within([64, 32, 0], 1), 64);
+    }
+}

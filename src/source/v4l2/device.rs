@@ -1,0 +1,318 @@
+//! An open camera: what it is, what it offers, and what it was set to.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::choose::{self, Offer, choose, is_raw_sensor};
+use super::sys;
+use super::wanted::control_name;
+use super::{CameraError, FourCc, Use, Wanted};
+use crate::geometry::Size;
+
+/// More of anything than this is a driver that does not stop.
+const MOST: u32 = 256;
+/// `ENOTTY`: the file is no device of this kind.
+const ENOTTY: i32 = 25;
+
+/// An open camera.
+#[derive(Debug)]
+pub struct Device {
+    path: PathBuf,
+    file: File,
+}
+
+/// What a camera says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Of the driver.
+    pub driver: String,
+    /// What people call it.
+    pub card: String,
+    /// Where it is plugged in.
+    pub bus: String,
+}
+
+/// What frames the driver gives, after it was asked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Setting {
+    /// Pixel layout.
+    pub format: FourCc,
+    /// Pixels of a frame.
+    pub size: Size,
+    /// Bytes from one row to the next; 0 where rows have no length.
+    pub stride: usize,
+    /// Frames a second, where the driver says so.
+    pub rate: Option<f64>,
+}
+
+/// A knob of a camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Its name as it is typed.
+    pub name: String,
+    /// Least value.
+    pub minimum: i32,
+    /// Largest value.
+    pub maximum: i32,
+    /// The driver's own value.
+    pub default: i32,
+    id: u32,
+}
+
+impl Device {
+    /// Opens a node that gives frames.
+    ///
+    /// # Errors
+    /// Where there is none, it cannot be opened, or it gives no frames that can be read here.
+    pub fn open(path: &Path) -> Result<Self, CameraError> {
+        let fail = |source| CameraError::Call { path: path.to_owned(), what: "opening it", source };
+        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fail)?;
+        let device = Self { path: path.to_owned(), file };
+        let capability = device.capability()?;
+        let able = match capability.capabilities & sys::CAP_DEVICE_CAPS {
+            0 => capability.capabilities,
+            _ => capability.device_caps,
+        };
+        let refuse = |reason: &str| CameraError::Unfit { path: path.to_owned(), reason: reason.to_owned() };
+        if able & sys::CAP_CAPTURE == 0 {
+            return Err(refuse(if able & sys::CAP_CAPTURE_MPLANE != 0 {
+                "it gives its planes one by one (multi-planar), which is not read yet; put v4l2loopback before it"
+            } else {
+                "it gives no frames: another node of the same camera may, see `sinew cameras`"
+            }));
+        }
+        if able & sys::CAP_STREAMING == 0 {
+            return Err(refuse("its driver cannot stream"));
+        }
+        Ok(device)
+    }
+
+    /// What it was opened as.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// A failed call, as an error.
+    pub(super) fn failed(&self, what: &'static str) -> impl FnOnce(io::Error) -> CameraError {
+        let path = self.path.clone();
+        move |source| CameraError::Call { path, what, source }
+    }
+
+    fn capability(&self) -> Result<sys::Capability, CameraError> {
+        let mut capability: sys::Capability = sys::zeroed();
+        match sys::query_capability(self.descriptor(), &mut capability) {
+            Ok(()) => Ok(capability),
+            Err(error) if error.raw_os_error() == Some(ENOTTY) => {
+                Err(CameraError::Unfit { path: self.path.clone(), reason: "it is no video device".to_owned() })
+            }
+            Err(error) => Err(self.failed("asking what it is")(error)),
+        }
+    }
+
+    /// What it says of itself.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub fn about(&self) -> Result<About, CameraError> {
+        let found = self.capability()?;
+        Ok(About { driver: sys::text(&found.driver), card: sys::text(&found.card), bus: sys::text(&found.bus_info) })
+    }
+
+    /// Layouts that it offers; none where the driver does not tell, which is no fault.
+    pub fn formats(&self) -> Vec<FourCc> {
+        let ask = |index| {
+            let mut description = sys::FormatDescription { index, kind: sys::CAPTURE, ..sys::zeroed() };
+            sys::enumerate_format(self.descriptor(), &mut description).ok()?;
+            Some(FourCc(description.pixel_format))
+        };
+        (0..MOST).map_while(ask).collect()
+    }
+
+    /// Everything that it offers, as far as the driver tells; of a range of sizes the one nearest to `wanted`.
+    pub fn offers(&self, wanted: Size) -> Vec<Offer> {
+        let mut offers = Vec::new();
+        for format in self.formats() {
+            for size in self.sizes(format, wanted) {
+                offers.push(Offer { format, size, rates: self.rates(format, size) });
+            }
+        }
+        offers
+    }
+
+    fn sizes(&self, format: FourCc, wanted: Size) -> Vec<Size> {
+        let mut sizes = Vec::new();
+        for index in 0..MOST {
+            let mut entry = sys::FrameSize { index, pixel_format: format.0, ..sys::zeroed() };
+            if sys::enumerate_size(self.descriptor(), &mut entry).is_err() {
+                break;
+            }
+            let [a, b, c, d, e, f] = entry.values;
+            if entry.kind != sys::DISCRETE {
+                sizes
+                    .push(Size::new(choose::within([a, b, c], wanted.width), choose::within([d, e, f], wanted.height)));
+                break;
+            }
+            sizes.push(Size::new(a as usize, b as usize));
+        }
+        sizes
+    }
+
+    fn rates(&self, format: FourCc, size: Size) -> Vec<f64> {
+        let mut rates = Vec::new();
+        for index in 0..MOST {
+            let mut entry = sys::FrameInterval {
+                index,
+                pixel_format: format.0,
+                width: size.width as u32,
+                height: size.height as u32,
+                ..sys::zeroed()
+            };
+            if sys::enumerate_interval(self.descriptor(), &mut entry).is_err() {
+                break;
+            }
+            let [a, b, c, d, ..] = entry.values;
+            rates.extend(rate([a, b]));
+            if entry.kind != sys::DISCRETE {
+                // The longest interval is the slowest rate.
+                rates.extend(rate([c, d]));
+                break;
+            }
+        }
+        rates
+    }
+
+    /// Its knobs, as far as the driver tells.
+    pub fn controls(&self) -> Vec<Control> {
+        let mut controls = Vec::new();
+        let mut id = sys::NEXT_CONTROL;
+        for _ in 0..MOST {
+            let mut query = sys::QueryControl { id, ..sys::zeroed() };
+            if sys::query_control(self.descriptor(), &mut query).is_err() {
+                break;
+            }
+            if query.flags & sys::CONTROL_DISABLED == 0 {
+                controls.push(Control {
+                    name: control_name(&sys::text(&query.name)),
+                    minimum: query.minimum,
+                    maximum: query.maximum,
+                    default: query.default,
+                    id: query.id,
+                });
+            }
+            id = query.id | sys::NEXT_CONTROL;
+        }
+        controls
+    }
+
+    /// Sets a knob.
+    ///
+    /// # Errors
+    /// Where there is none of that name, or the driver refuses.
+    pub fn set_control(&self, name: &str, value: i32) -> Result<(), CameraError> {
+        let unfit = |reason| CameraError::Unfit { path: self.path.clone(), reason };
+        let controls = self.controls();
+        let Some(control) = controls.iter().find(|control| control.name == name) else {
+            let names: Vec<_> = controls.iter().map(|control| control.name.as_str()).collect();
+            return Err(unfit(format!("it has no control `{name}`; it has {}", names.join(", "))));
+        };
+        let mut setting = sys::Control { id: control.id, value };
+        sys::set_control(self.descriptor(), &mut setting).map_err(|error| {
+            let (least, most) = (control.minimum, control.maximum);
+            unfit(format!("control `{name}` cannot be {value}: {error}; it takes {least} to {most}"))
+        })
+    }
+
+    /// Value of a knob, if it is there.
+    pub fn control(&self, name: &str) -> Option<i32> {
+        let control = self.controls().into_iter().find(|control| control.name == name)?;
+        let mut setting = sys::Control { id: control.id, value: 0 };
+        sys::get_control(self.descriptor(), &mut setting).ok().map(|()| setting.value)
+    }
+
+    /// Asks for what is wanted, and answers what the driver gives: it may be something else, and many drivers say so
+    /// only here.
+    ///
+    /// # Errors
+    /// Where the driver refuses, gives another layout than was asked for by name, or one that is not read here.
+    pub fn set(&self, wanted: &Wanted) -> Result<Setting, CameraError> {
+        let formats = self.formats();
+        let unfit = |reason| CameraError::Unfit { path: self.path.clone(), reason };
+        if is_raw_sensor(&formats) {
+            return Err(unfit(raw_sensor(&formats)));
+        }
+        let size = wanted.size.unwrap_or(choose::SIZE);
+        let offers = self.offers(size);
+        let mut format = sys::Format { kind: sys::CAPTURE, ..sys::zeroed() };
+        sys::get_format(self.descriptor(), &mut format).map_err(self.failed("asking for its layout"))?;
+        match choose(&offers, wanted) {
+            Some(offer) => {
+                (format.width, format.height) = (offer.size.width as u32, offer.size.height as u32);
+                format.pixel_format = offer.format.0;
+            }
+            // A driver that tells nothing may still do what is asked.
+            None => {
+                if let Some(size) = wanted.size {
+                    (format.width, format.height) = (size.width as u32, size.height as u32);
+                }
+                format.pixel_format = wanted.format.map_or(format.pixel_format, |format| format.0);
+            }
+        }
+        format.field = sys::FIELD_ANY;
+        format.bytes_per_line = 0;
+        sys::set_format(self.descriptor(), &mut format).map_err(self.failed("setting its layout"))?;
+        let given = FourCc(format.pixel_format);
+        let listed = || formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if wanted.format.is_some_and(|wanted| wanted != given) {
+            return Err(unfit(format!(
+                "it gives {given} in place of {}; it offers {}",
+                wanted.format.unwrap_or(given),
+                listed()
+            )));
+        }
+        match given.usage() {
+            Use::Pixels(_) | Use::Bgr | Use::Jpeg => {}
+            Use::Bayer => return Err(unfit(raw_sensor(&[given]))),
+            Use::Unknown => return Err(unfit(format!("its layout {given} is not read here; it offers {}", listed()))),
+        }
+        let rate = self.set_rate(wanted.rate.unwrap_or(choose::RATE));
+        for (name, value) in &wanted.controls {
+            self.set_control(name, *value)?;
+        }
+        let size = Size::new(format.width as usize, format.height as usize);
+        Ok(Setting { format: given, size, stride: format.bytes_per_line as usize, rate })
+    }
+
+    /// Asks for a rate; what the driver says that it is, where it does.
+    fn set_rate(&self, wanted: f64) -> Option<f64> {
+        let mut parameters = sys::StreamParameters { kind: sys::CAPTURE, ..sys::zeroed() };
+        sys::get_parameters(self.descriptor(), &mut parameters).ok()?;
+        if parameters.capability & sys::CAP_TIME_PER_FRAME != 0 {
+            parameters.interval = [1000, (1000.0 * wanted).round() as u32];
+            // Not all drivers take one; those that do may take another.
+            let _ = sys::set_parameters(self.descriptor(), &mut parameters);
+            sys::get_parameters(self.descriptor(), &mut parameters).ok()?;
+        }
+        rate(parameters.interval)
+    }
+}
+
+/// Frames a second of seconds per frame.
+fn rate([numerator, denominator]: [u32; 2]) -> Option<f64> {
+    (numerator > 0 && denominator > 0).then(|| f64::from(denominator) / f64::from(numerator))
+}
+
+fn raw_sensor(formats: &[FourCc]) -> String {
+    let names: Vec<_> = formats.iter().map(ToString::to_string).collect();
+    format!(
+        "it gives a sensor's raw values ({}): colours are made of them by NVIDIA's libargus, outside this program. Feed a \
+         v4l2loopback device from nvarguscamerasrc and read that one (docs/cameras.md has the command)",
+        names.join(", ")
+    )
+}

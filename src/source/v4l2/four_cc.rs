@@ -1,0 +1,117 @@
+//! Four characters that name a pixel layout.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::pixels::PixelFormat;
+
+/// A layout by its four characters, as the driver has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FourCc(pub u32);
+
+/// What is done with frames of a layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// The warp reads them.
+    Pixels(PixelFormat),
+    /// Like [`PixelFormat::Rgb`] with blue first: bytes are swapped while they are copied.
+    Bgr,
+    /// Every frame is a JPEG.
+    Jpeg,
+    /// A sensor's raw values, which nobody has made colours of.
+    Bayer,
+    /// Not known here.
+    Unknown,
+}
+
+impl FourCc {
+    /// Of four characters.
+    pub const fn new(name: [u8; 4]) -> Self {
+        Self(u32::from_le_bytes(name))
+    }
+
+    /// What is done with it.
+    pub fn usage(self) -> Use {
+        let name = self.0.to_le_bytes();
+        match &name {
+            b"YUYV" => Use::Pixels(PixelFormat::Yuyv),
+            b"UYVY" => Use::Pixels(PixelFormat::Uyvy),
+            b"NV12" => Use::Pixels(PixelFormat::Nv12),
+            b"YU12" => Use::Pixels(PixelFormat::I420),
+            b"GREY" => Use::Pixels(PixelFormat::Grey),
+            b"RGB3" => Use::Pixels(PixelFormat::Rgb),
+            b"BGR3" => Use::Bgr,
+            b"MJPG" | b"JPEG" => Use::Jpeg,
+            b"RGGB" | b"BA81" | b"GRBG" | b"GBRG" => Use::Bayer,
+            [a, b, depth, more] if is_bayer_order([*a, *b]) && is_bayer_depth([*depth, *more]) => Use::Bayer,
+            _ => Use::Unknown,
+        }
+    }
+}
+
+/// The first two characters of Bayer layouts of more than 8 bits.
+fn is_bayer_order(order: [u8; 2]) -> bool {
+    [*b"RG", *b"BG", *b"GB", *b"GR", *b"BA", *b"BY", *b"pR", *b"pB", *b"pG", *b"pg"].contains(&order)
+}
+
+/// The last two: a number of bits, or that they are packed.
+fn is_bayer_depth(depth: [u8; 2]) -> bool {
+    matches!(&depth, b"10" | b"12" | b"14" | b"16" | b"R2" | b"AA" | b"CC" | b"EE")
+}
+
+impl fmt::Display for FourCc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0.to_le_bytes() {
+            let shown = if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
+            write!(f, "{shown}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for FourCc {
+    type Err = String;
+
+    /// Four characters, or a name that people use.
+    fn from_str(name: &str) -> Result<Self, String> {
+        let upper = name.to_ascii_uppercase();
+        let four = match upper.as_str() {
+            "MJPEG" => "MJPG",
+            "RGB" => "RGB3",
+            "BGR" => "BGR3",
+            "I420" => "YU12",
+            "Y8" | "GRAY" => "GREY",
+            other => other,
+        };
+        match four.as_bytes() {
+            &[a, b, c, d] => Ok(Self::new([a, b, c, d])),
+            _ => Err(format!("'{name}' names no pixel layout: give four characters such as YUYV, NV12 or MJPG")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_uses() {
+        for (name, usage) in [
+            ("yuyv", Use::Pixels(PixelFormat::Yuyv)),
+            ("RGB", Use::Pixels(PixelFormat::Rgb)),
+            ("mjpeg", Use::Jpeg),
+            ("BGR3", Use::Bgr),
+            ("RG10", Use::Bayer),
+            ("BA81", Use::Bayer),
+            ("GB12", Use::Bayer),
+            ("pRAA", Use::Bayer),
+            ("H264", Use::Unknown),
+        ] {
+            let parsed = if name == "pRAA" { FourCc::new(*b"pRAA") } else { name.parse().unwrap() };
+            assert_eq!(parsed.usage(), usage, "{name}");
+        }
+        assert_eq!(FourCc::new(*b"YUYV").to_string(), "YUYV");
+        assert_eq!(FourCc(0x0102_0304).to_string(), "????");
+        assert!("".parse::<FourCc>().is_err() && "YUYV2".parse::<FourCc>().is_err());
+    }
+}

@@ -1,0 +1,242 @@
+//! A camera that goes on whatever its device does, with a device that is played.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sinew::geometry::Size;
+use sinew::pixels::PixelFormat;
+use sinew::source::v4l2::{Camera, CameraError, Driver, FourCc, Frames, Patience, Setting, Taken};
+use sinew::source::{Source, SourceError};
+
+const SIZE: Size = Size::new(4, 2);
+const PATIENCE: Patience = Patience {
+    frame: Duration::from_millis(1),
+    stall: Duration::from_millis(30),
+    first: Duration::from_millis(20),
+    longest: Duration::from_millis(40),
+};
+
+/// What the device does next.
+#[derive(Clone)]
+enum Deed {
+    /// A frame with this count of the driver's, after so many older and so many damaged ones.
+    Frame { sequence: u32, stale: u32, damaged: u32 },
+    /// A frame of other bytes than its layout has.
+    Cut { sequence: u32 },
+    /// Frames that are all marked as damaged.
+    Damaged,
+    /// Nothing, so often as it is asked for.
+    Nothing(u32),
+    /// The device fails with this error of the system.
+    Fail(i32),
+}
+
+fn frame(sequence: u32) -> Deed {
+    Deed::Frame { sequence, stale: 0, damaged: 0 }
+}
+
+/// What happens, start by start: the error that a start fails with, or the deeds of the stream.
+#[derive(Default)]
+struct Script {
+    starts: VecDeque<Result<Vec<Deed>, i32>>,
+    is_there: bool,
+    started: usize,
+}
+
+struct Played {
+    script: Arc<Mutex<Script>>,
+    setting: Setting,
+}
+
+fn failed(errno: i32) -> CameraError {
+    CameraError::Call {
+        path: PathBuf::from("/dev/played"),
+        what: "playing",
+        source: io::Error::from_raw_os_error(errno),
+    }
+}
+
+impl Driver for Played {
+    fn start(&mut self) -> Result<Box<dyn Frames>, CameraError> {
+        let mut script = self.script.lock().unwrap();
+        script.started += 1;
+        let deeds = script.starts.pop_front().unwrap_or(Err(19)).map_err(failed)?;
+        Ok(Box::new(Stream { deeds: deeds.into(), setting: self.setting, bytes: Vec::new() }))
+    }
+
+    fn is_there(&self) -> bool {
+        self.script.lock().unwrap().is_there
+    }
+}
+
+struct Stream {
+    deeds: VecDeque<Deed>,
+    setting: Setting,
+    bytes: Vec<u8>,
+}
+
+impl Frames for Stream {
+    fn setting(&self) -> Setting {
+        self.setting
+    }
+
+    fn newest(&mut self, timeout: Duration) -> Result<Taken, CameraError> {
+        let nothing = Taken::default();
+        let (sequence, length, stale, damaged) = match self.deeds.front_mut() {
+            None => {
+                std::thread::sleep(timeout);
+                return Ok(nothing);
+            }
+            Some(Deed::Nothing(times)) => {
+                *times -= 1;
+                if *times == 0 {
+                    self.deeds.pop_front();
+                }
+                std::thread::sleep(timeout);
+                return Ok(nothing);
+            }
+            Some(Deed::Damaged) => {
+                self.deeds.pop_front();
+                return Ok(Taken { damaged: 2, ..nothing });
+            }
+            Some(Deed::Fail(errno)) => return Err(failed(*errno)),
+            Some(Deed::Frame { sequence, stale, damaged }) => (*sequence, 16, *stale, *damaged),
+            Some(Deed::Cut { sequence }) => (*sequence, 15, 0, 0),
+        };
+        self.deeds.pop_front();
+        self.bytes = vec![sequence as u8; length];
+        let captured = Duration::from_millis(u64::from(sequence));
+        Ok(Taken { is_frame: true, sequence, captured, instant: Some(Instant::now()), stale, damaged })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn open(starts: Vec<Result<Vec<Deed>, i32>>) -> (Result<Camera, CameraError>, Arc<Mutex<Script>>) {
+    let script = Arc::new(Mutex::new(Script { starts: starts.into(), is_there: true, started: 0 }));
+    let setting = Setting { format: FourCc::new(*b"YUYV"), size: SIZE, stride: 8, rate: Some(30.0) };
+    let driver = Played { script: Arc::clone(&script), setting };
+    (Camera::of(Box::new(driver), "/dev/played".into(), PATIENCE), script)
+}
+
+/// The next frame's count and first byte, and what was said until then.
+fn next(camera: &mut Camera) -> (u64, u8, Vec<String>) {
+    let mut said = Vec::new();
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until {
+        match camera.next_frame() {
+            Ok(Some(frame)) => {
+                assert_eq!((frame.picture.format(), frame.picture.size()), (PixelFormat::Yuyv, SIZE));
+                return (frame.sequence, frame.picture.data()[0], said);
+            }
+            Ok(None) => panic!("a camera does not end"),
+            Err(SourceError::NotYet) => {}
+            Err(error) => {
+                assert!(error.is_recoverable(), "{error}");
+                said.push(error.to_string());
+            }
+        }
+    }
+    panic!("no frame; said: {said:?}");
+}
+
+#[test]
+fn frames_that_are_missing_are_counted() {
+    let deeds = vec![
+        frame(7),
+        Deed::Frame { sequence: 10, stale: 1, damaged: 1 },
+        Deed::Damaged,
+        Deed::Frame { sequence: 15, stale: 0, damaged: 0 },
+        frame(16),
+    ];
+    let (camera, _) = open(vec![Ok(deeds)]);
+    let mut camera = camera.unwrap();
+    let found: Vec<_> = (0..4).map(|_| next(&mut camera)).map(|(sequence, byte, _)| (sequence, byte)).collect();
+    // The count begins at 0, and its gaps are those of the driver.
+    assert_eq!(found, [(0, 7), (3, 10), (8, 15), (9, 16)]);
+    let live = camera.live().unwrap();
+    assert_eq!((live.stale, live.damaged), (1, 3));
+    // 8 and 9 were passed over or damaged; of 11 to 14 two came damaged, before the frame.
+    assert_eq!(live.lost, 4);
+}
+
+#[test]
+fn a_stall_is_said_once_and_ends() {
+    let (camera, script) = open(vec![
+        Ok(vec![frame(0), Deed::Nothing(1000)]),
+        Ok(vec![Deed::Nothing(1000)]),
+        Ok(vec![Deed::Nothing(2), frame(0), frame(1)]),
+    ]);
+    let mut camera = camera.unwrap();
+    assert_eq!(next(&mut camera).0, 0);
+    let (sequence, _, said) = next(&mut camera);
+    assert_eq!((sequence, said.len()), (1, 1), "{said:?}");
+    assert!(said[0].contains("/dev/played") && said[0].contains("no frame"), "{said:?}");
+    let live = camera.live().unwrap();
+    assert_eq!((live.stalls, live.restarts, script.lock().unwrap().started), (2, 2, 3));
+}
+
+#[test]
+fn a_failing_stream_is_started_again() {
+    let (camera, _) =
+        open(vec![Ok(vec![frame(0), Deed::Fail(5)]), Err(22), Err(22), Err(16), Ok(vec![frame(0), frame(1)])]);
+    let mut camera = camera.unwrap();
+    next(&mut camera);
+    let (sequence, _, said) = next(&mut camera);
+    assert_eq!(sequence, 1);
+    // Each cause once.
+    assert_eq!(said.len(), 3, "{said:?}");
+    for (text, needle) in said.iter().zip(["os error 5", "os error 22", "another program uses it"]) {
+        assert!(text.contains(needle), "{text}");
+    }
+    assert_eq!(camera.live().unwrap().failures, 1);
+    // What is said again after it went well is news.
+    assert_eq!(next(&mut camera).2.len(), 0);
+}
+
+#[test]
+fn a_device_that_comes_back_is_opened_at_once() {
+    let (camera, script) = open(vec![Ok(vec![frame(0), Deed::Fail(19)]), Err(19), Err(19), Ok(vec![frame(0)])]);
+    let mut camera = camera.unwrap();
+    next(&mut camera);
+    script.lock().unwrap().is_there = false;
+    // While it is away it is looked for.
+    let until = Instant::now() + Duration::from_secs(20);
+    while script.lock().unwrap().started < 3 && Instant::now() < until {
+        let _ = camera.next_frame();
+    }
+    script.lock().unwrap().is_there = true;
+    assert_eq!(next(&mut camera).0, 1);
+}
+
+#[test]
+fn a_camera_that_is_busy_at_the_start_is_waited_for() {
+    let (camera, _) = open(vec![Err(16), Err(16), Ok(vec![frame(3)])]);
+    let mut camera = camera.unwrap();
+    assert_eq!(next(&mut camera), (0, 3, Vec::new()), "it was said when it was opened");
+}
+
+#[test]
+fn what_waiting_does_not_help_is_an_error_at_the_start() {
+    for (errno, needle) in [(2, "sinew cameras"), (13, "group `video`")] {
+        let error = open(vec![Err(errno)]).0.err().unwrap().to_string();
+        assert!(error.contains(needle), "{error}");
+    }
+}
+
+#[test]
+fn a_frame_of_the_wrong_size_costs_only_itself() {
+    let (camera, _) = open(vec![Ok(vec![frame(0), Deed::Cut { sequence: 1 }, Deed::Cut { sequence: 2 }, frame(3)])]);
+    let mut camera = camera.unwrap();
+    next(&mut camera);
+    let (sequence, byte, said) = next(&mut camera);
+    assert_eq!((sequence, byte), (3, 3));
+    assert_eq!(said.len(), 1, "the same damage twice is said once: {said:?}");
+    assert!(said[0].contains("16 bytes, but there are 15"), "{said:?}");
+    assert_eq!(camera.live().unwrap().damaged, 2);
+}

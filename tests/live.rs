@@ -1,0 +1,285 @@
+//! The live loop, with cameras, a model and sinks that are played.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use sinew::estimator::{EstimateError, Estimator, StageTimes};
+use sinew::geometry::{Rectangle, Size};
+use sinew::pixels::{PictureView, PixelFormat};
+use sinew::pose::{Pose, Poses};
+use sinew::runtime::{Counts, End, LivePipeline, Observer, RunError, Skip, WholePicture};
+use sinew::sink::{Answer, Sink, SinkError};
+use sinew::source::{Frame, LiveCounts, Source, SourceError};
+
+const SIZE: Size = Size::new(16, 8);
+
+/// A camera of so many frames, as fast as they are taken or one at a time; each holds its number.
+struct Played {
+    bytes: Vec<u8>,
+    next: u64,
+    frames: u64,
+    period: Duration,
+    /// The newest frame that it gave.
+    newest: Arc<AtomicU64>,
+}
+
+impl Played {
+    fn boxed(frames: u64, period: Duration, newest: &Arc<AtomicU64>) -> Box<dyn Source> {
+        Box::new(Self { bytes: vec![0; 3 * 16 * 8], next: 0, frames, period, newest: Arc::clone(newest) })
+    }
+}
+
+impl Source for Played {
+    fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
+        if self.next == self.frames {
+            return Ok(None);
+        }
+        if !self.period.is_zero() {
+            std::thread::sleep(self.period);
+        }
+        let sequence = self.next;
+        self.next += 1;
+        self.bytes[..8].copy_from_slice(&sequence.to_le_bytes());
+        self.newest.store(sequence, Ordering::SeqCst);
+        let picture = PictureView::new(PixelFormat::Rgb, SIZE, 3 * 16, &self.bytes).unwrap();
+        let instant = Some(Instant::now());
+        Ok(Some(Frame { picture, sequence, captured: None, instant, name: Some("played") }))
+    }
+
+    fn live(&self) -> Option<LiveCounts> {
+        Some(LiveCounts::default())
+    }
+}
+
+/// Answers one pose whose score is the frame's number.
+struct Model {
+    time: Duration,
+    newest: Arc<AtomicU64>,
+    /// How far behind the camera the oldest frame was when it was begun.
+    behind: Arc<AtomicU64>,
+}
+
+impl Estimator for Model {
+    fn estimate(
+        &mut self,
+        picture: PictureView<'_>,
+        _boxes: Option<&[Rectangle]>,
+        poses: &mut Poses,
+    ) -> Result<StageTimes, EstimateError> {
+        let number = u64::from_le_bytes(picture.data()[..8].try_into().unwrap());
+        let behind = self.newest.load(Ordering::SeqCst).saturating_sub(number);
+        self.behind.fetch_max(behind, Ordering::SeqCst);
+        if !self.time.is_zero() {
+            std::thread::sleep(self.time);
+        }
+        poses.clear();
+        let _ = poses.list.push(Pose { score: number as f32, ..Pose::default() });
+        Ok(StageTimes::default())
+    }
+}
+
+/// Counts what it gets, which must come in order, and may wait for a gate before each.
+#[derive(Default)]
+struct Taking {
+    taken: Arc<Mutex<Vec<u64>>>,
+    gate: Option<Arc<(Mutex<bool>, Condvar)>>,
+    finished: Arc<AtomicBool>,
+    fails_after: Option<usize>,
+}
+
+impl Sink for Taking {
+    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
+        if let Some(gate) = &self.gate {
+            let open = gate.0.lock().unwrap();
+            drop(gate.1.wait_while(open, |open| !*open).unwrap());
+        }
+        let sequence = answer.frame.sequence;
+        assert_eq!(answer.poses.list[0].score, sequence as f32, "the answer is that of its frame");
+        assert!(answer.live.unwrap().age.unwrap() < Duration::from_secs(60));
+        let mut taken = self.taken.lock().unwrap();
+        assert!(taken.last().is_none_or(|&last| last < sequence));
+        if self.fails_after == Some(taken.len()) {
+            return Err(SinkError::Closed { target: "played".to_owned() });
+        }
+        taken.push(sequence);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.finished.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Watching {
+    answered: u64,
+}
+
+impl Observer for Watching {
+    fn answered(&mut self, _: &Counts) {
+        self.answered += 1;
+    }
+
+    fn skipped(&mut self, why: &Skip, _: &Counts) {
+        panic!("{why}");
+    }
+}
+
+struct Bench {
+    newest: Arc<AtomicU64>,
+    behind: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { newest: Arc::default(), behind: Arc::default(), stop: Arc::default() }
+    }
+
+    fn run(&self, frames: u64, period: Duration, time: Duration, sink: Taking) -> (Result<End, RunError>, Counts) {
+        let model = Model { time, newest: Arc::clone(&self.newest), behind: Arc::clone(&self.behind) };
+        let mut estimators: Vec<Box<dyn Estimator>> = vec![Box::new(model)];
+        let mut counts = Counts::default();
+        let ended = LivePipeline {
+            cameras: vec![Played::boxed(frames, period, &self.newest)],
+            estimators: &mut estimators,
+            boxes: &mut WholePicture,
+            sinks: vec![Box::new(sink)],
+            observer: &mut Watching::default(),
+            stop: Arc::clone(&self.stop),
+        }
+        .run(&mut counts);
+        (ended, counts)
+    }
+}
+
+/// Every frame is answered, or counted as one of the others.
+#[track_caller]
+fn assert_balanced(counts: &Counts) {
+    assert_eq!(counts.frames, counts.answered + counts.passed_over + counts.too_slow + counts.unfit, "{counts:?}");
+}
+
+fn resident_kilobytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn a_hundred_thousand_frames_leave_nothing_behind() {
+    const FRAMES: u64 = 100_000;
+    let warm = Bench::new().run(5000, Duration::ZERO, Duration::ZERO, Taking::default()).1;
+    assert_balanced(&warm);
+    let (memory, open) = (resident_kilobytes(), descriptors());
+    let taking = Taking { taken: Arc::new(Mutex::new(Vec::with_capacity(FRAMES as usize))), ..Taking::default() };
+    let taken = Arc::clone(&taking.taken);
+    let (ended, counts) = Bench::new().run(FRAMES, Duration::ZERO, Duration::ZERO, taking);
+    assert!(matches!(ended, Ok(End::SourceEnded)));
+    assert_eq!(counts.frames, FRAMES);
+    assert_balanced(&counts);
+    assert_eq!(taken.lock().unwrap().len() as u64, counts.answered);
+    // The list of what was taken is a megabyte at most; other tests run beside this one.
+    let grown = resident_kilobytes().saturating_sub(memory);
+    assert!(grown < 1024 + 800, "{grown} kB more");
+    assert!(descriptors() <= open + 8);
+}
+
+#[test]
+fn a_slow_model_always_gets_the_newest_frame() {
+    let bench = Bench::new();
+    let (ended, counts) = bench.run(300, Duration::from_millis(2), Duration::from_millis(6), Taking::default());
+    assert!(ended.is_ok());
+    assert_balanced(&counts);
+    assert!(counts.passed_over > 50, "{counts:?}");
+    // The camera may give one more between the frame being fetched and being looked at here; on a busy machine a few.
+    let behind = bench.behind.load(Ordering::SeqCst);
+    assert!(behind <= 10, "a frame was {behind} frames old when it was begun: frames are kept waiting");
+}
+
+#[test]
+fn a_sink_that_blocks_stops_nobody() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let taking = Taking { gate: Some(Arc::clone(&gate)), ..Taking::default() };
+    let bench = Bench::new();
+    let start = Instant::now();
+    let (ended, counts) = bench.run(200, Duration::from_millis(1), Duration::ZERO, taking);
+    // All frames were answered, though none was taken; then the sink is given up.
+    assert!(ended.is_ok());
+    assert!(counts.too_slow > 100, "{counts:?}");
+    assert!(start.elapsed() < Duration::from_secs(30));
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+}
+
+#[test]
+fn what_was_answered_is_handed_on_when_it_stops() {
+    let bench = Bench::new();
+    let taking = Taking::default();
+    let (taken, finished) = (Arc::clone(&taking.taken), Arc::clone(&taking.finished));
+    let stop = Arc::clone(&bench.stop);
+    let seen = Arc::clone(&taking.taken);
+    let stopper = std::thread::spawn(move || {
+        while seen.lock().unwrap().len() < 20 {
+            std::thread::yield_now();
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    let (ended, counts) = bench.run(u64::MAX, Duration::from_micros(100), Duration::ZERO, taking);
+    stopper.join().unwrap();
+    assert!(ended.is_ok());
+    assert!(finished.load(Ordering::SeqCst));
+    assert_balanced(&counts);
+    assert!(counts.answered >= 20 && counts.answered == taken.lock().unwrap().len() as u64);
+}
+
+#[test]
+fn a_reader_that_goes_is_an_end() {
+    let taking = Taking { fails_after: Some(5), ..Taking::default() };
+    let (ended, counts) = Bench::new().run(u64::MAX, Duration::from_micros(200), Duration::ZERO, taking);
+    assert!(matches!(ended, Ok(End::ReaderClosed)), "{ended:?}");
+    assert_eq!(counts.answered, 5);
+    assert_balanced(&counts);
+}
+
+#[test]
+fn every_camera_has_its_turn() {
+    let (newest, behind) = (Arc::default(), Arc::default());
+    let model = || -> Box<dyn Estimator> {
+        Box::new(Model { time: Duration::from_millis(2), newest: Arc::clone(&newest), behind: Arc::clone(&behind) })
+    };
+    #[derive(Default)]
+    struct PerCamera(Arc<Mutex<[u64; 2]>>);
+    impl Sink for PerCamera {
+        fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
+            self.0.lock().unwrap()[answer.live.unwrap().camera] += 1;
+            Ok(())
+        }
+    }
+    let sink = PerCamera::default();
+    let answers = Arc::clone(&sink.0);
+    let mut counts = Counts::default();
+    // One of them gives frames ten times as fast.
+    let cameras = vec![
+        Played::boxed(1000, Duration::from_micros(500), &newest),
+        Played::boxed(100, Duration::from_millis(5), &newest),
+    ];
+    LivePipeline {
+        cameras,
+        estimators: &mut [model(), model()],
+        boxes: &mut WholePicture,
+        sinks: vec![Box::new(sink)],
+        observer: &mut Watching::default(),
+        stop: Arc::default(),
+    }
+    .run(&mut counts)
+    .unwrap();
+    assert_balanced(&counts);
+    let [fast, slow] = *answers.lock().unwrap();
+    assert!(slow >= 80 && fast >= 80, "{fast} and {slow} answers");
+}
