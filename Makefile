@@ -75,6 +75,10 @@ demo: ## Find people in pictures, crowds and a short video, and an enrolled thin
 test: ## Unit, property and integration tests
 	$(CARGO) test $(PROFILE)
 
+.PHONY: test-board
+test-board: ## Cameras on an emulated arm64 board, with faults injected (installs QEMU and a cross compiler; the first time takes long)
+	board/emulated/test.sh
+
 .PHONY: test-slow
 test-slow: miri proptest-long fuzz-smoke python-test check-eval ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python
 

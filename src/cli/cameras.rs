@@ -15,6 +15,9 @@ pub struct CamerasArguments {
     /// Only this one, with all that it offers
     #[arg(value_name = "DEVICE")]
     device: Option<PathBuf>,
+    /// Set a control of it, by its name as it is listed; may be repeated, also while the camera is in use
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, requires = "device")]
+    set: Vec<(String, i32)>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -39,6 +42,13 @@ impl CamerasArguments {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Verdict> {
         let nodes = self.device.clone().map_or_else(v4l2::nodes, |device| vec![device]);
+        if let (Some(path), false) = (&self.device, self.set.is_empty()) {
+            let device = Device::open(path)?;
+            for (name, value) in &self.set {
+                device.set_control(name, *value)?;
+            }
+            return Ok(Verdict::Good);
+        }
         let mut cameras = Vec::new();
         for path in nodes {
             match Device::open(&path) {
@@ -63,6 +73,12 @@ impl CamerasArguments {
         }
         Ok(if cameras.is_empty() { Verdict::Negative } else { Verdict::Good })
     }
+}
+
+/// `gain=20`
+fn setting(text: &str) -> Result<(String, i32), String> {
+    let (name, value) = text.split_once('=').ok_or("give a name and a value, such as gain=20")?;
+    Ok((name.to_owned(), value.parse().map_err(|_| format!("{value} is no whole number"))?))
 }
 
 fn look(device: &Device) -> anyhow::Result<Found> {

@@ -88,7 +88,10 @@ impl<W: Write + Send> Sink for JsonLines<W> {
             }
         };
         self.line[length] = b'\n';
-        self.output.write_all(&self.line[..=length]).map_err(|error| SinkError::from_write(&self.target, error))
+        let written = self.output.write_all(&self.line[..=length]);
+        // Whoever follows a camera wants each line at once.
+        let written = if answer.live.is_some() { written.and_then(|()| self.output.flush()) } else { written };
+        written.map_err(|error| SinkError::from_write(&self.target, error))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {

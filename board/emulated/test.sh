@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The program on an emulated arm64 board with a real camera driver (vivid), while faults are injected: `make test-board`.
+# It installs what it needs (Debian), and keeps kernel and root in CACHE.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+project=$(cd "$here/../.." && pwd)
+cache=${CACHE:-$project/target/board}
+target=aarch64-unknown-linux-gnu
+
+need() { # COMMAND PACKAGE...: installs the packages where the command is missing
+    command -v "$1" >/dev/null && return
+    shift
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "$@"
+}
+need qemu-system-aarch64 qemu-system-arm
+need cpio cpio
+need modprobe kmod
+need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+rustup target list --installed | grep -qx $target || rustup target add $target
+
+cd "$project"
+CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+    cargo build --release --target $target --bin sinew
+"$here/kernel.sh" "$cache/kernel"
+# The root depends on the scripts and the kernel only.
+key=$(cat "$here/init" "$here/initramfs.sh" "$cache/kernel/version" | sha256sum | cut -c1-16)
+root=$cache/root-$key.cpio.gz
+[[ -s $root ]] || "$here/initramfs.sh" "$cache/kernel" "$root" virtio_pci 9pnet_virtio 9p vivid
+
+share=$(mktemp -d)
+trap 'rm -rf "$share"' EXIT
+cp "${CARGO_TARGET_DIR:-target}/$target/release/sinew" "$share/"
+cp -r tests/data/onnx/spots "$share/spots"
+cp "$here/camera-test.sh" "$share/test.sh"
+status=0
+"$here/guest.sh" "$cache/kernel" "$root" "$share" || status=$?
+cat "$share/said" 2>/dev/null || true
+exit $status
