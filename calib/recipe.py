@@ -23,6 +23,8 @@ class Recipe:
 
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
+PRODUCTS = ("Gemm", "MatMul")
+"""A last layer too, which stays float anyway: what comes before it is none."""
 
 RECIPES: dict[tuple[str, str], Recipe] = {
     ("logocap", "backbone"): Recipe(
@@ -65,11 +67,11 @@ class Placement:
 def place(recipe: Recipe, graph: onnx.GraphProto) -> Placement:
     """Names of nodes.
 
-    Last layers, those from which an output is reached without another convolution, stay float.
+    Last layers, those from which an output is reached without another one, stay float.
     """
     patterns = [re.compile(pattern) for pattern in recipe.float_nodes]
     wide = [re.compile(pattern) for pattern in recipe.fp32_nodes]
-    last = last_layers(graph, recipe.quantised)
+    last = last_layers(graph, (*recipe.quantised, *PRODUCTS))
     placement = Placement()
     for node in graph.node:
         if any(pattern.fullmatch(node.name) for pattern in wide):

@@ -3,7 +3,7 @@
     python -m calib.record models/bundles/logocap-tiny --out out/calib/logocap-tiny [--frames DIR]
 
 Without frames of your own: people from `tests/data/people-hard`; for a bundle that finds enrolled things new
-pictures of drawn ones, each kind enrolled from its first.
+pictures of drawn ones, each kind enrolled from five.
 """
 
 from __future__ import annotations
@@ -59,8 +59,10 @@ def draw(sinew: Path, bundle: Path, folder: Path) -> list[Path]:
     made = []
     for picture in sorted(folder.glob("*-1.jpg")):
         template = templates / f"{picture.stem.removesuffix('-1')}.template"
-        command = [str(sinew), "enrol", "--model", str(bundle), "--image", str(picture)]
-        command += ["--keypoints", str(folder / "annotations.json"), "--out", str(template)]
+        command = [str(sinew), "enrol", "--model", str(bundle), "--out", str(template)]
+        # Every keypoint is visible in one of five.
+        for shot in sorted(folder.glob(f"{template.stem}-*.jpg"))[:5]:
+            command += ["--image", str(shot), "--keypoints", str(folder / "annotations.json")]
         subprocess.run(command, check=True)
         made.append(template)
     return made

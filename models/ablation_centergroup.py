@@ -36,9 +36,7 @@ NEAR = 0.2
 
 
 @torch.no_grad()
-def match_offsets(
-    model: CenterGroup, shared: bool, images: Tensor
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def match_offsets(model: CenterGroup, shared: bool, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
     """Poses [n, 17, 2] and scores [n] of each of the u8 pictures [B, H, W, 3]."""
     heat_half, rows = model.forward_backbone(normalise(images, model.config))
     settings = reference.Settings(least_score=0.05, least_tokens=0)
@@ -69,7 +67,10 @@ def nearest_peaks(
     predicted: np.ndarray, found: reference.Peaks, shared: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """`predicted [n, 17, 2]` moved to the nearest peak of each type, where one is near, and the heights of
-    these peaks `[n, 17]`, 0 where none is. Unless peaks are shared, each is only for the pose nearest to it."""
+    these peaks `[n, 17]`, 0 where none is.
+
+    Unless peaks are shared, each is only for the pose nearest to it.
+    """
     poses, strength = predicted.copy(), np.zeros(predicted.shape[:2], np.float32)
     span = np.maximum(np.ptp(predicted, axis=1), 12)
     reach = NEAR * np.sqrt(span[:, 0] * span[:, 1])

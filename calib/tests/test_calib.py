@@ -106,8 +106,8 @@ def test_recipes_fit_the_shipped_graphs() -> None:
         placement = place(recipe, graph)
         assert bool(placement.quantised) == bool(recipe.quantised), path
         assert recipe.why
-        if recipe.quantised:
-            assert placement.kept, f"{path}: no last layer stays float"
+        # A few last layers at most, or residual connections were taken for ways out.
+        assert 10 * len(placement.kept) <= len(placement.quantised), path
     assert found >= 7
 
 
