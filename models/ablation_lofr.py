@@ -73,12 +73,14 @@ def folder(state: Path, row: Row, seed: int) -> Path:
     return state / f"{row.name.replace(' ', '').replace('%', '')}-{seed}"
 
 
-def train(row: Row, seed: int, state: Path, arguments: argparse.Namespace) -> None:
-    """One run, to its end; continues one that was interrupted."""
+def train(row: Row, seed: int, state: Path, arguments: argparse.Namespace) -> bool:
+    """One run, continuing one that was interrupted; whether it came to its end."""
     options = ["lofr-tiny", "--state", str(state), "--bank", str(arguments.bank), "--processes", "1"]
     options += ["--images", str(arguments.images), "--batch", str(arguments.batch), "--seed", str(seed)]
     options += ["--evaluate-minutes", "1000", "--save-minutes", "2"]
-    Trainer(parse(options), 0, row.task()).run()
+    trainer = Trainer(parse(options), 0, row.task())
+    trainer.run()
+    return trainer.progress.images >= arguments.images
 
 
 def measure(row: Row, state: Path, held_out: Path) -> dict[str, float]:
@@ -128,7 +130,9 @@ def main() -> None:
         done = state / "figures.json"
         if arguments.table or done.exists() or number % of != index:
             continue
-        train(row, seed, state, arguments)
+        if not train(row, seed, state, arguments):
+            # Interrupted: what is there is no figure of this row.
+            raise SystemExit(1)
         done.write_text(json.dumps(measure(row, state, arguments.held_out)))
     results: dict[str, list[dict[str, float]]] = {}
     for row, seed in runs:

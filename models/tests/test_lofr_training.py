@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import skeleton
+from models import ablation_lofr, skeleton
 from models.lofr import Lofr, LofrConfig
 from models.training import crops, lofr_objective
 from models.training.lofr_objective import HeldOutCrops, Weights
@@ -160,3 +161,18 @@ def test_a_coco_folder_can_be_learnt_from(tmp_path: Path) -> None:
 def test_it_begins_with_no_other_network() -> None:
     with pytest.raises(ValueError, match="taught places"):
         LofrTask(CONFIG).begin_from(Lofr(CONFIG), {})
+
+
+def test_an_interrupted_run_has_no_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Interrupted:
+        def __init__(self, *_: object) -> None:
+            self.progress = Namespace(images=5)
+
+        def run(self) -> None:
+            pass
+
+    monkeypatch.setattr(ablation_lofr, "Trainer", Interrupted)
+    arguments = Namespace(bank=tmp_path, images=10, batch=2)
+    assert not ablation_lofr.train(ablation_lofr.ROWS[0], 1, tmp_path, arguments)
+    arguments.images = 5
+    assert ablation_lofr.train(ablation_lofr.ROWS[0], 1, tmp_path, arguments)
