@@ -41,7 +41,6 @@ struct Found {
 impl CamerasArguments {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Verdict> {
-        let nodes = self.device.clone().map_or_else(v4l2::nodes, |device| vec![device]);
         if let (Some(path), false) = (&self.device, self.set.is_empty()) {
             let device = Device::open(path)?;
             for (name, value) in &self.set {
@@ -50,7 +49,7 @@ impl CamerasArguments {
             return Ok(Verdict::Good);
         }
         let mut cameras = Vec::new();
-        for path in nodes {
+        for path in self.device.clone().map_or_else(v4l2::nodes, |device| vec![device]) {
             match Device::open(&path) {
                 Ok(device) => cameras.push(look(&device)?),
                 // Other nodes of cameras give no frames; whoever asks for one wants to know why.

@@ -139,6 +139,13 @@ pub struct TensorSpec {
     pub place: Place,
 }
 
+impl fmt::Display for TensorSpec {
+    /// Type and shape: `float32 [1, 3, 256, 256]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.element, self.shape)
+    }
+}
+
 /// What goes into an engine and what comes out, in the order of their indices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {

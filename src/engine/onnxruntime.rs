@@ -1,4 +1,4 @@
-//! ONNX Runtime: the networks on the CPU, two to three times as fast as tract, and with real 8-bit arithmetic.
+//! ONNX Runtime: the networks on the CPU, faster than tract, and with real 8-bit arithmetic.
 //!
 //! Its library is opened at run time, from `SINEW_ONNXRUNTIME_LIBRARY` or where the system finds libraries; nothing of it is
 //! needed to build this program. A run allocates.
@@ -111,7 +111,7 @@ fn check(path: &Path, kind: &'static str, spec: &TensorSpec, found: Option<&Valu
         kind,
         tensor: spec.name.clone(),
         found: found.map_or_else(|| "not in the graph".to_owned(), ToString::to_string),
-        expected: format!("{} {:?}", spec.element, spec.shape),
+        expected: spec.to_string(),
     })
 }
 

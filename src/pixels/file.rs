@@ -97,23 +97,35 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
 ///
 /// Within a scan the marker's two bytes cannot stand for anything else; before it, a thumbnail may hold one.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    let mut rest = &bytes[2..];
-    while let [0xff, marker, tail @ ..] = rest {
+    first_scan(bytes).is_some_and(|scan| bytes[scan.at + 2..].windows(2).any(|pair| pair == [0xff, 0xd9]))
+}
+
+/// The first scan of a JPEG.
+pub(crate) struct Scan {
+    /// Where its marker stands.
+    pub at: usize,
+    /// Whether Huffman tables come before it.
+    pub has_tables: bool,
+}
+
+/// Looks for the first scan of a JPEG, segment by segment.
+pub(crate) fn first_scan(bytes: &[u8]) -> Option<Scan> {
+    let (mut at, mut has_tables) = (2, false);
+    while let [0xff, marker, tail @ ..] = bytes.get(at..)? {
         match marker {
             // A fill byte.
-            0xff => rest = &rest[1..],
-            // The start of a scan.
-            0xda => return tail.windows(2).any(|pair| pair == [0xff, 0xd9]),
+            0xff => at += 1,
+            0xda => return Some(Scan { at, has_tables }),
             // Markers without a segment.
-            0x01 | 0xd0..=0xd8 => rest = tail,
+            0x01 | 0xd0..=0xd8 => at += 2,
             _ => {
-                let [high, low, ..] = tail else { return false };
-                let Some(next) = tail.get(usize::from(u16::from_be_bytes([*high, *low]))..) else { return false };
-                rest = next;
+                has_tables |= *marker == 0xc4;
+                let [high, low, ..] = tail else { return None };
+                at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
             }
         }
     }
-    false
+    None
 }
 
 fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {

@@ -145,11 +145,7 @@ impl Pipeline<'_> {
     /// Where the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
     pub fn run(&mut self, counts: &mut Counts) -> Result<End, RunError> {
         let worked = self.answer_all(counts);
-        let mut finished = Ok(End::SourceEnded);
-        for sink in &mut *self.sinks {
-            let this = quiet(sink.finish());
-            finished = finished.and_then(|end| if end == End::ReaderClosed { Ok(end) } else { this });
-        }
+        let finished = finish_all(self.sinks);
         // What failed first is what matters.
         match worked {
             Ok(End::SourceEnded | End::Stopped) => finished,
@@ -187,10 +183,8 @@ impl Pipeline<'_> {
                 Err(error) => return Err(RunError::Estimate { name: name(), source: Box::new(error) }),
             };
             let answer = Answer { frame, poses: &poses, times, live: None };
-            for sink in &mut *self.sinks {
-                if quiet(sink.put(&answer))? == End::ReaderClosed {
-                    return Ok(End::ReaderClosed);
-                }
+            if put_all(self.sinks, &answer)? == End::ReaderClosed {
+                return Ok(End::ReaderClosed);
             }
             counts.answered += 1;
             counts.poses += poses.list.len() as u64;
@@ -210,6 +204,26 @@ fn estimate(
     let (boxes, mut times) = boxes.boxes(frame)?;
     times += estimator.estimate(frame.picture, boxes, poses)?;
     Ok(times)
+}
+
+/// Hands an answer to all sinks, until one fails or its reader has gone.
+fn put_all(sinks: &mut [Box<dyn Sink>], answer: &Answer<'_>) -> Result<End, RunError> {
+    for sink in sinks {
+        if quiet(sink.put(answer))? == End::ReaderClosed {
+            return Ok(End::ReaderClosed);
+        }
+    }
+    Ok(End::SourceEnded)
+}
+
+/// Finishes all sinks, whatever becomes of the others; what went wrong first is answered.
+fn finish_all(sinks: &mut [Box<dyn Sink>]) -> Result<End, RunError> {
+    let mut finished = Ok(End::SourceEnded);
+    for sink in sinks {
+        let this = quiet(sink.finish());
+        finished = finished.and_then(|end| if end == End::ReaderClosed { Ok(end) } else { this });
+    }
+    finished
 }
 
 /// A reader that has gone is an end, not an error.

@@ -16,9 +16,8 @@ mod y4m;
 pub use pictures::Pictures;
 pub use y4m::{Y4m, Y4mError};
 
-impl LiveCounts {
-    /// Adds those of another source.
-    pub fn add(&mut self, other: &Self) {
+impl std::ops::AddAssign for LiveCounts {
+    fn add_assign(&mut self, other: Self) {
         self.stale += other.stale;
         self.lost += other.lost;
         self.damaged += other.damaged;

@@ -252,12 +252,8 @@ fn plan_tensor<'a>(tensors: &'a [PlanTensor], spec: &TensorSpec) -> Option<&'a P
     tensors.iter().find(|tensor| tensor.name.to_bytes() == spec.name.as_bytes())
 }
 
-fn describe(spec: &TensorSpec) -> String {
-    format!("{} {:?}", spec.element, spec.shape)
-}
-
 fn mismatch(path: &Path, kind: &'static str, spec: &TensorSpec, found: String) -> EngineError {
-    EngineError::Tensor { path: path.to_owned(), kind, tensor: spec.name.clone(), found, expected: describe(spec) }
+    EngineError::Tensor { path: path.to_owned(), kind, tensor: spec.name.clone(), found, expected: spec.to_string() }
 }
 
 /// Whether the plan has this tensor, of this kind and type, and a shape that can become this one.

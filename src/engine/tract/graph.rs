@@ -43,11 +43,11 @@ fn check_side(
         let Some(info) = found.iter().find(|info| info.name == spec.name) else {
             let names: Vec<String> = found.iter().map(|info| format!("`{}`", info.name)).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Err(fail(&spec.name, format!("not in the graph, which has {names}"), describe(spec)));
+            return Err(fail(&spec.name, format!("not in the graph, which has {names}"), spec.to_string()));
         };
         let written = Written::of(info);
         if !written.allows(spec) {
-            return Err(fail(&spec.name, written.to_string(), describe(spec)));
+            return Err(fail(&spec.name, written.to_string(), spec.to_string()));
         }
     }
     match found.iter().find(|info| expected.iter().all(|spec| spec.name != info.name)) {
@@ -69,11 +69,6 @@ fn check_made(path: &Path, graph: &GraphProto) -> Result<(), EngineError> {
         }),
         None => Ok(()),
     }
-}
-
-/// `float32 [1, 3, 256, 256]`
-pub(super) fn describe(spec: &TensorSpec) -> String {
-    format!("{} {:?}", spec.element, spec.shape)
 }
 
 /// Type and shape as the file writes them.

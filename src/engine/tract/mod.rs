@@ -148,7 +148,7 @@ fn check_outputs(path: &Path, model: &TypedModel, signature: &Signature) -> Resu
                 kind: "output",
                 tensor: spec.name.clone(),
                 found: format!("{:?} for inputs of these sizes", fact.without_value()),
-                expected: graph::describe(spec),
+                expected: spec.to_string(),
             });
         }
     }
@@ -225,7 +225,7 @@ impl TractEngine {
     fn check_output_shapes(&self, outputs: &[TValue]) -> Result<(), EngineError> {
         for (spec, output) in self.signature.outputs.iter().zip(outputs) {
             if output.shape() != spec.shape.as_slice() || output.datum_type() != DatumType::F32 {
-                let (found, expected) = (output.shape(), graph::describe(spec));
+                let (found, expected) = (output.shape(), spec.to_string());
                 return Err(self.run_error(format!("output `{}` is {found:?}, expected {expected}", spec.name)));
             }
         }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use self::inbox::{Arrival, Inbox};
 use self::job::Job;
-use super::{Boxes, Counts, End, Observer, RunError, Skip, estimate, quiet};
+use super::{Boxes, Counts, End, Observer, RunError, Skip, estimate, finish_all, put_all};
 use crate::estimator::{EstimateError, Estimator};
 use crate::sink::{Answer, Live, Sink};
 use crate::source::{LiveCounts, Source, SourceError};
@@ -56,12 +56,23 @@ impl std::fmt::Debug for LivePipeline<'_> {
 enum Event {
     Skipped(SourceError),
     Failed(SourceError),
-    /// Its last frame but those passed over, and what it went through.
-    Ended {
-        frames: u64,
-        passed_over: u64,
-        live: LiveCounts,
-    },
+    Ended(Captured),
+}
+
+/// What a camera's thread has done.
+#[derive(Default)]
+struct Captured {
+    frames: u64,
+    passed_over: u64,
+    live: LiveCounts,
+}
+
+impl Captured {
+    fn add_to(self, counts: &mut Counts) {
+        counts.frames += self.frames;
+        counts.passed_over += self.passed_over;
+        counts.live += self.live;
+    }
 }
 
 /// What the sinks' thread has done.
@@ -146,10 +157,8 @@ impl LivePipeline<'_> {
 fn finish(counts: &mut Counts, happened: &Receiver<Event>) {
     let until = Instant::now() + PATIENCE;
     while let Ok(event) = happened.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        if let Event::Ended { frames, passed_over, live } = event {
-            counts.frames += frames;
-            counts.passed_over += passed_over;
-            counts.live.add(&live);
+        if let Event::Ended(ended) = event {
+            ended.add_to(counts);
         }
     }
 }
@@ -166,19 +175,19 @@ struct Capture {
 
 impl Capture {
     fn run(mut self) {
-        let (mut frames, mut passed_over) = (0, 0);
+        let mut captured = Captured::default();
         while !self.stop.load(Ordering::Relaxed) {
             match self.source.next_frame() {
                 Ok(Some(frame)) => {
-                    frames += 1;
+                    captured.frames += 1;
                     // One is always free: `BOXES` counts all places where the others can be.
                     let Ok(mut job) = self.boxes.try_recv() else {
-                        passed_over += 1;
+                        captured.passed_over += 1;
                         continue;
                     };
                     job.held.fill(&frame);
                     if let Some(older) = self.inbox.put(job) {
-                        passed_over += 1;
+                        captured.passed_over += 1;
                         let _ = self.give.try_send(older);
                     }
                 }
@@ -193,8 +202,8 @@ impl Capture {
                 }
             }
         }
-        let live = self.source.live().unwrap_or_default();
-        let _ = self.events.send(Event::Ended { frames, passed_over, live });
+        captured.live = self.source.live().unwrap_or_default();
+        let _ = self.events.send(Event::Ended(captured));
         self.inbox.end();
     }
 }
@@ -233,11 +242,7 @@ impl Answering<'_> {
             match event {
                 Event::Skipped(error) => self.observer.skipped(&error.into(), self.counts),
                 Event::Failed(error) => return Err(error.into()),
-                Event::Ended { frames, passed_over, live } => {
-                    self.counts.frames += frames;
-                    self.counts.passed_over += passed_over;
-                    self.counts.live.add(&live);
-                }
+                Event::Ended(ended) => ended.add_to(self.counts),
             }
         }
         Ok(())
@@ -259,11 +264,9 @@ impl Answering<'_> {
                 return Ok(());
             }
         }
-        self.counts.answered += 1;
         match self.answers.try_send(job) {
-            Ok(()) => {}
+            Ok(()) => self.counts.answered += 1,
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
-                self.counts.answered -= 1;
                 self.counts.too_slow += 1;
                 self.release(job);
             }
@@ -290,12 +293,7 @@ fn deliver(
         let Ok(frame) = job.held.frame() else { unreachable!("a copy of a picture is one") };
         let live = Live { age: job.held.age(), camera: job.camera };
         let answer = Answer { frame, poses: &job.poses, times: job.times, live: Some(live) };
-        for sink in &mut sinks {
-            worked = quiet(sink.put(&answer));
-            if !matches!(worked, Ok(End::SourceEnded)) {
-                break;
-            }
-        }
+        worked = put_all(&mut sinks, &answer);
         if !matches!(worked, Ok(End::SourceEnded)) {
             // This one, and those that wait.
             delivered.lost += 1 + waiting.try_iter().count() as u64;
@@ -306,11 +304,6 @@ fn deliver(
         delivered.dropped_poses += u64::from(job.poses.dropped);
         let _ = free[job.camera].try_send(job);
     }
-    for sink in &mut sinks {
-        let finished = quiet(sink.finish());
-        if matches!(worked, Ok(End::SourceEnded)) {
-            worked = finished;
-        }
-    }
-    worked
+    let finished = finish_all(&mut sinks);
+    if matches!(worked, Ok(End::SourceEnded)) { finished } else { worked }
 }

@@ -229,13 +229,6 @@ impl Device {
         })
     }
 
-    /// Value of a knob, if it is there.
-    pub fn control(&self, name: &str) -> Option<i32> {
-        let control = self.controls().into_iter().find(|control| control.name == name)?;
-        let mut setting = sys::Control { id: control.id, value: 0 };
-        sys::get_control(self.descriptor(), &mut setting).ok().map(|()| setting.value)
-    }
-
     /// Asks for what is wanted, and answers what the driver gives: it may be something else, and many drivers say so
     /// only here.
     ///

@@ -1,7 +1,7 @@
 //! Frames that are JPEGs, as cameras send them: many leave out the Huffman tables, which every decoder of the format is
 //! meant to know.
 
-use crate::pixels::file::{self, DecodeError};
+use crate::pixels::file::{self, DecodeError, Scan, first_scan};
 use crate::pixels::{Limits, Picture};
 
 /// ITU-T T.81, table K.3: number of codes of every length, then their values; luma, direct current.
@@ -57,30 +57,6 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
             file::decode(&whole, limits)
         }
         _ => file::decode(bytes, limits),
-    }
-}
-
-/// Where a JPEG's first scan starts, and whether tables come before it.
-struct Scan {
-    at: usize,
-    has_tables: bool,
-}
-
-fn first_scan(bytes: &[u8]) -> Option<Scan> {
-    let (mut at, mut has_tables) = (2, false);
-    loop {
-        let &[0xff, marker, ref tail @ ..] = bytes.get(at..)? else { return None };
-        match marker {
-            // A fill byte.
-            0xff => at += 1,
-            0xda => return Some(Scan { at, has_tables }),
-            0x01 | 0xd0..=0xd8 => at += 2,
-            _ => {
-                has_tables |= marker == 0xc4;
-                let &[high, low, ..] = tail else { return None };
-                at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2);
-            }
-        }
     }
 }
 

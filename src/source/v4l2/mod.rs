@@ -1,7 +1,7 @@
 //! Cameras, through Linux's video interface.
 //!
 //! The crate `v4l` stops for good after a camera has stalled, panics on values that it does not know, and needs libclang to
-//! build; what capture needs of the interface are fifteen calls, which `sys` has. `device` asks a camera what it is and sets it,
+//! build; what capture needs of the interface are these few calls, which `sys` has. `device` asks a camera what it is and sets it,
 //! `stream` moves buffers, and [`Camera`] goes on whatever happens.
 
 mod camera;

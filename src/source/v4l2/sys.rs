@@ -257,8 +257,6 @@ calls! {
     get_parameters(StreamParameters) = READ | WRITE, 21;
     /// `VIDIOC_S_PARM`
     set_parameters(StreamParameters) = READ | WRITE, 22;
-    /// `VIDIOC_G_CTRL`
-    get_control(Control) = READ | WRITE, 27;
     /// `VIDIOC_S_CTRL`
     set_control(Control) = READ | WRITE, 28;
     /// `VIDIOC_QUERYCTRL`
