@@ -280,6 +280,12 @@ class Lofr(nn.Module):
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.classes = nn.Linear(width, 1)
 
+    def classify(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Presence logits `[B, J]` and activation maps `[B, J, H/16, W/16]` of the backbone's classifier alone
+        (Eq. 1)."""
+        logits, activation, _ = self.activation(self.pyramid(image)[2])
+        return logits, activation
+
     def forward(self, image: Tensor) -> Answer:
         features = self.pyramid(image)
         cnn, activation, nodes = self.activation(features[2])

@@ -28,7 +28,15 @@ from models.places import state_directory
 from models.training.batches import stream
 from models.training.muon import Muon, is_matrix
 from models.training.objective import clip_gradients
-from models.training.state import Log, MovingAverage, Progress, load, load_matching, save
+from models.training.state import (
+    Log,
+    MovingAverage,
+    Progress,
+    freeze_others,
+    load,
+    load_matching,
+    save,
+)
 from models.training.tasks import TASKS, Material, Measure, Task
 
 WARM_UP_STEPS = 300
@@ -47,6 +55,7 @@ class Options:
     minutes: float
     finish: bool
     processes: int
+    threads: int
     workers: int
     batch: int
     side: int
@@ -57,8 +66,10 @@ class Options:
     second_stage_people: int
     crowded: float
     coco: Path | None
+    people: Path | None
     images: int
     backbone_from: Path | None
+    train_only: list[str]
     save_minutes: float
     evaluate_minutes: float
     evaluate_pictures: int
@@ -81,6 +92,12 @@ def parse(arguments: list[str]) -> Options:
     )
     parser.add_argument(
         "--processes", type=int, default=0, help="(default: one per core up to 2; 1 on a GPU)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="per process, on a CPU; 1 where several runs share the cores (default: all cores, shared out)",
     )
     parser.add_argument(
         "--workers", type=int, help="processes that draw scenes (default: 0, or all cores on a GPU)"
@@ -109,9 +126,19 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument(
         "--coco", type=Path, help="LOFR: people of this folder with annotations.json, not generated ones"
     )
+    parser.add_argument(
+        "--people", type=Path, help="LOFR: people of this folder, drawn by models.training.stored_people"
+    )
     parser.add_argument("--images", type=int, default=0, help="stop after so many images (0: no end)")
     parser.add_argument(
         "--backbone-from", type=Path, help="begin with what fits of these weights, where nothing is saved"
+    )
+    parser.add_argument(
+        "--train-only",
+        nargs="+",
+        default=[],
+        metavar="PREFIX",
+        help="weights whose names begin otherwise stay as they are",
     )
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument("--evaluate-minutes", type=float, default=8)
@@ -123,6 +150,7 @@ def parse(arguments: list[str]) -> Options:
     own = Path(__file__).parents[1] / TASKS[values["model"]].held_out
     values["held_out"] = values["held_out"] or own
     values["processes"] = values["processes"] or (1 if cuda else min(2, os.cpu_count() or 1))
+    values["threads"] = values["threads"] or max(1, (os.cpu_count() or 1) // values["processes"])
     values["batch"] = values["batch"] or (128 if cuda else 8)
     if values["workers"] is None:
         values["workers"] = (os.cpu_count() or 1) if cuda else 0
@@ -141,11 +169,13 @@ class Trainer:
         self.options, self.rank, self.task = options, rank, task
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cpu":
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.processes))
+            torch.set_num_threads(options.threads)
             torch.set_flush_denormal(True)
         torch.manual_seed(options.seed)
         self.model = self.task.network().to(self.device, memory_format=torch.channels_last).train()
-        self.parameters = list(self.model.parameters())
+        if options.train_only:
+            freeze_others(self.model, options.train_only)
+        self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         matrices = [p for p in self.parameters if is_matrix(p)] if options.muon else []
         chosen = {id(parameter) for parameter in matrices}
         others = [parameter for parameter in self.parameters if id(parameter) not in chosen]
@@ -267,6 +297,7 @@ class Trainer:
             options.seed,
             self.rank,
             options.coco,
+            options.people,
         )
         source = stream(self.task.batches(material), progress.step, options.workers)
         begun = saved = evaluated = last = lap = time.monotonic()

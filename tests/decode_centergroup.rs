@@ -102,7 +102,7 @@ fn golden_arrays_agree() {
 
         let inputs =
             decoder.inputs(maps("heat_half", &heat_half, &values), Mask::new(&mask, network).unwrap()).unwrap();
-        decoder.find_tokens(&inputs, &mut workspace);
+        decoder.find_all_tokens(&inputs, &mut workspace);
         let (places, scores, keep) = flat(&workspace);
         assert_close(&path, "peaks_xy", &places, &numbers(&path, "peaks_xy"), 0.0);
         assert_close(&path, "peaks_score", &scores, &numbers(&path, "peaks_score"), 0.0);
@@ -169,7 +169,7 @@ fn the_reference_implementation_agrees() {
         let inputs = decoder
             .inputs(Maps::new("heat_half", &values, shape).unwrap(), Mask::new(&mask, network).unwrap())
             .unwrap();
-        decoder.find_tokens(&inputs, &mut workspace);
+        decoder.find_all_tokens(&inputs, &mut workspace);
         let (places, scores, keep) = flat(&workspace);
         let expected = [both(&path, "xy"), both(&path, "score"), both(&path, "keep")];
         assert_close(&path, "score", &scores, &expected[1], 1.2e-7);
@@ -280,7 +280,7 @@ fn masks_and_positions_agree_with_the_reference() {
             .inputs(Maps::new("heat_half", &values, shape).unwrap(), Mask::new(&full, network).unwrap())
             .unwrap();
         let mut workspace = Box::new(Workspace::new());
-        decoder.find_tokens(&inputs, &mut workspace);
+        decoder.find_all_tokens(&inputs, &mut workspace);
         let count = TYPES * TOKENS;
         let (mut index, mut weight) = (vec![0; 4 * count], vec![0.0; 4 * count]);
         decoder.write_index(&inputs, TOKENS, &workspace, &mut index).unwrap();

@@ -47,6 +47,8 @@ class Instance:
     keypoints: np.ndarray
     labelled: np.ndarray
     box: tuple[float, float, float, float]
+    number: int | None = None
+    """Which of a fixed set of people, where they come again."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +154,12 @@ class CocoPeople:
 
     def instances(self, generator: np.random.Generator) -> Iterator[Instance]:
         while True:
-            one = self.people[generator.integers(len(self.people))]
+            number = int(generator.integers(len(self.people)))
+            one = self.people[number]
             image = cv2.imread(str(self.folder / one.name))
             if image is None:
                 raise FileNotFoundError(f"{self.folder / one.name}: not a picture that can be read")
-            yield Instance(image[..., ::-1], one.keypoints, one.labelled, one.box)
+            yield Instance(image[..., ::-1], one.keypoints, one.labelled, one.box, number)
 
 
 class CropBatches(Dataset):
@@ -182,8 +185,10 @@ class CropBatches(Dataset):
         generator = np.random.default_rng([self.run_seed, self.rank, step, 6])
         images, present, places = [], [], []
         for instance in self.source.instances(generator):
-            # Somebody is located or not, in all crops alike.
-            located = generator.random() < self.located
+            # Somebody is located or not, in all crops alike, however often they come.
+            again = instance.number is not None
+            chance = np.random.default_rng([instance.number, 8]) if again else generator
+            located = chance.random() < self.located
             for _ in range(self.CROPS):
                 image, points, shown = cut(instance, self.style, generator)
                 images.append(image)

@@ -77,6 +77,14 @@ def objective(model: Lofr, batch: CropBatch, weights: Weights) -> tuple[Tensor, 
     return total, {name: value.item() for name, value in parts.items()}
 
 
+def presence_objective(model: Lofr, batch: CropBatch) -> tuple[Tensor, dict[str, float]]:
+    """The classifier's loss alone; nothing behind it is computed."""
+    with reduced_precision(batch.images.device):
+        logits, _ = model.classify(normalise(batch.images, model.config))
+    total = functional.binary_cross_entropy_with_logits(logits.float(), batch.present.float())
+    return total, {"cnn": total.item()}
+
+
 class HeldOutCrops:
     """Crops around the boxes of labelled people, as the runtime cuts them."""
 
@@ -107,15 +115,18 @@ class HeldOutCrops:
         return cls(torch.from_numpy(np.stack(images)), np.stack(places), np.stack(shown), np.array(sides))
 
     @torch.no_grad()
-    def measure(self, model: Lofr, device: torch.device) -> dict[str, float]:
+    def measure(self, model: Lofr, device: torch.device, activation: bool = False) -> dict[str, float]:
         """PCK, the share of labelled keypoints found within a part of the box's longer side, and the accuracy
-        of presence."""
+        of presence; of the whole network, or of the classifier's activation maps alone."""
         found, right = [], []
         for start in range(0, len(self.images), 50):
             images = self.images[start : start + 50].to(device)
-            answer = model(normalise(images, model.config))
+            if activation:
+                logits, maps = model.classify(normalise(images, model.config))
+            else:
+                maps, logits, *_ = model(normalise(images, model.config))
             for response, presence, shown in zip(
-                answer.response.cpu().numpy(), answer.presence.cpu().numpy(), self.shown[start:]
+                maps.cpu().numpy(), logits.cpu().numpy(), self.shown[start:]
             ):
                 size = np.array(images.shape[2:0:-1])
                 found.append(np.stack([reference.place(one) for one in response]) * size - 0.5)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,21 @@ def load_backbone(model: nn.Module, values: dict[str, Tensor]) -> int:
             fitting[name] = value
     model.load_state_dict(fitting, strict=False)
     return len(fitting)
+
+
+def freeze_others(model: nn.Module, prefixes: Sequence[str]) -> None:
+    """Leaves only the weights whose names begin with one of `prefixes` to training. What else a network has
+    keeps its weights and its statistics: those parts are put in eval mode.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            raise ValueError(f"--train-only {prefix}: no weight's name begins like that; one is {names[0]}")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(tuple(prefixes)))
+    for module in model.modules():
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            module.eval()
 
 
 class Log:

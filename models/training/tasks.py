@@ -23,8 +23,16 @@ from models.people.targets import make_heatmaps, make_targets
 from models.training import capeformer_objective, centergroup_objective, evaluation, lofr_objective, objective
 from models.training.batches import Batch, SceneBatches
 from models.training.centergroup_start import begin_from_logocap
-from models.training.crops import CocoPeople, CropBatch, CropBatches, CropStyle, GeneratedPeople
-from models.training.state import load_backbone
+from models.training.crops import (
+    CocoPeople,
+    CropBatch,
+    CropBatches,
+    CropStyle,
+    GeneratedPeople,
+    InstanceSource,
+)
+from models.training.state import load_backbone, load_matching
+from models.training.stored_people import StoredPeople
 
 Measure = Callable[[Any, bool], dict[str, dict[str, float]]]
 """A network in eval mode, and whether its second stage is trained -> figures by way of decoding."""
@@ -44,6 +52,8 @@ class Material:
     rank: int
     coco: Path | None = None
     """A folder of labelled pictures in place of generated ones, for networks that learn from crops."""
+    people: Path | None = None
+    """A folder of people drawn beforehand, for the same networks."""
 
 
 class Task(Protocol):
@@ -173,6 +183,7 @@ class CenterGroupTask(PeopleTask):
 class CapeFormerTask:
     """CapeFormer."""
 
+    SECOND_STAGE = ("keypoint_head.transformer.decoder.", "keypoint_head.kpt_branch.")
     held_out = "tests/data/objects"
 
     def __init__(self, config: CapeFormerConfig) -> None:
@@ -182,7 +193,12 @@ class CapeFormerTask:
         return CapeFormer(self.config)
 
     def begin_from(self, model: CapeFormer, values: dict[str, Tensor]) -> int:
-        return load_backbone(model, values)
+        if not any(name.startswith("keypoint_head.") for name in values):
+            return load_backbone(model, values)
+        # Another CapeFormer: its first stage, while the second begins with answers that do not move.
+        first = {name: value for name, value in values.items() if not name.startswith(self.SECOND_STAGE)}
+        model.load_state_dict(first, strict=False)
+        return len(first)
 
     def batches(self, material: Material) -> capeformer_objective.EpisodeBatches:
         return capeformer_objective.EpisodeBatches(
@@ -225,14 +241,22 @@ class LofrTask:
         return Lofr(self.config)
 
     def begin_from(self, model: Lofr, values: dict[str, Tensor]) -> int:
-        raise ValueError(
-            "lofr-tiny must not begin with another network here: all of them have been taught places"
-        )
+        first = {name: value for name, value in values.items() if name.startswith(("pyramid.", "activation."))}
+        if not first:
+            raise ValueError(
+                "LOFR must not begin with another kind of network: all of them have been taught places"
+            )
+        return len(set(first) - set(load_matching(model, first)))
 
     def batches(self, material: Material) -> CropBatches:
         style = CropStyle(self.config.height, self.config.network_width)
-        coco = material.coco
-        source = CocoPeople(coco) if coco is not None else GeneratedPeople(material.assets, material.bank)
+        source: InstanceSource
+        if material.coco is not None:
+            source = CocoPeople(material.coco)
+        elif material.people is not None:
+            source = StoredPeople(material.people)
+        else:
+            source = GeneratedPeople(material.assets, material.bank)
         return CropBatches(source, style, material.batch, material.seed, material.rank, self.located)
 
     def objective(
@@ -246,11 +270,28 @@ class LofrTask:
         return lambda model, second_stage: {"crops": crops.measure(model, device)}
 
 
+class PresenceTask(LofrTask):
+    """LOFR's backbone and classifier alone, taught by presence: what rows of the ablation begin with, as the
+    paper's begin with a backbone trained on ImageNet."""
+
+    def objective(
+        self, model: Lofr, batch: CropBatch, second_stage: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        return lofr_objective.presence_objective(model, batch)
+
+    def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
+        network = (self.config.network_width, self.config.height)
+        crops = lofr_objective.HeldOutCrops.read(held_out, network)
+        return lambda model, second_stage: {"activation": crops.measure(model, device, activation=True)}
+
+
 TASKS: dict[str, Task] = {
     "logocap-tiny": LogoCapTask(LogoCapConfig.tiny()),
     "centergroup-tiny": CenterGroupTask(CenterGroupConfig.tiny()),
     "capeformer-tiny": CapeFormerTask(CapeFormerConfig.tiny()),
     "lofr-tiny": LofrTask(LofrConfig.tiny()),
+    "lofr-tiny-start": PresenceTask(LofrConfig.tiny()),
+    "lofr-tiny-located": LofrTask(LofrConfig.tiny(), located=0.25),
     "lofr-r50": LofrTask(LofrConfig.r50()),
     "lofr-w32": LofrTask(LofrConfig.w32()),
     "lofr-w48": LofrTask(LofrConfig.w48()),

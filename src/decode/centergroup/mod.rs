@@ -2,7 +2,7 @@
 //!
 //! The steps are functions of their own, because the grouping network runs between them:
 //!
-//! 1. [`Decoder::find_tokens`]: peaks of every heatmap, the centre's last.
+//! 1. [`Decoder::find_tokens`]: the peaks of every heatmap that count, the centre's last.
 //! 2. [`Decoder::write_index`], [`Decoder::write_weight`], [`Decoder::write_bias`]: where the grouping network reads each
 //!    token's features, and which tokens count.
 //! 3. [`Decoder::group`]: which token is which keypoint of each centre, scores, picture coordinates, pose NMS.
@@ -126,11 +126,22 @@ impl Decoder {
         Ok(Inputs { heat_half, mask })
     }
 
-    /// Begins a frame: finds the tokens of every type (section 1.4), best first, equal ones in reading order.
+    /// Begins a frame: finds the tokens of every type that count (section 1.4), best first, equal ones in reading order.
     ///
     /// A token is a pixel of the upsampled heatmap that no other of the window around it exceeds. It counts if it
-    /// reaches the threshold or is one of the best few, and is no padding. See [`Config::collapse_ties`].
+    /// reaches the threshold or is one of the best few, and is no padding. See [`Config::collapse_ties`]. Tokens that do
+    /// not count are listed where one that does comes after them.
     pub fn find_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
+        self.search_tokens(inputs, workspace, false);
+    }
+
+    /// The same with the tokens that do not count, as the reference lists them: whole lists, which go down to pixels
+    /// that are no peak. No pose depends on them, and looking for them takes longer.
+    pub fn find_all_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
+        self.search_tokens(inputs, workspace, true);
+    }
+
+    fn search_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace, complete: bool) {
         let config = &self.config;
         workspace.types = self.types();
         workspace.people.clear();
@@ -144,6 +155,7 @@ impl Decoder {
                 least: config.least_tokens,
                 collapse: config.collapse_ties,
                 capacity: config.max_tokens,
+                complete,
             };
             let map = inputs.heat_half.map(kind);
             workspace.report.non_finite_cells += peaks::find(map, inputs.mask, rule, tokens);

@@ -5,7 +5,7 @@ use heapless::Vec;
 use super::{MAX_TOKENS, Mask, Token};
 use crate::decode::heatmap::{Double, double_around};
 use crate::decode::peaks::{Peak, Peaks, Place, highest_pixel, magnitude, scan};
-use crate::decode::{Map, larger};
+use crate::decode::{Map, larger, smaller};
 
 /// How tokens of one type are chosen.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,31 @@ pub(super) struct Rule {
     pub collapse: bool,
     /// 1 to [`MAX_TOKENS`].
     pub capacity: usize,
+    /// Tokens that do not count are listed too.
+    pub complete: bool,
 }
+
+impl Rule {
+    /// Whether there is no need to look for tokens that do not count. Without a positive threshold all count; where ties
+    /// collapse, later peaks can join some of the best few, and the next take their places.
+    fn counted_only(&self) -> bool {
+        !self.complete && self.threshold > 0.0 && (self.least == 0 || !self.collapse)
+    }
+
+    /// From which value on a further peak matters; it must be positive to begin with.
+    fn bar(&self, peaks: &Peaks<MAX_TOKENS>) -> f32 {
+        let counts = match self.least.checked_sub(1) {
+            // One below the threshold could still push another out of the list.
+            _ if !self.counted_only() => SMALLEST,
+            None => self.threshold,
+            Some(last) => peaks.list.get(last).map_or(SMALLEST, |peak| smaller(self.threshold, peak.value)),
+        };
+        larger(peaks.least(), counts)
+    }
+}
+
+/// The smallest positive value.
+const SMALLEST: f32 = f32::from_bits(1);
 
 /// One heatmap at its full size, with the padding.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +99,11 @@ pub(super) fn find(map: Map<'_>, mask: Mask<'_>, rule: Rule, tokens: &mut Vec<To
         token(&pixels, rule, rank, Peak::pixel(x, y, peak.value))
     }));
     if !rule.collapse {
-        fill(&pixels, rule, tokens);
+        let room = if rule.counted_only() { rule.least } else { rule.capacity };
+        fill(&pixels, rule, room, tokens);
+    }
+    if !rule.complete {
+        tokens.truncate(tokens.iter().rposition(|token| token.keep).map_or(0, |last| last + 1));
     }
     non_finite
 }
@@ -87,43 +115,32 @@ fn token(pixels: &Pixels<'_>, rule: Rule, rank: usize, Peak { value, left: x, to
 
 /// Adds all positive peaks that matter.
 fn add_positive(map: Map<'_>, largest: f32, pixels: &Pixels<'_>, rule: Rule, peaks: &mut Peaks<MAX_TOKENS>) {
-    let smallest = f32::from_bits(1);
-    // With the reference's rule a peak below the threshold still pushes a later one out of the least; where it takes
-    // no part in anything it need not be found.
-    let lowest = if rule.least == 0 && rule.collapse { larger(rule.threshold, smallest) } else { smallest };
     let is_cut = |columns, row| pixels.mask.has_padding_beside(columns, row);
-    scan(map, largest, lowest, true, highest_pixel, is_cut, |cells, place| {
+    scan(map, largest, rule.bar(peaks), true, highest_pixel, is_cut, |cells, place| {
         if !place.is_at_border() && !is_cut(place.column..place.column + 1, place.row) {
-            add_inner(cells, place, pixels, rule, lowest, peaks);
-            return larger(peaks.least(), lowest);
+            add_inner(cells, place, pixels, rule, peaks);
+            return rule.bar(peaks);
         }
         for y in [2 * place.row, 2 * place.row + 1] {
             for x in [2 * place.column, 2 * place.column + 1] {
                 let value = pixels.at(x, y);
-                let enters = value >= lowest && value.is_finite() && value >= peaks.least();
+                let enters = value >= rule.bar(peaks) && value.is_finite();
                 if enters && pixels.is_highest(x, y, value, rule.radius) {
                     peaks.add(x as u32, y as u32, value);
                 }
             }
         }
-        larger(peaks.least(), lowest)
+        rule.bar(peaks)
     });
 }
 
 /// The same for one cell without a border or padding beside it: all pixels that can be a direct neighbour are made at once,
 /// and nearly all that are no peak fail by one of these.
-fn add_inner(
-    cells: &[[f32; 3]; 3],
-    place: Place,
-    pixels: &Pixels<'_>,
-    rule: Rule,
-    lowest: f32,
-    peaks: &mut Peaks<MAX_TOKENS>,
-) {
+fn add_inner(cells: &[[f32; 3]; 3], place: Place, pixels: &Pixels<'_>, rule: Rule, peaks: &mut Peaks<MAX_TOKENS>) {
     let around = double_around(cells);
     for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let value = around[1 + dy][1 + dx];
-        let enters = value >= lowest && value.is_finite() && value >= peaks.least();
+        let enters = value >= rule.bar(peaks) && value.is_finite();
         // A neighbour that is not a number fails too.
         let is_highest = || around[dy..dy + 3].iter().all(|row| row[dx..dx + 3].iter().all(|&other| other <= value));
         if !enters || !is_highest() {
@@ -137,13 +154,13 @@ fn add_inner(
 }
 
 /// Fills the list up as the reference does: every pixel that is no peak counts as 0, so the first of these follow, and
-/// after them the peaks that are negative, highest first.
-fn fill(pixels: &Pixels<'_>, rule: Rule, tokens: &mut Vec<Token, MAX_TOKENS>) {
+/// after them the peaks that are negative, highest first; up to `room` of them all.
+fn fill(pixels: &Pixels<'_>, rule: Rule, room: usize, tokens: &mut Vec<Token, MAX_TOKENS>) {
     let size = pixels.map.size();
     let positive = tokens.len();
     for y in 0..size.height {
         for x in 0..size.width {
-            if tokens.len() >= rule.capacity {
+            if tokens.len() >= room {
                 return;
             }
             let value = pixels.at(x, y);
@@ -159,7 +176,7 @@ fn fill(pixels: &Pixels<'_>, rule: Rule, tokens: &mut Vec<Token, MAX_TOKENS>) {
             }
         }
     }
-    let mut negative: Peaks<MAX_TOKENS> = Peaks::new(rule.capacity - tokens.len(), false);
+    let mut negative: Peaks<MAX_TOKENS> = Peaks::new(room - tokens.len(), false);
     if negative.capacity == 0 {
         return;
     }
@@ -187,7 +204,7 @@ mod tests {
     use std::vec;
     use std::vec::Vec as List;
 
-    const RULE: Rule = Rule { radius: 2, threshold: 0.005, least: 3, collapse: false, capacity: MAX_TOKENS };
+    const RULE: Rule = Rule { radius: 2, threshold: 0.005, least: 3, collapse: false, capacity: MAX_TOKENS, complete: true };
 
     fn found(map: Map<'_>, mask: Mask<'_>, rule: Rule) -> List<(u32, u32, f32, bool)> {
         let mut tokens = Vec::new();
@@ -281,6 +298,29 @@ mod tests {
             for token in &collapsed {
                 prop_assert!(positive.iter().any(|other| other.2 == token.2));
             }
+        }
+
+        #[test]
+        fn those_that_count_are_the_first_of_all(
+            (width, values) in maps(if cfg!(miri) { 5 } else { 20 }),
+            radius in prop_oneof![Just(2usize), Just(8)],
+            threshold in prop_oneof![Just(0.005f32), Just(0.3), Just(0.0), Just(-0.1)],
+            least in 0..4usize,
+            capacity in prop_oneof![3usize..6, Just(MAX_TOKENS)],
+            collapse: bool,
+            padding in prop_oneof![Just(None), any::<u64>().prop_map(Some)],
+        ) {
+            let map = Map::new("map", &values, [values.len() / width, width]).unwrap();
+            let size = Double::new(map).size();
+            let bytes: List<u8> = (0..4 * values.len())
+                .map(|index| u8::from(padding.is_none_or(|bits| bits.rotate_left(index as u32 * 7) % 3 != 0)))
+                .collect();
+            let mask = Mask::new(&bytes, size).unwrap();
+            let all = Rule { radius, threshold, least, capacity, collapse, complete: true };
+            let mut expected = found(map, mask, all);
+            let last = expected.iter().rposition(|token| token.3);
+            expected.truncate(last.map_or(0, |last| last + 1));
+            prop_assert_eq!(found(map, mask, Rule { complete: false, ..all }), expected);
         }
 
         #[test]

@@ -17,7 +17,7 @@ pub(super) fn decode(decoder: &Decoder, frame: Frame, tensors: &Arrays) -> Resul
     let valid = mask(tensors, network)?;
     let inputs = decoder.inputs(Maps::new("heat_half", &heat_half, shape)?, Mask::new(&valid, network)?)?;
     let mut workspace = Box::<Workspace>::default();
-    decoder.find_tokens(&inputs, &mut workspace);
+    decoder.find_all_tokens(&inputs, &mut workspace);
     let mut answer = describe_tokens(decoder, &inputs, &workspace)?;
     if GROUPED.iter().any(|name| tensors.contains_key(*name)) {
         answer.extend(group(decoder, frame, &inputs, &mut workspace, tensors)?);
