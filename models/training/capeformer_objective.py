@@ -92,6 +92,10 @@ class Weights:
     heatmap: float = 2.0
     expectation: float = 1.0
     offset: float = 1.0
+    reach: float = 0.2
+    """The offset term counts keypoints whose proposal is no further off, in parts of the picture's side. A match that
+    is wrong altogether cannot be corrected, only guessed at, and guesses pull all answers towards the middle; the
+    paper counts every keypoint (infinity)."""
 
 
 @lru_cache
@@ -161,8 +165,9 @@ def objective(
         start = propose(similarity.detach())
         answers = torch.vmap(model.refine_all)(memory, refined, identity, bias, start)
         errors = torch.stack([(answer - target).abs().sum(-1) for answer in answers]).mean(0)
+        near = (start - target).norm(dim=-1) <= weights.reach
         # Eq. 8, a mean over keypoints as the other terms.
-        parts["offset"] = _mean(errors, counted)
+        parts["offset"] = _mean(errors, counted * near)
     total = sum(getattr(weights, name) * value for name, value in parts.items())
     return total, {name: value.item() for name, value in parts.items()}
 

@@ -84,11 +84,7 @@ fn look(device: &Device) -> anyhow::Result<Found> {
     let about = device.about()?;
     let formats = device.formats();
     let offers = device.offers(Size::new(1280, 720));
-    let choice = match choose(&offers, &Wanted::of(device.path())) {
-        Some(offer) => describe(offer),
-        None if is_raw_sensor(&formats) => "nothing: a raw sensor (docs/cameras.md)".to_owned(),
-        None => "what the driver gives".to_owned(),
-    };
+    let choice = would_take(device).unwrap_or_else(|reason| reason);
     Ok(Found {
         path: device.path().to_owned(),
         lasting: lasting_names(device.path()),
@@ -100,6 +96,15 @@ fn look(device: &Device) -> anyhow::Result<Found> {
         controls: device.controls(),
         choice,
     })
+}
+
+/// What `sinew run` takes of a camera if nothing is asked for, or why it takes nothing.
+pub fn would_take(device: &Device) -> Result<String, String> {
+    match choose(&device.offers(Size::new(1280, 720)), &Wanted::of(device.path())) {
+        Some(offer) => Ok(describe(offer)),
+        None if is_raw_sensor(&device.formats()) => Err("nothing: a raw sensor (docs/cameras.md)".to_owned()),
+        None => Ok("what the driver gives".to_owned()),
+    }
 }
 
 fn describe(offer: &Offer) -> String {

@@ -15,7 +15,7 @@ use super::log::LogArguments;
 use super::{Verdict, output, value};
 use crate::bundle::Bundle;
 use crate::engine::tensorrt::{Builder, Installation, Machine, Sidecar, find_trtexec};
-use crate::engine::{Backend, Network, Precision};
+use crate::engine::{Backend, EngineError, Network, Precision};
 use crate::estimator::{self, Estimator as _, LazyEstimator};
 use crate::geometry::Size;
 use crate::pose::{Pose, Poses};
@@ -190,6 +190,16 @@ fn engines(folder: &Path) -> Vec<PathBuf> {
         entries.filter(|path| path.extension().is_some_and(|extension| extension == "engine")).collect();
     found.sort();
     found
+}
+
+/// The plans that are there, and whether each fits the machine.
+pub fn states(installation: &Installation, machine: &Machine) -> Vec<(PathBuf, Result<(), EngineError>)> {
+    let Machine { version, device } = machine;
+    let check = |path: PathBuf| {
+        let state = Sidecar::read(&path).and_then(|sidecar| sidecar.check_machine(&path, *version, device));
+        (path, state)
+    };
+    engines(&installation.plans).into_iter().map(check).collect()
 }
 
 fn list(installation: &Installation, as_json: bool) -> anyhow::Result<Verdict> {

@@ -3,16 +3,20 @@
 //! Exit codes: 0 done, 1 worked but negative (a picture was skipped, a check failed), 2 error. A reader that closes the
 //! pipe has had enough: that is no error.
 
+mod bench;
 mod calib;
 #[cfg(feature = "camera")]
 mod cameras;
 mod config;
 mod decode;
+mod doctor;
+mod documents;
 #[cfg(feature = "tensorrt")]
 mod engine;
 mod enrol;
 mod eval;
 mod log;
+mod machine;
 mod models;
 mod output;
 mod progress;
@@ -38,10 +42,15 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArguments>),
+    Bench(Box<bench::BenchArguments>),
     Eval(eval::EvalArguments),
     Decode(decode::DecodeArguments),
     Enrol(enrol::EnrolArguments),
     Models(models::ModelsArguments),
+    Doctor(doctor::DoctorArguments),
+    Config(Box<config::ConfigArguments>),
+    Completions(documents::CompletionsArguments),
+    Man(documents::ManArguments),
     Calib(Box<calib::CalibArguments>),
     #[cfg(feature = "camera")]
     Cameras(cameras::CamerasArguments),
@@ -66,10 +75,15 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = log::start(&arguments.log).and_then(|()| match arguments.command {
         Command::Run(command) => command.run(&arguments.log),
+        Command::Bench(command) => command.run(&arguments.log),
         Command::Eval(command) => command.run(&arguments.log),
         Command::Decode(command) => command.run(),
         Command::Enrol(command) => command.run(),
         Command::Models(command) => command.run(),
+        Command::Doctor(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
         Command::Calib(command) => command.run(&arguments.log),
         #[cfg(feature = "camera")]
         Command::Cameras(command) => command.run(),

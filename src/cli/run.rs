@@ -150,7 +150,8 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
     Ok(Box::new(FoundBoxes::new(estimator)))
 }
 
-fn open_sinks(settings: &Settings, bundle: &Bundle, templates: &[Template]) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+/// What the poses are poses of.
+pub fn describe(bundle: &Bundle, templates: &[Template]) -> Description {
     let enrolled = |template: &Template| Kind {
         name: template.name().to_owned(),
         keypoints: template.keypoints().iter().map(|keypoint| keypoint.name.clone()).collect(),
@@ -162,13 +163,17 @@ fn open_sinks(settings: &Settings, bundle: &Bundle, templates: &[Template]) -> a
     } else {
         templates.iter().map(enrolled).collect()
     };
-    let description = Description {
+    Description {
         model: bundle.manifest().about.model.to_string(),
         bundle: bundle.manifest().about.name.clone(),
         kinds,
         templates: !templates.is_empty(),
         poses: bundle.manifest().limits.poses,
-    };
+    }
+}
+
+fn open_sinks(settings: &Settings, bundle: &Bundle, templates: &[Template]) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    let description = describe(bundle, templates);
     let options = sink::Options { keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0) };
     let overlay = settings.overlay.as_ref().map(|path| format!("overlay:{path}"));
     let default = settings.sink.is_empty().then(|| "jsonl:-".to_owned());

@@ -2,7 +2,7 @@
 
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error, StrDeserializer};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
 
 use crate::bundle::logocap::Level;
 use crate::engine::Backend;
@@ -18,6 +18,11 @@ pub fn level(name: &str) -> Result<Level, Error> {
 pub fn deserialize_backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Backend>, D::Error> {
     let name = String::deserialize(deserializer)?;
     name.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A backend's name.
+pub fn serialize_backend<S: Serializer>(backend: &Option<Backend>, serializer: S) -> Result<S::Ok, S::Error> {
+    backend.map(|backend| backend.to_string()).serialize(serializer)
 }
 
 /// A text, or a list of texts, in a configuration file.

@@ -107,7 +107,24 @@ pub fn open(
     picture: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
-    let open = |backend| open_in(options.environment(backend)?, bundle, options, picture, format);
+    Ok(open_first(bundle, backend, options, picture, format)?.1)
+}
+
+/// The same, and which backend it was in the end.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_first(
+    bundle: &Bundle,
+    backend: Backend,
+    options: &Options,
+    picture: Size,
+    format: PixelFormat,
+) -> Result<(Backend, Box<dyn Estimator>), EstimateError> {
+    let open = |backend| {
+        let environment = options.environment(backend)?;
+        Ok((environment.backend(), open_in(environment, bundle, options, picture, format)?))
+    };
     backend.first_that_works(open, EstimateError::engine)
 }
 

@@ -8,6 +8,7 @@ mod planes;
 mod points;
 pub mod rgb;
 pub mod warp;
+pub mod yuyv;
 
 pub use colour::{Colour, ColourMatrix, ColourRange};
 pub use file::{Limits, ReadError, read_picture};

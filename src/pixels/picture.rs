@@ -101,6 +101,11 @@ impl Picture {
         &self.data
     }
 
+    /// The picture with other colours than are usual for its layout.
+    pub fn with_colour(self, colour: Colour) -> Self {
+        Self { colour, ..self }
+    }
+
     /// The picture, borrowed.
     pub fn view(&self) -> PictureView<'_> {
         PictureView {

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use crate::pixels::{PictureView, ReadError};
 
 mod pictures;
+mod repeated;
 #[cfg(feature = "camera")]
 pub mod v4l2;
 mod y4m;
 
 pub use pictures::Pictures;
+pub use repeated::Repeated;
 pub use y4m::{Y4m, Y4mError};
 
 impl std::ops::AddAssign for LiveCounts {

@@ -9,7 +9,7 @@ use crate::pose::{MAX_KEYPOINTS, MAX_POSES};
 
 /// How far poses are refined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "std", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
+#[cfg_attr(feature = "std", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum Level {
     /// Initial poses, scored by the heatmaps; the second network is not needed.
     None,

@@ -3,12 +3,15 @@
 //! Later ones win: defaults, `/etc/sinew/config.toml`, the file of `--config`, the `SINEW_*` variables, the flags. A
 //! file has one table, `[run]`, whose keys are the flags' names with `_` for `-`; an unknown key is an error.
 
+mod show;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+pub use self::show::ConfigArguments;
 use super::value;
 use crate::bundle::logocap::Level;
 use crate::engine::{Backend, Precision};
@@ -18,7 +21,7 @@ use crate::estimator;
 const SYSTEM: &str = "/etc/sinew/config.toml";
 
 /// The options of `sinew run`, each of them perhaps not given.
-#[derive(Debug, Clone, PartialEq, Default, Args, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Bundle: a name that `sinew models list` shows, or a folder
@@ -31,7 +34,7 @@ pub struct Settings {
     pub source: Vec<String>,
     /// What runs the networks: auto, tensorrt, tract or onnxruntime [default: auto]
     #[arg(long, value_name = "NAME", env = "SINEW_BACKEND")]
-    #[serde(deserialize_with = "value::deserialize_backend")]
+    #[serde(deserialize_with = "value::deserialize_backend", serialize_with = "value::serialize_backend")]
     pub backend: Option<Backend>,
     /// How exactly they compute: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
     #[arg(long, value_name = "NAME", env = "SINEW_PRECISION")]
@@ -82,14 +85,13 @@ impl Settings {
     }
 
     fn with_files_at(self, system: &Path, given: Option<&Path>) -> anyhow::Result<Self> {
-        let mut settings = self;
-        if let Some(path) = given {
-            settings = settings.over(Self::read(path)?);
-        }
-        if system.exists() {
-            settings = settings.over(Self::read(system)?);
-        }
-        Ok(settings)
+        Ok(Self::files(system, given)?.into_iter().fold(self, |above, (_, below)| above.over(below)))
+    }
+
+    /// What the files say, the strongest first.
+    fn files(system: &Path, given: Option<&Path>) -> anyhow::Result<Vec<(PathBuf, Self)>> {
+        let system = system.exists().then_some(system);
+        given.into_iter().chain(system).map(|path| Ok((path.to_owned(), Self::read(path)?))).collect()
     }
 
     /// The bundle.

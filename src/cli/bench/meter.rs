@@ -1,0 +1,141 @@
+//! A sink that measures.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::sink::jsonl::JsonLines;
+use crate::sink::{Answer, Description, Sink, SinkError};
+
+/// What is measured of a frame, in the order in which it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Picture to network input.
+    Preprocess,
+    /// All engines.
+    Network,
+    /// Network outputs to poses.
+    Decode,
+    /// Poses to a JSON line.
+    Emit,
+    /// Everything but the network.
+    Overhead,
+    /// From the frame's capture to its line.
+    EndToEnd,
+}
+
+impl Stage {
+    pub const ALL: [Self; 6] =
+        [Self::Preprocess, Self::Network, Self::Decode, Self::Emit, Self::Overhead, Self::EndToEnd];
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Preprocess => "preprocess",
+            Self::Network => "network",
+            Self::Decode => "decode",
+            Self::Emit => "emit",
+            Self::Overhead => "overhead",
+            Self::EndToEnd => "end_to_end",
+        }
+    }
+}
+
+/// What was measured so far.
+#[derive(Debug)]
+pub struct Measured {
+    /// Nanoseconds, one per [`Stage::ALL`].
+    pub histograms: [Histogram<u64>; Stage::ALL.len()],
+    /// Poses in all measured frames.
+    pub poses: u64,
+    /// When the first measured frame began, and the last ended.
+    pub span: Option<(Instant, Instant)>,
+}
+
+impl Measured {
+    fn new() -> Self {
+        // Three digits, growing as needed.
+        let histogram = |_| match Histogram::new(3) {
+            Ok(histogram) => histogram,
+            Err(_) => unreachable!("three digits are fine"),
+        };
+        Self { histograms: Stage::ALL.map(histogram), poses: 0, span: None }
+    }
+
+    /// Measured frames.
+    pub fn frames(&self) -> u64 {
+        self.histograms[0].len()
+    }
+
+    fn record(&mut self, stage: Stage, duration: Duration) {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        // It grows with what it is given.
+        let _ = self.histograms[stage as usize].record(nanoseconds);
+    }
+}
+
+/// Writes JSON lines to nowhere and notes how long everything took.
+pub struct Meter {
+    lines: JsonLines<io::Sink>,
+    /// Frames that are left out first.
+    warm_up: u64,
+    /// Frames to measure; the work is over then.
+    frames: u64,
+    seen: u64,
+    over: Arc<AtomicBool>,
+    measured: Arc<Mutex<Measured>>,
+}
+
+impl Meter {
+    /// Measures `frames` frames after `warm_up` ones, then sets `over`.
+    pub fn new(description: &Description, warm_up: u64, frames: u64, over: Arc<AtomicBool>) -> Result<Self, SinkError> {
+        let lines = JsonLines::new(io::sink(), "nowhere", description)?;
+        Ok(Self { lines, warm_up, frames, seen: 0, over, measured: Arc::new(Mutex::new(Measured::new())) })
+    }
+
+    /// Where to find what was measured.
+    pub fn measured(&self) -> Arc<Mutex<Measured>> {
+        Arc::clone(&self.measured)
+    }
+}
+
+impl Sink for Meter {
+    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
+        let start = Instant::now();
+        self.lines.put(answer)?;
+        let end = Instant::now();
+        self.seen += 1;
+        if self.seen <= self.warm_up || self.seen > self.warm_up + self.frames {
+            return Ok(());
+        }
+        let times = answer.times;
+        let emit = end - start;
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let stages = times.preprocess + times.network + times.decode + emit;
+        // A frame without a moment of capture began with its first stage.
+        let begun = answer.frame.instant.unwrap_or(end - stages);
+        let end_to_end = end.saturating_duration_since(begun);
+        // A camera's frame also waits, which is nobody's work.
+        let work = if answer.live.is_some() { stages } else { end_to_end };
+        for (stage, duration) in [
+            (Stage::Preprocess, times.preprocess),
+            (Stage::Network, times.network),
+            (Stage::Decode, times.decode),
+            (Stage::Emit, emit),
+            (Stage::Overhead, work.saturating_sub(times.network)),
+            (Stage::EndToEnd, end_to_end),
+        ] {
+            measured.record(stage, duration);
+        }
+        measured.poses += answer.poses.list.len() as u64;
+        let first = measured.span.map_or(begun, |(first, _)| first);
+        measured.span = Some((first, end));
+        if self.seen == self.warm_up + self.frames {
+            self.over.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}

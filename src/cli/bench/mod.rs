@@ -1,0 +1,233 @@
+//! `sinew bench`: how long frames take, stage by stage.
+
+mod meter;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use self::meter::{Measured, Meter};
+use self::report::{ModelFacts, Report, SourceFacts, figures};
+use super::config::Settings;
+use super::log::LogArguments;
+use super::machine::Machine;
+use super::run::{RunArguments, Watcher, describe, open_boxes, read_templates};
+use super::{Verdict, output, stop, value};
+use crate::bundle::Bundle;
+use crate::engine::{Backend, Precision};
+use crate::estimator;
+use crate::geometry::Size;
+use crate::pixels::{Picture, PixelFormat, yuyv};
+use crate::runtime::{Counts, LivePipeline, Pipeline};
+use crate::source::{self, Repeated, Source, SourceError};
+
+/// Most pictures that are kept in memory.
+const KEPT: usize = 64;
+/// How long a camera may take for its first frame.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Measure how long frames take, stage by stage
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A camera is measured as it runs. Pictures and videos are read into memory first and answered again and again, each copied
+before as a camera's frame is; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are
+written to nowhere.
+
+Examples:
+  sinew bench --model logocap-tiny --source photos --as-camera 1280x720 --threads 1
+  sinew bench --model logocap-tiny --source /dev/video0 --json > before.json
+  sinew bench --model logocap-tiny --source /dev/video0 --compare before.json")]
+pub struct BenchArguments {
+    #[command(flatten)]
+    run: RunArguments,
+    /// Frames to measure
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    frames: u64,
+    /// Frames before these
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    warm_up: u64,
+    /// Give pictures the layout of a camera, YUYV, and this size; the width must be even
+    #[arg(long, value_name = "WxH", value_parser = value::size)]
+    as_camera: Option<Size>,
+    /// A report that was printed with --json, to compare with
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl BenchArguments {
+    /// Runs the command.
+    pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
+        let Self { run, frames, warm_up, as_camera, compare, json } = self;
+        let settings = run.settings()?;
+        let earlier = compare.as_deref().map(Report::read).transpose()?;
+        let (model, uris) = (settings.model()?, settings.sources()?);
+        let bundle = Bundle::open(model)?;
+        let [uri] = uris else { bail!("one --source is measured at a time") };
+        let mut source = source::open(uri)?;
+        let templates = read_templates(&settings, &bundle)?;
+        let mut boxes = open_boxes(&settings, &bundle)?;
+        let stop = stop::flag()?;
+        let meter = Meter::new(&describe(&bundle, &templates), warm_up, frames, Arc::clone(&stop))?;
+        let measured = meter.measured();
+        let options = estimator::Options {
+            level: settings.level,
+            score_threshold: settings.threshold,
+            templates: templates.into(),
+            ..settings.options()
+        };
+
+        let live = source.live().is_some();
+        let (size, format) = if live {
+            if as_camera.is_some() {
+                bail!("--as-camera is for pictures and videos; {uri} is a camera");
+            }
+            first_frame(source.as_mut())?
+        } else {
+            let pictures = pictures(source.as_mut(), uri, as_camera)?;
+            let facts = (pictures[0].size(), pictures[0].format());
+            source = Box::new(Repeated::new(pictures, warm_up + frames));
+            facts
+        };
+        let backend = settings.backend.unwrap_or_default();
+        let (backend, mut estimator) = estimator::open_first(&bundle, backend, &options, size, format)?;
+        let source_facts = SourceFacts {
+            uri: uri.clone(),
+            live,
+            size: [size.width, size.height],
+            format: format!("{format:?}").to_uppercase(),
+        };
+
+        let mut watcher = Watcher::new(Some(warm_up + frames), log);
+        let mut counts = Counts::default();
+        let ended = if live {
+            let pipeline = LivePipeline {
+                cameras: vec![source],
+                estimators: std::slice::from_mut(&mut estimator),
+                boxes: boxes.as_mut(),
+                sinks: vec![Box::new(meter)],
+                observer: &mut watcher,
+                stop,
+            };
+            pipeline.run(&mut counts)
+        } else {
+            let mut pipeline = Pipeline {
+                source: source.as_mut(),
+                boxes: boxes.as_mut(),
+                estimator: estimator.as_mut(),
+                sinks: &mut [Box::new(meter)],
+                observer: &mut watcher,
+                stop: &stop,
+            };
+            pipeline.run(&mut counts)
+        };
+        watcher.finish();
+        ended?;
+        let report = report(&measured, &bundle, &settings, backend, source_facts, warm_up)?;
+        if json {
+            output::print_json(&report)?;
+        } else {
+            report.print(earlier.as_ref())?;
+        }
+        Ok(if report.frames < frames { Verdict::Negative } else { Verdict::Good })
+    }
+}
+
+fn report(
+    measured: &Mutex<Measured>,
+    bundle: &Bundle,
+    settings: &Settings,
+    backend: Backend,
+    source: SourceFacts,
+    warm_up: u64,
+) -> anyhow::Result<Report> {
+    let measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
+    if measured.frames() == 0 {
+        bail!("{}: no frame was measured", source.uri);
+    }
+    let usual = if backend == Backend::TensorRt { Precision::Fp16 } else { Precision::Fp32 };
+    let (frames_per_second, milliseconds) = figures(&measured);
+    Ok(Report {
+        sinew: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: Machine::here(),
+        model: ModelFacts {
+            bundle: bundle.manifest().about.name.clone(),
+            version: bundle.manifest().about.version.to_string(),
+            sha256: bundle.hash().to_owned(),
+            backend: backend.to_string(),
+            precision: settings.precision.unwrap_or(usual).name().to_owned(),
+            threads: settings.threads.unwrap_or(0),
+            level: settings.level.map(|level| format!("{level:?}").to_lowercase()),
+        },
+        source,
+        frames: measured.frames(),
+        warm_up,
+        poses: measured.poses as f64 / measured.frames() as f64,
+        frames_per_second,
+        milliseconds,
+    })
+}
+
+/// Waits for a camera's first frame, which says what to open engines for.
+fn first_frame(source: &mut dyn Source) -> anyhow::Result<(Size, PixelFormat)> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        match source.next_frame() {
+            Ok(Some(frame)) => return Ok((frame.picture.size(), frame.picture.format())),
+            Ok(None) => break,
+            Err(SourceError::NotYet) => {}
+            Err(error) if error.is_recoverable() => tracing::warn!("{error}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bail!("the camera gave no frame within {} s", PATIENCE.as_secs())
+}
+
+/// The frames of a file or folder, in memory.
+fn pictures(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow::Result<Vec<Picture>> {
+    if as_camera.is_some_and(|size| size.width % 2 != 0) {
+        bail!("--as-camera: two columns share their colour in YUYV; give an even width");
+    }
+    let mut pictures: Vec<Picture> = Vec::new();
+    while pictures.len() < KEPT {
+        let frame = match source.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break,
+            Err(error) if error.is_recoverable() => {
+                tracing::warn!("{error}");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let picture = match as_camera {
+            Some(size) => yuyv::as_camera(frame.picture, size),
+            None => kept(&frame).with_context(|| uri.to_owned())?,
+        };
+        let first = pictures.first().map_or(picture.size(), Picture::size);
+        if picture.size() != first {
+            bail!("{uri}: pictures of {first} and of {}; give all one size with --as-camera", picture.size());
+        }
+        pictures.push(picture);
+    }
+    if pictures.is_empty() {
+        bail!("{uri}: no frame in it");
+    }
+    Ok(pictures)
+}
+
+/// A copy of a frame's picture.
+fn kept(frame: &source::Frame<'_>) -> anyhow::Result<Picture> {
+    let view = frame.picture;
+    let packed = view.format().row_bytes(view.size().width) == Some(view.stride());
+    if !packed {
+        bail!("rows with gaps cannot be kept; give --as-camera");
+    }
+    let bytes = view.format().picture_bytes(view.size(), view.stride()).unwrap_or_default();
+    Ok(Picture::new(view.format(), view.size(), view.data()[..bytes].to_vec())?.with_colour(view.colour()))
+}

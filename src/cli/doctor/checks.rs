@@ -1,0 +1,265 @@
+//! What is looked at, one function a thing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Finding;
+use crate::bundle::{self, Bundle};
+use crate::cli::config::Settings;
+use crate::cli::machine::Machine;
+use crate::engine::{Backend, Environment};
+
+/// Free space below this is worth a word, MiB: a few engines take as much.
+const LEAST_SPACE: u64 = 500;
+/// Free memory below this is worth a word, MiB.
+const LEAST_MEMORY: u64 = 500;
+
+/// Everything.
+pub fn all(config: Option<&Path>) -> Vec<Finding> {
+    let mut findings = vec![machine(&Machine::here()), memory(), configuration(config)];
+    findings.extend(throttling(&Machine::here()));
+    findings.extend(bundles());
+    findings.extend(backends());
+    findings.extend(engines());
+    findings.extend(cameras());
+    findings
+}
+
+fn machine(machine: &Machine) -> Finding {
+    let mut found = machine.board.clone().unwrap_or_else(|| "a machine without a name".to_owned());
+    for (what, value) in [
+        ("", machine.processor.clone()),
+        ("Linux ", machine.kernel.clone()),
+        ("L4T ", machine.l4t.clone()),
+        ("power mode ", machine.power_mode.clone()),
+        ("governor ", machine.governor.clone()),
+    ] {
+        found += &value.map_or_else(String::new, |value| format!(", {what}{value}"));
+    }
+    found += &format!(", {} cores", machine.cores);
+    if let (Some(now), Some(limit)) = (machine.clock_mhz, machine.clock_limit_mhz) {
+        found += &format!(", {now} of {limit} MHz");
+    }
+    Finding::ok("machine", found)
+}
+
+fn throttling(machine: &Machine) -> Option<Finding> {
+    let celsius = machine.temperature_celsius?;
+    Some(if machine.throttling.is_empty() {
+        Finding::ok("temperature", format!("{celsius:.0} °C at most"))
+    } else {
+        let zones = machine.throttling.join(", ");
+        Finding::warn(
+            "temperature",
+            format!("{celsius:.0} °C; the kernel lowers clocks for {zones}"),
+            "cool the board, or choose a lower power mode with `nvpmodel -m`",
+        )
+    })
+}
+
+fn memory() -> Finding {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    match line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()) {
+        None => Finding::warn("memory", "how much is free is unknown", "none: /proc/meminfo does not say"),
+        Some(free) if free / 1024 < LEAST_MEMORY => Finding::warn(
+            "memory",
+            format!("{} MiB free", free / 1024),
+            "end other programs; building engines takes more than running them",
+        ),
+        Some(free) => Finding::ok("memory", format!("{} MiB free", free / 1024)),
+    }
+}
+
+fn configuration(given: Option<&Path>) -> Finding {
+    match Settings::default().with_files(given) {
+        Ok(settings) if settings == Settings::default() => Finding::ok("configuration", "nothing is configured"),
+        Ok(_) => Finding::ok("configuration", "read; `sinew config show` prints it"),
+        Err(error) => Finding::fail("configuration", format!("{error:#}"), "correct the file"),
+    }
+}
+
+fn bundles() -> Vec<Finding> {
+    let listed = bundle::list();
+    if listed.is_empty() {
+        return vec![Finding::fail(
+            "bundles",
+            "none is found by name",
+            "start the program in the project's folder, install it with its models, or set SINEW_BUNDLES",
+        )];
+    }
+    let check = |listed: bundle::Listed| {
+        let what = format!("bundle {}", listed.folder.file_name().unwrap_or_default().display());
+        match Bundle::open(&listed.folder) {
+            Ok(bundle) => Finding::ok(what, format!("whole, {:.1} MB", bundle.bytes() as f64 / 1e6)),
+            Err(error) => {
+                let remedy = "copy the bundle again; `sinew models verify` runs its networks";
+                Finding::fail(what, error.to_string(), remedy)
+            }
+        }
+    };
+    listed.into_iter().map(check).collect()
+}
+
+fn backends() -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut works = 0;
+    for (backend, remedy) in [
+        (Backend::TensorRt, "on a Jetson, install JetPack; elsewhere the CPU does it"),
+        (
+            Backend::OnnxRuntime,
+            "if you want it, install ONNX Runtime and set SINEW_ONNXRUNTIME_LIBRARY; tract does without",
+        ),
+        (Backend::Tract, "build the program with the cargo feature `tract`"),
+    ] {
+        let what = format!("backend {backend}");
+        match Environment::new(backend, 1) {
+            Ok(_) => {
+                works += 1;
+                findings.push(Finding::ok(what, describe(backend)));
+            }
+            Err(error) => findings.push(Finding::warn(what, error.to_string(), remedy)),
+        }
+    }
+    if works == 0 {
+        findings.push(Finding::fail("backends", "none works", "mend one of those above"));
+    }
+    findings
+}
+
+#[cfg(feature = "tensorrt")]
+fn describe(backend: Backend) -> String {
+    use crate::engine::tensorrt::Installation;
+
+    match Installation::from_environment().machine() {
+        Ok(machine) if backend == Backend::TensorRt => {
+            let (major, minor) = machine.device.compute_capability;
+            format!("TensorRT {} on {}, compute capability {major}.{minor}", machine.version, machine.device.name)
+        }
+        _ => "works".to_owned(),
+    }
+}
+
+#[cfg(not(feature = "tensorrt"))]
+fn describe(_: Backend) -> String {
+    "works".to_owned()
+}
+
+#[cfg(feature = "tensorrt")]
+fn engines() -> Vec<Finding> {
+    use crate::engine::tensorrt::Installation;
+
+    let installation = Installation::from_environment();
+    let mut findings: Vec<Finding> = Vec::new();
+    // Without TensorRT nothing reads engines, and its absence has been said.
+    let Ok(machine) = installation.machine() else { return findings };
+    findings.extend(space(&installation.plans));
+    for (path, state) in crate::cli::engine::states(&installation, &machine) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        findings.push(match state {
+            Ok(()) => Finding::ok(format!("engine {name}"), "fits this machine"),
+            Err(error) => {
+                Finding::warn(format!("engine {name}"), error.to_string(), "build it again with `sinew engine build`")
+            }
+        });
+    }
+    if findings.iter().all(|finding| !finding.what.starts_with("engine ")) {
+        let found = format!("none in {}", installation.plans.display());
+        findings.push(Finding::warn("engines", found, "build some with `sinew engine build --model logocap-tiny`"));
+    }
+    findings
+}
+
+#[cfg(not(feature = "tensorrt"))]
+fn engines() -> Vec<Finding> {
+    Vec::new()
+}
+
+/// Free space where `folder` is or will be, as `df` says.
+fn space(folder: &Path) -> Option<Finding> {
+    let existing: PathBuf = folder.ancestors().find(|folder| folder.exists())?.to_owned();
+    let output = Command::new("df").arg("-Pk").arg(&existing).output().ok()?;
+    let free = free_mebibytes(&String::from_utf8_lossy(&output.stdout))?;
+    let what = format!("space in {}", folder.display());
+    let found = format!("{free} MiB");
+    Some(if free < LEAST_SPACE {
+        Finding::warn(what, found, "make room, or set SINEW_ENGINES to another folder")
+    } else {
+        Finding::ok(what, found)
+    })
+}
+
+/// The fourth column of the second line.
+fn free_mebibytes(df: &str) -> Option<u64> {
+    let kibibytes: u64 = df.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kibibytes / 1024)
+}
+
+#[cfg(feature = "camera")]
+fn cameras() -> Vec<Finding> {
+    use crate::source::v4l2::{self, Device};
+
+    let mut findings = Vec::new();
+    for path in v4l2::nodes() {
+        let what = format!("camera {}", path.display());
+        match Device::open(&path) {
+            Ok(device) => findings.push(match crate::cli::cameras::would_take(&device) {
+                Ok(choice) => Finding::ok(what, choice),
+                Err(reason) => Finding::warn(what, reason, "docs/cameras.md says how such cameras are read"),
+            }),
+            // Nodes that give no frames belong to a camera too; only what hinders whoever asks is worth a word.
+            Err(error) if is_forbidden(&path) => {
+                let remedy = "add the user to the group `video`: sudo usermod -aG video $USER, then log in again";
+                findings.push(Finding::fail(what, error.to_string(), remedy));
+            }
+            Err(error) => tracing::info!("{error}"),
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::warn("cameras", "none", "plug one in; it shows up as /dev/video0"));
+    }
+    findings
+}
+
+#[cfg(feature = "camera")]
+fn is_forbidden(path: &Path) -> bool {
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open(path);
+    opened.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
+#[cfg(not(feature = "camera"))]
+fn cameras() -> Vec<Finding> {
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::State;
+
+    #[test]
+    fn what_df_says() {
+        let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 264000 150000 2097152 59% /\n";
+        assert_eq!(free_mebibytes(text), Some(2048));
+        assert_eq!(free_mebibytes("df: no such file"), None);
+    }
+
+    #[test]
+    fn a_hot_board_is_worth_a_word() {
+        let machine = Machine { temperature_celsius: Some(97.0), ..Machine::default() };
+        assert_eq!(throttling(&machine).unwrap().state, State::Ok);
+        let machine = Machine { throttling: vec!["gpu".into()], ..machine };
+        let finding = throttling(&machine).unwrap();
+        assert!(finding.state == State::Warn && finding.found.contains("gpu"), "{finding:?}");
+        assert_eq!(throttling(&Machine::default()), None);
+    }
+
+    #[test]
+    fn a_wrong_configuration_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "[run]\nmodle = \"x\"\n").unwrap();
+        let finding = configuration(Some(&path));
+        assert!(finding.state == State::Fail && finding.found.contains("modle"), "{finding:?}");
+    }
+}

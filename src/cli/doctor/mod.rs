@@ -1,0 +1,136 @@
+//! `sinew doctor`: whether everything is there, and what to do where it is not.
+
+mod checks;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Verdict;
+use super::output;
+
+/// Check the machine, the bundles, the backends and the cameras; exit code 1 where something fails
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// A configuration file that must be right too
+    #[arg(long, value_name = "FILE", env = "SINEW_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print what to try first on a board that this program has not run on, and do nothing else
+    #[arg(long)]
+    board_check: bool,
+    /// Print JSON instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// As it should be.
+    Ok,
+    /// Something does not work, but the rest does without it.
+    Warn,
+    /// It must be mended first.
+    Fail,
+}
+
+/// What was found out about one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Finding {
+    state: State,
+    /// What was looked at.
+    what: String,
+    /// How it is.
+    found: String,
+    /// What to do about it.
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(what: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { state: State::Ok, what: what.into(), found: found.into(), remedy: None }
+    }
+
+    fn warn(what: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { state: State::Warn, what: what.into(), found: found.into(), remedy: Some(remedy.into()) }
+    }
+
+    fn fail(what: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { state: State::Fail, what: what.into(), found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+impl DoctorArguments {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<Verdict> {
+        if self.board_check {
+            print!("{CHECKLIST}");
+            return Ok(Verdict::Good);
+        }
+        let findings = checks::all(self.config.as_deref());
+        if self.json {
+            output::print_json(&findings)?;
+        } else {
+            for Finding { state, what, found, remedy } in &findings {
+                let state = match state {
+                    State::Ok => "ok  ",
+                    State::Warn => "warn",
+                    State::Fail => "FAIL",
+                };
+                println!("{state}  {what}: {found}");
+                if let Some(remedy) = remedy {
+                    println!("      -> {remedy}");
+                }
+            }
+        }
+        let failed = findings.iter().any(|finding| finding.state == State::Fail);
+        Ok(if failed { Verdict::Negative } else { Verdict::Good })
+    }
+}
+
+/// In the order in which one thing rests on the other.
+const CHECKLIST: &str = "\
+Nothing of this program has run on a Jetson yet. On a board, in this order; each line should end with exit code 0:
+
+ 1. sinew doctor
+      Names the board, TensorRT and the GPU, or says what is missing.
+ 2. sinew run --model logocap-tiny --source PICTURE.jpg --backend tract --overlay out
+      The CPU alone: poses in out/.
+ 3. sinew engine build --model logocap-tiny --picture 1280x720
+      The board's own trtexec builds the engines. Add --dry-run to see the commands.
+ 4. sinew engine list
+      Every engine must be `ok`.
+ 5. sinew engine verify --model logocap-tiny --images FOLDER
+      The GPU's poses against the CPU's, on pictures of 1280x720.
+ 6. sinew run --model logocap-tiny --source FOLDER --backend tensorrt --overlay out-tensorrt
+      The same pictures as in 2: compare.
+ 7. sinew bench --model logocap-tiny --source FOLDER --as-camera 1280x720 --backend tensorrt --json > board.json
+      Milliseconds per stage, with the power mode and the clocks that they were measured at.
+ 8. sinew cameras, then sinew run --model logocap-tiny --source /dev/video0 > poses.jsonl
+      Let it run for ten minutes, pull the camera out and plug it in again, stop it with Ctrl-C.
+ 9. 3, 5 and 7 with --precision int8.
+
+If one of them fails, please report its output together with that of `sinew doctor --json`.
+";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::CHECKLIST;
+
+    #[test]
+    fn the_checklist_names_commands_that_exist() {
+        let commands = CHECKLIST.lines().filter_map(|line| Some(line.trim_start().split_once(". sinew ")?.1));
+        let mut seen = 0;
+        for line in commands {
+            let line = line.split(['>', ',']).next().unwrap();
+            let words = std::iter::once("sinew").chain(line.split_whitespace());
+            crate::cli::Arguments::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            seen += 1;
+        }
+        assert_eq!(seen, 8);
+    }
+}

@@ -1,0 +1,164 @@
+//! What is to be said of the machine beside a measurement, read from where Linux and JetPack write it down.
+//!
+//! Nothing is changed: power modes and clocks are only reported.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// The machine, as far as it says something of itself.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Machine {
+    /// The board's name, or the computer's.
+    pub board: Option<String>,
+    /// The processor's name.
+    pub processor: Option<String>,
+    /// Cores that this program may use.
+    pub cores: usize,
+    /// Release of the kernel.
+    pub kernel: Option<String>,
+    /// Release of NVIDIA's Linux for Tegra, such as `36.4.3`.
+    pub l4t: Option<String>,
+    /// Number of the power mode, of those that `nvpmodel -q` names.
+    pub power_mode: Option<String>,
+    /// How the first core's clock is governed.
+    pub governor: Option<String>,
+    /// Clock of the first core now, MHz.
+    pub clock_mhz: Option<u32>,
+    /// Clock of the first core at most, MHz.
+    pub clock_limit_mhz: Option<u32>,
+    /// The hottest thermal zone, degrees Celsius.
+    pub temperature_celsius: Option<f32>,
+    /// Zones in which a passive trip point is reached: there the kernel lowers clocks.
+    pub throttling: Vec<String>,
+}
+
+impl Machine {
+    /// This machine, now.
+    pub fn here() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, Into::into);
+        Self { cores, ..Self::at(Path::new("/")) }
+    }
+
+    /// What stands in the files under `root`.
+    fn at(root: &Path) -> Self {
+        let read = |path: &str| text(&root.join(path));
+        let cpu = |name: &str| read(&format!("sys/devices/system/cpu/cpu0/cpufreq/{name}"));
+        let megahertz = |name| cpu(name).and_then(|text| text.parse::<u32>().ok()).map(|kilohertz| kilohertz / 1000);
+        let zones = zones(&root.join("sys/class/thermal"));
+        let hottest = zones
+            .iter()
+            .map(|zone| zone.celsius)
+            .fold(None, |hottest: Option<f32>, celsius| Some(hottest.map_or(celsius, |hottest| hottest.max(celsius))));
+        let product = || read("sys/devices/virtual/dmi/id/product_name");
+        Self {
+            board: read("proc/device-tree/model").or_else(product),
+            processor: read("proc/cpuinfo").as_deref().and_then(processor),
+            cores: 0,
+            kernel: read("proc/sys/kernel/osrelease"),
+            l4t: read("etc/nv_tegra_release").as_deref().and_then(l4t),
+            power_mode: read("var/lib/nvpmodel/status").map(|text| text.trim_start_matches("pmode:").to_owned()),
+            governor: cpu("scaling_governor"),
+            clock_mhz: megahertz("scaling_cur_freq"),
+            clock_limit_mhz: megahertz("scaling_max_freq"),
+            temperature_celsius: hottest,
+            throttling: zones.into_iter().filter(|zone| zone.throttles).map(|zone| zone.name).collect(),
+        }
+    }
+}
+
+/// A short file's text without the blanks and zeros around it; `None` where there is none.
+fn text(path: &Path) -> Option<String> {
+    let text = fs::read(path).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\0');
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn processor(cpuinfo: &str) -> Option<String> {
+    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// `# R36 (release), REVISION: 4.3, ...` is 36.4.3.
+fn l4t(release: &str) -> Option<String> {
+    let rest = release.trim_start_matches(['#', ' ']).strip_prefix('R')?;
+    let (major, rest) = rest.split_once(' ')?;
+    let revision = rest.split_once("REVISION: ")?.1.split(',').next()?.trim();
+    Some(format!("{major}.{revision}"))
+}
+
+struct Zone {
+    name: String,
+    celsius: f32,
+    throttles: bool,
+}
+
+fn zones(folder: &Path) -> Vec<Zone> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut zones: Vec<Zone> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("thermal_zone"))
+        .filter_map(|entry| zone(&entry.path()))
+        .collect();
+    zones.sort_by(|a, b| a.name.cmp(&b.name));
+    zones
+}
+
+fn zone(folder: &Path) -> Option<Zone> {
+    let milli: f32 = text(&folder.join("temp"))?.parse().ok()?;
+    let name = text(&folder.join("type")).unwrap_or_else(|| folder.display().to_string());
+    let is_passive =
+        |trip: u32| text(&folder.join(format!("trip_point_{trip}_type"))).is_some_and(|kind| kind == "passive");
+    let reached = |trip: u32| {
+        let limit = text(&folder.join(format!("trip_point_{trip}_temp")))?.parse::<f32>().ok()?;
+        Some(limit > 0.0 && milli >= limit)
+    };
+    let throttles = (0..16).any(|trip| is_passive(trip) && reached(trip) == Some(true));
+    Some(Zone { name, celsius: milli / 1000.0, throttles })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn a_board_says_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        write(root, "proc/device-tree/model", "NVIDIA Jetson Orin Nano Developer Kit\0");
+        write(root, "etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n");
+        write(root, "var/lib/nvpmodel/status", "pmode:0002\n");
+        write(root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "1510400\n");
+        write(root, "sys/class/thermal/thermal_zone0/temp", "51250\n");
+        write(root, "sys/class/thermal/thermal_zone0/type", "cpu-thermal\n");
+        write(root, "sys/class/thermal/thermal_zone1/temp", "99500\n");
+        write(root, "sys/class/thermal/thermal_zone1/type", "gpu-thermal\n");
+        write(root, "sys/class/thermal/thermal_zone1/trip_point_0_type", "passive\n");
+        write(root, "sys/class/thermal/thermal_zone1/trip_point_0_temp", "99000\n");
+        let machine = Machine::at(root);
+        assert_eq!(machine.board.as_deref(), Some("NVIDIA Jetson Orin Nano Developer Kit"));
+        assert_eq!(machine.l4t.as_deref(), Some("36.4.3"));
+        assert_eq!(machine.power_mode.as_deref(), Some("0002"));
+        assert_eq!(machine.clock_mhz, Some(1510));
+        assert_eq!(machine.temperature_celsius, Some(99.5));
+        assert_eq!(machine.throttling, ["gpu-thermal"]);
+        assert_eq!(machine.governor, None);
+    }
+
+    #[test]
+    fn a_machine_that_says_nothing_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Machine::at(folder.path()), Machine::default());
+        write(folder.path(), "etc/nv_tegra_release", "nonsense");
+        write(folder.path(), "sys/class/thermal/thermal_zone0/temp", "hot");
+        assert_eq!(Machine::at(folder.path()), Machine::default());
+    }
+}

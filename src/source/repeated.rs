@@ -1,0 +1,68 @@
+//! Frames in memory, again and again, as fast as they are taken.
+
+use std::time::Instant;
+
+use super::{Frame, Source, SourceError};
+use crate::pixels::{Picture, PictureView};
+
+/// Gives pictures that are in memory in turn, so many frames in all.
+///
+/// Every frame is copied first, as a camera's is from its driver's memory, and carries the moment before the copy as the
+/// moment of its capture.
+#[derive(Debug)]
+pub struct Repeated {
+    pictures: Vec<Picture>,
+    copy: Vec<u8>,
+    frames: u64,
+    next: u64,
+}
+
+impl Repeated {
+    /// `frames` frames of `pictures`, which must not be empty if there is a frame to give.
+    pub fn new(pictures: Vec<Picture>, frames: u64) -> Self {
+        let frames = if pictures.is_empty() { 0 } else { frames };
+        Self { pictures, copy: Vec::new(), frames, next: 0 }
+    }
+}
+
+impl Source for Repeated {
+    fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
+        if self.next == self.frames {
+            return Ok(None);
+        }
+        let instant = Some(Instant::now());
+        let sequence = self.next;
+        self.next += 1;
+        let view = self.pictures[(sequence % self.pictures.len() as u64) as usize].view();
+        self.copy.clear();
+        self.copy.extend_from_slice(view.data());
+        let Ok(picture) = PictureView::new(view.format(), view.size(), view.stride(), &self.copy) else {
+            unreachable!("a copy of a picture is one")
+        };
+        Ok(Some(Frame { picture: picture.with_colour(view.colour()), sequence, captured: None, instant, name: None }))
+    }
+
+    fn frames(&self) -> Option<u64> {
+        Some(self.frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Size;
+    use crate::pixels::PixelFormat;
+
+    #[test]
+    fn pictures_take_turns() {
+        let picture = |value| Picture::new(PixelFormat::Grey, Size::new(2, 1), vec![value; 2]).unwrap();
+        let mut source = Repeated::new(vec![picture(1), picture(2)], 3);
+        let mut seen = Vec::new();
+        while let Some(frame) = source.next_frame().unwrap() {
+            assert!(frame.instant.is_some());
+            seen.push((frame.sequence, frame.picture.data().to_vec()));
+        }
+        assert_eq!(seen, [(0, vec![1, 1]), (1, vec![2, 2]), (2, vec![1, 1])]);
+        assert!(Repeated::new(Vec::new(), 3).next_frame().unwrap().is_none());
+    }
+}
