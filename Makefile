@@ -79,6 +79,18 @@ test: ## Unit, property and integration tests
 test-board: ## Cameras on an emulated arm64 board, with faults injected (installs QEMU and a cross compiler; the first time takes long)
 	board/emulated/test.sh
 
+ARM := aarch64-unknown-linux-gnu
+
+.PHONY: test-arm
+test-arm: ## TensorRT on doubles built for aarch64, under emulation (installs QEMU and a cross compiler)
+	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-g++ >/dev/null || \
+	    { apt-get update -qq && apt-get install -y -qq qemu-user g++-aarch64-linux-gnu; }
+	@rustup target list --installed | grep -qx $(ARM) || rustup target add $(ARM)
+	CXX=aarch64-linux-gnu-g++ SINEW_REQUIRE_DOUBLES=1 \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+	    $(CARGO) test $(PROFILE) --target $(ARM) --no-default-features --features tensorrt --test engine_tensorrt
+
 .PHONY: test-slow
 test-slow: miri proptest-long fuzz-smoke python-test check-eval ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python
 

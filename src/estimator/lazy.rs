@@ -1,5 +1,7 @@
 //! An estimator whose engines are opened when the first picture is there.
 
+use std::time::Instant;
+
 use super::{EstimateError, Estimator, Options, StageTimes, open};
 use crate::bundle::Bundle;
 use crate::engine::Backend;
@@ -13,12 +15,13 @@ pub struct LazyEstimator {
     backend: Backend,
     options: Options,
     opened: Option<Box<dyn Estimator>>,
+    due: Option<Instant>,
 }
 
 impl LazyEstimator {
     /// An estimator of `bundle`; nothing is opened yet.
     pub fn new(bundle: Bundle, backend: Backend, options: &Options) -> Self {
-        Self { bundle, backend, options: options.clone(), opened: None }
+        Self { bundle, backend, options: options.clone(), opened: None, due: None }
     }
 }
 
@@ -33,7 +36,12 @@ impl Estimator for LazyEstimator {
             Some(estimator) => estimator,
             none => none.insert(open(&self.bundle, self.backend, &self.options, picture.size(), picture.format())?),
         };
+        estimator.due(self.due);
         estimator.estimate(picture, boxes, poses)
+    }
+
+    fn due(&mut self, at: Option<Instant>) {
+        self.due = at;
     }
 }
 

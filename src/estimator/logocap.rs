@@ -1,6 +1,9 @@
 //! LOGO-CAP: two networks with the first half of the decoding between them.
 
+use std::time::Instant;
+
 use super::networks::{BySize, NetworkOpener};
+use super::pace::Pace;
 use super::stopwatch::Stopwatch;
 use super::view::View;
 use super::{EstimateError, Estimator, Options, StageTimes};
@@ -54,7 +57,11 @@ pub(super) struct Logocap {
     bundle: Bundle,
     environment: Environment,
     decoder: Decoder,
+    /// The highest one.
     level: Level,
+    /// When the answer should be there.
+    due: Option<Instant>,
+    pace: Pace,
     workspace: Box<Workspace>,
     view: View,
     /// Those in use fit the view.
@@ -82,7 +89,17 @@ impl Logocap {
         let view = View::new(bundle.manifest(), picture, format)?;
         let size = view.layout.network;
         let networks = BySize::new(size, Networks::open(bundle, &environment, level, size)?);
-        Ok(Self { bundle: bundle.clone(), environment, decoder, level, workspace: Box::default(), view, networks })
+        Ok(Self {
+            bundle: bundle.clone(),
+            environment,
+            decoder,
+            level,
+            due: None,
+            pace: Pace::default(),
+            workspace: Box::default(),
+            view,
+            networks,
+        })
     }
 
     /// Makes the view and the engines fit a picture.
@@ -123,7 +140,7 @@ impl Estimator for Logocap {
     ) -> Result<StageTimes, EstimateError> {
         poses.clear();
         self.fit(picture.size(), picture.format())?;
-        let Self { decoder, level, workspace, view, networks, .. } = self;
+        let Self { decoder, level: wanted, due, pace, workspace, view, networks, .. } = self;
         let Networks { backbone, kams } = networks.in_use();
         let size = view.layout.network;
         let mut watch = Stopwatch::start();
@@ -143,7 +160,11 @@ impl Estimator for Logocap {
         decoder.find_centers(&inputs, workspace);
         decoder.initial_poses(&inputs, workspace);
         let count = workspace.centers().len();
-        if *level == Level::None {
+        let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let level = pace.choose(*wanted, runs(kams, count), left);
+        times.level = left.map(|_| level);
+        let refinement = Instant::now();
+        if level == Level::None {
             decoder.score_initial(&inputs, workspace);
         } else if count > 0 {
             let embedding = backbone.hand_over(EMBEDDING_OUT);
@@ -165,11 +186,26 @@ impl Estimator for Logocap {
                 }
                 done = people.end;
             }
+            pace.note(level, runs(kams, count), refinement.elapsed());
         }
         decoder.finish(&view.layout.network_to_picture, workspace, poses);
         times.decode += watch.lap();
         Ok(times)
     }
+
+    fn due(&mut self, at: Option<Instant>) {
+        self.due = at;
+    }
+}
+
+/// How often the second network runs for so many people.
+fn runs(kams: &mut [(usize, Box<dyn Engine>)], people: usize) -> usize {
+    let (mut left, mut runs) = (people, 0);
+    while left > 0 && !kams.is_empty() {
+        left = left.saturating_sub(fitting_chunk(kams, left).0);
+        runs += 1;
+    }
+    runs
 }
 
 /// The engine for the most people that are there, or for the fewest where even it has places to spare.

@@ -6,12 +6,13 @@ mod lazy;
 mod lofr;
 mod logocap;
 mod networks;
+mod pace;
 mod postprocess;
 mod stopwatch;
 mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use capeformer::{EnrolError, Enrolment, Shot, check_shots, enrol};
 pub use lazy::LazyEstimator;
@@ -36,6 +37,8 @@ pub struct StageTimes {
     pub network: Duration,
     /// Network outputs to poses.
     pub decode: Duration,
+    /// How far poses were refined, where that was decided by the time that was left ([`Estimator::due`]).
+    pub level: Option<Level>,
 }
 
 impl std::ops::AddAssign for StageTimes {
@@ -43,6 +46,7 @@ impl std::ops::AddAssign for StageTimes {
         self.preprocess += other.preprocess;
         self.network += other.network;
         self.decode += other.decode;
+        self.level = other.level.or(self.level);
     }
 }
 
@@ -93,6 +97,11 @@ pub trait Estimator: Send {
         boxes: Option<&[Rectangle]>,
         poses: &mut Poses,
     ) -> Result<StageTimes, EstimateError>;
+
+    /// The answers from here on should be there by that moment, as far as the model can do with less; `None` is no hurry.
+    fn due(&mut self, at: Option<Instant>) {
+        let _ = at;
+    }
 }
 
 /// Opens a bundle's engines for pictures of the given size and format.

@@ -4,6 +4,7 @@
 //! Frame: `{"sequence":..,"name":..|null,"captured":seconds|null,"image":[width,height],
 //! "poses":[{"score":..,"keypoints":[[x,y,score],..],"box":[x,y,width,height]}],
 //! "dropped":{"frames":..,"poses":..},"times":{"preprocess":ms,"network":ms,"decode":ms}}`.
+//! With a deadline there is `"level"`: how far the poses of this frame were refined.
 //! Coordinates are picture pixels. A pose has an `"id"` where a tracker gave it one. Where templates are looked for, a
 //! pose has a `"template"`, its name, and the header has `"templates":[{"name":..,"keypoints":..,"skeleton":..}]`;
 //! `keypoints` and `skeleton` are then those of the first.
@@ -18,6 +19,7 @@ use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
 use super::{Answer, Description, Kind, Sink, SinkError};
+use crate::bundle::logocap::Level;
 use crate::pose::{Keypoint, Pose};
 
 /// Bytes of a line besides its poses: the keys, the times, and a long file name.
@@ -132,6 +134,8 @@ struct Line<'a> {
     camera: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     age: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<Level>,
     image: (usize, usize),
     #[serde(serialize_with = "poses")]
     poses: PoseList<'a>,
@@ -180,6 +184,7 @@ impl<'a> Line<'a> {
             captured: answer.frame.captured.map(|time| time.as_secs_f64()),
             camera: answer.live.map(|live| live.camera),
             age: answer.live.and_then(|live| live.age).map(milliseconds),
+            level: answer.times.level,
             image: (size.width, size.height),
             poses: PoseList { poses: &answer.poses.list, templates },
             dropped: Dropped { frames: missed, poses: answer.poses.dropped },
