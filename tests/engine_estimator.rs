@@ -2,6 +2,8 @@
 
 mod engine_support;
 
+use std::time::{Duration, Instant};
+
 use engine_support::{BLUE, GREEN, RED, Spots, graph_files, graphs, person, picture};
 use sinew::bundle::Bundle;
 use sinew::bundle::logocap::Level;
@@ -84,6 +86,28 @@ fn the_order_of_work_does_not_change_the_answer() {
         }
     }
     assert!(answers.iter().all(|poses| *poses == answers[0]));
+}
+
+#[test]
+fn a_frame_that_is_late_is_refined_less_and_says_so() {
+    let bundle = spots();
+    let image = picture(SQUARE, &three_people());
+    let mut hurried = open(&bundle, &at(Level::Full));
+    let mut answer = |due: Option<Instant>| {
+        let mut poses = Poses::default();
+        hurried.due(due);
+        let times = hurried.estimate(image.view(), None, &mut poses).unwrap();
+        (times.level, poses)
+    };
+    let plain = |level| estimate(&mut *open(&bundle, &at(level)), &image);
+    assert_eq!(answer(None), (None, plain(Level::Full)));
+    let later = Instant::now() + Duration::from_secs(3600);
+    assert_eq!(answer(Some(later)), (Some(Level::Full), plain(Level::Full)));
+    // What was never done is tried once.
+    let past = Instant::now();
+    assert_eq!(answer(Some(past)), (Some(Level::Partial), plain(Level::Partial)));
+    assert_eq!(answer(Some(past)), (Some(Level::None), plain(Level::None)));
+    assert_eq!(answer(Some(later)), (Some(Level::Full), plain(Level::Full)));
 }
 
 #[test]

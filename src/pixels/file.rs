@@ -105,6 +105,7 @@ pub(crate) struct Scan {
     /// Where its marker stands.
     pub at: usize,
     /// Whether Huffman tables come before it.
+    #[cfg_attr(not(feature = "camera"), expect(dead_code, reason = "only a camera's pictures come without"))]
     pub has_tables: bool,
 }
 
