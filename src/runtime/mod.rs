@@ -16,7 +16,7 @@ use crate::pose::Poses;
 use crate::sink::{Answer, Sink, SinkError};
 use crate::source::{Frame, LiveCounts, Source, SourceError};
 
-/// What has happened so far.
+/// What has happened so far. Of cameras, `poses` and `dropped_poses` are known at the end only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Frames that the source gave, or failed to give.

@@ -204,7 +204,8 @@ mod tests {
     use std::vec;
     use std::vec::Vec as List;
 
-    const RULE: Rule = Rule { radius: 2, threshold: 0.005, least: 3, collapse: false, capacity: MAX_TOKENS, complete: true };
+    const RULE: Rule =
+        Rule { radius: 2, threshold: 0.005, least: 3, collapse: false, capacity: MAX_TOKENS, complete: true };
 
     fn found(map: Map<'_>, mask: Mask<'_>, rule: Rule) -> List<(u32, u32, f32, bool)> {
         let mut tokens = Vec::new();

@@ -8,9 +8,9 @@
 mod inbox;
 mod job;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,22 +56,37 @@ impl std::fmt::Debug for LivePipeline<'_> {
 enum Event {
     Skipped(SourceError),
     Failed(SourceError),
-    Ended(Captured),
 }
 
-/// What a camera's thread has done.
-#[derive(Default)]
+/// What a camera's thread has done so far.
+#[derive(Debug, Clone, Copy, Default)]
 struct Captured {
     frames: u64,
     passed_over: u64,
     live: LiveCounts,
 }
 
-impl Captured {
-    fn add_to(self, counts: &mut Counts) {
-        counts.frames += self.frames;
-        counts.passed_over += self.passed_over;
-        counts.live += self.live;
+/// Where a camera's thread says what it has done: whoever watches wants to know before it ends.
+#[derive(Debug, Clone, Default)]
+struct Tally(Arc<Mutex<Captured>>);
+
+impl Tally {
+    fn set(&self, captured: Captured) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = captured;
+    }
+
+    fn get(&self) -> Captured {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What all cameras' threads have done so far, and the frames that were `released` without an answer after that.
+fn tell(tallies: &[Tally], released: u64, counts: &mut Counts) {
+    (counts.frames, counts.passed_over, counts.live) = (0, released, LiveCounts::default());
+    for captured in tallies.iter().map(Tally::get) {
+        counts.frames += captured.frames;
+        counts.passed_over += captured.passed_over;
+        counts.live += captured.live;
     }
 }
 
@@ -96,6 +111,7 @@ impl LivePipeline<'_> {
         let inbox = Arc::new(Inbox::new(cameras.len()));
         let (events, happened) = channel();
         let mut free = Vec::new();
+        let tallies: Vec<Tally> = cameras.iter().map(|_| Tally::default()).collect();
         for (camera, source) in cameras.into_iter().enumerate() {
             let (give, boxes) = sync_channel(BOXES);
             for _ in 0..BOXES {
@@ -109,6 +125,7 @@ impl LivePipeline<'_> {
                 give,
                 boxes,
                 events: events.clone(),
+                tally: tallies[camera].clone(),
                 stop: Arc::clone(&stop),
             };
             thread::Builder::new()
@@ -131,11 +148,22 @@ impl LivePipeline<'_> {
             })
             .map_err(RunError::Thread)?;
 
-        let mut answering = Answering { estimators, boxes, observer, counts, free: &free, answers: &answers };
+        let mut answering = Answering {
+            estimators,
+            boxes,
+            observer,
+            counts,
+            free: &free,
+            answers: &answers,
+            tallies: &tallies,
+            released: 0,
+        };
         let worked = answering.run(&inbox, &happened, &stop);
+        let released = answering.released;
         stop.store(true, Ordering::Relaxed);
         drop(answers);
-        finish(counts, &happened);
+        wait(&happened);
+        tell(&tallies, released, counts);
         // What was computed is handed on, unless a sink hangs.
         match ended.recv_timeout(PATIENCE) {
             Ok((delivered, sums)) => {
@@ -153,14 +181,10 @@ impl LivePipeline<'_> {
     }
 }
 
-/// The events that are left, until every camera has ended.
-fn finish(counts: &mut Counts, happened: &Receiver<Event>) {
+/// Waits until every camera's thread has ended, but not for long; nobody hears what is still said.
+fn wait(happened: &Receiver<Event>) {
     let until = Instant::now() + PATIENCE;
-    while let Ok(event) = happened.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        if let Event::Ended(ended) = event {
-            ended.add_to(counts);
-        }
-    }
+    while happened.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
 }
 
 /// One camera's thread.
@@ -170,6 +194,7 @@ struct Capture {
     give: SyncSender<Box<Job>>,
     boxes: Receiver<Box<Job>>,
     events: Sender<Event>,
+    tally: Tally,
     stop: Arc<AtomicBool>,
 }
 
@@ -181,14 +206,14 @@ impl Capture {
                 Ok(Some(frame)) => {
                     captured.frames += 1;
                     // One is always free: `BOXES` counts all places where the others can be.
-                    let Ok(mut job) = self.boxes.try_recv() else {
+                    if let Ok(mut job) = self.boxes.try_recv() {
+                        job.held.fill(&frame);
+                        if let Some(older) = self.inbox.put(job) {
+                            captured.passed_over += 1;
+                            let _ = self.give.try_send(older);
+                        }
+                    } else {
                         captured.passed_over += 1;
-                        continue;
-                    };
-                    job.held.fill(&frame);
-                    if let Some(older) = self.inbox.put(job) {
-                        captured.passed_over += 1;
-                        let _ = self.give.try_send(older);
                     }
                 }
                 Ok(None) => break,
@@ -201,9 +226,11 @@ impl Capture {
                     break;
                 }
             }
+            captured.live = self.source.live().unwrap_or_default();
+            self.tally.set(captured);
         }
         captured.live = self.source.live().unwrap_or_default();
-        let _ = self.events.send(Event::Ended(captured));
+        self.tally.set(captured);
         self.inbox.end();
     }
 }
@@ -216,17 +243,21 @@ struct Answering<'a> {
     counts: &'a mut Counts,
     free: &'a [SyncSender<Box<Job>>],
     answers: &'a SyncSender<Box<Job>>,
+    tallies: &'a [Tally],
+    /// Frames that were fetched only when the work was to end.
+    released: u64,
 }
 
 impl Answering<'_> {
     fn run(&mut self, inbox: &Inbox, happened: &Receiver<Event>, stop: &AtomicBool) -> Result<(), RunError> {
         loop {
             let arrival = inbox.take(TICK);
+            tell(self.tallies, self.released, self.counts);
             self.hear(happened)?;
             let is_over = stop.load(Ordering::Relaxed);
             match arrival {
                 Arrival::Job(job) if is_over => {
-                    self.counts.passed_over += 1;
+                    self.released += 1;
                     self.release(job);
                 }
                 Arrival::Job(job) => self.answer(job)?,
@@ -242,7 +273,6 @@ impl Answering<'_> {
             match event {
                 Event::Skipped(error) => self.observer.skipped(&error.into(), self.counts),
                 Event::Failed(error) => return Err(error.into()),
-                Event::Ended(ended) => ended.add_to(self.counts),
             }
         }
         Ok(())
