@@ -51,12 +51,17 @@ pub struct Settings {
     /// How far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
     pub level: Option<Level>,
-    /// Where poses go: jsonl:PATH, jsonl:- or overlay:PATH; may be repeated [default: jsonl:-]
+    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH or overlay:PATH; may be repeated
+    /// [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
     pub sink: Vec<String>,
     /// Draw the poses: pictures into the folder PATH, or a video if PATH ends in .y4m
     #[arg(long, value_name = "PATH", env = "SINEW_OVERLAY")]
     pub overlay: Option<String>,
+    /// Show the poses in a browser, and metrics: HOST:PORT, or a port that only this machine reaches; ?fps=N behind it is how
+    /// many pictures a second [default: off, and 10]
+    #[arg(long, value_name = "ADDR", env = "SINEW_PREVIEW")]
+    pub preview: Option<String>,
     /// Leave out poses that do not score above this [default: the bundle's]
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_THRESHOLD")]
     pub threshold: Option<f32>,
@@ -143,6 +148,7 @@ impl Settings {
             level: self.level.or(below.level),
             sink: if self.sink.is_empty() { below.sink } else { self.sink },
             overlay: self.overlay.or(below.overlay),
+            preview: self.preview.or(below.preview),
             threshold: self.threshold.or(below.threshold),
             keypoint_threshold: self.keypoint_threshold.or(below.keypoint_threshold),
         }

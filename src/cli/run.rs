@@ -1,6 +1,7 @@
 //! `sinew run`: pictures or video in, poses out.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -14,6 +15,8 @@ use super::stop;
 use crate::bundle::{Bundle, Model};
 use crate::estimator::{self, Estimator, LazyEstimator};
 use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Pipeline, Skip, WholePicture};
+use crate::sink::http::Http;
+use crate::sink::http::metrics::{Metrics, Totals};
 use crate::sink::{self, Description, Kind, Sink};
 use crate::source;
 use crate::template::Template;
@@ -47,7 +50,11 @@ impl RunArguments {
         let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;
         let templates = read_templates(&settings, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
-        let mut sinks = open_sinks(&settings, &bundle, &templates)?;
+        let description = describe(&bundle, &templates);
+        let preview = open_preview(&settings, &description, sources.len())?;
+        let metrics = preview.as_ref().map(Http::metrics);
+        let address = preview.as_ref().map(Http::address);
+        let mut sinks = open_sinks(&settings, &description, preview)?;
         let options = estimator::Options {
             level: settings.level,
             score_threshold: settings.threshold,
@@ -61,7 +68,10 @@ impl RunArguments {
             bail!("only cameras can be read side by side: give one --source, or cameras only");
         }
 
-        let mut watcher = Watcher::new(sources[0].frames(), log);
+        if let Some(address) = address.filter(|_| !log.quiet) {
+            eprintln!("sinew: preview on http://{address}/");
+        }
+        let mut watcher = Watcher::new(sources[0].frames(), log).counting(metrics);
         let mut counts = Counts::default();
         let start = Instant::now();
         let ended = if is_live > 0 {
@@ -150,7 +160,8 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
     Ok(Box::new(FoundBoxes::new(estimator)))
 }
 
-fn open_sinks(settings: &Settings, bundle: &Bundle, templates: &[Template]) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+/// What the poses are poses of.
+fn describe(bundle: &Bundle, templates: &[Template]) -> Description {
     let enrolled = |template: &Template| Kind {
         name: template.name().to_owned(),
         keypoints: template.keypoints().iter().map(|keypoint| keypoint.name.clone()).collect(),
@@ -162,18 +173,38 @@ fn open_sinks(settings: &Settings, bundle: &Bundle, templates: &[Template]) -> a
     } else {
         templates.iter().map(enrolled).collect()
     };
-    let description = Description {
+    Description {
         model: bundle.manifest().about.model.to_string(),
         bundle: bundle.manifest().about.name.clone(),
         kinds,
         templates: !templates.is_empty(),
         poses: bundle.manifest().limits.poses,
+    }
+}
+
+/// The server for browsers, if one was asked for.
+fn open_preview(settings: &Settings, description: &Description, cameras: usize) -> anyhow::Result<Option<Http>> {
+    let options = sink::http::Options {
+        keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
+        ..sink::http::Options::default()
     };
+    let open = |address: &String| Http::open(address, description, cameras, &options);
+    Ok(settings.preview.as_ref().map(open).transpose()?)
+}
+
+/// All sinks; the preview comes first, as it waits for nobody.
+fn open_sinks(
+    settings: &Settings,
+    description: &Description,
+    preview: Option<Http>,
+) -> anyhow::Result<Vec<Box<dyn Sink>>> {
     let options = sink::Options { keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0) };
     let overlay = settings.overlay.as_ref().map(|path| format!("overlay:{path}"));
     let default = settings.sink.is_empty().then(|| "jsonl:-".to_owned());
     let uris = settings.sink.iter().cloned().chain(default).chain(overlay);
-    Ok(uris.map(|uri| sink::open(&uri, &description, &options)).collect::<Result<_, _>>()?)
+    let preview = preview.map(|preview| Ok(Box::new(preview) as Box<dyn Sink>));
+    let sinks = preview.into_iter().chain(uris.map(|uri| sink::open(&uri, description, &options)));
+    Ok(sinks.collect::<Result<_, _>>()?)
 }
 
 fn summarise(counts: &Counts, seconds: f64) {
@@ -199,12 +230,26 @@ fn summarise(counts: &Counts, seconds: f64) {
 /// Shows how far the work is, and what was skipped.
 pub struct Watcher {
     progress: Progress,
+    /// Told what was counted.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Watcher {
     /// Watches a source of so many frames.
     pub fn new(frames: Option<u64>, log: &LogArguments) -> Self {
-        Self { progress: Progress::new(frames, log) }
+        Self { progress: Progress::new(frames, log), metrics: None }
+    }
+
+    /// Tells `metrics` what is counted.
+    pub fn counting(self, metrics: Option<Arc<Metrics>>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    fn tell(&self, counts: &Counts) {
+        if let Some(metrics) = &self.metrics {
+            let Counts { passed_over, too_slow, unreadable, unfit, live, .. } = *counts;
+            metrics.set_totals(&Totals { passed_over, too_slow, unreadable, unfit, live });
+        }
     }
 
     /// Nothing more comes.
@@ -214,12 +259,18 @@ impl Watcher {
 }
 
 impl Observer for Watcher {
-    fn answered(&mut self, _: &Counts) {
+    fn answered(&mut self, counts: &Counts) {
+        self.tell(counts);
         self.progress.step();
     }
 
-    fn skipped(&mut self, why: &Skip, _: &Counts) {
+    fn skipped(&mut self, why: &Skip, counts: &Counts) {
+        self.tell(counts);
         self.progress.complain(why);
         self.progress.step();
+    }
+
+    fn alive(&mut self, counts: &Counts) {
+        self.tell(counts);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON
 //! object per frame, `unix:PATH` hands the same to whoever connects, `overlay:PATH` draws the poses onto the frames.
-//! `http` shows them in a browser. A sink knows neither engines nor models.
+//! [`http`] shows them in a browser. A sink knows neither engines nor models.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::source::Frame;
 
 pub mod canvas;
 mod file;
+pub mod http;
 
 pub mod jsonl;
 pub mod overlay;
