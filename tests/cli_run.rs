@@ -195,9 +195,23 @@ fn outputs_that_cannot_be_written_are_found_out_first() {
     assert_eq!(done.stdout, "");
     on(&source, &["--sink", "printer:x"]).expect(2).says(&["printer:x", "jsonl:PATH"]);
     on(&source, &["--overlay", &format!("{source}/drawn")]).expect(2).says(&["drawn"]);
+    on(&source, &["--sink", &format!("jsonl:{source}.jsonl?rotate=often")]).expect(2).says(&["rotate", "64MiB"]);
+    on(&source, &["--sink", &format!("unix:{source}")]).expect(2).says(&[&source, "no socket"]);
+    on(&source, &["--preview", "nowhere"]).expect(2).says(&["nowhere", "127.0.0.1:8080"]);
+    on(&source, &["--preview", "0?fps=many"]).expect(2).says(&["fps"]);
     if Path::new("/dev/full").exists() {
         on(&source, &["--sink", "jsonl:/dev/full"]).expect(2).says(&["/dev/full", "writing"]);
     }
+}
+
+#[test]
+fn a_socket_and_a_preview_beside_standard_output() {
+    let pictures = Pictures::new(&["a.png"]);
+    let (source, socket) = (pictures.uri("a.png"), pictures.uri("poses.socket"));
+    let sinks = ["--preview", "127.0.0.1:0", "--sink", "jsonl:-", "--sink", &format!("unix:{socket}")];
+    let done = on(&source, &sinks).expect(0).says(&["preview on http://127.0.0.1:"]);
+    assert_eq!(done.lines().len(), 2);
+    assert!(!Path::new(&socket).exists(), "the socket is removed");
 }
 
 #[test]

@@ -202,24 +202,14 @@ impl Shot {
 }
 
 impl Watcher<'_> {
-    /// The first picture after those that it knows; `None` where none comes in time.
-    pub fn next(&self, timeout: Duration) -> Option<Arc<Vec<u8>>> {
-        self.picture(timeout).map(|(jpeg, _)| jpeg)
-    }
-
-    /// The same, and knows it from then on.
-    pub fn advance(&mut self, timeout: Duration) -> Option<Arc<Vec<u8>>> {
-        let (jpeg, number) = self.picture(timeout)?;
-        self.number = number;
-        Some(jpeg)
-    }
-
-    fn picture(&self, timeout: Duration) -> Option<(Arc<Vec<u8>>, u64)> {
+    /// The next picture; `None` where none comes in time, or it is over.
+    pub fn next(&mut self, timeout: Duration) -> Option<Arc<Vec<u8>>> {
         let known = self.number;
         let waiting = |state: &mut State| state.number <= known && !state.over;
         let (state, _) = (self.preview.encoded.wait_timeout_while(self.preview.lock(), timeout, waiting))
             .unwrap_or_else(PoisonError::into_inner);
-        (state.number > known).then(|| (Arc::clone(&state.jpeg), state.number))
+        self.number = state.number;
+        (state.number > known).then(|| Arc::clone(&state.jpeg))
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn answer(client: &Client, preview: &Preview, metrics: &Metrics, pati
             whole("text/plain; version=0.0.4; charset=utf-8", metrics.text(preview.watchers()).as_bytes())
         }
         Ok(Page::Snapshot) => {
-            let Some(watcher) = preview.watch(usize::MAX) else { return refuse(client, patience, Refusal::Busy) };
+            let Some(mut watcher) = preview.watch(usize::MAX) else { return refuse(client, patience, Refusal::Busy) };
             match watcher.next(patience) {
                 Some(jpeg) => whole("image/jpeg", &jpeg),
                 None => refuse(client, patience, Refusal::Busy),
@@ -66,7 +66,7 @@ fn stream(client: &Client, preview: &Preview, patience: Duration) -> io::Result<
     );
     client.write(head.as_bytes(), Instant::now() + patience)?;
     while !preview.is_over() {
-        let Some(jpeg) = watcher.advance(TICK) else {
+        let Some(jpeg) = watcher.next(TICK) else {
             if client.has_gone() {
                 break;
             }

@@ -178,7 +178,10 @@ mod tests {
 
         /// What was understood, or refused as no request, stays so whatever follows.
         #[test]
-        fn a_whole_request_needs_nothing_more(path in "[a-z/.?%]{0,30}", more in proptest::collection::vec(any::<u8>(), 0..50)) {
+        fn a_whole_request_needs_nothing_more(
+            path in "[a-z/.?%]{0,30}",
+            more in proptest::collection::vec(any::<u8>(), 0..50),
+        ) {
             let head = format!("GET /{path} HTTP/1.1\r\nAccept: */*\r\n\r\n");
             let known = parse(head.as_bytes());
             prop_assert!(!matches!(known, Ok(None) | Err(Refusal::Bad)));
