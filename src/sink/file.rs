@@ -126,7 +126,11 @@ impl Files {
         for number in (2..=last).rev() {
             fs::rename(self.aside(number - 1), self.aside(number))?;
         }
-        fs::rename(&self.path, self.aside(1))
+        match fs::rename(&self.path, self.aside(1)) {
+            // Somebody else has taken it away.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
     }
 
     fn file(&self) -> io::Result<&File> {
@@ -446,5 +450,7 @@ mod tests {
         fs::write(at("a"), "new").unwrap();
         files.put_aside().unwrap();
         expect(&[("a.1", "new"), ("a.2", "a"), ("a.3", "a.1")]);
+        files.put_aside().unwrap();
+        expect(&[("a.2", "new"), ("a.3", "a")]);
     }
 }
