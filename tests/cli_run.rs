@@ -195,9 +195,23 @@ fn outputs_that_cannot_be_written_are_found_out_first() {
     assert_eq!(done.stdout, "");
     on(&source, &["--sink", "printer:x"]).expect(2).says(&["printer:x", "jsonl:PATH"]);
     on(&source, &["--overlay", &format!("{source}/drawn")]).expect(2).says(&["drawn"]);
+    on(&source, &["--sink", &format!("jsonl:{source}.jsonl?rotate=often")]).expect(2).says(&["rotate", "64MiB"]);
+    on(&source, &["--sink", &format!("unix:{source}")]).expect(2).says(&[&source, "no socket"]);
+    on(&source, &["--preview", "nowhere"]).expect(2).says(&["nowhere", "127.0.0.1:8080"]);
+    on(&source, &["--preview", "0?fps=many"]).expect(2).says(&["fps"]);
     if Path::new("/dev/full").exists() {
         on(&source, &["--sink", "jsonl:/dev/full"]).expect(2).says(&["/dev/full", "writing"]);
     }
+}
+
+#[test]
+fn a_socket_and_a_preview_beside_standard_output() {
+    let pictures = Pictures::new(&["a.png"]);
+    let (source, socket) = (pictures.uri("a.png"), pictures.uri("poses.socket"));
+    let sinks = ["--preview", "127.0.0.1:0", "--sink", "jsonl:-", "--sink", &format!("unix:{socket}")];
+    let done = on(&source, &sinks).expect(0).says(&["preview on http://127.0.0.1:"]);
+    assert_eq!(done.lines().len(), 2);
+    assert!(!Path::new(&socket).exists(), "the socket is removed");
 }
 
 #[test]
@@ -282,4 +296,40 @@ fn a_quantised_network_answers_nearly_the_same() {
     assert_ne!(exact, rounded);
     let near = exact.iter().zip(&rounded).filter(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]) < 20.0).count();
     assert!(near >= 15, "{near} of {} keypoints within 20 of 600 pixels", exact.len());
+}
+
+#[test]
+fn late_pictures_are_refined_less_and_say_so() {
+    let pictures = Pictures::new(&["a.png", "b.png", "c.png"]);
+    let levels = |deadline: &str| -> Vec<Value> {
+        let lines = on(&pictures.folder(), &["--backend", "tract", "--deadline", deadline]).expect(0).lines();
+        lines[1..].iter().map(|line| line["level"].clone()).collect()
+    };
+    assert_eq!(levels("1000s"), ["full", "full", "full"]);
+    // What was never measured is tried once.
+    assert_eq!(levels("0.001ms"), ["full", "partial", "none"]);
+    let without = on(&pictures.folder(), &[]).expect(0).lines();
+    assert!(without[1].get("level").is_none());
+    on(&pictures.folder(), &["--deadline", "30"]).expect(2).says(&["30ms"]);
+}
+
+#[test]
+fn the_service_manager_hears_of_the_first_frame_and_of_every_later_one() {
+    let pictures = Pictures::new(&["a.png", "b.png", "c.png"]);
+    let socket = pictures.path("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    let (model, source) = (spots(), pictures.folder());
+    let mut command = sinew(&["run", "--model", &model, "--source", &source, "--backend", "tract"]);
+    // A microsecond: the watchdog is fed with every frame.
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "2").env_remove("WATCHDOG_PID");
+    cli_support::ended(command.output().unwrap()).expect(0);
+    manager.set_nonblocking(true).unwrap();
+    let mut heard = Vec::new();
+    let mut message = [0; 512];
+    while let Ok(length) = manager.recv(&mut message) {
+        heard.push(String::from_utf8(message[..length].to_vec()).unwrap());
+    }
+    assert!(heard[0].starts_with("READY=1"), "{heard:?}");
+    assert_eq!(heard.iter().filter(|message| message.starts_with("WATCHDOG=1")).count(), 3, "{heard:?}");
+    assert!(heard.last().unwrap().starts_with("STOPPING=1"), "{heard:?}");
 }

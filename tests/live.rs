@@ -148,6 +148,7 @@ impl Bench {
             boxes: &mut WholePicture,
             sinks: vec![Box::new(sink)],
             observer: &mut Watching::default(),
+            deadline: None,
             stop: Arc::clone(&self.stop),
         }
         .run(&mut counts);
@@ -247,6 +248,56 @@ fn a_reader_that_goes_is_an_end() {
     assert_balanced(&counts);
 }
 
+/// A camera that goes through something with every frame.
+struct Troubled(Box<dyn Source>, u64);
+
+impl Source for Troubled {
+    fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
+        self.1 += 1;
+        self.0.next_frame()
+    }
+
+    fn live(&self) -> Option<LiveCounts> {
+        Some(LiveCounts { restarts: self.1, lost: 2 * self.1, ..LiveCounts::default() })
+    }
+}
+
+#[test]
+fn counts_are_known_while_it_runs() {
+    /// Stops the work as soon as the counts say enough.
+    struct Reading(Arc<AtomicBool>, Counts);
+    impl Observer for Reading {
+        fn answered(&mut self, counts: &Counts) {
+            let grown = |new: u64, old: u64| assert!(new >= old, "{counts:?} after {:?}", self.1);
+            grown(counts.frames, self.1.frames);
+            grown(counts.live.restarts, self.1.live.restarts);
+            self.1 = *counts;
+            if counts.live.restarts > 20 && counts.live.lost > 40 && counts.frames > 20 {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+
+        fn skipped(&mut self, why: &Skip, _: &Counts) {
+            panic!("{why}");
+        }
+    }
+    let (newest, behind, stop) = (Arc::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
+    let camera =
+        || -> Box<dyn Source> { Box::new(Troubled(Played::boxed(20_000, Duration::from_micros(500), &newest), 0)) };
+    let model = || -> Box<dyn Estimator> {
+        Box::new(Model { time: Duration::ZERO, newest: Arc::clone(&newest), behind: Arc::clone(&behind) })
+    };
+    let mut reading = Reading(Arc::clone(&stop), Counts::default());
+    let mut counts = Counts::default();
+    let cameras = vec![camera(), camera()];
+    let estimators = &mut [model(), model()];
+    let (boxes, sinks, observer) = (&mut WholePicture, Vec::new(), &mut reading);
+    LivePipeline { cameras, estimators, boxes, sinks, observer, deadline: None, stop }.run(&mut counts).unwrap();
+    assert!(reading.1.frames < 40_000 && reading.1.live.restarts > 20, "{:?}", reading.1);
+    assert_balanced(&counts);
+    assert_eq!(counts.live.restarts, counts.frames, "those of both cameras");
+}
+
 #[test]
 fn every_camera_has_its_turn() {
     let (newest, behind) = (Arc::default(), Arc::default());
@@ -275,6 +326,7 @@ fn every_camera_has_its_turn() {
         boxes: &mut WholePicture,
         sinks: vec![Box::new(sink)],
         observer: &mut Watching::default(),
+        deadline: None,
         stop: Arc::default(),
     }
     .run(&mut counts)

@@ -83,6 +83,7 @@ impl RecordArguments {
             estimator: &mut estimator,
             sinks: &mut [],
             observer: &mut watcher,
+            deadline: None,
             stop: &stop,
         };
         let ended = pipeline.run(&mut counts);

@@ -21,6 +21,7 @@ mod models;
 mod output;
 mod progress;
 mod run;
+mod service;
 mod stop;
 mod value;
 

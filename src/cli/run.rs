@@ -1,6 +1,7 @@
 //! `sinew run`: pictures or video in, poses out.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -10,10 +11,13 @@ use super::Verdict;
 use super::config::Settings;
 use super::log::LogArguments;
 use super::progress::Progress;
+use super::service::Service;
 use super::stop;
 use crate::bundle::{Bundle, Model};
 use crate::estimator::{self, Estimator, LazyEstimator};
 use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Pipeline, Skip, WholePicture};
+use crate::sink::http::Http;
+use crate::sink::http::metrics::{Metrics, Totals};
 use crate::sink::{self, Description, Kind, Sink};
 use crate::source;
 use crate::template::Template;
@@ -47,7 +51,11 @@ impl RunArguments {
         let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;
         let templates = read_templates(&settings, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
-        let mut sinks = open_sinks(&settings, &bundle, &templates)?;
+        let description = describe(&bundle, &templates);
+        let preview = open_preview(&settings, &description, sources.len())?;
+        let metrics = preview.as_ref().map(Http::metrics);
+        let address = preview.as_ref().map(Http::address);
+        let mut sinks = open_sinks(&settings, &description, preview)?;
         let options = estimator::Options {
             level: settings.level,
             score_threshold: settings.threshold,
@@ -61,7 +69,10 @@ impl RunArguments {
             bail!("only cameras can be read side by side: give one --source, or cameras only");
         }
 
-        let mut watcher = Watcher::new(sources[0].frames(), log);
+        if let Some(address) = address.filter(|_| !log.quiet) {
+            eprintln!("sinew: preview on http://{address}/");
+        }
+        let mut watcher = Watcher::new(sources[0].frames(), log).counting(metrics).serving();
         let mut counts = Counts::default();
         let start = Instant::now();
         let ended = if is_live > 0 {
@@ -73,6 +84,7 @@ impl RunArguments {
                 boxes: boxes.as_mut(),
                 sinks,
                 observer: &mut watcher,
+                deadline: settings.deadline,
                 stop,
             };
             pipeline.run(&mut counts)
@@ -83,6 +95,7 @@ impl RunArguments {
                 estimator: &mut open(),
                 sinks: &mut sinks,
                 observer: &mut watcher,
+                deadline: settings.deadline,
                 stop: &stop,
             };
             pipeline.run(&mut counts)
@@ -172,13 +185,29 @@ pub fn describe(bundle: &Bundle, templates: &[Template]) -> Description {
     }
 }
 
-fn open_sinks(settings: &Settings, bundle: &Bundle, templates: &[Template]) -> anyhow::Result<Vec<Box<dyn Sink>>> {
-    let description = describe(bundle, templates);
+/// The server for browsers, if one was asked for.
+fn open_preview(settings: &Settings, description: &Description, cameras: usize) -> anyhow::Result<Option<Http>> {
+    let options = sink::http::Options {
+        keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
+        ..sink::http::Options::default()
+    };
+    let open = |address: &String| Http::open(address, description, cameras, &options);
+    Ok(settings.preview.as_ref().map(open).transpose()?)
+}
+
+/// All sinks; the preview comes first, as it waits for nobody.
+fn open_sinks(
+    settings: &Settings,
+    description: &Description,
+    preview: Option<Http>,
+) -> anyhow::Result<Vec<Box<dyn Sink>>> {
     let options = sink::Options { keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0) };
     let overlay = settings.overlay.as_ref().map(|path| format!("overlay:{path}"));
     let default = settings.sink.is_empty().then(|| "jsonl:-".to_owned());
     let uris = settings.sink.iter().cloned().chain(default).chain(overlay);
-    Ok(uris.map(|uri| sink::open(&uri, &description, &options)).collect::<Result<_, _>>()?)
+    let preview = preview.map(|preview| Ok(Box::new(preview) as Box<dyn Sink>));
+    let sinks = preview.into_iter().chain(uris.map(|uri| sink::open(&uri, description, &options)));
+    Ok(sinks.collect::<Result<_, _>>()?)
 }
 
 fn summarise(counts: &Counts, seconds: f64) {
@@ -204,12 +233,32 @@ fn summarise(counts: &Counts, seconds: f64) {
 /// Shows how far the work is, and what was skipped.
 pub struct Watcher {
     progress: Progress,
+    /// Told what was counted.
+    metrics: Option<Arc<Metrics>>,
+    service: Option<Service>,
 }
 
 impl Watcher {
     /// Watches a source of so many frames.
     pub fn new(frames: Option<u64>, log: &LogArguments) -> Self {
-        Self { progress: Progress::new(frames, log) }
+        Self { progress: Progress::new(frames, log), metrics: None, service: None }
+    }
+
+    /// Tells `metrics` what is counted.
+    pub fn counting(self, metrics: Option<Arc<Metrics>>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Tells the service manager how it goes, where there is one.
+    pub fn serving(self) -> Self {
+        Self { service: Service::from_environment(), ..self }
+    }
+
+    fn tell(&self, counts: &Counts) {
+        if let Some(metrics) = &self.metrics {
+            let Counts { passed_over, too_slow, unreadable, unfit, live, .. } = *counts;
+            metrics.set_totals(&Totals { passed_over, too_slow, unreadable, unfit, live });
+        }
     }
 
     /// Nothing more comes.
@@ -219,12 +268,24 @@ impl Watcher {
 }
 
 impl Observer for Watcher {
-    fn answered(&mut self, _: &Counts) {
+    fn answered(&mut self, counts: &Counts) {
+        self.tell(counts);
+        self.progress.step();
+        if let Some(service) = &mut self.service {
+            service.answered(counts);
+        }
+    }
+
+    fn skipped(&mut self, why: &Skip, counts: &Counts) {
+        self.tell(counts);
+        self.progress.complain(why);
         self.progress.step();
     }
 
-    fn skipped(&mut self, why: &Skip, _: &Counts) {
-        self.progress.complain(why);
-        self.progress.step();
+    fn alive(&mut self, counts: &Counts) {
+        self.tell(counts);
+        if let Some(service) = &mut self.service {
+            service.alive();
+        }
     }
 }

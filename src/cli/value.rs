@@ -1,5 +1,7 @@
 //! Values of options that are not plain numbers or text.
 
+use std::time::Duration;
+
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
@@ -23,6 +25,27 @@ pub fn deserialize_backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 /// A backend's name.
 pub fn serialize_backend<S: Serializer>(backend: &Option<Backend>, serializer: S) -> Result<S::Ok, S::Error> {
     backend.map(|backend| backend.to_string()).serialize(serializer)
+}
+
+/// A time such as `30ms` or `0.5s`, more than nothing and less than an hour.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time: give one such as 30ms or 0.5s");
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1e-3),
+        None => (text.strip_suffix('s').ok_or_else(wrong)?, 1.0),
+    };
+    let seconds = unit * number.trim().parse::<f64>().map_err(|_| wrong())?;
+    if seconds > 0.0 && seconds < 3600.0 { Ok(Duration::from_secs_f64(seconds)) } else { Err(wrong()) }
+}
+
+/// A time, in a configuration file.
+pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(&String::deserialize(deserializer)?).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A time as it is given.
+pub fn serialize_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| format!("{}ms", duration.as_secs_f64() * 1e3)).serialize(serializer)
 }
 
 /// A text, or a list of texts, in a configuration file.

@@ -10,13 +10,14 @@ pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholePicture};
 pub use live::LivePipeline;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::estimator::{EstimateError, Estimator, StageTimes};
 use crate::pose::Poses;
 use crate::sink::{Answer, Sink, SinkError};
 use crate::source::{Frame, LiveCounts, Source, SourceError};
 
-/// What has happened so far.
+/// What has happened so far. Of cameras, `poses` and `dropped_poses` are known at the end only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Frames that the source gave, or failed to give.
@@ -125,6 +126,8 @@ pub struct Pipeline<'a> {
     pub sinks: &'a mut [Box<dyn Sink>],
     /// Who watches.
     pub observer: &'a mut dyn Observer,
+    /// How old an answer should be at most, counted from the frame's capture, or from when it was taken.
+    pub deadline: Option<Duration>,
     /// Ends the work after the frame that is being answered.
     pub stop: &'a AtomicBool,
 }
@@ -173,7 +176,7 @@ impl Pipeline<'_> {
             };
             counts.frames += 1;
             let name = || frame.name.map_or_else(|| format!("frame {}", frame.sequence), str::to_owned);
-            let times = match estimate(self.boxes, self.estimator, &frame, &mut poses) {
+            let times = match estimate(self.boxes, self.estimator, &frame, self.deadline, &mut poses) {
                 Ok(times) => times,
                 Err(error @ EstimateError::Picture { .. }) => {
                     counts.unfit += 1;
@@ -199,8 +202,11 @@ fn estimate(
     boxes: &mut dyn Boxes,
     estimator: &mut dyn Estimator,
     frame: &Frame<'_>,
+    deadline: Option<Duration>,
     poses: &mut Poses,
 ) -> Result<StageTimes, EstimateError> {
+    let begun = frame.instant.unwrap_or_else(Instant::now);
+    estimator.due(deadline.and_then(|deadline| begun.checked_add(deadline)));
     let (boxes, mut times) = boxes.boxes(frame)?;
     times += estimator.estimate(frame.picture, boxes, poses)?;
     Ok(times)

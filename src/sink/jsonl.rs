@@ -9,8 +9,8 @@
 //! pose has a `"template"`, its name, and the header has `"templates":[{"name":..,"keypoints":..,"skeleton":..}]`;
 //! `keypoints` and `skeleton` are then those of the first.
 //!
-//! Every line is written into a buffer that is made at the start and handed to the operating system in one piece;
-//! after the first lines nothing is allocated.
+//! Every line is written into a buffer that is made at the start and handed to the output in one piece, its end
+//! included, the header first: an output may count on that. After the first lines nothing is allocated.
 
 use std::io::Write;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl<W: Write + Send> JsonLines<W> {
     /// # Errors
     /// Where the header cannot be written.
     pub fn new(output: W, target: &str, description: &Description) -> Result<Self, SinkError> {
-        let header = serde_json::to_vec(&Header {
+        let mut header = serde_json::to_vec(&Header {
             sinew: env!("CARGO_PKG_VERSION"),
             model: &description.model,
             bundle: &description.bundle,
@@ -62,13 +62,9 @@ impl<W: Write + Send> JsonLines<W> {
         let pose_bytes = POSE_BYTES + 2 * name + keypoints * KEYPOINT_BYTES;
         let line = vec![0; LINE_BYTES + description.poses * pose_bytes];
         let mut sink = Self { output, target: target.to_owned(), line, templates, next_sequence: None };
-        sink.write(&header)?;
-        sink.write(b"\n")?;
+        header.push(b'\n');
+        sink.output.write_all(&header).map_err(|error| SinkError::from_write(target, error))?;
         Ok(sink)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
-        self.output.write_all(bytes).map_err(|error| SinkError::from_write(&self.target, error))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where poses go.
 //!
 //! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON
-//! object per frame, `overlay:PATH` draws the poses onto the frames. A sink knows neither engines nor models.
+//! object per frame, `unix:PATH` hands the same to whoever connects, `overlay:PATH` draws the poses onto the frames.
+//! [`http`] shows them in a browser. A sink knows neither engines nor models.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,10 +12,15 @@ use crate::pose::{Poses, Skeleton};
 use crate::source::Frame;
 
 pub mod canvas;
+mod file;
+pub mod http;
+
 pub mod jsonl;
 pub mod overlay;
 pub mod paint;
 mod picture;
+mod socket;
+mod uri;
 mod y4m;
 
 /// Everything that is known about one answered frame.
@@ -106,11 +112,47 @@ pub enum SinkError {
         target: String,
     },
     /// The URI names no kind of sink.
-    #[error("sink '{uri}' is not known: use jsonl:PATH, jsonl:- for standard output, or overlay:PATH")]
+    #[error(
+        "sink '{uri}' is not known: use jsonl:PATH, jsonl:- for standard output, unix:PATH for a socket, or \
+         overlay:PATH"
+    )]
     Unknown {
         /// What was given.
         uri: String,
     },
+    /// What is wrong with the options in a URI.
+    #[error("sink '{uri}': {reason}")]
+    Option {
+        /// What was given.
+        uri: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// Somebody listens on the socket already.
+    #[error("{}: another program listens on this socket; end it or choose another path", path.display())]
+    SocketInUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something else lies where the socket would be.
+    #[error("{}: this is no socket and is not replaced; remove it or choose another path", path.display())]
+    NoSocket {
+        /// What lies there.
+        path: PathBuf,
+    },
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {address}; give a free port, or an address of this machine with one, such as 127.0.0.1:8080"
+    )]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The system gives no thread.
+    #[error("a thread cannot be started")]
+    Thread(#[source] std::io::Error),
     /// The output cannot be opened.
     #[error("cannot write to {target}; choose another path or make it writable")]
     Open {
@@ -176,11 +218,8 @@ impl SinkError {
 pub fn open(uri: &str, description: &Description, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     match uri.split_once(':') {
         Some(("jsonl", "-")) => Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", description)?)),
-        Some(("jsonl", path)) if !path.is_empty() => {
-            let file =
-                std::fs::File::create(path).map_err(|source| SinkError::Open { target: path.to_owned(), source })?;
-            Ok(Box::new(jsonl::JsonLines::new(file, path, description)?))
-        }
+        Some(("jsonl", path)) if !path.is_empty() => file::open(path, description),
+        Some(("unix", path)) if !path.is_empty() => socket::open(path, description),
         Some(("overlay", path)) if !path.is_empty() => overlay::open(path, description, options),
         _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
     }

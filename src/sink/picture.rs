@@ -1,7 +1,7 @@
 //! Drawn pictures as files.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
@@ -20,7 +20,7 @@ pub fn write(path: &Path, size: Size, rgb: &[u8]) -> Result<(), SinkError> {
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
         write_png(output, size, rgb, &target)
     } else {
-        write_jpeg(output, size, rgb, &target)
+        write_jpeg(output, size, rgb, JPEG_QUALITY, &target)
     }
 }
 
@@ -37,8 +37,9 @@ fn write_png(output: BufWriter<File>, size: Size, rgb: &[u8], target: &str) -> R
     writer.finish().map_err(refused)
 }
 
-fn write_jpeg(output: BufWriter<File>, size: Size, rgb: &[u8], target: &str) -> Result<(), SinkError> {
-    let mut encoder = Encoder::new(output, JPEG_QUALITY);
+/// Writes `rgb` to `output` as JPEG; errors call it `target`.
+pub fn write_jpeg<W: Write>(output: W, size: Size, rgb: &[u8], quality: u8, target: &str) -> Result<(), SinkError> {
+    let mut encoder = Encoder::new(output, quality);
     // Full chroma: halved, the bones would bleed.
     encoder.set_sampling_factor(SamplingFactor::F_1_1);
     let (width, height) = (side(size.width, size, target)?, side(size.height, size, target)?);

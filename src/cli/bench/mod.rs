@@ -113,6 +113,7 @@ impl BenchArguments {
                 boxes: boxes.as_mut(),
                 sinks: vec![Box::new(meter)],
                 observer: &mut watcher,
+                deadline: settings.deadline,
                 stop,
             };
             pipeline.run(&mut counts)
@@ -123,6 +124,7 @@ impl BenchArguments {
                 estimator: estimator.as_mut(),
                 sinks: &mut [Box::new(meter)],
                 observer: &mut watcher,
+                deadline: settings.deadline,
                 stop: &stop,
             };
             pipeline.run(&mut counts)

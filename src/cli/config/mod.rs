@@ -6,6 +6,7 @@
 mod show;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -54,12 +55,22 @@ pub struct Settings {
     /// How far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
     pub level: Option<Level>,
-    /// Where poses go: jsonl:PATH, jsonl:- or overlay:PATH; may be repeated [default: jsonl:-]
+    /// Refine late frames less, for logocap bundles: how old an answer should be at most, such as 30ms; every line says how far
+    /// it went [default: none]
+    #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
+    #[serde(deserialize_with = "value::deserialize_duration", serialize_with = "value::serialize_duration")]
+    pub deadline: Option<Duration>,
+    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH or overlay:PATH; may be repeated
+    /// [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
     pub sink: Vec<String>,
     /// Draw the poses: pictures into the folder PATH, or a video if PATH ends in .y4m
     #[arg(long, value_name = "PATH", env = "SINEW_OVERLAY")]
     pub overlay: Option<String>,
+    /// Show the poses in a browser, and metrics: HOST:PORT, or a port that only this machine reaches; ?fps=N behind it is how
+    /// many pictures a second [default: off, and 10]
+    #[arg(long, value_name = "ADDR", env = "SINEW_PREVIEW")]
+    pub preview: Option<String>,
     /// Leave out poses that do not score above this [default: the bundle's]
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_THRESHOLD")]
     pub threshold: Option<f32>,
@@ -143,8 +154,10 @@ impl Settings {
             boxes: if self.boxes_from.is_some() { None } else { self.boxes.clone().or(below.boxes) },
             boxes_from: if self.boxes.is_some() { None } else { self.boxes_from.or(below.boxes_from) },
             level: self.level.or(below.level),
+            deadline: self.deadline.or(below.deadline),
             sink: if self.sink.is_empty() { below.sink } else { self.sink },
             overlay: self.overlay.or(below.overlay),
+            preview: self.preview.or(below.preview),
             threshold: self.threshold.or(below.threshold),
             keypoint_threshold: self.keypoint_threshold.or(below.keypoint_threshold),
         }

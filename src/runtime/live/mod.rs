@@ -8,9 +8,9 @@
 mod inbox;
 mod job;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,8 @@ pub struct LivePipeline<'a> {
     pub sinks: Vec<Box<dyn Sink>>,
     /// Who watches.
     pub observer: &'a mut dyn Observer,
+    /// How old an answer should be at most, counted from the frame's capture.
+    pub deadline: Option<Duration>,
     /// Ends the work, from another thread or a signal.
     pub stop: Arc<AtomicBool>,
 }
@@ -56,22 +58,37 @@ impl std::fmt::Debug for LivePipeline<'_> {
 enum Event {
     Skipped(SourceError),
     Failed(SourceError),
-    Ended(Captured),
 }
 
-/// What a camera's thread has done.
-#[derive(Default)]
+/// What a camera's thread has done so far.
+#[derive(Debug, Clone, Copy, Default)]
 struct Captured {
     frames: u64,
     passed_over: u64,
     live: LiveCounts,
 }
 
-impl Captured {
-    fn add_to(self, counts: &mut Counts) {
-        counts.frames += self.frames;
-        counts.passed_over += self.passed_over;
-        counts.live += self.live;
+/// Where a camera's thread says what it has done: whoever watches wants to know before it ends.
+#[derive(Debug, Clone, Default)]
+struct Tally(Arc<Mutex<Captured>>);
+
+impl Tally {
+    fn set(&self, captured: Captured) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = captured;
+    }
+
+    fn get(&self) -> Captured {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What all cameras' threads have done so far, and the frames that were `released` without an answer after that.
+fn tell(tallies: &[Tally], released: u64, counts: &mut Counts) {
+    (counts.frames, counts.passed_over, counts.live) = (0, released, LiveCounts::default());
+    for captured in tallies.iter().map(Tally::get) {
+        counts.frames += captured.frames;
+        counts.passed_over += captured.passed_over;
+        counts.live += captured.live;
     }
 }
 
@@ -92,10 +109,11 @@ impl LivePipeline<'_> {
     /// # Errors
     /// Where a camera fails for good, the model fails, or a sink cannot write. What was answered is handed on in every case.
     pub fn run(self, counts: &mut Counts) -> Result<End, RunError> {
-        let Self { cameras, estimators, boxes, sinks, observer, stop } = self;
+        let Self { cameras, estimators, boxes, sinks, observer, deadline, stop } = self;
         let inbox = Arc::new(Inbox::new(cameras.len()));
         let (events, happened) = channel();
         let mut free = Vec::new();
+        let tallies: Vec<Tally> = cameras.iter().map(|_| Tally::default()).collect();
         for (camera, source) in cameras.into_iter().enumerate() {
             let (give, boxes) = sync_channel(BOXES);
             for _ in 0..BOXES {
@@ -109,6 +127,7 @@ impl LivePipeline<'_> {
                 give,
                 boxes,
                 events: events.clone(),
+                tally: tallies[camera].clone(),
                 stop: Arc::clone(&stop),
             };
             thread::Builder::new()
@@ -131,11 +150,23 @@ impl LivePipeline<'_> {
             })
             .map_err(RunError::Thread)?;
 
-        let mut answering = Answering { estimators, boxes, observer, counts, free: &free, answers: &answers };
+        let mut answering = Answering {
+            estimators,
+            boxes,
+            observer,
+            counts,
+            free: &free,
+            answers: &answers,
+            tallies: &tallies,
+            released: 0,
+            deadline,
+        };
         let worked = answering.run(&inbox, &happened, &stop);
+        let released = answering.released;
         stop.store(true, Ordering::Relaxed);
         drop(answers);
-        finish(counts, &happened);
+        wait(&happened);
+        tell(&tallies, released, counts);
         // What was computed is handed on, unless a sink hangs.
         match ended.recv_timeout(PATIENCE) {
             Ok((delivered, sums)) => {
@@ -153,14 +184,10 @@ impl LivePipeline<'_> {
     }
 }
 
-/// The events that are left, until every camera has ended.
-fn finish(counts: &mut Counts, happened: &Receiver<Event>) {
+/// Waits until every camera's thread has ended, but not for long; nobody hears what is still said.
+fn wait(happened: &Receiver<Event>) {
     let until = Instant::now() + PATIENCE;
-    while let Ok(event) = happened.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        if let Event::Ended(ended) = event {
-            ended.add_to(counts);
-        }
-    }
+    while happened.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
 }
 
 /// One camera's thread.
@@ -170,6 +197,7 @@ struct Capture {
     give: SyncSender<Box<Job>>,
     boxes: Receiver<Box<Job>>,
     events: Sender<Event>,
+    tally: Tally,
     stop: Arc<AtomicBool>,
 }
 
@@ -181,14 +209,14 @@ impl Capture {
                 Ok(Some(frame)) => {
                     captured.frames += 1;
                     // One is always free: `BOXES` counts all places where the others can be.
-                    let Ok(mut job) = self.boxes.try_recv() else {
+                    if let Ok(mut job) = self.boxes.try_recv() {
+                        job.held.fill(&frame);
+                        if let Some(older) = self.inbox.put(job) {
+                            captured.passed_over += 1;
+                            let _ = self.give.try_send(older);
+                        }
+                    } else {
                         captured.passed_over += 1;
-                        continue;
-                    };
-                    job.held.fill(&frame);
-                    if let Some(older) = self.inbox.put(job) {
-                        captured.passed_over += 1;
-                        let _ = self.give.try_send(older);
                     }
                 }
                 Ok(None) => break,
@@ -201,9 +229,11 @@ impl Capture {
                     break;
                 }
             }
+            captured.live = self.source.live().unwrap_or_default();
+            self.tally.set(captured);
         }
         captured.live = self.source.live().unwrap_or_default();
-        let _ = self.events.send(Event::Ended(captured));
+        self.tally.set(captured);
         self.inbox.end();
     }
 }
@@ -216,17 +246,22 @@ struct Answering<'a> {
     counts: &'a mut Counts,
     free: &'a [SyncSender<Box<Job>>],
     answers: &'a SyncSender<Box<Job>>,
+    tallies: &'a [Tally],
+    /// Frames that were fetched only when the work was to end.
+    released: u64,
+    deadline: Option<Duration>,
 }
 
 impl Answering<'_> {
     fn run(&mut self, inbox: &Inbox, happened: &Receiver<Event>, stop: &AtomicBool) -> Result<(), RunError> {
         loop {
             let arrival = inbox.take(TICK);
+            tell(self.tallies, self.released, self.counts);
             self.hear(happened)?;
             let is_over = stop.load(Ordering::Relaxed);
             match arrival {
                 Arrival::Job(job) if is_over => {
-                    self.counts.passed_over += 1;
+                    self.released += 1;
                     self.release(job);
                 }
                 Arrival::Job(job) => self.answer(job)?,
@@ -242,7 +277,6 @@ impl Answering<'_> {
             match event {
                 Event::Skipped(error) => self.observer.skipped(&error.into(), self.counts),
                 Event::Failed(error) => return Err(error.into()),
-                Event::Ended(ended) => ended.add_to(self.counts),
             }
         }
         Ok(())
@@ -250,7 +284,7 @@ impl Answering<'_> {
 
     fn answer(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
         let Ok(frame) = job.held.frame() else { unreachable!("a copy of a picture is one") };
-        match estimate(self.boxes, self.estimators[job.camera].as_mut(), &frame, &mut job.poses) {
+        match estimate(self.boxes, self.estimators[job.camera].as_mut(), &frame, self.deadline, &mut job.poses) {
             Ok(times) => job.times = times,
             Err(error) => {
                 let name = format!("{}: frame {}", frame.name.unwrap_or("camera"), frame.sequence);

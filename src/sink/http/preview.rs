@@ -1,0 +1,281 @@
+//! The newest picture with poses on it, for whoever watches.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::metrics::Metrics;
+use crate::geometry::Size;
+use crate::pixels::rgb::to_rgb;
+use crate::pixels::{Colour, PictureView, PixelFormat};
+use crate::pose::Poses;
+use crate::sink::canvas::Canvas;
+use crate::sink::paint::Painter;
+use crate::sink::{Answer, picture};
+
+/// Most columns of a picture; a larger one is scaled down.
+const MOST_COLUMNS: usize = 640;
+/// JPEG quality; a picture is looked at for a tenth of a second.
+const JPEG_QUALITY: u8 = 80;
+
+/// Takes frames from one thread, encodes them in another, and gives them to any number of watchers.
+pub(super) struct Preview {
+    painter: Painter,
+    watchers: AtomicUsize,
+    state: Mutex<State>,
+    /// A frame was offered, or it is over.
+    offered: Condvar,
+    /// A picture was encoded, or it is over.
+    encoded: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The newest frame, until it is encoded.
+    newest: Option<Box<Shot>>,
+    /// Memory for the next.
+    spare: Option<Box<Shot>>,
+    jpeg: Arc<Vec<u8>>,
+    /// How many were encoded.
+    number: u64,
+    over: bool,
+}
+
+/// A frame and its poses, in their own memory.
+struct Shot {
+    bytes: Vec<u8>,
+    format: PixelFormat,
+    size: Size,
+    stride: usize,
+    colour: Colour,
+    poses: Poses,
+}
+
+/// Somebody who watches, as long as this lives.
+pub(super) struct Watcher<'a> {
+    preview: &'a Preview,
+    /// The last picture that it knows.
+    number: u64,
+}
+
+impl fmt::Debug for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preview").field("watchers", &self.watchers).finish_non_exhaustive()
+    }
+}
+
+impl Preview {
+    pub fn new(painter: Painter) -> Self {
+        Self {
+            painter,
+            watchers: AtomicUsize::new(0),
+            state: Mutex::default(),
+            offered: Condvar::new(),
+            encoded: Condvar::new(),
+        }
+    }
+
+    // Whole pictures are put in and taken out under the lock; a thread that panicked has left nothing half done.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many watch.
+    pub fn watchers(&self) -> usize {
+        self.watchers.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody does.
+    pub fn is_watched(&self) -> bool {
+        self.watchers() > 0
+    }
+
+    /// Watches from now on, unless `most` do already.
+    pub fn watch(&self, most: usize) -> Option<Watcher<'_>> {
+        let more = |watchers| (watchers < most).then_some(watchers + 1);
+        self.watchers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Watcher { preview: self, number: self.lock().number })
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        self.lock().over
+    }
+
+    /// Copies a frame for the encoder; one that it has not begun yet is replaced.
+    pub fn offer(&self, answer: &Answer<'_>) {
+        let memory = {
+            let mut state = self.lock();
+            state.newest.take().or_else(|| state.spare.take())
+        };
+        // Filled outside of the lock: nobody waits for a copy.
+        let mut shot = memory.unwrap_or_else(Shot::empty);
+        shot.fill(answer);
+        self.lock().newest = Some(shot);
+        self.offered.notify_one();
+    }
+
+    /// Ends the encoder and the waiting.
+    pub fn end(&self) {
+        self.lock().over = true;
+        self.offered.notify_all();
+        self.encoded.notify_all();
+    }
+
+    /// Encodes what is offered, until it is over.
+    pub fn encode_all(&self, metrics: &Metrics) {
+        let (mut rgb, mut scaled) = (Vec::new(), Vec::new());
+        loop {
+            let waiting = |state: &mut State| state.newest.is_none() && !state.over;
+            let mut state = (self.offered.wait_while(self.lock(), waiting)).unwrap_or_else(PoisonError::into_inner);
+            if state.over {
+                return;
+            }
+            let Some(mut shot) = state.newest.take() else { continue };
+            drop(state);
+            let jpeg = self.encode(&mut shot, &mut rgb, &mut scaled);
+            let mut state = self.lock();
+            state.spare = Some(shot);
+            if let Some(jpeg) = jpeg {
+                metrics.encoded();
+                state.jpeg = Arc::new(jpeg);
+                state.number += 1;
+                drop(state);
+                self.encoded.notify_all();
+            }
+        }
+    }
+
+    /// Scales, draws, encodes.
+    fn encode(&self, shot: &mut Shot, rgb: &mut Vec<u8>, scaled: &mut Vec<u8>) -> Option<Vec<u8>> {
+        let view = PictureView::new(shot.format, shot.size, shot.stride, &shot.bytes).ok()?.with_colour(shot.colour);
+        to_rgb(view, rgb);
+        let size = preview_size(shot.size);
+        let pixels = if size == shot.size {
+            rgb
+        } else {
+            shrink(rgb, shot.size, size, scaled);
+            let factor = |to: usize, from: usize| to as f32 / from as f32;
+            let (x, y) = (factor(size.width, shot.size.width), factor(size.height, shot.size.height));
+            for keypoint in shot.poses.list.iter_mut().flat_map(|pose| &mut pose.keypoints) {
+                // A pixel's centre is a whole number.
+                keypoint.x = (keypoint.x + 0.5) * x - 0.5;
+                keypoint.y = (keypoint.y + 0.5) * y - 0.5;
+            }
+            scaled
+        };
+        self.painter.draw(&mut Canvas::new(pixels, size)?, &shot.poses.list);
+        let mut jpeg = Vec::with_capacity(pixels.len() / 8);
+        match picture::write_jpeg(&mut jpeg, size, pixels, JPEG_QUALITY, "preview") {
+            Ok(()) => Some(jpeg),
+            Err(error) => {
+                tracing::debug!("{error}");
+                None
+            }
+        }
+    }
+}
+
+impl Shot {
+    fn empty() -> Box<Self> {
+        Box::new(Self {
+            bytes: Vec::new(),
+            format: PixelFormat::Grey,
+            size: Size::new(0, 0),
+            stride: 0,
+            colour: Colour::default(),
+            poses: Poses::default(),
+        })
+    }
+
+    fn fill(&mut self, answer: &Answer<'_>) {
+        let picture = answer.frame.picture;
+        (self.format, self.size, self.stride) = (picture.format(), picture.size(), picture.stride());
+        self.colour = picture.colour();
+        // The view's check has seen that it has so many.
+        let needed = self.format.picture_bytes(self.size, self.stride).unwrap_or_default();
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&picture.data()[..needed]);
+        self.poses.clone_from(answer.poses);
+    }
+}
+
+impl Watcher<'_> {
+    /// The next picture; `None` where none comes in time, or it is over.
+    pub fn next(&mut self, timeout: Duration) -> Option<Arc<Vec<u8>>> {
+        let known = self.number;
+        let waiting = |state: &mut State| state.number <= known && !state.over;
+        let (state, _) = (self.preview.encoded.wait_timeout_while(self.preview.lock(), timeout, waiting))
+            .unwrap_or_else(PoisonError::into_inner);
+        self.number = state.number;
+        (state.number > known).then(|| Arc::clone(&state.jpeg))
+    }
+}
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        self.preview.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The size of the picture that is shown.
+fn preview_size(size: Size) -> Size {
+    if size.width <= MOST_COLUMNS {
+        return size;
+    }
+    let height = (size.height * MOST_COLUMNS + size.width / 2) / size.width;
+    Size::new(MOST_COLUMNS, height.max(1))
+}
+
+/// Averages boxes of whole pixels: each of the picture's pixels falls into exactly one.
+fn shrink(rgb: &[u8], from: Size, to: Size, scaled: &mut Vec<u8>) {
+    scaled.clear();
+    let edge = |index: usize, from: usize, to: usize| index * from / to;
+    for y in 0..to.height {
+        let top = edge(y, from.height, to.height);
+        let rows = top..edge(y + 1, from.height, to.height).max(top + 1);
+        for x in 0..to.width {
+            let left = edge(x, from.width, to.width);
+            let columns = left..edge(x + 1, from.width, to.width).max(left + 1);
+            let mut sums = [0_u32; 3];
+            for row in rows.clone() {
+                let start = 3 * (row * from.width + columns.start);
+                for pixel in rgb[start..start + 3 * columns.len()].chunks_exact(3) {
+                    for (sum, &value) in sums.iter_mut().zip(pixel) {
+                        *sum += u32::from(value);
+                    }
+                }
+            }
+            let count = (rows.len() * columns.len()) as u32;
+            scaled.extend(sums.map(|sum| ((sum + count / 2) / count) as u8));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_wide_pictures_are_scaled() {
+        assert_eq!(preview_size(Size::new(640, 480)), Size::new(640, 480));
+        assert_eq!(preview_size(Size::new(480, 1000)), Size::new(480, 1000));
+        assert_eq!(preview_size(Size::new(1920, 1080)), Size::new(640, 360));
+        assert_eq!(preview_size(Size::new(10_000, 1)), Size::new(640, 1));
+    }
+
+    #[test]
+    fn boxes_are_averaged() {
+        let grey = |values: &[u8]| values.iter().flat_map(|&value| [value; 3]).collect::<Vec<_>>();
+        let mut scaled = vec![9];
+        shrink(&grey(&[10, 20, 30, 40, 50, 60, 70, 80]), Size::new(4, 2), Size::new(2, 1), &mut scaled);
+        assert_eq!(scaled, grey(&[35, 55]));
+        // Boxes of one and of two pixels.
+        shrink(&grey(&[10, 20, 40]), Size::new(3, 1), Size::new(2, 1), &mut scaled);
+        assert_eq!(scaled, grey(&[10, 30]));
+        // A picture that is flat but wide keeps its only row.
+        shrink(&grey(&[8, 4]), Size::new(2, 1), Size::new(1, 1), &mut scaled);
+        assert_eq!(scaled, grey(&[6]));
+    }
+}

@@ -1,0 +1,76 @@
+//! Frames and answers for sinks.
+
+use std::sync::LazyLock;
+
+use sinew::estimator::StageTimes;
+use sinew::geometry::Size;
+use sinew::pixels::{Picture, PixelFormat};
+use sinew::pose::{Keypoint, Pose, Poses, Skeleton};
+use sinew::sink::{Answer, Description, Kind, Live, Sink};
+use sinew::source::Frame;
+
+/// Of a pose.
+const KEYPOINTS: usize = 17;
+
+/// What the poses are poses of.
+pub fn description() -> Description {
+    let keypoints = (0..KEYPOINTS).map(|number| format!("left_wrist_{number}")).collect();
+    let skeleton = Skeleton { edges: [(0, 1), (1, 2)].into_iter().collect(), ..Skeleton::default() };
+    Description {
+        model: "logocap".to_owned(),
+        bundle: "played".to_owned(),
+        kinds: vec![Kind { name: "person".to_owned(), keypoints, skeleton }],
+        templates: false,
+        poses: 30,
+    }
+}
+
+/// So many poses, with long numbers; two more were dropped.
+pub fn poses(count: usize) -> Poses {
+    let keypoint = |number: usize| Keypoint { x: 20.123 + number as f32 * 1.37, y: 31.7, score: 0.876_543 };
+    let pose = Pose { keypoints: (0..KEYPOINTS).map(keypoint).collect(), score: 0.123_456, ..Pose::default() };
+    Poses { list: std::iter::repeat_n(pose, count).collect(), dropped: 2 }
+}
+
+/// A picture of one grey.
+pub fn grey(size: Size, value: u8) -> Picture {
+    Picture::new(PixelFormat::Grey, size, vec![value; size.width * size.height]).unwrap()
+}
+
+/// A picture that no encoder makes small.
+pub fn noise(size: Size, seed: u64) -> Picture {
+    let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    Picture::new(PixelFormat::Rgb, size, (0..3 * size.width * size.height).map(|_| next()).collect()).unwrap()
+}
+
+static NOBODY: LazyLock<Poses> = LazyLock::new(Poses::default);
+static DOT: LazyLock<Picture> = LazyLock::new(|| grey(Size::new(1, 1), 0));
+
+/// What a sink is shown.
+pub struct Shown<'a> {
+    pub picture: &'a Picture,
+    pub poses: &'a Poses,
+    pub times: StageTimes,
+    pub live: Option<Live>,
+}
+
+impl Default for Shown<'_> {
+    fn default() -> Self {
+        Self { picture: &DOT, poses: &NOBODY, times: StageTimes::default(), live: None }
+    }
+}
+
+impl Shown<'_> {
+    /// Shows it to `sink`, as the frame of this number.
+    #[track_caller]
+    pub fn put(&self, sink: &mut dyn Sink, sequence: u64) {
+        let frame = Frame { picture: self.picture.view(), sequence, captured: None, instant: None, name: None };
+        sink.put(&Answer { frame, poses: self.poses, times: self.times, live: self.live }).unwrap();
+    }
+}
