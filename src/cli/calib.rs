@@ -60,7 +60,7 @@ impl RecordArguments {
         let (model, [uri]) = (settings.model()?, settings.sources()?) else { bail!("give one --source") };
         let bundle = Bundle::open(model)?;
         let mut source = source::open(uri)?;
-        let templates = read_templates(&settings, &bundle)?;
+        let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
         if self.out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("{}: there is something in it already; name a folder that is empty or not there", self.out.display());

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,6 +13,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::log::LogArguments;
+use super::run::read_templates;
 use super::{Verdict, output, value};
 use crate::bundle::Bundle;
 use crate::engine::tensorrt::{Builder, Installation, Machine, Sidecar, find_trtexec};
@@ -20,6 +22,7 @@ use crate::estimator::{self, Estimator as _, LazyEstimator};
 use crate::geometry::Size;
 use crate::pose::{Pose, Poses};
 use crate::source;
+use crate::template::Template;
 
 /// Build, list and check TensorRT engines for the bundles
 #[derive(Debug, Args)]
@@ -91,6 +94,9 @@ struct VerifyArguments {
     /// A folder of pictures, all of a size that engines were built for
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
+    /// What to look for, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
+    #[arg(long, value_name = "FILE")]
+    template: Vec<PathBuf>,
     /// Of which precision the engines are; tract computes with 32 bits
     #[arg(long, value_name = "NAME", default_value = "fp16")]
     precision: Precision,
@@ -250,11 +256,13 @@ fn inspect(engine: &Path) -> anyhow::Result<Verdict> {
 
 fn verify(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     let bundle = Bundle::open(&arguments.model)?;
+    let templates: Arc<[Template]> = read_templates(&arguments.template, &bundle)?.into();
     let mut backends =
         [(Backend::TensorRt, arguments.precision), (Backend::Tract, Precision::Fp32)].map(|(backend, precision)| {
             let options = estimator::Options {
                 score_threshold: Some(0.0),
                 precision: Some(precision),
+                templates: Arc::clone(&templates),
                 ..estimator::Options::default()
             };
             LazyEstimator::new(bundle.clone(), backend, &options)

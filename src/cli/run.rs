@@ -49,7 +49,7 @@ impl RunArguments {
         let bundle = Bundle::open(model)?;
         // Everything that can be wrong with what was asked for is found out before the networks are opened.
         let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;
-        let templates = read_templates(&settings, &bundle)?;
+        let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
         let description = describe(&bundle, &templates);
         let preview = open_preview(&settings, &description, sources.len())?;
@@ -116,9 +116,9 @@ impl RunArguments {
 }
 
 /// What to look for; each must have been made by the bundle.
-pub fn read_templates(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Vec<Template>> {
+pub fn read_templates(paths: &[PathBuf], bundle: &Bundle) -> anyhow::Result<Vec<Template>> {
     let about = &bundle.manifest().about;
-    match (about.model, &settings.template[..]) {
+    match (about.model, paths) {
         (Model::Capeformer, []) => {
             bail!("{} finds what was enrolled: give --template, which `sinew enrol` makes", about.name)
         }

@@ -71,7 +71,7 @@ impl BenchArguments {
         let bundle = Bundle::open(model)?;
         let [uri] = uris else { bail!("one --source is measured at a time") };
         let mut source = source::open(uri)?;
-        let templates = read_templates(&settings, &bundle)?;
+        let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
         let stop = stop::flag()?;
         let meter = Meter::new(&describe(&bundle, &templates), warm_up, frames, Arc::clone(&stop))?;
