@@ -301,16 +301,18 @@ fn a_quantised_network_answers_nearly_the_same() {
 #[test]
 fn late_pictures_are_refined_less_and_say_so() {
     let pictures = Pictures::new(&["a.png", "b.png", "c.png"]);
+    let (model, folder) = (spots(), pictures.folder());
+    let fixed = ["run", "--model", &model, "--source", &folder, "--backend", "tract", "--threads", "1"];
+    let with = |more: &[&str]| run(&[&fixed[..], more].concat());
     let levels = |deadline: &str| -> Vec<Value> {
-        let lines = on(&pictures.folder(), &["--backend", "tract", "--deadline", deadline]).expect(0).lines();
+        let lines = with(&["--deadline", deadline]).expect(0).lines();
         lines[1..].iter().map(|line| line["level"].clone()).collect()
     };
     assert_eq!(levels("1000s"), ["full", "full", "full"]);
     // What was never measured is tried once.
     assert_eq!(levels("0.001ms"), ["full", "partial", "none"]);
-    let without = on(&pictures.folder(), &[]).expect(0).lines();
-    assert!(without[1].get("level").is_none());
-    on(&pictures.folder(), &["--deadline", "30"]).expect(2).says(&["30ms"]);
+    assert!(with(&[]).expect(0).lines()[1].get("level").is_none());
+    with(&["--deadline", "30"]).expect(2).says(&["30ms"]);
 }
 
 #[test]

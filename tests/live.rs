@@ -86,6 +86,7 @@ struct Taking {
     gate: Option<Arc<(Mutex<bool>, Condvar)>>,
     finished: Arc<AtomicBool>,
     fails_after: Option<usize>,
+    ages: Arc<Mutex<Vec<Duration>>>,
 }
 
 impl Sink for Taking {
@@ -96,7 +97,9 @@ impl Sink for Taking {
         }
         let sequence = answer.frame.sequence;
         assert_eq!(answer.poses.list[0].score, sequence as f32, "the answer is that of its frame");
-        assert!(answer.live.unwrap().age.unwrap() < Duration::from_secs(60));
+        let age = answer.live.unwrap().age.unwrap();
+        assert!(age < Duration::from_secs(60));
+        self.ages.lock().unwrap().push(age);
         let mut taken = self.taken.lock().unwrap();
         assert!(taken.last().is_none_or(|&last| last < sequence));
         if self.fails_after == Some(taken.len()) {
@@ -201,6 +204,34 @@ fn a_slow_model_always_gets_the_newest_frame() {
     // The camera may give one more between the frame being fetched and being looked at here; on a busy machine a few.
     let behind = bench.behind.load(Ordering::SeqCst);
     assert!(behind <= 10, "a frame was {behind} frames old when it was begun: frames are kept waiting");
+}
+
+/// `SINEW_AGE_SECONDS=600 cargo test --release --test live ages` lets it run for ten minutes.
+#[test]
+fn ages_do_not_grow_where_the_model_is_slower_than_the_camera() {
+    let seconds = std::env::var("SINEW_AGE_SECONDS").map_or(4, |seconds| seconds.parse::<u64>().unwrap());
+    let (period, inference) = (Duration::from_millis(10), Duration::from_millis(30));
+    let taking = Taking::default();
+    let ages = Arc::clone(&taking.ages);
+    let (ended, counts) = Bench::new().run(seconds * 100, period, inference, taking);
+    assert!(ended.is_ok());
+    assert_balanced(&counts);
+    assert!(counts.passed_over > counts.answered, "{counts:?}");
+    let ages = ages.lock().unwrap();
+    let percentile = |ages: &[Duration], share: usize| {
+        let mut sorted = ages.to_vec();
+        sorted.sort();
+        sorted[(sorted.len() * share / 100).min(sorted.len() - 1)]
+    };
+    let fifth = ages.len() / 5;
+    let (first, last) = (percentile(&ages[..fifth], 50), percentile(&ages[ages.len() - fifth..], 50));
+    let (median, most) = (percentile(&ages, 50), percentile(&ages, 100));
+    println!("{} ages over {seconds} s: median {median:?}, p99 {:?}, most {most:?}", ages.len(), percentile(&ages, 99));
+    // A queue would be as old as two thirds of the run by its end. Twice is for busy machines.
+    assert!(
+        last < 2 * (inference + period) && last < 2 * first,
+        "median of the first fifth {first:?}, of the last {last:?}"
+    );
 }
 
 #[test]

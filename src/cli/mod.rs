@@ -25,6 +25,8 @@ mod service;
 mod stop;
 mod value;
 
+pub use config::canonical as canonical_configuration;
+
 use std::io;
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-pub use self::show::ConfigArguments;
+pub use self::show::{ConfigArguments, canonical};
 use super::value;
 use crate::bundle::logocap::Level;
 use crate::engine::{Backend, Precision};

@@ -1,5 +1,6 @@
 //! `sinew config show`: what `sinew run` would do, and what says so.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
@@ -65,15 +66,30 @@ impl ShowArguments {
             };
             return output::print_table(["OPTION", "VALUE", "FROM"], &shown.iter().map(row).collect::<Vec<_>>());
         }
-        println!("[run]");
-        for Shown { key, value, .. } in shown {
-            // What JSON writes here, TOML reads.
-            if let Some(value) = value {
-                println!("{key} = {value}");
-            }
-        }
+        print!("{}", file(shown));
         Ok(())
     }
+}
+
+/// What a configuration file says, as a file that says the same: every option once, in one order.
+///
+/// # Errors
+/// Where it is no such file.
+pub fn canonical(text: &str) -> anyhow::Result<String> {
+    let read: super::ConfigFile = toml::from_str(text)?;
+    Ok(file(&explain(read.run, &[], str::to_owned)))
+}
+
+fn file(shown: &[Shown]) -> String {
+    let mut text = "[run]\n".to_owned();
+    for Shown { key, value, .. } in shown {
+        if let Some(value) = value {
+            // What JSON writes of plain values, TOML reads, but for one letter.
+            let value = value.to_string().replace('\u{7f}', "\\u007f");
+            let _ = writeln!(text, "{key} = {value}");
+        }
+    }
+    text
 }
 
 /// One option.
@@ -158,7 +174,7 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_read_again() {
         let settings = Settings {
-            model: Some("a \"b\"".into()),
+            model: Some("a \"b\" \u{7f} \u{1f} \\".into()),
             source: vec!["x".into(), "y".into()],
             backend: Some(crate::engine::Backend::Tract),
             precision: Some(crate::engine::Precision::Int8),
@@ -166,12 +182,8 @@ mod tests {
             level: Some(crate::bundle::logocap::Level::Partial),
             ..Settings::default()
         };
-        let mut text = "[run]\n".to_owned();
-        for shown in explain(settings.clone(), &[], str::to_owned) {
-            if let Some(value) = shown.value {
-                text += &format!("{} = {value}\n", shown.key);
-            }
-        }
+        let text = file(&explain(settings.clone(), &[], str::to_owned));
+        assert_eq!(canonical(&text).unwrap(), text);
         let read: super::super::ConfigFile = toml::from_str(&text).unwrap();
         assert_eq!(read.run, settings);
     }
