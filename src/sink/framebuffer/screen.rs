@@ -61,7 +61,8 @@ impl Screen {
         }
         let size = facts.visible.unwrap_or(facts.memory);
         let (left, top) = facts.offset;
-        if left + size.width > facts.memory.width || top + size.height > facts.memory.height {
+        let past = |start: usize, length: usize, most: usize| start.saturating_add(length) > most;
+        if past(left, size.width, facts.memory.width) || past(top, size.height, facts.memory.height) {
             return Err(refused(format!(
                 "{} pixels behind {left},{top} are more than its memory of {} holds; {} is not as expected",
                 size,
