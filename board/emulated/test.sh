@@ -24,7 +24,7 @@ cd "$project"
 CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
     cargo build --release --target $target --bin sinew
 "$here/kernel.sh" "$cache/kernel"
-modules=(virtio_pci 9pnet_virtio 9p virtio-gpu vivid)
+modules=(virtio_pci 9pnet_virtio 9p bochs vivid)
 # The root depends on the scripts, the kernel and the modules only.
 key=$({ cat "$here/init" "$here/initramfs.sh" "$cache/kernel/version"; echo "${modules[@]}"; } | sha256sum | cut -c1-16)
 root=$cache/root-$key.cpio.gz

@@ -2,7 +2,7 @@
 //!
 //! A frame is scaled as large as the screen takes it, with black beside it: where it shrinks, whole pixels are averaged,
 //! where it grows, they are repeated, and one of the screen's size stays as it is. Poses are drawn afterwards, so that
-//! their lines fit the screen. Rows are written into the device as into a file, and what the screen is like is read from
+//! their lines fit the screen. Pixels are written into the device as into a file, and what the screen is like is read from
 //! sysfs: a display server is not needed, and may not run.
 
 use std::fs::{self, File, OpenOptions};
@@ -100,9 +100,9 @@ struct Framebuffer {
     scaled: Vec<u8>,
     /// Its poses there.
     poses: Poses,
-    /// A row of the screen.
-    row: Vec<u8>,
-    /// A black one.
+    /// What the screen is to hold, rows without gaps.
+    bytes: Vec<u8>,
+    /// A black row of it.
     black: Vec<u8>,
 }
 
@@ -119,28 +119,30 @@ impl Framebuffer {
             rgb: Vec::with_capacity(3 * width * height),
             scaled: Vec::with_capacity(3 * width * height),
             poses: Poses::default(),
-            row: black.clone(),
+            bytes: black.repeat(height),
             black,
         }
     }
 
     /// Writes the picture of this size, and black around it.
     fn show(&mut self, size: Size, scaled: bool) -> io::Result<()> {
-        let Self { file, screen, rgb, scaled: smaller, row, black, .. } = self;
-        let pixels = if scaled { smaller } else { rgb };
-        let bytes = screen.format.bytes();
+        let pixels = if scaled { &self.scaled } else { &self.rgb };
+        let (screen, pixel) = (self.screen, self.screen.format.bytes());
         let (left, top) = ((screen.size.width - size.width) / 2, (screen.size.height - size.height) / 2);
-        let columns = left * bytes..(left + size.width) * bytes;
-        row.copy_from_slice(black);
-        for y in 0..screen.size.height {
-            let position = (screen.start + y * screen.stride) as u64;
+        let columns = left * pixel..(left + size.width) * pixel;
+        for (y, row) in self.bytes.chunks_exact_mut(self.black.len()).enumerate() {
+            row.copy_from_slice(&self.black);
             if (top..top + size.height).contains(&y) {
                 let start = 3 * (y - top) * size.width;
                 screen.format.convert(&pixels[start..start + 3 * size.width], &mut row[columns.clone()]);
-                file.write_all_at(row, position)?;
-            } else {
-                file.write_all_at(black, position)?;
             }
+        }
+        let row = self.black.len();
+        // Rows without gaps must go in one write: where one write is one whole row, Linux' emulation of framebuffers
+        // takes it for no columns at all, and never passes it on to the display.
+        let together = if row == screen.stride { self.bytes.len() } else { row };
+        for (index, rows) in self.bytes.chunks(together).enumerate() {
+            self.file.write_all_at(rows, (screen.start + index * screen.stride) as u64)?;
         }
         Ok(())
     }
