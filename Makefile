@@ -76,7 +76,7 @@ test: ## Unit, property and integration tests
 	$(CARGO) test $(PROFILE)
 
 .PHONY: test-board
-test-board: ## Cameras on an emulated arm64 board, with faults injected (installs QEMU and a cross compiler; the first time takes long)
+test-board: ## Cameras on an emulated arm64 board, with faults injected, and screens (installs QEMU and a cross compiler; the first time takes long)
 	board/emulated/test.sh
 
 ARM := aarch64-unknown-linux-gnu

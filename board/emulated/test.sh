@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The program on an emulated arm64 board with a real camera driver (vivid), while faults are injected: `make test-board`.
+# The program on an emulated arm64 board: with a real camera driver (vivid), while faults are injected, and on screens: `make test-board`.
 # It installs what it needs (Debian), and keeps kernel and root in CACHE.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,6 +16,7 @@ need() { # COMMAND PACKAGE...: installs the packages where the command is missin
 need qemu-system-aarch64 qemu-system-arm
 need cpio cpio
 need modprobe kmod
+need python3 python3-minimal
 need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 rustup target list --installed | grep -qx $target || rustup target add $target
 
@@ -23,10 +24,11 @@ cd "$project"
 CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
     cargo build --release --target $target --bin sinew
 "$here/kernel.sh" "$cache/kernel"
-# The root depends on the scripts and the kernel only.
-key=$(cat "$here/init" "$here/initramfs.sh" "$cache/kernel/version" | sha256sum | cut -c1-16)
+modules=(virtio_pci 9pnet_virtio 9p bochs vivid)
+# The root depends on the scripts, the kernel and the modules only.
+key=$({ cat "$here/init" "$here/initramfs.sh" "$cache/kernel/version"; echo "${modules[@]}"; } | sha256sum | cut -c1-16)
 root=$cache/root-$key.cpio.gz
-[[ -s $root ]] || "$here/initramfs.sh" "$cache/kernel" "$root" virtio_pci 9pnet_virtio 9p vivid
+[[ -s $root ]] || "$here/initramfs.sh" "$cache/kernel" "$root" "${modules[@]}"
 
 share=$(mktemp -d)
 trap 'rm -rf "$share"' EXIT
@@ -36,4 +38,5 @@ cp "$here/camera-test.sh" "$share/test.sh"
 status=0
 "$here/guest.sh" "$cache/kernel" "$root" "$share" || status=$?
 cat "$share/said" 2>/dev/null || true
+"$here/screen.sh" "$cache/kernel" "$root" "$share" || status=$?
 exit $status

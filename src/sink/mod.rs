@@ -1,10 +1,10 @@
 //! Where poses go.
 //!
 //! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON
-//! object per frame, `unix:PATH` hands the same to whoever connects, `overlay:PATH` draws the poses onto the frames.
-//! [`http`] shows them in a browser. A sink knows neither engines nor models.
+//! object per frame, `unix:PATH` hands the same to whoever connects, `overlay:PATH` draws the poses onto the frames,
+//! `fb:DEVICE` shows them on a screen. [`http`] shows them in a browser. A sink knows neither engines nor models.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::estimator::StageTimes;
@@ -13,12 +13,14 @@ use crate::source::Frame;
 
 pub mod canvas;
 mod file;
+pub mod framebuffer;
 pub mod http;
 
 pub mod jsonl;
 pub mod overlay;
 pub mod paint;
 mod picture;
+mod scale;
 mod socket;
 mod uri;
 mod y4m;
@@ -113,8 +115,8 @@ pub enum SinkError {
     },
     /// The URI names no kind of sink.
     #[error(
-        "sink '{uri}' is not known: use jsonl:PATH, jsonl:- for standard output, unix:PATH for a socket, or \
-         overlay:PATH"
+        "sink '{uri}' is not known: use jsonl:PATH, jsonl:- for standard output, unix:PATH for a socket, \
+         overlay:PATH, or fb:/dev/fb0 for a screen"
     )]
     Unknown {
         /// What was given.
@@ -169,6 +171,16 @@ pub enum SinkError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Nothing can be shown on a screen.
+    #[error("{}: {reason}", path.display())]
+    Screen {
+        /// The device.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+        /// What the operating system said, if it was asked.
+        source: Option<std::io::Error>,
+    },
     /// A drawn picture would replace the one that it was drawn from.
     #[error("{path}: the drawing would overwrite its own source; give another folder for the overlay")]
     OverwritesSource {
@@ -221,6 +233,9 @@ pub fn open(uri: &str, description: &Description, options: &Options) -> Result<B
         Some(("jsonl", path)) if !path.is_empty() => file::open(path, description),
         Some(("unix", path)) if !path.is_empty() => socket::open(path, description),
         Some(("overlay", path)) if !path.is_empty() => overlay::open(path, description, options),
+        Some(("fb", path)) if !path.is_empty() => {
+            framebuffer::open(path, Path::new(framebuffer::SYSFS), description, options)
+        }
         _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
     }
 }

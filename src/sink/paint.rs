@@ -1,5 +1,7 @@
 //! Draws poses onto a canvas: bones in the colour of their limb and side, keypoints by confidence, the pose's score.
 
+use core::fmt::{self, Write as _};
+
 use embedded_graphics::Drawable as _;
 use embedded_graphics::draw_target::DrawTarget as _;
 use embedded_graphics::geometry::{OriginDimensions as _, Point, Size};
@@ -81,14 +83,13 @@ impl Painter {
         let rim = 2 * (width / 4.0).ceil() as u32;
         let stroke = width.round() as u32;
         let visible = |index: usize| pose.keypoints.get(index).filter(|keypoint| self.shows(keypoint));
-        let bones: Vec<(Bone, Rgb888)> = (look.edges.iter().zip(&look.edge_colors))
-            .filter_map(|(&(a, b), &color)| Some((Bone::new(visible(a)?, visible(b)?, best), color)))
-            .collect();
-        for (bone, _) in &bones {
+        let bones = (look.edges.iter().zip(&look.edge_colors))
+            .filter_map(|(&(a, b), &color)| Some((Bone::new(visible(a)?, visible(b)?, best), color)));
+        for (bone, _) in bones.clone() {
             bone.draw(canvas, stroke + rim, Rgb888::BLACK, RIM);
         }
-        for (bone, color) in &bones {
-            bone.draw(canvas, stroke, *color, 1.0);
+        for (bone, color) in bones {
+            bone.draw(canvas, stroke, color, 1.0);
         }
         for (keypoint, color) in pose.keypoints.iter().zip(&look.keypoint_colors) {
             if !self.shows(keypoint) {
@@ -109,21 +110,13 @@ impl Painter {
     /// The pose's score, and its identity where it has one, above its box.
     fn draw_label(&self, canvas: &mut Canvas<'_>, pose: &Pose) {
         let Some(bounds) = pose.bounds() else { return };
-        let mut text = String::new();
-        if let Some(name) =
-            self.looks.get(usize::from(pose.template)).map(|look| &look.name).filter(|name| !name.is_empty())
-        {
-            text += &format!("{name} ");
-        }
-        if let Some(id) = pose.id {
-            text += &format!("{id} ");
-        }
-        text += &format!("{:.2}", pose.score);
+        let name = self.looks.get(usize::from(pose.template)).map_or("", |look| &look.name);
+        let text = Label { name, id: pose.id, score: pose.score };
         let size = canvas.size();
         let (font, factor) = letters(size);
         let letter = font.character_size * factor;
         let margin = 1 + letter.height / 8;
-        let label = Size::new(letter.width * text.len() as u32 + 2 * margin, letter.height + 2 * margin);
+        let label = Size::new(letter.width * text.length() + 2 * margin, letter.height + 2 * margin);
         let right = size.width.saturating_sub(label.width) as f32;
         let bottom = size.height.saturating_sub(label.height) as f32;
         let left = bounds.x + (bounds.width - label.width as f32) / 2.0;
@@ -134,9 +127,62 @@ impl Painter {
         let Ok(()) = canvas.fill_solid(&Rectangle::new(corner, label), Rgb888::BLACK);
         canvas.set_opacity(1.0);
         let origin = corner + Point::new(margin as i32, margin as i32);
-        let mut enlarged = Enlarged::new(canvas, origin, factor);
-        let style = MonoTextStyle::new(font, Rgb888::WHITE);
-        let Ok(_) = Text::with_baseline(&text, Point::zero(), style, Baseline::Top).draw(&mut enlarged);
+        let mut pen = Pen { target: Enlarged::new(canvas, origin, factor), next: Point::zero(), font };
+        // Neither text nor canvas fails.
+        let _ = write!(pen, "{text}");
+    }
+}
+
+/// What is written above a pose. Made up while it is written, so that drawing needs no memory.
+struct Label<'a> {
+    /// Empty where there is only one kind.
+    name: &'a str,
+    id: Option<u32>,
+    score: f32,
+}
+
+impl Label<'_> {
+    /// Letters of the text.
+    fn length(&self) -> u32 {
+        struct Count(u32);
+        impl fmt::Write for Count {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                self.0 += text.len() as u32;
+                Ok(())
+            }
+        }
+        let mut count = Count(0);
+        let _ = write!(count, "{self}");
+        count.0
+    }
+}
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.name.is_empty() {
+            write!(f, "{} ", self.name)?;
+        }
+        if let Some(id) = self.id {
+            write!(f, "{id} ")?;
+        }
+        write!(f, "{:.2}", self.score)
+    }
+}
+
+/// Draws text as it comes.
+struct Pen<'a, 'b> {
+    target: Enlarged<'a, Canvas<'b>>,
+    /// Where the next letter goes.
+    next: Point,
+    font: &'static MonoFont<'static>,
+}
+
+impl fmt::Write for Pen<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let style = MonoTextStyle::new(self.font, Rgb888::WHITE);
+        let Ok(next) = Text::with_baseline(text, self.next, style, Baseline::Top).draw(&mut self.target);
+        self.next = next;
+        Ok(())
     }
 }
 

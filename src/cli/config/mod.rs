@@ -60,8 +60,8 @@ pub struct Settings {
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
     #[serde(deserialize_with = "value::deserialize_duration", serialize_with = "value::serialize_duration")]
     pub deadline: Option<Duration>,
-    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH or overlay:PATH; may be repeated
-    /// [default: jsonl:-]
+    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH, overlay:PATH or
+    /// fb:/dev/fb0; may be repeated [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
     pub sink: Vec<String>,
     /// Draw the poses: pictures into the folder PATH, or a video if PATH ends in .y4m

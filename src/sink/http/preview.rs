@@ -12,6 +12,7 @@ use crate::pixels::{Colour, PictureView, PixelFormat};
 use crate::pose::Poses;
 use crate::sink::canvas::Canvas;
 use crate::sink::paint::Painter;
+use crate::sink::scale::{move_poses, resize};
 use crate::sink::{Answer, picture};
 
 /// Most columns of a picture; a larger one is scaled down.
@@ -155,14 +156,8 @@ impl Preview {
         let pixels = if size == shot.size {
             rgb
         } else {
-            shrink(rgb, shot.size, size, scaled);
-            let factor = |to: usize, from: usize| to as f32 / from as f32;
-            let (x, y) = (factor(size.width, shot.size.width), factor(size.height, shot.size.height));
-            for keypoint in shot.poses.list.iter_mut().flat_map(|pose| &mut pose.keypoints) {
-                // A pixel's centre is a whole number.
-                keypoint.x = (keypoint.x + 0.5) * x - 0.5;
-                keypoint.y = (keypoint.y + 0.5) * y - 0.5;
-            }
+            resize(rgb, shot.size, size, scaled);
+            move_poses(&mut shot.poses.list, shot.size, size);
             scaled
         };
         self.painter.draw(&mut Canvas::new(pixels, size)?, &shot.poses.list);
@@ -228,31 +223,6 @@ fn preview_size(size: Size) -> Size {
     Size::new(MOST_COLUMNS, height.max(1))
 }
 
-/// Averages boxes of whole pixels: each of the picture's pixels falls into exactly one.
-fn shrink(rgb: &[u8], from: Size, to: Size, scaled: &mut Vec<u8>) {
-    scaled.clear();
-    let edge = |index: usize, from: usize, to: usize| index * from / to;
-    for y in 0..to.height {
-        let top = edge(y, from.height, to.height);
-        let rows = top..edge(y + 1, from.height, to.height).max(top + 1);
-        for x in 0..to.width {
-            let left = edge(x, from.width, to.width);
-            let columns = left..edge(x + 1, from.width, to.width).max(left + 1);
-            let mut sums = [0_u32; 3];
-            for row in rows.clone() {
-                let start = 3 * (row * from.width + columns.start);
-                for pixel in rgb[start..start + 3 * columns.len()].chunks_exact(3) {
-                    for (sum, &value) in sums.iter_mut().zip(pixel) {
-                        *sum += u32::from(value);
-                    }
-                }
-            }
-            let count = (rows.len() * columns.len()) as u32;
-            scaled.extend(sums.map(|sum| ((sum + count / 2) / count) as u8));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,19 +233,5 @@ mod tests {
         assert_eq!(preview_size(Size::new(480, 1000)), Size::new(480, 1000));
         assert_eq!(preview_size(Size::new(1920, 1080)), Size::new(640, 360));
         assert_eq!(preview_size(Size::new(10_000, 1)), Size::new(640, 1));
-    }
-
-    #[test]
-    fn boxes_are_averaged() {
-        let grey = |values: &[u8]| values.iter().flat_map(|&value| [value; 3]).collect::<Vec<_>>();
-        let mut scaled = vec![9];
-        shrink(&grey(&[10, 20, 30, 40, 50, 60, 70, 80]), Size::new(4, 2), Size::new(2, 1), &mut scaled);
-        assert_eq!(scaled, grey(&[35, 55]));
-        // Boxes of one and of two pixels.
-        shrink(&grey(&[10, 20, 40]), Size::new(3, 1), Size::new(2, 1), &mut scaled);
-        assert_eq!(scaled, grey(&[10, 30]));
-        // A picture that is flat but wide keeps its only row.
-        shrink(&grey(&[8, 4]), Size::new(2, 1), Size::new(1, 1), &mut scaled);
-        assert_eq!(scaled, grey(&[6]));
     }
 }
