@@ -5,11 +5,11 @@
     python -m models.ablation_lofr --images 10000 --seeds 3
     python -m models.ablation_lofr --table [--json]
 
-Every row begins with the same backbone, taught which keypoints crops show (the paper's begins with ImageNet's),
-and is trained on the same number of crops of generated people, once per seed, in one process; rows that are
-done are kept in the state directory and not trained again. What is printed is PCK on crops of the held-out
-people, the mean over the seeds and the spread between them, beside the AP that the paper reports for the same
-row; and what one gets without any of it: from the classifier's activation maps, and from the mean pose.
+Every row begins with the same backbone, taught which keypoints crops show (the paper's begins with that of
+ImageNet), and is trained on the same number of crops of generated people, once per seed, in one process; rows
+that are done are kept in the state directory and not trained again. What is printed is PCK on crops of the
+held-out people, the mean over the seeds and the spread between them, beside the AP that the paper reports for
+the same row.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def folder(state: Path, row: Row, seed: int) -> Path:
 
 def train(row: Row, seed: int, state: Path, arguments: argparse.Namespace) -> bool:
     """One run, continuing one that was interrupted; whether it came to its end."""
-    options = ["lofr-tiny", "--state", str(state), "--people", str(arguments.people), "--processes", "1", "--threads", "1"]
-    options += ["--backbone-from", str(arguments.begin_with)]
+    options = ["lofr-tiny", "--state", str(state), "--processes", "1", "--threads", "1"]
+    options += ["--people", str(arguments.people), "--backbone-from", str(arguments.begin_with)]
     options += ["--images", str(arguments.images), "--batch", str(arguments.batch), "--seed", str(seed)]
     options += ["--evaluate-minutes", "1000", "--save-minutes", "2"]
     trainer = Trainer(parse(options), 0, row.task())

@@ -281,8 +281,8 @@ class Lofr(nn.Module):
         self.classes = nn.Linear(width, 1)
 
     def classify(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Presence logits `[B, J]` and activation maps `[B, J, H/16, W/16]` of the backbone's classifier alone
-        (Eq. 1)."""
+        """Presence logits `[B, J]` and activation maps `[B, J, H/16, W/16]` of the backbone's classifier by
+        itself (Eq. 1)."""
         logits, activation, _ = self.activation(self.pyramid(image)[2])
         return logits, activation
 

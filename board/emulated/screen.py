@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The picture that the board's screens show in tests, and whether they show it.
 
-    screen.py make OUT.png                    a picture as large as the screens
-    screen.py compare DRAWN.png SHOT.ppm      a screen that QEMU has photographed
-    screen.py compare DRAWN.png MEMORY.rgb555 the memory of one with 16 bits a pixel, rows without gaps
+screen.py make OUT.png                    a picture as large as the screens
+screen.py compare DRAWN.png SHOT.ppm      a screen that QEMU has photographed
+screen.py compare DRAWN.png MEMORY.rgb555 the memory of one with 16 bits a pixel, rows without gaps
 """
 
 import struct
@@ -14,6 +14,10 @@ from pathlib import Path
 WIDTH, HEIGHT = 720, 576
 
 
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def make(path):
     rows = bytearray()
     for y in range(HEIGHT):
@@ -21,7 +25,6 @@ def make(path):
         for x in range(WIDTH):
             spot = (x % 240 - 120) ** 2 + (y % 288 - 144) ** 2 < 400
             rows += bytes([255, 255, 255] if spot else [x * 200 // WIDTH, y * 200 // HEIGHT, (x ^ y) & 127])
-    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)
     parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(rows))), chunk(b"IEND", b"")]
     Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
@@ -34,7 +37,9 @@ def png(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         body = data[position + 8 : position + 8 + length]
         if kind == b"IHDR":
-            assert struct.unpack(">IIBBBBB", body) == (WIDTH, HEIGHT, 8, 2, 0, 0, 0), "another kind of picture"
+            assert struct.unpack(">IIBBBBB", body) == (WIDTH, HEIGHT, 8, 2, 0, 0, 0), (
+                "another kind of picture"
+            )
         packed += body if kind == b"IDAT" else b""
         position += 12 + length
     raw, size = zlib.decompress(packed), 3 * WIDTH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from models.capeformer import CapeFormer, CapeFormerConfig, identifiers
 from models.reference import capeformer as reference
 from models.training import capeformer_objective as training
 from models.training.objective import normalise
+from models.training.state import freeze_others
+from models.training.tasks import TASKS, CapeFormerTask
 
 OBJECTS = Path(__file__).resolve().parents[2] / "tests/data/objects"
 
@@ -65,6 +68,32 @@ def test_every_part_has_a_gradient() -> None:
     assert set(parts) == {"heatmap", "expectation"} and first < total
 
 
+def test_offsets_of_wrong_matches_do_not_count() -> None:
+    model, one = CapeFormer(CapeFormerConfig.tiny()).eval(), batch(1)
+
+    def offset(reach: float) -> float:
+        weights = training.Weights(reach=reach)
+        return training.objective(model, one, weights, True, torch.Generator().manual_seed(3))[1]["offset"]
+
+    # The mean over all counted keypoints, of which those that are too far off add nothing.
+    assert offset(0.0) == 0.0
+    assert 0.0 < offset(0.3) < offset(2.0)
+
+
+def test_a_second_stage_begins_anew_behind_a_trained_first() -> None:
+    trained, new = CapeFormer(CapeFormerConfig.tiny()), CapeFormer(CapeFormerConfig.tiny())
+    TASKS["capeformer-tiny"].begin_from(new, trained.state_dict())
+    for name, value in new.state_dict().items():
+        second = name.startswith(CapeFormerTask.SECOND_STAGE)
+        assert second or torch.equal(value, trained.state_dict()[name]), name
+    freeze_others(new.train(), ["keypoint_head.kpt_branch."])
+    trainable = {name for name, parameter in new.named_parameters() if parameter.requires_grad}
+    assert trainable and all(name.startswith("keypoint_head.kpt_branch.") for name in trainable)
+    assert not new.encoder_query.training and new.keypoint_head.kpt_branch[0].training
+    with pytest.raises(ValueError, match="kpt_brunch"):
+        freeze_others(new, ["kpt_brunch."])
+
+
 def test_nothing_visible_is_no_error() -> None:
     model = CapeFormer(CapeFormerConfig.tiny())
     empty = batch(1)
@@ -79,7 +108,9 @@ def test_hidden_keypoints_change_nothing() -> None:
     torch.manual_seed(3)
     model, one = CapeFormer(CapeFormerConfig.tiny()).eval(), batch(2)
     seed = 5
-    _, parts = training.objective(model, one, training.Weights(), True, torch.Generator().manual_seed(seed))
+    _, parts = training.objective(
+        model, one, training.Weights(reach=math.inf), True, torch.Generator().manual_seed(seed)
+    )
     generator = torch.Generator().manual_seed(seed)
     episodes, pictures = one.visible.shape[:2]
     examples = training._examples(episodes, pictures, generator)

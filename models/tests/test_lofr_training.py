@@ -17,6 +17,7 @@ from models import ablation_lofr, skeleton
 from models.lofr import Lofr, LofrConfig
 from models.training import crops, lofr_objective
 from models.training.lofr_objective import HeldOutCrops, Weights
+from models.training.stored_people import SIDE, StoredPeople, store
 from models.training.tasks import LofrTask
 
 PEOPLE = Path(__file__).resolve().parents[2] / "tests/data/people"
@@ -163,6 +164,78 @@ def test_it_begins_with_no_other_network() -> None:
         LofrTask(CONFIG).begin_from(Lofr(CONFIG), {})
 
 
+def test_it_begins_with_what_presence_has_taught() -> None:
+    taught, new = Lofr(CONFIG), Lofr(CONFIG)
+    taken = LofrTask(CONFIG).begin_from(new, taught.state_dict())
+    assert taken > 100
+    for name, value in taught.state_dict().items():
+        begins = name.startswith(("pyramid.", "activation."))
+        assert not begins or torch.equal(value, new.state_dict()[name]), name
+    assert not torch.equal(taught.prototypes, new.prototypes)
+
+
+def test_the_classifier_alone_is_what_the_whole_network_begins_with() -> None:
+    model = Lofr(CONFIG).eval()
+    image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(4))
+    logits, maps = model.classify(image)
+    assert torch.equal(logits, model(image).cnn)
+    assert maps.shape == (2, 17, 4, 4)
+    one = crops.CropBatch(
+        torch.zeros(2, 64, 64, 3, dtype=torch.uint8), torch.ones(2, 17, dtype=torch.bool), torch.zeros(0)
+    )
+    total, parts = lofr_objective.presence_objective(model, one)
+    total.backward()
+    assert parts["cnn"] > 0
+    # What lies behind the classifier takes no part.
+    assert model.prototypes.grad is None and model.activation.maps.weight.grad is not None
+
+
+class Spots:
+    """The same person again and again."""
+
+    def instances(self, generator: np.random.Generator) -> Iterator[crops.Instance]:
+        while True:
+            yield spots()
+
+
+def test_people_that_are_kept_are_where_they_were(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="stored_people"):
+        StoredPeople(tmp_path)
+    store(Spots(), tmp_path, 3, seed=1)
+    kept = next(StoredPeople(tmp_path).instances(np.random.default_rng(1)))
+    assert kept.image.shape == (SIDE, SIDE, 3) and kept.number in range(3)
+    for x, y in kept.keypoints:
+        assert kept.image[round(float(y)), round(float(x))].max() > 100
+    x, y, width, height = kept.box
+    assert max(width, height) == pytest.approx(SIDE / 1.6)
+    assert ((kept.keypoints >= (x - 1, y - 1)) & (kept.keypoints <= (x + width + 1, y + height + 1))).all()
+
+
+def test_who_is_located_stays_so(tmp_path: Path) -> None:
+    """Else everybody would be, if they come often enough."""
+    store(Spots(), tmp_path, 40, seed=1)
+
+    class Noting(StoredPeople):
+        def instances(self, generator: np.random.Generator) -> Iterator[crops.Instance]:
+            for instance in super().instances(generator):
+                came.append(instance.number)
+                yield instance
+
+    located: dict[int, set[bool]] = {}
+    batches = crops.CropBatches(Noting(tmp_path), STYLE, 400, 1, 0, located=0.25)
+    for step in range(2):
+        came: list[int] = []
+        batch = batches[step]
+        known = ~batch.places.isnan().all(-1).all(-1)
+        # Crops without any keypoint say nothing.
+        says = batch.present.any(-1)
+        for row in torch.nonzero(says).flatten().tolist():
+            located.setdefault(came[row // crops.CropBatches.CROPS], set()).add(bool(known[row]))
+    assert len(located) > 35 and all(len(answers) == 1 for answers in located.values())
+    share = np.mean([answers == {True} for answers in located.values()])
+    assert 0.05 < share < 0.5
+
+
 def test_an_interrupted_run_has_no_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Interrupted:
         def __init__(self, *_: object) -> None:
@@ -172,7 +245,7 @@ def test_an_interrupted_run_has_no_figures(monkeypatch: pytest.MonkeyPatch, tmp_
             pass
 
     monkeypatch.setattr(ablation_lofr, "Trainer", Interrupted)
-    arguments = Namespace(bank=tmp_path, images=10, batch=2)
+    arguments = Namespace(people=tmp_path, begin_with=tmp_path / "weights.pt", images=10, batch=2)
     assert not ablation_lofr.train(ablation_lofr.ROWS[0], 1, tmp_path, arguments)
     arguments.images = 5
     assert ablation_lofr.train(ablation_lofr.ROWS[0], 1, tmp_path, arguments)

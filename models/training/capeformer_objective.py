@@ -93,9 +93,9 @@ class Weights:
     expectation: float = 1.0
     offset: float = 1.0
     reach: float = 0.2
-    """The offset term counts keypoints whose proposal is no further off, in parts of the picture's side. A match that
-    is wrong altogether cannot be corrected, only guessed at, and guesses pull all answers towards the middle; the
-    paper counts every keypoint (infinity)."""
+    """The offset term counts keypoints whose proposal is no further off, in parts of the picture's side. A
+    match that is wrong altogether cannot be corrected, only guessed at, and guesses pull all answers towards
+    the middle; the paper counts every keypoint (infinity)."""
 
 
 @lru_cache

@@ -2,8 +2,9 @@
 
     python -m models.training.stored_people --out STATE/people --count 24000
 
-A folder holds `images.npy` u8 [n, SIDE, SIDE, 3], `keypoints.npy` f32 [n, 17, 2], `labelled.npy` bool [n, 17] and
-`boxes.npy` f32 [n, 4]: one person in each picture, with room around the box for crops that are turned or moved.
+A folder holds `images.npy` u8 [n, SIDE, SIDE, 3], `keypoints.npy` f32 [n, 17, 2], `labelled.npy` bool [n, 17]
+and `boxes.npy` f32 [n, 4]: one person in each picture, with room around the box for crops that are turned or
+moved.
 """
 
 from __future__ import annotations
@@ -93,9 +94,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=24_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    store(
-        GeneratedPeople(arguments.assets, arguments.bank), arguments.out, arguments.count, arguments.seed
-    )
+    store(GeneratedPeople(arguments.assets, arguments.bank), arguments.out, arguments.count, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -241,7 +241,9 @@ class LofrTask:
         return Lofr(self.config)
 
     def begin_from(self, model: Lofr, values: dict[str, Tensor]) -> int:
-        first = {name: value for name, value in values.items() if name.startswith(("pyramid.", "activation."))}
+        first = {
+            name: value for name, value in values.items() if name.startswith(("pyramid.", "activation."))
+        }
         if not first:
             raise ValueError(
                 "LOFR must not begin with another kind of network: all of them have been taught places"
