@@ -1,8 +1,7 @@
 # Runs in the small guest, as /host/test.sh: the program on a real driver (vivid), while faults are injected. Every line that begins with
 # "ok" or "FAILED" is one row of the fault table. "Survived" means: it goes on by itself within two seconds of the cause's end.
-export SINEW_MODELS=/host/bundles
 CAMERA=/dev/video0
-failures=0
+. ./rows.sh
 camera_module() { # vivid as a webcam: one node that gives frames
     modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0
 }
@@ -32,20 +31,8 @@ eventually() { # tenths of a second, command: whether it succeeds within the tim
         tenths=$((tenths - 1))
     done
 }
-row() { # name, command that must succeed
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok      $name"
-    else
-        echo "FAILED  $name"
-        failures=$((failures + 1))
-        echo "        it said: $(tail -n 3 /tmp/said)"
-    fi
-}
 alive() { kill -0 $process 2>/dev/null; }
 survived() { alive && waiting_for_frames 20 && alive; }
-said() { grep -q "$1" /tmp/said; }
 said_once() { [ "$(grep -c "$1" /tmp/said)" = 1 ]; }
 finish() { # signal; whether it ended within a second, and with 0 or 1
     kill -"$1" $process

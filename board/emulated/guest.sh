@@ -9,6 +9,7 @@ kernel=$1
 initramfs=$2
 share=$3
 rm -f "$share"/{status,said,dmesg,console}
+cp "$(dirname "$0")/rows.sh" "$share/"
 # The processor of a Jetson Nano; `max` emulates three times as slowly.
 timeout --kill-after=5 "${GUEST_SECONDS:-300}" qemu-system-aarch64 \
     -M virt,gic-version=3 -accel tcg,thread=multi -cpu cortex-a57 -smp 2 -m 1024 \

@@ -1,22 +1,9 @@
 # Runs in the small guest, as /host/test.sh: the program on real screens. One is QEMU's, of 32 bits a pixel, which is photographed from outside
 # while this waits; the other is that of vivid, of 16. What both must show is the drawn picture, which the program writes as well.
-export SINEW_MODELS=/host/bundles
-failures=0
-row() { # name, command that must succeed
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok      $name"
-    else
-        echo "FAILED  $name"
-        failures=$((failures + 1))
-        echo "        it said: $(tail -n 3 /tmp/said)"
-    fi
-}
+. ./rows.sh
 show() { # URI, further options
     sinew run --model /host/spots --threads 1 --source /host/picture.png --sink "$@" 2>/tmp/said
 }
-said() { grep -q "$1" /tmp/said; }
 facts() { for name in virtual_size bits_per_pixel stride mode modes pan; do echo "        $1 $name: $(tr '\n' ' ' <"/sys/class/graphics/$1/$name")"; done; }
 
 modprobe bochs
