@@ -56,12 +56,7 @@ impl RunArguments {
         let metrics = preview.as_ref().map(Http::metrics);
         let address = preview.as_ref().map(Http::address);
         let mut sinks = open_sinks(&settings, &description, preview)?;
-        let options = estimator::Options {
-            level: settings.level,
-            score_threshold: settings.threshold,
-            templates: templates.into(),
-            ..settings.options()
-        };
+        let options = settings.model_options(templates);
         let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
         let stop = stop::flag()?;
         let is_live = sources.iter().filter(|source| source.live().is_some()).count();

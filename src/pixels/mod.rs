@@ -13,6 +13,6 @@ pub mod yuyv;
 pub use colour::{Colour, ColourMatrix, ColourRange};
 pub use file::{Limits, ReadError, read_picture};
 pub use format::PixelFormat;
-pub use picture::{Picture, PictureError, PictureView};
+pub use picture::{Picture, PictureCopy, PictureError, PictureView};
 pub use rgb::to_rgb;
 pub use warp::{Warp, WarpError};

@@ -118,6 +118,44 @@ impl Picture {
     }
 }
 
+/// A copy of a picture, in memory that is used again and again: it grows with the pictures, and nothing else is allocated.
+#[derive(Debug, Clone)]
+pub struct PictureCopy {
+    bytes: Vec<u8>,
+    format: PixelFormat,
+    size: Size,
+    stride: usize,
+    colour: Colour,
+}
+
+impl Default for PictureCopy {
+    /// One of nothing yet, which has no view.
+    fn default() -> Self {
+        let (format, size, colour) = (PixelFormat::Grey, Size::new(0, 0), Colour::default());
+        Self { bytes: Vec::new(), format, size, stride: 0, colour }
+    }
+}
+
+impl PictureCopy {
+    /// Becomes a copy of `picture`.
+    pub fn fill(&mut self, picture: PictureView<'_>) {
+        (self.format, self.size, self.stride) = (picture.format, picture.size, picture.stride);
+        self.colour = picture.colour;
+        // The view's check has seen that it has so many.
+        let needed = self.format.picture_bytes(self.size, self.stride).unwrap_or_default();
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&picture.data[..needed]);
+    }
+
+    /// The picture, borrowed.
+    ///
+    /// # Errors
+    /// Where it was never filled.
+    pub fn view(&self) -> Result<PictureView<'_>, PictureError> {
+        Ok(PictureView::new(self.format, self.size, self.stride, &self.bytes)?.with_colour(self.colour))
+    }
+}
+
 /// Why bytes are no picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Frame, Source, SourceError};
-use crate::pixels::{Picture, PictureView};
+use crate::pixels::{Picture, PictureCopy};
 
 /// Gives pictures that are in memory in turn, so many frames in all.
 ///
@@ -12,7 +12,7 @@ use crate::pixels::{Picture, PictureView};
 #[derive(Debug)]
 pub struct Repeated {
     pictures: Vec<Picture>,
-    copy: Vec<u8>,
+    copy: PictureCopy,
     frames: u64,
     next: u64,
 }
@@ -21,7 +21,7 @@ impl Repeated {
     /// `frames` frames of `pictures`, which must not be empty if there is a frame to give.
     pub fn new(pictures: Vec<Picture>, frames: u64) -> Self {
         let frames = if pictures.is_empty() { 0 } else { frames };
-        Self { pictures, copy: Vec::new(), frames, next: 0 }
+        Self { pictures, copy: PictureCopy::default(), frames, next: 0 }
     }
 }
 
@@ -33,13 +33,9 @@ impl Source for Repeated {
         let instant = Some(Instant::now());
         let sequence = self.next;
         self.next += 1;
-        let view = self.pictures[(sequence % self.pictures.len() as u64) as usize].view();
-        self.copy.clear();
-        self.copy.extend_from_slice(view.data());
-        let Ok(picture) = PictureView::new(view.format(), view.size(), view.stride(), &self.copy) else {
-            unreachable!("a copy of a picture is one")
-        };
-        Ok(Some(Frame { picture: picture.with_colour(view.colour()), sequence, captured: None, instant, name: None }))
+        self.copy.fill(self.pictures[(sequence % self.pictures.len() as u64) as usize].view());
+        let Ok(picture) = self.copy.view() else { unreachable!("a copy of a picture is one") };
+        Ok(Some(Frame { picture, sequence, captured: None, instant, name: None }))
     }
 
     fn frames(&self) -> Option<u64> {

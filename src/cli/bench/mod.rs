@@ -76,12 +76,7 @@ impl BenchArguments {
         let stop = stop::flag()?;
         let meter = Meter::new(&describe(&bundle, &templates), warm_up, frames, Arc::clone(&stop))?;
         let measured = meter.measured();
-        let options = estimator::Options {
-            level: settings.level,
-            score_threshold: settings.threshold,
-            templates: templates.into(),
-            ..settings.options()
-        };
+        let options = settings.model_options(templates);
 
         let live = source.live().is_some();
         let (size, format) = if live {

@@ -17,6 +17,7 @@ use super::value;
 use crate::bundle::logocap::Level;
 use crate::engine::{Backend, Precision};
 use crate::estimator;
+use crate::template::Template;
 
 /// The configuration of the whole machine.
 const SYSTEM: &str = "/etc/sinew/config.toml";
@@ -121,6 +122,16 @@ impl Settings {
         match &self.source[..] {
             [] => bail!("no source: give --source, such as a camera, a picture or a folder"),
             sources => Ok(sources),
+        }
+    }
+
+    /// What they say of the model that answers.
+    pub fn model_options(&self, templates: Vec<Template>) -> estimator::Options {
+        estimator::Options {
+            level: self.level,
+            score_threshold: self.threshold,
+            templates: templates.into(),
+            ..self.options()
         }
     }
 

@@ -16,8 +16,9 @@ const LEAST_MEMORY: u64 = 500;
 
 /// Everything.
 pub fn all(config: Option<&Path>) -> Vec<Finding> {
-    let mut findings = vec![machine(&Machine::here()), memory(), configuration(config)];
-    findings.extend(throttling(&Machine::here()));
+    let here = Machine::here();
+    let mut findings = vec![machine(&here), memory(), configuration(config)];
+    findings.extend(throttling(&here));
     findings.extend(bundles());
     findings.extend(backends());
     findings.extend(engines());
@@ -131,12 +132,15 @@ fn backends() -> Vec<Finding> {
 fn describe(backend: Backend) -> String {
     use crate::engine::tensorrt::Installation;
 
+    if backend != Backend::TensorRt {
+        return "works".to_owned();
+    }
     match Installation::from_environment().machine() {
-        Ok(machine) if backend == Backend::TensorRt => {
+        Ok(machine) => {
             let (major, minor) = machine.device.compute_capability;
             format!("TensorRT {} on {}, compute capability {major}.{minor}", machine.version, machine.device.name)
         }
-        _ => "works".to_owned(),
+        Err(_) => "works".to_owned(),
     }
 }
 

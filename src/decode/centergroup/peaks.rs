@@ -267,6 +267,12 @@ mod tests {
         })
     }
 
+    /// A mask with some padding, or with none.
+    fn padded(padding: Option<u64>, pixels: usize) -> List<u8> {
+        let counts = |index: usize| padding.is_none_or(|bits| bits.rotate_left(index as u32 * 7) % 3 != 0);
+        (0..pixels).map(|index| u8::from(counts(index))).collect()
+    }
+
     proptest! {
         #[test]
         fn equal_to_the_upsampled_map(
@@ -277,9 +283,7 @@ mod tests {
         ) {
             let map = Map::new("map", &values, [values.len() / width, width]).unwrap();
             let size = Double::new(map).size();
-            let bytes: List<u8> = (0..4 * values.len())
-                .map(|index| u8::from(padding.is_none_or(|bits| bits.rotate_left(index as u32 * 7) % 3 != 0)))
-                .collect();
+            let bytes = padded(padding, 4 * values.len());
             let mask = Mask::new(&bytes, size).unwrap();
             let rule = Rule { radius, capacity, ..RULE };
             prop_assert_eq!(found(map, mask, rule), plain(map, mask, rule));
@@ -313,9 +317,7 @@ mod tests {
         ) {
             let map = Map::new("map", &values, [values.len() / width, width]).unwrap();
             let size = Double::new(map).size();
-            let bytes: List<u8> = (0..4 * values.len())
-                .map(|index| u8::from(padding.is_none_or(|bits| bits.rotate_left(index as u32 * 7) % 3 != 0)))
-                .collect();
+            let bytes = padded(padding, 4 * values.len());
             let mask = Mask::new(&bytes, size).unwrap();
             let all = Rule { radius, threshold, least, capacity, collapse, complete: true };
             let mut expected = found(map, mask, all);

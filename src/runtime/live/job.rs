@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::estimator::StageTimes;
-use crate::geometry::Size;
-use crate::pixels::{Colour, PictureError, PictureView, PixelFormat};
+use crate::pixels::{PictureCopy, PictureError};
 use crate::pose::Poses;
 use crate::source::Frame;
 
@@ -24,11 +23,7 @@ pub(super) struct Job {
 /// A frame in its own memory.
 #[derive(Debug)]
 pub(super) struct Held {
-    bytes: Vec<u8>,
-    format: PixelFormat,
-    size: Size,
-    stride: usize,
-    colour: Colour,
+    picture: PictureCopy,
     sequence: u64,
     captured: Option<Duration>,
     instant: Option<Instant>,
@@ -39,17 +34,7 @@ impl Job {
     pub fn empty(camera: usize) -> Box<Self> {
         Box::new(Self {
             camera,
-            held: Held {
-                bytes: Vec::new(),
-                format: PixelFormat::Grey,
-                size: Size::new(0, 0),
-                stride: 0,
-                colour: Colour::default(),
-                sequence: 0,
-                captured: None,
-                instant: None,
-                name: None,
-            },
+            held: Held { picture: PictureCopy::default(), sequence: 0, captured: None, instant: None, name: None },
             poses: Poses::default(),
             times: StageTimes::default(),
         })
@@ -59,13 +44,7 @@ impl Job {
 impl Held {
     /// Becomes a copy of `frame`.
     pub fn fill(&mut self, frame: &Frame<'_>) {
-        let picture = frame.picture;
-        (self.format, self.size, self.stride) = (picture.format(), picture.size(), picture.stride());
-        self.colour = picture.colour();
-        // The view's check has seen that it has so many.
-        let needed = self.format.picture_bytes(self.size, self.stride).unwrap_or_default();
-        self.bytes.clear();
-        self.bytes.extend_from_slice(&picture.data()[..needed]);
+        self.picture.fill(frame.picture);
         (self.sequence, self.captured, self.instant) = (frame.sequence, frame.captured, frame.instant);
         match (frame.name, &mut self.name) {
             (Some(name), Some(kept)) if name == kept => {}
@@ -75,9 +54,8 @@ impl Held {
 
     /// The frame, borrowed.
     pub fn frame(&self) -> Result<Frame<'_>, PictureError> {
-        let picture = PictureView::new(self.format, self.size, self.stride, &self.bytes)?.with_colour(self.colour);
         Ok(Frame {
-            picture,
+            picture: self.picture.view()?,
             sequence: self.sequence,
             captured: self.captured,
             instant: self.instant,

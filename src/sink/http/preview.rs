@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::metrics::Metrics;
 use crate::geometry::Size;
+use crate::pixels::PictureCopy;
 use crate::pixels::rgb::to_rgb;
-use crate::pixels::{Colour, PictureView, PixelFormat};
 use crate::pose::Poses;
 use crate::sink::canvas::Canvas;
 use crate::sink::paint::Painter;
@@ -44,12 +44,9 @@ struct State {
 }
 
 /// A frame and its poses, in their own memory.
+#[derive(Default)]
 struct Shot {
-    bytes: Vec<u8>,
-    format: PixelFormat,
-    size: Size,
-    stride: usize,
-    colour: Colour,
+    picture: PictureCopy,
     poses: Poses,
 }
 
@@ -111,8 +108,9 @@ impl Preview {
             state.newest.take().or_else(|| state.spare.take())
         };
         // Filled outside of the lock: nobody waits for a copy.
-        let mut shot = memory.unwrap_or_else(Shot::empty);
-        shot.fill(answer);
+        let mut shot = memory.unwrap_or_default();
+        shot.picture.fill(answer.frame.picture);
+        shot.poses.clone_from(answer.poses);
         self.lock().newest = Some(shot);
         self.offered.notify_one();
     }
@@ -150,14 +148,15 @@ impl Preview {
 
     /// Scales, draws, encodes.
     fn encode(&self, shot: &mut Shot, rgb: &mut Vec<u8>, scaled: &mut Vec<u8>) -> Option<Vec<u8>> {
-        let view = PictureView::new(shot.format, shot.size, shot.stride, &shot.bytes).ok()?.with_colour(shot.colour);
+        let view = shot.picture.view().ok()?;
+        let from = view.size();
         to_rgb(view, rgb);
-        let size = preview_size(shot.size);
-        let pixels = if size == shot.size {
+        let size = preview_size(from);
+        let pixels = if size == from {
             rgb
         } else {
-            resize(rgb, shot.size, size, scaled);
-            move_poses(&mut shot.poses.list, shot.size, size);
+            resize(rgb, from, size, scaled);
+            move_poses(&mut shot.poses.list, from, size);
             scaled
         };
         self.painter.draw(&mut Canvas::new(pixels, size)?, &shot.poses.list);
@@ -169,30 +168,6 @@ impl Preview {
                 None
             }
         }
-    }
-}
-
-impl Shot {
-    fn empty() -> Box<Self> {
-        Box::new(Self {
-            bytes: Vec::new(),
-            format: PixelFormat::Grey,
-            size: Size::new(0, 0),
-            stride: 0,
-            colour: Colour::default(),
-            poses: Poses::default(),
-        })
-    }
-
-    fn fill(&mut self, answer: &Answer<'_>) {
-        let picture = answer.frame.picture;
-        (self.format, self.size, self.stride) = (picture.format(), picture.size(), picture.stride());
-        self.colour = picture.colour();
-        // The view's check has seen that it has so many.
-        let needed = self.format.picture_bytes(self.size, self.stride).unwrap_or_default();
-        self.bytes.clear();
-        self.bytes.extend_from_slice(&picture.data()[..needed]);
-        self.poses.clone_from(answer.poses);
     }
 }
 
