@@ -106,6 +106,25 @@ impl Board {
 }
 
 #[test]
+fn without_a_model_the_configuration_says_what_is_built() {
+    if !can_compile() {
+        return;
+    }
+    let board = Board::new();
+    let (model, config) = (Board::bundle(), board.path("config.toml"));
+    let source = "v4l2:/dev/video7?size=128x64&fps=30";
+    fs::write(&config, format!("[run]\nmodel = {model:?}\nprecision = \"fp32\"\nsource = {source:?}\n")).unwrap();
+    let configured = ["engine", "build", "--dry-run", "--config", text(&config)];
+    let given = ["engine", "build", "--dry-run", "--model", &model];
+    let same = board.run(&[&given[..], &["--picture", "128x64", "--precision", "fp32"]].concat()).expect(0).stdout;
+    let other = board.run(&[&given[..], &["--picture", "64x48", "--precision", "fp32"]].concat()).expect(0).stdout;
+    assert_eq!(board.run(&configured).expect(0).stdout, same);
+    assert_ne!(same, other, "the size makes a difference");
+    fs::write(&config, "[run]\nprecision = \"fp32\"\n").unwrap();
+    board.run(&configured).expect(2).says(&["no model"]);
+}
+
+#[test]
 fn engines_are_built_listed_and_used() {
     if !can_compile() {
         return;

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::config::Settings;
 use super::log::LogArguments;
 use super::run::read_templates;
 use super::{Verdict, output, value};
@@ -23,6 +24,9 @@ use crate::geometry::Size;
 use crate::pose::{Pose, Poses};
 use crate::source;
 use crate::template::Template;
+
+/// What a camera is asked for where nothing else is.
+const DEFAULT_PICTURE: Size = Size { width: 640, height: 480 };
 
 /// Build, list and check TensorRT engines for the bundles
 #[derive(Debug, Args)]
@@ -36,6 +40,7 @@ enum EngineCommand {
     /// Build what a bundle needs, with the board's own trtexec
     #[command(after_help = "\
 Examples:
+  sinew engine build                      # for what /etc/sinew/config.toml says
   sinew engine build --model logocap-tiny --picture 1280x720
   sinew engine build --model logocap-tiny --dry-run")]
     Build(BuildArguments),
@@ -63,15 +68,18 @@ Examples:
 
 #[derive(Debug, Args)]
 struct BuildArguments {
-    /// Bundle: a name that `sinew models list` shows, or a folder
+    /// Bundle: a name that `sinew models list` shows, or a folder [default: those that the configuration names]
     #[arg(long, value_name = "NAME|DIR")]
-    model: PathBuf,
-    /// Pictures of this size; may be repeated
-    #[arg(long, value_name = "WxH", value_parser = value::size, default_value = "640x480")]
+    model: Option<PathBuf>,
+    /// The configuration file that says so, besides /etc/sinew/config.toml
+    #[arg(long, value_name = "FILE", env = "SINEW_CONFIG")]
+    config: Option<PathBuf>,
+    /// Pictures of this size; may be repeated [default: without --model those of the configured cameras, else 640x480]
+    #[arg(long, value_name = "WxH", value_parser = value::size)]
     picture: Vec<Size>,
-    /// How exactly the engines compute: fp32, fp16 or int8
-    #[arg(long, value_name = "NAME", default_value = "fp16")]
-    precision: Precision,
+    /// How exactly the engines compute: fp32, fp16 or int8 [default: without --model the configured one, else fp16]
+    #[arg(long, value_name = "NAME")]
+    precision: Option<Precision>,
     /// Most memory for the builder, MiB [default: the library's]
     #[arg(long, value_name = "MIB")]
     workspace: Option<u32>,
@@ -125,16 +133,8 @@ impl EngineArguments {
 }
 
 fn build(arguments: BuildArguments, installation: Installation, log: &LogArguments) -> anyhow::Result<Verdict> {
-    let bundle = Bundle::open(&arguments.model)?;
+    let networks = wanted(&arguments)?;
     let builder = Builder { installation, trtexec: find_trtexec(arguments.trtexec), workspace: arguments.workspace };
-    let mut networks: Vec<Network> = Vec::new();
-    for &picture in &arguments.picture {
-        for network in estimator::networks(&bundle, picture, Some(arguments.precision))? {
-            if !networks.contains(&network) {
-                networks.push(network);
-            }
-        }
-    }
     if arguments.dry_run {
         // The exact command depends on the library's version, where there is one.
         let version = builder.installation.machine().ok().map(|machine| machine.version);
@@ -165,6 +165,49 @@ fn build(arguments: BuildArguments, installation: Installation, log: &LogArgumen
         println!("{title}: {}", path?.display());
     }
     Ok(Verdict::Good)
+}
+
+/// The networks of the given bundle, or of the bundles that the configuration names, each once.
+fn wanted(arguments: &BuildArguments) -> anyhow::Result<Vec<Network>> {
+    let (models, pictures, precision) = match &arguments.model {
+        Some(model) => (vec![model.clone()], Vec::new(), None),
+        None => {
+            let settings = Settings::default().with_files(arguments.config.as_deref())?;
+            let finder = settings.boxes_from.as_ref().map(PathBuf::from);
+            let models = std::iter::once(settings.model()?.into()).chain(finder).collect();
+            (models, picture_sizes(&settings)?, settings.precision)
+        }
+    };
+    let precision = arguments.precision.or(precision).unwrap_or(Precision::Fp16);
+    let mut pictures = if arguments.picture.is_empty() { pictures } else { arguments.picture.clone() };
+    if pictures.is_empty() {
+        pictures.push(DEFAULT_PICTURE);
+    }
+    let mut networks: Vec<Network> = Vec::new();
+    for model in models {
+        let bundle = Bundle::open(&model)?;
+        for &picture in &pictures {
+            for network in estimator::networks(&bundle, picture, Some(precision))? {
+                if !networks.contains(&network) {
+                    networks.push(network);
+                }
+            }
+        }
+    }
+    Ok(networks)
+}
+
+/// The sizes that the configured cameras are asked for.
+#[cfg(feature = "camera")]
+fn picture_sizes(settings: &Settings) -> anyhow::Result<Vec<Size>> {
+    let cameras = settings.source.iter().filter_map(|uri| source::camera_name(uri));
+    let size = |camera| Ok(source::v4l2::Wanted::parse(camera)?.size.unwrap_or(DEFAULT_PICTURE));
+    cameras.map(size).collect::<Result<_, String>>().map_err(anyhow::Error::msg)
+}
+
+#[cfg(not(feature = "camera"))]
+fn picture_sizes(_: &Settings) -> anyhow::Result<Vec<Size>> {
+    Ok(Vec::new())
 }
 
 /// Minutes without a word look like a hang.

@@ -159,7 +159,7 @@ pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     if uri == "-" {
         return Ok(Box::new(Y4m::new(std::io::stdin(), "standard input")?));
     }
-    if let Some(camera) = uri.strip_prefix("v4l2:").or_else(|| uri.starts_with("/dev/").then_some(uri)) {
+    if let Some(camera) = camera_name(uri) {
         return open_camera(uri, camera);
     }
     let path = Path::new(uri);
@@ -180,6 +180,11 @@ pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
         return Ok(Box::new(Pictures::single(path)));
     }
     Err(SourceError::Unknown { uri: uri.to_owned() })
+}
+
+/// The camera that `uri` names, with what is asked of it, if it names one.
+pub fn camera_name(uri: &str) -> Option<&str> {
+    uri.strip_prefix("v4l2:").or_else(|| uri.starts_with("/dev/").then_some(uri))
 }
 
 #[cfg(feature = "camera")]
