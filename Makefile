@@ -41,10 +41,6 @@ help: ## List the targets
 build: ## Build the program: target/release/sinew
 	$(CARGO) build $(PROFILE)
 
-.PHONY: dist
-dist: ## Build the program smaller and faster, with link-time optimisation (slow): target/dist/sinew
-	$(CARGO) build --profile dist
-
 .PHONY: demo
 demo: ## Find people in pictures, crowds and a short video, and an enrolled thing; draws them under out/
 	$(CARGO) build $(PROFILE) --bins --examples
@@ -74,6 +70,12 @@ demo: ## Find people in pictures, crowds and a short video, and an enrolled thin
 .PHONY: test
 test: ## Unit, property and integration tests
 	$(CARGO) test $(PROFILE)
+
+.PHONY: test-deploy
+test-deploy: ## What is under `Boards`, on an emulated arm64 board with Debian (installs QEMU; as root; builds with link-time optimisation)
+	board/emulated/debian/deploy-test.sh
+	board/emulated/debian/flash-test.sh
+	board/emulated/debian/package-test.sh
 
 .PHONY: test-board
 test-board: ## Cameras on an emulated arm64 board, with faults injected, and screens (installs QEMU and a cross compiler; the first time takes long)
@@ -152,6 +154,28 @@ bench: $(VENV)/ready ## Measure the warp against OpenCV and the post-processing 
 	$(PYTHON) benches/compare_decode.py
 	$(PYTHON) benches/compare_centergroup.py
 	$(PYTHON) benches/compare_enrol.py
+
+##@ Boards (docs/deploy.md, docs/flash.md; each builds with link-time optimisation, which takes long the first time)
+
+.PHONY: deploy
+deploy: ## Put the program on a board over ssh and show the first pose: BOARD=orin-nano HOST=user@address [PORT=22] [KEY=file]
+	@BOARD="$(BOARD)" HOST="$(HOST)" PORT="$(PORT)" KEY="$(KEY)" board/deploy/deploy.sh
+
+.PHONY: undeploy
+undeploy: ## Remove it: HOST=user@address [PORT=22] [KEY=file]; PURGE=1 the configuration and the engines too
+	@HOST="$(HOST)" PORT="$(PORT)" KEY="$(KEY)" PURGE="$(PURGE)" board/deploy/undeploy.sh
+
+.PHONY: flash-overlay
+flash-overlay: ## Lay it into an image that is to be flashed: BOARD=orin-nano L4T=path/to/Linux_for_Tegra; UNDO=1 takes it out
+	@BOARD="$(BOARD)" L4T="$(L4T)" UNDO="$(UNDO)" board/flash/overlay.sh
+
+.PHONY: deb
+deb: ## A package for the board's Ubuntu: out/sinew_*_arm64.deb [BOARD=orin-nano]
+	@board/package/deb.sh "$(or $(BOARD),orin-nano)" $(OUT)
+
+.PHONY: dist
+dist: ## Archives of program and bundles with checksums, under out/dist [MACHINES="aarch64 x86_64"]
+	@board/package/dist.sh $(OUT)/dist $(or $(MACHINES),aarch64 x86_64)
 
 ##@ Models (Python; each makes .venv)
 

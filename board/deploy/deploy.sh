@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Puts the program on a board and shows the first pose: `make deploy BOARD=orin-nano HOST=user@address [PORT=22] [KEY=file]`.
+#
+# KEEP is how many versions stay on the board (3), WAIT how many seconds the first frame may take (120), SINEW_PROGRAM a program
+# that is built already.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+board=${BOARD:-}
+profile_file "$board" >/dev/null
+need rsync "sudo apt-get install rsync"
+. "$project/board/deploy/connection.sh"
+connect
+glibc=$(profile "$board" glibc)
+
+declare -A fact
+while read -r name value; do fact[$name]=$value; done < <(on_board facts)
+[[ ${fact[machine]:-} == aarch64 ]] || fail "$HOST is a ${fact[machine]:-machine that says nothing}, not an aarch64 board"
+[[ -n ${fact[rsync]} ]] || fail "rsync is missing on $HOST; install it there: sudo apt-get install rsync"
+[[ $(printf '%s\n' "${fact[glibc]}" "$glibc" | sort -V | tail -n 1) == "${fact[glibc]}" ]] ||
+    fail "$HOST has glibc ${fact[glibc]}, board/profiles/$board.toml says $glibc: is BOARD=$board right?"
+((fact[free] >= 300)) || fail "$HOST has ${fact[free]} MiB free in /opt; 300 are needed"
+echo "board: ${fact[model]:-$HOST}, glibc ${fact[glibc]}, systemd ${fact[systemd]}; running: ${fact[current]:-nothing yet}"
+
+program=$("$project/board/deploy/build.sh" "$glibc")
+tree=$private/tree
+"$project/board/deploy/tree.sh" "$board" "$program" "$tree"
+version=$(program_version)-$(cd "$tree" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
+
+folder=$(on_board receive "$version")
+if [[ -n $folder ]]; then
+    # What the current version has as well becomes a link to it, which costs neither time nor space.
+    rsync --recursive --links --perms --checksum --delete ${fact[current]:+--link-dest="/opt/sinew/versions/${fact[current]}"} \
+        ${as_root:+--rsync-path="sudo -n rsync"} --rsh="${ssh_command[*]}" "$tree/" "$HOST:$folder/"
+fi
+before=$(on_board activate "$version")
+
+show_pose() {
+    local answer status line
+    answer=$(on_board pose 20)
+    status=${answer##*$'\n'}
+    line=${answer%$'\n'*}
+    local pose='"poses":\[(\{"score":([0-9.e-]+)[^}]*\})' age='"age":([0-9.]+)' said="of unknown age"
+    [[ $line =~ $age ]] && said="${BASH_REMATCH[1]} ms after its picture was taken"
+    if [[ $line =~ $pose ]]; then
+        echo "first pose: score ${BASH_REMATCH[2]}, $said"
+        echo "${BASH_REMATCH[1]}"
+    elif [[ -n $line ]]; then
+        echo "frames are answered, but there is nobody to be seen in them yet"
+    else
+        echo "frames are answered; the configuration sends the poses elsewhere than to /run/sinew/poses.jsonl"
+    fi
+    echo "service: ${status:-running}"
+}
+
+started() {
+    if [[ $(profile "$board" backend) == tensorrt ]]; then
+        on_board engines || return
+    fi
+    on_board start "${WAIT:-120}"
+}
+
+if [[ $before == "$version" && ${fact[active]} == active ]]; then
+    echo "$version is there already and runs"
+elif started; then
+    echo "$version runs"
+elif [[ -n $before && $before != "$version" ]]; then
+    echo "rolling back to $before" >&2
+    on_board roll-back "$before"
+    on_board start "${WAIT:-120}" || fail "$before does not start either; see above, and \`sinew doctor\` on the board"
+    fail "$version did not start; $before runs again"
+else
+    fail "$version did not start, and there is no other; it is left there and tries on. \`sinew doctor\` on the board may know why"
+fi
+on_board prune "${KEEP:-3}"
+show_pose

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# `make deploy` and `make undeploy` on an emulated arm64 board with Debian, over ssh on 127.0.0.1, and what the service does there.
+# DEPLOYS is how many versions are deployed in a row (20).
+set -euo pipefail
+. "$(dirname "$0")/prepare.sh"
+board_on "$image" "$cache/kernel" "$initramfs" "$key" "$scratch/board"
+export BOARD=emulated HOST=root@127.0.0.1 PORT=$port KEY=$key KEEP=3 WAIT=180
+export SSH_OPTIONS="-o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR"
+deploy() { "$project/board/deploy/deploy.sh" >"$scratch/said" 2>&1 || { cat "$scratch/said"; return 1; }; cat "$scratch/said"; }
+undeploy() { "$project/board/deploy/undeploy.sh" >"$scratch/said" 2>&1; }
+current() { board readlink /opt/sinew/current; }
+# Another version of the program, which does the same: what follows an ELF file's sections is not read.
+other_version() { cp "$original" "$scratch/sinew"; echo "$1" >>"$scratch/sinew"; SINEW_PROGRAM=$scratch/sinew; }
+original=$SINEW_PROGRAM
+
+files_there >"$scratch/before"
+begin=$SECONDS
+row "the first deploy" deploy
+first=$((SECONDS - begin))
+row "ends with a pose and its age" grep -Eq '^first pose: score [0-9.]+, [0-9.]+ ms after' "$scratch/said"
+sed 's/^/        /' "$scratch/said"
+row "frames are answered" answers_frames
+row "nothing but the ssh server listens" board '[ "$(ss -Hltn "sport != 22" | wc -l)" = 0 ]'
+row "the program is no root, and cannot become one" board \
+    'p=$(systemctl show -P MainPID sinew); grep -q "^Uid:.[1-9]" /proc/$p/status && grep -q "^NoNewPrivs:.1" /proc/$p/status && grep -q "^CapBnd:.0*$" /proc/$p/status'
+row "systemd rates its sandbox below 4" board 'systemd-analyze security --threshold=40 --no-pager sinew'
+board 'systemd-analyze security --no-pager sinew | tail -n 1; grep VmHWM /proc/$(systemctl show -P MainPID sinew)/status' | sed 's/^/        /'
+
+board 'sed -i "s/^model = /keypoint_threshold = 0.25\nmodel = /" /etc/sinew/config.toml'
+begin=$SECONDS
+row "the same again" deploy
+row "says that it is there" said 'is there already and runs'
+row "and is quicker" [ $((SECONDS - begin)) -lt "$first" ]
+other_version second
+row "another version" deploy
+row "a changed configuration is kept" board grep -q keypoint_threshold /etc/sinew/config.toml
+row "which is said" said 'kept: /etc/sinew/config.toml'
+row "and is what runs" board 'sinew config show | grep -q "keypoint_threshold = 0.25"'
+
+second=$(current)
+# Its first instruction is none.
+python3 - "$original" "$scratch/broken" <<'BREAK'
+import struct, sys
+program = bytearray(open(sys.argv[1], "rb").read())
+entry, headers = struct.unpack_from("<QQ", program, 24)
+size, count = struct.unpack_from("<HH", program, 54)
+for index in range(count):
+    kind, _, offset, address, _, length = struct.unpack_from("<IIQQQQ", program, headers + index * size)
+    if kind == 1 and address <= entry < address + length:
+        program[entry - address + offset : entry - address + offset + 4] = bytes(4)
+open(sys.argv[2], "wb").write(program)
+BREAK
+SINEW_PROGRAM=$scratch/broken
+row "a broken version is refused" not deploy
+row "with its journal" said 'status=4/ILL'
+row "and the one before runs again" said 'runs again'
+row "it is the current one" [ "$(current)" = "$second" ]
+row "it answers frames" answers_frames
+row "the configuration is as it was" board grep -q keypoint_threshold /etc/sinew/config.toml
+
+tar -C "$scratch" -xf "$rootfs" ./usr/bin/kmod
+SINEW_PROGRAM=$scratch/usr/bin/kmod
+row "a program for a newer C library is refused" not deploy
+row "and told how to be built" said 'zigbuild --target aarch64-unknown-linux-gnu.2.31'
+
+killed() { board 'systemctl kill --signal=KILL --kill-who=main sinew' && sleep 1 && eventually 60 answers_frames; }
+row "killed, it comes back" killed
+frozen() {
+    board 'kill -STOP $(systemctl show -P MainPID sinew)' &&
+        eventually 90 board 'journalctl --unit=sinew --output=cat | grep -q "Watchdog timeout"' && eventually 60 answers_frames
+}
+row "frozen, the watchdog starts it again" frozen
+
+many() {
+    for ((number = 1; number <= ${DEPLOYS:-20}; number++)); do
+        other_version "$number"
+        deploy || return 1
+    done
+}
+row "${DEPLOYS:-20} versions in a row" many
+row "at most three are left" board '[ "$(ls /opt/sinew/versions | wc -l)" -le 3 ]'
+board 'du -sh /opt/sinew | cut -f1' | sed 's/^/        on disk: /'
+
+reboot_board() {
+    local boot=/proc/sys/kernel/random/boot_id
+    before=$(board cat $boot)
+    board reboot || true
+    eventually 300 board "! grep -q $before $boot" && eventually 120 answers_frames
+}
+row "after a reboot it answers frames by itself" reboot_board
+
+# A model of real size.
+board 'sed -i "s/^model = .*/model = \"logocap-tiny\"/" /etc/sinew/config.toml && systemctl restart --no-block sinew'
+memory() { board 'grep VmHWM /proc/$(systemctl show -P MainPID sinew)/status'; }
+row "logocap-tiny answers frames" eventually 240 answers_frames
+memory | sed 's/^/        /'
+row "in at most 120 MB" [ "$(memory | tr -dc 0-9)" -le $((120 * 1000 * 1000 / 1024)) ]
+
+row "undeploy" undeploy
+files_there >"$scratch/after"
+row "leaves the changed configuration, and nothing else" [ "$(comm -13 "$scratch/before" "$scratch/after")" = /etc/sinew/config.toml ]
+row "and takes nothing away" [ -z "$(comm -23 "$scratch/before" "$scratch/after")" ]
+row "the service is gone" not board systemctl cat sinew
+row "deployed again" deploy
+row "undeploy with PURGE=1" env PURGE=1 "$project/board/deploy/undeploy.sh"
+files_there >"$scratch/after"
+row "leaves no file" diff "$scratch/before" "$scratch/after"
+exit $((failures > 0))
