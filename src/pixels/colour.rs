@@ -61,6 +61,16 @@ impl Colour {
             blue_u: from_u,
         }
     }
+
+    /// The rows of the matrix to red, green and blue, over luma, U, V and 1; the result is not held between 0 and 255.
+    pub(super) fn matrix_to_rgb(self) -> [[f32; 4]; 3] {
+        let Coefficients { black, luma, red_v, green_u, green_v, blue_u } = self.coefficients();
+        let row = |u: f64, v: f64| {
+            let constant = -luma * f64::from(black) - 128.0 * (u + v);
+            [luma as f32, u as f32, v as f32, constant as f32]
+        };
+        [row(0.0, red_v), row(-green_u, -green_v), row(blue_u, 0.0)]
+    }
 }
 
 /// `red = luma (y - black) + red_v (v - 128)`, `green = luma (y - black) - green_u (u - 128) - green_v (v - 128)`,

@@ -1,23 +1,38 @@
-//! Single pixels of every format, in RGB.
+//! Single pixels of every format.
 
-use super::colour::Coefficients;
 use super::planes::YuvPlanes;
 use super::{Colour, PictureView};
 
-/// A picture that gives its pixels one by one: red, green, blue from 0 to 255. Coordinates must lie within it.
+/// A picture that gives its pixels one by one. Coordinates must lie within it.
 pub(super) trait Points {
+    /// The values of a black pixel.
+    fn black(&self) -> [f32; 3];
+
+    /// The values of a pixel, as they are in the picture: those of neighbours may be blended.
     fn at(&self, x: usize, y: usize) -> [f32; 3];
+
+    /// What a pixel's values, or a blend of them, are in red, green and blue, from 0 to 255.
+    fn rgb(&self, values: [f32; 3]) -> [f32; 3];
 }
 
 /// 3 bytes a pixel.
 pub(super) struct RgbPoints<'a>(pub PictureView<'a>);
 
 impl Points for RgbPoints<'_> {
+    fn black(&self) -> [f32; 3] {
+        [0.0; 3]
+    }
+
     #[inline(always)]
     fn at(&self, x: usize, y: usize) -> [f32; 3] {
         let start = y * self.0.stride() + 3 * x;
         let pixel = &self.0.data()[start..start + 3];
         [f32::from(pixel[0]), f32::from(pixel[1]), f32::from(pixel[2])]
+    }
+
+    #[inline(always)]
+    fn rgb(&self, values: [f32; 3]) -> [f32; 3] {
+        values
     }
 }
 
@@ -25,34 +40,47 @@ impl Points for RgbPoints<'_> {
 pub(super) struct GreyPoints<'a>(pub PictureView<'a>);
 
 impl Points for GreyPoints<'_> {
+    fn black(&self) -> [f32; 3] {
+        [0.0; 3]
+    }
+
     #[inline(always)]
     fn at(&self, x: usize, y: usize) -> [f32; 3] {
         [f32::from(self.0.data()[y * self.0.stride() + x]); 3]
+    }
+
+    #[inline(always)]
+    fn rgb(&self, values: [f32; 3]) -> [f32; 3] {
+        values
     }
 }
 
 /// Luma and chroma.
 pub(super) struct YuvPoints<'a> {
     planes: YuvPlanes<'a>,
+    black: f32,
     /// The rows of the matrix to RGB, over luma, U, V and 1.
     matrix: [[f32; 4]; 3],
 }
 
 impl<'a> YuvPoints<'a> {
     pub fn new(planes: YuvPlanes<'a>, colour: Colour) -> Self {
-        let Coefficients { black, luma, red_v, green_u, green_v, blue_u } = colour.coefficients();
-        let row = |u: f64, v: f64| {
-            let constant = -luma * f64::from(black) - 128.0 * (u + v);
-            [luma as f32, u as f32, v as f32, constant as f32]
-        };
-        Self { planes, matrix: [row(0.0, red_v), row(-green_u, -green_v), row(blue_u, 0.0)] }
+        Self { planes, black: f32::from(colour.coefficients().black), matrix: colour.matrix_to_rgb() }
     }
 }
 
 impl Points for YuvPoints<'_> {
+    fn black(&self) -> [f32; 3] {
+        [self.black, 128.0, 128.0]
+    }
+
     #[inline(always)]
     fn at(&self, x: usize, y: usize) -> [f32; 3] {
-        let [luma, u, v] = self.planes.at(x, y).map(f32::from);
+        self.planes.at(x, y).map(f32::from)
+    }
+
+    #[inline(always)]
+    fn rgb(&self, [luma, u, v]: [f32; 3]) -> [f32; 3] {
         self.matrix
             .map(|[of_luma, of_u, of_v, constant]| (of_luma * luma + of_u * u + of_v * v + constant).clamp(0.0, 255.0))
     }

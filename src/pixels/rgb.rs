@@ -18,7 +18,7 @@ fn write<P: Points>(picture: PictureView<'_>, points: &P, rgb: &mut Vec<u8>) {
     rgb.resize(3 * width * height, 0);
     for (y, row) in rgb.chunks_exact_mut(3 * width).enumerate() {
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
-            pixel.copy_from_slice(&points.at(x, y).map(|value| (value + 0.5) as u8));
+            pixel.copy_from_slice(&points.rgb(points.at(x, y)).map(|value| (value + 0.5) as u8));
         }
     }
 }

@@ -4,13 +4,15 @@
 //! to 0..1 and normalised: every network pixel `(x, y)` is looked up at `network_to_picture(x, y)`, a sample outside the
 //! picture counts as RGB 0, and a network pixel within one pixel of the picture's edge is a blend with that black.
 //!
-//! Colours are converted before they are interpolated, so that values which no display can show are held between 0 and
-//! 255 as they are in a picture converted beforehand. Chroma is not interpolated: the pixels that share a chroma
-//! value get it as it is, as in OpenCV's `cvtColor`.
+//! Luma and chroma are interpolated before they become colours: there are fewer network pixels than picture pixels, and a
+//! blend of colours is the colour of the blend, except next to values that no display can show, which are held between 0
+//! and 255 once instead of for every picture pixel. Pixels that share a chroma value have it as it is, as in OpenCV's
+//! `cvtColor`.
 //!
-//! Positions are computed in `f64`, weights in 15 bits. The answer stays within a quarter of a grey level of the
+//! Positions are computed in `f64`, weights in 16 bits. The answer stays within a quarter of a grey level of the
 //! exact one.
 
+mod channels;
 mod general;
 mod rows;
 mod separable;
@@ -69,7 +71,7 @@ impl Warp {
             return Err(WarpError::Map { map: *network_to_picture });
         }
         let normalisation = Normalisation::new(mean, std)?;
-        let path = match Separable::new(picture, network_to_picture, network) {
+        let path = match Separable::new(format, picture, network_to_picture, network) {
             Some(separable) => Path::Separable(Box::new(separable)),
             None => Path::General(General::new(network_to_picture)),
         };
