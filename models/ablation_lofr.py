@@ -46,7 +46,7 @@ class Row:
 
     def task(self) -> LofrTask:
         config = replace(
-            LofrConfig.tiny(),
+            LofrConfig.small_crops(),
             encoder_layers=self.layers[0],
             decoder_layers=self.layers[1],
             spatial_prior="SPE" in self.parts,

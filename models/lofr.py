@@ -13,7 +13,7 @@ code; what the paper leaves open is chosen here, and every choice that changes t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -64,12 +64,19 @@ class LofrConfig:
         return cls(
             "lofr-tiny",
             backbone=LogoCapConfig.tiny().backbone,
-            height=96,
-            network_width=64,
+            height=128,
+            network_width=96,
             width=64,
             heads=4,
             feed_forward=128,
+            encoder_layers=1,
+            decoder_layers=2,
         )
+
+    @classmethod
+    def small_crops(cls) -> LofrConfig:
+        """The same on crops of half as many pixels: of many short trainings."""
+        return replace(cls.tiny(), height=96, network_width=64)
 
     @classmethod
     def r50(cls) -> LofrConfig:
@@ -219,7 +226,8 @@ def prior_map(activation: Tensor) -> Tensor:
     row, column = (best // width)[..., None, None], (best % width)[..., None, None]
     rows = torch.arange(height, device=activation.device)[:, None]
     columns = torch.arange(width, device=activation.device)[None]
-    distance = (rows - row).square() + (columns - column).square()
+    # Not squares of whole numbers, which tract has not.
+    distance = (rows - row).float().square() + (columns - column).float().square()
     return torch.exp(-distance / 2.0).amax(1, keepdim=True)
 
 

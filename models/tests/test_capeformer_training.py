@@ -72,7 +72,7 @@ def test_offsets_of_wrong_matches_do_not_count() -> None:
     model, one = CapeFormer(CapeFormerConfig.tiny()).eval(), batch(1)
 
     def offset(reach: float) -> float:
-        weights = training.Weights(reach=reach)
+        weights = training.Weights(reach=reach, jitter=0)
         return training.objective(model, one, weights, True, torch.Generator().manual_seed(3))[1]["offset"]
 
     # The mean over all counted keypoints, of which those that are too far off add nothing.
@@ -94,6 +94,16 @@ def test_a_second_stage_begins_anew_behind_a_trained_first() -> None:
         freeze_others(new, ["kpt_brunch."])
 
 
+def test_half_of_the_answers_begin_beside_their_proposals() -> None:
+    places = torch.full((400, 3, 2), 0.5)
+    moved = training._jitter(places, 0.06, torch.Generator().manual_seed(1))
+    away = (moved != places).flatten(1)
+    assert (away.all(1) == away.any(1)).all() and 0.4 < away.any(1).float().mean() < 0.6
+    assert (moved - places)[away.any(1)].std() == pytest.approx(0.06, rel=0.1)
+    edge = training._jitter(torch.zeros(400, 3, 2), 0.06, torch.Generator().manual_seed(1))
+    assert edge.min() == 0
+
+
 def test_nothing_visible_is_no_error() -> None:
     model = CapeFormer(CapeFormerConfig.tiny())
     empty = batch(1)
@@ -109,7 +119,7 @@ def test_hidden_keypoints_change_nothing() -> None:
     model, one = CapeFormer(CapeFormerConfig.tiny()).eval(), batch(2)
     seed = 5
     _, parts = training.objective(
-        model, one, training.Weights(reach=math.inf), True, torch.Generator().manual_seed(seed)
+        model, one, training.Weights(reach=math.inf, jitter=0), True, torch.Generator().manual_seed(seed)
     )
     generator = torch.Generator().manual_seed(seed)
     episodes, pictures = one.visible.shape[:2]

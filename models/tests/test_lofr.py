@@ -67,8 +67,8 @@ def test_graph_and_bundle(tmp_path: Path) -> None:
     for _ in bundle.write(lofr_bundle.contents(model), tmp_path / "tiny", bundle.Options("random weights")):
         pass
     manifest = tomllib.loads((tmp_path / "tiny/bundle.toml").read_text())
-    assert manifest["input"]["rule"] == "crop" and manifest["input"]["short_side"] == 64
-    assert manifest["engine"]["pose"]["inputs"][0]["shape"] == [1, 3, 96, 64]
+    assert manifest["input"]["rule"] == "crop" and manifest["input"]["short_side"] == 96
+    assert manifest["engine"]["pose"]["inputs"][0]["shape"] == [1, 3, 128, 96]
     assert sum(path.stat().st_size for path in (tmp_path / "tiny").iterdir()) <= 12e6
 
 

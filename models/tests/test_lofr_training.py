@@ -15,6 +15,7 @@ import torch
 
 from models import ablation_lofr, skeleton
 from models.lofr import Lofr, LofrConfig
+from models.logocap import LogoCap, LogoCapConfig
 from models.training import crops, lofr_objective
 from models.training.lofr_objective import HeldOutCrops, Weights
 from models.training.stored_people import SIDE, StoredPeople, store
@@ -234,6 +235,15 @@ def test_who_is_located_stays_so(tmp_path: Path) -> None:
     assert len(located) > 35 and all(len(answers) == 1 for answers in located.values())
     share = np.mean([answers == {True} for answers in located.values()])
     assert 0.05 < share < 0.5
+
+
+def test_what_has_seen_places_teaches_only_what_may_see_some() -> None:
+    logocap = LogoCap(LogoCapConfig.tiny()).state_dict()
+    with pytest.raises(ValueError, match="taught places"):
+        LofrTask(CONFIG).begin_from(Lofr(CONFIG), logocap)
+    model = Lofr(CONFIG)
+    assert LofrTask(CONFIG, located=0.25).begin_from(model, logocap) > 100
+    assert torch.equal(model.state_dict()["pyramid.body.conv1.weight"], logocap["backbone.conv1.weight"])
 
 
 def test_an_interrupted_run_has_no_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -96,6 +96,10 @@ class Weights:
     """The offset term counts keypoints whose proposal is no further off, in parts of the picture's side. A
     match that is wrong altogether cannot be corrected, only guessed at, and guesses pull all answers towards
     the middle; the paper counts every keypoint (infinity)."""
+    jitter: float = 0.06
+    """Standard deviation of what is added to the proposals of half of the answers in training, in parts of
+    the picture's side. Proposals are mostly off by less than half a cell: where the right place is cannot be
+    learnt from answers that are right already."""
 
 
 @lru_cache
@@ -162,7 +166,7 @@ def objective(
     heatmap, expectation = similarity_loss(similarity, target)
     parts = {"heatmap": _mean(heatmap, counted), "expectation": _mean(expectation, counted)}
     if refine:
-        start = propose(similarity.detach())
+        start = _jitter(propose(similarity.detach()), weights.jitter, generator)
         answers = torch.vmap(model.refine_all)(memory, refined, identity, bias, start)
         errors = torch.stack([(answer - target).abs().sum(-1) for answer in answers]).mean(0)
         near = (start - target).norm(dim=-1) <= weights.reach
@@ -170,6 +174,13 @@ def objective(
         parts["offset"] = _mean(errors, counted * near)
     total = sum(getattr(weights, name) * value for name, value in parts.items())
     return total, {name: value.item() for name, value in parts.items()}
+
+
+def _jitter(places: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    """Half of the answers `[answers, K, 2]` moved by chance, within the picture."""
+    moved = torch.rand((len(places), 1, 1), generator=generator) < 0.5
+    noise = torch.randn(places.shape, generator=generator) * deviation * moved
+    return (places + noise.to(places)).clamp(0.0, 1.0)
 
 
 def _mean(errors: Tensor, counted: Tensor) -> Tensor:

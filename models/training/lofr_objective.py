@@ -32,8 +32,8 @@ class Weights:
     final: float = 0.5
     diversity: float = 0.1
     """PDC; 0 leaves it out."""
-    located: float = 20.0
-    """The paper gives no number; a mean square over all cells is small."""
+    located: float = 0.5
+    """The paper gives no number."""
 
 
 def diversity(parts: Tensor) -> Tensor:
@@ -45,18 +45,25 @@ def diversity(parts: Tensor) -> Tensor:
 
 
 def located_loss(response: Tensor, places: Tensor, sigma: float = 1.0) -> Tensor:
-    """The mean square between the responses `[B, J, h, w]`, each divided by its maximum, and bells at
-    `places [B, J, 2]` (crop pixels); NaN places do not count (Eq. 14 and 15)."""
+    """How far the responses `[B, J, h, w]`, each as a share of its sum, are from bells at `places [B, J, 2]`
+    (crop pixels), as relative entropy; NaN places do not count.
+
+    The paper takes a mean square (Eq. 14 and 15). Responses are weights of attention, which add up to about
+    one: the square of what is missing at a place is nearly nothing while they are spread out, and hardly
+    teaches.
+    """
     counted = ~places.isnan().any(-1)
     if not counted.any():
         return response.sum() * 0
     maps, cells = response[counted], (places[counted] + 0.5) / STRIDE - 0.5
-    maps = maps / maps.amax((1, 2), keepdim=True).clamp(min=1e-12)
     height, width = maps.shape[1:]
     rows = torch.arange(height, device=maps.device)[:, None] - cells[:, 1, None, None]
     columns = torch.arange(width, device=maps.device)[None] - cells[:, 0, None, None]
-    bells = torch.exp(-(rows.square() + columns.square()) / (2 * sigma**2))
-    return (maps - bells).square().mean()
+    bells = torch.exp(-(rows.square() + columns.square()) / (2 * sigma**2)).flatten(1)
+    bells = bells / bells.sum(1, keepdim=True).clamp(min=1e-12)
+    shares = maps.flatten(1)
+    shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-12)
+    return functional.kl_div((shares + 1e-8).log(), bells, reduction="batchmean")
 
 
 def objective(model: Lofr, batch: CropBatch, weights: Weights) -> tuple[Tensor, dict[str, float]]:

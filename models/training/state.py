@@ -77,13 +77,13 @@ def load_matching(model: nn.Module, values: dict[str, Tensor]) -> list[str]:
     return sorted((set(own) | set(values)) - set(fitting))
 
 
-def load_backbone(model: nn.Module, values: dict[str, Tensor]) -> int:
-    """Load the backbone of one network here into another, whatever the part is called; how many tensors."""
+def load_backbone(model: nn.Module, values: dict[str, Tensor], part: str = "backbone.") -> int:
+    """Load the backbone of one network here into another, where it is called `part`; how many tensors."""
     own = model.state_dict()
     suffixes = {name.split("backbone.", 1)[1]: value for name, value in values.items() if "backbone." in name}
     fitting = {}
     for name, current in own.items():
-        _, found, suffix = name.partition("backbone.")
+        _, found, suffix = name.partition(part)
         value = suffixes.get(suffix) if found else None
         if value is not None and value.shape == current.shape:
             fitting[name] = value

@@ -244,6 +244,9 @@ class LofrTask:
         first = {
             name: value for name, value in values.items() if name.startswith(("pyramid.", "activation."))
         }
+        if not first and self.located:
+            # A network that is taught some places may as well begin with one that was taught them.
+            return load_backbone(model.pyramid, values, part="body.")
         if not first:
             raise ValueError(
                 "LOFR must not begin with another kind of network: all of them have been taught places"
@@ -291,9 +294,8 @@ TASKS: dict[str, Task] = {
     "logocap-tiny": LogoCapTask(LogoCapConfig.tiny()),
     "centergroup-tiny": CenterGroupTask(CenterGroupConfig.tiny()),
     "capeformer-tiny": CapeFormerTask(CapeFormerConfig.tiny()),
-    "lofr-tiny": LofrTask(LofrConfig.tiny()),
-    "lofr-tiny-start": PresenceTask(LofrConfig.tiny()),
-    "lofr-tiny-located": LofrTask(LofrConfig.tiny(), located=0.25),
+    "lofr-tiny": LofrTask(LofrConfig.tiny(), located=0.25),
+    "lofr-tiny-start": PresenceTask(LofrConfig.small_crops()),
     "lofr-r50": LofrTask(LofrConfig.r50()),
     "lofr-w32": LofrTask(LofrConfig.w32()),
     "lofr-w48": LofrTask(LofrConfig.w48()),
