@@ -20,6 +20,7 @@ DEMO_PICTURES := $(sort $(wildcard tests/data/photos/*.jpg tests/data/photos/*.p
     $(wordlist 1,12,$(sort $(wildcard tests/data/people/*.jpg)))
 DEMO_VIDEO_OF := $(firstword $(DEMO_PICTURES))
 DEMO_CROWDS := $(wordlist 1,4,$(sort $(wildcard tests/data/people-crowd/*.jpg)))
+DEMO_BOXED := $(wordlist 1,4,$(sort $(wildcard tests/data/people/*.jpg)))
 # Enrolled from one picture, found in the others.
 OBJECTS := tests/data/objects
 DEMO_THING := $(OBJECTS)/scissors-1.jpg
@@ -42,12 +43,13 @@ build: ## Build the program: target/release/sinew
 	$(CARGO) build $(PROFILE)
 
 .PHONY: demo
-demo: ## Find people in pictures, crowds and a short video, and an enrolled thing; draws them under out/
+demo: ## Find people in pictures, crowds, boxes and a short video, and an enrolled thing; draws them under out/
 	$(CARGO) build $(PROFILE) --bins --examples
-	@rm -rf $(addprefix $(OUT)/,pictures overlays crowds crowd-overlays things thing-overlays)
-	@mkdir -p $(addprefix $(OUT)/,pictures crowds things)
+	@rm -rf $(addprefix $(OUT)/,pictures overlays crowds crowd-overlays people boxed-overlays things thing-overlays)
+	@mkdir -p $(addprefix $(OUT)/,pictures crowds people things)
 	@cp $(DEMO_PICTURES) $(OUT)/pictures/
 	@cp $(DEMO_CROWDS) $(OUT)/crowds/
+	@cp $(DEMO_BOXED) $(OUT)/people/
 	@cp $(DEMO_THINGS) $(OUT)/things/
 	target=$${CARGO_TARGET_DIR:-target}/release; sinew=$$target/sinew; \
 	run="$$sinew run --model $(MODEL)"; \
@@ -55,14 +57,16 @@ demo: ## Find people in pictures, crowds and a short video, and an enrolled thin
 	$$target/examples/pan $(DEMO_VIDEO_OF) $(OUT)/pan.y4m; \
 	$$run --source $(OUT)/pan.y4m --sink jsonl:$(OUT)/pan.jsonl --overlay $(OUT)/pan-overlay.y4m; \
 	$$sinew run --model centergroup-tiny --source $(OUT)/crowds --sink jsonl:$(OUT)/crowds.jsonl --overlay $(OUT)/crowd-overlays; \
+	$$sinew run --model lofr-tiny --boxes-from logocap-tiny --source $(OUT)/people --sink jsonl:$(OUT)/boxed.jsonl --overlay $(OUT)/boxed-overlays; \
 	$$sinew enrol --model capeformer-tiny --image $(DEMO_THING) --keypoints $(OBJECTS)/annotations.json --out $(OUT)/scissors.template; \
 	$$sinew run --model capeformer-tiny --template $(OUT)/scissors.template --source $(OUT)/things \
 	    --sink jsonl:$(OUT)/things.jsonl --overlay $(OUT)/thing-overlays; \
 	$$target/examples/contact_sheet $(OUT)/demo.png $(addprefix $(OUT)/overlays/,$(notdir $(DEMO_PICTURES))) $(OUT)/pan-overlay.y4m \
-	    $(addprefix $(OUT)/crowd-overlays/,$(notdir $(DEMO_CROWDS))) $(addprefix $(OUT)/thing-overlays/,$(notdir $(DEMO_THINGS)))
+	    $(addprefix $(OUT)/crowd-overlays/,$(notdir $(DEMO_CROWDS))) \
+	    $(addprefix $(OUT)/boxed-overlays/,$(notdir $(DEMO_BOXED))) $(addprefix $(OUT)/thing-overlays/,$(notdir $(DEMO_THINGS)))
 	@echo
-	@echo "poses       $(OUT)/poses.jsonl, $(OUT)/pan.jsonl, $(OUT)/crowds.jsonl, $(OUT)/things.jsonl"
-	@echo "drawn       $(OUT)/overlays/, $(OUT)/pan-overlay.y4m, $(OUT)/crowd-overlays/, $(OUT)/thing-overlays/"
+	@echo "poses       $(OUT)/poses.jsonl, $(OUT)/pan.jsonl, $(OUT)/crowds.jsonl, $(OUT)/boxed.jsonl, $(OUT)/things.jsonl"
+	@echo "drawn       $(OUT)/overlays/, $(OUT)/pan-overlay.y4m, $(OUT)/crowd-overlays/, $(OUT)/boxed-overlays/, $(OUT)/thing-overlays/"
 	@echo "all of them $(OUT)/demo.png"
 
 ##@ Checks

@@ -13,31 +13,39 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.capeformer import CapeFormer, CapeFormerConfig
 from models.centergroup import CenterGroup, CenterGroupConfig
+from models.lofr import Lofr, LofrConfig
 from models.logocap import LogoCap, LogoCapConfig
 
-SIDES = {"logocap-tiny": (256, 288), "centergroup-tiny": (256, 320), "capeformer-tiny": (256,)}
-"""Pixels of a square input: what the others are measured at, and what the bundle runs at."""
+SIZES = {
+    "logocap-tiny": ((256, 256), (288, 288)),
+    "centergroup-tiny": ((256, 256), (320, 320)),
+    "capeformer-tiny": ((256, 256),),
+    "lofr-tiny": ((128, 96),),
+}
+"""Height and width of an input: what the others are measured at, and what the bundle runs at."""
 
 
 @torch.no_grad()
 def lines() -> list[dict[str, float | str]]:
     """One for every network and size."""
     logocap, centergroup = LogoCap(LogoCapConfig.tiny()), CenterGroup(CenterGroupConfig.tiny())
-    capeformer = CapeFormer(CapeFormerConfig.tiny())
+    capeformer, lofr = CapeFormer(CapeFormerConfig.tiny()), Lofr(LofrConfig.tiny())
     networks = {
         "logocap-tiny": (logocap, logocap.forward_backbone),
         "centergroup-tiny": (centergroup, centergroup.forward_backbone),
         "capeformer-tiny": (capeformer, capeformer.features),
+        "lofr-tiny": (lofr, lofr),
     }
     found: list[dict[str, float | str]] = []
     for name, (model, forward) in networks.items():
         model.eval()
-        for side in SIDES[name]:
+        for height, width in SIZES[name]:
             with FlopCounterMode(display=False) as counter:
-                forward(torch.zeros(1, 3, side, side))
+                forward(torch.zeros(1, 3, height, width))
             parameters = sum(parameter.numel() for parameter in model.parameters())
             gmac = round(counter.get_total_flops() / 2e9, 3)
-            found.append({"network": name, "side": side, "gmac": gmac, "parameters": parameters})
+            size = {"height": height, "width": width}
+            found.append({"network": name} | size | {"gmac": gmac, "parameters": parameters})
     return found
 
 
@@ -49,7 +57,7 @@ def main() -> None:
         print(json.dumps(lines()))
         return
     for line in lines():
-        size = f"{line['network']:18}{line['side']:5}"
+        size = f"{line['network']:18}{line['width']:5}x{line['height']}"
         print(f"{size}  {line['gmac']:6.3f} GMAC  {line['parameters']:9,} parameters")
 
 

@@ -171,6 +171,20 @@ fn the_bundle_for_things_keeps_its_accuracy() {
     assert!(figure >= THINGS, "PCK@0.2 {figure}");
 }
 
+/// The same for `lofr-tiny`, PCK@0.1 in the boxes of the first 60 pictures; the mean pose, which does not look, reaches 0.37.
+const BOXED: f64 = 0.57;
+
+#[test]
+fn the_bundle_for_boxes_keeps_its_accuracy() {
+    let people = root("tests/data/people");
+    let truth = people.join("annotations.json");
+    let fixed = ["eval", "--metric", "pck", "--model", "lofr-tiny", "--backend", "tract", "--json", "--limit", "60"];
+    let report = run(&[&fixed[..], &["--coco", text(&truth), "--images", text(&people)]].concat()).expect(0).json();
+    assert_eq!((report["people"].as_u64(), report["skipped"].as_u64()), (Some(118), Some(0)));
+    let figure = report["figures"]["pck@0.1"].as_f64().unwrap();
+    assert!(figure >= BOXED, "PCK@0.1 {figure}");
+}
+
 #[test]
 fn the_bundle_for_crowds_keeps_its_accuracy() {
     for (set, limit, floor, floor_50) in
