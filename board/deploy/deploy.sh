@@ -54,7 +54,10 @@ show_pose() {
 
 started() {
     if [[ $(profile "$board" backend) == tensorrt ]]; then
-        on_board engines || return
+        on_board engines || {
+            echo "the engines were not built; what the builder said is above" >&2
+            return 1
+        }
     fi
     on_board start "${WAIT:-120}"
 }
