@@ -33,7 +33,7 @@ for package in "$apt"/archives/*.deb; do
     grep -qx 'Multi-Arch: same' <<<"$control" && name+=:arm64
     dpkg-deb --fsys-tarfile "$package" |
         tar -C "$root" -xpv --keep-directory-symlink --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
-            --exclude='./usr/share/locale/*' | sed 's/^\.//; s/^$/\/./; s/\(.\)\/$/\1/' >"$root/var/lib/dpkg/info/$name.list"
+            --exclude='./usr/share/locale/*' | sed 's#^\./$#/.#; s#^\.##; s#\(.\)/$#\1#' >"$root/var/lib/dpkg/info/$name.list"
     # So that the package manager there knows what it has.
     { sed '/^Package: /a Status: install ok installed' <<<"$control"; echo; } >>"$root/var/lib/dpkg/status"
 done
