@@ -17,6 +17,7 @@ const PATIENCE: Patience = Patience {
     stall: Duration::from_millis(30),
     first: Duration::from_millis(20),
     longest: Duration::from_millis(40),
+    quiet: Duration::from_secs(60),
 };
 
 /// What the device does next.
@@ -239,4 +240,40 @@ fn a_frame_of_the_wrong_size_costs_only_itself() {
     assert_eq!(said.len(), 1, "the same damage twice is said once: {said:?}");
     assert!(said[0].contains("16 bytes, but there are 15"), "{said:?}");
     assert_eq!(camera.live().unwrap().damaged, 2);
+}
+
+#[test]
+fn damage_that_comes_again_and_again_is_said_once() {
+    let mut deeds = Vec::new();
+    for sequence in 0..20 {
+        let cut = Deed::Cut { sequence: 3 * sequence + 1 };
+        deeds.extend([frame(3 * sequence), if sequence % 2 == 0 { cut } else { Deed::Damaged }]);
+    }
+    // Both at once.
+    deeds.insert(1, Deed::Frame { sequence: 10, stale: 0, damaged: 1 });
+    deeds.push(frame(100));
+    let (camera, script) = open(vec![Ok(deeds)]);
+    let mut camera = camera.unwrap();
+    let said: Vec<_> = (0..22).flat_map(|_| next(&mut camera).2).collect();
+    let damaged = said.iter().filter(|text| text.contains("damaged")).count();
+    let lost = said.iter().filter(|text| text.contains("lost")).count();
+    assert_eq!((damaged, lost, said.len()), (1, 1, 2), "{said:?}");
+    assert_eq!(camera.live().unwrap().damaged, 10 + 20 + 1);
+    assert_eq!(script.lock().unwrap().started, 1);
+}
+
+#[test]
+fn a_layout_that_has_changed_is_set_again() {
+    let cut = |sequence| Deed::Cut { sequence };
+    // Cut frames for longer than a stall, and whole ones only after another start.
+    let mut deeds = vec![frame(0)];
+    (1..50).for_each(|sequence| deeds.extend([cut(sequence), Deed::Nothing(2)]));
+    let (camera, script) = open(vec![Ok(deeds), Ok(vec![frame(0)])]);
+    let mut camera = camera.unwrap();
+    next(&mut camera);
+    let (_, byte, said) = next(&mut camera);
+    assert_eq!((byte, said.len()), (0, 1), "{said:?}");
+    assert_eq!(script.lock().unwrap().started, 2);
+    let live = camera.live().unwrap();
+    assert_eq!((live.restarts, live.stalls, live.failures), (1, 0, 0));
 }

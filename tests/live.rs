@@ -271,6 +271,30 @@ fn what_was_answered_is_handed_on_when_it_stops() {
 }
 
 #[test]
+fn a_network_that_hangs_does_not_keep_the_sinks() {
+    let bench = Bench::new();
+    let taking = Taking::default();
+    let (stop, finished) = (Arc::clone(&bench.stop), Arc::clone(&taking.finished));
+    let hang = Duration::from_secs(4);
+    let stopper = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        stop.store(true, Ordering::SeqCst);
+        let stopped = Instant::now();
+        while !finished.load(Ordering::SeqCst) && stopped.elapsed() < 2 * hang {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stopped.elapsed()
+    });
+    let (ended, counts) = bench.run(u64::MAX, Duration::from_millis(1), hang, taking);
+    let took = stopper.join().unwrap();
+    assert!(ended.is_ok());
+    assert!(took < hang - Duration::from_secs(1), "the sinks were finished {took:?} after the stop, with the network");
+    // The answer came when nobody took it any more.
+    assert_eq!((counts.answered, counts.too_slow), (0, 1));
+    assert_balanced(&counts);
+}
+
+#[test]
 fn a_reader_that_goes_is_an_end() {
     let taking = Taking { fails_after: Some(5), ..Taking::default() };
     let (ended, counts) = Bench::new().run(u64::MAX, Duration::from_micros(200), Duration::ZERO, taking);

@@ -9,9 +9,9 @@ kernel=$1
 initramfs=$2
 share=$3
 rm -f "$share"/{status,said,dmesg,console}
-cp "$(dirname "$0")/rows.sh" "$share/"
+cp "$(dirname "$0")"/{rows,running}.sh "$share/"
 # The processor of a Jetson Nano; `max` emulates three times as slowly.
-timeout --kill-after=5 "${GUEST_SECONDS:-300}" qemu-system-aarch64 \
+timeout --kill-after=5 "${GUEST_SECONDS:-600}" qemu-system-aarch64 \
     -M virt,gic-version=3 -accel tcg,thread=multi -cpu cortex-a57 -smp 2 -m 1024 \
     -nodefaults -nographic -no-reboot -nic none -serial "file:$share/console" \
     -kernel "$(echo "$kernel"/boot/vmlinuz-*)" -initrd "$initramfs" -append "console=ttyAMA0 quiet panic=-1" \

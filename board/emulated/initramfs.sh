@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The small guest's root: busybox, the modules that its tests load, the C library, and `init`.
+# The small guest's root: busybox, v4l2-ctl, the modules that its tests load, the C library, and `init`.
 #
 #     initramfs.sh KERNEL_FOLDER OUT.cpio.gz MODULE...
 set -euo pipefail
@@ -24,4 +24,6 @@ cp "$kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$root
 depmod -b "$root" "$version"
 libraries=/usr/aarch64-linux-gnu/lib
 cp "$libraries"/{ld-linux-aarch64.so.1,libc.so.6,libm.so.6,libgcc_s.so.1} "$root/lib/"
+install -m 755 "$kernel/usr/bin/v4l2-ctl" "$root/bin/"
+cp -L "$kernel"/usr/lib/aarch64-linux-gnu/{libv4l2.so.0,libv4lconvert.so.0,libjpeg.so.62,libstdc++.so.6} "$root/lib/"
 (cd "$root" && find . | cpio --create --format=newc --quiet --owner=0:0 | gzip -1) >"$out"

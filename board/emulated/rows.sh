@@ -12,3 +12,13 @@ row() { # name, command that must succeed
     fi
 }
 said() { grep -q "$1" /tmp/said; }
+not() { ! "$@"; }
+eventually() { # tenths of a second, command: whether it succeeds within the time
+    local tenths=$1
+    shift
+    while ! "$@"; do
+        [ "$tenths" -gt 0 ] || return 1
+        usleep 100000
+        tenths=$((tenths - 1))
+    done
+}

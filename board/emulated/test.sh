@@ -15,6 +15,7 @@ need() { # COMMAND PACKAGE...: installs the packages where the command is missin
 }
 need qemu-system-aarch64 qemu-system-arm
 need cpio cpio
+need make make
 need modprobe kmod
 need python3 python3-minimal
 need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
@@ -24,19 +25,33 @@ cd "$project"
 CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
     cargo build --release --target $target --bin sinew
 "$here/kernel.sh" "$cache/kernel"
-modules=(virtio_pci 9pnet_virtio 9p bochs vivid)
+modules=(virtio_pci 9pnet_virtio 9p bochs vivid v4l2loopback)
 # The root depends on the scripts, the kernel and the modules only.
-key=$({ cat "$here/init" "$here/initramfs.sh" "$cache/kernel/version"; echo "${modules[@]}"; } | sha256sum | cut -c1-16)
+key=$({ cat "$here/init" "$here/initramfs.sh" "$cache/kernel/version"; echo "$cache"/kernel/made-by-* "${modules[@]}"; } | sha256sum | cut -c1-16)
 root=$cache/root-$key.cpio.gz
 [[ -s $root ]] || "$here/initramfs.sh" "$cache/kernel" "$root" "${modules[@]}"
 
 share=$(mktemp -d)
 trap 'rm -rf "$share"' EXIT
-cp "${CARGO_TARGET_DIR:-target}/$target/release/sinew" "$share/"
-cp -r tests/data/onnx/spots "$share/spots"
-cp "$here/camera-test.sh" "$share/test.sh"
+aarch64-linux-gnu-strip -o "$share/sinew" "${CARGO_TARGET_DIR:-target}/$target/release/sinew"
+rustc --edition 2024 -O --target $target -C linker=aarch64-linux-gnu-gcc -o "$share/peer" "$here/peer.rs"
+cp -r tests/data/onnx/{spots,colours} models/bundles/logocap-tiny "$share/"
+cp tests/data/people/000.jpg "$share/picture.jpg"
+"$here/frames.py" bare "$share/picture.jpg" "$share/bare.jpg"
+"$here/frames.py" known "$share/known.yuyv" "$share/known.y4m"
+
 status=0
-"$here/guest.sh" "$cache/kernel" "$root" "$share" || status=$?
-cat "$share/said" 2>/dev/null || true
-"$here/screen.sh" "$cache/kernel" "$root" "$share" || status=$?
+# SUBJECTS="system start" runs only those.
+for subject in ${SUBJECTS:-camera mjpeg cameras known system start screen}; do
+    echo "== $subject"
+    started=$SECONDS
+    if [[ $subject = screen ]]; then
+        "$here/screen.sh" "$cache/kernel" "$root" "$share" || status=$?
+    else
+        cp "$here/$subject-test.sh" "$share/test.sh"
+        "$here/guest.sh" "$cache/kernel" "$root" "$share" || status=$?
+        cat "$share/said" 2>/dev/null || true
+    fi
+    echo "== $subject took $((SECONDS - started)) s"
+done
 exit $status

@@ -45,6 +45,7 @@ impl RunArguments {
     /// Runs the command.
     pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
         let settings = self.settings()?;
+        let stop = stop::flag()?;
         let (model, uris) = (settings.model()?, settings.sources()?);
         let bundle = Bundle::open(model)?;
         // Everything that can be wrong with what was asked for is found out before the networks are opened.
@@ -58,7 +59,6 @@ impl RunArguments {
         let mut sinks = open_sinks(&settings, &description, preview)?;
         let options = settings.model_options(templates);
         let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
-        let stop = stop::flag()?;
         let is_live = sources.iter().filter(|source| source.live().is_some()).count();
         if is_live < sources.len() && sources.len() > 1 {
             bail!("only cameras can be read side by side: give one --source, or cameras only");
@@ -71,6 +71,7 @@ impl RunArguments {
         let mut counts = Counts::default();
         let start = Instant::now();
         let ended = if is_live > 0 {
+            let _insistence = stop::insist()?;
             let mut estimators: Vec<Box<dyn Estimator>> =
                 sources.iter().map(|_| Box::new(open()) as Box<dyn Estimator>).collect();
             let pipeline = LivePipeline {
@@ -196,7 +197,11 @@ fn open_sinks(
     description: &Description,
     preview: Option<Http>,
 ) -> anyhow::Result<Vec<Box<dyn Sink>>> {
-    let options = sink::Options { keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0) };
+    let options = sink::Options {
+        keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
+        // Counted where somebody can read it.
+        left_out: preview.as_ref().map(|preview| preview.metrics().left_out()).unwrap_or_default(),
+    };
     let overlay = settings.overlay.as_ref().map(|path| format!("overlay:{path}"));
     let default = settings.sink.is_empty().then(|| "jsonl:-".to_owned());
     let uris = settings.sink.iter().cloned().chain(default).chain(overlay);
@@ -275,6 +280,9 @@ impl Observer for Watcher {
         self.tell(counts);
         self.progress.complain(why);
         self.progress.step();
+        if let Some(service) = &mut self.service {
+            service.alive();
+        }
     }
 
     fn alive(&mut self, counts: &Counts) {

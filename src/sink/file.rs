@@ -11,11 +11,12 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::jsonl::JsonLines;
 use super::uri::{self, Parts};
-use super::{Description, Sink, SinkError};
+use super::{Description, LeftOut, Sink, SinkError};
 
 /// Files that are put aside, where nothing else is said.
 const KEEP: u32 = 5;
@@ -32,11 +33,11 @@ struct Rotation {
     keep: u32,
 }
 
-/// JSON lines in the file that `uri`, a path with or without options, names.
+/// JSON lines in the file that `uri`, a path with or without options, names; `left_out` counts lines that find the disk full.
 ///
 /// # Errors
 /// Where the file cannot be opened, its header does not fit onto the disk, or an option is wrong.
-pub fn open(uri: &str, description: &Description) -> Result<Box<dyn Sink>, SinkError> {
+pub fn open(uri: &str, description: &Description, left_out: &Arc<LeftOut>) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let rotation = rotation(parts)?;
     let path = Path::new(parts.path);
@@ -54,7 +55,9 @@ pub fn open(uri: &str, description: &Description) -> Result<Box<dyn Sink>, SinkE
         files.put_aside().map_err(unwritable)?;
     }
     files.create().map_err(unwritable)?;
-    let lines = Lines::new(files, rotation.map(|rotation| rotation.bytes), RETRY, parts.path);
+    let bytes = rotation.map(|rotation| rotation.bytes);
+    let mut lines = Lines::new(files, bytes, RETRY, parts.path);
+    lines.counted = Arc::clone(left_out);
     Ok(Box::new(JsonLines::new(lines, parts.path, description)?))
 }
 
@@ -173,12 +176,29 @@ struct Lines<V> {
     retry: Duration,
     /// Lines that there was no room for, since the disk was full.
     left_out: u64,
+    /// All of them, for whoever asks while the work goes on.
+    counted: Arc<LeftOut>,
 }
 
 impl<V: Volume> Lines<V> {
     fn new(volume: V, most_bytes: Option<u64>, retry: Duration, name: &str) -> Self {
-        let (name, header) = (name.to_owned(), Vec::new());
-        Self { volume, name, most_bytes, header, length: 0, torn: false, full: None, retry, left_out: 0 }
+        Self {
+            volume,
+            name: name.to_owned(),
+            most_bytes,
+            header: Vec::new(),
+            length: 0,
+            torn: false,
+            full: None,
+            retry,
+            left_out: 0,
+            counted: Arc::default(),
+        }
+    }
+
+    fn leave_out(&mut self) {
+        self.left_out += 1;
+        self.counted.on_a_full_disk();
     }
 
     /// Writes a line into the file where it belongs.
@@ -233,7 +253,7 @@ impl<V: Volume> Write for Lines<V> {
             return Ok(line.len());
         }
         if self.full.is_some_and(|tried| tried.elapsed() < self.retry) {
-            self.left_out += 1;
+            self.leave_out();
             return Ok(line.len());
         }
         match self.append(line) {
@@ -248,7 +268,7 @@ impl<V: Volume> Write for Lines<V> {
                     tracing::warn!("{}: {error}; lines are left out until there is room again", self.name);
                 }
                 self.full = Some(Instant::now());
-                self.left_out += 1;
+                self.leave_out();
             }
             Err(error) => return Err(error),
         }
@@ -335,7 +355,7 @@ mod tests {
         lines.volume.room = 100;
         lines.write_all(b"sixth\n").unwrap();
         assert_eq!(text(&lines), "header\nfirst\nsecond\nsixth\n");
-        assert_eq!((lines.left_out, lines.full), (0, None));
+        assert_eq!((lines.left_out, lines.full, lines.counted.disk()), (0, None, 3));
     }
 
     #[test]

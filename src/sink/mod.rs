@@ -1,10 +1,11 @@
 //! Where poses go.
 //!
 //! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON
-//! object per frame, `unix:PATH` hands the same to whoever connects, `overlay:PATH` draws the poses onto the frames,
+//! object per frame, `unix:PATH` hands the same to whoever connects, `overlay:PATH` draws the poses onto the frames, `y4m:PATH` records them as they came,
 //! `fb:DEVICE` shows them on a screen. [`http`] shows them in a browser. A sink knows neither engines nor models.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::estimator::StageTimes;
@@ -15,15 +16,18 @@ pub mod canvas;
 mod file;
 pub mod framebuffer;
 pub mod http;
-
 pub mod jsonl;
+mod left_out;
 pub mod overlay;
 pub mod paint;
 mod picture;
+mod record;
 mod scale;
 mod socket;
 mod uri;
 mod y4m;
+
+pub use left_out::LeftOut;
 
 /// Everything that is known about one answered frame.
 #[derive(Debug, Clone, Copy)]
@@ -91,15 +95,17 @@ pub struct Kind {
 }
 
 /// What a sink may be told besides its URI.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Keypoints that score below are not drawn.
     pub keypoint_threshold: f32,
+    /// Where lines that are left out are counted.
+    pub left_out: Arc<LeftOut>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keypoint_threshold: 0.0 }
+        Self { keypoint_threshold: 0.0, left_out: Arc::default() }
     }
 }
 
@@ -116,7 +122,7 @@ pub enum SinkError {
     /// The URI names no kind of sink.
     #[error(
         "sink '{uri}' is not known: use jsonl:PATH, jsonl:- for standard output, unix:PATH for a socket, \
-         overlay:PATH, or fb:/dev/fb0 for a screen"
+         overlay:PATH, y4m:PATH for the frames themselves, or fb:/dev/fb0 for a screen"
     )]
     Unknown {
         /// What was given.
@@ -230,8 +236,9 @@ impl SinkError {
 pub fn open(uri: &str, description: &Description, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     match uri.split_once(':') {
         Some(("jsonl", "-")) => Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", description)?)),
-        Some(("jsonl", path)) if !path.is_empty() => file::open(path, description),
-        Some(("unix", path)) if !path.is_empty() => socket::open(path, description),
+        Some(("jsonl", path)) if !path.is_empty() => file::open(path, description, &options.left_out),
+        Some(("unix", path)) if !path.is_empty() => socket::open(path, description, &options.left_out),
+        Some(("y4m", path)) if !path.is_empty() => record::open(path),
         Some(("overlay", path)) if !path.is_empty() => overlay::open(path, description, options),
         Some(("fb", path)) if !path.is_empty() => {
             framebuffer::open(path, Path::new(framebuffer::SYSFS), description, options)

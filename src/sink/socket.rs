@@ -9,11 +9,12 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::jsonl::JsonLines;
-use super::{Description, Sink, SinkError};
+use super::{Description, LeftOut, Sink, SinkError};
 
 /// Most readers at a time.
 const MOST_READERS: usize = 16;
@@ -24,12 +25,12 @@ const PARTING: Duration = Duration::from_millis(300);
 /// How often it looks at them meanwhile.
 const PARTING_TICK: Duration = Duration::from_millis(2);
 
-/// JSON lines on a socket at `path`, which is removed at the end.
+/// JSON lines on a socket at `path`, which is removed at the end; `left_out` counts lines that readers were too slow for.
 ///
 /// # Errors
 /// Where the socket cannot be made, somebody listens on it already, or something else lies there.
-pub fn open(path: &str, description: &Description) -> Result<Box<dyn Sink>, SinkError> {
-    let readers = Readers::listen(Path::new(path))?;
+pub fn open(path: &str, description: &Description, left_out: &Arc<LeftOut>) -> Result<Box<dyn Sink>, SinkError> {
+    let readers = Readers::listen(Path::new(path), Arc::clone(left_out))?;
     Ok(Box::new(JsonLines::new(readers, path, description)?))
 }
 
@@ -44,6 +45,7 @@ struct Readers {
     readers: Vec<Reader>,
     /// Whether it was said that there are too many.
     refused: bool,
+    left_out: Arc<LeftOut>,
 }
 
 #[derive(Debug)]
@@ -56,14 +58,14 @@ struct Reader {
 }
 
 impl Readers {
-    fn listen(path: &Path) -> Result<Self, SinkError> {
+    fn listen(path: &Path, left_out: Arc<LeftOut>) -> Result<Self, SinkError> {
         let failed = |source| SinkError::Open { target: path.display().to_string(), source };
         make_way(path)?;
         let listener = UnixListener::bind(path).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
         let readers = Vec::with_capacity(MOST_READERS);
-        Ok(Self { listener, path: path.to_owned(), inode, header: Vec::new(), readers, refused: false })
+        Ok(Self { listener, path: path.to_owned(), inode, header: Vec::new(), readers, refused: false, left_out })
     }
 
     /// Takes in whoever has connected. As many as would fit, so that a flood of them does not hold up the line.
@@ -90,16 +92,17 @@ impl Readers {
 }
 
 impl Reader {
-    /// Puts a line behind those that wait, if it fits.
-    fn put(&mut self, line: &[u8], path: &Path) {
+    /// Puts a line behind those that wait; whether it fits.
+    fn put(&mut self, line: &[u8], path: &Path) -> bool {
         if self.waiting.len() + line.len() <= self.waiting.capacity() {
             self.waiting.extend_from_slice(line);
-            return;
+            return true;
         }
         if self.left_out == 0 {
             tracing::warn!("{}: a reader is too slow; lines are left out for it", path.display());
         }
         self.left_out += 1;
+        false
     }
 
     /// Gives as much as is taken now; `false` where nobody is there any more.
@@ -139,7 +142,9 @@ impl Write for Readers {
         // What is taken now makes room for the line.
         self.hand_on();
         for reader in &mut self.readers {
-            reader.put(line, &self.path);
+            if !reader.put(line, &self.path) {
+                self.left_out.for_a_slow_reader();
+            }
         }
         self.hand_on();
         Ok(line.len())

@@ -57,7 +57,7 @@ impl<W: Write> Writer<W> {
 }
 
 /// RGB to planar 4:2:0 in limited range.
-fn to_planes(rgb: &[u8], size: Size, planes: &mut [u8]) {
+pub(super) fn to_planes(rgb: &[u8], size: Size, planes: &mut [u8]) {
     let Size { width, height } = size;
     let (red, blue) = match Colour::usual_for_video(size).matrix {
         ColourMatrix::Bt601 => (0.299, 0.114),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Frame, Source, SourceError};
 use crate::geometry::Size;
-use crate::pixels::{Colour, ColourRange, Limits, PictureView, PixelFormat};
+use crate::pixels::{Colour, ColourMatrix, ColourRange, Limits, PictureView, PixelFormat};
 
 /// Longest line that is read. What is written by programs stays below 200 bytes.
 const LONGEST_LINE: usize = 1024;
@@ -18,6 +18,8 @@ pub struct Y4m<R> {
     header: Header,
     line: Vec<u8>,
     frame: Vec<u8>,
+    /// Where planes of 4:2:2 are read before their pixels are packed; empty for all else.
+    planes: Vec<u8>,
     sequence: u64,
     finished: bool,
 }
@@ -35,7 +37,8 @@ impl<R: Read> Y4m<R> {
             .and_then(|found| if found { Header::parse(&line) } else { Err(Y4mError::Magic) })
             .map_err(|source| SourceError::Video { name: name.to_owned(), source })?;
         let frame = vec![0; header.frame_bytes];
-        Ok(Self { input, name: name.to_owned(), header, line, frame, sequence: 0, finished: false })
+        let planes = vec![0; header.plane_bytes];
+        Ok(Self { input, name: name.to_owned(), header, line, frame, planes, sequence: 0, finished: false })
     }
 
     /// Width and height of all frames.
@@ -57,10 +60,15 @@ impl<R: Read> Y4m<R> {
         if self.line != b"FRAME" && !self.line.starts_with(b"FRAME ") {
             return Err(Y4mError::FrameMagic { frame });
         }
-        self.input.read_exact(&mut self.frame).map_err(|source| match source.kind() {
-            ErrorKind::UnexpectedEof => Y4mError::Cut { frame, bytes: self.header.frame_bytes },
+        let is_planar = !self.planes.is_empty();
+        let bytes = if is_planar { &mut self.planes } else { &mut self.frame };
+        self.input.read_exact(bytes).map_err(|source| match source.kind() {
+            ErrorKind::UnexpectedEof => Y4mError::Cut { frame, bytes: bytes.len() },
             _ => Y4mError::Read { source },
         })?;
+        if is_planar {
+            pack(&self.planes, self.header.size, &mut self.frame);
+        }
         Ok(true)
     }
 }
@@ -85,6 +93,19 @@ impl<R: Read + Send> Source for Y4m<R> {
         let sequence = self.sequence;
         self.sequence += 1;
         Ok(Some(Frame { picture, sequence, captured: rate.time_of(sequence), instant: None, name: None }))
+    }
+}
+
+/// Planes of 4:2:2 as YUYV, the layout of cameras, which the warp reads.
+fn pack(planes: &[u8], size: Size, packed: &mut [u8]) {
+    let columns = size.width.div_ceil(2);
+    let (luma, chroma) = planes.split_at(size.width * size.height);
+    let (u, v) = chroma.split_at(columns * size.height);
+    let rows = packed.chunks_exact_mut(4 * columns).zip(luma.chunks_exact(size.width));
+    for ((row, luma), (u, v)) in rows.zip(u.chunks_exact(columns).zip(v.chunks_exact(columns))) {
+        for ((pair, luma), (&u, &v)) in row.chunks_exact_mut(4).zip(luma.chunks(2)).zip(u.iter().zip(v)) {
+            pair.copy_from_slice(&[luma[0], u, luma[luma.len() - 1], v]);
+        }
     }
 }
 
@@ -114,6 +135,8 @@ struct Header {
     colour: Colour,
     rate: Rate,
     frame_bytes: usize,
+    /// Bytes of a frame in the file, where they have to be packed.
+    plane_bytes: usize,
 }
 
 impl Header {
@@ -124,7 +147,7 @@ impl Header {
         }
         let (mut width, mut height, mut rate) = (None, None, Rate::default());
         // 4:2:0 is what a missing tag means.
-        let (mut format, mut range) = (PixelFormat::I420, ColourRange::Limited);
+        let (mut format, mut range, mut matrix) = (PixelFormat::I420, ColourRange::Limited, None);
         for field in line.split(|&byte| byte == b' ').filter(|field| !field.is_empty()) {
             let wrong = |expected| Y4mError::Field { field: String::from_utf8_lossy(field).into_owned(), expected };
             let value = &field[1..];
@@ -134,6 +157,9 @@ impl Header {
                 b'F' => rate = Rate::parse(value).ok_or_else(|| wrong("F and a rate such as 30:1"))?,
                 b'C' => format = parse_format(value)?,
                 b'X' if value == b"COLORRANGE=FULL" => range = ColourRange::Full,
+                // Of our own recordings.
+                b'X' if value == b"MATRIX=BT601" => matrix = Some(ColourMatrix::Bt601),
+                b'X' if value == b"MATRIX=BT709" => matrix = Some(ColourMatrix::Bt709),
                 // Interlacing, pixel aspect and comments change nothing here.
                 _ => {}
             }
@@ -147,8 +173,13 @@ impl Header {
         }
         let stride = format.row_bytes(size.width);
         let frame_bytes = stride.and_then(|stride| format.picture_bytes(size, stride)).ok_or(too_large)?;
-        let colour = Colour { range, ..Colour::usual_for_video(size) };
-        Ok(Self { size, format, colour, rate, frame_bytes })
+        let plane_bytes = match format {
+            // No more than of the packed pixels.
+            PixelFormat::Yuyv => (size.width + 2 * size.width.div_ceil(2)) * size.height,
+            _ => 0,
+        };
+        let matrix = matrix.unwrap_or(Colour::usual_for_video(size).matrix);
+        Ok(Self { size, format, colour: Colour { matrix, range }, rate, frame_bytes, plane_bytes })
     }
 }
 
@@ -156,6 +187,7 @@ impl Header {
 fn parse_format(value: &[u8]) -> Result<PixelFormat, Y4mError> {
     match value {
         b"420" | b"420jpeg" | b"420mpeg2" | b"420paldv" => Ok(PixelFormat::I420),
+        b"422" => Ok(PixelFormat::Yuyv),
         b"mono" => Ok(PixelFormat::Grey),
         _ => Err(Y4mError::Format { format: String::from_utf8_lossy(value).into_owned() }),
     }
@@ -224,7 +256,7 @@ pub enum Y4mError {
     },
     /// The pixel layout is not supported.
     #[error(
-        "pixel format '{format}' is not supported, only 8-bit 420, 420jpeg, 420mpeg2, 420paldv and mono; convert with \
+        "pixel format '{format}' is not supported, only 8-bit 420, 420jpeg, 420mpeg2, 420paldv, 422 and mono; convert with \
          'ffmpeg -i INPUT -pix_fmt yuv420p OUTPUT.y4m'"
     )]
     Format {

@@ -27,8 +27,10 @@ const WAITING: usize = 4;
 const BOXES: usize = 3 + WAITING + 1;
 /// How often whoever waits looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a stop waits for the sinks.
+/// How long a stop waits for cameras and sinks.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// How long the sinks wait after a stop for the answer that is being computed.
+const LAST: Duration = Duration::from_millis(500);
 
 /// What the threads join.
 pub struct LivePipeline<'a> {
@@ -143,7 +145,7 @@ impl LivePipeline<'_> {
             .name("sinks".to_owned())
             .spawn(move || {
                 let mut delivered = Delivered::default();
-                let worked = deliver(sinks, &waiting, &give, &mut delivered);
+                let worked = deliver(sinks, &waiting, &give, &stopping, &mut delivered);
                 // Nobody answers frames for sinks that have ended.
                 stopping.store(true, Ordering::Relaxed);
                 let _ = end.send((worked, delivered));
@@ -165,10 +167,11 @@ impl LivePipeline<'_> {
         let released = answering.released;
         stop.store(true, Ordering::Relaxed);
         drop(answers);
-        wait(&happened);
+        let until = Instant::now() + PATIENCE;
+        wait(&happened, until);
         tell(&tallies, released, counts);
         // What was computed is handed on, unless a sink hangs.
-        match ended.recv_timeout(PATIENCE) {
+        match ended.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok((delivered, sums)) => {
                 counts.answered = sums.answers;
                 counts.poses = sums.poses;
@@ -185,8 +188,7 @@ impl LivePipeline<'_> {
 }
 
 /// Waits until every camera's thread has ended, but not for long; nobody hears what is still said.
-fn wait(happened: &Receiver<Event>) {
-    let until = Instant::now() + PATIENCE;
+fn wait(happened: &Receiver<Event>, until: Instant) {
     while happened.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
 }
 
@@ -320,10 +322,23 @@ fn deliver(
     mut sinks: Vec<Box<dyn Sink>>,
     waiting: &Receiver<Box<Job>>,
     free: &[SyncSender<Box<Job>>],
+    stop: &AtomicBool,
     delivered: &mut Delivered,
 ) -> Result<End, RunError> {
     let mut worked = Ok(End::SourceEnded);
-    while let Ok(job) = waiting.recv() {
+    let mut stopped = None;
+    loop {
+        let job = match waiting.recv_timeout(TICK) {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                // A network that hangs must not take with it what the sinks still hold.
+                if stop.load(Ordering::Relaxed) && stopped.get_or_insert_with(Instant::now).elapsed() >= LAST {
+                    break;
+                }
+                continue;
+            }
+        };
         let Ok(frame) = job.held.frame() else { unreachable!("a copy of a picture is one") };
         let live = Live { age: job.held.age(), camera: job.camera };
         let answer = Answer { frame, poses: &job.poses, times: job.times, live: Some(live) };

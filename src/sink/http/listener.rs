@@ -1,5 +1,6 @@
 //! Lets clients in, and gives each a thread.
 
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,7 +101,13 @@ impl Shared {
         };
         match answered {
             Ok(()) => client.part(),
-            Err(error) => tracing::debug!("a client of the preview was dropped: {error}"),
+            Err(error) => {
+                // Not those who have simply gone.
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+                    self.metrics.dismissed();
+                }
+                tracing::debug!("a client of the preview was dropped: {error}");
+            }
         }
     }
 }

@@ -3,10 +3,11 @@
 //! They are atomics: whoever counts never waits for whoever reads.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::sink::{Answer, Description};
+use crate::sink::{Answer, Description, LeftOut};
 use crate::source::LiveCounts;
 
 /// Upper ends of the histograms' buckets, seconds.
@@ -63,6 +64,9 @@ pub struct Metrics {
     /// In the order of [`TOTALS`].
     totals: [AtomicU64; TOTALS.len()],
     pictures: AtomicU64,
+    /// Watchers that did not take their pictures.
+    dismissed: AtomicU64,
+    left_out: Arc<LeftOut>,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +117,8 @@ impl Metrics {
             dropped_poses: AtomicU64::new(0),
             totals: Default::default(),
             pictures: AtomicU64::new(0),
+            dismissed: AtomicU64::new(0),
+            left_out: Arc::default(),
         }
     }
 
@@ -121,6 +127,11 @@ impl Metrics {
         for (kept, value) in self.totals.iter().zip(totals.values()) {
             kept.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// Where the other sinks count lines that they leave out.
+    pub fn left_out(&self) -> Arc<LeftOut> {
+        Arc::clone(&self.left_out)
     }
 
     /// A frame was answered.
@@ -142,6 +153,11 @@ impl Metrics {
     /// A picture was encoded.
     pub(super) fn encoded(&self) {
         self.pictures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A client that did not take what it had asked for was dropped.
+    pub(super) fn dismissed(&self) {
+        self.dismissed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// All of them, with so many `watchers`.
@@ -178,6 +194,17 @@ impl Metrics {
         let _ = writeln!(text, "pose_preview_watchers {watchers}");
         about(&mut text, "pose_preview_pictures_total", "counter", "Pictures that were encoded for them.");
         let _ = writeln!(text, "pose_preview_pictures_total {}", read(&self.pictures));
+        about(&mut text, "pose_preview_dropped_total", "counter", "Clients that did not take what they had asked for.");
+        let _ = writeln!(text, "pose_preview_dropped_total {}", read(&self.dismissed));
+        about(
+            &mut text,
+            "pose_lines_left_out_total",
+            "counter",
+            "Lines that a full disk or a slow reader did not take.",
+        );
+        for (reason, count) in [("disk", self.left_out.disk()), ("reader", self.left_out.readers())] {
+            let _ = writeln!(text, "pose_lines_left_out_total{{reason=\"{reason}\"}} {count}");
+        }
         text
     }
 }

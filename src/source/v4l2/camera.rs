@@ -2,11 +2,11 @@
 //!
 //! | what happens | what is done |
 //! |---|---|
-//! | a frame is marked as damaged, or is no picture | skipped and counted |
+//! | frames are lost, marked as damaged, or no pictures | skipped and counted; said once, and again after a minute without |
+//! | frames are no pictures for a second | the same, and the device is set and started again: it may have another layout by now |
 //! | no frame for a second | said once, and the stream is started again, for as long as it takes |
 //! | the device fails, is busy or has gone | said once; it is opened again after 0.25 s, then later and later, at most after one second |
 //! | the device is there again | opened at once |
-//! | it gives another layout than it was set to | said once, and set again |
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ pub struct Patience {
     pub first: Duration,
     /// The same, at most.
     pub longest: Duration,
+    /// Without damaged or lost frames, before they are news again.
+    pub quiet: Duration,
 }
 
 impl Default for Patience {
@@ -37,6 +39,7 @@ impl Default for Patience {
             stall: Duration::from_secs(1),
             first: Duration::from_millis(250),
             longest: Duration::from_secs(1),
+            quiet: Duration::from_secs(60),
         }
     }
 }
@@ -107,6 +110,8 @@ enum State {
         frames: Box<dyn Frames>,
         /// The last frame, or the start.
         since: Instant,
+        /// The last that was a picture, or the start.
+        sound: Instant,
     },
     Waiting {
         until: Instant,
@@ -126,6 +131,10 @@ pub struct Camera {
     state: State,
     /// What was said last, so that it is said once.
     said: Option<String>,
+    /// What is to be said before the next frame; nothing else is allocated once frames come.
+    remarks: Vec<CameraError>,
+    damages: Recurrent,
+    losses: Recurrent,
     counts: LiveCounts,
     /// Frames since the beginning, the lost ones too.
     sequence: u64,
@@ -138,6 +147,26 @@ pub struct Camera {
 impl std::fmt::Debug for Camera {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Camera").field("name", &self.name).field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+fn streaming(frames: Box<dyn Frames>) -> State {
+    let now = Instant::now();
+    State::Streaming { frames, since: now, sound: now }
+}
+
+/// What may happen with every second frame, and is said with the first of many only.
+#[derive(Debug, Default)]
+struct Recurrent {
+    last: Option<Instant>,
+}
+
+impl Recurrent {
+    /// Happens once more; whether it has not for at least `quiet`.
+    fn is_news(&mut self, quiet: Duration) -> bool {
+        let now = Instant::now();
+        let last = self.last.replace(now);
+        last.is_none_or(|last| now - last >= quiet)
     }
 }
 
@@ -164,7 +193,7 @@ impl Camera {
     /// As [`Camera::open`].
     pub fn of(mut driver: Box<dyn Driver>, path: PathBuf, patience: Patience) -> Result<Self, CameraError> {
         let (state, said) = match driver.start() {
-            Ok(frames) => (State::Streaming { frames, since: Instant::now() }, None),
+            Ok(frames) => (streaming(frames), None),
             Err(error) if error.passes() && driver.is_there() => {
                 tracing::warn!("{error}; waiting for it");
                 let until = Instant::now() + patience.first;
@@ -179,6 +208,9 @@ impl Camera {
             patience,
             state,
             said,
+            remarks: Vec::new(),
+            damages: Recurrent::default(),
+            losses: Recurrent::default(),
             counts: LiveCounts::default(),
             sequence: 0,
             last: None,
@@ -197,19 +229,22 @@ impl Camera {
 
     fn step(&mut self) -> Step {
         match &mut self.state {
-            State::Streaming { frames, since } => match frames.newest(self.patience.frame) {
+            State::Streaming { frames, since, .. } => match frames.newest(self.patience.frame) {
                 Ok(taken) => {
                     self.counts.stale += u64::from(taken.stale);
                     self.counts.damaged += u64::from(taken.damaged);
-                    if taken.is_frame {
-                        *since = Instant::now();
-                        return Step::Frame(taken);
-                    }
-                    if taken.damaged > 0 {
+                    if taken.is_frame || taken.damaged > 0 {
                         // It is alive.
                         *since = Instant::now();
                     }
-                    if since.elapsed() < self.patience.stall {
+                    let is_stalled = since.elapsed() >= self.patience.stall;
+                    if taken.damaged > 0 {
+                        self.damage("the driver has marked it so".to_owned());
+                    }
+                    if taken.is_frame {
+                        return Step::Frame(taken);
+                    }
+                    if !is_stalled {
                         return Step::NotYet;
                     }
                     self.counts.stalls += 1;
@@ -235,7 +270,7 @@ impl Camera {
                     Ok(frames) => {
                         self.counts.restarts += 1;
                         self.last = None;
-                        self.state = State::Streaming { frames, since: Instant::now() };
+                        self.state = streaming(frames);
                         Step::NotYet
                     }
                     Err(error) => {
@@ -259,11 +294,22 @@ impl Camera {
         let lost = self.last.map_or(0, |last| taken.sequence.wrapping_sub(last).wrapping_sub(1));
         // A count that goes backwards has begun again.
         let lost = if lost > u32::MAX / 2 { 0 } else { lost };
-        self.counts.lost += u64::from(lost.saturating_sub(taken.stale + taken.damaged));
+        let lost_by_driver = lost.saturating_sub(taken.stale + taken.damaged);
+        self.counts.lost += u64::from(lost_by_driver);
+        if lost_by_driver > 0 && self.losses.is_news(self.patience.quiet) {
+            self.remarks.push(CameraError::Lost { path: self.path.clone(), frames: lost_by_driver });
+        }
         self.last = Some(taken.sequence);
         let sequence = self.sequence + u64::from(lost);
         self.sequence = sequence + 1;
         sequence
+    }
+
+    /// A frame is left out; it is said if that is news.
+    fn damage(&mut self, reason: String) {
+        if self.damages.is_news(self.patience.quiet) {
+            self.remarks.push(CameraError::Damaged { path: self.path.clone(), reason });
+        }
     }
 
     /// Says what is wrong, if it was not said before.
@@ -279,14 +325,17 @@ impl Camera {
 
 impl Source for Camera {
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
+        if let Some(remark) = self.remarks.pop() {
+            return Err(SourceError::Camera(remark));
+        }
         let taken = match self.step() {
             Step::Frame(taken) => taken,
             Step::NotYet => return Err(SourceError::NotYet),
             Step::Fault(error) => return Err(self.fault(error)),
         };
         let sequence = self.number(&taken);
-        let State::Streaming { frames, .. } = &self.state else { return Err(SourceError::NotYet) };
-        let (setting, bytes) = (frames.setting(), frames.bytes());
+        let State::Streaming { frames, sound, .. } = &self.state else { return Err(SourceError::NotYet) };
+        let (setting, bytes, sound) = (frames.setting(), frames.bytes(), *sound);
         let problem = match setting.format.usage() {
             Use::Pixels(format) => {
                 PictureView::new(format, setting.size, setting.stride, bytes).err().map(|error| error.to_string())
@@ -303,10 +352,16 @@ impl Source for Camera {
         };
         if let Some(reason) = problem {
             self.counts.damaged += 1;
-            return Err(self.fault(CameraError::Damaged { path: self.path.clone(), reason }));
+            if sound.elapsed() >= self.patience.stall {
+                // Not one frame among many, but another layout than was agreed upon.
+                self.wait(Duration::ZERO);
+            }
+            self.damage(reason);
+            return Err(self.remarks.pop().map_or(SourceError::NotYet, SourceError::Camera));
         }
         self.said = None;
-        let State::Streaming { frames, .. } = &self.state else { return Err(SourceError::NotYet) };
+        let State::Streaming { frames, sound, .. } = &mut self.state else { return Err(SourceError::NotYet) };
+        *sound = Instant::now();
         let view = match (setting.format.usage(), &self.converted) {
             (Use::Pixels(format), _) => PictureView::new(format, setting.size, setting.stride, frames.bytes()),
             (Use::Jpeg, Some(picture)) => Ok(picture.view()),

@@ -99,10 +99,9 @@ impl Device {
         self.file.as_fd()
     }
 
-    /// A failed call, as an error.
-    pub(super) fn failed(&self, what: &'static str) -> impl FnOnce(io::Error) -> CameraError {
-        let path = self.path.clone();
-        move |source| CameraError::Call { path, what, source }
+    /// A failed call, as an error. Nothing is copied before there is one: this is named with every frame.
+    pub(super) fn failed(&self, what: &'static str) -> impl FnOnce(io::Error) -> CameraError + '_ {
+        move |source| CameraError::Call { path: self.path.clone(), what, source }
     }
 
     fn capability(&self) -> Result<sys::Capability, CameraError> {

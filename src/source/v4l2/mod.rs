@@ -52,8 +52,16 @@ pub enum CameraError {
         /// How long.
         seconds: f64,
     },
+    /// Frames are missing.
+    #[error("camera {}: frames are lost before they come here, {frames} just now; they are counted", path.display())]
+    Lost {
+        /// The device.
+        path: PathBuf,
+        /// How many.
+        frames: u32,
+    },
     /// A frame is no picture.
-    #[error("camera {}: a frame is damaged: {reason}", path.display())]
+    #[error("camera {}: a frame is damaged: {reason}; such frames are left out and counted", path.display())]
     Damaged {
         /// The device.
         path: PathBuf,
@@ -69,7 +77,7 @@ impl CameraError {
             Self::Call { source, .. } => {
                 !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
             }
-            Self::Stalled { .. } | Self::Damaged { .. } => true,
+            Self::Stalled { .. } | Self::Lost { .. } | Self::Damaged { .. } => true,
             Self::Unfit { .. } => false,
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::camera::{Frames, Taken};
 use super::device::{Device, Setting};
 use super::sys::{self, Mapping};
-use super::{CameraError, Wanted};
+use super::{CameraError, Use, Wanted};
 
 /// Buffers in the round: one here, one being filled, and two for the time in between.
 const BUFFERS: u32 = 4;
@@ -113,8 +113,8 @@ impl Frames for Stream {
     fn bytes(&self) -> &[u8] {
         let Some((index, used)) = self.held else { return &[] };
         let bytes = self.buffers[index as usize].bytes();
-        // Drivers of raw layouts may leave the count at 0.
-        if used == 0 { bytes } else { &bytes[..used.min(bytes.len())] }
+        // Drivers of raw layouts may leave the count at 0. Of others it is an empty frame, and what lies there an older one.
+        if used == 0 && self.setting.format.usage() != Use::Jpeg { bytes } else { &bytes[..used.min(bytes.len())] }
     }
 }
 

@@ -1,0 +1,194 @@
+//! `y4m:PATH`: the frames themselves, without anything drawn on them, as a video. What a camera has shown can be answered again.
+//!
+//! Layouts of cameras lose nothing: 4:2:0 stays 4:2:0, YUYV and UYVY become planes of 4:2:2, grey stays grey. Red, green and blue, which is
+//! also what JPEGs are by then, become 4:2:0 as in every video. Times are not kept: the frames of a camera come as they can.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use super::y4m::to_planes;
+use super::{Answer, Sink, SinkError};
+use crate::geometry::Size;
+use crate::pixels::{Colour, ColourMatrix, ColourRange, PictureView, PixelFormat};
+
+/// Writes frames to `output`.
+#[derive(Debug)]
+struct Recording<W> {
+    output: W,
+    target: String,
+    /// What every frame is like, as soon as there was one.
+    shape: Option<Shape>,
+    planes: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    size: Size,
+    layout: &'static str,
+    colour: Colour,
+}
+
+/// A video at `path`.
+///
+/// # Errors
+/// Where the file cannot be made.
+pub fn open(path: &str) -> Result<Box<dyn Sink>, SinkError> {
+    let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
+    let output = BufWriter::new(File::create(Path::new(path)).map_err(unwritable)?);
+    Ok(Box::new(Recording::new(output, path)))
+}
+
+impl<W: Write> Recording<W> {
+    fn new(output: W, target: &str) -> Self {
+        Self { output, target: target.to_owned(), shape: None, planes: Vec::new() }
+    }
+
+    fn write(&mut self, picture: PictureView<'_>) -> std::io::Result<()> {
+        let shape = Shape::of(picture);
+        if self.shape.is_none() {
+            self.shape = Some(shape);
+            let Size { width, height } = shape.size;
+            let range = if shape.colour.range == ColourRange::Full { "FULL" } else { "LIMITED" };
+            // The format has no word for the matrix; this one is ours.
+            let matrix = if shape.colour.matrix == ColourMatrix::Bt709 { "BT709" } else { "BT601" };
+            writeln!(
+                self.output,
+                "YUV4MPEG2 W{width} H{height} F25:1 Ip A1:1 C{} XCOLORRANGE={range} XMATRIX={matrix}",
+                shape.layout
+            )?;
+        }
+        copy(picture, &mut self.planes);
+        self.output.write_all(b"FRAME\n")?;
+        self.output.write_all(&self.planes)
+    }
+}
+
+impl Shape {
+    fn of(picture: PictureView<'_>) -> Self {
+        let size = picture.size();
+        let (layout, colour) = match picture.format() {
+            PixelFormat::Grey => ("mono", picture.colour()),
+            PixelFormat::Yuyv | PixelFormat::Uyvy => ("422", picture.colour()),
+            PixelFormat::Nv12 | PixelFormat::I420 => ("420jpeg", picture.colour()),
+            PixelFormat::Rgb => ("420jpeg", Colour::usual_for_video(size)),
+        };
+        Self { size, layout, colour }
+    }
+}
+
+/// The planes of a picture, rows without gaps.
+fn copy(picture: PictureView<'_>, planes: &mut Vec<u8>) {
+    let (data, stride, Size { width, height }) = (picture.data(), picture.stride(), picture.size());
+    let (columns, chroma_rows) = (width.div_ceil(2), height.div_ceil(2));
+    planes.clear();
+    // `count` bytes of every row, `step` apart.
+    let mut take = |first: usize, stride: usize, rows: usize, step: usize, count: usize| {
+        for row in 0..rows {
+            planes.extend(data[first + row * stride..].iter().step_by(step).take(count));
+        }
+    };
+    match picture.format() {
+        PixelFormat::Grey => take(0, stride, height, 1, width),
+        PixelFormat::I420 => {
+            let (u, half) = (height * stride, stride.div_ceil(2));
+            take(0, stride, height, 1, width);
+            take(u, half, chroma_rows, 1, columns);
+            take(u + half * chroma_rows, half, chroma_rows, 1, columns);
+        }
+        PixelFormat::Nv12 => {
+            take(0, stride, height, 1, width);
+            take(height * stride, stride, chroma_rows, 2, columns);
+            take(height * stride + 1, stride, chroma_rows, 2, columns);
+        }
+        format @ (PixelFormat::Yuyv | PixelFormat::Uyvy) => {
+            let [y, u, v] = if format == PixelFormat::Yuyv { [0, 1, 3] } else { [1, 0, 2] };
+            take(y, stride, height, 2, width);
+            take(u, stride, height, 4, columns);
+            take(v, stride, height, 4, columns);
+        }
+        PixelFormat::Rgb => {
+            planes.resize(width * height + 2 * columns * chroma_rows, 0);
+            if stride == 3 * width {
+                return to_planes(data, picture.size(), planes);
+            }
+            let mut rows = Vec::with_capacity(3 * width * height);
+            (0..height).for_each(|row| rows.extend_from_slice(&data[row * stride..][..3 * width]));
+            to_planes(&rows, picture.size(), planes);
+        }
+    }
+}
+
+impl<W: Write + Send> Sink for Recording<W> {
+    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
+        let picture = answer.frame.picture;
+        if let Some(expected) = self.shape.filter(|shape| *shape != Shape::of(picture)) {
+            return Err(SinkError::Size {
+                target: self.target.clone(),
+                sequence: answer.frame.sequence,
+                found: picture.size(),
+                expected: expected.size,
+            });
+        }
+        self.write(picture).map_err(|error| SinkError::from_write(&self.target, error))
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.output.flush().map_err(|error| SinkError::from_write(&self.target, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pixels::rgb::to_rgb;
+    use crate::source::{Source, Y4m};
+
+    #[test]
+    fn what_was_recorded_is_what_was_seen() {
+        let formats = [PixelFormat::Grey, PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12, PixelFormat::I420];
+        for (width, height, gap) in [(6, 4, 0), (5, 3, 0), (8, 2, 6), (1282, 2, 0)] {
+            let size = Size::new(width, height);
+            for format in formats {
+                let stride = format.row_bytes(width).unwrap() + gap;
+                let bytes = format.picture_bytes(size, stride).unwrap();
+                let frames: Vec<Vec<u8>> = (1..4)
+                    .map(|frame| (0..bytes).map(|index| (index * index * 7 + index * 31 * frame) as u8).collect())
+                    .collect();
+                let mut video = Vec::new();
+                let mut recording = Recording::new(&mut video, "played");
+                let view = |frame| PictureView::new(format, size, stride, frame).unwrap();
+                frames.iter().for_each(|frame| recording.write(view(frame)).unwrap());
+                let mut again = Y4m::new(&video[..], "played").unwrap();
+                for frame in &frames {
+                    let (mut expected, mut found) = (Vec::new(), Vec::new());
+                    to_rgb(view(frame), &mut expected);
+                    to_rgb(again.next_frame().unwrap().unwrap().picture, &mut found);
+                    assert!(expected == found, "{format} {size}, {gap} bytes between rows");
+                }
+                assert!(again.next_frame().unwrap().is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn packed_pixels_come_back_byte_for_byte() {
+        let size = Size::new(4, 2);
+        let frame: Vec<u8> = (0..16).map(|index| index * 15).collect();
+        let mut video = Vec::new();
+        let view = PictureView::new(PixelFormat::Yuyv, size, 8, &frame).unwrap();
+        Recording::new(&mut video, "played").write(view).unwrap();
+        let mut again = Y4m::new(&video[..], "played").unwrap();
+        let again = again.next_frame().unwrap().unwrap().picture;
+        assert_eq!((again.format(), again.data()), (PixelFormat::Yuyv, &frame[..]));
+    }
+
+    #[test]
+    fn colours_are_recorded_as_those_of_a_video() {
+        let mut video = Vec::new();
+        let white = [255; 3 * 4 + 2];
+        let view = PictureView::new(PixelFormat::Rgb, Size::new(2, 2), 7, &white[..13]).unwrap();
+        Recording::new(&mut video, "played").write(view).unwrap();
+        assert_eq!(video.split_last_chunk::<6>().unwrap().1, &[235, 235, 235, 235, 128, 128]);
+    }
+}
