@@ -245,23 +245,29 @@ impl Decoder {
     ) -> Result<(), ShapeError> {
         let people = workspace.candidates(people);
         let radius = self.config.mesh_radius as f32;
-        self.for_each_kernel(people, kam, |row, keypoint, kernel| {
-            let [x, y] = workspace.initial[row][keypoint];
-            let cell = adapt::best_of_kernel(kernel, self.config.mesh_radius);
-            let stays = cell.value <= 0.0 && self.config.zero_kernel == ZeroKernel::KeepInitial;
-            let (dx, dy) = if stays { (0.0, 0.0) } else { (cell.column as f32 - radius, cell.row as f32 - radius) };
-            let spacing = self.spacing[keypoint];
-            workspace.refined[row][keypoint] = Keypoint {
-                x: x + spacing * dx,
-                y: y + spacing * dy,
-                score: if all_finite(kernel) { cell.value * workspace.centers[row].value } else { f32::NAN },
-            };
+        let kernel_len = self.kernel_side() * self.kernel_side();
+        self.for_each_person(people, kam, |row, kernels| {
+            for (keypoint, kernel) in kernels.chunks_exact(kernel_len).enumerate() {
+                let [x, y] = workspace.initial[row][keypoint];
+                let cell = adapt::best_of_kernel(kernel, self.config.mesh_radius);
+                let stays = cell.value <= 0.0 && self.config.zero_kernel == ZeroKernel::KeepInitial;
+                let (dx, dy) = if stays { (0.0, 0.0) } else { (cell.column as f32 - radius, cell.row as f32 - radius) };
+                let spacing = self.spacing[keypoint];
+                workspace.refined[row][keypoint] = Keypoint {
+                    x: x + spacing * dx,
+                    y: y + spacing * dy,
+                    score: if all_finite(kernel) { cell.value * workspace.centers[row].value } else { f32::NAN },
+                };
+            }
         })
     }
 
     /// Level `full`: every keypoint of `people`, a range of candidates, moves to the weighted mean of the two best cells
     /// of its window, which is the heatmap around it times the prior, convolved by its attraction map (eq. 8 and 9,
     /// sections 1.10 to 1.13). Its score is the weighted mean of their values times the centre.
+    ///
+    /// Somebody who cannot reach [`Config::score_threshold`] keeps the initial pose with scores of 0, which does not reach
+    /// it either: most candidates are like that, and no pose depends on them.
     ///
     /// `kam` holds the raw attraction maps `[people, K, l, l]`, rows first; it may be longer.
     ///
@@ -274,14 +280,84 @@ impl Decoder {
         kam: &[f32],
         workspace: &mut Workspace,
     ) -> Result<(), ShapeError> {
-        let people = workspace.candidates(people);
-        self.for_each_kernel(people, kam, |row, keypoint, kernel| {
-            let map = inputs.heatmaps.map(keypoint);
-            let mut refined =
-                self.refine_keypoint(map, workspace.initial[row][keypoint], kernel, &mut workspace.window);
-            refined.score *= workspace.centers[row].value;
-            workspace.refined[row][keypoint] = refined;
+        self.refine_where(inputs, people, kam, workspace, |initial, center, kernels, window| {
+            !self.stays_below(inputs, initial, center, kernels, window)
         })
+    }
+
+    /// The same for everybody, also for who cannot reach the threshold: no pose depends on them, and it takes longer.
+    ///
+    /// # Errors
+    /// As [`Decoder::refine`].
+    pub fn refine_all(
+        &self,
+        inputs: &Inputs<'_>,
+        people: Range<usize>,
+        kam: &[f32],
+        workspace: &mut Workspace,
+    ) -> Result<(), ShapeError> {
+        self.refine_where(inputs, people, kam, workspace, |_, _, _, _| true)
+    }
+
+    /// Refines those of `people` of whom `matters` says so, asked with the initial pose, the centre's value and the
+    /// attraction maps.
+    fn refine_where(
+        &self,
+        inputs: &Inputs<'_>,
+        people: Range<usize>,
+        kam: &[f32],
+        workspace: &mut Workspace,
+        matters: impl Fn(&[[f32; 2]; MAX_KEYPOINTS], f32, &[f32], &mut Window) -> bool,
+    ) -> Result<(), ShapeError> {
+        let people = workspace.candidates(people);
+        let kernel_len = self.kernel_side() * self.kernel_side();
+        self.for_each_person(people, kam, |row, kernels| {
+            let center = workspace.centers[row].value;
+            if !matters(&workspace.initial[row], center, kernels, &mut workspace.window) {
+                return;
+            }
+            for (keypoint, kernel) in kernels.chunks_exact(kernel_len).enumerate() {
+                let map = inputs.heatmaps.map(keypoint);
+                let initial = workspace.initial[row][keypoint];
+                let mut refined = self.refine_keypoint(map, initial, kernel, &mut workspace.window);
+                refined.score *= center;
+                workspace.refined[row][keypoint] = refined;
+            }
+        })
+    }
+
+    /// Whether the score of somebody with these attraction maps cannot exceed the threshold, whatever refinement finds.
+    ///
+    /// A cell of a refined window is no larger than the kernel's sum times the window's largest value, and the score is
+    /// the mean over such cells. What is not finite has no bound.
+    fn stays_below(
+        &self,
+        inputs: &Inputs<'_>,
+        initial: &[[f32; 2]; MAX_KEYPOINTS],
+        center: f32,
+        kernels: &[f32],
+        window: &mut Window,
+    ) -> bool {
+        let [near, far] = self.config.top2_weights;
+        let factor = (near.abs() + far.abs()) * center / self.keypoints() as f32;
+        let kernels = kernels.chunks_exact(self.kernel_side() * self.kernel_side());
+        let mut bound = 0.0;
+        for (keypoint, (&[x, y], raw)) in initial.iter().zip(kernels).enumerate() {
+            if !(x.is_finite() && y.is_finite() && all_finite(raw)) {
+                return false;
+            }
+            let extent = window.place(&self.prior, inputs.heatmaps.map(keypoint), x, y);
+            if !extent.finite {
+                return false;
+            }
+            let sum: f32 = raw.iter().map(|value| value.clamp(0.0, 1.0)).sum();
+            bound += sum / self.config.kernel_divisor * window.upper_bound(&self.prior);
+            // Widened by more than rounding can do.
+            if bound * factor * 1.001 > self.config.score_threshold {
+                return false;
+            }
+        }
+        center >= 0.0
     }
 
     /// One keypoint's refined position and value; the value is a NaN where a number that it depends on is not finite.
@@ -319,11 +395,12 @@ impl Decoder {
         }
     }
 
-    fn for_each_kernel(
+    /// Calls `visit` with every candidate of `people` and the attraction maps of all keypoints.
+    fn for_each_person(
         &self,
         people: Range<usize>,
         kam: &[f32],
-        mut visit: impl FnMut(usize, usize, &[f32]),
+        mut visit: impl FnMut(usize, &[f32]),
     ) -> Result<(), ShapeError> {
         let needed = self.kam_len(people.len());
         if kam.len() < needed {
@@ -334,13 +411,8 @@ impl Decoder {
                 found: kam.len(),
             });
         }
-        let mut kernels = kam.chunks_exact(self.kam_len(1) / self.keypoints());
-        for row in people {
-            for keypoint in 0..self.keypoints() {
-                if let Some(kernel) = kernels.next() {
-                    visit(row, keypoint, kernel);
-                }
-            }
+        for (row, kernels) in people.zip(kam.chunks_exact(self.kam_len(1))) {
+            visit(row, kernels);
         }
         Ok(())
     }

@@ -80,6 +80,51 @@ impl Frame {
 
 const LEVELS: [Level; 3] = [Level::None, Level::Partial, Level::Full];
 
+proptest! {
+    /// With a threshold some are not refined: those that would stay below it. The others are as without one.
+    #[test]
+    fn only_who_cannot_reach_the_threshold_is_not_refined(
+        noise in prop::collection::vec(-0.3f32..0.9, 4 * AREA),
+        attractions in prop::collection::vec(-0.5f32..1.2, 30 * 27),
+        threshold in 0.0f32..0.1,
+        poison in prop::option::of(0..30usize * 27),
+    ) {
+        let mut frame = Frame::new();
+        frame.heatmaps.iter_mut().zip(&noise).for_each(|(value, noise)| *value *= noise);
+        frame.heatmaps[3 * AREA..].copy_from_slice(&noise[3 * AREA..]);
+        frame.kam = attractions;
+        if let Some(index) = poison {
+            frame.kam[index] = f32::NAN;
+        }
+        for base in [config(), own()] {
+            let (all, _) = frame.decode(&Config { score_threshold: 0.0, ..base.clone() }, Level::Full);
+            let (some, poses) = frame.decode(&Config { score_threshold: threshold, ..base }, Level::Full);
+            for (refined, with_threshold) in all.refined_poses().zip(some.refined_poses()) {
+                let score = refined.iter().map(|keypoint| keypoint.score).sum::<f32>() / 3.0;
+                let same = refined.iter().zip(with_threshold).all(|(a, b)| {
+                    [(a.x, b.x), (a.y, b.y), (a.score, b.score)].iter().all(|(a, b)| a.to_bits() == b.to_bits())
+                });
+                prop_assert!(same || score <= threshold, "{score} {threshold}");
+            }
+            prop_assert!(poses.list.iter().all(|pose| pose.score > threshold));
+        }
+    }
+}
+
+#[test]
+fn who_cannot_reach_the_threshold_is_not_refined() {
+    let frame = Frame::new();
+    let (workspace, poses) = frame.decode(&Config { score_threshold: 0.9, ..own() }, Level::Full);
+    let (initial, refined) = (workspace.initial_poses().next().unwrap(), workspace.refined_poses().next().unwrap());
+    assert!(
+        initial
+            .iter()
+            .zip(refined)
+            .all(|(initial, refined)| *initial == [refined.x, refined.y] && refined.score == 0.0)
+    );
+    assert_eq!((poses.list.len(), workspace.report().below_threshold), (0, 1));
+}
+
 #[test]
 fn one_person_is_found_at_every_level() {
     let mut frame = Frame::new();

@@ -182,6 +182,13 @@ impl Window {
         }
     }
 
+    /// No smaller than any value of the window, nor than 0.
+    pub fn upper_bound(&self, prior: &Prior) -> f32 {
+        let mut bounds = [[0.0; MAX_TILES]; MAX_TILES];
+        self.upper_bounds(prior, &mut bounds);
+        bounds.iter().flatten().fold(0.0, |highest, &bound| larger(bound, highest))
+    }
+
     /// Computes all values within [`REACH`] of a tile, and more.
     pub fn fill_around(&mut self, prior: &Prior, tile_x: usize, tile_y: usize) {
         for y in tile_y.saturating_sub(1)..=(tile_y + 1).min(prior.tiles - 1) {

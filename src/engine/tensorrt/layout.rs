@@ -141,6 +141,10 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -153,6 +157,58 @@ mod tests {
         assert_eq!(Version::of(110_401), version(11, 4, 1));
         assert_eq!(Version::of(-1), None);
         assert_eq!(Version::of(101_303).unwrap().to_string(), "10.13.3");
+    }
+
+    /// NVIDIA's own headers, where `SINEW_TENSORRT_HEADERS` names their folder (`make check-tensorrt-headers`): what the
+    /// compiler makes of them stands where the tables say.
+    #[test]
+    fn the_headers_agree() {
+        let Some(headers) = std::env::var_os("SINEW_TENSORRT_HEADERS") else {
+            eprintln!("SINEW_TENSORRT_HEADERS is not set: the tables are not compared with NVIDIA's headers");
+            return;
+        };
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tensorrt");
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("headers");
+        let mut compiler = Command::new(std::env::var_os("CXX").unwrap_or_else(|| "c++".into()));
+        compiler.args(["-std=c++17", "-Wall", "-Wextra", "-Werror", "-isystem"]).arg(headers);
+        compiler.arg("-idirafter").arg(sources.join("cuda"));
+        let compiled = compiler.arg(sources.join("headers.cpp")).arg("-o").arg(&program).output().unwrap();
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        let said = String::from_utf8(Command::new(&program).output().unwrap().stdout).unwrap();
+        let numbers: HashMap<_, usize> = said
+            .lines()
+            .map(|line| line.split_once(' ').unwrap())
+            .map(|(name, number)| (name, number.parse().unwrap()))
+            .collect();
+
+        let version = Version::of(numbers["version"] as i32).unwrap();
+        let layout = Layout::of(version).unwrap();
+        for (name, ours) in [
+            ("deserialize", layout.deserialize),
+            ("create_context", layout.create_context),
+            ("tensor_type", layout.tensor_type),
+            ("tensor_mode", layout.tensor_mode),
+            ("tensor_shape", layout.tensor_shape),
+            ("tensor_count", layout.tensor_count),
+            ("tensor_name", layout.tensor_name),
+            ("set_input_shape", layout.set_input_shape),
+            ("context_shape", layout.context_shape),
+            ("set_address", layout.set_address),
+            ("enqueue", layout.enqueue),
+            ("log", if layout.logger == LoggerKind::LogFirst { 0 } else { 4 }),
+            ("dims_bytes", 72),
+            ("dims_first_extent", 8),
+            ("dims_extent_bytes", 8),
+            ("float", 0),
+            ("int32", 3),
+            ("input", 1),
+            ("output", 2),
+            ("static_strategy", 0),
+        ] {
+            assert_eq!(numbers[name], ours, "{name} of TensorRT {version}: the headers' place, and ours");
+        }
+        assert_eq!((layout.dims, layout.has_strategy), (DimsKind::Wide, true));
     }
 
     #[test]

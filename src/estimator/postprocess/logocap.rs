@@ -31,7 +31,7 @@ pub(super) fn decode(decoder: &Decoder, level: Level, frame: Frame, tensors: &Ar
         let kernels = with_shape(tensors, "kam", &[count, keypoints, side, side], "one per centre")?;
         match level {
             Level::Partial => decoder.refine_locally(0..count, &kernels, &mut workspace)?,
-            _ => decoder.refine(&inputs, 0..count, &kernels, &mut workspace)?,
+            _ => decoder.refine_all(&inputs, 0..count, &kernels, &mut workspace)?,
         }
     }
     decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
