@@ -1,0 +1,196 @@
+//! Nothing is allocated, in any thread, from a camera's buffer to a line of JSON: the camera, the boxes that go round, the warp, LOGO-CAP's
+//! post-processing and the sink, joined by the real loop. The networks between are tract's, which allocates, and are left out.
+//!
+//! The camera is played; `SINEW_CAMERA=/dev/video0` takes one that is there, and its driver's calls with it (`make test-board`).
+//! A program of its own, without the test harness, whose thread would be counted too.
+
+mod counting;
+mod full_frame;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use counting::everywhere;
+use full_frame::{CELLS, KEYPOINTS, Outputs, PEOPLE, decode, outputs};
+use sinew::decode::Maps;
+use sinew::decode::logocap::{Config, Decoder, Level, Workspace};
+use sinew::estimator::{EstimateError, Estimator, StageTimes};
+use sinew::geometry::{Centre, Rectangle, ShortSideLayout, Size};
+use sinew::pixels::{PictureView, Warp};
+use sinew::pose::Poses;
+use sinew::runtime::{Counts, LivePipeline, Observer, Skip, WholePicture};
+use sinew::sink::jsonl::JsonLines;
+use sinew::sink::{Description, Kind};
+use sinew::source::v4l2::{Camera, CameraError, Driver, FourCc, Frames, Patience, Setting, Taken, Wanted};
+
+const FRAMES: u64 = 1000;
+/// What is made once is made by then.
+const WARM: u64 = 50;
+
+/// A camera that always has a frame.
+#[derive(Clone)]
+struct Played {
+    setting: Setting,
+    bytes: Vec<u8>,
+    sequence: u32,
+}
+
+impl Driver for Played {
+    fn start(&mut self) -> Result<Box<dyn Frames>, CameraError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn is_there(&self) -> bool {
+        true
+    }
+}
+
+impl Frames for Played {
+    fn setting(&self) -> Setting {
+        self.setting
+    }
+
+    fn newest(&mut self, _: Duration) -> Result<Taken, CameraError> {
+        std::thread::sleep(Duration::from_millis(1));
+        self.sequence += 1;
+        let captured = Duration::from_millis(u64::from(self.sequence));
+        let instant = Some(Instant::now());
+        Ok(Taken { is_frame: true, sequence: self.sequence, captured, instant, stale: 0, damaged: 0 })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn played(format: &[u8; 4], stride: usize, bytes: Vec<u8>, size: Size) -> Camera {
+    let setting = Setting { format: FourCc::new(*format), size, stride, rate: None };
+    Camera::of(Box::new(Played { setting, bytes, sequence: 0 }), "/dev/played".into(), Patience::default()).unwrap()
+}
+
+/// Everything of LOGO-CAP but its networks, whose answers are always the same.
+struct Model {
+    decoder: Decoder,
+    outputs: Outputs,
+    workspace: Box<Workspace>,
+    grid: Vec<f32>,
+    network: Vec<f32>,
+    /// Made for the first frame.
+    warp: Option<(Warp, ShortSideLayout)>,
+}
+
+impl Model {
+    fn boxed() -> Box<dyn Estimator> {
+        let decoder = Decoder::new(&Config::reference(&[0.05; KEYPOINTS]).unwrap()).unwrap();
+        let (outputs, grid) = (outputs(&decoder), vec![0.0; decoder.grid_len(PEOPLE)]);
+        let workspace = Box::new(Workspace::new());
+        Box::new(Self { decoder, outputs, workspace, grid, network: Vec::new(), warp: None })
+    }
+}
+
+impl Estimator for Model {
+    fn estimate(
+        &mut self,
+        picture: PictureView<'_>,
+        _: Option<&[Rectangle]>,
+        poses: &mut Poses,
+    ) -> Result<StageTimes, EstimateError> {
+        let (warp, layout) = self.warp.get_or_insert_with(|| {
+            let layout = ShortSideLayout::new(picture.size(), 256, 32, Centre::RoundedUp).unwrap();
+            let map = &layout.network_to_picture;
+            let (mean, spread) = ([0.45; 3], [0.22; 3]);
+            (Warp::new(picture.format(), picture.size(), map, layout.network, mean, spread).unwrap(), layout)
+        });
+        self.network.resize(warp.output_len(), 0.0);
+        warp.run(picture, &mut self.network).unwrap();
+        let maps = |name, data, count| Maps::new(name, data, [count, CELLS.height, CELLS.width]).unwrap();
+        let heatmaps = maps("heatmaps", &self.outputs.heatmaps, KEYPOINTS + 1);
+        let offsets = maps("offsets", &self.outputs.offsets, 2 * KEYPOINTS);
+        let inputs = self.decoder.inputs(heatmaps, offsets).unwrap();
+        decode(&self.decoder, Level::Full, &inputs, &self.outputs.kam, &mut self.grid, &mut self.workspace);
+        self.decoder.finish(&layout.network_to_picture, &mut self.workspace, poses);
+        assert!(poses.list.len() >= 10, "only {} poses: the frames are not full", poses.list.len());
+        Ok(StageTimes::default())
+    }
+}
+
+/// Counts over so many frames in a row, and ends it then.
+struct Counting {
+    stop: Arc<AtomicBool>,
+    answered: u64,
+    before: u64,
+    allocations: Option<u64>,
+}
+
+impl Observer for Counting {
+    fn answered(&mut self, _: &Counts) {
+        self.answered += 1;
+        if self.answered == WARM {
+            self.before = everywhere();
+        }
+        if self.answered == WARM + FRAMES {
+            self.allocations = Some(everywhere() - self.before);
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A fault may allocate what it says.
+    fn skipped(&mut self, why: &Skip, _: &Counts) {
+        println!("counting begins again: {why}");
+        self.answered = 0;
+    }
+}
+
+/// Allocations over the frames of one camera.
+fn allocations(camera: Camera) -> u64 {
+    let description = Description {
+        kinds: vec![Kind {
+            keypoints: (0..KEYPOINTS).map(|keypoint| format!("keypoint_{keypoint}")).collect(),
+            ..Kind::default()
+        }],
+        poses: PEOPLE,
+        ..Description::default()
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut counting = Counting { stop: Arc::clone(&stop), answered: 0, before: 0, allocations: None };
+    LivePipeline {
+        cameras: vec![Box::new(camera)],
+        estimators: &mut [Model::boxed()],
+        boxes: &mut WholePicture,
+        sinks: vec![Box::new(JsonLines::new(std::io::sink(), "nowhere", &description).unwrap())],
+        observer: &mut counting,
+        deadline: None,
+        stop,
+    }
+    .run(&mut Counts::default())
+    .unwrap();
+    counting.allocations.unwrap()
+}
+
+fn main() {
+    if let Ok(uri) = std::env::var("SINEW_CAMERA") {
+        let count = allocations(Camera::open(Wanted::parse(&uri).unwrap()).unwrap());
+        println!("{uri}: {count} allocations in {FRAMES} frames");
+        assert_eq!(count, 0);
+        return;
+    }
+    let size = Size::new(640, 480);
+    let pixels = size.width * size.height;
+    for (format, stride, bytes) in [
+        (b"YUYV", 2 * size.width, 2 * pixels),
+        (b"NV12", size.width, pixels * 3 / 2),
+        (b"GREY", size.width, pixels),
+        (b"BGR3", 3 * size.width, 3 * pixels),
+    ] {
+        let bytes = (0..bytes).map(|index| (index * 31 % 251) as u8).collect();
+        let count = allocations(played(format, stride, bytes, size));
+        println!("{}: {count} allocations in {FRAMES} frames", FourCc::new(*format));
+        assert_eq!(count, 0);
+    }
+    let root = env!("CARGO_MANIFEST_DIR");
+    let jpeg = std::fs::read(format!("{root}/tests/data/people/000.jpg")).unwrap();
+    let count = allocations(played(b"MJPG", 0, jpeg, Size::new(256, 256)));
+    println!("MJPG: {} allocations a frame", count as f64 / FRAMES as f64);
+    assert!(count > 0, "JPEGs are decoded into new memory: if that has changed, say so in docs/cameras.md");
+}
