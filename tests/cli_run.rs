@@ -280,10 +280,11 @@ fn options_that_make_no_sense() {
     run(&["--help"]).expect(0);
 }
 
-/// The quantised graph of a shipped bundle holds no weights: they stand in the fp32 graph beside it.
+/// The quantised graph of a shipped bundle holds no weights: they stand in the fp32 graph beside it. Somebody who is found
+/// well, since rounding decides about the keypoints of who is hardly found.
 #[test]
 fn a_quantised_network_answers_nearly_the_same() {
-    let photograph = root("tests/data/photos/hopper.jpg");
+    let photograph = root("tests/data/photos/astronaut.jpg");
     let find = |precision: &str| {
         let model = text(&root("models/bundles/logocap-tiny")).to_owned();
         let source = text(&photograph).to_owned();
@@ -294,8 +295,9 @@ fn a_quantised_network_answers_nearly_the_same() {
     };
     let (exact, rounded) = (find("fp32"), find("int8"));
     assert_ne!(exact, rounded);
-    let near = exact.iter().zip(&rounded).filter(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]) < 20.0).count();
-    assert!(near >= 15, "{near} of {} keypoints within 20 of 600 pixels", exact.len());
+    for (a, b) in exact.iter().zip(&rounded) {
+        assert!((a[0] - b[0]).hypot(a[1] - b[1]) < 8.0, "{a:?} and {b:?}, of 512 pixels");
+    }
 }
 
 #[test]

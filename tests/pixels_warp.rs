@@ -219,6 +219,23 @@ proptest! {
     }
 }
 
+/// Every value that a picture can have comes out as it is where nothing is scaled: a rounding error of the smallest kind
+/// would show.
+#[test]
+fn an_unscaled_picture_is_exact() {
+    let size = Size::new(256, 3);
+    let data: Vec<u8> = (0..3 * 256 * 3).map(|index| (index / 3 % 256) as u8).collect();
+    let picture = Picture::new(PixelFormat::Rgb, size, data).unwrap();
+    let identity = Affine::scale_shift(1.0, 0.0, 0.0);
+    let mut warp = Warp::new(PixelFormat::Rgb, size, &identity, size, [0.0; 3], [1.0; 3]).unwrap();
+    let mut output = vec![f32::NAN; warp.output_len()];
+    warp.run(picture.view(), &mut output).unwrap();
+    for (index, value) in output.iter().enumerate() {
+        let expected = (index % 256) as f32 / 255.0;
+        assert!((value - expected).abs() <= 2e-7, "{value}, not {expected}");
+    }
+}
+
 #[test]
 fn absurd_maps_are_refused_or_black() {
     let size = Size::new(4, 4);

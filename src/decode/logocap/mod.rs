@@ -338,6 +338,9 @@ impl Decoder {
         kernels: &[f32],
         window: &mut Window,
     ) -> bool {
+        if self.config.score_threshold <= 0.0 {
+            return false;
+        }
         let [near, far] = self.config.top2_weights;
         let factor = (near.abs() + far.abs()) * center / self.keypoints() as f32;
         let kernels = kernels.chunks_exact(self.kernel_side() * self.kernel_side());
