@@ -1,7 +1,6 @@
 //! What is looked at, one function a thing.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use super::Finding;
 use crate::bundle::{self, Bundle};
@@ -10,6 +9,7 @@ use crate::cli::machine::Machine;
 use crate::engine::{Backend, Environment};
 
 /// Free space below this is worth a word, MiB: a few engines take as much.
+#[cfg(feature = "tensorrt")]
 const LEAST_SPACE: u64 = 500;
 /// Free memory below this is worth a word, MiB.
 const LEAST_MEMORY: u64 = 500;
@@ -180,9 +180,10 @@ fn engines() -> Vec<Finding> {
 }
 
 /// Free space where `folder` is or will be, as `df` says.
+#[cfg(feature = "tensorrt")]
 fn space(folder: &Path) -> Option<Finding> {
-    let existing: PathBuf = folder.ancestors().find(|folder| folder.exists())?.to_owned();
-    let output = Command::new("df").arg("-Pk").arg(&existing).output().ok()?;
+    let existing = folder.ancestors().find(|folder| folder.exists())?;
+    let output = std::process::Command::new("df").arg("-Pk").arg(existing).output().ok()?;
     let free = free_mebibytes(&String::from_utf8_lossy(&output.stdout))?;
     let what = format!("space in {}", folder.display());
     let found = format!("{free} MiB");
@@ -194,6 +195,7 @@ fn space(folder: &Path) -> Option<Finding> {
 }
 
 /// The fourth column of the second line.
+#[cfg(any(feature = "tensorrt", test))]
 fn free_mebibytes(df: &str) -> Option<u64> {
     let kibibytes: u64 = df.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
     Some(kibibytes / 1024)
