@@ -6,7 +6,7 @@ need ssh "sudo apt-get install openssh-client"
 private=$(mktemp -d)
 ssh_command=(ssh -p "${PORT:-22}" ${KEY:+-i "$KEY"}
     -o ControlMaster=auto -o ControlPath="$private/%C" -o ControlPersist=60
-    -o ConnectTimeout=10 -o ServerAliveInterval=15 -o StrictHostKeyChecking=accept-new ${SSH_OPTIONS:-})
+    -o ConnectTimeout=30 -o ServerAliveInterval=15 -o StrictHostKeyChecking=accept-new ${SSH_OPTIONS:-})
 disconnect() {
     "${ssh_command[@]}" -q -O exit "$HOST" 2>/dev/null || true
     rm -rf "$private"
