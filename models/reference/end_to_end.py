@@ -27,6 +27,7 @@ from torch import Tensor
 
 from models import bundle, checkpoint, skeleton
 from models.centergroup import CenterGroup, CenterGroupConfig
+from models.lofr import LofrConfig
 from models.logocap import KEYPOINTS, LogoCap
 from models.reference import end_to_end_centergroup, geometry, logocap
 
@@ -45,7 +46,7 @@ def picture(width: int, height: int) -> np.ndarray:
     return np.clip(smooth + generator.normal(0, 12, smooth.shape), 0, 255).astype(np.uint8)
 
 
-def network_input(config: checkpoint.Config, image: np.ndarray) -> Tensor:
+def network_input(config: checkpoint.Config | LofrConfig, image: np.ndarray) -> Tensor:
     """The picture, normalised: `[1, 3, H, W]`."""
     mean, std = np.array(config.mean), np.array(config.std)
     return torch.from_numpy(((image / 255 - mean) / std).transpose(2, 0, 1)[None].astype(np.float32))
