@@ -7,18 +7,13 @@ project=$(cd "$here/../.." && pwd)
 cache=${CACHE:-$project/target/board}
 target=aarch64-unknown-linux-gnu
 
-need() { # COMMAND PACKAGE...: installs the packages where the command is missing
-    command -v "$1" >/dev/null && return
-    shift
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "$@"
-}
-need qemu-system-aarch64 qemu-system-arm
-need cpio cpio
-need make make
-need modprobe kmod
-need python3 python3-minimal
-need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+. "$here/install.sh"
+install_if_missing qemu-system-aarch64 qemu-system-arm
+install_if_missing cpio cpio
+install_if_missing make make
+install_if_missing modprobe kmod
+install_if_missing python3 python3-minimal
+install_if_missing aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 rustup target list --installed | grep -qx $target || rustup target add $target
 
 cd "$project"
@@ -27,7 +22,7 @@ CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 "$here/kernel.sh" "$cache/kernel"
 modules=(virtio_pci 9pnet_virtio 9p bochs vivid v4l2loopback)
 # The root depends on the scripts, the kernel and the modules only.
-key=$({ cat "$here/init" "$here/initramfs.sh" "$cache/kernel/version"; echo "$cache"/kernel/made-by-* "${modules[@]}"; } | sha256sum | cut -c1-16)
+key=$({ cat "$here"/{init,initramfs.sh,modules.sh} "$cache/kernel/version"; echo "$cache"/kernel/made-by-* "${modules[@]}"; } | sha256sum | cut -c1-16)
 root=$cache/root-$key.cpio.gz
 [[ -s $root ]] || "$here/initramfs.sh" "$cache/kernel" "$root" "${modules[@]}"
 

@@ -5,27 +5,20 @@
 #
 # What lies in the folders is laid over the userland.
 set -euo pipefail
+. "$(dirname "$0")/../modules.sh"
 tar=$1
 kernel=$(cd "$2" && pwd)
 key=$3
 out=$4
 shift 4
-version=$(<"$kernel/version")
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"
 tar -C "$root" -xpf "$tar" --numeric-owner
 for folder; do rsync --recursive --links --perms --keep-dirlinks "$folder/" "$root/"; done
 
-for module in vivid virtio_net virtio_pci virtio_blk ext4 autofs4; do
-    # Some are built in.
-    { modprobe --show-depends -d "$kernel" -S "$version" "$module" || true; } | awk '/^insmod/ { print $2 }' |
-        while read -r file; do
-            install -D -m 644 "$file" "$root/usr${file#"$kernel"}"
-        done
-done
-cp "$kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$root/usr/lib/modules/$version/"
-depmod -b "$root" "$version"
+# Its /lib is a link into /usr.
+put_modules "$kernel" "$root/usr" vivid virtio_net virtio_pci virtio_blk ext4 autofs4
 printf 'vivid\nvirtio_net\n' >"$root/etc/modules-load.d/board.conf"
 # Video that is captured, and video that is put out and can be led back into it.
 echo 'options vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0' >"$root/etc/modprobe.d/vivid.conf"

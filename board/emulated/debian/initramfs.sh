@@ -3,22 +3,15 @@
 #
 #     initramfs.sh KERNEL_FOLDER OUT.cpio.gz
 set -euo pipefail
+. "$(dirname "$0")/../modules.sh"
 kernel=$(cd "$1" && pwd)
 out=$2
-version=$(<"$kernel/version")
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/{bin,dev,proc,root,sys}
 install -m 755 "$kernel/bin/busybox" "$root/bin/busybox"
 # The file system asks for its checksum by a name that no list of dependencies has.
-for module in virtio_pci virtio_blk crc32c_generic ext4; do
-    modprobe --show-depends -d "$kernel" -S "$version" "$module" | awk '/^insmod/ { print $2 }' |
-        while read -r file; do
-            install -D -m 644 "$file" "$root${file#"$kernel"}"
-        done
-done
-cp "$kernel/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$root/lib/modules/$version/"
-depmod -b "$root" "$version"
+put_modules "$kernel" "$root" virtio_pci virtio_blk crc32c_generic ext4
 cat >"$root/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -35,5 +28,4 @@ umount /proc /sys
 exec switch_root /root /sbin/init
 INIT
 chmod 755 "$root/init"
-(cd "$root" && find . | cpio --create --format=newc --quiet --owner=0:0 | gzip -1) >"$out.partial"
-mv "$out.partial" "$out"
+archive "$root" "$out"

@@ -5,12 +5,7 @@
 cache=${CACHE:-$project/target/board}
 here=$project/board/emulated/debian
 
-install_if_missing() { # COMMAND PACKAGE...
-    command -v "$1" >/dev/null && return
-    shift
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "$@"
-}
+. "$project/board/emulated/install.sh"
 install_if_missing qemu-system-aarch64 qemu-system-arm
 install_if_missing cpio cpio
 install_if_missing modprobe kmod
@@ -27,11 +22,11 @@ mkdir -p "$cache"
 digest() { cat "$@" | sha256sum | cut -c1-16; }
 rootfs=$cache/debian-$(digest "$here/rootfs.sh").tar
 [[ -s $rootfs ]] || "$here/rootfs.sh" "$rootfs"
-initramfs=$cache/disk-$(digest "$here/initramfs.sh" "$cache/kernel/version").cpio.gz
+initramfs=$cache/disk-$(digest "$here/initramfs.sh" "$here/../modules.sh" "$cache/kernel/version").cpio.gz
 [[ -s $initramfs ]] || "$here/initramfs.sh" "$cache/kernel" "$initramfs"
 key=$cache/key
 [[ -s $key ]] || ssh-keygen -q -t ed25519 -N '' -f "$key"
-image=$cache/debian-$(digest "$here/rootfs.sh" "$here/image.sh" "$cache/kernel/version" "$key.pub").ext4
+image=$cache/debian-$(digest "$here/rootfs.sh" "$here/image.sh" "$here/../modules.sh" "$cache/kernel/version" "$key.pub").ext4
 [[ -s $image ]] || "$here/image.sh" "$rootfs" "$cache/kernel" "$key.pub" "$image"
 
 if [[ -z ${SINEW_PROGRAM:-} ]] && ! command -v cargo-zigbuild >/dev/null; then
