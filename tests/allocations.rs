@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use counting::allocations;
-use full_frame::{CELLS, KEYPOINTS, PEOPLE, decode, outputs};
+use full_frame::{CELLS, KEYPOINTS, PEOPLE, decode, description, outputs};
 use sinew::decode::capeformer::{self, Crop, Soundness, TOKENS};
 use sinew::decode::logocap::{Config, Decoder, Level, Workspace};
 use sinew::decode::{Maps, centergroup};
@@ -22,6 +22,7 @@ use sinew::sink::{Answer, Description, Kind, Sink};
 use sinew::source::Frame;
 
 const FRAMES: u64 = 1000;
+
 fn picture(format: PixelFormat, size: Size) -> Picture {
     let bytes = match format {
         PixelFormat::Rgb => 3 * size.width * size.height,
@@ -44,10 +45,7 @@ fn a_thousand_frames_without_an_allocation() {
     let sigmas = [0.05; KEYPOINTS];
     let decoder = Decoder::new(&Config::reference(&sigmas).unwrap()).unwrap();
     let outputs = outputs(&decoder);
-    let area = [CELLS.height, CELLS.width];
-    let heatmaps = Maps::new("heatmaps", &outputs.heatmaps, [KEYPOINTS + 1, area[0], area[1]]).unwrap();
-    let offsets = Maps::new("offsets", &outputs.offsets, [2 * KEYPOINTS, area[0], area[1]]).unwrap();
-    let inputs = decoder.inputs(heatmaps, offsets).unwrap();
+    let inputs = outputs.inputs(&decoder);
     let mut grid = vec![0.0; decoder.grid_len(PEOPLE)];
     let mut workspace = Box::new(Workspace::new());
     let mut poses = Poses::default();
@@ -61,15 +59,7 @@ fn a_thousand_frames_without_an_allocation() {
     });
     let mut network = vec![0.0; warps[0].output_len()];
 
-    let description = Description {
-        kinds: vec![Kind {
-            keypoints: (0..KEYPOINTS).map(|keypoint| format!("keypoint_{keypoint}")).collect(),
-            ..Kind::default()
-        }],
-        poses: PEOPLE,
-        ..Description::default()
-    };
-    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &description).unwrap();
+    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &description()).unwrap();
 
     let mut most_poses = 0;
     let mut frame = |sequence: u64| {

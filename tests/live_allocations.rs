@@ -12,8 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use counting::everywhere;
-use full_frame::{CELLS, KEYPOINTS, Outputs, PEOPLE, decode, outputs};
-use sinew::decode::Maps;
+use full_frame::{KEYPOINTS, Outputs, PEOPLE, decode, description, outputs};
 use sinew::decode::logocap::{Config, Decoder, Level, Workspace};
 use sinew::estimator::{EstimateError, Estimator, StageTimes};
 use sinew::geometry::{Centre, Rectangle, ShortSideLayout, Size};
@@ -21,7 +20,6 @@ use sinew::pixels::{PictureView, Warp};
 use sinew::pose::Poses;
 use sinew::runtime::{Counts, LivePipeline, Observer, Skip, WholePicture};
 use sinew::sink::jsonl::JsonLines;
-use sinew::sink::{Description, Kind};
 use sinew::source::v4l2::{Camera, CameraError, Driver, FourCc, Frames, Patience, Setting, Taken, Wanted};
 
 const FRAMES: u64 = 1000;
@@ -104,10 +102,7 @@ impl Estimator for Model {
         });
         self.network.resize(warp.output_len(), 0.0);
         warp.run(picture, &mut self.network).unwrap();
-        let maps = |name, data, count| Maps::new(name, data, [count, CELLS.height, CELLS.width]).unwrap();
-        let heatmaps = maps("heatmaps", &self.outputs.heatmaps, KEYPOINTS + 1);
-        let offsets = maps("offsets", &self.outputs.offsets, 2 * KEYPOINTS);
-        let inputs = self.decoder.inputs(heatmaps, offsets).unwrap();
+        let inputs = self.outputs.inputs(&self.decoder);
         decode(&self.decoder, Level::Full, &inputs, &self.outputs.kam, &mut self.grid, &mut self.workspace);
         self.decoder.finish(&layout.network_to_picture, &mut self.workspace, poses);
         assert!(poses.list.len() >= 10, "only {} poses: the frames are not full", poses.list.len());
@@ -144,21 +139,13 @@ impl Observer for Counting {
 
 /// Allocations over the frames of one camera.
 fn allocations(camera: Camera) -> u64 {
-    let description = Description {
-        kinds: vec![Kind {
-            keypoints: (0..KEYPOINTS).map(|keypoint| format!("keypoint_{keypoint}")).collect(),
-            ..Kind::default()
-        }],
-        poses: PEOPLE,
-        ..Description::default()
-    };
     let stop = Arc::new(AtomicBool::new(false));
     let mut counting = Counting { stop: Arc::clone(&stop), answered: 0, before: 0, allocations: None };
     LivePipeline {
         cameras: vec![Box::new(camera)],
         estimators: &mut [Model::boxed()],
         boxes: &mut WholePicture,
-        sinks: vec![Box::new(JsonLines::new(std::io::sink(), "nowhere", &description).unwrap())],
+        sinks: vec![Box::new(JsonLines::new(std::io::sink(), "nowhere", &description()).unwrap())],
         observer: &mut counting,
         deadline: None,
         stop,

@@ -14,5 +14,6 @@ pub use colour::{Colour, ColourMatrix, ColourRange};
 pub use file::{Limits, ReadError, read_picture};
 pub use format::PixelFormat;
 pub use picture::{Picture, PictureCopy, PictureError, PictureView};
+pub use planes::copy_planes;
 pub use rgb::to_rgb;
 pub use warp::{Warp, WarpError};

@@ -61,3 +61,27 @@ impl<'a> YuvPlanes<'a> {
         [self.luma[y * self.luma_stride + x * self.luma_step], self.u[chroma], self.v[chroma]]
     }
 }
+
+/// Makes `planes` the luma, U and V of a picture one after another, rows without gaps; of a grey picture the luma alone.
+/// Whether it has them: an RGB picture has not.
+pub fn copy_planes(picture: PictureView<'_>, planes: &mut Vec<u8>) -> bool {
+    let (width, height) = (picture.size().width, picture.size().height);
+    planes.clear();
+    // `count` bytes of every row, `step` apart.
+    let mut take = |plane: &[u8], stride: usize, rows: usize, step: usize, count: usize| {
+        for row in 0..rows {
+            planes.extend(plane[row * stride..].iter().step_by(step).take(count));
+        }
+    };
+    if picture.format() == PixelFormat::Grey {
+        take(picture.data(), picture.stride(), height, 1, width);
+        return true;
+    }
+    let Some(own) = YuvPlanes::new(picture) else { return false };
+    take(own.luma, own.luma_stride, height, own.luma_step, width);
+    let rows = height.div_ceil(1 << own.chroma_shift);
+    for chroma in [own.u, own.v] {
+        take(chroma, own.chroma_stride, rows, own.chroma_step, width.div_ceil(2));
+    }
+    true
+}

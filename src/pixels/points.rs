@@ -6,33 +6,29 @@ use super::{Colour, PictureView};
 /// A picture that gives its pixels one by one. Coordinates must lie within it.
 pub(super) trait Points {
     /// The values of a black pixel.
-    fn black(&self) -> [f32; 3];
+    fn black(&self) -> [f32; 3] {
+        [0.0; 3]
+    }
 
     /// The values of a pixel, as they are in the picture: those of neighbours may be blended.
     fn at(&self, x: usize, y: usize) -> [f32; 3];
 
     /// What a pixel's values, or a blend of them, are in red, green and blue, from 0 to 255.
-    fn rgb(&self, values: [f32; 3]) -> [f32; 3];
+    #[inline(always)]
+    fn rgb(&self, values: [f32; 3]) -> [f32; 3] {
+        values
+    }
 }
 
 /// 3 bytes a pixel.
 pub(super) struct RgbPoints<'a>(pub PictureView<'a>);
 
 impl Points for RgbPoints<'_> {
-    fn black(&self) -> [f32; 3] {
-        [0.0; 3]
-    }
-
     #[inline(always)]
     fn at(&self, x: usize, y: usize) -> [f32; 3] {
         let start = y * self.0.stride() + 3 * x;
         let pixel = &self.0.data()[start..start + 3];
         [f32::from(pixel[0]), f32::from(pixel[1]), f32::from(pixel[2])]
-    }
-
-    #[inline(always)]
-    fn rgb(&self, values: [f32; 3]) -> [f32; 3] {
-        values
     }
 }
 
@@ -40,18 +36,9 @@ impl Points for RgbPoints<'_> {
 pub(super) struct GreyPoints<'a>(pub PictureView<'a>);
 
 impl Points for GreyPoints<'_> {
-    fn black(&self) -> [f32; 3] {
-        [0.0; 3]
-    }
-
     #[inline(always)]
     fn at(&self, x: usize, y: usize) -> [f32; 3] {
         [f32::from(self.0.data()[y * self.0.stride() + x]); 3]
-    }
-
-    #[inline(always)]
-    fn rgb(&self, values: [f32; 3]) -> [f32; 3] {
-        values
     }
 }
 

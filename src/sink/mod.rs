@@ -1,8 +1,9 @@
 //! Where poses go.
 //!
 //! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON
-//! object per frame, `unix:PATH` hands the same to whoever connects, `overlay:PATH` draws the poses onto the frames, `y4m:PATH` records them as they came,
-//! `fb:DEVICE` shows them on a screen. [`http`] shows them in a browser. A sink knows neither engines nor models.
+//! object per frame, `unix:PATH` hands the same to whoever connects, `overlay:PATH` draws the poses onto the frames,
+//! `y4m:PATH` records the frames as they came, `fb:DEVICE` shows the poses on a screen. [`http`] shows them in a browser. A
+//! sink knows neither engines nor models.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -95,18 +96,12 @@ pub struct Kind {
 }
 
 /// What a sink may be told besides its URI.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Keypoints that score below are not drawn.
     pub keypoint_threshold: f32,
     /// Where lines that are left out are counted.
     pub left_out: Arc<LeftOut>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { keypoint_threshold: 0.0, left_out: Arc::default() }
-    }
 }
 
 /// Why an answer could not be handed on.

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::y4m::to_planes;
 use super::{Answer, Sink, SinkError};
 use crate::geometry::Size;
-use crate::pixels::{Colour, ColourMatrix, ColourRange, PictureView, PixelFormat};
+use crate::pixels::{Colour, ColourMatrix, ColourRange, PictureView, PixelFormat, copy_planes};
 
 /// Writes frames to `output`.
 #[derive(Debug)]
@@ -79,44 +79,17 @@ impl Shape {
 
 /// The planes of a picture, rows without gaps.
 fn copy(picture: PictureView<'_>, planes: &mut Vec<u8>) {
-    let (data, stride, Size { width, height }) = (picture.data(), picture.stride(), picture.size());
-    let (columns, chroma_rows) = (width.div_ceil(2), height.div_ceil(2));
-    planes.clear();
-    // `count` bytes of every row, `step` apart.
-    let mut take = |first: usize, stride: usize, rows: usize, step: usize, count: usize| {
-        for row in 0..rows {
-            planes.extend(data[first + row * stride..].iter().step_by(step).take(count));
-        }
-    };
-    match picture.format() {
-        PixelFormat::Grey => take(0, stride, height, 1, width),
-        PixelFormat::I420 => {
-            let (u, half) = (height * stride, stride.div_ceil(2));
-            take(0, stride, height, 1, width);
-            take(u, half, chroma_rows, 1, columns);
-            take(u + half * chroma_rows, half, chroma_rows, 1, columns);
-        }
-        PixelFormat::Nv12 => {
-            take(0, stride, height, 1, width);
-            take(height * stride, stride, chroma_rows, 2, columns);
-            take(height * stride + 1, stride, chroma_rows, 2, columns);
-        }
-        format @ (PixelFormat::Yuyv | PixelFormat::Uyvy) => {
-            let [y, u, v] = if format == PixelFormat::Yuyv { [0, 1, 3] } else { [1, 0, 2] };
-            take(y, stride, height, 2, width);
-            take(u, stride, height, 4, columns);
-            take(v, stride, height, 4, columns);
-        }
-        PixelFormat::Rgb => {
-            planes.resize(width * height + 2 * columns * chroma_rows, 0);
-            if stride == 3 * width {
-                return to_planes(data, picture.size(), planes);
-            }
-            let mut rows = Vec::with_capacity(3 * width * height);
-            (0..height).for_each(|row| rows.extend_from_slice(&data[row * stride..][..3 * width]));
-            to_planes(&rows, picture.size(), planes);
-        }
+    if copy_planes(picture, planes) {
+        return;
     }
+    let (data, stride, Size { width, height }) = (picture.data(), picture.stride(), picture.size());
+    planes.resize(width * height + 2 * width.div_ceil(2) * height.div_ceil(2), 0);
+    if stride == 3 * width {
+        return to_planes(data, picture.size(), planes);
+    }
+    let mut rows = Vec::with_capacity(3 * width * height);
+    (0..height).for_each(|row| rows.extend_from_slice(&data[row * stride..][..3 * width]));
+    to_planes(&rows, picture.size(), planes);
 }
 
 impl<W: Write + Send> Sink for Recording<W> {

@@ -1,7 +1,9 @@
 //! A frame full of people, as LOGO-CAP's networks would answer it.
 
+use sinew::decode::Maps;
 use sinew::decode::logocap::{Decoder, Inputs, Level, Workspace};
 use sinew::geometry::Size;
+use sinew::sink::{Description, Kind};
 
 /// People in it.
 pub const PEOPLE: usize = 30;
@@ -34,6 +36,22 @@ pub fn outputs(decoder: &Decoder) -> Outputs {
     }
     let kam = (0..decoder.kam_len(PEOPLE)).map(|index| (index % 7) as f32 / 7.0).collect();
     Outputs { heatmaps, offsets, kam }
+}
+
+impl Outputs {
+    /// As the decoder takes them.
+    pub fn inputs(&self, decoder: &Decoder) -> Inputs<'_> {
+        let maps = |name, data, count| Maps::new(name, data, [count, CELLS.height, CELLS.width]).unwrap();
+        let heatmaps = maps("heatmaps", &self.heatmaps, KEYPOINTS + 1);
+        decoder.inputs(heatmaps, maps("offsets", &self.offsets, 2 * KEYPOINTS)).unwrap()
+    }
+}
+
+/// What a sink is told of the poses in it.
+pub fn description() -> Description {
+    let keypoints = (0..KEYPOINTS).map(|keypoint| format!("keypoint_{keypoint}")).collect();
+    let kinds = vec![Kind { keypoints, ..Kind::default() }];
+    Description { kinds, poses: PEOPLE, ..Description::default() }
 }
 
 /// All of LOGO-CAP's post-processing but its last step.

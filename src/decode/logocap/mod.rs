@@ -97,7 +97,11 @@ impl Decoder {
 
     /// Numbers in the attraction maps of `people`, `[people, K, l, l]`.
     pub fn kam_len(&self, people: usize) -> usize {
-        people * self.keypoints() * self.kernel_side() * self.kernel_side()
+        people * self.keypoints() * self.kernel_len()
+    }
+
+    fn kernel_len(&self) -> usize {
+        self.kernel_side() * self.kernel_side()
     }
 
     /// Numbers in the sampling grid of `people`, `[people * K * l, l, 2]`.
@@ -245,9 +249,8 @@ impl Decoder {
     ) -> Result<(), ShapeError> {
         let people = workspace.candidates(people);
         let radius = self.config.mesh_radius as f32;
-        let kernel_len = self.kernel_side() * self.kernel_side();
         self.for_each_person(people, kam, |row, kernels| {
-            for (keypoint, kernel) in kernels.chunks_exact(kernel_len).enumerate() {
+            for (keypoint, kernel) in kernels.chunks_exact(self.kernel_len()).enumerate() {
                 let [x, y] = workspace.initial[row][keypoint];
                 let cell = adapt::best_of_kernel(kernel, self.config.mesh_radius);
                 let stays = cell.value <= 0.0 && self.config.zero_kernel == ZeroKernel::KeepInitial;
@@ -280,9 +283,7 @@ impl Decoder {
         kam: &[f32],
         workspace: &mut Workspace,
     ) -> Result<(), ShapeError> {
-        self.refine_where(inputs, people, kam, workspace, |initial, center, kernels, window| {
-            !self.stays_below(inputs, initial, center, kernels, window)
-        })
+        self.refine_people(inputs, people, kam, workspace, false)
     }
 
     /// The same for everybody, also for who cannot reach the threshold: no pose depends on them, and it takes longer.
@@ -296,30 +297,27 @@ impl Decoder {
         kam: &[f32],
         workspace: &mut Workspace,
     ) -> Result<(), ShapeError> {
-        self.refine_where(inputs, people, kam, workspace, |_, _, _, _| true)
+        self.refine_people(inputs, people, kam, workspace, true)
     }
 
-    /// Refines those of `people` of whom `matters` says so, asked with the initial pose, the centre's value and the
-    /// attraction maps.
-    fn refine_where(
+    fn refine_people(
         &self,
         inputs: &Inputs<'_>,
         people: Range<usize>,
         kam: &[f32],
         workspace: &mut Workspace,
-        matters: impl Fn(&[[f32; 2]; MAX_KEYPOINTS], f32, &[f32], &mut Window) -> bool,
+        everybody: bool,
     ) -> Result<(), ShapeError> {
         let people = workspace.candidates(people);
-        let kernel_len = self.kernel_side() * self.kernel_side();
         self.for_each_person(people, kam, |row, kernels| {
-            let center = workspace.centers[row].value;
-            if !matters(&workspace.initial[row], center, kernels, &mut workspace.window) {
+            let (center, initial) = (workspace.centers[row].value, workspace.initial[row]);
+            let window = &mut workspace.window;
+            if !everybody && self.stays_below(inputs, &initial, center, kernels, window) {
                 return;
             }
-            for (keypoint, kernel) in kernels.chunks_exact(kernel_len).enumerate() {
+            for (keypoint, kernel) in kernels.chunks_exact(self.kernel_len()).enumerate() {
                 let map = inputs.heatmaps.map(keypoint);
-                let initial = workspace.initial[row][keypoint];
-                let mut refined = self.refine_keypoint(map, initial, kernel, &mut workspace.window);
+                let mut refined = self.refine_keypoint(map, initial[keypoint], kernel, window);
                 refined.score *= center;
                 workspace.refined[row][keypoint] = refined;
             }
@@ -338,12 +336,13 @@ impl Decoder {
         kernels: &[f32],
         window: &mut Window,
     ) -> bool {
-        if self.config.score_threshold <= 0.0 {
+        let is_bounded = self.config.score_threshold > 0.0 && center >= 0.0;
+        if !is_bounded {
             return false;
         }
         let [near, far] = self.config.top2_weights;
         let factor = (near.abs() + far.abs()) * center / self.keypoints() as f32;
-        let kernels = kernels.chunks_exact(self.kernel_side() * self.kernel_side());
+        let kernels = kernels.chunks_exact(self.kernel_len());
         let mut bound = 0.0;
         for (keypoint, (&[x, y], raw)) in initial.iter().zip(kernels).enumerate() {
             if !(x.is_finite() && y.is_finite() && all_finite(raw)) {
@@ -360,7 +359,7 @@ impl Decoder {
                 return false;
             }
         }
-        center >= 0.0
+        true
     }
 
     /// One keypoint's refined position and value; the value is a NaN where a number that it depends on is not finite.

@@ -3,7 +3,7 @@
 
 use super::Normalisation;
 use super::rows::{Layout, STEPS};
-use crate::pixels::{Colour, PixelFormat};
+use crate::pixels::{PictureView, PixelFormat};
 
 /// How samples become the three planes of a network's input.
 #[derive(Debug, Clone, Copy)]
@@ -16,13 +16,14 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    pub fn new(format: PixelFormat, colour: Colour, normalisation: &Normalisation) -> Self {
+    /// For pictures like `picture`.
+    pub fn new(picture: PictureView<'_>, normalisation: &Normalisation) -> Self {
         let Normalisation { scale, offset } = *normalisation;
-        let layout = Layout::of(format);
-        let to_rgb = match format {
+        let layout = Layout::of(picture.format());
+        let to_rgb = match picture.format() {
             PixelFormat::Rgb => [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
             PixelFormat::Grey => [[1.0, 0.0, 0.0, 0.0]; 3],
-            _ => colour.matrix_to_rgb(),
+            _ => picture.colour().matrix_to_rgb(),
         };
         let matrix = core::array::from_fn(|channel| {
             let [first, second, third, constant] = to_rgb[channel].map(|factor| factor * scale[channel]);

@@ -5,7 +5,7 @@
 //! arithmetic, written so that compilers make vector instructions of it.
 
 use crate::pixels::planes::YuvPlanes;
-use crate::pixels::{Colour, PictureView, PixelFormat};
+use crate::pixels::{PictureView, PixelFormat};
 
 /// Steps of a sample for a step of its byte.
 pub(super) const STEPS: f32 = 257.0;
@@ -44,18 +44,6 @@ impl Layout {
         match self {
             Self::Pair => 2,
             Self::Pixel => 1,
-        }
-    }
-
-    /// A group that is black, followed by what fills it up to four.
-    pub fn black(self, format: PixelFormat, colour: Colour) -> [u16; 4] {
-        match self {
-            Self::Pixel => [0; 4],
-            Self::Pair if format == PixelFormat::Grey => [0, NEUTRAL, 0, NEUTRAL].map(sample),
-            Self::Pair => {
-                let black = colour.coefficients().black;
-                [black, NEUTRAL, black, NEUTRAL].map(sample)
-            }
         }
     }
 }
@@ -97,6 +85,16 @@ pub(super) struct Rows<'a> {
 impl<'a> Rows<'a> {
     pub fn new(picture: PictureView<'a>) -> Self {
         Self { picture, planes: YuvPlanes::new(picture) }
+    }
+
+    /// A group that is black, followed by what fills it up to four.
+    pub fn black(&self) -> [u16; 4] {
+        let luma = match self.picture.format() {
+            PixelFormat::Rgb => return [0; 4],
+            PixelFormat::Grey => 0,
+            _ => self.picture.colour().coefficients().black,
+        };
+        [luma, NEUTRAL, luma, NEUTRAL].map(sample)
     }
 
     /// Writes samples of a blend of two rows, from pixel `start` on, which must be even; `pixels` of them, of which a

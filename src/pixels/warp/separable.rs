@@ -47,7 +47,6 @@ struct Row {
 /// A map without rotation.
 #[derive(Debug, Clone)]
 pub(super) struct Separable {
-    format: PixelFormat,
     layout: Layout,
     /// The network columns and rows that touch the picture; outside of them all is black.
     inside_x: Range<usize>,
@@ -88,7 +87,6 @@ impl Separable {
         let groups = needed.len().div_ceil(layout.pixels()) + 2 * MARGIN + 1;
         let between_rows = vec![0; groups * layout.samples() + 1];
         Some(Self {
-            format,
             layout,
             inside_x,
             inside_y,
@@ -103,7 +101,7 @@ impl Separable {
 
     pub fn run(&mut self, picture: PictureView<'_>, network: Size, normalisation: &Normalisation, output: &mut [f32]) {
         let source = Rows::new(picture);
-        let black = self.layout.black(self.format, picture.colour());
+        let black = source.black();
         for group in self.between_rows.chunks_mut(self.layout.samples()) {
             group.copy_from_slice(&black[..group.len()]);
         }
@@ -118,7 +116,7 @@ impl Separable {
         }
         let (red, rest) = output.split_at_mut(width * height);
         let (green, blue) = rest.split_at_mut(width * height);
-        let channels = Channels::new(self.format, picture.colour(), normalisation);
+        let channels = Channels::new(picture, normalisation);
         for (index, y) in self.inside_y.clone().enumerate() {
             self.blend_rows(&source, index, black);
             match self.layout {
