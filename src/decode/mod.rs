@@ -21,7 +21,10 @@ pub mod logocap;
 pub mod maps;
 pub mod nms;
 mod peaks;
+mod scan;
 mod sines;
+
+use wide::f32x8;
 
 pub use config::ConfigError;
 pub use maps::{Map, Maps, ShapeError};
@@ -51,14 +54,16 @@ fn maximum(rows: &[[f32; 8]]) -> f32 {
     larger(larger(halves[0], halves[1]), larger(halves[2], halves[3]))
 }
 
-/// `a * b + c`, rounded once where the target has an instruction for it. Elsewhere that would be a call into the
-/// mathematical library, fifty times slower.
+/// `COUNT` items from `first` on; there must be as many.
 #[inline(always)]
-fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
-    #[cfg(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64")))]
-    return a.mul_add(b, c);
-    #[cfg(not(all(feature = "std", any(target_feature = "fma", target_arch = "aarch64"))))]
-    return a * b + c;
+fn run<T, const COUNT: usize>(items: &[T], first: usize) -> &[T; COUNT] {
+    items[first..].first_chunk().expect("as many items as are asked for")
+}
+
+/// Eight numbers from `first` on; there must be as many.
+#[inline(always)]
+fn eight(numbers: &[f32], first: usize) -> f32x8 {
+    f32x8::new(*run(numbers, first))
 }
 
 /// `1 / (1 + e^-x)`.

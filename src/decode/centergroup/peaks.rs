@@ -4,7 +4,8 @@ use heapless::Vec;
 
 use super::{MAX_TOKENS, Mask, Token};
 use crate::decode::heatmap::{Double, double_around};
-use crate::decode::peaks::{Peak, Peaks, Place, highest_pixel, magnitude, scan};
+use crate::decode::peaks::{Peak, Peaks};
+use crate::decode::scan::{Place, Survey, highest_pixel};
 use crate::decode::{Map, larger, smaller};
 
 /// How tokens of one type are chosen.
@@ -89,10 +90,10 @@ impl Pixels<'_> {
 /// Finds the tokens of one heatmap, best first, equal ones in reading order (reference description, section 1.4);
 /// answers how many cells are not finite.
 pub(super) fn find(map: Map<'_>, mask: Mask<'_>, rule: Rule, tokens: &mut Vec<Token, MAX_TOKENS>) -> u32 {
-    let (largest, non_finite) = magnitude(map);
-    let pixels = Pixels { map: Double::new(map), mask, finite: non_finite == 0 };
+    let survey = Survey::new(map);
+    let pixels = Pixels { map: Double::new(map), mask, finite: survey.non_finite == 0 };
     let mut peaks = Peaks::new(rule.capacity, rule.collapse);
-    add_positive(map, largest, &pixels, rule, &mut peaks);
+    add_positive(&survey, &pixels, rule, &mut peaks);
     tokens.clear();
     tokens.extend(peaks.list.iter().enumerate().map(|(rank, peak)| {
         let (x, y) = peak.middle();
@@ -105,7 +106,7 @@ pub(super) fn find(map: Map<'_>, mask: Mask<'_>, rule: Rule, tokens: &mut Vec<To
     if !rule.complete {
         tokens.truncate(tokens.iter().rposition(|token| token.keep).map_or(0, |last| last + 1));
     }
-    non_finite
+    survey.non_finite
 }
 
 fn token(pixels: &Pixels<'_>, rule: Rule, rank: usize, Peak { value, left: x, top: y, .. }: Peak) -> Token {
@@ -114,9 +115,9 @@ fn token(pixels: &Pixels<'_>, rule: Rule, rank: usize, Peak { value, left: x, to
 }
 
 /// Adds all positive peaks that matter.
-fn add_positive(map: Map<'_>, largest: f32, pixels: &Pixels<'_>, rule: Rule, peaks: &mut Peaks<MAX_TOKENS>) {
+fn add_positive(survey: &Survey<'_>, pixels: &Pixels<'_>, rule: Rule, peaks: &mut Peaks<MAX_TOKENS>) {
     let is_cut = |columns, row| pixels.mask.has_padding_beside(columns, row);
-    scan(map, largest, rule.bar(peaks), true, highest_pixel, is_cut, |cells, place| {
+    survey.scan(rule.bar(peaks), true, highest_pixel, is_cut, |cells, place| {
         if !place.is_at_border() && !is_cut(place.column..place.column + 1, place.row) {
             add_inner(cells, place, pixels, rule, peaks);
             return rule.bar(peaks);

@@ -5,8 +5,10 @@
 //! cell so far. The answer equals that of the dense convolution, ties included: every cell is summed in the same order
 //! wherever it lies, and bounds are widened by what rounding can do.
 
-use super::window::{MAX_TILES, Prior, REACH, TILE, Window, run};
-use crate::decode::{larger, maximum, multiply_add};
+use wide::f32x8;
+
+use super::window::{MAX_TILES, Prior, REACH, TILE, Window};
+use crate::decode::{eight, maximum, run};
 
 /// Cells on a side of the largest kernel.
 pub(super) const KERNEL: usize = 2 * REACH + 1;
@@ -163,30 +165,28 @@ fn band_bounds(window: &Window, kernel: &Kernel, tile_x: usize, tile_y: usize) -
     const COLUMNS: usize = 3 * TILE;
     let rows = window.rows::<{ ROWS }>(TILE * (tile_y + 1) - REACH);
     let mut columns = [[f32::NEG_INFINITY; COLUMNS]; TILE / BAND + KERNEL_BANDS - 1];
-    for (band, highest) in columns.iter_mut().enumerate() {
-        for row in rows.iter().skip(BAND * band).take(SHARED) {
-            for (highest, &value) in highest.iter_mut().zip(&row[TILE * tile_x..][..COLUMNS]) {
-                *highest = larger(value, *highest);
-            }
+    for (band, columns) in columns.iter_mut().enumerate() {
+        for (part, columns) in columns.as_chunks_mut::<TILE>().0.iter_mut().enumerate() {
+            let column = TILE * (tile_x + part);
+            let shared = rows.iter().skip(BAND * band).take(SHARED);
+            let highest =
+                shared.fold(f32x8::splat(f32::NEG_INFINITY), |highest, row| highest.fast_max(eight(row, column)));
+            *columns = highest.to_array();
         }
     }
     let mut bounds = [0.0; TILE / BAND];
     for (band, bound) in bounds.iter_mut().enumerate() {
-        let mut sums = [0.0f32; TILE];
+        let mut sum = f32x8::ZERO;
+        let mut magnitude = f32x8::ZERO;
         for (weights, highest) in kernel.bands.iter().zip(&columns[band..]) {
             for (tap, &weight) in weights.iter().enumerate() {
-                for (lane, sum) in sums.iter_mut().enumerate() {
-                    *sum = multiply_add(weight, highest[TILE - REACH + tap + lane], *sum);
-                }
+                sum = f32x8::splat(weight).mul_add(eight(highest, TILE - REACH + tap), sum);
+            }
+            for highest in highest.as_chunks::<TILE>().0 {
+                magnitude = magnitude.fast_max(f32x8::new(*highest).abs());
             }
         }
-        let mut magnitude = [0.0f32; TILE];
-        for highest in columns[band..][..KERNEL_BANDS].as_flattened().as_chunks::<TILE>().0 {
-            for (magnitude, value) in magnitude.iter_mut().zip(highest) {
-                *magnitude = larger(value.abs(), *magnitude);
-            }
-        }
-        *bound = maximum(&[sums]) + ROUNDING * kernel.sum * maximum(&[magnitude]);
+        *bound = maximum(&[sum.to_array()]) + ROUNDING * kernel.sum * maximum(&[magnitude.to_array()]);
     }
     bounds
 }
@@ -196,19 +196,18 @@ fn convolve(window: &Window, kernel: &Kernel, tile_x: usize, row: usize) -> [[f3
     const ROWS: usize = BAND + 2 * REACH;
     const COLUMNS: usize = TILE + 2 * REACH;
     let rows = window.rows::<{ ROWS }>(row + TILE - REACH);
-    let mut sums = [[0.0f32; TILE]; BAND];
+    let mut sums = [f32x8::ZERO; BAND];
     for (shift, weights) in kernel.weights.iter().enumerate() {
         let near: [&[f32; COLUMNS]; BAND] =
             core::array::from_fn(|band| run(&rows[shift + band], TILE * (tile_x + 1) - REACH));
         for (tap, &weight) in weights.iter().enumerate() {
-            for (sums, near) in sums.iter_mut().zip(near) {
-                for (lane, sum) in sums.iter_mut().enumerate() {
-                    *sum = multiply_add(weight, near[tap + lane], *sum);
-                }
+            let weight = f32x8::splat(weight);
+            for (sum, near) in sums.iter_mut().zip(near) {
+                *sum = weight.mul_add(eight(near, tap), *sum);
             }
         }
     }
-    sums
+    sums.map(f32x8::to_array)
 }
 
 /// The clamped attraction map's best cell: its value, column and row; the first on ties.

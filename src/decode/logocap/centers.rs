@@ -5,7 +5,8 @@ use heapless::Vec;
 use super::MAX_CENTERS;
 use crate::decode::Map;
 use crate::decode::heatmap::{UPSAMPLING, blend};
-use crate::decode::peaks::{self, Peaks, Place, highest_cell, magnitude};
+use crate::decode::peaks::Peaks;
+use crate::decode::scan::{Place, Survey, highest_cell};
 
 /// A candidate for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -45,14 +46,14 @@ pub(super) struct Rule {
 /// The pixels of the upsampled map that no neighbour of theirs exceeds, and that are not negative: the best of those
 /// that reach the threshold (reference description, sections 1.4 and 1.5). Best first; equal ones in reading order.
 pub(super) fn find(map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTERS>) -> Found {
-    let (largest, non_finite) = magnitude(map);
+    let survey = Survey::new(map);
     let mut peaks = Peaks::new(rule.capacity, rule.collapse);
-    scan(map, largest, rule.threshold, &mut peaks);
+    scan(&survey, rule.threshold, &mut peaks);
     let found = peaks.found;
     let fallback = found == 0 && rule.fallback;
     if fallback {
         peaks.capacity = 1;
-        scan(map, largest, f32::from_bits(1), &mut peaks);
+        scan(&survey, f32::from_bits(1), &mut peaks);
         if peaks.list.is_empty() {
             // Nothing is positive: the first pixel, like all others, counts as 0.
             peaks.add(0, 0, 0.0);
@@ -63,17 +64,17 @@ pub(super) fn find(map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTE
         let (x, y) = peak.middle();
         Center { x: x as f32, y: y as f32, value: peak.value }
     }));
-    Found { peaks: found, fallback, non_finite }
+    Found { peaks: found, fallback, non_finite: survey.non_finite }
 }
 
-/// Adds every maximum that reaches `threshold`, which must be positive. `largest` is the map's largest absolute value.
-fn scan(map: Map<'_>, largest: f32, threshold: f32, peaks: &mut Peaks<MAX_CENTERS>) {
+/// Adds every maximum that reaches `threshold`, which must be positive.
+fn scan(survey: &Survey<'_>, threshold: f32, peaks: &mut Peaks<MAX_CENTERS>) {
     let visit = |cells: &[[f32; 3]; 3], place| {
         add_maxima(cells, place, threshold, peaks);
         // All of them are counted, so the bar stays.
         threshold
     };
-    peaks::scan(map, largest, threshold, false, highest_cell, |_, _| false, visit);
+    survey.scan(threshold, false, highest_cell, |_, _| false, visit);
 }
 
 /// Upsamples one cell and compares its 4x4 pixels with their neighbours.

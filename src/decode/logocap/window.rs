@@ -6,9 +6,11 @@
 //! sections 1.4, 1.8 and 1.11). Eight neighbouring positions read no more than four cells, so a tile of 8x8 is a
 //! product of an 8x4, a 4x4 and a 4x8 matrix.
 
+use wide::f32x8;
+
 use super::MAX_WINDOW_RADIUS;
 use crate::decode::heatmap::{TAPS, Taps};
-use crate::decode::{Map, larger, maximum, multiply_add};
+use crate::decode::{Map, larger, maximum, run};
 
 /// Positions on a side of a tile.
 pub(super) const TILE: usize = 8;
@@ -203,22 +205,18 @@ impl Window {
 
     fn fill(&mut self, tile_x: usize, tile_y: usize) {
         let (along_x, along_y) = (&self.along_x.taps[tile_x], &self.along_y.taps[tile_y]);
-        let mut across = [[0.0f32; TILE]; TAPS];
+        let mut across = [f32x8::ZERO; TAPS];
         for (across, row) in across.iter_mut().zip(&self.patch[along_y.first..][..TAPS]) {
             for (weights, &value) in along_x.weights.iter().zip(&row[along_x.first..][..TAPS]) {
-                for (sum, &weight) in across.iter_mut().zip(weights) {
-                    *sum = multiply_add(weight, value, *sum);
-                }
+                *across = f32x8::new(*weights).mul_add(f32x8::splat(value), *across);
             }
         }
         for (lane, row) in self.rows[TILE * (tile_y + 1)..][..TILE].iter_mut().enumerate() {
-            let mut sums = [0.0f32; TILE];
-            for (weights, across) in along_y.weights.iter().zip(&across) {
-                for (sum, &value) in sums.iter_mut().zip(across) {
-                    *sum = multiply_add(weights[lane], value, *sum);
-                }
+            let mut sum = f32x8::ZERO;
+            for (weights, across) in along_y.weights.iter().zip(across) {
+                sum = f32x8::splat(weights[lane]).mul_add(across, sum);
             }
-            row[TILE * (tile_x + 1)..][..TILE].copy_from_slice(&sums);
+            row[TILE * (tile_x + 1)..][..TILE].copy_from_slice(&sum.to_array());
         }
     }
 
@@ -232,12 +230,6 @@ impl Window {
     pub fn rows<const COUNT: usize>(&self, first: usize) -> &[Row; COUNT] {
         run(&self.rows, first)
     }
-}
-
-/// `COUNT` items from `first` on; there must be as many.
-#[inline(always)]
-pub(super) fn run<T, const COUNT: usize>(items: &[T], first: usize) -> &[T; COUNT] {
-    items[first..].first_chunk().expect("the window has margins")
 }
 
 /// `max(values[i], values[i + SHIFT])`, as far as there is a neighbour.
