@@ -159,6 +159,16 @@ impl Volume for Files {
     }
 }
 
+/// A disk without room. What little is left may take a line now and then: it counts as full until lines have fit for a
+/// while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Full {
+    /// It was tried then, in vain.
+    Since(Instant),
+    /// Lines have fit from then on.
+    Room(Instant),
+}
+
 /// Takes whole lines, the header first.
 #[derive(Debug)]
 struct Lines<V> {
@@ -171,8 +181,8 @@ struct Lines<V> {
     length: u64,
     /// Whether there may be half a line behind them.
     torn: bool,
-    /// When a full disk was last tried; `None` while all is well.
-    full: Option<Instant>,
+    /// `None` while all is well.
+    full: Option<Full>,
     retry: Duration,
     /// Lines that there was no room for, since the disk was full.
     left_out: u64,
@@ -199,6 +209,21 @@ impl<V: Volume> Lines<V> {
     fn leave_out(&mut self) {
         self.left_out += 1;
         self.counted.on_a_full_disk();
+    }
+
+    /// After a line that fit.
+    fn on_room(&mut self) {
+        let Some(full) = self.full else { return };
+        let since = match full {
+            Full::Since(_) => Instant::now(),
+            Full::Room(since) => since,
+        };
+        self.full = Some(Full::Room(since));
+        if since.elapsed() >= self.retry {
+            self.full = None;
+            let count = std::mem::take(&mut self.left_out);
+            tracing::warn!("{}: there is room again; {count} lines were left out", self.name);
+        }
     }
 
     /// Writes a line into the file where it belongs.
@@ -252,22 +277,19 @@ impl<V: Volume> Write for Lines<V> {
             self.header = line.to_vec();
             return Ok(line.len());
         }
-        if self.full.is_some_and(|tried| tried.elapsed() < self.retry) {
+        if let Some(Full::Since(tried)) = self.full
+            && tried.elapsed() < self.retry
+        {
             self.leave_out();
             return Ok(line.len());
         }
         match self.append(line) {
-            Ok(()) => {
-                if self.full.take().is_some() {
-                    let count = std::mem::take(&mut self.left_out);
-                    tracing::warn!("{}: there is room again; {count} lines were left out", self.name);
-                }
-            }
+            Ok(()) => self.on_room(),
             Err(error) if is_full(&error) => {
                 if self.full.is_none() {
                     tracing::warn!("{}: {error}; lines are left out until there is room again", self.name);
                 }
-                self.full = Some(Instant::now());
+                self.full = Some(Full::Since(Instant::now()));
                 self.leave_out();
             }
             Err(error) => return Err(error),
@@ -283,7 +305,7 @@ impl<V: Volume> Write for Lines<V> {
 impl<V> Drop for Lines<V> {
     fn drop(&mut self) {
         if self.left_out > 0 {
-            tracing::warn!("{}: {} lines were left out, the disk was full to the end", self.name, self.left_out);
+            tracing::warn!("{}: {} lines were left out while the disk was full", self.name, self.left_out);
         }
     }
 }
@@ -383,6 +405,21 @@ mod tests {
         lines.retry = Duration::ZERO;
         lines.write_all(b"third\n").unwrap();
         assert_eq!(text(&lines), "header\nthird\n");
+    }
+
+    #[test]
+    fn a_line_that_fits_is_no_room_yet() {
+        let mut lines = lines(13, None);
+        lines.write_all(b"too long for what is left\n").unwrap();
+        let full = lines.full;
+        assert!(matches!(full, Some(Full::Since(_))));
+        lines.retry = Duration::from_secs(3600);
+        lines.full = full.map(|_| Full::Since(Instant::now().checked_sub(lines.retry).unwrap()));
+        lines.write_all(b"short\n").unwrap();
+        assert!(matches!(lines.full, Some(Full::Room(_))), "not said yet");
+        lines.write_all(b"full again\n").unwrap();
+        assert!(matches!(lines.full, Some(Full::Since(_))), "not said a second time");
+        assert_eq!((text(&lines), lines.left_out), ("header\nshort\n", 2));
     }
 
     #[test]
