@@ -1,6 +1,8 @@
 //! From interpolated samples to red, green and blue: the colour matrix, held between black and white, and the network's
 //! normalisation, as one sum per channel.
 
+use wide::{f32x8, i32x8};
+
 use super::Normalisation;
 use super::rows::{Layout, STEPS};
 use crate::pixels::{PictureView, PixelFormat};
@@ -37,27 +39,51 @@ impl Channels {
     pub fn write(&self, pixels: &[[u16; 4]], planes: [&mut [f32]; 3]) {
         match self.layout {
             // Only one of the two lumas has a weight, or both are neighbours' shares.
-            Layout::Pair => self.write_as(pixels, planes, |&[first, u, second, v]| [first + second, u, v]),
-            Layout::Pixel => self.write_as(pixels, planes, |&[red, green, blue, _]| [red, green, blue]),
+            Layout::Pair => {
+                self.write_as(pixels, planes, |near, far| [low(near) + low(far), high(near), high(far)]);
+            }
+            Layout::Pixel => self.write_as(pixels, planes, |near, far| [low(near), high(near), low(far)]),
         }
     }
 
+    /// `values` takes the first two samples of each pixel, and the other two.
     #[inline(always)]
-    fn write_as(&self, pixels: &[[u16; 4]], planes: [&mut [f32]; 3], values: impl Fn(&[u16; 4]) -> [u16; 3]) {
-        let [red, green, blue] = planes;
-        let channel = |channel: usize, values: [f32; 3]| {
-            let [a, b, c, constant] = self.matrix[channel];
-            let [black, white] = self.range[channel];
-            let value = a * values[0] + b * values[1] + c * values[2] + constant;
-            // Not `clamp`, which minds NaN and order.
-            let value = if value > black { value } else { black };
-            if value < white { value } else { white }
+    fn write_as(&self, pixels: &[[u16; 4]], planes: [&mut [f32]; 3], values: impl Fn(i32x8, i32x8) -> [i32x8; 3]) {
+        let rgb = |pixels: &[[u16; 4]; EIGHT]| {
+            let both = |first: usize| pixels.map(|pixel| i32::from(pixel[first]) | i32::from(pixel[first + 1]) << 16);
+            let values = values(i32x8::new(both(0)), i32x8::new(both(2))).map(f32x8::from_i32x8);
+            core::array::from_fn::<[f32; EIGHT], 3, _>(|channel| {
+                let [a, b, c, constant] = self.matrix[channel];
+                let [black, white] = self.range[channel];
+                let value = a * values[0] + b * values[1] + c * values[2] + f32x8::splat(constant);
+                value.fast_max(f32x8::splat(black)).fast_min(f32x8::splat(white)).to_array()
+            })
         };
-        for (((pixel, red), green), blue) in pixels.iter().zip(red).zip(green).zip(blue) {
-            let values = values(pixel).map(f32::from);
-            *red = channel(0, values);
-            *green = channel(1, values);
-            *blue = channel(2, values);
+        let (whole, rest) = pixels.as_chunks();
+        let mut planes = planes.map(|plane| plane.as_chunks_mut::<EIGHT>());
+        for (index, pixels) in whole.iter().enumerate() {
+            for ((plane, _), values) in planes.iter_mut().zip(rgb(pixels)) {
+                plane[index] = values;
+            }
+        }
+        let mut last = [[0; 4]; EIGHT];
+        last[..rest.len()].copy_from_slice(rest);
+        for ((_, plane), values) in planes.iter_mut().zip(rgb(&last)) {
+            plane.copy_from_slice(&values[..rest.len()]);
         }
     }
+}
+
+/// Pixels that are computed together.
+const EIGHT: usize = 8;
+
+/// The lower and the upper one of two samples of 16 bits.
+#[inline(always)]
+fn low(both: i32x8) -> i32x8 {
+    both & i32x8::splat(0xffff)
+}
+
+#[inline(always)]
+fn high(both: i32x8) -> i32x8 {
+    low(both >> 16)
 }
