@@ -93,14 +93,16 @@ test-board: ## Cameras on an emulated arm64 board, with faults injected, and scr
 ARM := aarch64-unknown-linux-gnu
 
 .PHONY: test-arm
-test-arm: ## TensorRT on doubles built for aarch64, under emulation (installs QEMU and a cross compiler)
+test-arm: ## TensorRT on doubles, and decoders with NEON, built for aarch64, under emulation (installs QEMU and a cross compiler)
 	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-g++ >/dev/null || \
 	    { apt-get update -qq && apt-get install -y -qq qemu-user g++-aarch64-linux-gnu; }
 	@rustup target list --installed | grep -qx $(ARM) || rustup target add $(ARM)
 	CXX=aarch64-linux-gnu-g++ SINEW_REQUIRE_DOUBLES=1 \
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
-	    $(CARGO) test $(PROFILE) --target $(ARM) --no-default-features --features tensorrt --test engine_tensorrt
+	    $(CARGO) test $(PROFILE) --target $(ARM) --no-default-features --features tensorrt --test engine_tensorrt \
+	    --test decode_golden --test decode_centergroup --test decode_lofr --test decode_capeformer --test pixels_warp --lib -- \
+	    --skip cli:: --skip source:: --skip engine::tract
 
 .PHONY: test-slow
 test-slow: miri proptest-long fuzz-smoke python-test check-eval ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python
@@ -158,11 +160,13 @@ fuzz-tool:
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
 
 .PHONY: bench
-bench: $(VENV)/ready ## Measure the warp against OpenCV and the post-processing against PyTorch, on one core (makes .venv)
-	$(PYTHON) benches/compare_warp.py
-	$(PYTHON) benches/compare_decode.py
-	$(PYTHON) benches/compare_centergroup.py
+bench: $(VENV)/ready build ## Measure against OpenCV, PyTorch and ONNX Runtime, on one core; writes docs/performance.md (makes .venv)
+	$(PYTHON) benches/performance.py --out docs/performance.md
 	$(PYTHON) benches/compare_enrol.py
+
+.PHONY: bench-guard
+bench-guard: $(VENV)/ready ## Compare ratios with those in benches/ratios.json (of the machine that they were kept on)
+	$(PYTHON) benches/guard.py
 
 ##@ Boards (docs/deploy.md, docs/flash.md; each builds with link-time optimisation, which takes long the first time)
 

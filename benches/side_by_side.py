@@ -51,3 +51,15 @@ def median_milliseconds(run: Callable[[], object], repeat: int) -> float:
         run()
         times.append(1e3 * (time.perf_counter() - begin))
     return float(np.median(times[3:]))
+
+
+def put_between(document: Path, marker: str, text: str) -> None:
+    """Replaces what stands between a document's comments `<!-- MARKER -->` and `<!-- end of MARKER -->`."""
+    begin, end = f"<!-- {marker} -->", f"<!-- end of {marker} -->"
+    before, found, rest = document.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (found and ended):
+        raise ValueError(
+            f"{document}: wants the comments {begin} and {end}, with the measured part between them"
+        )
+    document.write_text(f"{before}{begin}\n{text}\n{end}{after}")

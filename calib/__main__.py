@@ -10,6 +10,7 @@ bundle allows.
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import shutil
@@ -25,7 +26,7 @@ from calib import graphs, measure
 from calib.recipe import RECIPES, Recipe, place
 from models.bundle import MANIFEST, dump
 
-ALLOWED_DROP = {"fp16": 0.5, "int8": 1.0}
+ALLOWED_DROP = {"fp16": 0.5, "int8": 1.0, "int8_cpu": 1.0}
 """Points of the metric."""
 
 
@@ -50,19 +51,18 @@ def main() -> int:
         shutil.copytree(arguments.bundle, trial)
         layers = make(trial, manifest, arguments.recorded, arguments.method)
         rows = []
-        for row in measure.measure(
-            arguments.sinew, trial, manifest["accuracy"], list(measure.PRECISIONS), arguments.threads
-        ):
+        folders = dict.fromkeys(measure.PRECISIONS, trial)
+        folders["int8"] = without_cpu_graphs(trial, manifest, Path(directory) / "signed" / trial.name)
+        for row in measure.measure(arguments.sinew, folders, manifest["accuracy"], arguments.threads):
             rows.append(row)
             print(describe(row), file=sys.stderr)
-        allowed = ALLOWED_DROP | {
-            "int8": manifest.get("int8", ALLOWED_DROP).get("allowed_drop", ALLOWED_DROP["int8"])
-        }
+        drop = manifest.get("int8", {}).get("allowed_drop", ALLOWED_DROP["int8"])
+        allowed = ALLOWED_DROP | {"int8": drop, "int8_cpu": drop}
         report(arguments.bundle.name, layers, rows, allowed, arguments.json)
         too_much = [
             (row, precision)
             for row in rows
-            for precision in ("fp16", "int8")
+            for precision in ALLOWED_DROP
             if row.drop(precision) > allowed[precision]
         ]
         if too_much:
@@ -90,6 +90,8 @@ def make(folder: Path, manifest: dict[str, Any], recorded: Path, method: str) ->
             target = original.with_suffix(".int8.onnx")
             graphs.quantise(original, recorded / role, placement, target, method)
             made["int8"] = target
+            made["int8_cpu"] = original.with_suffix(".int8-cpu.onnx")
+            graphs.quantise_for_cpu(original, recorded / role, placement, made["int8_cpu"])
         made["fp16"] = original.with_suffix(".fp16.onnx")
         graphs.halve(original, placement, made["fp16"])
         engine["precision"] = {"fp32": engine["precision"]["fp32"]}
@@ -116,6 +118,16 @@ def make(folder: Path, manifest: dict[str, Any], recorded: Path, method: str) ->
     return layers
 
 
+def without_cpu_graphs(trial: Path, manifest: dict[str, Any], folder: Path) -> Path:
+    """A copy of the bundle in which ONNX Runtime finds TensorRT's graphs alone."""
+    shutil.copytree(trial, folder)
+    signed = copy.deepcopy(manifest)
+    for engine in signed["engine"].values():
+        engine["precision"].pop("int8_cpu", None)
+    (folder / MANIFEST).write_text(dump(signed))
+    return folder
+
+
 def describe(row: measure.Row) -> str:
     """One line of progress."""
     values = "  ".join(f"{precision} {value:.4f}" for precision, value in row.values.items())
@@ -136,24 +148,23 @@ def report(
             )
         )
         return
-    print("| network | quantised | float | why | rms difference int8, fp16 |")
+    print("| network | quantised | float | why | rms difference int8, int8 on CPUs, fp16 |")
     print("|---|---|---|---|---|")
     for layer in layers:
         kept = layer["float"] if isinstance(layer["float"], str) else len(layer["float"])
         found = layer["differences"]
-        differences = (
-            f"{found['int8']:.3f}, {found['fp16']:.4f}" if "int8" in found else f"-, {found['fp16']:.4f}"
-        )
+        quantised = [f"{found[name]:.3f}" if name in found else "-" for name in ("int8", "int8_cpu")]
+        differences = ", ".join([*quantised, f"{found['fp16']:.4f}"])
         print(f"| {layer['role']} | {layer['quantised']} | {kept} | {layer['why']} | {differences} |")
     print()
     print(
-        "| measure | data | level | fp32 | fp16 | int8 "
-        f"| drop fp16 (<= {allowed['fp16']}) | drop int8 (<= {allowed['int8']}) |"
+        "| measure | data | level | fp32 | fp16 | int8 | int8 on CPUs "
+        f"| drop fp16 (<= {allowed['fp16']}) | drop int8 (<= {allowed['int8']}) | on CPUs |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         values = " | ".join(f"{row.values[precision]:.4f}" for precision in measure.PRECISIONS)
-        drops = " | ".join(f"{row.drop(precision):+.2f}" for precision in ("fp16", "int8"))
+        drops = " | ".join(f"{row.drop(precision):+.2f}" for precision in ALLOWED_DROP)
         print(f"| {row.metric} | {row.data} | {row.level or '-'} | {values} | {drops} |")
 
 
@@ -161,7 +172,7 @@ def record(manifest: dict[str, Any], rows: list[measure.Row]) -> None:
     """Puts the figures of fp16 and int8 into the manifest, in place of older ones."""
     kept = [figure for figure in manifest["accuracy"] if figure["precision"] == "fp32"]
     for row in rows:
-        for precision in ("fp16", "int8"):
+        for precision in ALLOWED_DROP:
             figure: dict[str, Any] = {"metric": row.metric, "data": row.data, "precision": precision}
             if row.level:
                 figure["level"] = row.level
@@ -171,12 +182,17 @@ def record(manifest: dict[str, Any], rows: list[measure.Row]) -> None:
     manifest["int8"] = manifest.get("int8", {"allowed_drop": ALLOWED_DROP["int8"]})
 
 
+def made_graphs(folder: Path) -> list[Path]:
+    """Those that `make` writes."""
+    return [path for kind in ("fp16", "int8", "int8-cpu") for path in folder.glob(f"*.{kind}.onnx")]
+
+
 def install(trial: Path, folder: Path, manifest: dict[str, Any]) -> None:
     """Moves the graphs into the bundle, the manifest last; graphs of an earlier calibration go."""
-    for path in [*trial.glob("*.int8.onnx"), *trial.glob("*.fp16.onnx")]:
+    for path in made_graphs(trial):
         path.replace(folder / path.name)
     named = {file["onnx"] for engine in manifest["engine"].values() for file in engine["precision"].values()}
-    for path in [*folder.glob("*.int8.onnx"), *folder.glob("*.fp16.onnx")]:
+    for path in made_graphs(folder):
         if path.name not in named:
             path.unlink()
     written = folder / f".{MANIFEST}.partial"

@@ -12,7 +12,8 @@ from typing import Any
 
 import onnxruntime
 
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8_cpu")
+"""`int8` is TensorRT's graph, computed by ONNX Runtime all the same, `int8_cpu` its own."""
 COLUMNS = {"oks-ap": "ap", "pck": "pck@0.2"}
 
 
@@ -40,9 +41,12 @@ class Row:
 
 
 def measure(
-    sinew: Path, folder: Path, figures: list[dict[str, Any]], precisions: list[str], threads: int
+    sinew: Path,
+    folders: dict[str, Path],
+    figures: list[dict[str, Any]],
+    threads: int,
 ) -> Iterator[Row]:
-    """Measures again what the manifest's `[[accuracy]]` has at fp32."""
+    """Measures again what the manifest's `[[accuracy]]` has at fp32; `folders` has a bundle by precision."""
     for figure in figures:
         if figure["precision"] != "fp32" or figure["metric"] not in COLUMNS:
             continue
@@ -51,7 +55,7 @@ def measure(
             precision: evaluate(
                 sinew, folder, figure["metric"], Path(figure["data"]), level, precision, threads
             )
-            for precision in precisions
+            for precision, folder in folders.items()
         }
         yield Row(figure["metric"], figure["data"], level, values)
 
@@ -61,7 +65,14 @@ def evaluate(
 ) -> float:
     """One run of `sinew eval`."""
     command = [str(sinew), "eval", "--quiet", "--json", "--model", str(folder), "--backend", "onnxruntime"]
-    command += ["--coco", str(data / "annotations.json"), "--images", str(data), "--precision", precision]
+    command += [
+        "--coco",
+        str(data / "annotations.json"),
+        "--images",
+        str(data),
+        "--precision",
+        precision.partition("_")[0],
+    ]
     command += ["--threads", str(threads), "--metric", metric.removesuffix("-ap")]
     if level:
         command += ["--level", level]

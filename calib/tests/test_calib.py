@@ -76,6 +76,21 @@ def test_the_quantised_graph_shares_the_weights(bundle: Path) -> None:
     assert 1e-4 < difference < 0.05
 
 
+def test_a_cpus_graph_is_unsigned_between_layers(bundle: Path) -> None:
+    original, target = bundle / "net.onnx", bundle / "net.int8-cpu.onnx"
+    placement = place(Recipe(("Conv",)), onnx.load(original).graph)
+    graphs.quantise_for_cpu(original, bundle / "recorded", placement, target)
+    model = onnx.load(target)
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert types["a_zero_point"] == TensorProto.UINT8 and types["w1_zero_point"] == TensorProto.INT8
+    assert kinds(target).count("QuantizeLinear") == 5, "inputs, weights and the output of two layers"
+    external = [
+        t.name for t in onnx.load(target, load_external_data=False).graph.initializer if t.external_data
+    ]
+    assert sorted(external) == ["w1", "w2"]
+    assert 1e-4 < graphs.difference(original, target, bundle / "recorded") < 0.05
+
+
 def test_half_precision_keeps_inputs_and_outputs(bundle: Path) -> None:
     original, target = bundle / "net.onnx", bundle / "net.fp16.onnx"
     placement = place(Recipe(("Conv",), fp32_nodes=("conv2",)), onnx.load(original).graph)
@@ -117,9 +132,9 @@ def test_figures_replace_older_ones() -> None:
         {"metric": "oks-ap", "data": "d", "precision": "int8", "value": 0.1},
     ]
     manifest = {"accuracy": old}
-    row = Row("oks-ap", "d", None, {"fp32": 0.5, "fp16": 0.499, "int8": 0.4951})
+    row = Row("oks-ap", "d", None, {"fp32": 0.5, "fp16": 0.499, "int8": 0.4951, "int8_cpu": 0.495})
     record(manifest, [row])
     found = {figure["precision"]: figure["value"] for figure in manifest["accuracy"]}
-    assert found == {"fp32": 0.5, "fp16": 0.499, "int8": 0.4951}
+    assert found == row.values
     assert row.drop("int8") == pytest.approx(0.49)
     assert manifest["int8"] == {"allowed_drop": 1.0}

@@ -171,8 +171,8 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
         checker.require((0.0..=1.0).contains(&row.value), &key("value"), || {
             (row.value.to_string(), "0 to 1".to_owned())
         })?;
-        checker.require(["fp32", "fp16", "int8"].contains(&row.precision.as_str()), &key("precision"), || {
-            (format!("{:?}", row.precision), "\"fp32\", \"fp16\" or \"int8\"".to_owned())
+        checker.require(["fp32", "fp16", "int8", "int8_cpu"].contains(&row.precision.as_str()), &key("precision"), || {
+            (format!("{:?}", row.precision), "\"fp32\", \"fp16\", \"int8\" or \"int8_cpu\"".to_owned())
         })?;
     }
     let drop = manifest.int8.as_ref().map_or(0.0, |int8| int8.allowed_drop);

@@ -230,14 +230,21 @@ pub struct Precisions {
     pub fp32: ModelFile,
     /// With 16-bit types; TensorRT makes its own from the original before version 11.
     pub fp16: Option<ModelFile>,
-    /// With explicit quantisation.
+    /// With explicit quantisation, as TensorRT wants it.
     pub int8: Option<ModelFile>,
+    /// With explicit quantisation, as CPUs are fast with it.
+    pub int8_cpu: Option<ModelFile>,
 }
 
 impl Precisions {
     /// All files and the keys that they stand under.
     pub fn files(&self) -> impl Iterator<Item = (&'static str, &ModelFile)> {
-        let files = [("fp32", Some(&self.fp32)), ("fp16", self.fp16.as_ref()), ("int8", self.int8.as_ref())];
+        let files = [
+            ("fp32", Some(&self.fp32)),
+            ("fp16", self.fp16.as_ref()),
+            ("int8", self.int8.as_ref()),
+            ("int8_cpu", self.int8_cpu.as_ref()),
+        ];
         files.into_iter().filter_map(|(name, file)| Some((name, file?)))
     }
 }

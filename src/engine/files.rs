@@ -60,8 +60,10 @@ pub struct EngineFiles {
     pub fp32: GraphFile,
     /// With 16-bit types.
     pub fp16: Option<GraphFile>,
-    /// With explicit quantisation.
+    /// With explicit quantisation, as TensorRT wants it: signed, zero at 0.
     pub int8: Option<GraphFile>,
+    /// With explicit quantisation, as CPUs are fast with it: what flows between layers is unsigned.
+    pub int8_cpu: Option<GraphFile>,
     /// What was asked for; without, the backend's own choice: fp16 on TensorRT, fp32 on the CPU.
     pub precision: Option<Precision>,
     /// Names of the bundle and of the network's role, such as `logocap-tiny/backbone`.
@@ -71,6 +73,17 @@ pub struct EngineFiles {
 }
 
 impl EngineFiles {
+    /// The same for a backend whose instructions multiply unsigned 8 bits by signed ones, as those of CPUs do.
+    ///
+    /// # Errors
+    /// Where there is no graph of 16-bit types.
+    pub fn typed_for_cpu(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
+        match (&self.int8_cpu, precision) {
+            (Some(graph), Precision::Int8) => Ok(graph),
+            _ => self.typed(precision),
+        }
+    }
+
     /// The graph for a backend that computes with the types that the file has. A network that was left out when its
     /// bundle was quantised stays as it is.
     ///
@@ -108,6 +121,7 @@ mod tests {
             fp32: graph("a.onnx"),
             fp16: None,
             int8: None,
+            int8_cpu: None,
             precision: None,
             label: "thing/backbone".to_owned(),
             has_open_shapes: false,
@@ -117,5 +131,10 @@ mod tests {
         assert!(error.contains("thing/backbone") && error.contains("fp16"), "{error}");
         files.int8 = Some(graph("a.int8.onnx"));
         assert_eq!(files.typed(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
+        assert_eq!(files.typed_for_cpu(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
+        files.int8_cpu = Some(graph("a.int8-cpu.onnx"));
+        assert_eq!(files.typed(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
+        assert_eq!(files.typed_for_cpu(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8-cpu.onnx"));
+        assert_eq!(files.typed_for_cpu(Precision::Fp32).unwrap(), &files.fp32);
     }
 }

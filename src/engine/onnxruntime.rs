@@ -49,7 +49,7 @@ impl Opener for OnnxRuntime {
     }
 
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
-        let path = files.typed(files.precision.unwrap_or(Precision::Fp32))?.onnx.clone();
+        let path = files.typed_for_cpu(files.precision.unwrap_or(Precision::Fp32))?.onnx.clone();
         // What the library says of a missing file does not name it.
         std::fs::metadata(&path).map_err(|source| EngineError::Read { path: path.clone(), source })?;
         let session = self.session(&path).map_err(|reason| EngineError::Load {

@@ -83,6 +83,7 @@ fn files(bundle: &Bundle, role: &str, section: &EngineSection, precision: Option
         fp32: graph(&section.precision.fp32),
         fp16: section.precision.fp16.as_ref().map(graph),
         int8: section.precision.int8.as_ref().map(graph),
+        int8_cpu: section.precision.int8_cpu.as_ref().map(graph),
         precision,
         label: format!("{}/{role}", bundle.manifest().about.name),
         has_open_shapes: (section.inputs.iter().flat_map(|tensor| &tensor.shape))

@@ -16,6 +16,7 @@ pub fn graph_files(onnx: &Path) -> EngineFiles {
         fp32: GraphFile { onnx: onnx.to_owned(), sha256: String::new() },
         fp16: None,
         int8: None,
+        int8_cpu: None,
         precision: None,
         label: "test/graph".to_owned(),
         has_open_shapes: true,
