@@ -50,7 +50,10 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("capeformer", "refine"): Recipe(
         why="attention, and a chain of positions that are added up to fractions of a pixel",
     ),
-    ("lofr", "pose"): Recipe(CONVOLUTIONS, why="last layers: a response per keypoint, and presence"),
+    ("lofr", "pose"): Recipe(
+        CONVOLUTIONS,
+        why="attention, from which a response per keypoint and presence come",
+    ),
 }
 
 

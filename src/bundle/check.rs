@@ -171,9 +171,11 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
         checker.require((0.0..=1.0).contains(&row.value), &key("value"), || {
             (row.value.to_string(), "0 to 1".to_owned())
         })?;
-        checker.require(["fp32", "fp16", "int8", "int8_cpu"].contains(&row.precision.as_str()), &key("precision"), || {
-            (format!("{:?}", row.precision), "\"fp32\", \"fp16\", \"int8\" or \"int8_cpu\"".to_owned())
-        })?;
+        checker.require(
+            ["fp32", "fp16", "int8", "int8_cpu"].contains(&row.precision.as_str()),
+            &key("precision"),
+            || (format!("{:?}", row.precision), "\"fp32\", \"fp16\", \"int8\" or \"int8_cpu\"".to_owned()),
+        )?;
     }
     let drop = manifest.int8.as_ref().map_or(0.0, |int8| int8.allowed_drop);
     checker.require((0.0..=100.0).contains(&drop), "int8.allowed_drop", || (drop.to_string(), "0 to 100".to_owned()))

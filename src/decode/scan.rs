@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use wide::f32x8;
 
-use super::{Map, eight, larger, maximum, run, smaller};
+use super::{Map, eight, larger, maximum, run};
 use crate::geometry::Size;
 
 /// Cells that are looked at together.
@@ -190,15 +190,21 @@ impl<'a> Survey<'a> {
                         continue;
                     }
                     let cut = is_cut(run.clone(), row);
-                    let highest = highest.map(f32x8::to_array);
-                    for (index, (column, &highest)) in run.zip(highest.as_flattened()).enumerate() {
-                        if highest < least
-                            || (is_slope(cells, index, margin) && !(cut && is_cut(column..column + 1, row)))
-                        {
+                    for (first, bounds) in (0..).step_by(8).zip(highest) {
+                        if bounds.simd_lt(bar).all() {
                             continue;
                         }
-                        let near = cells.map(|row| [row[index], row[index + 1], row[index + 2]]);
-                        least = visit(&near, Place::new(self.map.size(), column, row)) - margin;
+                        let slopes = slopes(cells, first, margin);
+                        let columns = (run.start + first..run.end).take(8);
+                        for (lane, (column, highest)) in columns.zip(bounds.to_array()).enumerate() {
+                            let is_slope = slopes >> lane & 1 == 1 && !(cut && is_cut(column..column + 1, row));
+                            if highest < least || is_slope {
+                                continue;
+                            }
+                            let index = first + lane;
+                            let near = cells.map(|row| [row[index], row[index + 1], row[index + 2]]);
+                            least = visit(&near, Place::new(self.map.size(), column, row)) - margin;
+                        }
                     }
                 }
             }
@@ -264,26 +270,29 @@ fn along_columns(column: impl Fn(usize) -> f32x8) -> [f32; WIDE] {
     columns
 }
 
-/// Whether values rise strictly along x in all three rows around cell `column` of the run, or fall, or do so along y in
-/// all three columns: then every pixel of the cell has a neighbour above it.
-fn is_slope(rows: Rows<'_>, column: usize, margin: f32) -> bool {
-    let all = |steps: [f32; 6]| {
-        let low = steps.into_iter().fold(f32::INFINITY, smaller);
-        let high = steps.into_iter().fold(f32::NEG_INFINITY, larger);
-        low > margin || high < -margin
+/// For eight cells of the run from `first` on, a bit each: whether values rise strictly along x in all three rows around the
+/// cell, or fall, or do so along y in all three columns: then every pixel of the cell has a neighbour above it.
+fn slopes(rows: Rows<'_>, first: usize, margin: f32) -> u32 {
+    let cells = rows.map(|row| [0, 1, 2].map(|shift| eight(row, first + shift)));
+    let margin = f32x8::splat(margin);
+    let all = |steps: [f32x8; 6]| {
+        let low = steps.into_iter().reduce(f32x8::fast_min).unwrap_or_default();
+        let high = steps.into_iter().reduce(f32x8::fast_max).unwrap_or_default();
+        low.simd_gt(margin) | high.simd_lt(-margin)
     };
-    let [upper, middle, lower] = rows.map(|row| [row[column], row[column + 1], row[column + 2]]);
-    let along_x = |row: [f32; 3]| [row[1] - row[0], row[2] - row[1]];
+    let [upper, middle, lower] = cells;
+    let along_x = |row: [f32x8; 3]| [row[1] - row[0], row[2] - row[1]];
     let [[a, b], [c, d], [e, f]] = [upper, middle, lower].map(along_x);
-    all([a, b, c, d, e, f])
-        || all([
-            middle[0] - upper[0],
-            middle[1] - upper[1],
-            middle[2] - upper[2],
-            lower[0] - middle[0],
-            lower[1] - middle[1],
-            lower[2] - middle[2],
-        ])
+    let across = all([a, b, c, d, e, f]);
+    let down = all([
+        middle[0] - upper[0],
+        middle[1] - upper[1],
+        middle[2] - upper[2],
+        lower[0] - middle[0],
+        lower[1] - middle[1],
+        lower[2] - middle[2],
+    ]);
+    (across | down).to_bitmask()
 }
 
 /// Where a cell lies, and which borders of the map it touches.

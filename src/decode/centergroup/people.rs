@@ -1,5 +1,7 @@
 //! From the grouping network's answer to people: which token is which keypoint, how sure, where exactly.
 
+use wide::f32x8;
+
 use super::{Config, MAX_TOKENS, MAX_TYPES, TieRule, Token};
 use crate::decode::heatmap::Double;
 use crate::decode::{larger, maximum, smaller, square_root};
@@ -81,15 +83,22 @@ pub(super) fn attention_near(logits: &[f32], k: usize, tokens: &Tokens, [x, y]: 
     let (runs, rest) = logits.as_chunks::<8>();
     let largest = rest.iter().copied().fold(maximum(runs), larger);
     let reach = SAME_PLACE * extent;
-    let (mut near, mut all) = (0.0, 0.0);
-    for (index, &logit) in logits.iter().enumerate() {
-        // Nothing here is no number: `assign` has refused such a person.
-        if largest - logit >= NOTHING {
-            continue;
-        }
-        let weight = libm::expf(logit - largest);
-        all += weight;
-        if let Some(token) = tokens[index / k].get(index % k) {
+    // Nothing here is no number: `assign` has refused such a person.
+    let weigh = |logits: &[f32; 8]| {
+        let below = f32x8::new(*logits) - f32x8::splat(largest);
+        (below.exp() & below.simd_gt(f32x8::splat(-NOTHING))).to_array()
+    };
+    let mut weights = [0.0; MAX_TYPES * MAX_TOKENS];
+    for (weights, logits) in weights.as_chunks_mut().0.iter_mut().zip(runs) {
+        *weights = weigh(logits);
+    }
+    let mut last = [f32::NEG_INFINITY; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    weights[logits.len() - rest.len()..logits.len()].copy_from_slice(&weigh(&last)[..rest.len()]);
+    let all: f32 = weights[..logits.len()].iter().sum();
+    let mut near = 0.0;
+    for (tokens, weights) in tokens.iter().zip(weights[..logits.len()].chunks_exact(k)) {
+        for (token, weight) in tokens.iter().zip(weights) {
             let (across, down) = (token.x as f32 - x, token.y as f32 - y);
             if across * across + down * down < reach * reach {
                 near += weight;
