@@ -77,6 +77,7 @@ impl Look {
     }
 
     #[inline(always)]
+    #[expect(clippy::eq_op, reason = "a finite number less itself is 0, no other is")]
     fn add(&mut self, values: f32x8) {
         self.highest = values.fast_max(self.highest);
         self.lowest = values.fast_min(self.lowest);
