@@ -164,17 +164,29 @@ def network_rows(program: Program) -> Iterator[Row]:
         cases = model_arguments(template)
         for name, arguments in cases.items():
             of = ["--source", str(FRAMES), *arguments]
-            times: dict[str, list[float]] = {"tract": [], "onnxruntime": []}
+            times: dict[tuple[str, str], list[float]] = {
+                ("tract", "fp32"): [],
+                ("onnxruntime", "fp32"): [],
+                ("onnxruntime", "int8"): [],
+            }
             for _ in range(3):
-                for backend, found in times.items():
-                    found.append(program.bench(backend, *of)["network"]["p50"])
-            tract, ours = (float(np.median(found)) for found in times.values())
+                for (backend, precision), found in times.items():
+                    measured_stages = program.bench(backend, "--precision", precision, *of)
+                    found.append(measured_stages["network"]["p50"])
+            tract, ours, int8 = (float(np.median(found)) for found in times.values())
             yield Row(
                 f"network, {name}",
                 "our ONNX Runtime backend",
                 "as near as it gets",
                 f"tract takes {tract / ours:.2f} times as long: {tract:.1f} and {ours:.1f} ms",
                 None,
+            )
+            yield Row(
+                f"int8 on a CPU, {name}",
+                "fp32 on the same, our ONNX Runtime backend",
+                ">= 1.3x",
+                f"{ours / int8:.2f}x: {int8:.1f} and {ours:.1f} ms",
+                ours / int8 >= 1.3,
             )
     for name, path, shape, arguments in (
         ("logocap-tiny's backbone", "logocap-tiny/backbone.onnx", (1, 3, 288, 512), ["--level", "none"]),
