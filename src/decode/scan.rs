@@ -182,28 +182,21 @@ impl<'a> Survey<'a> {
             let (columns, rows) = self.blocks.cells(usize::from(index));
             for row in rows {
                 for start in columns.clone().step_by(RUN) {
-                    let run = start..(start + RUN).min(columns.end);
                     let cells = around(self.map, start, row, &mut storage);
-                    let highest = highest(cells);
-                    // Nearly always all are; asked of all at once. What is not a number is not below.
-                    let bar = f32x8::splat(least);
-                    if highest.iter().fold(true, |below, bounds| below & bounds.simd_lt(bar).all()) {
-                        continue;
-                    }
-                    let cut = is_cut(run.clone(), row);
-                    for (first, bounds) in (0..).step_by(8).zip(highest) {
-                        if bounds.simd_lt(bar).all() {
+                    for (first, bounds) in (start..columns.end).step_by(8).zip(highest(cells)) {
+                        // Nearly always all are. What is not a number is not below.
+                        if bounds.simd_lt(f32x8::splat(least)).all() {
                             continue;
                         }
-                        let slopes = slopes(cells, first, margin);
-                        let columns = (run.start + first..run.end).take(8);
-                        for (lane, (column, highest)) in columns.zip(bounds.to_array()).enumerate() {
+                        let eight = first..(first + 8).min(columns.end);
+                        let cut = is_cut(eight.clone(), row);
+                        let slopes = slopes(cells, first - start, margin);
+                        for (lane, (column, highest)) in eight.zip(bounds.to_array()).enumerate() {
                             let is_slope = slopes >> lane & 1 == 1 && !(cut && is_cut(column..column + 1, row));
                             if highest < least || is_slope {
                                 continue;
                             }
-                            let index = first + lane;
-                            let near = cells.map(|row| [row[index], row[index + 1], row[index + 2]]);
+                            let near = cells.map(|row| *run(row, column - start));
                             least = visit(&near, Place::new(self.map.size(), column, row)) - margin;
                         }
                     }

@@ -73,17 +73,6 @@ pub struct EngineFiles {
 }
 
 impl EngineFiles {
-    /// The same for a backend whose instructions multiply unsigned 8 bits by signed ones, as those of CPUs do.
-    ///
-    /// # Errors
-    /// Where there is no graph of 16-bit types.
-    pub fn typed_for_cpu(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
-        match (&self.int8_cpu, precision) {
-            (Some(graph), Precision::Int8) => Ok(graph),
-            _ => self.typed(precision),
-        }
-    }
-
     /// The graph for a backend that computes with the types that the file has. A network that was left out when its
     /// bundle was quantised stays as it is.
     ///
@@ -98,6 +87,17 @@ impl EngineFiles {
                 precision,
                 remedy: "`make calib` makes one, from the sources".to_owned(),
             }),
+        }
+    }
+
+    /// The same for a backend whose instructions multiply unsigned 8 bits by signed ones, as those of CPUs do.
+    ///
+    /// # Errors
+    /// Where there is no graph of 16-bit types.
+    pub fn typed_for_cpu(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
+        match (&self.int8_cpu, precision) {
+            (Some(graph), Precision::Int8) => Ok(graph),
+            _ => self.typed(precision),
         }
     }
 }

@@ -81,31 +81,26 @@ pub(super) fn extent(places: &[[f32; 2]]) -> f32 {
 /// `extent`: 0 to 1.
 pub(super) fn attention_near(logits: &[f32], k: usize, tokens: &Tokens, [x, y]: [f32; 2], extent: f32) -> f32 {
     let (runs, rest) = logits.as_chunks::<8>();
-    let largest = rest.iter().copied().fold(maximum(runs), larger);
+    let largest = f32x8::splat(rest.iter().copied().fold(maximum(runs), larger));
     let reach = SAME_PLACE * extent;
-    // Nothing here is no number: `assign` has refused such a person.
-    let weigh = |logits: &[f32; 8]| {
-        let below = f32x8::new(*logits) - f32x8::splat(largest);
-        (below.exp() & below.simd_gt(f32x8::splat(-NOTHING))).to_array()
-    };
-    let mut weights = [0.0; MAX_TYPES * MAX_TOKENS];
-    for (weights, logits) in weights.as_chunks_mut().0.iter_mut().zip(runs) {
-        *weights = weigh(logits);
-    }
-    let mut last = [f32::NEG_INFINITY; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    weights[logits.len() - rest.len()..logits.len()].copy_from_slice(&weigh(&last)[..rest.len()]);
-    let all: f32 = weights[..logits.len()].iter().sum();
-    let mut near = 0.0;
-    for (tokens, weights) in tokens.iter().zip(weights[..logits.len()].chunks_exact(k)) {
-        for (token, weight) in tokens.iter().zip(weights) {
-            let (across, down) = (token.x as f32 - x, token.y as f32 - y);
-            if across * across + down * down < reach * reach {
-                near += weight;
+    let (mut near, mut all) = (0.0, f32x8::ZERO);
+    for (tokens, logits) in tokens.iter().zip(logits.chunks_exact(k)) {
+        for (part, logits) in logits.chunks(8).enumerate() {
+            // Nothing here is no number: `assign` has refused such a person.
+            let mut below = [f32::NEG_INFINITY; 8];
+            below[..logits.len()].copy_from_slice(logits);
+            let below = f32x8::new(below) - largest;
+            let weights = below.exp() & below.simd_gt(f32x8::splat(-NOTHING));
+            all += weights;
+            for (token, weight) in tokens.iter().skip(8 * part).zip(weights.to_array()) {
+                let (across, down) = (token.x as f32 - x, token.y as f32 - y);
+                if across * across + down * down < reach * reach {
+                    near += weight;
+                }
             }
         }
     }
-    near / all
+    near / all.reduce_add()
 }
 
 /// How high a heatmap is at `place`, 0 to 1.

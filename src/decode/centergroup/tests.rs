@@ -243,6 +243,33 @@ fn shapes_are_checked() {
 }
 
 proptest! {
+    /// Also for more tokens than a decoder lists: `decode` takes what a network was asked for.
+    #[test]
+    fn attention_near_a_place_is_a_part_of_the_softmax(
+        k in prop_oneof![1usize..70, Just(1600)],
+        logits in prop::collection::vec(-30.0f32..10.0, 1..80),
+        places in prop::collection::vec((0u32..40, 0u32..40), 2 * MAX_TOKENS),
+        extent in 12.0f32..200.0,
+    ) {
+        let logits: Vec<f32> = logits.into_iter().cycle().take(2 * k).collect();
+        let mut tokens: people::Tokens = [const { heapless::Vec::new() }; MAX_TYPES];
+        for (index, &(x, y)) in places.iter().enumerate() {
+            let token = Token { x, y, score: 1.0, keep: true };
+            tokens[index / MAX_TOKENS].push(token).unwrap();
+        }
+        let place = [20.0, 20.0];
+        let found = people::attention_near(&logits, k, &tokens, place, extent);
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weight = |logit: f32| if largest - logit < 20.0 { f64::from(logit - largest).exp() } else { 0.0 };
+        let is_near = |token: &Token| {
+            (token.x as f32 - place[0]).powi(2) + (token.y as f32 - place[1]).powi(2) < (0.08 * extent).powi(2)
+        };
+        let of = |index: usize| tokens[index / k].get(index % k).is_some_and(is_near);
+        let near: f64 = (0..2 * k).filter(|&index| of(index)).map(|index| weight(logits[index])).sum();
+        let all: f64 = logits.iter().map(|&logit| weight(logit)).sum();
+        prop_assert!((f64::from(found) - near / all).abs() < 1e-4, "{found}, plainly {}", near / all);
+    }
+
     #[test]
     fn arbitrary_numbers_neither_panic_nor_escape(
         values in prop::collection::vec(wild(), 3 * 36),
