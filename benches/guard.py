@@ -3,9 +3,9 @@
     python benches/guard.py                 # exit code 1 where a ratio has fallen below its margin
     python benches/guard.py --keep 5        # measure five times and keep means and margins
 
-A ratio's margin is three times the spread that was seen when it was kept, and a quarter at least; what falls
-below is measured again, and counts when it does so three times. On another processor the ratios are others;
-keep them anew there.
+A ratio's margin is three times the spread that was seen when it was kept, but a quarter at least and a half
+at most: whatever takes twice as long is found. What falls below is measured again, and counts when it does so
+three times. On another processor the ratios are others; keep them anew there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from performance import comparison
 from tqdm import tqdm
 
 KEPT = Path(__file__).with_name("ratios.json")
-LEAST_MARGIN = 0.25
+LEAST_MARGIN, MOST_MARGIN = 0.25, 0.5
 ATTEMPTS = 3
 
 
@@ -38,6 +38,11 @@ def measure() -> dict[str, float]:
     return ratios
 
 
+def margin(values: np.ndarray) -> float:
+    """How far below their mean a ratio may fall."""
+    return float(np.clip(3 * values.std(ddof=1) / values.mean(), LEAST_MARGIN, MOST_MARGIN))
+
+
 def keep(times: int) -> None:
     """Measures often and writes what later runs are compared with."""
     runs = [measure() for _ in tqdm(range(times), unit="run", disable=None)]
@@ -45,8 +50,7 @@ def keep(times: int) -> None:
     for name in runs[0]:
         values = np.array([run[name] for run in runs])
         mean = float(values.mean())
-        margin = max(LEAST_MARGIN, 3 * float(values.std(ddof=1)) / mean)
-        kept[name] = {"ratio": round(mean, 2), "margin": round(margin, 2)}
+        kept[name] = {"ratio": round(mean, 2), "margin": round(margin(values), 2)}
     KEPT.write_text(json.dumps(kept, indent=1) + "\n")
 
 
@@ -68,21 +72,24 @@ def main() -> int:
     if not KEPT.exists():
         parser.error(f"{KEPT}: missing; `python benches/guard.py --keep 5` makes it")
     kept = json.loads(KEPT.read_text())
-    least = {name: one["ratio"] * (1 - max(one["margin"], LEAST_MARGIN)) for name, one in kept.items()}
-    slower = set(kept)
-    found: dict[str, float] = {}
+    least = {
+        name: one["ratio"] * (1 - np.clip(one["margin"], LEAST_MARGIN, MOST_MARGIN))
+        for name, one in kept.items()
+    }
+    found = dict.fromkeys(kept, 0.0)
+    slower = list(kept)
     for _ in range(ATTEMPTS):
-        for name, ratio in measure().items():
-            found[name] = max(ratio, found.get(name, 0.0))
-        slower = {name for name in slower if found.get(name, 0.0) < least[name]}
+        measured = measure()
+        found = {name: max(ratio, measured.get(name, 0.0)) for name, ratio in found.items()}
+        slower = [name for name, ratio in found.items() if ratio < least[name]]
         if not slower:
             break
     for name, one in kept.items():
-        now = found.get(name, 0.0)
+        now = found[name]
         line = {"name": name, "ratio": round(now, 2), "kept": one["ratio"], "least": round(least[name], 2)}
         text = f"{name:36} {now:8.2f}, kept {one['ratio']:8.2f}, accepted from {least[name]:8.2f} on"
         print(json.dumps(line) if arguments.json else text)
-    for name in sorted(slower):
+    for name in slower:
         print(f"{name}: slower than it was", file=sys.stderr)
     return int(bool(slower))
 

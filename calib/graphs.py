@@ -34,31 +34,19 @@ def quantise(original: Path, recorded: Path, placement: Placement, target: Path,
     the weights, biases float, opset as it was.
     """
     model = onnx.load(original)
-    with tempfile.TemporaryDirectory() as directory:
-        made = Path(directory) / target.name
-        quantize_static(
-            original,
-            made,
-            Recorded(recorded, model.graph),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=sorted(
-                {node.op_type for node in model.graph.node if node.name in set(placement.quantised)}
-            ),
-            nodes_to_quantize=placement.quantised,
-            per_channel=True,
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=METHODS[method],
-            extra_options={
-                "ActivationSymmetric": True,
-                "WeightSymmetric": True,
-                "QuantizeBias": False,
-                "AddQDQPairToWeight": True,
-                "OpTypesToExcludeOutputQuantization": ["Conv", "ConvTranspose"],
-                "QDQOpTypePerChannelSupportToAxis": {"Conv": 0, "ConvTranspose": 1},
-            },
-        )
-        quantised = onnx.load(made)
+    quantised = with_pairs(
+        original,
+        Recorded(recorded, model.graph),
+        [node for node in model.graph.node if node.name in set(placement.quantised)],
+        QuantType.QInt8,
+        METHODS[method],
+        {
+            "ActivationSymmetric": True,
+            "WeightSymmetric": True,
+            "OpTypesToExcludeOutputQuantization": ["Conv", "ConvTranspose"],
+            "QDQOpTypePerChannelSupportToAxis": {"Conv": 0, "ConvTranspose": 1},
+        },
+    )
     zero_points = [tensor for tensor in quantised.graph.initializer if tensor.name.endswith("_zero_point")]
     if not zero_points or any(onnx.numpy_helper.to_array(tensor).any() for tensor in zero_points):
         raise ValueError(f"{original}: a zero point that is not 0, which TensorRT does not take")
@@ -72,26 +60,38 @@ def quantise_for_cpu(original: Path, recorded: Path, placement: Placement, targe
     are quantised too: the way there and back would take longer than they do.
     """
     model = onnx.load(original)
-    quantised = set(placement.quantised)
-    nodes = [node for node in model.graph.node if node.name in quantised or node.op_type == "Relu"]
+    names = set(placement.quantised)
+    nodes = [node for node in model.graph.node if node.name in names or node.op_type == "Relu"]
+    runs = Recorded(recorded, model.graph)
+    quantised = with_pairs(original, runs, nodes, QuantType.QUInt8, CalibrationMethod.MinMax, {})
+    finish(quantised, model, original, target)
+
+
+def with_pairs(
+    original: Path,
+    runs: Recorded,
+    nodes: list[onnx.NodeProto],
+    activations: QuantType,
+    method: CalibrationMethod,
+    options: dict[str, object],
+) -> onnx.ModelProto:
+    """The graph with Q and DQ around `nodes`. Weights stay those of the original, which the file shares."""
     with tempfile.TemporaryDirectory() as directory:
-        made = Path(directory) / target.name
+        made = Path(directory) / original.name
         quantize_static(
             original,
             made,
-            Recorded(recorded, model.graph),
+            runs,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=sorted({node.op_type for node in nodes}),
             nodes_to_quantize=[node.name for node in nodes],
             per_channel=True,
-            activation_type=QuantType.QUInt8,
+            activation_type=activations,
             weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-            # Weights stay those of the original, which the file shares.
-            extra_options={"AddQDQPairToWeight": True, "QuantizeBias": False},
+            calibrate_method=method,
+            extra_options={"AddQDQPairToWeight": True, "QuantizeBias": False} | options,
         )
-        graph = onnx.load(made)
-    finish(graph, model, original, target)
+        return onnx.load(made)
 
 
 def halve(original: Path, placement: Placement, target: Path) -> None:

@@ -65,14 +65,8 @@ def evaluate(
 ) -> float:
     """One run of `sinew eval`."""
     command = [str(sinew), "eval", "--quiet", "--json", "--model", str(folder), "--backend", "onnxruntime"]
-    command += [
-        "--coco",
-        str(data / "annotations.json"),
-        "--images",
-        str(data),
-        "--precision",
-        precision.partition("_")[0],
-    ]
+    asked, _, _ = precision.partition("_")
+    command += ["--coco", str(data / "annotations.json"), "--images", str(data), "--precision", asked]
     command += ["--threads", str(threads), "--metric", metric.removesuffix("-ap")]
     if level:
         command += ["--level", level]

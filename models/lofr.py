@@ -186,9 +186,13 @@ class GraphLayer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.register_buffer("adjacency", adjacency, persistent=False)
 
+    def weights(self) -> Tensor:
+        """`[J, J]`: how much of every joint each takes."""
+        return self.relation.masked_fill(self.adjacency == 0, -1e4).softmax(-1)
+
     def forward(self, nodes: Tensor) -> Tensor:
         """`[B, J, width]`."""
-        weights = self.relation.masked_fill(self.adjacency == 0, -1e4).softmax(-1)
+        weights = self.weights()
         own = torch.diagonal(weights)[:, None]
         among = weights * (1 - torch.eye(len(weights), device=weights.device))
         mixed = own * self.own(nodes) + among @ self.others(nodes)

@@ -1,17 +1,19 @@
-"""A bundle's weights, to train on from: `python -m models.restore logocap-tiny --out STATE/start.pt`.
+"""A bundle's weights, to train on from: `python -m models.restore lofr-tiny --out STATE/start.pt`.
 
 A bundle holds graphs, in which batch norms are folded into convolutions and some layers are joined. A network
 of random weights is exported in the same way: what became of each of its tensors tells where the bundle keeps
 the trained one. Folded norms get their statistics from pictures, so that training begins with what the bundle
-computes: `python -m models.train MODEL --backbone-from STATE/start.pt`.
+computes: `python -m models.train MODEL --weights-from STATE/start.pt`.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +22,10 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from models.export import BackboneGraph, Graph, backbone_graph, compare, export
+from models import capeformer_graphs, lofr_bundle
+from models.capeformer import CapeFormer, CapeFormerConfig
+from models.export import Graph, backbone_graph, compare, export
+from models.lofr import Lofr, LofrConfig
 from models.logocap import LogoCap, LogoCapConfig
 from models.training.objective import normalise
 from models.training.state import save
@@ -70,14 +75,37 @@ def norms(graph: Graph) -> dict[str, str]:
 
 def exported_values(graph: Graph) -> dict[str, np.ndarray]:
     """What an export writes of the tensors of `graph.module`, by the names they have there; a folded norm's
-    shift stands for its bias."""
+    shift stands for its bias. Attention's joined projections are three, `name[0]` to `name[2]`."""
     state = {name: tensor.numpy() for name, tensor in graph.module.state_dict().items()}
     values = dict(state)
     for convolution, norm in norms(graph).items():
         scale = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"] + EPSILON)
         values[f"{convolution}.weight"] = state[f"{convolution}.weight"] * scale[:, None, None, None]
         values[f"{norm}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+    for name in [name for name in values if "in_proj_" in name]:
+        parts = np.split(values.pop(name), 3)
+        values |= {f"{name}[{index}]": part for index, part in enumerate(parts)}
+    for name in [name for name in values if name.endswith(".relation")]:
+        values.pop(name)
+        layer = graph.module.get_submodule(name.rpartition(".")[0])
+        weights = layer.weights().numpy()
+        values[f"{name}[own]"] = np.diagonal(weights)[:, None]
+        values[f"{name}[among]"] = weights * (1 - np.eye(len(weights), dtype=np.float32))
     return values
+
+
+def join_parts(found: dict[str, Tensor]) -> None:
+    """What `exported_values` takes apart, whole again; what lacks a part is left out."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name in [name for name in found if name.endswith("]")]:
+        whole, _, part = name.removesuffix("]").partition("[")
+        parts.setdefault(whole, {})[part] = found.pop(name)
+    for name, by_part in parts.items():
+        if by_part.keys() == {"0", "1", "2"}:
+            found[name] = torch.cat([by_part[part] for part in "012"])
+        elif by_part.keys() == {"own", "among"}:
+            # Any logarithms do whose differences are these; those of 0 are of keypoints that are not joined.
+            found[name] = (by_part["among"] + torch.diag(by_part["own"][:, 0])).clamp(min=1e-30).log()
 
 
 def initializers(path: Path) -> dict[str, np.ndarray]:
@@ -88,6 +116,16 @@ def initializers(path: Path) -> dict[str, np.ndarray]:
         for tensor in onnx.load(path).graph.initializer
         if tensor.data_type == onnx.TensorProto.FLOAT and tensor.dims
     }
+
+
+def same(value: np.ndarray, written: np.ndarray) -> bool | None:
+    """Whether `written` is `value` turned (true) or as it is (false); nothing where it is neither. A constant
+    may have got axes of one before its own."""
+    for turned, seen in ((False, written), (True, written.T)):
+        fits = seen.shape[seen.ndim - value.ndim :] == value.shape and seen.size == value.size
+        if fits and np.allclose(value, seen.reshape(value.shape), atol=1e-5):
+            return turned
+    return None
 
 
 def read(graph: Graph, path: Path) -> dict[str, Tensor]:
@@ -101,13 +139,14 @@ def read(graph: Graph, path: Path) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name, value in exported_values(graph).items():
         for place, written in fresh.items():
-            for turned in (False, True):
-                seen = written.T if turned else written
-                if value.shape == seen.shape and np.allclose(value, seen, atol=1e-5):
-                    if place not in trained or trained[place].shape != written.shape:
-                        raise RestoreError(f"{path}: {place} {written.shape}: missing or of another shape")
-                    taken = trained[place].T if turned else trained[place]
-                    found[name] = torch.from_numpy(taken.copy())
+            turned = same(value, written)
+            if turned is None:
+                continue
+            if place not in trained or trained[place].shape != written.shape:
+                raise RestoreError(f"{path}: {place} {written.shape}: missing or of another shape")
+            taken = trained[place].T if turned else trained[place]
+            found[name] = torch.from_numpy(taken.reshape(value.shape).copy())
+    join_parts(found)
     return found
 
 
@@ -120,13 +159,13 @@ def without_norms(values: dict[str, Tensor], norms: Iterable[str]) -> dict[str, 
     return values
 
 
-def separate_heads(graph: BackboneGraph, values: dict[str, Tensor]) -> None:
+def separate_heads(model: LogoCap, values: dict[str, Tensor]) -> None:
     """Undoes `BranchMix` and the scale of the offsets."""
-    model = graph.model
-    weight = torch.cat([values.pop(f"mix.weights.{level}") for level in range(len(graph.mix.weights))], 1)
+    levels = len(model.config.backbone.widths)
+    weight = torch.cat([values.pop(f"mix.weights.{level}") for level in range(levels)], 1)
     bias = values.pop("mix.bias")
     names = ("transition_cls", "transition_reg", "transition_embedding")
-    sizes = graph.head_sizes
+    sizes = [getattr(model, name)[0].out_channels for name in names]
     for name, rows, shift in zip(names, weight.split(sizes), bias.split(sizes)):
         values[f"model.{name}.0.weight"] = rows.clone()
         values[f"model.{name}.1.bias"] = shift.clone()
@@ -134,28 +173,72 @@ def separate_heads(graph: BackboneGraph, values: dict[str, Tensor]) -> None:
         values[f"model.final_layer_reg.{part}"] = values.pop(f"offset_{part}") / model.config.offset_scale
 
 
-@torch.no_grad()
-def restore(model: LogoCap, path: Path, pictures: Iterable[Tensor]) -> list[str]:
-    """Gives `model` what the graph at `path`, a bundle's `backbone.onnx`, holds; the names of tensors that
-    are not in it.
+@dataclass(frozen=True)
+class Shipped:
+    """How one bundle's network is made, exported and run."""
 
-    `pictures` are inputs of the network, for the statistics of its norms.
+    network: Callable[[], Any]
+    graphs: Callable[[Any], Sequence[Graph]]
+    run: Callable[[Any, Tensor], object]
+    """Lets every norm see a batch of inputs."""
+    size: tuple[int, int]
+    """Width and height of those inputs."""
+    pictures: str
+    """A folder of the project for them."""
+    undo: Callable[[Any, dict[str, Tensor]], None] = lambda model, values: None
+    """What the graphs' own modules did, undone."""
+
+
+SHIPPED = {
+    "logocap-tiny": Shipped(
+        lambda: LogoCap(LogoCapConfig.tiny()),
+        lambda model: [backbone_graph(model, flip=False)],
+        lambda model, images: model.forward_backbone(images),
+        (256, 256),
+        "tests/data/people",
+        separate_heads,
+    ),
+    "capeformer-tiny": Shipped(
+        lambda: CapeFormer(CapeFormerConfig.tiny()),
+        capeformer_graphs.graphs,
+        lambda model, images: model.features(images),
+        (capeformer_graphs.SIDE, capeformer_graphs.SIDE),
+        "tests/data/objects",
+    ),
+    "lofr-tiny": Shipped(
+        lambda: Lofr(LofrConfig.tiny()),
+        lambda model: [lofr_bundle.graph(model)],
+        lambda model, images: model(images),
+        (LofrConfig.tiny().network_width, LofrConfig.tiny().height),
+        "tests/data/people",
+    ),
+}
+
+
+@torch.no_grad()
+def restore(model: nn.Module, shipped: Shipped, bundle: Path, images: Iterable[Tensor]) -> list[str]:
+    """Gives `model`, in eval mode, what the graphs of a bundle hold; the names of tensors that are in none.
+
+    `images` are inputs of the network, for the statistics of its norms.
     """
     begun = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     randomise(model)
-    graph = backbone_graph(model, flip=False)
-    values = read(graph, path)
-    separate_heads(graph.module, values)
-    own = {name.removeprefix("model."): value for name, value in values.items() if name.startswith("model.")}
+    own: dict[str, Tensor] = {}
+    for graph in shipped.graphs(model):
+        values = read(graph, bundle / f"{graph.name}.onnx")
+        shipped.undo(model, values)
+        own |= {
+            name.removeprefix("model."): value for name, value in values.items() if name.startswith("model.")
+        }
     # Of a folded norm only the bias is left.
     folded = {name.removesuffix("bias") for name in own if name.removesuffix("bias") + "running_var" in begun}
     missing = [name for name in begun if name not in own and name.rpartition(".")[0] + "." not in folded]
     model.load_state_dict(without_norms(begun | own, folded))
-    measure_norms(model, pictures)
+    measure_norms(model, shipped.run, images)
     return missing
 
 
-def measure_norms(model: LogoCap, pictures: Iterable[Tensor]) -> None:
+def measure_norms(model: nn.Module, run: Callable[[Any, Tensor], object], images: Iterable[Tensor]) -> None:
     """Sets the statistics of all norms to what they see, and their weights so that nothing else changes."""
     sums: dict[nn.BatchNorm2d, list[Tensor]] = {}
 
@@ -166,8 +249,8 @@ def measure_norms(model: LogoCap, pictures: Iterable[Tensor]) -> None:
 
     layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
     hooks = [layer.register_forward_pre_hook(look) for layer in layers]
-    for picture in pictures:
-        model.forward_backbone(picture)
+    for image in images:
+        run(model, image)
     for hook in hooks:
         hook.remove()
     for norm, parts in sums.items():
@@ -181,32 +264,35 @@ def measure_norms(model: LogoCap, pictures: Iterable[Tensor]) -> None:
         norm.bias.add_(mean.to(norm.bias))
 
 
-def pictures(folder: Path, model: LogoCap, limit: int = 40) -> list[Tensor]:
+def pictures(folder: Path, model: Any, size: tuple[int, int], limit: int = 40) -> list[Tensor]:
     """Pictures of a folder as inputs of the network."""
     paths = sorted(folder.glob("*.jpg"))[:limit]
     if not paths:
-        raise FileNotFoundError(f"{folder}: no .jpg in it; --pictures wants pictures of people")
-    read_pictures = [cv2.resize(cv2.imread(str(path))[..., ::-1], (256, 256)) for path in paths]
+        raise FileNotFoundError(f"{folder}: no .jpg in it; --pictures wants pictures like those it will see")
+    read_pictures = [cv2.resize(cv2.imread(str(path))[..., ::-1], size) for path in paths]
     return [normalise(torch.from_numpy(picture)[None], model.config) for picture in read_pictures]
 
 
 def main() -> None:
     """Writes a bundle's weights as a state to train on from."""
     parser = argparse.ArgumentParser(prog="python -m models.restore", description=main.__doc__)
-    parser.add_argument("model", choices=["logocap-tiny"])
+    parser.add_argument("model", choices=sorted(SHIPPED))
     parser.add_argument("--bundle", type=Path, help="default: the one that is shipped")
-    parser.add_argument("--pictures", type=Path, default=ROOT / "tests/data/people", help="for the norms")
+    parser.add_argument("--pictures", type=Path, help="for the norms (default: some of tests/data)")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    path = (arguments.bundle or ROOT / "models/bundles" / arguments.model) / "backbone.onnx"
-    model = LogoCap(LogoCapConfig.tiny()).eval()
-    missing = restore(model, path, pictures(arguments.pictures, model))
-    difference = compare(backbone_graph(model, flip=False), path)
+    shipped = SHIPPED[arguments.model]
+    bundle = arguments.bundle or ROOT / "models/bundles" / arguments.model
+    model = shipped.network().eval()
+    folder = arguments.pictures or ROOT / shipped.pictures
+    missing = restore(model, shipped, bundle, pictures(folder, model, shipped.size))
+    for graph in shipped.graphs(model):
+        path = bundle / f"{graph.name}.onnx"
+        print(f"{arguments.out}: computes what {path} does, to {compare(graph, path):.1e}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     save(arguments.out, model.state_dict())
-    print(f"{arguments.out}: computes what {path} does, to {difference:.1e}")
-    parts = sorted({name.partition(".")[0] for name in missing})
-    print(f"not in it, and random: {', '.join(parts)}")
+    parts = sorted({".".join(name.split(".")[:3]) for name in missing})
+    print(f"not in it, and random: {', '.join(parts) or 'nothing'}")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ class Options:
     people: Path | None
     images: int
     backbone_from: Path | None
+    weights_from: Path | None
     train_only: list[str]
     save_minutes: float
     evaluate_minutes: float
@@ -134,6 +135,11 @@ def parse(arguments: list[str]) -> Options:
         "--backbone-from", type=Path, help="begin with what fits of these weights, where nothing is saved"
     )
     parser.add_argument(
+        "--weights-from",
+        type=Path,
+        help="begin with all of these weights of the same network, as models.restore writes them",
+    )
+    parser.add_argument(
         "--train-only",
         nargs="+",
         default=[],
@@ -154,6 +160,8 @@ def parse(arguments: list[str]) -> Options:
     values["batch"] = values["batch"] or (128 if cuda else 8)
     if values["workers"] is None:
         values["workers"] = (os.cpu_count() or 1) if cuda else 0
+    if values["backbone_from"] and values["weights_from"]:
+        parser.error("--backbone-from and --weights-from: one of them")
     if values["finish"] and values["minutes"] <= 0:
         parser.error("--finish needs --minutes: how long to cool down")
     return Options(**values)
@@ -195,8 +203,7 @@ class Trainer:
     def _resume(self) -> None:
         state = load(self.options.state / "checkpoint.pt")
         if state is None:
-            if self.options.backbone_from is not None:
-                self._start_from(self.options.backbone_from)
+            self._begin()
             return
         unmatched = load_matching(self.model, state["model"])
         if unmatched:
@@ -211,14 +218,23 @@ class Trainer:
             self.progress.cooldown_seconds = 0.0
         self.say(f"resumed at {self.progress.images} images")
 
-    def _start_from(self, path: Path) -> None:
-        """Begins with what fits of another network that was trained here."""
+    def _begin(self) -> None:
+        """Begins with what fits of another network that was trained here, or with the same one's weights."""
+        options = self.options
+        path = options.weights_from or options.backbone_from
+        if path is None:
+            return
         weights = load(path)
         if weights is None:
-            raise FileNotFoundError(f"{path}: no such file; --backbone-from wants another run's weights.pt")
-        taken = self.task.begin_from(self.model, weights)
-        self.average = MovingAverage(self.model, self.options.decay)
-        self.say(f"{taken} tensors come from {path}")
+            raise FileNotFoundError(f"{path}: no such file; it should be another run's weights.pt")
+        if options.weights_from is None:
+            self.say(f"{self.task.begin_from(self.model, weights)} tensors come from {path}")
+        else:
+            unmatched = load_matching(self.model, weights)
+            if unmatched:
+                raise ValueError(f"{path}: not weights of {options.model}: {', '.join(unmatched[:6])}")
+            self.say(f"all weights come from {path}")
+        self.average = MovingAverage(self.model, options.decay)
 
     def _resume_optimisers(self, state: dict[str, Any]) -> None:
         saved = state.get("optimisers", {})

@@ -7,7 +7,7 @@ mod engine_support;
 use cli_support::{ended, sinew, spots, text, write_png};
 use engine_support::{Spots, graph_files, graphs, person, picture};
 use sinew::bundle::Bundle;
-use sinew::engine::{Backend, Element, Environment, Place, Signature, TensorSpec};
+use sinew::engine::{Backend, Element, EngineFiles, Environment, GraphFile, Place, Precision, Signature, TensorSpec};
 use sinew::estimator::{self, Options};
 use sinew::geometry::Size;
 use sinew::pixels::PixelFormat;
@@ -88,4 +88,28 @@ fn what_does_not_fit_is_refused() {
     assert!(cut.contains("backbone.onnx") && cut.contains("cannot read"), "{cut}");
     std::fs::remove_file(&onnx).unwrap();
     assert!(open(spec("image", &[1, 3, 64, 64])).contains("backbone.onnx"));
+}
+
+#[test]
+fn of_eight_bits_it_takes_the_graph_that_is_for_cpus() {
+    if !has_library() {
+        return;
+    }
+    let environment = Environment::new(Backend::OnnxRuntime, 1).unwrap();
+    let spots = Spots::new();
+    let mut files = graph_files(&spots.path().join("backbone.onnx"));
+    files.int8 = Some(files.fp32.clone());
+    let for_cpus = spots.path().join("backbone.int8-cpu.onnx");
+    files.int8_cpu = Some(GraphFile { onnx: for_cpus, sha256: String::new() });
+    let open = |files: &EngineFiles| {
+        let signature = Signature { inputs: Vec::new(), outputs: Vec::new() };
+        environment.open(files, signature).map(drop).map_err(|error| error.to_string())
+    };
+    open(&files).unwrap();
+    files.precision = Some(Precision::Int8);
+    // The file is not there: whoever wants it has to say so.
+    let said = open(&files).unwrap_err();
+    assert!(said.contains("backbone.int8-cpu.onnx"), "{said}");
+    files.int8_cpu = None;
+    open(&files).unwrap();
 }
