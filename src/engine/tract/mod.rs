@@ -3,6 +3,7 @@
 //! tract makes fresh tensors for every node of every run, so a run allocates; everything around it does not.
 
 mod graph;
+mod sys;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,7 @@ use tract_onnx::prelude::{
     TypedModel, TypedSimplePlan, TypedSimpleState,
 };
 use tract_onnx::tract_core::internal::{ensure, format_err};
+use tract_onnx::tract_core::plan;
 
 use super::{
     Backend, Element, Engine, EngineError, EngineFiles, Handover, Opener, Place, Precision, Signature, TensorSpec,
@@ -259,7 +261,13 @@ impl Engine for TractEngine {
             inputs.push(TValue::from_const(Arc::clone(tensor)));
         }
         // A panic in a kernel must not take the frame loop with it; the state that it leaves behind is thrown away.
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.state.run(inputs)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.state.run_plan_with_eval(inputs, |context, state, node, inputs| {
+                let outputs = plan::eval(context, state, node, inputs);
+                sys::clear_upper_halves();
+                outputs
+            })
+        }));
         let outputs = match outcome {
             Ok(Ok(outputs)) => outputs,
             Ok(Err(error)) => {
@@ -312,5 +320,35 @@ mod tests {
         let error = guarded(Path::new("a.onnx"), "tract cannot read this graph", || Ok(values[3])).unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with("a.onnx: tract cannot read this graph: tract gave up: index out of bounds"), "{text}");
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn no_vector_register_stays_in_use() {
+        let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx/spots/backbone.onnx");
+        let fp32 = super::super::GraphFile { onnx, sha256: String::new() };
+        let files = EngineFiles {
+            fp32,
+            fp16: None,
+            int8: None,
+            int8_cpu: None,
+            precision: None,
+            label: String::new(),
+            has_open_shapes: true,
+        };
+        let spec = |name: &str, shape: &[usize]| TensorSpec {
+            name: name.to_owned(),
+            element: Element::F32,
+            shape: shape.to_vec(),
+            place: Place::Host,
+        };
+        let inputs = vec![spec("image", &[1, 3, 64, 64])];
+        let outputs =
+            vec![spec("heatmaps", &[4, 16, 16]), spec("offsets", &[6, 16, 16]), spec("embedding", &[2, 18, 18])];
+        let signature = Signature { inputs, outputs };
+        let mut engine = Tract::new(1).unwrap().open(&files, signature).unwrap();
+        for _ in 0..3 {
+            engine.run().unwrap();
+            assert_ne!(sys::tests::upper_halves_are_in_use(), Some(true));
+        }
     }
 }
