@@ -7,6 +7,7 @@
 //! | 0 | [`geometry`] | sizes, rectangles, affine maps |
 //! | 0 | [`pose`] | keypoints, poses, skeletons |
 //! | 0 | `npz` | arrays in NumPy's files |
+//! | 0 | `thermal` | how hot the machine is |
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
 //! | 1 | `pixels` | pixel formats, the fused warp, picture files |
 //! | 2 | `source` | where frames come from |
@@ -52,3 +53,5 @@ pub mod sink;
 pub mod source;
 #[cfg(feature = "std")]
 pub mod template;
+#[cfg(feature = "std")]
+mod thermal;

@@ -2,10 +2,11 @@
 //!
 //! Nothing is changed: power modes and clocks are only reported.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::thermal::{self, text};
 
 /// The machine, as far as it says something of itself.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -47,11 +48,7 @@ impl Machine {
         let read = |path: &str| text(&root.join(path));
         let cpu = |name: &str| read(&format!("sys/devices/system/cpu/cpu0/cpufreq/{name}"));
         let megahertz = |name| cpu(name).and_then(|text| text.parse::<u32>().ok()).map(|kilohertz| kilohertz / 1000);
-        let zones = zones(&root.join("sys/class/thermal"));
-        let hottest = zones
-            .iter()
-            .map(|zone| zone.celsius)
-            .fold(None, |hottest: Option<f32>, celsius| Some(hottest.map_or(celsius, |hottest| hottest.max(celsius))));
+        let zones = thermal::zones(&root.join(thermal::FOLDER));
         let product = || read("sys/devices/virtual/dmi/id/product_name");
         Self {
             board: read("proc/device-tree/model").or_else(product),
@@ -63,18 +60,10 @@ impl Machine {
             governor: cpu("scaling_governor"),
             clock_mhz: megahertz("scaling_cur_freq"),
             clock_limit_mhz: megahertz("scaling_max_freq"),
-            temperature_celsius: hottest,
+            temperature_celsius: thermal::hottest(&zones),
             throttling: zones.into_iter().filter(|zone| zone.throttles).map(|zone| zone.name).collect(),
         }
     }
-}
-
-/// A short file's text without the blanks and zeros around it; `None` where there is none.
-fn text(path: &Path) -> Option<String> {
-    let text = fs::read(path).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\0');
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn processor(cpuinfo: &str) -> Option<String> {
@@ -90,37 +79,10 @@ fn l4t(release: &str) -> Option<String> {
     Some(format!("{major}.{revision}"))
 }
 
-struct Zone {
-    name: String,
-    celsius: f32,
-    throttles: bool,
-}
-
-fn zones(folder: &Path) -> Vec<Zone> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut zones: Vec<Zone> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("thermal_zone"))
-        .filter_map(|entry| zone(&entry.path()))
-        .collect();
-    zones.sort_by(|a, b| a.name.cmp(&b.name));
-    zones
-}
-
-fn zone(folder: &Path) -> Option<Zone> {
-    let milli: f32 = text(&folder.join("temp"))?.parse().ok()?;
-    let name = text(&folder.join("type")).unwrap_or_else(|| folder.display().to_string());
-    let is_passive =
-        |trip: u32| text(&folder.join(format!("trip_point_{trip}_type"))).is_some_and(|kind| kind == "passive");
-    let reached = |trip: u32| {
-        let limit = text(&folder.join(format!("trip_point_{trip}_temp")))?.parse::<f32>().ok()?;
-        Some(limit > 0.0 && milli >= limit)
-    };
-    let throttles = (0..16).any(|trip| is_passive(trip) && reached(trip) == Some(true));
-    Some(Zone { name, celsius: milli / 1000.0, throttles })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn write(root: &Path, path: &str, text: &str) {

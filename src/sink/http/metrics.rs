@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::sink::{Answer, Description, LeftOut};
 use crate::source::LiveCounts;
+use crate::thermal::{self, Zone};
 
 /// Upper ends of the histograms' buckets, seconds.
 const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -160,8 +161,8 @@ impl Metrics {
         self.dismissed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// All of them, with so many `watchers`.
-    pub(super) fn text(&self, watchers: usize) -> String {
+    /// All of them, with so many `watchers`, on a machine with these thermal zones.
+    pub(super) fn text(&self, watchers: usize, zones: &[Zone]) -> String {
         let mut text = String::with_capacity(8 << 10);
         let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let about = |text: &mut String, name: &str, kind: &str, help: &str| {
@@ -204,6 +205,14 @@ impl Metrics {
         );
         for (reason, count) in [("disk", self.left_out.disk()), ("reader", self.left_out.readers())] {
             let _ = writeln!(text, "pose_lines_left_out_total{{reason=\"{reason}\"}} {count}");
+        }
+        // A machine without thermometers says nothing rather than 0.
+        if let Some(celsius) = thermal::hottest(zones) {
+            about(&mut text, "pose_soc_temperature_celsius", "gauge", "The hottest thermal zone.");
+            let _ = writeln!(text, "pose_soc_temperature_celsius {celsius}");
+            about(&mut text, "pose_throttled", "gauge", "1 while the kernel lowers clocks because of heat.");
+            let throttled = u8::from(zones.iter().any(|zone| zone.throttles));
+            let _ = writeln!(text, "pose_throttled {throttled}");
         }
         text
     }
@@ -250,6 +259,19 @@ mod tests {
         assert_eq!(values[0], 127);
         assert_eq!(values[1..7].iter().sum::<u64>(), values[0]);
         assert_eq!(values[7..], [300, 100, 200]);
+    }
+
+    #[test]
+    fn heat_is_said_where_it_is_known() {
+        let metrics = Metrics::new(&Description::default(), 1);
+        assert!(!metrics.text(0, &[]).contains("pose_throttled"));
+        let zone = |celsius, throttles| Zone { name: String::new(), celsius, throttles };
+        let text = metrics.text(0, &[zone(99.5, true), zone(40.0, false)]);
+        assert!(
+            text.contains("\npose_soc_temperature_celsius 99.5\n") && text.contains("\npose_throttled 1\n"),
+            "{text}"
+        );
+        assert!(metrics.text(0, &[zone(40.0, false)]).contains("\npose_throttled 0\n"));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What a client gets.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::clients::Client;
 use super::metrics::Metrics;
 use super::preview::Preview;
 use super::request::{self, Page, Refusal};
+use crate::thermal;
 
 /// Watchers of the moving picture at most: the places that are left are for those who come and go.
 const MOST_STREAMS: usize = 6;
@@ -25,7 +27,9 @@ pub(super) fn answer(client: &Client, preview: &Preview, metrics: &Metrics, pati
     match asked {
         Ok(Page::Index) => whole("text/html; charset=utf-8", PAGE.as_bytes()),
         Ok(Page::Metrics) => {
-            whole("text/plain; version=0.0.4; charset=utf-8", metrics.text(preview.watchers()).as_bytes())
+            let zones = thermal::zones(&Path::new("/").join(thermal::FOLDER));
+            let text = metrics.text(preview.watchers(), &zones);
+            whole("text/plain; version=0.0.4; charset=utf-8", text.as_bytes())
         }
         Ok(Page::Snapshot) => {
             let Some(mut watcher) = preview.watch(usize::MAX) else { return refuse(client, patience, Refusal::Busy) };
