@@ -19,8 +19,6 @@ import numpy as np
 import side_by_side
 import torch
 
-sys.path.insert(0, str(side_by_side.ROOT))
-
 from models.reference.centergroup import Settings
 from models.reference.torch_centergroup import decode, synthetic_scene
 

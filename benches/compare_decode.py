@@ -17,8 +17,6 @@ import numpy as np
 import side_by_side
 import torch
 
-sys.path.insert(0, str(side_by_side.ROOT))
-
 from models.reference.logocap import Settings
 from models.reference.torch_logocap import decode, synthetic_scene
 

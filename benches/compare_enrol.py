@@ -20,8 +20,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-sys.path.insert(0, str(side_by_side.ROOT))
-
 CHANNELS, WIDTH, KEYPOINTS = 2048, 256, 17
 
 

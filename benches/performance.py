@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import functools
 import json
 import os
 import platform
@@ -20,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -28,31 +27,14 @@ import numpy as np
 import onnxruntime
 import side_by_side
 import torch
+from networks import large_rows, network_rows
+from table import BUNDLES, FRAMES, ROOT, Program, Row, peer_session
 from tqdm import tqdm
 
-sys.path.insert(0, str(side_by_side.ROOT))
-
-from calib.measure import library
 from models import export
 from models.logocap import LogoCap, LogoCapConfig
 from models.reference import geometry, torch_logocap
 from models.reference import logocap as plain
-
-ROOT = side_by_side.ROOT
-BUNDLES = ROOT / "models/bundles"
-FRAMES = ROOT / "tests/data/people"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    what: str
-    against: str
-    reach: str
-    found: str
-    reached: bool | None
-    """Nothing where no limit is set."""
 
 
 def comparison(script: str, *arguments: str) -> list[dict]:
@@ -108,101 +90,6 @@ def warp_rows() -> Iterator[Row]:
             f">= {reach}x",
             cases,
             least >= reach,
-        )
-
-
-class Program:
-    """`sinew`, on one core with one thread."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.environment = os.environ | {"SINEW_ONNXRUNTIME_LIBRARY": str(library())}
-
-    def run(self, *arguments: str) -> str:
-        """What it prints."""
-        command = [str(self.path), *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout
-
-    def bench(self, backend: str, *arguments: str, frames: int = 30) -> dict:
-        """Milliseconds by stage; sizes of the network's input are the bundle's for 1280x720."""
-        common = ["--as-camera", "1280x720", "--threads", "1", "--frames", str(frames), "--json"]
-        common += ["--backend", backend]
-        return json.loads(self.run("bench", *common, *arguments))["milliseconds"]
-
-
-def model_arguments(template: Path) -> dict[str, list[str]]:
-    """How each bundle is run over the same pictures."""
-    return {
-        "logocap-tiny, level none": ["--model", "logocap-tiny", "--level", "none"],
-        "centergroup-tiny": ["--model", "centergroup-tiny"],
-        "capeformer-tiny, one template": ["--model", "capeformer-tiny", "--template", str(template)],
-        "lofr-tiny, one box": ["--model", "lofr-tiny"],
-    }
-
-
-def peer_session(path: Path) -> onnxruntime.InferenceSession:
-    """ONNX Runtime itself, one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def network_rows(program: Program) -> Iterator[Row]:
-    """The networks by themselves: tract, our ONNX Runtime backend, ONNX Runtime from Python."""
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        objects = ROOT / "tests/data/objects"
-        enrol = ["--image", str(objects / "scissors-1.jpg"), "--keypoints", str(objects / "annotations.json")]
-        template = folder / "scissors.template"
-        program.run("enrol", "--model", "capeformer-tiny", *enrol, "--out", str(template))
-        cases = model_arguments(template)
-        for name, arguments in cases.items():
-            of = ["--source", str(FRAMES), *arguments]
-            times: dict[tuple[str, str], list[float]] = {
-                ("tract", "fp32"): [],
-                ("onnxruntime", "fp32"): [],
-                ("onnxruntime", "int8"): [],
-            }
-            for _ in range(3):
-                for (backend, precision), found in times.items():
-                    measured_stages = program.bench(backend, "--precision", precision, *of)
-                    found.append(measured_stages["network"]["p50"])
-            tract, ours, int8 = (float(np.median(found)) for found in times.values())
-            yield Row(
-                f"network, {name}",
-                "our ONNX Runtime backend",
-                "as near as it gets",
-                f"tract takes {tract / ours:.2f} times as long: {tract:.1f} and {ours:.1f} ms",
-                None,
-            )
-            yield Row(
-                f"int8 on a CPU, {name}",
-                "fp32 on the same, our ONNX Runtime backend",
-                ">= 1.3x",
-                f"{ours / int8:.2f}x: {int8:.1f} and {ours:.1f} ms",
-                ours / int8 >= 1.3,
-            )
-    for name, path, shape, arguments in (
-        ("logocap-tiny's backbone", "logocap-tiny/backbone.onnx", (1, 3, 288, 512), ["--level", "none"]),
-        ("lofr-tiny", "lofr-tiny/pose.onnx", (1, 3, 128, 96), []),
-    ):
-        session = peer_session(BUNDLES / path)
-        image = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
-        run = functools.partial(session.run, None, {"image": image})
-        of = ["--source", str(FRAMES), "--model", path.partition("/")[0], *arguments]
-        ours, peer = [], []
-        for _ in range(3):
-            ours.append(program.bench("onnxruntime", *of)["network"]["p50"])
-            peer.append(side_by_side.median_milliseconds(run, 30))
-        ratio = float(np.median(ours) / np.median(peer))
-        yield Row(
-            f"our ONNX Runtime backend, {name}",
-            "ONNX Runtime from Python, fp32",
-            "<= 1.05x",
-            f"{ratio:.2f}x: {np.median(ours):.1f} and {np.median(peer):.1f} ms",
-            ratio <= 1.05,
         )
 
 
@@ -396,7 +283,7 @@ def main() -> int:
     parser.add_argument("--sinew", type=Path, default=ROOT / "target/release/sinew", help="the program")
     parser.add_argument("--out", type=Path, help="put the table into this file, between its markers")
     parser.add_argument("--json", action="store_true", help="print lines of JSON")
-    parts = ("decode", "warp", "overhead", "network", "start", "frame")
+    parts = ("decode", "warp", "overhead", "network", "large", "start", "frame")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="measure these alone")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
@@ -408,6 +295,7 @@ def main() -> int:
         "warp": warp_rows,
         "overhead": lambda: overhead_rows(program),
         "network": lambda: network_rows(program),
+        "large": lambda: large_rows(program),
         "start": lambda: start_rows(program),
         "frame": lambda: frame_rows(program),
     }

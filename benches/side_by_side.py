@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
+# Whoever imports this finds the project's packages after it.
+sys.path.insert(0, str(ROOT))
 
 
 def parser(description: str, repeat: int, least: float) -> argparse.ArgumentParser:

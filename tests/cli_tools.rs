@@ -163,3 +163,10 @@ fn completions_and_manual_pages_know_the_commands() {
     let page = fs::read_to_string(folder.path().join("sinew-bench.1")).unwrap();
     assert!(page.contains("as\\-camera"), "{page}");
 }
+
+#[test]
+fn what_is_logged_can_be_chosen() {
+    let list = |filter: &str| sinew(&["models", "list"]).env("SINEW_LOG", filter).output().unwrap();
+    ended(list("=x=")).expect(2).says(&["SINEW_LOG", "'=x='", "try 'debug'"]);
+    ended(list("sinew::bundle=trace,warn")).expect(0);
+}

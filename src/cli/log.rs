@@ -3,9 +3,10 @@
 use std::io::IsTerminal as _;
 
 use clap::{ArgAction, Args};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
-/// The variable that chooses what is logged, in tracing's syntax: `debug`, or `sinew::engine=trace,warn`.
+/// The variable that chooses what is logged: a level such as `debug`, or several by module, `sinew::engine=trace,warn`.
 const VARIABLE: &str = "SINEW_LOG";
 
 /// How much is said.
@@ -22,24 +23,24 @@ pub struct LogArguments {
 /// Sends the log to standard error, at the level that the arguments or `SINEW_LOG` choose.
 pub fn start(arguments: &LogArguments) -> anyhow::Result<()> {
     let level = match (arguments.quiet, arguments.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, 2) => "debug",
-        (false, _) => "trace",
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::INFO,
+        (false, 2) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
     };
     let filter = match std::env::var(VARIABLE) {
-        Ok(filter) if arguments.verbose == 0 && !arguments.quiet => EnvFilter::try_new(&filter)
+        Ok(filter) if arguments.verbose == 0 && !arguments.quiet => filter
+            .parse::<Targets>()
             .map_err(|error| anyhow::anyhow!("{VARIABLE}='{filter}' is no filter: {error}; try 'debug'"))?,
         // Only this program's own modules: those of the engines say much and mean little to a user.
-        _ => EnvFilter::new(format!("sinew={level}")),
+        _ => Targets::new().with_target("sinew", level),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .without_time()
-        .with_target(arguments.verbose > 1)
-        .init();
+        .with_target(arguments.verbose > 1);
+    tracing_subscriber::registry().with(filter).with(lines).init();
     Ok(())
 }
