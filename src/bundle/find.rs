@@ -9,20 +9,29 @@ use super::parse::nearest;
 pub const MANIFEST: &str = "bundle.toml";
 
 /// The folders in which a bundle is looked up by name, in order: those of `SINEW_BUNDLES`, `models/bundles` here,
-/// `models/bundles` and `share/sinew/bundles` beside the program's folder, and the system's.
+/// `models/bundles` and `share/sinew/bundles` beside the program's folder, or those of the tree that it was built in,
+/// and the system's.
 pub fn search_path() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(list) = std::env::var_os("SINEW_BUNDLES") {
         folders.extend(std::env::split_paths(&list).filter(|folder| !folder.as_os_str().is_empty()));
     }
     folders.push(PathBuf::from("models/bundles"));
-    let program = std::env::current_exe().ok();
-    if let Some(prefix) = program.as_deref().and_then(Path::parent).and_then(Path::parent) {
-        folders.push(prefix.join("models/bundles"));
-        folders.push(prefix.join("share/sinew/bundles"));
+    if let Ok(program) = std::env::current_exe() {
+        folders.extend(beside(&program));
     }
     folders.push(PathBuf::from("/usr/share/sinew/bundles"));
     folders
+}
+
+/// Where the bundles lie that came with a program.
+fn beside(program: &Path) -> Vec<PathBuf> {
+    let Some(prefix) = program.parent().and_then(Path::parent) else { return Vec::new() };
+    match prefix.parent() {
+        // It was built here and not installed.
+        Some(tree) if prefix.file_name().is_some_and(|name| name == "target") => vec![tree.join("models/bundles")],
+        _ => vec![prefix.join("models/bundles"), prefix.join("share/sinew/bundles")],
+    }
 }
 
 /// The bundle folders in `folders`, sorted by name; where two have one name, the first wins.
@@ -79,6 +88,15 @@ mod tests {
         }
         fs::create_dir(folder.path().join("no-bundle")).unwrap();
         folder
+    }
+
+    #[test]
+    fn a_program_brings_its_bundles() {
+        let places = |program: &str| beside(Path::new(program));
+        let installed = ["/opt/s/models/bundles", "/opt/s/share/sinew/bundles"].map(PathBuf::from);
+        assert_eq!(places("/opt/s/bin/sinew"), installed);
+        assert_eq!(places("/home/s/target/release/sinew"), [PathBuf::from("/home/s/models/bundles")]);
+        assert_eq!(places("/"), [] as [PathBuf; 0]);
     }
 
     #[test]
