@@ -69,6 +69,18 @@ def test_what_is_covered_or_outside_is_hidden() -> None:
             assert shot.image[y, x, channel] > 60
 
 
+def test_distant_things_are_small_whole_and_anywhere() -> None:
+    generator = np.random.default_rng(6)
+    style = Style(clutter=0, distant=1.0)
+    shots = [compose(Dots(), generator, black, style, plainly) for _ in range(30)]
+    boxes = np.array([shot.box for shot in shots])
+    assert boxes[:, 2:].max() <= 0.9 * 256 and boxes[:, 2:].max(1).min() < 0.5 * 256
+    assert boxes[:, :2].min() >= -1 and (boxes[:, :2] + boxes[:, 2:]).max() <= 257
+    assert all(shot.visible.all() for shot in shots)
+    middles = boxes[:, :2] + boxes[:, 2:] / 2
+    assert (middles.max(0) - middles.min(0)).min() > 50
+
+
 @pytest.mark.parametrize(
     "kind", [*families(), *(Creature(seed) for seed in range(5))], ids=lambda kind: kind.name
 )

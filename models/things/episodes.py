@@ -35,6 +35,8 @@ class Style:
     """Of the crop around the keypoints and the outline, as the runtime lays it."""
     loose: float = 0.12
     """How far the box may be off, in parts of its size."""
+    distant: float = 0.0
+    """Chance that a thing fills only a part of the crop, anywhere in it, as in a picture taken whole."""
     turn: float = 1.2
     """Radians that a thing is turned by, mostly."""
     tilt: float = 0.12
@@ -62,12 +64,17 @@ def compose(
     if kind.handed and generator.random() < style.mirrored:
         thing = thing.mirrored()
     size = side / style.margin * np.exp(generator.normal(0, style.loose / 2))
+    is_distant = style.distant > 0 and generator.random() < style.distant
+    if is_distant:
+        size *= generator.uniform(0.35, 0.9)
     seen = viewed(thing, generator, size, style.turn, style.tilt).trimmed()
     # The crop is around the thing's longer side after it was turned.
     seen = seen.warped(np.diag([size / max(seen.rgba.shape[:2])] * 2 + [1.0]))
     height, width = seen.rgba.shape[:2]
     canvas = Canvas(background(generator, side))
     shift = generator.normal(0, style.loose / 3, 2) * size
+    if is_distant:
+        shift = generator.uniform(-0.5, 0.5, 2) * (side - np.array([width, height]))
     left, top = (
         round((side - length) / 2 + move) for length, move in ((width, shift[0]), (height, shift[1]))
     )

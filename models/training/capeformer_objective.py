@@ -34,6 +34,8 @@ THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
 HIDDEN = -1e4
 HEATMAP_SIGMA = 0.75
 """Of the bell that similarities should have, in cells."""
+STYLE = Style(distant=0.35)
+"""Users mostly give no box: then a crop is the whole picture."""
 
 
 @dataclass
@@ -70,7 +72,7 @@ class EpisodeBatches(Dataset):
         images, keypoints, visible, weights = [], [], [], []
         for _ in range(self.batch_size):
             kind = self.kinds.any(generator)
-            one = episode(kind, generator, self.kinds.background, Style(), PICTURES, MOST_KEYPOINTS)
+            one = episode(kind, generator, self.kinds.background, STYLE, PICTURES, MOST_KEYPOINTS)
             missing = MOST_KEYPOINTS - one.keypoints.shape[1]
             images.append(one.images)
             keypoints.append(np.pad(one.keypoints, ((0, 0), (0, missing), (0, 0))))
