@@ -75,6 +75,8 @@ const ERROR: u8 = 2;
 
 /// Runs the command that the program's arguments name.
 pub fn main() -> ExitCode {
+    #[cfg(feature = "tract")]
+    crate::engine::keep_memory();
     let arguments = Arguments::parse();
     let done = log::start(&arguments.log).and_then(|()| match arguments.command {
         Command::Run(command) => command.run(&arguments.log),

@@ -13,6 +13,8 @@ mod recording;
 pub mod tensorrt;
 #[cfg(feature = "tract")]
 mod tract;
+#[cfg(feature = "tract")]
+pub use self::tract::keep_memory;
 
 use std::any::Any;
 use std::fmt;

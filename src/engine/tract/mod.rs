@@ -5,6 +5,8 @@
 mod graph;
 mod sys;
 
+pub use self::sys::keep_memory;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What tract's kernels leave behind in the processor.
+//! What tract does to the processor and to the C library's allocator.
 
 #![allow(unsafe_code)]
 
@@ -12,6 +12,52 @@ pub(super) fn clear_upper_halves() {
         // SAFETY: the processor has the instruction. The halves that it clears belong to nobody between two calls: a
         // function that keeps something in a register of 256 bits saves it before it calls another (System V ABI, 3.2.1).
         unsafe { std::arch::x86_64::_mm256_zeroupper() }
+    }
+}
+
+/// Lets the C library keep what is freed, in the whole process.
+///
+/// tract makes and drops tensors of megabytes for every node of a graph. As it begins, the C library gives such memory back
+/// to the system each time, and gets it again page by page, each cleared.
+pub fn keep_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        /// The largest blocks that may come from the heap; `mallopt` takes no more.
+        const HEAP_BLOCKS: libc::c_int = 32 << 20;
+        /// What may lie unused at the heap's end.
+        const UNUSED: libc::c_int = 256 << 20;
+        // SAFETY: it sets two numbers of the allocator, under its lock. Another thread that allocates meanwhile without it
+        // finds the old or the new number, both of which are good.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, HEAP_BLOCKS);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, UNUSED);
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod memory_tests {
+    use super::*;
+
+    /// How often this thread has touched memory that it did not have.
+    fn faults() -> u64 {
+        let line = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let fields = line.rsplit_once(')').unwrap().1;
+        fields.split_whitespace().nth(7).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn memory_is_kept() {
+        keep_memory();
+        const BLOCKS: usize = 6;
+        const BYTES: usize = 8 << 20;
+        // A few at a time, as a graph holds them: of one the C library learns to keep it.
+        let touch = || drop([(); BLOCKS].map(|()| std::hint::black_box(vec![1_u8; BYTES])));
+        touch();
+        let before = faults();
+        (0..5).for_each(|_| touch());
+        let (found, pages) = (faults() - before, (5 * BLOCKS * BYTES / 4096) as u64);
+        assert!(found < pages / 10, "{found} of {pages} pages");
     }
 }
 
