@@ -75,8 +75,8 @@ def norms(graph: Graph) -> dict[str, str]:
 
 def exported_values(graph: Graph) -> dict[str, np.ndarray]:
     """What an export writes of the tensors of `graph.module`, by the names they have there; a folded norm's
-    shift stands for its bias. Attention's joined projections are three, `name[0]` to `name[2]`; a graph layer's
-    relations are the two that it multiplies by, `name[own]` and `name[among]`."""
+    shift stands for its bias. Attention's joined projections are three, `name[0]` to `name[2]`; a graph
+    layer's relations are the two that it multiplies by, `name[own]` and `name[among]`."""
     state = {name: tensor.numpy() for name, tensor in graph.module.state_dict().items()}
     values = dict(state)
     for convolution, norm in norms(graph).items():
