@@ -88,14 +88,14 @@ def large_rows(program: Program) -> Iterator[Row]:
         subprocess.run(record, cwd=ROOT, env=program.environment, check=True, stdout=subprocess.DEVNULL)
         manifest = tomllib.loads((resnet / bundle.MANIFEST).read_text())
         calib.make(resnet, manifest, recorded, "minmax")
-        of = ["--source", str(frames), "--model", str(resnet)]
-        yield from backend_rows(program, "LOFR with ResNet-50, 256x192, one box", 2.5, of, frames=8)
+        of = ["--source", str(frames), "--warm-up", "1", "--model", str(resnet)]
+        yield from backend_rows(program, "LOFR with ResNet-50, 256x192, one box", 2.5, of, frames=4)
         hrnet = folder / "logocap-w32"
         model = LogoCap(LogoCapConfig.w32()).eval()
         list(bundle.write(logocap_bundle.contents(model), hrnet, options))
-        of = ["--source", str(frames), "--model", str(hrnet), "--level", "none"]
+        of = ["--source", str(frames), "--warm-up", "1", "--model", str(hrnet), "--level", "none"]
         name = "LOGO-CAP with HRNet-W32, 512x512"
-        yield from backend_rows(program, name, 0.0, of, frames=3, camera="512x512", has_int8=False)
+        yield from backend_rows(program, name, 0.0, of, frames=2, camera="512x512", has_int8=False)
 
 
 def network_rows(program: Program) -> Iterator[Row]:
