@@ -172,7 +172,7 @@ fn the_bundle_for_things_keeps_its_accuracy() {
 }
 
 /// The same for `lofr-tiny`, PCK@0.1 in the boxes of the first 60 pictures; the mean pose, which does not look, reaches 0.37.
-const BOXED: f64 = 0.57;
+const BOXED: f64 = 0.6;
 
 #[test]
 fn the_bundle_for_boxes_keeps_its_accuracy() {
