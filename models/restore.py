@@ -23,12 +23,12 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models import capeformer_graphs, lofr_bundle
-from models.capeformer import CapeFormer, CapeFormerConfig
 from models.export import Graph, backbone_graph, compare, export
-from models.lofr import Lofr, LofrConfig
-from models.logocap import LogoCap, LogoCapConfig
+from models.lofr import LofrConfig
+from models.logocap import LogoCap
 from models.training.objective import normalise
 from models.training.state import save
+from models.training.tasks import TASKS
 
 EPSILON = nn.BatchNorm2d(1).eps
 ROOT = Path(__file__).parents[1]
@@ -176,42 +176,33 @@ def separate_heads(model: LogoCap, values: dict[str, Tensor]) -> None:
 
 @dataclass(frozen=True)
 class Shipped:
-    """How one bundle's network is made, exported and run."""
+    """How one bundle's network is exported and run; `TASKS` has how it is made."""
 
-    network: Callable[[], Any]
     graphs: Callable[[Any], Sequence[Graph]]
     run: Callable[[Any, Tensor], object]
     """Lets every norm see a batch of inputs."""
     size: tuple[int, int]
     """Width and height of those inputs."""
-    pictures: str
-    """A folder of the project for them."""
     undo: Callable[[Any, dict[str, Tensor]], None] = lambda model, values: None
     """What the graphs' own modules did, undone."""
 
 
 SHIPPED = {
     "logocap-tiny": Shipped(
-        lambda: LogoCap(LogoCapConfig.tiny()),
         lambda model: [backbone_graph(model, flip=False)],
         lambda model, images: model.forward_backbone(images),
         (256, 256),
-        "tests/data/people",
         separate_heads,
     ),
     "capeformer-tiny": Shipped(
-        lambda: CapeFormer(CapeFormerConfig.tiny()),
         capeformer_graphs.graphs,
         lambda model, images: model.features(images),
         (capeformer_graphs.SIDE, capeformer_graphs.SIDE),
-        "tests/data/objects",
     ),
     "lofr-tiny": Shipped(
-        lambda: Lofr(LofrConfig.tiny()),
         lambda model: [lofr_bundle.graph(model)],
         lambda model, images: model(images),
         (LofrConfig.tiny().network_width, LofrConfig.tiny().height),
-        "tests/data/people",
     ),
 }
 
@@ -279,13 +270,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m models.restore", description=main.__doc__)
     parser.add_argument("model", choices=sorted(SHIPPED))
     parser.add_argument("--bundle", type=Path, help="default: the one that is shipped")
-    parser.add_argument("--pictures", type=Path, help="for the norms (default: some of tests/data)")
+    parser.add_argument(
+        "--pictures", type=Path, help="for the norms (default: the network's set in tests/data)"
+    )
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     shipped = SHIPPED[arguments.model]
     bundle = arguments.bundle or ROOT / "models/bundles" / arguments.model
-    model = shipped.network().eval()
-    folder = arguments.pictures or ROOT / shipped.pictures
+    task = TASKS[arguments.model]
+    model = task.network().eval()
+    folder = arguments.pictures or ROOT / task.held_out
     missing = restore(model, shipped, bundle, pictures(folder, model, shipped.size))
     for graph in shipped.graphs(model):
         path = bundle / f"{graph.name}.onnx"

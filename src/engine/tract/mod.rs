@@ -314,6 +314,8 @@ impl Engine for TractEngine {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_arch = "x86_64")]
+    use super::super::GraphFile;
     use super::*;
 
     #[test]
@@ -323,11 +325,12 @@ mod tests {
         let text = error.to_string();
         assert!(text.starts_with("a.onnx: tract cannot read this graph: tract gave up: index out of bounds"), "{text}");
     }
+
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn no_vector_register_stays_in_use() {
         let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx/spots/backbone.onnx");
-        let fp32 = super::super::GraphFile { onnx, sha256: String::new() };
+        let fp32 = GraphFile { onnx, sha256: String::new() };
         let files = EngineFiles {
             fp32,
             fp16: None,
