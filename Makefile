@@ -104,6 +104,26 @@ test-arm: ## TensorRT on doubles, and decoders with NEON, built for aarch64, und
 	    --test decode_golden --test decode_centergroup --test decode_lofr --test decode_capeformer --test pixels_warp --lib -- \
 	    --skip cli:: --skip source:: --skip engine::tract
 
+SCALAR := riscv64gc-unknown-linux-gnu
+
+.PHONY: test-simd
+test-simd: ## Decoders and warp with vectors of other widths than usual: none (RISC-V under emulation), and AVX2 where the processor has it
+	@command -v qemu-riscv64 >/dev/null && command -v riscv64-linux-gnu-gcc >/dev/null || \
+	    { apt-get update -qq && apt-get install -y -qq qemu-user gcc-riscv64-linux-gnu; }
+	@rustup target list --installed | grep -qx $(SCALAR) || rustup target add $(SCALAR)
+	CARGO_TARGET_RISCV64GC_UNKNOWN_LINUX_GNU_LINKER=riscv64-linux-gnu-gcc \
+	CARGO_TARGET_RISCV64GC_UNKNOWN_LINUX_GNU_RUNNER="qemu-riscv64 -L /usr/riscv64-linux-gnu" \
+	    $(CARGO) test $(PROFILE) --target $(SCALAR) $(SIMD_TESTS)
+	@if grep -qw avx2 /proc/cpuinfo; then set -x; \
+	    RUSTFLAGS="-C target-cpu=x86-64-v3" $(CARGO) test $(PROFILE) --target x86_64-unknown-linux-gnu $(SIMD_TESTS); \
+	else echo "this processor has no AVX2: left out"; fi
+
+SIMD_TESTS := --no-default-features --features std --test decode_golden --test decode_fixtures --test decode_centergroup \
+    --test decode_lofr --test decode_capeformer --test pixels_warp --lib -- --skip cli:: --skip source:: --skip engine::
+
+.PHONY: test-paths
+test-paths: test test-arm test-simd ## The same answers on every path: each backend (tract, ONNX Runtime, TensorRT's doubles), each width of vectors
+
 .PHONY: test-slow
 test-slow: miri proptest-long fuzz-smoke python-test check-eval ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python
 

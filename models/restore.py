@@ -23,9 +23,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models import capeformer_graphs, lofr_bundle
-from models.export import Graph, backbone_graph, compare, export
+from models.export import Graph, backbone_graph, compare, export, kam_graph
 from models.lofr import LofrConfig
-from models.logocap import LogoCap
+from models.logocap import AttentiveNorm, LogoCap
 from models.training.objective import normalise
 from models.training.state import save
 from models.training.tasks import TASKS
@@ -76,7 +76,8 @@ def norms(graph: Graph) -> dict[str, str]:
 def exported_values(graph: Graph) -> dict[str, np.ndarray]:
     """What an export writes of the tensors of `graph.module`, by the names they have there; a folded norm's
     shift stands for its bias. Attention's joined projections are three, `name[0]` to `name[2]`; a graph
-    layer's relations are the two that it multiplies by, `name[own]` and `name[among]`."""
+    layer's relations are the two that it multiplies by, `name[own]` and `name[among]`; an attentive norm's
+    statistics are what it multiplies by and subtracts then, `name[factor]` and `name[shift]`."""
     state = {name: tensor.numpy() for name, tensor in graph.module.state_dict().items()}
     values = dict(state)
     for convolution, norm in norms(graph).items():
@@ -92,6 +93,11 @@ def exported_values(graph: Graph) -> dict[str, np.ndarray]:
         weights = layer.weights().numpy()
         values[f"{name}[own]"] = np.diagonal(weights)[:, None]
         values[f"{name}[among]"] = weights * (1 - np.eye(len(weights), dtype=np.float32))
+    for name, layer in graph.module.named_modules():
+        if isinstance(layer, AttentiveNorm):
+            factor = 1 / np.sqrt(values.pop(f"{name}.running_var") + layer.eps)
+            values[f"{name}[factor]"] = factor
+            values[f"{name}[shift]"] = values.pop(f"{name}.running_mean") * factor
     return values
 
 
@@ -107,6 +113,9 @@ def join_parts(found: dict[str, Tensor]) -> None:
         elif by_part.keys() == {"own", "among"}:
             # Any logarithms do whose differences are these; those of 0 are of keypoints that are not joined.
             found[name] = (by_part["among"] + torch.diag(by_part["own"][:, 0])).clamp(min=1e-30).log()
+        elif by_part.keys() == {"factor", "shift"}:
+            found[f"{name}.running_var"] = by_part["factor"] ** -2 - EPSILON
+            found[f"{name}.running_mean"] = by_part["shift"] / by_part["factor"]
 
 
 def initializers(path: Path) -> dict[str, np.ndarray]:
@@ -160,6 +169,14 @@ def without_norms(values: dict[str, Tensor], norms: Iterable[str]) -> dict[str, 
     return values
 
 
+def take_apart(model: LogoCap, values: dict[str, Tensor]) -> None:
+    """Undoes what LOGO-CAP's two graphs did."""
+    for name in [name for name in values if name.startswith("message_passing.")]:
+        values["model.joints_mlp." + name.removeprefix("message_passing.")] = values.pop(name)
+    if "mix.bias" in values:
+        separate_heads(model, values)
+
+
 def separate_heads(model: LogoCap, values: dict[str, Tensor]) -> None:
     """Undoes `BranchMix` and the scale of the offsets."""
     levels = len(model.config.backbone.widths)
@@ -172,6 +189,16 @@ def separate_heads(model: LogoCap, values: dict[str, Tensor]) -> None:
         values[f"model.{name}.1.bias"] = shift.clone()
     for part in ("weight", "bias"):
         values[f"model.final_layer_reg.{part}"] = values.pop(f"offset_{part}") / model.config.offset_scale
+
+
+def find_people(model: LogoCap, images: Tensor, people: int = 4) -> None:
+    """The network as a picture sees it: kernels for the likeliest centres."""
+    heatmaps, offsets, embedding = model.forward_backbone(images)
+    _, cells = heatmaps[:, -1].flatten(1).topk(people)
+    width = heatmaps.shape[-1]
+    centres = (torch.stack([cells % width, cells // width], -1).flatten(0, 1) + 0.5) * model.config.stride
+    pictures = torch.arange(len(images)).repeat_interleave(people)
+    model.attraction_maps(embedding, pictures, model.initial_poses(offsets, pictures, centres))
 
 
 @dataclass(frozen=True)
@@ -189,10 +216,10 @@ class Shipped:
 
 SHIPPED = {
     "logocap-tiny": Shipped(
-        lambda model: [backbone_graph(model, flip=False)],
-        lambda model, images: model.forward_backbone(images),
+        lambda model: [backbone_graph(model, flip=False), kam_graph(model, "gather")],
+        find_people,
         (256, 256),
-        separate_heads,
+        take_apart,
     ),
     "capeformer-tiny": Shipped(
         capeformer_graphs.graphs,
@@ -224,7 +251,10 @@ def restore(model: nn.Module, shipped: Shipped, bundle: Path, images: Iterable[T
         }
     # Of a folded norm only the bias is left.
     folded = {name.removesuffix("bias") for name in own if name.removesuffix("bias") + "running_var" in begun}
-    missing = [name for name in begun if name not in own and name.rpartition(".")[0] + "." not in folded]
+    counted = {name for name in begun if name.endswith("num_batches_tracked")}
+    missing = [
+        name for name in begun.keys() - own.keys() - counted if name.rpartition(".")[0] + "." not in folded
+    ]
     model.load_state_dict(without_norms(begun | own, folded))
     measure_norms(model, shipped.run, images)
     return missing

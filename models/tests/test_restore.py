@@ -16,7 +16,7 @@ from models.training.tasks import TASKS
 
 BUNDLES = ROOT / "models/bundles"
 NOT_IN_THE_BUNDLE = {
-    "logocap-tiny": ("joints_mlp.",),
+    "logocap-tiny": (),
     "capeformer-tiny": (),
     # What only teaches, and a map that nobody reads.
     "lofr-tiny": ("activation.classes.bias", "encoder_classes.", "pyramid.body.stage4.1.fuse_layers.3."),
