@@ -86,9 +86,12 @@ check-tensorrt-headers: ## Compare the tables of TensorRT's objects with NVIDIA'
 	headers=$$(HEADERS="$(HEADERS)" tests/tensorrt/headers.sh); \
 	SINEW_TENSORRT_HEADERS="$$headers" $(CARGO) test $(PROFILE) --lib -- --exact engine::tensorrt::layout::tests::the_headers_agree
 
-.PHONY: test-board
-test-board: ## Cameras on an emulated arm64 board, with faults injected, and screens (installs QEMU and a cross compiler; the first time takes long)
+.PHONY: test-cameras
+test-cameras: ## Cameras on an emulated arm64 board, with faults injected, and screens (installs QEMU and a cross compiler; the first time takes long)
 	board/emulated/test.sh
+
+.PHONY: test-board
+test-board: test-cameras test-deploy ## All that runs on emulated boards
 
 ARM := aarch64-unknown-linux-gnu
 

@@ -1,7 +1,7 @@
 //! Nothing is allocated, in any thread, from a camera's buffer to a line of JSON: the camera, the boxes that go round, the warp, LOGO-CAP's
 //! post-processing and the sink, joined by the real loop. The networks between are tract's, which allocates, and are left out.
 //!
-//! The camera is played; `SINEW_CAMERA=/dev/video0` takes one that is there, and its driver's calls with it (`make test-board`).
+//! The camera is played; `SINEW_CAMERA=/dev/video0` takes one that is there, and its driver's calls with it (`make test-cameras`).
 //! A program of its own, without the test harness, whose thread would be counted too.
 
 mod counting;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The program on an emulated arm64 board: with a real camera driver (vivid), while faults are injected, and on screens: `make test-board`.
+# The program on an emulated arm64 board: with a real camera driver (vivid), while faults are injected, and on screens: `make test-cameras`.
 # It installs what it needs (Debian), and keeps kernel and root in CACHE.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
