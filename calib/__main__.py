@@ -46,6 +46,11 @@ def main() -> int:
     arguments = parser.parse_args()
 
     manifest = tomllib.loads((arguments.bundle / MANIFEST).read_text())
+    if not manifest.get("accuracy"):
+        parser.error(
+            f"{arguments.bundle / MANIFEST}: [[accuracy]] is missing, and says what to measure; "
+            "`python -m models.bundle accuracy` writes one, with what `sinew eval` found"
+        )
     with tempfile.TemporaryDirectory(dir=arguments.bundle.parent, prefix=".calib-") as directory:
         trial = Path(directory) / arguments.bundle.name
         shutil.copytree(arguments.bundle, trial)
