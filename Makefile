@@ -124,8 +124,13 @@ test-simd: ## Decoders and warp with vectors of other widths than usual: none (R
 SIMD_TESTS := --no-default-features --features std --test decode_golden --test decode_fixtures --test decode_centergroup \
     --test decode_lofr --test decode_capeformer --test pixels_warp --lib -- --skip cli:: --skip source:: --skip engine::
 
+.PHONY: test-onnxruntime
+test-onnxruntime: $(VENV)/ready ## The backend and the shipped bundles' accuracy, on ONNX Runtime (makes .venv)
+	SINEW_ONNXRUNTIME_LIBRARY=$$($(PYTHON) -c 'from calib.measure import library; print(library())') SINEW_TEST_BACKEND=onnxruntime \
+	    $(CARGO) test $(PROFILE) --test engine_onnxruntime --test cli_eval
+
 .PHONY: test-paths
-test-paths: test test-arm test-simd ## The same answers on every path: each backend (tract, ONNX Runtime, TensorRT's doubles), each width of vectors
+test-paths: test test-onnxruntime test-arm test-simd ## The same answers on every path: each backend (tract, ONNX Runtime, TensorRT's doubles), each width of vectors
 
 .PHONY: test-slow
 test-slow: miri proptest-long fuzz-smoke python-test check-eval ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python
@@ -226,8 +231,7 @@ $(VENV)/ready: models/requirements.txt
 .PHONY: python-test
 python-test: $(VENV)/ready ## Tests of the Python code
 	$(PYTHON) -m pytest --quiet models calib
-	SINEW_ONNXRUNTIME_LIBRARY=$$($(PYTHON) -c 'from calib.measure import library; print(library())') \
-	    $(CARGO) test $(PROFILE) --test engine_onnxruntime
+	$(MAKE) test-onnxruntime
 
 .PHONY: train
 train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny, capeformer-tiny, lofr-tiny) until interrupted; resumes; OPTIONS="--crowded 0.3"

@@ -16,8 +16,8 @@ import torch
 from table import BUNDLES, FRAMES, ROOT, Program, Row, peer_session
 
 from calib import __main__ as calib
-from models import bundle, lofr_bundle, logocap_bundle
-from models.lofr import Lofr, LofrConfig
+from models import bundle, capeformer_bundle, logocap_bundle
+from models.capeformer import CapeFormer, CapeFormerConfig
 from models.logocap import LogoCap, LogoCapConfig
 
 
@@ -29,6 +29,14 @@ def model_arguments(template: Path) -> dict[str, list[str]]:
         "capeformer-tiny, one template": ["--model", "capeformer-tiny", "--template", str(template)],
         "lofr-tiny, one box": ["--model", "lofr-tiny"],
     }
+
+
+def enrolled(program: Program, model: Path, folder: Path) -> Path:
+    """A template of one picture's thing."""
+    objects, template = ROOT / "tests/data/objects", folder / "scissors.template"
+    of = ["--image", str(objects / "scissors-1.jpg"), "--keypoints", str(objects / "annotations.json")]
+    program.run("enrol", "--model", str(model), *of, "--out", str(template))
+    return template
 
 
 def backend_rows(
@@ -76,21 +84,24 @@ def large_rows(program: Program) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         torch.manual_seed(0)
-        resnet = folder / "lofr-r50"
+        resnet = folder / "capeformer-r50"
         options = bundle.Options("random weights")
-        list(bundle.write(lofr_bundle.contents(Lofr(LofrConfig.r50()).eval()), resnet, options))
+        things = CapeFormer(CapeFormerConfig.r50()).eval()
+        list(bundle.write(capeformer_bundle.contents(things), resnet, options))
+        template = enrolled(program, resnet, folder)
         frames = folder / "frames"
         frames.mkdir()
         for path in sorted(FRAMES.glob("*.jpg"))[:8]:
             (frames / path.name).symlink_to(path)
         recorded = folder / "recorded"
         record = [sys.executable, "-m", "calib.record", str(resnet), "--out", str(recorded)]
-        record += ["--frames", str(frames), "--sinew", str(program.path)]
+        record += ["--frames", str(frames), "--template", str(template), "--sinew", str(program.path)]
         subprocess.run(record, cwd=ROOT, env=program.environment, check=True, stdout=subprocess.DEVNULL)
         manifest = tomllib.loads((resnet / bundle.MANIFEST).read_text())
         calib.make(resnet, manifest, recorded, "minmax")
-        of = ["--source", str(frames), "--warm-up", "1", "--model", str(resnet)]
-        yield from backend_rows(program, "LOFR with ResNet-50, 256x192, one box", 2.5, of, frames=4)
+        of = ["--source", str(frames), "--warm-up", "1", "--model", str(resnet), "--template", str(template)]
+        name = "CapeFormer with ResNet-50, 256x256, one template"
+        yield from backend_rows(program, name, 2.5, of, frames=8)
         hrnet = folder / "logocap-w32"
         model = LogoCap(LogoCapConfig.w32()).eval()
         list(bundle.write(logocap_bundle.contents(model), hrnet, options))
@@ -103,11 +114,7 @@ def network_rows(program: Program) -> Iterator[Row]:
     """The networks by themselves: tract, our ONNX Runtime backend, ONNX Runtime from Python."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        objects = ROOT / "tests/data/objects"
-        enrol = ["--image", str(objects / "scissors-1.jpg"), "--keypoints", str(objects / "annotations.json")]
-        template = folder / "scissors.template"
-        program.run("enrol", "--model", "capeformer-tiny", *enrol, "--out", str(template))
-        cases = model_arguments(template)
+        cases = model_arguments(enrolled(program, BUNDLES / "capeformer-tiny", folder))
         for name, arguments in cases.items():
             yield from backend_rows(program, name, 1.3, ["--source", str(FRAMES), *arguments])
     for name, path, shape, arguments in (

@@ -3,7 +3,7 @@
 mod cli_support;
 mod engine_support;
 
-use std::fs;
+use std::{env, fs};
 
 use cli_support::{root, run, spots, text, write_png};
 use engine_support::{Spots, person, picture};
@@ -124,14 +124,22 @@ fn bundles_are_listed_shown_and_verified() {
     run(&["models", "verify", "nowhere/at/all"]).expect(2).says(&["nowhere/at/all"]);
 }
 
+/// What `sinew eval` finds with a shipped bundle, on the backend that `SINEW_TEST_BACKEND` names, or on tract.
+fn evaluate(bundle: &str, options: &[&str]) -> Value {
+    let backend = env::var("SINEW_TEST_BACKEND").unwrap_or_else(|_| "tract".into());
+    run(&[&["eval", "--model", bundle, "--backend", &backend], options].concat()).expect(0).json()
+}
+
 /// The shipped bundle on pictures that its training never saw: whatever breaks the chain from pixels to poses shows
 /// here. The whole set's figures stand in the bundle's report.
 #[test]
 fn the_shipped_bundle_keeps_its_accuracy() {
     let people = root("tests/data/people");
     let truth = people.join("annotations.json");
-    let fixed = ["eval", "--model", "logocap-tiny", "--coco", text(&truth), "--images", text(&people)];
-    let figures = |level| run(&[&fixed[..], &["--limit", "60", "--json", "--level", level]].concat()).expect(0).json();
+    let figures = |level| {
+        let of = ["--coco", text(&truth), "--images", text(&people), "--limit", "60", "--json", "--level", level];
+        evaluate("logocap-tiny", &of)
+    };
     let (none, full) = (figures("none"), figures("full"));
     let value = |of: &Value, figure: &str| of["figures"][figure].as_f64().unwrap();
     let (initial, refined) = (value(&none, "ap"), value(&full, "ap"));
@@ -173,8 +181,7 @@ fn the_bundle_for_things_keeps_its_accuracy() {
         let shorter = tempfile::tempdir().unwrap();
         let path = shorter.path().join("truth.json");
         fs::write(&path, truth.to_string()).unwrap();
-        let fixed = ["eval", "--model", "capeformer-tiny", "--backend", "tract", "--json", "--coco", text(&path)];
-        let report = run(&[&fixed[..], &["--images", text(&folder)]].concat()).expect(0).json();
+        let report = evaluate("capeformer-tiny", &["--json", "--coco", text(&path), "--images", text(&folder)]);
         assert_eq!(report["answers"], 4 * 6 * 5);
         let figure = report["figures"]["pck@0.2"].as_f64().unwrap();
         assert!(figure >= floor, "PCK@0.2 {figure}, at least {floor}");
@@ -188,8 +195,8 @@ const BOXED: f64 = 0.6;
 fn the_bundle_for_boxes_keeps_its_accuracy() {
     let people = root("tests/data/people");
     let truth = people.join("annotations.json");
-    let fixed = ["eval", "--metric", "pck", "--model", "lofr-tiny", "--backend", "tract", "--json", "--limit", "60"];
-    let report = run(&[&fixed[..], &["--coco", text(&truth), "--images", text(&people)]].concat()).expect(0).json();
+    let of = ["--metric", "pck", "--json", "--limit", "60", "--coco", text(&truth), "--images", text(&people)];
+    let report = evaluate("lofr-tiny", &of);
     assert_eq!((report["people"].as_u64(), report["skipped"].as_u64()), (Some(118), Some(0)));
     let figure = report["figures"]["pck@0.1"].as_f64().unwrap();
     assert!(figure >= BOXED, "PCK@0.1 {figure}");
@@ -202,8 +209,8 @@ fn the_bundle_for_crowds_keeps_its_accuracy() {
     {
         let folder = root("tests/data").join(set);
         let truth = folder.join("annotations.json");
-        let fixed = ["eval", "--model", "centergroup-tiny", "--coco", text(&truth), "--images", text(&folder)];
-        let found = run(&[&fixed[..], &["--limit", limit, "--json"]].concat()).expect(0).json();
+        let of = ["--coco", text(&truth), "--images", text(&folder), "--limit", limit, "--json"];
+        let found = evaluate("centergroup-tiny", &of);
         let value = |figure: &str| found["figures"][figure].as_f64().unwrap();
         assert!(value("ap") >= floor && value("ap50") >= floor_50, "{set}: {found}");
     }
