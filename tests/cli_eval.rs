@@ -5,7 +5,7 @@ mod engine_support;
 
 use std::{env, fs};
 
-use cli_support::{root, run, spots, text, write_png};
+use cli_support::{ended, root, run, sinew, spots, text, write_png};
 use engine_support::{Spots, person, picture};
 use serde_json::{Value, json};
 use sinew::geometry::Size;
@@ -124,10 +124,14 @@ fn bundles_are_listed_shown_and_verified() {
     run(&["models", "verify", "nowhere/at/all"]).expect(2).says(&["nowhere/at/all"]);
 }
 
+const ONNXRUNTIME: &str = "SINEW_ONNXRUNTIME_LIBRARY";
+
 /// What `sinew eval` finds with a shipped bundle, on the backend that `SINEW_TEST_BACKEND` names, or on tract.
 fn evaluate(bundle: &str, options: &[&str]) -> Value {
     let backend = env::var("SINEW_TEST_BACKEND").unwrap_or_else(|_| "tract".into());
-    run(&[&["eval", "--model", bundle, "--backend", &backend], options].concat()).expect(0).json()
+    let mut command = sinew(&[&["eval", "--model", bundle, "--backend", &backend], options].concat());
+    command.envs(env::var_os(ONNXRUNTIME).map(|library| (ONNXRUNTIME, library)));
+    ended(command.output().unwrap()).expect(0).json()
 }
 
 /// The shipped bundle on pictures that its training never saw: whatever breaks the chain from pixels to poses shows
