@@ -93,6 +93,9 @@ test-cameras: ## Cameras on an emulated arm64 board, with faults injected, and s
 .PHONY: test-board
 test-board: test-cameras test-deploy ## All that runs on emulated boards
 
+# What computes in vectors, against golden and reference arrays, without what an emulated machine lacks.
+VECTOR_TESTS := --test decode_golden --test decode_fixtures --test decode_centergroup --test decode_lofr --test decode_capeformer \
+    --test pixels_warp --lib -- --skip cli:: --skip source:: --skip engine::tract
 ARM := aarch64-unknown-linux-gnu
 
 .PHONY: test-arm
@@ -103,9 +106,7 @@ test-arm: ## TensorRT on doubles, and decoders with NEON, built for aarch64, und
 	CXX=aarch64-linux-gnu-g++ SINEW_REQUIRE_DOUBLES=1 \
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
-	    $(CARGO) test $(PROFILE) --target $(ARM) --no-default-features --features tensorrt --test engine_tensorrt \
-	    --test decode_golden --test decode_centergroup --test decode_lofr --test decode_capeformer --test pixels_warp --lib -- \
-	    --skip cli:: --skip source:: --skip engine::tract
+	    $(CARGO) test $(PROFILE) --target $(ARM) --no-default-features --features tensorrt --test engine_tensorrt $(VECTOR_TESTS)
 
 SCALAR := riscv64gc-unknown-linux-gnu
 
@@ -116,13 +117,11 @@ test-simd: ## Decoders and warp with vectors of other widths than usual: none (R
 	@rustup target list --installed | grep -qx $(SCALAR) || rustup target add $(SCALAR)
 	CARGO_TARGET_RISCV64GC_UNKNOWN_LINUX_GNU_LINKER=riscv64-linux-gnu-gcc \
 	CARGO_TARGET_RISCV64GC_UNKNOWN_LINUX_GNU_RUNNER="qemu-riscv64 -L /usr/riscv64-linux-gnu" \
-	    $(CARGO) test $(PROFILE) --target $(SCALAR) $(SIMD_TESTS)
+	    $(CARGO) test $(PROFILE) --target $(SCALAR) --no-default-features --features std $(VECTOR_TESTS)
 	@if grep -qw avx2 /proc/cpuinfo; then set -x; \
-	    RUSTFLAGS="-C target-cpu=x86-64-v3" $(CARGO) test $(PROFILE) --target x86_64-unknown-linux-gnu $(SIMD_TESTS); \
+	    RUSTFLAGS="-C target-cpu=x86-64-v3" $(CARGO) test $(PROFILE) --target x86_64-unknown-linux-gnu \
+	        --no-default-features --features std $(VECTOR_TESTS); \
 	else echo "this processor has no AVX2: left out"; fi
-
-SIMD_TESTS := --no-default-features --features std --test decode_golden --test decode_fixtures --test decode_centergroup \
-    --test decode_lofr --test decode_capeformer --test pixels_warp --lib -- --skip cli:: --skip source:: --skip engine::
 
 .PHONY: test-onnxruntime
 test-onnxruntime: $(VENV)/ready ## The backend and the shipped bundles' accuracy, on ONNX Runtime (makes .venv)

@@ -251,10 +251,8 @@ def restore(model: nn.Module, shipped: Shipped, bundle: Path, images: Iterable[T
         }
     # Of a folded norm only the bias is left.
     folded = {name.removesuffix("bias") for name in own if name.removesuffix("bias") + "running_var" in begun}
-    counted = {name for name in begun if name.endswith("num_batches_tracked")}
-    missing = [
-        name for name in begun.keys() - own.keys() - counted if name.rpartition(".")[0] + "." not in folded
-    ]
+    known = {*own, *(name for name in begun if name.startswith(tuple(folded)))}
+    missing = [name for name in begun if name not in known and not name.endswith("num_batches_tracked")]
     model.load_state_dict(without_norms(begun | own, folded))
     measure_norms(model, shipped.run, images)
     return missing

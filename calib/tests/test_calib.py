@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from calib import graphs
-from calib.__main__ import record
+from calib.__main__ import main, record
 from calib.measure import Row
 from calib.recipe import RECIPES, Recipe, last_layers, place
 
@@ -108,6 +108,17 @@ def test_nothing_recorded_is_an_error(bundle: Path) -> None:
     placement = place(Recipe(("Conv",)), onnx.load(bundle / "net.onnx").graph)
     with pytest.raises(FileNotFoundError, match="sinew calib record"):
         graphs.quantise(bundle / "net.onnx", bundle / "none", placement, bundle / "x.onnx", "minmax")
+
+
+def test_a_bundle_without_figures_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bundle.toml").write_text('[bundle]\nmodel = "lofr"\n')
+    monkeypatch.setattr("sys.argv", ["calib", str(tmp_path), "--recorded", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    said = capsys.readouterr().err
+    assert "bundle.toml: [[accuracy]] is missing" in said and "models.bundle accuracy" in said
 
 
 def test_recipes_fit_the_shipped_graphs() -> None:
