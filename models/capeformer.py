@@ -185,6 +185,20 @@ class CrossAttention(nn.Module):
             nn.init.xavier_uniform_(weight)
         nn.init.zeros_(self.out_proj.bias)
 
+    @torch.no_grad()
+    def begin_alike(self) -> None:
+        """Lets every token attend to those that are like it and where it is, before anything is learnt: each
+        head compares channels of the tokens and of their positions as they are."""
+        width = len(self.v_proj_weight) // 2
+        half = width // self.heads
+        self.q_proj_weight.zero_()
+        for head in range(self.heads):
+            first = 2 * half * head
+            for channel in range(half):
+                self.q_proj_weight[first + channel, half * head + channel] = 1
+                self.q_proj_weight[first + half + channel, width + half * head + channel] = 1
+        self.k_proj_weight.copy_(self.q_proj_weight)
+
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """`[n, 2 width]`, `[m, 2 width]`, `[m, width]` -> `[n, 2 width]`."""
         weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
@@ -339,6 +353,11 @@ class CapeFormer(nn.Module):
         )
         self.keypoint_head = KeypointHead(config, self.encoder_query.outputs)
         self.register_buffer("grid", grid_encoding(config.width), persistent=False)
+
+    def begin_alike(self) -> None:
+        """Starting values for training the second stage: keypoints look at cells that are like them."""
+        for layer in self.keypoint_head.transformer.decoder.layers:
+            layer.multihead_attn.begin_alike()
 
     def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """`[B, 3, 256, 256]` -> tokens for the picture in which keypoints are looked for, and for one that

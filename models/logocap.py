@@ -12,7 +12,7 @@
     >>> centers = torch.tensor([[60.0, 80.0], [180.0, 120.0], [128.0, 128.0]])       # network pixels
     >>> poses = model.initial_poses(offsets, batch_index, centers)          # [3, 17, 2]
     >>> kernels = model.attraction_maps(embedding, batch_index, poses)      # [3, 17, 11, 11], raw
-    >>> refined = model.adapt(heatmaps, batch_index, poses, kernels)        # [3, 17, 97, 97]
+    >>> refined = model.adapt(heatmaps, batch_index, poses, kernels)        # [3, 17, 73, 73]
     >>> people = losses.People(torch.zeros(3, dtype=torch.long), torch.rand(3, 17, 2) * 256,
     ...                        torch.ones(3, 17, dtype=torch.bool), torch.full((3,), 5000.0))
     >>> match = losses.match_people(model.local_mesh(poses), batch_index, people)
@@ -95,6 +95,7 @@ class LogoCapConfig:
             message_widths=(64, 32, 32),
             affine_mixture=10,
             offset_scale=8.0,
+            window_radius=36,
         )
 
     @classmethod
@@ -246,8 +247,8 @@ class LogoCap(nn.Module):
         return self.forward_kernels(self.local_maps(embedding, batch_index, poses))
 
     def adapt(self, heatmaps: Tensor, batch_index: Tensor, poses: Tensor, kernels: Tensor) -> Tensor:
-        """The refined maps `[N, 17, 97, 97]` (eq. 8 and 9), pixel by pixel around each initial keypoint; in
-        float32."""
+        """The refined maps `[N, 17, window, window]` (eq. 8 and 9), pixel by pixel around each initial
+        keypoint; in float32."""
         config = self.config
         with torch.autocast(heatmaps.device.type, enabled=False):
             maps = adaptation.global_maps(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 from models import ablation_capeformer
+from models import second_stage as stages
 from models.capeformer import CapeFormer, CapeFormerConfig, identifiers
 from models.reference import capeformer as reference
 from models.training import capeformer_objective as training
@@ -68,16 +68,21 @@ def test_every_part_has_a_gradient() -> None:
     assert set(parts) == {"heatmap", "expectation"} and first < total
 
 
-def test_offsets_of_wrong_matches_do_not_count() -> None:
-    model, one = CapeFormer(CapeFormerConfig.tiny()).eval(), batch(1)
+def test_offsets_of_wrong_matches_hardly_count() -> None:
+    target = torch.tensor([0.5, 0.5])
 
-    def offset(reach: float) -> float:
-        weights = training.Weights(reach=reach, jitter=0)
-        return training.objective(model, one, weights, True, torch.Generator().manual_seed(3))[1]["offset"]
+    def slope(distance: float) -> float:
+        answer = (target + torch.tensor([distance, 0.0])).requires_grad_()
+        training.offset_loss([answer], target).backward()
+        return answer.grad[0].item()
 
-    # The mean over all counted keypoints, of which those that are too far off add nothing.
-    assert offset(0.0) == 0.0
-    assert 0.0 < offset(0.3) < offset(2.0)
+    assert training.offset_loss([target, target], target) == 0
+    # Steepest at `NEAR`, and nothing but the paper's term far away.
+    assert slope(training.NEAR) > max(slope(0.5 * training.NEAR), slope(2 * training.NEAR)) > 2
+    assert slope(0.45) == pytest.approx(training.PULL, rel=1e-3)
+    # The layers count alike.
+    one = training.offset_loss([target + 0.05], target)
+    assert training.offset_loss([target, target + 0.05], target) == pytest.approx(one.item() / 2)
 
 
 def test_a_second_stage_begins_anew_behind_a_trained_first() -> None:
@@ -94,16 +99,6 @@ def test_a_second_stage_begins_anew_behind_a_trained_first() -> None:
         freeze_others(new, ["kpt_brunch."])
 
 
-def test_half_of_the_answers_begin_beside_their_proposals() -> None:
-    places = torch.full((400, 3, 2), 0.5)
-    moved = training._jitter(places, 0.06, torch.Generator().manual_seed(1))
-    away = (moved != places).flatten(1)
-    assert (away.all(1) == away.any(1)).all() and 0.4 < away.any(1).float().mean() < 0.6
-    assert (moved - places)[away.any(1)].std() == pytest.approx(0.06, rel=0.1)
-    edge = training._jitter(torch.zeros(400, 3, 2), 0.06, torch.Generator().manual_seed(1))
-    assert edge.min() == 0
-
-
 def test_nothing_visible_is_no_error() -> None:
     model = CapeFormer(CapeFormerConfig.tiny())
     empty = batch(1)
@@ -118,9 +113,7 @@ def test_hidden_keypoints_change_nothing() -> None:
     torch.manual_seed(3)
     model, one = CapeFormer(CapeFormerConfig.tiny()).eval(), batch(2)
     seed = 5
-    _, parts = training.objective(
-        model, one, training.Weights(reach=math.inf, jitter=0), True, torch.Generator().manual_seed(seed)
-    )
+    _, parts = training.objective(model, one, training.Weights(), True, torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(seed)
     episodes, pictures = one.visible.shape[:2]
     examples = training._examples(episodes, pictures, generator)
@@ -142,10 +135,59 @@ def test_hidden_keypoints_change_nothing() -> None:
                 counted = one.visible[number, picture, rows]
                 target = one.keypoints[number, picture, rows] / 256
                 heatmaps.append(training.similarity_loss(similarity, target)[0][counted].mean())
-                errors = torch.stack([(answer - target)[counted].abs().sum(-1).mean() for answer in places])
-                offsets.append(errors.mean())
+                offsets.append(training.offset_loss(places, target)[counted].mean())
     assert parts["heatmap"] == pytest.approx(torch.stack(heatmaps).mean().item(), rel=1e-4)
     assert parts["offset"] == pytest.approx(torch.stack(offsets).mean().item(), rel=1e-4)
+
+
+def test_cross_attention_begins_with_what_is_alike_and_near() -> None:
+    model = CapeFormer(CapeFormerConfig.tiny())
+    model.begin_alike()
+    width = model.config.width
+    attention = model.keypoint_head.transformer.decoder.layers[0].multihead_attn
+    cells = torch.cat([torch.randn(64, width).sign(), model.grid], 1)
+    query, key = cells @ attention.q_proj_weight.T, cells @ attention.k_proj_weight.T
+    for head in range(model.config.heads):
+        channels = slice(head * width // 2, (head + 1) * width // 2)
+        best = (query[:, channels] @ key[:, channels].T).argmax(1)
+        assert (best == torch.arange(64)).float().mean() > 0.95
+
+
+@torch.no_grad()
+def test_answers_are_kept_for_the_second_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(6)
+    trained = CapeFormer(CapeFormerConfig.tiny()).eval()
+    torch.save(trained.state_dict(), tmp_path / "weights.pt")
+
+    class Drawn:
+        def __init__(self, *arguments: object) -> None:
+            pass
+
+        def __getitem__(self, step: int) -> training.EpisodeBatch:
+            return batch(1)
+
+    monkeypatch.setattr(stages, "EpisodeBatches", Drawn)
+    monkeypatch.setattr(stages, "BATCHES", 2)
+    answers = tmp_path / "answers"
+    answers.mkdir()
+    source = stages.Source(tmp_path / "weights.pt", tmp_path, tmp_path, answers, files=2, seed=1, processes=1)
+    (answers / "00000.partial").write_bytes(b"an interrupted run")
+    stages.draw(0, source)
+    written = [path.stat().st_mtime_ns for path in sorted(answers.glob("*.npz"))]
+    stages.draw(0, source)
+    assert [path.stat().st_mtime_ns for path in sorted(answers.glob("*.npz"))] == written
+    whole = stages.read(answers)
+    # Two files of two batches, each of three pictures, looked at twice.
+    assert len(whole.target) == 24 and whole.memory.dtype == torch.float16
+    first = training.first_stage(trained, batch(1), torch.Generator().manual_seed(1))
+    for kept, value in zip(stages.pick(whole, torch.arange(3)), first):
+        assert kept.dtype == value.dtype
+        assert torch.allclose(kept.float(), value.float(), atol=4e-3)
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    with torch.enable_grad():
+        stages.train(trained, whole, 0.5, 4, 1e-3)
+    changed = {name for name, value in trained.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed and all(name.startswith(CapeFormerTask.SECOND_STAGE) for name in changed)
 
 
 def test_the_held_out_set_cannot_be_solved_by_copying() -> None:

@@ -64,8 +64,8 @@ def _field(generator: np.random.Generator, height: int, width: int) -> np.ndarra
 
 
 def _places(colour: np.ndarray, alpha: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Up to `count` places [n, 2], one after the other where it is far from all before and the picture has an
-    edge or a corner."""
+    """Up to `count` places [n, 2], each where it is far from the others and the picture has an edge or a
+    corner; in an order that goes from neighbour to neighbour."""
     inside = cv2.erode((alpha > 128).astype(np.uint8), np.ones((3, 3), np.uint8))
     grey = (colour.mean(2) * (alpha / 255)).astype(np.float32)
     corner = np.sqrt(np.maximum(cv2.cornerMinEigenVal(cv2.GaussianBlur(grey, (0, 0), 1.5), 9), 0))
@@ -84,4 +84,13 @@ def _places(colour: np.ndarray, alpha: np.ndarray, count: int, generator: np.ran
         chosen.append(best)
         apart = np.linalg.norm(points - points[best], axis=1)
         distance = apart if len(chosen) == 1 else np.minimum(distance, apart)
-    return points[chosen]
+    return _chained(points[chosen])
+
+
+def _chained(points: np.ndarray) -> np.ndarray:
+    """From the first point to the nearest one not yet seen, and so on."""
+    order, left = [0], list(range(1, len(points)))
+    while left:
+        away = np.linalg.norm(points[left] - points[order[-1]], axis=1)
+        order.append(left.pop(int(np.argmin(away))))
+    return points[order]

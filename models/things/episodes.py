@@ -11,6 +11,8 @@ from models.people import photometry
 from models.people.canvas import CLUTTER, Canvas
 from models.things.thing import Kind, viewed
 
+ORDERED = 0.75
+"""Chance that the keypoints of an episode come in the order of their kind: it is what identifiers tell."""
 THING = 0
 """Owner of the thing's pixels."""
 
@@ -123,10 +125,12 @@ def episode(
     pictures: int,
     most_keypoints: int,
 ) -> Episode:
-    """Pictures of one kind. Of more keypoints than `most_keypoints` some are taken, in any order: which is
-    which must be read off the pictures."""
+    """Pictures of one kind. Of more keypoints than `most_keypoints` some are taken, mostly in the kind's
+    order, in which neighbours and pairs stand together as people would click them, sometimes in any."""
     taken = [compose(kind, generator, background, style) for _ in range(pictures)]
     order = generator.permutation(len(kind.keypoints))[:most_keypoints]
+    if generator.random() < ORDERED:
+        order.sort()
     return Episode(
         images=np.stack([shot.image for shot in taken]),
         keypoints=np.stack([shot.keypoints[order] for shot in taken]),

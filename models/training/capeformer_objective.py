@@ -7,9 +7,11 @@ Pose Estimation", section numbers those of the description of the reference impl
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -94,14 +96,40 @@ class Weights:
     heatmap: float = 2.0
     expectation: float = 1.0
     offset: float = 1.0
-    reach: float = 0.2
-    """The offset term counts keypoints whose proposal is no further off, in parts of the picture's side. A
-    match that is wrong altogether cannot be corrected, only guessed at, and guesses pull all answers towards
-    the middle; the paper counts every keypoint (infinity)."""
-    jitter: float = 0.06
-    """Standard deviation of what is added to the proposals of half of the answers in training, in parts of
-    the picture's side. Proposals are mostly off by less than half a cell: where the right place is cannot be
-    learnt from answers that are right already."""
+
+
+NEAR = 0.08
+"""In the offset term, in parts of the picture's side: from this distance on, being further off matters less
+and less."""
+PULL = 0.1
+"""How much of the paper's own term is left in it."""
+
+
+class Matched(NamedTuple):
+    """What the first stage says of `A` pictures, each looked at with others as examples, and what is true."""
+
+    similarity: Tensor
+    """`[A, K, 64]`"""
+    memory: Tensor
+    """`[A, 64, width]`"""
+    refined: Tensor
+    """`[A, K, width]`"""
+    slots: Tensor
+    """`[A, K]`: each keypoint's place among the identifiers."""
+    enrolled: Tensor
+    """bool `[A, K]`: whether an example shows it."""
+    target: Tensor
+    """`[A, K, 2]`, 0 to 1."""
+    counted: Tensor
+    """bool `[A, K]`: enrolled, and to be seen in the picture."""
+
+    def identity(self) -> Tensor:
+        """`[A, K, width]`: the identifiers."""
+        return _identifiers(self.memory.shape[-1]).to(self.memory.device)[self.slots]
+
+    def bias(self) -> Tensor:
+        """`[A, K]`: keypoints that are not enrolled take part, hidden, so that all have as many."""
+        return torch.where(self.enrolled, 0.0, HIDDEN)
 
 
 @lru_cache
@@ -138,14 +166,23 @@ def similarity_loss(similarity: Tensor, target: Tensor) -> tuple[Tensor, Tensor]
     return heatmap, expectation
 
 
-def objective(
-    model: CapeFormer, batch: EpisodeBatch, weights: Weights, refine: bool, generator: torch.Generator
-) -> tuple[Tensor, dict[str, float]]:
-    """The total and its parts; without `refine`, of the similarities alone.
+def offset_loss(answers: Sequence[Tensor], target: Tensor) -> Tensor:
+    """How far off every layer's answer `[..., K, 2]` is, in the mean over the layers `[..., K]`.
 
-    Every picture of an episode is looked at with one or all of the others as examples. All answers of a batch
-    are computed at once: keypoints that are not enrolled take part with a bias that hides them.
+    The paper's term (eq. 8), the sum of both absolute differences, only keeps a hand in it: a match that is
+    wrong altogether can mostly be guessed at, and the best guess by that term is the middle of all
+    possibilities. Most of this one saturates (Welsch's loss), so that being near counts.
     """
+    errors = []
+    for answer in answers:
+        away = answer - target
+        near = 1 - torch.exp(-away.square().sum(-1) / (2 * NEAR**2))
+        errors.append(near + PULL * away.abs().sum(-1))
+    return torch.stack(errors).mean(0)
+
+
+def first_stage(model: CapeFormer, batch: EpisodeBatch, generator: torch.Generator) -> Matched:
+    """Every picture of every episode, looked at with one or all of the others as examples; all at once."""
     episodes, pictures = batch.images.shape[:2]
     with reduced_precision(batch.images.device):
         query, support = model.features(normalise(batch.images.flatten(0, 1), model.config))
@@ -155,34 +192,41 @@ def objective(
     shown = _examples(episodes, pictures, generator).to(device)[..., None] & batch.visible[:, None]
     features = torch.einsum("eaxk,exkw->eakw", shown.float(), batch.weights @ support)
     features = features / shown.sum(2).clamp(min=1)[..., None]
-    enrolled = shown.any(2)
-    counted = (enrolled & batch.visible).flatten(0, 1).float()
-    bias = torch.where(enrolled, 0.0, HIDDEN).flatten(0, 1)
-    table = _identifiers(model.config.width).to(device)
-    identity = table[_slots(enrolled.flatten(0, 1), generator)]
-    target = batch.keypoints.flatten(0, 1) / SIDE
-
-    similarity, memory, refined = torch.vmap(model.match)(
-        query.flatten(0, 1), features.flatten(0, 1), identity, bias
+    enrolled = shown.any(2).flatten(0, 1)
+    slots = _slots(enrolled, generator)
+    bias = torch.where(enrolled, 0.0, HIDDEN)
+    identity = _identifiers(model.config.width).to(device)[slots]
+    match = torch.vmap(model.match)(query.flatten(0, 1), features.flatten(0, 1), identity, bias)
+    return Matched(
+        *match,
+        slots=slots,
+        enrolled=enrolled,
+        target=batch.keypoints.flatten(0, 1) / SIDE,
+        counted=enrolled & batch.visible.flatten(0, 1),
     )
-    heatmap, expectation = similarity_loss(similarity, target)
+
+
+def second_stage(model: CapeFormer, matched: Matched) -> Tensor:
+    """The offset term, a mean over keypoints as the other terms."""
+    start = propose(matched.similarity.detach())
+    answers = torch.vmap(model.refine_all)(
+        matched.memory, matched.refined, matched.identity(), matched.bias(), start
+    )
+    return _mean(offset_loss(answers, matched.target), matched.counted.float())
+
+
+def objective(
+    model: CapeFormer, batch: EpisodeBatch, weights: Weights, refine: bool, generator: torch.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """The total and its parts; without `refine`, of the similarities alone."""
+    matched = first_stage(model, batch, generator)
+    counted = matched.counted.float()
+    heatmap, expectation = similarity_loss(matched.similarity, matched.target)
     parts = {"heatmap": _mean(heatmap, counted), "expectation": _mean(expectation, counted)}
     if refine:
-        start = _jitter(propose(similarity.detach()), weights.jitter, generator)
-        answers = torch.vmap(model.refine_all)(memory, refined, identity, bias, start)
-        errors = torch.stack([(answer - target).abs().sum(-1) for answer in answers]).mean(0)
-        near = (start - target).norm(dim=-1) <= weights.reach
-        # Eq. 8, a mean over keypoints as the other terms.
-        parts["offset"] = _mean(errors, counted * near)
+        parts["offset"] = second_stage(model, matched)
     total = sum(getattr(weights, name) * value for name, value in parts.items())
     return total, {name: value.item() for name, value in parts.items()}
-
-
-def _jitter(places: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
-    """Half of the answers `[answers, K, 2]` moved by chance, within the picture."""
-    moved = torch.rand((len(places), 1, 1), generator=generator) < 0.5
-    noise = torch.randn(places.shape, generator=generator) * deviation * moved
-    return (places + noise.to(places)).clamp(0.0, 1.0)
 
 
 def _mean(errors: Tensor, counted: Tensor) -> Tensor:

@@ -26,6 +26,26 @@ pub struct Taps<const N: usize> {
     pub weights: [[f32; N]; TAPS],
 }
 
+/// The cells of a pixel of the upsampled axis of `cells` cells are read off its place between them: 1 at the place,
+/// falling to 0 one cell away. All these numbers are multiples of 1/8, hence exact.
+#[inline(always)]
+fn place(pixel: f32, cells: usize) -> f32 {
+    smaller(larger(pixel * 0.25 - 0.375, 0.0), (cells - 1) as f32)
+}
+
+/// The pixel that holds a position on an axis of `cells` cells.
+#[inline(always)]
+fn pixel_of(position: f32, cells: usize) -> f32 {
+    let last_pixel = (UPSAMPLING * cells - 1) as f32;
+    (smaller(larger(position, 0.0), last_pixel) as i32) as f32
+}
+
+/// The first cell that a position reads; it must not be a NaN.
+#[inline(always)]
+pub(super) fn first_cell(position: f32, cells: usize) -> usize {
+    place(pixel_of(position, cells), cells) as usize
+}
+
 impl<const N: usize> Taps<N> {
     /// No position reads anything.
     pub const NONE: Self = Self { first: 0, weights: [[0.0; N]; TAPS] };
@@ -34,21 +54,16 @@ impl<const N: usize> Taps<N> {
     /// cells. `N` is at most 8; `position` must not be a NaN.
     #[inline]
     pub fn new(position: f32, start: f32, cells: usize) -> Self {
-        let last_cell = (cells - 1) as f32;
         let last_pixel = (UPSAMPLING * cells - 1) as f32;
-        // The cells of a pixel are read off its place between them: 1 at the place, falling to 0 one cell away.
-        // All these numbers are multiples of 1/8, hence exact.
-        let place = |pixel: f32| smaller(larger(pixel * 0.25 - 0.375, 0.0), last_cell);
-        let floor = |value: f32| (value as i32) as f32;
-        let first = place(floor(smaller(larger(position + start, 0.0), last_pixel))) as usize;
+        let first = first_cell(position + start, cells);
         let mut taps = Self { first, weights: [[0.0; N]; TAPS] };
         for lane in 0..N {
             let p = position + (start + lane as f32);
-            let pixel = floor(smaller(larger(p, 0.0), last_pixel));
+            let pixel = pixel_of(p, cells);
             let next = smaller(pixel + 1.0, last_pixel);
             let near = smaller(larger(next - p, 0.0), 1.0);
             let far = smaller(larger(p - pixel, 0.0), 1.0);
-            let (place_near, place_far) = (place(pixel), place(next));
+            let (place_near, place_far) = (place(pixel, cells), place(next, cells));
             for (tap, weights) in taps.weights.iter_mut().enumerate() {
                 let cell = (first + tap) as f32;
                 let at_near = larger(1.0 - (place_near - cell).abs(), 0.0);

@@ -2,11 +2,15 @@
 //!
 //! No cell of the result can exceed the kernel's sum times the largest value of the window in reach. The window is
 //! therefore searched in tiles, best bound first, and a tile is computed only where its bound reaches the second best
-//! cell so far. The answer equals that of the dense convolution, ties included: every cell is summed in the same order
+//! cell so far; bounds that do are lowered block by block before ([`super::bounds`]). The answer equals that of the dense convolution, ties included: every cell is summed in the same order
 //! wherever it lies, and bounds are widened by what rounding can do.
 
+use core::ops::Range;
+
+use heapless::Vec;
 use wide::f32x8;
 
+use super::bounds::{self, Bounds, Masses};
 use super::window::{MAX_TILES, Prior, REACH, TILE, Window};
 use crate::decode::{eight, maximum, run};
 
@@ -26,6 +30,7 @@ pub(super) struct Kernel {
     weights: [[f32; KERNEL]; KERNEL],
     /// Sums over the columns of each band of rows.
     bands: [[f32; KERNEL]; KERNEL_BANDS],
+    masses: Masses,
     /// Sum of all weights; none of them is negative.
     pub sum: f32,
 }
@@ -34,20 +39,20 @@ impl Kernel {
     /// From a raw attraction map of `(2 * radius + 1)^2` values, row by row, all finite; `radius` at most [`REACH`].
     pub fn new(raw: &[f32], radius: usize, divisor: f32) -> Self {
         let side = 2 * radius + 1;
-        let mut kernel = Self { weights: [[0.0; KERNEL]; KERNEL], bands: [[0.0; KERNEL]; KERNEL_BANDS], sum: 0.0 };
-        let rows = kernel.weights[REACH - radius..].iter_mut().rev();
+        let mut weights = [[0.0; KERNEL]; KERNEL];
+        let rows = weights[REACH - radius..].iter_mut().rev();
         for (target, source) in rows.skip(REACH - radius).zip(raw.chunks_exact(side)) {
             for (weight, &value) in target[REACH - radius..][..side].iter_mut().rev().zip(source) {
                 *weight = value.clamp(0.0, 1.0) / divisor;
             }
         }
-        for (row, weights) in kernel.weights.iter().enumerate() {
-            for (sum, weight) in kernel.bands[row / BAND].iter_mut().zip(weights) {
+        let mut bands = [[0.0; KERNEL]; KERNEL_BANDS];
+        for (row, weights) in weights.iter().enumerate() {
+            for (sum, weight) in bands[row / BAND].iter_mut().zip(weights) {
                 *sum += weight;
             }
         }
-        kernel.sum = kernel.bands.iter().flatten().sum();
-        kernel
+        Self { weights, bands, masses: bounds::masses(&weights), sum: bands.iter().flatten().sum() }
     }
 }
 
@@ -95,7 +100,7 @@ pub(super) fn best_above(floor: f32, window: &mut Window, prior: &Prior, kernel:
     // No cell of a value of `floor` precedes these.
     let nowhere = Cell { value: floor, column: 0, row: 0 };
     let mut search = Search { best: Best { first: nowhere, second: nowhere }, window, prior, kernel };
-    let mut bounds = [[0.0; MAX_TILES]; MAX_TILES];
+    let mut bounds: Bounds = [[0.0; MAX_TILES]; MAX_TILES];
     search.window.upper_bounds(prior, &mut bounds);
     // The tile of the highest bound first: what it holds rules most others out.
     let mut first = (0, 0);
@@ -109,15 +114,34 @@ pub(super) fn best_above(floor: f32, window: &mut Window, prior: &Prior, kernel:
         }
     }
     search.tile(first.0, first.1);
-    for (y, bounds) in bounds.iter().enumerate().take(prior.tiles) {
-        for (x, &bound) in bounds.iter().enumerate().take(prior.tiles) {
-            let reachable = bound * (1.0 + ROUNDING) >= search.best.second.value && bound > floor;
-            if reachable && (x, y) != first {
-                search.tile(x, y);
-            }
+    // It is done.
+    bounds[first.1][first.0] = f32::NEG_INFINITY;
+    if let Some((rows, columns)) = extent(&search.reachable(&bounds, floor)) {
+        bounds::lower(&mut bounds, rows, columns, search.window, prior, &kernel.masses);
+    }
+    let mut left = search.reachable(&bounds, floor);
+    left.sort_unstable_by(|a, b| b.bound.total_cmp(&a.bound));
+    for tile in left {
+        if search.is_within_reach(tile.bound) {
+            search.tile(tile.x, tile.y);
         }
     }
     (search.best.second.value > floor).then_some(search.best)
+}
+
+/// A tile that may hold one of the two best cells.
+#[derive(Debug, Clone, Copy)]
+struct Tile {
+    bound: f32,
+    x: usize,
+    y: usize,
+}
+
+/// The rows and columns that hold all of `tiles`, if looking at them more closely pays.
+fn extent(tiles: &[Tile]) -> Option<(Range<usize>, Range<usize>)> {
+    const FEW: usize = 3;
+    let span = |place: fn(&Tile) -> usize| Some(tiles.iter().map(place).min()?..tiles.iter().map(place).max()? + 1);
+    Some((span(|tile| tile.y)?, span(|tile| tile.x)?)).filter(|_| tiles.len() > FEW)
 }
 
 /// A search under way.
@@ -130,6 +154,19 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Whether something of this bound can be among the best.
+    fn is_within_reach(&self, bound: f32) -> bool {
+        bound * (1.0 + ROUNDING) >= self.best.second.value
+    }
+
+    /// The tiles that can hold one of the best cells, above `floor`.
+    fn reachable(&self, bounds: &Bounds, floor: f32) -> Vec<Tile, { MAX_TILES * MAX_TILES }> {
+        let rows = bounds.iter().enumerate().take(self.prior.tiles);
+        rows.flat_map(|(y, bounds)| bounds.iter().enumerate().map(move |(x, &bound)| Tile { bound, x, y }))
+            .filter(|tile| tile.x < self.prior.tiles && tile.bound > floor && self.is_within_reach(tile.bound))
+            .collect()
+    }
+
     /// Adds a tile's cells to the best, as far as they can be among them.
     fn tile(&mut self, tile_x: usize, tile_y: usize) {
         self.window.fill_around(self.prior, tile_x, tile_y);

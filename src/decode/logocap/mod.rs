@@ -14,6 +14,7 @@
 //! the paper "Learning Local-Global Contextual Adaptation for Fully End-to-End Bottom-Up Human Pose Estimation".
 
 mod adapt;
+mod bounds;
 mod centers;
 mod config;
 mod window;

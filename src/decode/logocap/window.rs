@@ -9,7 +9,7 @@
 use wide::f32x8;
 
 use super::MAX_WINDOW_RADIUS;
-use crate::decode::heatmap::{TAPS, Taps};
+use crate::decode::heatmap::{TAPS, Taps, UPSAMPLING, first_cell};
 use crate::decode::{Map, larger, maximum, run};
 
 /// Positions on a side of a tile.
@@ -22,6 +22,12 @@ pub(super) const MAX_TILES: usize = MAX_SIDE.div_ceil(TILE);
 const WIDTH: usize = (MAX_TILES + 2) * TILE;
 /// Cells on a side of the patch.
 const PATCH: usize = 32;
+/// Positions on a side of a block: as many as lie between two cells.
+pub(super) const BLOCK: usize = UPSAMPLING;
+/// Blocks on a side of the largest window.
+pub(super) const MAX_BLOCKS: usize = MAX_TILES * TILE / BLOCK;
+/// Cells that a block can depend on, on each axis: 4 positions, one more pixel for the fraction.
+const BLOCK_CELLS: usize = 3;
 /// Cells that the neighbourhood of a tile can depend on, on each axis: 18 positions, one more pixel for the fraction.
 const NEAR_CELLS: usize = 7;
 
@@ -40,6 +46,8 @@ pub(super) struct Prior {
     values: [[f32; TILE]; MAX_TILES],
     /// The largest value within reach of a tile.
     near: [f32; MAX_TILES],
+    /// The largest value within a block.
+    blocks: [f32; MAX_BLOCKS],
 }
 
 /// How far a kernel reaches.
@@ -64,39 +72,70 @@ impl Prior {
             let last = (TILE * tile + TILE - 1 + REACH).min(side - 1);
             *near = value(radius.clamp(first, last));
         }
-        Self { side, tiles, radius: radius as f32, values, near }
+        let mut blocks = [0.0; MAX_BLOCKS];
+        for (block, highest) in blocks.iter_mut().enumerate().take(side.div_ceil(BLOCK)) {
+            *highest = value(radius.clamp(BLOCK * block, (BLOCK * block + BLOCK - 1).min(side - 1)));
+        }
+        Self { side, tiles, radius: radius as f32, values, near, blocks }
     }
 }
 
 /// One axis of a window.
 #[derive(Debug, Clone)]
 struct Axis {
+    /// Of the window, network pixels.
+    center: f32,
+    /// Of the map.
+    cells: usize,
     /// The cell where the patch begins.
     origin: usize,
     /// By tile: how its positions read the patch, the prior included; `first` counts from the origin.
     taps: [Taps<TILE>; MAX_TILES],
+    /// Which tiles' taps are there.
+    known: u16,
     /// By tile: the first cell of its neighbourhood, counted from the origin.
     near: [usize; MAX_TILES],
+    /// By block: its first cell, counted from the origin.
+    blocks: [usize; MAX_BLOCKS],
 }
 
 impl Axis {
-    const EMPTY: Self = Self { origin: 0, taps: [Taps::NONE; MAX_TILES], near: [0; MAX_TILES] };
+    const EMPTY: Self = Self {
+        center: 0.0,
+        cells: 0,
+        origin: 0,
+        taps: [Taps::NONE; MAX_TILES],
+        known: 0,
+        near: [0; MAX_TILES],
+        blocks: [0; MAX_BLOCKS],
+    };
 
     fn place(&mut self, prior: &Prior, center: f32, cells: usize) {
-        let cell = |start: f32| Taps::<1>::new(center, start, cells).first;
-        self.origin = cell(-prior.radius);
-        for tile in 0..prior.tiles {
-            let start = (TILE * tile) as f32 - prior.radius;
-            let mut taps = Taps::<TILE>::new(center, start, cells);
+        (self.center, self.cells, self.known) = (center, cells, 0);
+        self.origin = first_cell(center - prior.radius, cells);
+        let cell = |position: usize| first_cell(center + (position as f32 - prior.radius), cells) - self.origin;
+        for (tile, near) in self.near.iter_mut().enumerate().take(prior.tiles) {
+            *near = cell((TILE * tile).saturating_sub(REACH));
+        }
+        for (block, first) in self.blocks.iter_mut().enumerate().take(TILE / BLOCK * prior.tiles) {
+            *first = cell(BLOCK * block);
+        }
+    }
+
+    /// Most tiles are never looked at, and their taps never asked for.
+    fn taps(&mut self, prior: &Prior, tile: usize) -> &Taps<TILE> {
+        let taps = &mut self.taps[tile];
+        if self.known >> tile & 1 == 0 {
+            self.known |= 1 << tile;
+            *taps = Taps::new(self.center, (TILE * tile) as f32 - prior.radius, self.cells);
             for weights in &mut taps.weights {
                 for (weight, prior) in weights.iter_mut().zip(&prior.values[tile]) {
                     *weight *= prior;
                 }
             }
             taps.first -= self.origin;
-            self.taps[tile] = taps;
-            self.near[tile] = cell(larger(start - REACH as f32, -prior.radius)) - self.origin;
         }
+        taps
     }
 }
 
@@ -191,20 +230,32 @@ impl Window {
         bounds.iter().flatten().fold(0.0, |highest, &bound| larger(bound, highest))
     }
 
+    /// Of a row of blocks: per block, no smaller than any of its values, nor than 0.
+    pub fn block_row(&self, prior: &Prior, block_y: usize) -> [f32; MAX_BLOCKS] {
+        let mut one = [0.0; PATCH];
+        for row in &self.patch[self.along_y.blocks[block_y]..][..BLOCK_CELLS] {
+            for (highest, &value) in one.iter_mut().zip(row) {
+                *highest = larger(value, *highest);
+            }
+        }
+        let three = neighbours::<1>(&neighbours::<1>(&one));
+        core::array::from_fn(|block| three[self.along_x.blocks[block]] * (prior.blocks[block_y] * prior.blocks[block]))
+    }
+
     /// Computes all values within [`REACH`] of a tile, and more.
     pub fn fill_around(&mut self, prior: &Prior, tile_x: usize, tile_y: usize) {
         for y in tile_y.saturating_sub(1)..=(tile_y + 1).min(prior.tiles - 1) {
             for x in tile_x.saturating_sub(1)..=(tile_x + 1).min(prior.tiles - 1) {
                 if self.filled[y] >> x & 1 == 0 {
                     self.filled[y] |= 1 << x;
-                    self.fill(x, y);
+                    self.fill(prior, x, y);
                 }
             }
         }
     }
 
-    fn fill(&mut self, tile_x: usize, tile_y: usize) {
-        let (along_x, along_y) = (&self.along_x.taps[tile_x], &self.along_y.taps[tile_y]);
+    fn fill(&mut self, prior: &Prior, tile_x: usize, tile_y: usize) {
+        let (along_x, along_y) = (self.along_x.taps(prior, tile_x), self.along_y.taps(prior, tile_y));
         let mut across = [f32x8::ZERO; TAPS];
         for (across, row) in across.iter_mut().zip(&self.patch[along_y.first..][..TAPS]) {
             for (weights, &value) in along_x.weights.iter().zip(&row[along_x.first..][..TAPS]) {

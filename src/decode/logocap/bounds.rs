@@ -1,0 +1,99 @@
+//! How large the cells of a refined window's tiles can be, told block by block.
+//!
+//! A block is as wide as a cell of the heatmap. The kernel is cut into as wide blocks too, so that a cell of the result
+//! is no larger than the sum, over the kernel's blocks, of their mass times the largest value that they meet, which lies
+//! in two by two blocks of the window. That is a tenth of the work of what it keeps from being computed.
+
+use core::ops::Range;
+
+use wide::f32x8;
+
+use super::adapt::KERNEL;
+use super::window::{BLOCK, MAX_BLOCKS, MAX_TILES, Prior, REACH, TILE, Window};
+use crate::decode::{eight, larger, smaller};
+
+/// Blocks of a tile on a side.
+const PER_TILE: usize = TILE / BLOCK;
+/// Blocks of the kernel on a side; the first holds what lies [`REACH`] before a position.
+const KERNEL_BLOCKS: usize = (KERNEL + BLOCK - 1).div_ceil(BLOCK);
+/// Blocks of the window before a position's own that a kernel reaches.
+const BEFORE: usize = REACH.div_ceil(BLOCK);
+/// Tiles whose bounds are computed together.
+const TOGETHER: usize = 8 / PER_TILE;
+/// Blocks in a row, with margins of nothing, as far as eight at a time reach.
+const WIDTH: usize = MAX_TILES.next_multiple_of(TOGETHER) * PER_TILE + 8;
+
+/// The mass of every block of a kernel.
+pub(super) type Masses = [[f32; KERNEL_BLOCKS]; KERNEL_BLOCKS];
+
+/// By tile, from its row and column.
+pub(super) type Bounds = [[f32; MAX_TILES]; MAX_TILES];
+
+/// The masses of a kernel whose weights are not negative; correlating, weight `[row][column]` meets what lies `row` and
+/// `column` less [`REACH`] from a cell.
+pub(super) fn masses(weights: &[[f32; KERNEL]; KERNEL]) -> Masses {
+    let block = |tap: usize| (tap + BEFORE * BLOCK - REACH) / BLOCK;
+    let mut masses = [[0.0; KERNEL_BLOCKS]; KERNEL_BLOCKS];
+    for (row, weights) in weights.iter().enumerate() {
+        for (column, weight) in weights.iter().enumerate() {
+            masses[block(row)][block(column)] += weight;
+        }
+    }
+    masses
+}
+
+/// Lowers the bounds of the tiles in these rows and columns to what the blocks say.
+pub(super) fn lower(
+    bounds: &mut Bounds,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    window: &Window,
+    prior: &Prior,
+    masses: &Masses,
+) {
+    // Row and column `i` are of block `i - BEFORE`, and of its neighbour to the right.
+    let mut blocks = [[0.0f32; WIDTH]; MAX_BLOCKS + KERNEL_BLOCKS + 1];
+    let first = (PER_TILE * rows.start).saturating_sub(BEFORE);
+    let end = (PER_TILE * rows.end + BEFORE).min(PER_TILE * prior.tiles);
+    for block in first..end {
+        let mut padded = [0.0; WIDTH + 1];
+        padded[BEFORE..][..MAX_BLOCKS].copy_from_slice(&window.block_row(prior, block));
+        for (highest, pair) in blocks[block + BEFORE].iter_mut().zip(padded.array_windows()) {
+            let [left, right] = *pair;
+            *highest = larger(left, right);
+        }
+    }
+    let groups = columns.start / TOGETHER..columns.end.div_ceil(TOGETHER);
+    for tile_y in rows {
+        for group in groups.clone() {
+            let cells = tile_row(&blocks, PER_TILE * tile_y, 8 * group, masses);
+            let bounds = bounds[tile_y].iter_mut().skip(TOGETHER * group);
+            for (bound, blocks) in bounds.zip(cells.as_chunks::<PER_TILE>().0) {
+                let highest = blocks.iter().copied().fold(0.0, larger);
+                *bound = smaller(highest, *bound);
+            }
+        }
+    }
+}
+
+/// Bounds of the eight blocks from `column` on, the larger of the two from `row` on.
+fn tile_row(
+    blocks: &[[f32; WIDTH]; MAX_BLOCKS + KERNEL_BLOCKS + 1],
+    row: usize,
+    column: usize,
+    masses: &Masses,
+) -> [f32; 8] {
+    let mut sums = [f32x8::ZERO; PER_TILE];
+    for shift in 0..PER_TILE + KERNEL_BLOCKS - 1 {
+        let (upper, lower) = (&blocks[row + shift], &blocks[row + shift + 1]);
+        for tap in 0..KERNEL_BLOCKS {
+            let met = eight(upper, column + tap).fast_max(eight(lower, column + tap));
+            for (place, sum) in sums.iter_mut().enumerate() {
+                if let Some(masses) = shift.checked_sub(place).and_then(|row| masses.get(row)) {
+                    *sum = f32x8::splat(masses[tap]).mul_add(met, *sum);
+                }
+            }
+        }
+    }
+    sums[0].fast_max(sums[1]).to_array()
+}
