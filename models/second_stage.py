@@ -32,6 +32,7 @@ from models.training.capeformer_objective import (
     Matched,
     first_stage,
     second_stage,
+    tokens_of,
 )
 from models.training.state import MovingAverage, freeze_others, save
 from models.training.tasks import TASKS, CapeFormerTask
@@ -73,8 +74,9 @@ def draw(rank: int, source: Source) -> None:
         with torch.no_grad():
             for step in range(number * BATCHES, (number + 1) * BATCHES):
                 batch = batches[step]
-                # Drawing takes as long as looking: every picture is looked at twice, with other examples.
-                parts += [first_stage(model, batch, generator) for _ in range(2)]
+                tokens = tokens_of(model, batch)
+                # Drawing takes longest: every picture is looked at twice, with other examples.
+                parts += [first_stage(model, batch, tokens, generator) for _ in range(2)]
         whole = Matched(*(torch.cat(column) for column in zip(*parts)))
         partial = path.with_suffix(".partial")
         with open(partial, "wb") as file:

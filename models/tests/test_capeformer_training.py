@@ -179,7 +179,8 @@ def test_answers_are_kept_for_the_second_stage(tmp_path: Path, monkeypatch: pyte
     whole = stages.read(answers)
     # Two files of two batches, each of three pictures, looked at twice.
     assert len(whole.target) == 24 and whole.memory.dtype == torch.float16
-    first = training.first_stage(trained, batch(1), torch.Generator().manual_seed(1))
+    tokens = training.tokens_of(trained, batch(1))
+    first = training.first_stage(trained, batch(1), tokens, torch.Generator().manual_seed(1))
     for kept, value in zip(stages.pick(whole, torch.arange(3)), first):
         assert kept.dtype == value.dtype
         assert torch.allclose(kept.float(), value.float(), atol=4e-3)

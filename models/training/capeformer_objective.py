@@ -181,12 +181,20 @@ def offset_loss(answers: Sequence[Tensor], target: Tensor) -> Tensor:
     return torch.stack(errors).mean(0)
 
 
-def first_stage(model: CapeFormer, batch: EpisodeBatch, generator: torch.Generator) -> Matched:
-    """Every picture of every episode, looked at with one or all of the others as examples; all at once."""
-    episodes, pictures = batch.images.shape[:2]
+def tokens_of(model: CapeFormer, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+    """`[E, PICTURES, 64, width]` each: of the pictures as those that are looked at, and as examples."""
+    shape = batch.images.shape[:2]
     with reduced_precision(batch.images.device):
         query, support = model.features(normalise(batch.images.flatten(0, 1), model.config))
-    query, support = (tokens.float().unflatten(0, (episodes, pictures)) for tokens in (query, support))
+    return query.float().unflatten(0, shape), support.float().unflatten(0, shape)
+
+
+def first_stage(
+    model: CapeFormer, batch: EpisodeBatch, tokens: tuple[Tensor, Tensor], generator: torch.Generator
+) -> Matched:
+    """Every picture of every episode, looked at with one or all of the others as examples; all at once."""
+    episodes, pictures = batch.images.shape[:2]
+    query, support = tokens
     device = query.device
     # `[E, answers, examples, K]`: which example shows which keypoint.
     shown = _examples(episodes, pictures, generator).to(device)[..., None] & batch.visible[:, None]
@@ -219,7 +227,7 @@ def objective(
     model: CapeFormer, batch: EpisodeBatch, weights: Weights, refine: bool, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """The total and its parts; without `refine`, of the similarities alone."""
-    matched = first_stage(model, batch, generator)
+    matched = first_stage(model, batch, tokens_of(model, batch), generator)
     counted = matched.counted.float()
     heatmap, expectation = similarity_loss(matched.similarity, matched.target)
     parts = {"heatmap": _mean(heatmap, counted), "expectation": _mean(expectation, counted)}

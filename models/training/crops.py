@@ -63,20 +63,8 @@ class CropStyle:
     part_chance: float = 0.5
     """Chance that a crop shows a part of the person only: if every crop showed everything, presence would
     teach nothing about places."""
-    part_width: tuple[float, float] = (0.4, 1.0)
-    """Of the person's box, that such a part is wide; and high:"""
-    part_height: tuple[float, float] = (0.25, 0.8)
     erase_chance: float = 0.4
     """Chance that a rectangle of a crop is painted over."""
-    erasures: int = 1
-    """Most such rectangles."""
-    erased: tuple[float, float] = (0.15, 0.5)
-    """Their sides, in parts of the crop's."""
-    shuffle_chance: float = 0.0
-    """Chance that the tiles of a crop are shuffled: it shows the same keypoints, and whoever wants to know which
-    must look at each by itself."""
-    tiles: tuple[int, ...] = (16, 32)
-    """Pixels on a side of such tiles, one of these; they divide the crop's sides."""
     turn: float = 20.0
     """Degrees, at most."""
 
@@ -87,7 +75,7 @@ def cut(
     """A crop u8 [H, W, 3], the keypoints in it [17, 2] and which of them it shows."""
     x, y, width, height = instance.box
     if generator.random() < style.part_chance:
-        share_x, share_y = generator.uniform(*style.part_width), generator.uniform(*style.part_height)
+        share_x, share_y = generator.uniform(0.4, 1.0), generator.uniform(0.25, 0.8)
         x, width = x + generator.uniform(0, 1 - share_x) * width, share_x * width
         y, height = y + generator.uniform(0, 1 - share_y) * height, share_y * height
     center = np.array([x + width / 2, y + height / 2])
@@ -110,23 +98,14 @@ def cut(
         places, shown = places[order], shown[order]
     shown &= ((places >= 0) & (places <= (style.width - 1, style.height - 1))).all(1)
     if generator.random() < style.erase_chance:
-        for _ in range(int(generator.integers(1, style.erasures + 1))):
-            _erase(image, places, shown, generator, style.erased)
-    if style.shuffle_chance and generator.random() < style.shuffle_chance:
-        image, places = _shuffle(image, places, int(generator.choice(style.tiles)), generator)
+        _erase(image, places, shown, generator)
     return image, places, shown
 
 
-def _erase(
-    image: np.ndarray,
-    places: np.ndarray,
-    shown: np.ndarray,
-    generator: np.random.Generator,
-    erased: tuple[float, float],
-) -> None:
+def _erase(image: np.ndarray, places: np.ndarray, shown: np.ndarray, generator: np.random.Generator) -> None:
     """Paints a rectangle over; what lay under it is not shown any more."""
     size = np.array(image.shape[1::-1])
-    sides = generator.uniform(*erased, 2) * size
+    sides = generator.uniform(0.15, 0.5, 2) * size
     low = generator.uniform(0, 1, 2) * (size - sides)
     left, top, right, bottom = np.round([*low, *(low + sides)]).astype(int)
     patch = image[top:bottom, left:right]
@@ -135,22 +114,6 @@ def _erase(
     else:
         patch[:] = generator.integers(0, 256, patch.shape)
     shown &= ~((places >= low) & (places <= low + sides)).all(1)
-
-
-def _shuffle(
-    image: np.ndarray, places: np.ndarray, side: int, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """The tiles of a crop in another order, and where keypoints within it went."""
-    rows, columns = image.shape[0] // side, image.shape[1] // side
-    tiles = image.reshape(rows, side, columns, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
-    order = generator.permutation(len(tiles))
-    shuffled = tiles[order].reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(image.shape)
-    goes_to = np.argsort(order)
-    column, row = (np.clip((places[:, axis] + 0.5) // side, 0, n - 1).astype(int)
-                   for axis, n in ((0, columns), (1, rows)))  # fmt: skip
-    target = goes_to[row * columns + column]
-    moved = np.column_stack([target % columns - column, target // columns - row]) * side
-    return np.ascontiguousarray(shuffled), places + moved
 
 
 class InstanceSource(Protocol):

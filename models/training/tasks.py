@@ -234,12 +234,10 @@ class LofrTask:
         config: LofrConfig,
         weights: lofr_objective.Weights | None = None,
         located: float = 0.0,
-        style: CropStyle | None = None,
     ) -> None:
         self.config, self.weights = config, weights or lofr_objective.Weights()
         self.located = located
         """Share of people whose keypoints' places are taught as well."""
-        self.style = replace(style or CropStyle(), height=config.height, width=config.network_width)
 
     def network(self) -> Lofr:
         return Lofr(self.config)
@@ -258,6 +256,7 @@ class LofrTask:
         return len(set(first) - set(load_matching(model, first)))
 
     def batches(self, material: Material) -> CropBatches:
+        style = CropStyle(self.config.height, self.config.network_width)
         source: InstanceSource
         if material.coco is not None:
             source = CocoPeople(material.coco)
@@ -265,7 +264,7 @@ class LofrTask:
             source = StoredPeople(material.people)
         else:
             source = GeneratedPeople(material.assets, material.bank)
-        return CropBatches(source, self.style, material.batch, material.seed, material.rank, self.located)
+        return CropBatches(source, style, material.batch, material.seed, material.rank, self.located)
 
     def objective(
         self, model: Lofr, batch: CropBatch, second_stage: int, generator: torch.Generator
@@ -293,16 +292,12 @@ class PresenceTask(LofrTask):
         return lambda model, second_stage: {"activation": crops.measure(model, device, activation=True)}
 
 
-COVERED = CropStyle(part_chance=0.3, erase_chance=0.9, erasures=3, erased=(0.25, 0.9), shuffle_chance=0.7)
-"""For learning without places: of most crops a large part is covered, so that which keypoints are left says
-more."""
-
 TASKS: dict[str, Task] = {
     "logocap-tiny": LogoCapTask(LogoCapConfig.tiny()),
     "centergroup-tiny": CenterGroupTask(CenterGroupConfig.tiny()),
     "capeformer-tiny": CapeFormerTask(CapeFormerConfig.tiny()),
     "lofr-tiny": LofrTask(LofrConfig.tiny(), located=0.25),
-    "lofr-tiny-start": PresenceTask(LofrConfig.small_crops(), style=COVERED),
+    "lofr-tiny-start": PresenceTask(LofrConfig.small_crops()),
     "lofr-r50": LofrTask(LofrConfig.r50()),
     "lofr-w32": LofrTask(LofrConfig.w32()),
     "lofr-w48": LofrTask(LofrConfig.w48()),

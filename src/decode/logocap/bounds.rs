@@ -1,8 +1,8 @@
 //! How large the cells of a refined window's tiles can be, told block by block.
 //!
-//! A block is as wide as a cell of the heatmap. The kernel is cut into as wide blocks too, so that a cell of the result
-//! is no larger than the sum, over the kernel's blocks, of their mass times the largest value that they meet, which lies
-//! in two by two blocks of the window. That is a tenth of the work of what it keeps from being computed.
+//! A block is as wide as a cell of the heatmap. The kernel is cut into blocks as well, so that a cell of the result is no
+//! larger than the sum, over the kernel's blocks, of their mass times the largest value that they meet; it lies in two by
+//! two blocks of the window. What the prior and the heatmap's cells say of a block bounds its values.
 
 use core::ops::Range;
 
