@@ -62,7 +62,7 @@ def test_sampling_and_adaptation(fixtures: Path, name: str) -> None:
         case["in_offsets_lr"][None], batch_index, case["out_centers_top30"][: len(poses), :2]
     )
     torch.testing.assert_close(found, poses, atol=2e-5, rtol=0)
-    model = LogoCap(LogoCapConfig.tiny())
+    model = LogoCap(replace(LogoCapConfig.tiny(), window_radius=48))
     local = model.local_maps(case["in_embedding_lr"][None], batch_index, poses)
     count = len(case["out_local_kem"])
     torch.testing.assert_close(local[:count], case["out_local_kem"], atol=2e-5, rtol=0)

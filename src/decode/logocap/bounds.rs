@@ -58,9 +58,8 @@ pub(super) fn lower(
     for block in first..end {
         let mut padded = [0.0; WIDTH + 1];
         padded[BEFORE..][..MAX_BLOCKS].copy_from_slice(&window.block_row(prior, block));
-        for (highest, pair) in blocks[block + BEFORE].iter_mut().zip(padded.array_windows()) {
-            let [left, right] = *pair;
-            *highest = larger(left, right);
+        for (column, highest) in blocks[block + BEFORE].iter_mut().enumerate() {
+            *highest = larger(padded[column], padded[column + 1]);
         }
     }
     let groups = columns.start / TOGETHER..columns.end.div_ceil(TOGETHER);
