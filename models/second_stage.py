@@ -4,7 +4,8 @@
 
 The second stage is small, and what it is given does not change: the first stage looks at every episode once,
 its answers are kept in a folder, and the second stage then learns from some hundred of them a second, where
-training both together sees ten. An interrupted run goes on drawing where it stopped; training begins anew.
+training both together sees about fifteen. An interrupted run goes on drawing where it stopped; training
+begins anew.
 """
 
 from __future__ import annotations

@@ -206,19 +206,12 @@ impl Window {
     /// By tile: no smaller than any value of the window within [`REACH`] of the tile, nor than 0.
     pub fn upper_bounds(&self, prior: &Prior, bounds: &mut [[f32; MAX_TILES]; MAX_TILES]) {
         for (tile_y, bounds) in bounds.iter_mut().enumerate().take(prior.tiles) {
-            // The weights of a position add up to 1 at most, so no value exceeds the largest of its cells.
-            let mut one = [f32::NEG_INFINITY; PATCH];
-            for row in &self.patch[self.along_y.near[tile_y]..][..NEAR_CELLS] {
-                for (highest, &value) in one.iter_mut().zip(row) {
-                    *highest = larger(value, *highest);
-                }
-            }
+            let one = self.highest_of::<NEAR_CELLS>(self.along_y.near[tile_y]);
             let two = neighbours::<1>(&one);
             let four = neighbours::<2>(&two);
             let seven = neighbours::<3>(&four);
             for (tile_x, bound) in bounds.iter_mut().enumerate().take(prior.tiles) {
-                let highest = larger(seven[self.along_x.near[tile_x]], 0.0);
-                *bound = highest * prior.near[tile_y] * prior.near[tile_x];
+                *bound = seven[self.along_x.near[tile_x]] * prior.near[tile_y] * prior.near[tile_x];
             }
         }
     }
@@ -232,14 +225,22 @@ impl Window {
 
     /// Of a row of blocks: per block, no smaller than any of its values, nor than 0.
     pub fn block_row(&self, prior: &Prior, block_y: usize) -> [f32; MAX_BLOCKS] {
-        let mut one = [0.0; PATCH];
-        for row in &self.patch[self.along_y.blocks[block_y]..][..BLOCK_CELLS] {
-            for (highest, &value) in one.iter_mut().zip(row) {
+        let one = self.highest_of::<BLOCK_CELLS>(self.along_y.blocks[block_y]);
+        let three = neighbours::<1>(&neighbours::<1>(&one));
+        core::array::from_fn(|block| three[self.along_x.blocks[block]] * (prior.blocks[block_y] * prior.blocks[block]))
+    }
+
+    /// Per column of the patch, the highest of so many rows' cells, and at least 0. The weights of a position add up to 1 at
+    /// most, so no value exceeds the highest of its cells.
+    #[inline(always)]
+    fn highest_of<const ROWS: usize>(&self, first: usize) -> [f32; PATCH] {
+        let mut highest = [0.0; PATCH];
+        for row in run::<_, ROWS>(&self.patch, first) {
+            for (highest, &value) in highest.iter_mut().zip(row) {
                 *highest = larger(value, *highest);
             }
         }
-        let three = neighbours::<1>(&neighbours::<1>(&one));
-        core::array::from_fn(|block| three[self.along_x.blocks[block]] * (prior.blocks[block_y] * prior.blocks[block]))
+        highest
     }
 
     /// Computes all values within [`REACH`] of a tile, and more.
