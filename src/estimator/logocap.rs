@@ -63,6 +63,8 @@ pub(super) struct Logocap {
     due: Option<Instant>,
     pace: Pace,
     workspace: Box<Workspace>,
+    /// The attraction maps of all candidates.
+    kernels: Vec<f32>,
     view: View,
     /// Those in use fit the view.
     networks: BySize<Networks>,
@@ -89,6 +91,7 @@ impl Logocap {
         let view = View::new(bundle.manifest(), picture, format)?;
         let size = view.layout.network;
         let networks = BySize::new(size, Networks::open(bundle, &environment, level, size)?);
+        let kernels = vec![0.0; decoder.kam_len(decoder.config().max_centers)];
         Ok(Self {
             bundle: bundle.clone(),
             environment,
@@ -97,6 +100,7 @@ impl Logocap {
             due: None,
             pace: Pace::default(),
             workspace: Box::default(),
+            kernels,
             view,
             networks,
         })
@@ -140,7 +144,7 @@ impl Estimator for Logocap {
     ) -> Result<StageTimes, EstimateError> {
         poses.clear();
         self.fit(picture.size(), picture.format())?;
-        let Self { decoder, level: wanted, due, pace, workspace, view, networks, .. } = self;
+        let Self { decoder, level: wanted, due, pace, workspace, kernels, view, networks, .. } = self;
         let Networks { backbone, kams } = networks.in_use();
         let size = view.layout.network;
         let mut watch = Stopwatch::start();
@@ -171,6 +175,8 @@ impl Estimator for Logocap {
             for (_, kam) in kams.iter_mut() {
                 kam.receive(EMBEDDING_IN, &embedding)?;
             }
+            // Refinement waits for all of them: what it reads stays near the processor between people then, while every run
+            // of the network drives it out.
             let mut done = 0;
             while done < count {
                 let (chunk, kam) = fitting_chunk(kams, count - done);
@@ -179,12 +185,14 @@ impl Estimator for Logocap {
                 times.decode += watch.lap();
                 kam.run()?;
                 times.network += watch.lap();
-                let kernels = kam.output(KERNELS);
-                match level {
-                    Level::Partial => decoder.refine_locally(people.clone(), kernels, workspace)?,
-                    _ => decoder.refine(&inputs, people.clone(), kernels, workspace)?,
-                }
+                let place = decoder.kam_len(people.start)..decoder.kam_len(people.end);
+                let found = kam.output(KERNELS);
+                kernels[place.clone()].copy_from_slice(&found[..place.len()]);
                 done = people.end;
+            }
+            match level {
+                Level::Partial => decoder.refine_locally(0..count, kernels, workspace)?,
+                _ => decoder.refine(&inputs, 0..count, kernels, workspace)?,
             }
             pace.note(level, runs(kams, count), refinement.elapsed());
         }
