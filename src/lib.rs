@@ -28,6 +28,7 @@ extern crate std;
 pub mod decode;
 pub mod geometry;
 pub mod pose;
+mod vectors;
 
 #[cfg(feature = "std")]
 pub mod bundle;

@@ -52,7 +52,7 @@ impl<const N: usize> Taps<N> {
 
     /// The positions `position + start`, `position + start + 1`, ... (pixels of the upsampled axis) over `cells`
     /// cells. `N` is at most 8; `position` must not be a NaN.
-    #[inline]
+    #[inline(always)]
     pub fn new(position: f32, start: f32, cells: usize) -> Self {
         let last_pixel = (UPSAMPLING * cells - 1) as f32;
         let first = first_cell(position + start, cells);

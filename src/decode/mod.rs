@@ -24,6 +24,8 @@ mod peaks;
 mod scan;
 mod sines;
 
+use fearless_simd::f32x8 as Eight;
+use fearless_simd::prelude::*;
 use wide::f32x8;
 
 pub use config::ConfigError;
@@ -64,6 +66,12 @@ fn run<T, const COUNT: usize>(items: &[T], first: usize) -> &[T; COUNT] {
 #[inline(always)]
 fn eight(numbers: &[f32], first: usize) -> f32x8 {
     f32x8::new(*run(numbers, first))
+}
+
+/// The same in vectors of the processor's own width.
+#[inline(always)]
+fn load<S: Simd>(simd: S, numbers: &[f32], first: usize) -> Eight<S> {
+    Eight::load_array_ref(simd, run(numbers, first))
 }
 
 /// `1 / (1 + e^-x)`.

@@ -1,18 +1,17 @@
 //! Local-global adaptation: the two best cells of a window convolved by an attraction map.
 //!
-//! No cell of the result can exceed the kernel's sum times the largest value of the window in reach. The window is
+//! How large the cells of a tile can be is told before any of them is computed ([`super::bounds`]). The window is
 //! therefore searched in tiles, best bound first, and a tile is computed only where its bound reaches the second best
-//! cell so far; bounds that do are lowered block by block before ([`super::bounds`]). The answer equals that of the dense convolution, ties included: every cell is summed in the same order
+//! cell so far. The answer equals that of the dense convolution, ties included: every cell is summed in the same order
 //! wherever it lies, and bounds are widened by what rounding can do.
 
-use core::ops::Range;
-
+use fearless_simd::f32x8;
+use fearless_simd::prelude::*;
 use heapless::Vec;
-use wide::f32x8;
 
-use super::bounds::{self, Bounds, Masses};
+use super::bounds::{self, Masses};
 use super::window::{MAX_TILES, Prior, REACH, TILE, Window};
-use crate::decode::{eight, maximum, run};
+use crate::decode::{load, maximum, run};
 
 /// Cells on a side of the largest kernel.
 pub(super) const KERNEL: usize = 2 * REACH + 1;
@@ -37,6 +36,7 @@ pub(super) struct Kernel {
 
 impl Kernel {
     /// From a raw attraction map of `(2 * radius + 1)^2` values, row by row, all finite; `radius` at most [`REACH`].
+    #[inline(always)]
     pub fn new(raw: &[f32], radius: usize, divisor: f32) -> Self {
         let side = 2 * radius + 1;
         let mut weights = [[0.0; KERNEL]; KERNEL];
@@ -96,32 +96,42 @@ impl Best {
 const ROUNDING: f32 = 2e-5;
 
 /// The two best cells of the refined window among those above `floor`, if there are two.
-pub(super) fn best_above(floor: f32, window: &mut Window, prior: &Prior, kernel: &Kernel) -> Option<Best> {
+#[inline(always)]
+pub(super) fn best_above<S: Simd>(
+    simd: S,
+    floor: f32,
+    window: &mut Window,
+    prior: &Prior,
+    kernel: &Kernel,
+) -> Option<Best> {
     // No cell of a value of `floor` precedes these.
     let nowhere = Cell { value: floor, column: 0, row: 0 };
-    let mut search = Search { best: Best { first: nowhere, second: nowhere }, window, prior, kernel };
-    let mut bounds: Bounds = [[0.0; MAX_TILES]; MAX_TILES];
-    search.window.upper_bounds(prior, &mut bounds);
+    let mut search = Search { simd, best: Best { first: nowhere, second: nowhere }, window, prior, kernel };
+    let mut bounds = bounds::of_tiles(simd, search.window, prior, &kernel.masses);
     // The tile of the highest bound first: what it holds rules most others out.
     let mut first = (0, 0);
     let mut highest = f32::NEG_INFINITY;
-    for (y, bounds) in bounds.iter_mut().enumerate().take(prior.tiles) {
-        for (x, bound) in bounds.iter_mut().enumerate().take(prior.tiles) {
-            *bound *= kernel.sum;
-            if *bound > highest {
-                (highest, first) = (*bound, (x, y));
+    for (y, bounds) in bounds.iter().enumerate().take(prior.tiles) {
+        for (x, &bound) in bounds.iter().enumerate().take(prior.tiles) {
+            if bound > highest {
+                (highest, first) = (bound, (x, y));
             }
         }
     }
     search.tile(first.0, first.1);
     // It is done.
     bounds[first.1][first.0] = f32::NEG_INFINITY;
-    if let Some((rows, columns)) = extent(&search.reachable(&bounds, floor)) {
-        bounds::lower(&mut bounds, rows, columns, search.window, prior, &kernel.masses);
+    let mut left: Vec<Tile, { MAX_TILES * MAX_TILES }> = Vec::new();
+    for (y, bounds) in bounds.iter().enumerate().take(prior.tiles) {
+        for (x, &bound) in bounds.iter().enumerate().take(prior.tiles) {
+            if bound > floor && search.is_within_reach(bound) {
+                // There is room for all tiles.
+                let _ = left.push(Tile { bound, x, y });
+            }
+        }
     }
-    let mut left = search.reachable(&bounds, floor);
     left.sort_unstable_by(|a, b| b.bound.total_cmp(&a.bound));
-    for tile in left {
+    for tile in &left {
         if search.is_within_reach(tile.bound) {
             search.tile(tile.x, tile.y);
         }
@@ -137,50 +147,47 @@ struct Tile {
     y: usize,
 }
 
-/// The rows and columns that hold all of `tiles`, if looking at them more closely pays.
-fn extent(tiles: &[Tile]) -> Option<(Range<usize>, Range<usize>)> {
-    const FEW: usize = 3;
-    let span = |place: fn(&Tile) -> usize| Some(tiles.iter().map(place).min()?..tiles.iter().map(place).max()? + 1);
-    Some((span(|tile| tile.y)?, span(|tile| tile.x)?)).filter(|_| tiles.len() > FEW)
-}
-
 /// A search under way.
 #[derive(Debug)]
-struct Search<'a> {
+struct Search<'a, S> {
+    simd: S,
     best: Best,
     window: &'a mut Window,
     prior: &'a Prior,
     kernel: &'a Kernel,
 }
 
-impl Search<'_> {
+impl<S: Simd> Search<'_, S> {
     /// Whether something of this bound can be among the best.
+    #[inline(always)]
     fn is_within_reach(&self, bound: f32) -> bool {
         bound * (1.0 + ROUNDING) >= self.best.second.value
     }
 
-    /// The tiles that can hold one of the best cells, above `floor`.
-    fn reachable(&self, bounds: &Bounds, floor: f32) -> Vec<Tile, { MAX_TILES * MAX_TILES }> {
-        let rows = bounds.iter().enumerate().take(self.prior.tiles);
-        rows.flat_map(|(y, bounds)| bounds.iter().enumerate().map(move |(x, &bound)| Tile { bound, x, y }))
-            .filter(|tile| tile.x < self.prior.tiles && tile.bound > floor && self.is_within_reach(tile.bound))
-            .collect()
-    }
-
     /// Adds a tile's cells to the best, as far as they can be among them.
     fn tile(&mut self, tile_x: usize, tile_y: usize) {
-        self.window.fill_around(self.prior, tile_x, tile_y);
-        let bounds = band_bounds(self.window, self.kernel, tile_x, tile_y);
+        let simd = self.simd;
+        simd.vectorize(
+            #[inline(always)]
+            || self.look_at(tile_x, tile_y),
+        );
+    }
+
+    #[inline(always)]
+    fn look_at(&mut self, tile_x: usize, tile_y: usize) {
+        self.window.fill_around(self.simd, self.prior, tile_x, tile_y);
+        let bounds = band_bounds(self.simd, self.window, self.kernel, tile_x, tile_y);
         for (band, bound) in bounds.into_iter().enumerate() {
             if bound >= self.best.second.value {
                 let row = TILE * tile_y + BAND * band;
-                let cells = convolve(self.window, self.kernel, tile_x, row);
+                let cells = convolve(self.simd, self.window, self.kernel, tile_x, row);
                 self.add(&cells, TILE * tile_x, row);
             }
         }
     }
 
     /// Adds those of `cells` that lie within the window.
+    #[inline(always)]
     fn add(&mut self, cells: &[[f32; TILE]; BAND], column: usize, row: usize) {
         if maximum(cells) < self.best.second.value {
             return;
@@ -197,7 +204,8 @@ impl Search<'_> {
 /// For both bands of a tile: no smaller than any of its cells, rounding included.
 ///
 /// Per column and band of kernel rows, the kernel's column sum times the largest of the window's values that it meets.
-fn band_bounds(window: &Window, kernel: &Kernel, tile_x: usize, tile_y: usize) -> [f32; TILE / BAND] {
+#[inline(always)]
+fn band_bounds<S: Simd>(simd: S, window: &Window, kernel: &Kernel, tile_x: usize, tile_y: usize) -> [f32; TILE / BAND] {
     const ROWS: usize = TILE + 2 * REACH;
     const COLUMNS: usize = 3 * TILE;
     let rows = window.rows::<{ ROWS }>(TILE * (tile_y + 1) - REACH);
@@ -207,20 +215,20 @@ fn band_bounds(window: &Window, kernel: &Kernel, tile_x: usize, tile_y: usize) -
             let column = TILE * (tile_x + part);
             let shared = rows.iter().skip(BAND * band).take(SHARED);
             let highest =
-                shared.fold(f32x8::splat(f32::NEG_INFINITY), |highest, row| highest.fast_max(eight(row, column)));
+                shared.fold(f32x8::splat(simd, f32::NEG_INFINITY), |highest, row| highest.max(load(simd, row, column)));
             *columns = highest.to_array();
         }
     }
     let mut bounds = [0.0; TILE / BAND];
     for (band, bound) in bounds.iter_mut().enumerate() {
-        let mut sum = f32x8::ZERO;
-        let mut magnitude = f32x8::ZERO;
+        let mut sum = f32x8::splat(simd, 0.0);
+        let mut magnitude = f32x8::splat(simd, 0.0);
         for (weights, highest) in kernel.bands.iter().zip(&columns[band..]) {
             for (tap, &weight) in weights.iter().enumerate() {
-                sum = f32x8::splat(weight).mul_add(eight(highest, TILE - REACH + tap), sum);
+                sum = load(simd, highest, TILE - REACH + tap).mul_add(weight, sum);
             }
             for highest in highest.as_chunks::<TILE>().0 {
-                magnitude = magnitude.fast_max(f32x8::new(*highest).abs());
+                magnitude = magnitude.max(f32x8::load_array_ref(simd, highest).abs());
             }
         }
         *bound = maximum(&[sum.to_array()]) + ROUNDING * kernel.sum * maximum(&[magnitude.to_array()]);
@@ -229,22 +237,23 @@ fn band_bounds(window: &Window, kernel: &Kernel, tile_x: usize, tile_y: usize) -
 }
 
 /// The cells of one band of a tile, from window row `row` on.
-fn convolve(window: &Window, kernel: &Kernel, tile_x: usize, row: usize) -> [[f32; TILE]; BAND] {
+#[inline(always)]
+fn convolve<S: Simd>(simd: S, window: &Window, kernel: &Kernel, tile_x: usize, row: usize) -> [[f32; TILE]; BAND] {
     const ROWS: usize = BAND + 2 * REACH;
     const COLUMNS: usize = TILE + 2 * REACH;
     let rows = window.rows::<{ ROWS }>(row + TILE - REACH);
-    let mut sums = [f32x8::ZERO; BAND];
+    let mut sums = [f32x8::splat(simd, 0.0); BAND];
     for (shift, weights) in kernel.weights.iter().enumerate() {
         let near: [&[f32; COLUMNS]; BAND] =
             core::array::from_fn(|band| run(&rows[shift + band], TILE * (tile_x + 1) - REACH));
         for (tap, &weight) in weights.iter().enumerate() {
-            let weight = f32x8::splat(weight);
+            let weight = f32x8::splat(simd, weight);
             for (sum, near) in sums.iter_mut().zip(near) {
-                *sum = weight.mul_add(eight(near, tap), *sum);
+                *sum = weight.mul_add(load(simd, near, tap), *sum);
             }
         }
     }
-    sums.map(f32x8::to_array)
+    sums.map(|sum| sum.to_array())
 }
 
 /// The clamped attraction map's best cell: its value, column and row; the first on ties.
@@ -268,19 +277,21 @@ mod tests {
     use super::*;
     use crate::decode::Map;
     use crate::decode::heatmap::dense;
+    use crate::vectors::vectors;
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
     use std::boxed::Box;
     use std::vec::Vec as List;
 
     /// Every cell, without any bound.
-    fn best_of_all(window: &mut Window, prior: &Prior, kernel: &Kernel) -> Best {
+    fn best_of_all<S: Simd>(simd: S, window: &mut Window, prior: &Prior, kernel: &Kernel) -> Best {
         let nowhere = Cell { value: f32::NEG_INFINITY, column: 0, row: 0 };
-        let mut search = Search { best: Best { first: nowhere, second: nowhere }, window, prior, kernel };
+        let mut search = Search { simd, best: Best { first: nowhere, second: nowhere }, window, prior, kernel };
         for tile_y in 0..prior.tiles {
             for tile_x in 0..prior.tiles {
-                search.window.fill_around(prior, tile_x, tile_y);
+                search.window.fill_around(simd, prior, tile_x, tile_y);
                 for row in [TILE * tile_y, TILE * tile_y + BAND] {
-                    let cells = convolve(search.window, kernel, tile_x, row);
+                    let cells = convolve(simd, search.window, kernel, tile_x, row);
                     search.add(&cells, TILE * tile_x, row);
                 }
             }
@@ -389,14 +400,20 @@ mod tests {
             let mut window = Box::new(Window::EMPTY);
             let extent = window.place(&prior, map, case.center.0, case.center.1);
             prop_assert!(extent.finite);
-            let bounded = best_above(f32::NEG_INFINITY, &mut window, &prior, &kernel);
+            let mut narrow = None;
+            for level in [Level::baseline(), vectors()] {
+                window.place(&prior, map, case.center.0, case.center.1);
+                let bounded =
+                    dispatch!(level, simd => best_above(simd, f32::NEG_INFINITY, &mut window, &prior, &kernel));
+                window.place(&prior, map, case.center.0, case.center.1);
+                let dense = dispatch!(level, simd => best_of_all(simd, &mut window, &prior, &kernel));
+                prop_assert_eq!(bounded, Some(dense), "{:?}", level);
 
-            window.place(&prior, map, case.center.0, case.center.1);
-            let dense = best_of_all(&mut window, &prior, &kernel);
-            prop_assert_eq!(bounded, Some(dense));
-
-            let positive = best_above(0.0, &mut window, &prior, &kernel);
-            prop_assert_eq!(positive, Some(dense).filter(|best| best.second.value > 0.0));
+                let positive = dispatch!(level, simd => best_above(simd, 0.0, &mut window, &prior, &kernel));
+                prop_assert_eq!(positive, Some(dense).filter(|best| best.second.value > 0.0), "{:?}", level);
+                narrow.get_or_insert(dense);
+            }
+            let dense = narrow.expect("one level at least");
 
             let plain = plain(map, case.center, case.radius, sigma, &case.raw, case.reach);
             let at = |cell: Cell| plain[cell.row as usize * prior.side + cell.column as usize];
@@ -435,7 +452,7 @@ mod tests {
         let kernel = Kernel::new(&[0.5; 121], REACH, 121.0);
         let mut window = Box::new(Window::EMPTY);
         window.place(&prior, map, 84.0, 74.0);
-        best_above(f32::NEG_INFINITY, &mut window, &prior, &kernel).unwrap();
+        dispatch!(vectors(), simd => best_above(simd, f32::NEG_INFINITY, &mut window, &prior, &kernel)).unwrap();
         let computed = window.computed_tiles();
         assert!(computed <= 49, "{computed} of {} tiles", MAX_TILES * MAX_TILES);
     }

@@ -4,13 +4,12 @@
 //! larger than the sum, over the kernel's blocks, of their mass times the largest value that they meet; it lies in two by
 //! two blocks of the window. What the prior and the heatmap's cells say of a block bounds its values.
 
-use core::ops::Range;
-
-use wide::f32x8;
+use fearless_simd::f32x8;
+use fearless_simd::prelude::*;
 
 use super::adapt::KERNEL;
 use super::window::{BLOCK, MAX_BLOCKS, MAX_TILES, Prior, REACH, TILE, Window};
-use crate::decode::{eight, larger, smaller};
+use crate::decode::{larger, load};
 
 /// Blocks of a tile on a side.
 const PER_TILE: usize = TILE / BLOCK;
@@ -31,6 +30,7 @@ pub(super) type Bounds = [[f32; MAX_TILES]; MAX_TILES];
 
 /// The masses of a kernel whose weights are not negative; correlating, weight `[row][column]` meets what lies `row` and
 /// `column` less [`REACH`] from a cell.
+#[inline(always)]
 pub(super) fn masses(weights: &[[f32; KERNEL]; KERNEL]) -> Masses {
     let block = |tap: usize| (tap + BEFORE * BLOCK - REACH) / BLOCK;
     let mut masses = [[0.0; KERNEL_BLOCKS]; KERNEL_BLOCKS];
@@ -42,57 +42,52 @@ pub(super) fn masses(weights: &[[f32; KERNEL]; KERNEL]) -> Masses {
     masses
 }
 
-/// Lowers the bounds of the tiles in these rows and columns to what the blocks say.
-pub(super) fn lower(
-    bounds: &mut Bounds,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    window: &Window,
-    prior: &Prior,
-    masses: &Masses,
-) {
+/// By tile: no smaller than any of its refined cells, nor than 0, but for rounding.
+#[inline(always)]
+pub(super) fn of_tiles<S: Simd>(simd: S, window: &Window, prior: &Prior, masses: &Masses) -> Bounds {
     // Row and column `i` are of block `i - BEFORE`, and of its neighbour to the right.
     let mut blocks = [[0.0f32; WIDTH]; MAX_BLOCKS + KERNEL_BLOCKS + 1];
-    let first = (PER_TILE * rows.start).saturating_sub(BEFORE);
-    let end = (PER_TILE * rows.end + BEFORE).min(PER_TILE * prior.tiles);
-    for block in first..end {
+    for block in 0..PER_TILE * prior.tiles {
         let mut padded = [0.0; WIDTH + 1];
-        padded[BEFORE..][..MAX_BLOCKS].copy_from_slice(&window.block_row(prior, block));
+        let row = padded[BEFORE..].first_chunk_mut().expect("the margins are wider");
+        window.block_row(prior, block, row);
         for (column, highest) in blocks[block + BEFORE].iter_mut().enumerate() {
             *highest = larger(padded[column], padded[column + 1]);
         }
     }
-    let groups = columns.start / TOGETHER..columns.end.div_ceil(TOGETHER);
-    for tile_y in rows {
-        for group in groups.clone() {
-            let cells = tile_row(&blocks, PER_TILE * tile_y, 8 * group, masses);
-            let bounds = bounds[tile_y].iter_mut().skip(TOGETHER * group);
+    let mut bounds = [[0.0; MAX_TILES]; MAX_TILES];
+    for (tile_y, bounds) in bounds.iter_mut().enumerate().take(prior.tiles) {
+        for group in 0..prior.tiles.div_ceil(TOGETHER) {
+            let cells = tile_row(simd, &blocks, PER_TILE * tile_y, 8 * group, masses);
+            let bounds = bounds.iter_mut().skip(TOGETHER * group);
             for (bound, blocks) in bounds.zip(cells.as_chunks::<PER_TILE>().0) {
-                let highest = blocks.iter().copied().fold(0.0, larger);
-                *bound = smaller(highest, *bound);
+                *bound = blocks.iter().copied().fold(0.0, larger);
             }
         }
     }
+    bounds
 }
 
 /// Bounds of the eight blocks from `column` on, the larger of the two from `row` on.
-fn tile_row(
+#[inline(always)]
+fn tile_row<S: Simd>(
+    simd: S,
     blocks: &[[f32; WIDTH]; MAX_BLOCKS + KERNEL_BLOCKS + 1],
     row: usize,
     column: usize,
     masses: &Masses,
 ) -> [f32; 8] {
-    let mut sums = [f32x8::ZERO; PER_TILE];
+    let mut sums = [f32x8::splat(simd, 0.0); PER_TILE];
     for shift in 0..PER_TILE + KERNEL_BLOCKS - 1 {
         let (upper, lower) = (&blocks[row + shift], &blocks[row + shift + 1]);
         for tap in 0..KERNEL_BLOCKS {
-            let met = eight(upper, column + tap).fast_max(eight(lower, column + tap));
+            let met = load(simd, upper, column + tap).max(load(simd, lower, column + tap));
             for (place, sum) in sums.iter_mut().enumerate() {
                 if let Some(masses) = shift.checked_sub(place).and_then(|row| masses.get(row)) {
-                    *sum = f32x8::splat(masses[tap]).mul_add(met, *sum);
+                    *sum = met.mul_add(masses[tap], *sum);
                 }
             }
         }
     }
-    sums[0].fast_max(sums[1]).to_array()
+    sums[0].max(sums[1]).to_array()
 }

@@ -22,6 +22,8 @@ mod workspace;
 
 use core::ops::Range;
 
+use fearless_simd::{Simd, dispatch};
+
 pub use centers::Center;
 pub use config::{Config, Level, ZeroKernel};
 pub use workspace::{Report, Workspace};
@@ -34,6 +36,7 @@ use super::nms::PoseNms;
 use super::{ConfigError, Map, Maps, ShapeError};
 use crate::geometry::{Affine, Size};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
+use crate::vectors::vectors;
 
 /// Most candidates in a frame.
 pub const MAX_CENTERS: usize = MAX_POSES;
@@ -313,12 +316,15 @@ impl Decoder {
         self.for_each_person(people, kam, |row, kernels| {
             let (center, initial) = (workspace.centers[row].value, workspace.initial[row]);
             let window = &mut workspace.window;
-            if !everybody && self.stays_below(inputs, &initial, center, kernels, window) {
+            if !everybody
+                && dispatch!(vectors(), simd => self.stays_below(simd, inputs, &initial, center, kernels, window))
+            {
                 return;
             }
             for (keypoint, kernel) in kernels.chunks_exact(self.kernel_len()).enumerate() {
                 let map = inputs.heatmaps.map(keypoint);
-                let mut refined = self.refine_keypoint(map, initial[keypoint], kernel, window);
+                let mut refined =
+                    dispatch!(vectors(), simd => self.refine_keypoint(simd, map, initial[keypoint], kernel, window));
                 refined.score *= center;
                 workspace.refined[row][keypoint] = refined;
             }
@@ -329,8 +335,12 @@ impl Decoder {
     ///
     /// A cell of a refined window is no larger than the kernel's sum times the window's largest value, and the score is
     /// the mean over such cells. What is not finite has no bound.
-    fn stays_below(
+    ///
+    /// The arrays that it goes through are what the compiler makes vectors of, hence the instructions.
+    #[inline(always)]
+    fn stays_below<S: Simd>(
         &self,
+        _simd: S,
         inputs: &Inputs<'_>,
         initial: &[[f32; 2]; MAX_KEYPOINTS],
         center: f32,
@@ -353,7 +363,7 @@ impl Decoder {
             if !extent.finite {
                 return false;
             }
-            let sum: f32 = raw.iter().map(|value| value.clamp(0.0, 1.0)).sum();
+            let sum = total(raw, |value| super::smaller(super::larger(value, 0.0), 1.0));
             bound += sum / self.config.kernel_divisor * window.upper_bound(&self.prior);
             // Widened by more than rounding can do.
             if bound * factor * 1.001 > self.config.score_threshold {
@@ -364,7 +374,15 @@ impl Decoder {
     }
 
     /// One keypoint's refined position and value; the value is a NaN where a number that it depends on is not finite.
-    fn refine_keypoint(&self, map: Map<'_>, [x, y]: [f32; 2], kernel: &[f32], window: &mut Window) -> Keypoint {
+    #[inline(always)]
+    fn refine_keypoint<S: Simd>(
+        &self,
+        simd: S,
+        map: Map<'_>,
+        [x, y]: [f32; 2],
+        kernel: &[f32],
+        window: &mut Window,
+    ) -> Keypoint {
         let nowhere = Keypoint { x, y, score: f32::NAN };
         if !(x.is_finite() && y.is_finite() && all_finite(kernel)) {
             return nowhere;
@@ -375,7 +393,7 @@ impl Decoder {
         }
         let kernel = Kernel::new(kernel, self.config.mesh_radius, self.config.kernel_divisor);
         let empty = kernel.sum == 0.0 || extent.largest == 0.0;
-        let mut search = |floor| adapt::best_above(floor, window, &self.prior, &kernel);
+        let mut search = |floor| adapt::best_above(simd, floor, window, &self.prior, &kernel);
         let best = match self.config.zero_kernel {
             // All cells are 0: the first two win.
             ZeroKernel::Reference if empty => {
@@ -457,9 +475,23 @@ impl Decoder {
     }
 }
 
+#[inline(always)]
 fn all_finite(values: &[f32]) -> bool {
     // A product with 0 is 0 unless a factor is not finite.
-    values.iter().fold(0.0, |sum, value| sum + value * 0.0) == 0.0
+    total(values, |value| value * 0.0) == 0.0
+}
+
+/// The sum of what `term` makes of each, eight at a time.
+#[inline(always)]
+fn total(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let (runs, rest) = values.as_chunks::<8>();
+    let mut lanes = [0.0; 8];
+    for run in runs {
+        for (lane, &value) in lanes.iter_mut().zip(run) {
+            *lane += term(value);
+        }
+    }
+    rest.iter().fold(lanes.iter().sum(), |sum, &value| sum + term(value))
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@
 //! sections 1.4, 1.8 and 1.11). Eight neighbouring positions read no more than four cells, so a tile of 8x8 is a
 //! product of an 8x4, a 4x4 and a 4x8 matrix.
 
-use wide::f32x8;
+use fearless_simd::f32x8;
+use fearless_simd::prelude::*;
 
 use super::MAX_WINDOW_RADIUS;
 use crate::decode::heatmap::{TAPS, Taps, UPSAMPLING, first_cell};
-use crate::decode::{Map, larger, maximum, run};
+use crate::decode::{Map, larger, maximum, run, smaller};
 
 /// Positions on a side of a tile.
 pub(super) const TILE: usize = 8;
@@ -41,6 +42,8 @@ pub(super) struct Prior {
     pub side: usize,
     /// Tiles on a side.
     pub tiles: usize,
+    /// Rows of the patch that are ever read.
+    patch_rows: usize,
     radius: f32,
     /// By position; 0 beyond the window.
     values: [[f32; TILE]; MAX_TILES],
@@ -76,7 +79,9 @@ impl Prior {
         for (block, highest) in blocks.iter_mut().enumerate().take(side.div_ceil(BLOCK)) {
             *highest = value(radius.clamp(BLOCK * block, (BLOCK * block + BLOCK - 1).min(side - 1)));
         }
-        Self { side, tiles, radius: radius as f32, values, near, blocks }
+        // The neighbourhood of the last tile reaches furthest; where the first cell begins is up to a cell off.
+        let patch_rows = (TILE * (tiles - 1) - REACH.min(TILE * (tiles - 1))) / UPSAMPLING + 1 + NEAR_CELLS;
+        Self { side, tiles, patch_rows: patch_rows.min(PATCH), radius: radius as f32, values, near, blocks }
     }
 }
 
@@ -93,36 +98,34 @@ struct Axis {
     taps: [Taps<TILE>; MAX_TILES],
     /// Which tiles' taps are there.
     known: u16,
-    /// By tile: the first cell of its neighbourhood, counted from the origin.
-    near: [usize; MAX_TILES],
     /// By block: its first cell, counted from the origin.
     blocks: [usize; MAX_BLOCKS],
 }
 
 impl Axis {
-    const EMPTY: Self = Self {
-        center: 0.0,
-        cells: 0,
-        origin: 0,
-        taps: [Taps::NONE; MAX_TILES],
-        known: 0,
-        near: [0; MAX_TILES],
-        blocks: [0; MAX_BLOCKS],
-    };
+    const EMPTY: Self =
+        Self { center: 0.0, cells: 0, origin: 0, taps: [Taps::NONE; MAX_TILES], known: 0, blocks: [0; MAX_BLOCKS] };
 
+    #[inline(always)]
     fn place(&mut self, prior: &Prior, center: f32, cells: usize) {
         (self.center, self.cells, self.known) = (center, cells, 0);
         self.origin = first_cell(center - prior.radius, cells);
-        let cell = |position: usize| first_cell(center + (position as f32 - prior.radius), cells) - self.origin;
-        for (tile, near) in self.near.iter_mut().enumerate().take(prior.tiles) {
-            *near = cell((TILE * tile).saturating_sub(REACH));
-        }
-        for (block, first) in self.blocks.iter_mut().enumerate().take(TILE / BLOCK * prior.tiles) {
-            *first = cell(BLOCK * block);
+        // A block is as wide as a cell, so that every block begins one cell after the one before; at the border they repeat.
+        let corner = cell_before(center - prior.radius, cells);
+        for (block, first) in self.blocks.iter_mut().enumerate() {
+            *first = ((corner + block as i32).clamp(0, cells as i32 - 1) - self.origin as i32) as usize;
         }
     }
 
+    /// The first cell of the neighbourhood of a tile, counted from the origin.
+    #[inline(always)]
+    fn near(&self, prior: &Prior, tile: usize) -> usize {
+        let position = (TILE * tile).saturating_sub(REACH) as f32;
+        first_cell(self.center + (position - prior.radius), self.cells) - self.origin
+    }
+
     /// Most tiles are never looked at, and their taps never asked for.
+    #[inline(always)]
     fn taps(&mut self, prior: &Prior, tile: usize) -> &Taps<TILE> {
         let taps = &mut self.taps[tile];
         if self.known >> tile & 1 == 0 {
@@ -173,6 +176,7 @@ impl Window {
     };
 
     /// Begins the window around `(x, y)`, finite, in network pixels.
+    #[inline(always)]
     pub fn place(&mut self, prior: &Prior, map: Map<'_>, x: f32, y: f32) -> Extent {
         let size = map.size();
         self.along_x.place(prior, x, size.width);
@@ -185,7 +189,7 @@ impl Window {
         let column = self.along_x.origin;
         let mut largest = [0.0f32; PATCH];
         let mut poison = [0.0f32; PATCH];
-        for (row, patch) in self.patch.iter_mut().enumerate() {
+        for (row, patch) in self.patch.iter_mut().enumerate().take(prior.patch_rows) {
             let source = map.row((self.along_y.origin + row).min(size.height - 1));
             if let Some(source) = source.get(column..column + PATCH) {
                 patch.copy_from_slice(source);
@@ -204,19 +208,25 @@ impl Window {
     }
 
     /// By tile: no smaller than any value of the window within [`REACH`] of the tile, nor than 0.
+    #[inline(always)]
     pub fn upper_bounds(&self, prior: &Prior, bounds: &mut [[f32; MAX_TILES]; MAX_TILES]) {
+        let mut columns = [0; MAX_TILES];
+        for (tile, column) in columns.iter_mut().enumerate().take(prior.tiles) {
+            *column = self.along_x.near(prior, tile);
+        }
         for (tile_y, bounds) in bounds.iter_mut().enumerate().take(prior.tiles) {
-            let one = self.highest_of::<NEAR_CELLS>(self.along_y.near[tile_y]);
+            let one = self.highest_of::<NEAR_CELLS>(self.along_y.near(prior, tile_y));
             let two = neighbours::<1>(&one);
             let four = neighbours::<2>(&two);
             let seven = neighbours::<3>(&four);
             for (tile_x, bound) in bounds.iter_mut().enumerate().take(prior.tiles) {
-                *bound = seven[self.along_x.near[tile_x]] * prior.near[tile_y] * prior.near[tile_x];
+                *bound = seven[columns[tile_x]] * prior.near[tile_y] * prior.near[tile_x];
             }
         }
     }
 
     /// No smaller than any value of the window, nor than 0.
+    #[inline(always)]
     pub fn upper_bound(&self, prior: &Prior) -> f32 {
         let mut bounds = [[0.0; MAX_TILES]; MAX_TILES];
         self.upper_bounds(prior, &mut bounds);
@@ -224,10 +234,13 @@ impl Window {
     }
 
     /// Of a row of blocks: per block, no smaller than any of its values, nor than 0.
-    pub fn block_row(&self, prior: &Prior, block_y: usize) -> [f32; MAX_BLOCKS] {
+    #[inline(always)]
+    pub fn block_row(&self, prior: &Prior, block_y: usize, bounds: &mut [f32; MAX_BLOCKS]) {
         let one = self.highest_of::<BLOCK_CELLS>(self.along_y.blocks[block_y]);
         let three = neighbours::<1>(&neighbours::<1>(&one));
-        core::array::from_fn(|block| three[self.along_x.blocks[block]] * (prior.blocks[block_y] * prior.blocks[block]))
+        for (block, bound) in bounds.iter_mut().enumerate() {
+            *bound = three[self.along_x.blocks[block]] * (prior.blocks[block_y] * prior.blocks[block]);
+        }
     }
 
     /// Per column of the patch, the highest of so many rows' cells, and at least 0. The weights of a position add up to 1 at
@@ -244,29 +257,31 @@ impl Window {
     }
 
     /// Computes all values within [`REACH`] of a tile, and more.
-    pub fn fill_around(&mut self, prior: &Prior, tile_x: usize, tile_y: usize) {
+    #[inline(always)]
+    pub fn fill_around<S: Simd>(&mut self, simd: S, prior: &Prior, tile_x: usize, tile_y: usize) {
         for y in tile_y.saturating_sub(1)..=(tile_y + 1).min(prior.tiles - 1) {
             for x in tile_x.saturating_sub(1)..=(tile_x + 1).min(prior.tiles - 1) {
                 if self.filled[y] >> x & 1 == 0 {
                     self.filled[y] |= 1 << x;
-                    self.fill(prior, x, y);
+                    self.fill(simd, prior, x, y);
                 }
             }
         }
     }
 
-    fn fill(&mut self, prior: &Prior, tile_x: usize, tile_y: usize) {
+    #[inline(always)]
+    fn fill<S: Simd>(&mut self, simd: S, prior: &Prior, tile_x: usize, tile_y: usize) {
         let (along_x, along_y) = (self.along_x.taps(prior, tile_x), self.along_y.taps(prior, tile_y));
-        let mut across = [f32x8::ZERO; TAPS];
+        let mut across = [f32x8::splat(simd, 0.0); TAPS];
         for (across, row) in across.iter_mut().zip(&self.patch[along_y.first..][..TAPS]) {
             for (weights, &value) in along_x.weights.iter().zip(&row[along_x.first..][..TAPS]) {
-                *across = f32x8::new(*weights).mul_add(f32x8::splat(value), *across);
+                *across = f32x8::load_array_ref(simd, weights).mul_add(value, *across);
             }
         }
         for (lane, row) in self.rows[TILE * (tile_y + 1)..][..TILE].iter_mut().enumerate() {
-            let mut sum = f32x8::ZERO;
+            let mut sum = f32x8::splat(simd, 0.0);
             for (weights, across) in along_y.weights.iter().zip(across) {
-                sum = f32x8::splat(weights[lane]).mul_add(across, sum);
+                sum = across.mul_add(weights[lane], sum);
             }
             row[TILE * (tile_x + 1)..][..TILE].copy_from_slice(&sum.to_array());
         }
@@ -279,9 +294,21 @@ impl Window {
     }
 
     /// `COUNT` rows of the window, with margins, from [`TILE`] rows before row `first` on.
+    #[inline(always)]
     pub fn rows<const COUNT: usize>(&self, first: usize) -> &[Row; COUNT] {
         run(&self.rows, first)
     }
+}
+
+/// The first cell that a position reads, as if the map went on beyond its borders, as far as a window reaches.
+#[inline(always)]
+fn cell_before(position: f32, cells: usize) -> i32 {
+    let beyond = (2 * UPSAMPLING * MAX_BLOCKS) as f32;
+    let position = smaller(larger(position, -beyond), (UPSAMPLING * cells) as f32 + beyond);
+    let towards_zero = position as i32;
+    let pixel = towards_zero - i32::from(towards_zero as f32 > position);
+    // Pixel `p` lies at cell `p / 4 - 3 / 8`.
+    (2 * pixel - 3) >> 3
 }
 
 /// `max(values[i], values[i + SHIFT])`, as far as there is a neighbour.
@@ -292,4 +319,22 @@ fn neighbours<const SHIFT: usize>(values: &[f32; PATCH]) -> [f32; PATCH] {
         highest[index] = larger(values[index], values[index + SHIFT]);
     }
     highest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn blocks_begin_where_their_first_position_reads(eighths in -2000i32..2000, cells in 1usize..100) {
+            // Whole pixels, where the next cell begins, are among them.
+            let corner = eighths as f32 / 8.0;
+            for block in 0..MAX_BLOCKS {
+                let cell = (cell_before(corner, cells) + block as i32).clamp(0, cells as i32 - 1);
+                prop_assert_eq!(cell as usize, first_cell(corner + (BLOCK * block) as f32, cells));
+            }
+        }
+    }
 }

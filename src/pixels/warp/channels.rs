@@ -1,7 +1,8 @@
 //! From interpolated samples to red, green and blue: the colour matrix, held between black and white, and the network's
 //! normalisation, as one sum per channel.
 
-use wide::{f32x8, i32x8};
+use fearless_simd::prelude::*;
+use fearless_simd::{f32x8, i32x8};
 
 use super::Normalisation;
 use super::rows::{Layout, STEPS};
@@ -36,41 +37,45 @@ impl Channels {
     }
 
     /// Writes one row of each plane; `pixels` must have as many.
-    pub fn write(&self, pixels: &[[u16; 4]], planes: [&mut [f32]; 3]) {
-        match self.layout {
-            // Only one of the two lumas has a weight, or both are neighbours' shares.
-            Layout::Pair => {
-                self.write_as(pixels, planes, |near, far| [low(near) + low(far), high(near), high(far)]);
-            }
-            Layout::Pixel => self.write_as(pixels, planes, |near, far| [low(near), high(near), low(far)]),
-        }
-    }
-
-    /// `values` takes the first two samples of each pixel, and the other two.
     #[inline(always)]
-    fn write_as(&self, pixels: &[[u16; 4]], planes: [&mut [f32]; 3], values: impl Fn(i32x8, i32x8) -> [i32x8; 3]) {
-        let rgb = |pixels: &[[u16; 4]; EIGHT]| {
-            let both = |first: usize| pixels.map(|pixel| i32::from(pixel[first]) | i32::from(pixel[first + 1]) << 16);
-            let values = values(i32x8::new(both(0)), i32x8::new(both(2))).map(f32x8::from_i32x8);
-            core::array::from_fn::<[f32; EIGHT], 3, _>(|channel| {
-                let [a, b, c, constant] = self.matrix[channel];
-                let [black, white] = self.range[channel];
-                let value = a * values[0] + b * values[1] + c * values[2] + f32x8::splat(constant);
-                value.fast_max(f32x8::splat(black)).fast_min(f32x8::splat(white)).to_array()
-            })
-        };
+    pub fn write<S: Simd>(&self, simd: S, pixels: &[[u16; 4]], planes: [&mut [f32]; 3]) {
         let (whole, rest) = pixels.as_chunks();
         let mut planes = planes.map(|plane| plane.as_chunks_mut::<EIGHT>());
         for (index, pixels) in whole.iter().enumerate() {
-            for ((plane, _), values) in planes.iter_mut().zip(rgb(pixels)) {
+            for ((plane, _), values) in planes.iter_mut().zip(self.rgb(simd, pixels)) {
                 plane[index] = values;
             }
         }
         let mut last = [[0; 4]; EIGHT];
         last[..rest.len()].copy_from_slice(rest);
-        for ((_, plane), values) in planes.iter_mut().zip(rgb(&last)) {
+        for ((_, plane), values) in planes.iter_mut().zip(self.rgb(simd, &last)) {
             plane.copy_from_slice(&values[..rest.len()]);
         }
+    }
+
+    #[inline(always)]
+    fn rgb<S: Simd>(&self, simd: S, pixels: &[[u16; 4]; EIGHT]) -> [[f32; EIGHT]; 3] {
+        // The first two samples of each pixel, and the other two.
+        let (mut near, mut far) = ([0; EIGHT], [0; EIGHT]);
+        for (lane, &[a, b, c, d]) in pixels.iter().enumerate() {
+            near[lane] = i32::from(a) | i32::from(b) << 16;
+            far[lane] = i32::from(c) | i32::from(d) << 16;
+        }
+        let (near, far) = (i32x8::load_array(simd, near), i32x8::load_array(simd, far));
+        let [a, b, c] = match self.layout {
+            // Only one of the two lumas has a weight, or both are neighbours' shares.
+            Layout::Pair => [low(near) + low(far), high(near), high(far)],
+            Layout::Pixel => [low(near), high(near), low(far)],
+        };
+        let (a, b, c) = (a.to_float::<f32x8<S>>(), b.to_float::<f32x8<S>>(), c.to_float::<f32x8<S>>());
+        let mut channels = [[0.0; EIGHT]; 3];
+        for (channel, values) in channels.iter_mut().enumerate() {
+            let [of_a, of_b, of_c, constant] = self.matrix[channel];
+            let [black, white] = self.range[channel];
+            let value = a.mul_add(of_a, b.mul_add(of_b, c.mul_add(of_c, constant)));
+            *values = value.max(black).min(white).to_array();
+        }
+        channels
     }
 }
 
@@ -79,11 +84,11 @@ const EIGHT: usize = 8;
 
 /// The lower and the upper one of two samples of 16 bits.
 #[inline(always)]
-fn low(both: i32x8) -> i32x8 {
-    both & i32x8::splat(0xffff)
+fn low<S: Simd>(both: i32x8<S>) -> i32x8<S> {
+    both & 0xffff
 }
 
 #[inline(always)]
-fn high(both: i32x8) -> i32x8 {
+fn high<S: Simd>(both: i32x8<S>) -> i32x8<S> {
     low(both >> 16)
 }

@@ -99,6 +99,7 @@ impl<'a> Rows<'a> {
 
     /// Writes samples of a blend of two rows, from pixel `start` on, which must be even; `pixels` of them, of which a
     /// pair may have only the first.
+    #[inline(always)]
     pub fn read(&self, rows: Between, start: usize, pixels: usize, out: &mut [u16]) {
         let (data, stride) = (self.picture.data(), self.picture.stride());
         let both = |bytes_per_pair: usize| {

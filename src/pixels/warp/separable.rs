@@ -5,11 +5,14 @@
 
 use std::ops::Range;
 
+use fearless_simd::{Simd, dispatch};
+
 use super::Normalisation;
 use super::channels::Channels;
 use super::rows::{Between, Layout, Rows, share};
 use crate::geometry::{Affine, Size};
 use crate::pixels::{PictureView, PixelFormat};
+use crate::vectors::vectors;
 
 /// Black groups of samples on either side of a row buffer: what network pixels at and beyond the picture's edge are
 /// blended from.
@@ -100,6 +103,19 @@ impl Separable {
     }
 
     pub fn run(&mut self, picture: PictureView<'_>, network: Size, normalisation: &Normalisation, output: &mut [f32]) {
+        dispatch!(vectors(), simd => self.run_with(simd, picture, network, normalisation, output));
+    }
+
+    // What is called from here on is inlined, to be compiled for the same vectors.
+    #[inline(always)]
+    fn run_with<S: Simd>(
+        &mut self,
+        simd: S,
+        picture: PictureView<'_>,
+        network: Size,
+        normalisation: &Normalisation,
+        output: &mut [f32],
+    ) {
         let source = Rows::new(picture);
         let black = source.black();
         for group in self.between_rows.chunks_mut(self.layout.samples()) {
@@ -125,11 +141,12 @@ impl Separable {
             }
             let place = y * width + self.inside_x.start..y * width + self.inside_x.end;
             let planes = [&mut red[place.clone()], &mut green[place.clone()], &mut blue[place]];
-            channels.write(&self.blended[..self.inside_x.len()], planes);
+            channels.write(simd, &self.blended[..self.inside_x.len()], planes);
         }
     }
 
     /// Makes `between_rows` what the network row `index` of those that touch the picture lies on.
+    #[inline(always)]
     fn blend_rows(&mut self, source: &Rows<'_>, index: usize, black: [u16; 4]) {
         let Row { top, weight } = self.rows[index];
         let samples = self.layout.samples();
@@ -202,6 +219,7 @@ fn taps(scale: f64, shift: f64, network: usize, picture: usize) -> (Range<usize>
 }
 
 /// Blends in a row buffer of groups of `SAMPLES` the neighbours of every column.
+#[inline(always)]
 fn blend_columns<const SAMPLES: usize>(row: &[u16], columns: &[ColumnPair], blended: &mut [[u16; 4]]) {
     let (pairs, _) = blended.as_chunks_mut::<2>();
     for (blended, column) in pairs.iter_mut().zip(columns) {
