@@ -165,6 +165,8 @@ impl<S: Simd> Search<'_, S> {
     }
 
     /// Adds a tile's cells to the best, as far as they can be among them.
+    ///
+    /// It is the one large part that is called from two places: hence a function of its own, for the same vectors.
     fn tile(&mut self, tile_x: usize, tile_y: usize) {
         let simd = self.simd;
         simd.vectorize(

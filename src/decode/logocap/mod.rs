@@ -314,33 +314,41 @@ impl Decoder {
     ) -> Result<(), ShapeError> {
         let people = workspace.candidates(people);
         self.for_each_person(people, kam, |row, kernels| {
-            let (center, initial) = (workspace.centers[row].value, workspace.initial[row]);
-            let window = &mut workspace.window;
-            if !everybody
-                && dispatch!(vectors(), simd => self.stays_below(simd, inputs, &initial, center, kernels, window))
-            {
-                return;
-            }
-            for (keypoint, kernel) in kernels.chunks_exact(self.kernel_len()).enumerate() {
-                let map = inputs.heatmaps.map(keypoint);
-                let mut refined =
-                    dispatch!(vectors(), simd => self.refine_keypoint(simd, map, initial[keypoint], kernel, window));
-                refined.score *= center;
-                workspace.refined[row][keypoint] = refined;
-            }
+            dispatch!(vectors(), simd => self.refine_person(simd, inputs, row, kernels, workspace, everybody));
         })
+    }
+
+    // What is called from here on is inlined, to be compiled for the same vectors.
+    #[inline(always)]
+    fn refine_person<S: Simd>(
+        &self,
+        simd: S,
+        inputs: &Inputs<'_>,
+        row: usize,
+        kernels: &[f32],
+        workspace: &mut Workspace,
+        everybody: bool,
+    ) {
+        let (center, initial) = (workspace.centers[row].value, workspace.initial[row]);
+        let window = &mut workspace.window;
+        if !everybody && self.stays_below(inputs, &initial, center, kernels, window) {
+            return;
+        }
+        for (keypoint, kernel) in kernels.chunks_exact(self.kernel_len()).enumerate() {
+            let map = inputs.heatmaps.map(keypoint);
+            let mut refined = self.refine_keypoint(simd, map, initial[keypoint], kernel, window);
+            refined.score *= center;
+            workspace.refined[row][keypoint] = refined;
+        }
     }
 
     /// Whether the score of somebody with these attraction maps cannot exceed the threshold, whatever refinement finds.
     ///
     /// A cell of a refined window is no larger than the kernel's sum times the window's largest value, and the score is
     /// the mean over such cells. What is not finite has no bound.
-    ///
-    /// The arrays that it goes through are what the compiler makes vectors of, hence the instructions.
     #[inline(always)]
-    fn stays_below<S: Simd>(
+    fn stays_below(
         &self,
-        _simd: S,
         inputs: &Inputs<'_>,
         initial: &[[f32; 2]; MAX_KEYPOINTS],
         center: f32,

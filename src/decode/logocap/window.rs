@@ -29,8 +29,6 @@ pub(super) const BLOCK: usize = UPSAMPLING;
 pub(super) const MAX_BLOCKS: usize = MAX_TILES * TILE / BLOCK;
 /// Cells that a block can depend on, on each axis: 4 positions, one more pixel for the fraction.
 const BLOCK_CELLS: usize = 3;
-/// Cells that the neighbourhood of a tile can depend on, on each axis: 18 positions, one more pixel for the fraction.
-const NEAR_CELLS: usize = 7;
 
 /// A row of the window with its margins.
 pub(super) type Row = [f32; WIDTH];
@@ -47,8 +45,6 @@ pub(super) struct Prior {
     radius: f32,
     /// By position; 0 beyond the window.
     values: [[f32; TILE]; MAX_TILES],
-    /// The largest value within reach of a tile.
-    near: [f32; MAX_TILES],
     /// The largest value within a block.
     blocks: [f32; MAX_BLOCKS],
 }
@@ -69,19 +65,13 @@ impl Prior {
             values[position / TILE][position % TILE] = value(position);
         }
         let tiles = side.div_ceil(TILE);
-        let mut near = [0.0; MAX_TILES];
-        for (tile, near) in near.iter_mut().enumerate().take(tiles) {
-            let first = (TILE * tile).saturating_sub(REACH);
-            let last = (TILE * tile + TILE - 1 + REACH).min(side - 1);
-            *near = value(radius.clamp(first, last));
-        }
         let mut blocks = [0.0; MAX_BLOCKS];
         for (block, highest) in blocks.iter_mut().enumerate().take(side.div_ceil(BLOCK)) {
             *highest = value(radius.clamp(BLOCK * block, (BLOCK * block + BLOCK - 1).min(side - 1)));
         }
-        // The neighbourhood of the last tile reaches furthest; where the first cell begins is up to a cell off.
-        let patch_rows = (TILE * (tiles - 1) - REACH.min(TILE * (tiles - 1))) / UPSAMPLING + 1 + NEAR_CELLS;
-        Self { side, tiles, patch_rows: patch_rows.min(PATCH), radius: radius as f32, values, near, blocks }
+        // Blocks begin a cell apart; where a tile begins rounding can add one.
+        let patch_rows = TILE / BLOCK * tiles - 1 + BLOCK_CELLS.max(TAPS);
+        Self { side, tiles, patch_rows, radius: radius as f32, values, blocks }
     }
 }
 
@@ -115,13 +105,6 @@ impl Axis {
         for (block, first) in self.blocks.iter_mut().enumerate() {
             *first = ((corner + block as i32).clamp(0, cells as i32 - 1) - self.origin as i32) as usize;
         }
-    }
-
-    /// The first cell of the neighbourhood of a tile, counted from the origin.
-    #[inline(always)]
-    fn near(&self, prior: &Prior, tile: usize) -> usize {
-        let position = (TILE * tile).saturating_sub(REACH) as f32;
-        first_cell(self.center + (position - prior.radius), self.cells) - self.origin
     }
 
     /// Most tiles are never looked at, and their taps never asked for.
@@ -207,53 +190,35 @@ impl Window {
         Extent { largest: maximum(largest.as_chunks().0), finite }
     }
 
-    /// By tile: no smaller than any value of the window within [`REACH`] of the tile, nor than 0.
-    #[inline(always)]
-    pub fn upper_bounds(&self, prior: &Prior, bounds: &mut [[f32; MAX_TILES]; MAX_TILES]) {
-        let mut columns = [0; MAX_TILES];
-        for (tile, column) in columns.iter_mut().enumerate().take(prior.tiles) {
-            *column = self.along_x.near(prior, tile);
-        }
-        for (tile_y, bounds) in bounds.iter_mut().enumerate().take(prior.tiles) {
-            let one = self.highest_of::<NEAR_CELLS>(self.along_y.near(prior, tile_y));
-            let two = neighbours::<1>(&one);
-            let four = neighbours::<2>(&two);
-            let seven = neighbours::<3>(&four);
-            for (tile_x, bound) in bounds.iter_mut().enumerate().take(prior.tiles) {
-                *bound = seven[columns[tile_x]] * prior.near[tile_y] * prior.near[tile_x];
-            }
-        }
-    }
-
     /// No smaller than any value of the window, nor than 0.
     #[inline(always)]
     pub fn upper_bound(&self, prior: &Prior) -> f32 {
-        let mut bounds = [[0.0; MAX_TILES]; MAX_TILES];
-        self.upper_bounds(prior, &mut bounds);
-        bounds.iter().flatten().fold(0.0, |highest, &bound| larger(bound, highest))
+        let mut highest = [0.0; MAX_BLOCKS];
+        for block_y in 0..TILE / BLOCK * prior.tiles {
+            let mut row = [0.0; MAX_BLOCKS];
+            self.block_row(prior, block_y, &mut row);
+            for (highest, &bound) in highest.iter_mut().zip(&row) {
+                *highest = larger(bound, *highest);
+            }
+        }
+        highest.into_iter().fold(0.0, larger)
     }
 
     /// Of a row of blocks: per block, no smaller than any of its values, nor than 0.
     #[inline(always)]
     pub fn block_row(&self, prior: &Prior, block_y: usize, bounds: &mut [f32; MAX_BLOCKS]) {
-        let one = self.highest_of::<BLOCK_CELLS>(self.along_y.blocks[block_y]);
-        let three = neighbours::<1>(&neighbours::<1>(&one));
-        for (block, bound) in bounds.iter_mut().enumerate() {
-            *bound = three[self.along_x.blocks[block]] * (prior.blocks[block_y] * prior.blocks[block]);
-        }
-    }
-
-    /// Per column of the patch, the highest of so many rows' cells, and at least 0. The weights of a position add up to 1 at
-    /// most, so no value exceeds the highest of its cells.
-    #[inline(always)]
-    fn highest_of<const ROWS: usize>(&self, first: usize) -> [f32; PATCH] {
-        let mut highest = [0.0; PATCH];
-        for row in run::<_, ROWS>(&self.patch, first) {
-            for (highest, &value) in highest.iter_mut().zip(row) {
+        // Per column of the patch, the highest cell of these rows. The weights of a position add up to 1 at most, so no value
+        // exceeds the highest of its cells.
+        let mut one = [0.0; PATCH];
+        for row in run::<_, BLOCK_CELLS>(&self.patch, self.along_y.blocks[block_y]) {
+            for (highest, &value) in one.iter_mut().zip(row) {
                 *highest = larger(value, *highest);
             }
         }
-        highest
+        let three = with_next(&with_next(&one));
+        for (block, bound) in bounds.iter_mut().enumerate() {
+            *bound = three[self.along_x.blocks[block]] * (prior.blocks[block_y] * prior.blocks[block]);
+        }
     }
 
     /// Computes all values within [`REACH`] of a tile, and more.
@@ -311,12 +276,12 @@ fn cell_before(position: f32, cells: usize) -> i32 {
     (2 * pixel - 3) >> 3
 }
 
-/// `max(values[i], values[i + SHIFT])`, as far as there is a neighbour.
+/// `max(values[i], values[i + 1])`, as far as there is a next.
 #[inline(always)]
-fn neighbours<const SHIFT: usize>(values: &[f32; PATCH]) -> [f32; PATCH] {
+fn with_next(values: &[f32; PATCH]) -> [f32; PATCH] {
     let mut highest = *values;
-    for index in 0..PATCH - SHIFT {
-        highest[index] = larger(values[index], values[index + SHIFT]);
+    for index in 0..PATCH - 1 {
+        highest[index] = larger(values[index], values[index + 1]);
     }
     highest
 }
