@@ -1,15 +1,15 @@
 """The paper's Table 5 at tiny scale: what each part of LOFR brings.
 
-    python -m models.training.stored_people --count 24000
-    python -m models.train lofr-tiny-start --people STATE/people --batch 32 --images 100000
+    python -m models.training.stored_people --count 8000
+    python -m models.train lofr-plain --people STATE/people --processes 1 --batch 64 --finish --minutes 7
     python -m models.ablation_lofr --images 10000 --seeds 3
     python -m models.ablation_lofr --table [--json]
 
-Every row begins with the same backbone, taught which keypoints crops show (the paper's begins with that of
-ImageNet), and is trained on the same number of crops of generated people, once per seed, in one process; rows
-that are done are kept in the state directory and not trained again. What is printed is PCK on crops of the
-held-out people, the mean over the seeds and the spread between them, beside the AP that the paper reports for
-the same row.
+Every row begins with the same backbone, taught which keypoints windows of crops show (the paper's begins
+with that of ImageNet), and is trained on the same number of such windows of generated people, once per seed,
+in one process; rows that are done are kept in the state directory and not trained again. What is printed is
+PCK on whole crops of the held-out people, the mean over the seeds and the spread between them, beside the AP
+that the paper reports for the same row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from models.lofr import LofrConfig
 from models.places import state_directory
 from models.train import Trainer, parse
 from models.training.lofr_objective import HeldOutCrops, Weights
-from models.training.tasks import LofrTask
+from models.training.tasks import WINDOW, LofrTask
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ("pck@0.2", "pck@0.1", "presence")
@@ -48,7 +48,7 @@ class Row:
 
     def task(self) -> LofrTask:
         config = replace(
-            LofrConfig.small_crops(),
+            LofrConfig.plain(),
             encoder_layers=self.layers[0],
             decoder_layers=self.layers[1],
             spatial_prior="SPE" in self.parts,
@@ -56,7 +56,7 @@ class Row:
             relation="RePPG" in self.parts,
         )
         weights = Weights() if "PDC" in self.parts else Weights(diversity=0.0)
-        return LofrTask(config, weights, self.located)
+        return LofrTask(config, weights, self.located, WINDOW)
 
 
 def _row(paper: float | None, *parts: str) -> Row:
@@ -88,7 +88,7 @@ def train(row: Row, seed: int, state: Path, arguments: argparse.Namespace) -> bo
     options = ["lofr-tiny", "--state", str(state), "--processes", "1", "--threads", "1"]
     options += ["--people", str(arguments.people), "--backbone-from", str(arguments.begin_with)]
     options += ["--images", str(arguments.images), "--batch", str(arguments.batch), "--seed", str(seed)]
-    options += ["--evaluate-minutes", "1000", "--save-minutes", "2"]
+    options += ["--no-muon", "--rate", "0.001", "--evaluate-minutes", "1000", "--save-minutes", "2"]
     trainer = Trainer(parse(options), 0, row.task())
     trainer.run()
     return trainer.progress.images >= arguments.images
@@ -125,10 +125,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m models.ablation_lofr", description=main.__doc__)
     parser.add_argument("--state", type=Path, default=home / "lofr-ablation")
     parser.add_argument("--people", type=Path, default=home / "people", help="people drawn beforehand")
-    parser.add_argument("--begin-with", type=Path, default=home / "lofr-tiny-start" / "weights.pt")
+    parser.add_argument("--begin-with", type=Path, default=home / "lofr-plain" / "weights.pt")
     parser.add_argument("--held-out", type=Path, default=ROOT / "tests/data/people")
-    parser.add_argument("--images", type=int, default=10_000, help="crops of every run")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--images", type=int, default=10_000, help="windows of every run")
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--share", default="0/1", help="only every n-th run from the i-th on, as i/n")
     parser.add_argument("--table", action="store_true", help="train nothing")

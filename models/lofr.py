@@ -12,6 +12,7 @@ code; what the paper leaves open is chosen here, and every choice that changes t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -24,8 +25,14 @@ from models import skeleton
 from models.attention import sines
 from models.capeformer import ResNet
 from models.hrnet import HRNet, HRNetConfig
+from models.plain import Plain, PlainConfig
 
 STRIDES = (4, 8, 16)
+PEAK_POWER_DOUBLINGS = 3
+"""Activations are squared so often before features are gathered by them: the eighth power, which is next to
+nothing beyond a cell from the highest."""
+SMOOTHNESS = 2.0
+"""Of the smooth maximum; more is nearer to the maximum."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,8 @@ class LofrConfig:
     """Sizes of a LOFR, and which of its parts it has (the paper's Table 5)."""
 
     name: str
-    backbone: HRNetConfig | None = None
-    """An HRNet; without, ResNet-50."""
+    backbone: HRNetConfig | PlainConfig | None = None
+    """Without, ResNet-50."""
     height: int = 256
     network_width: int = 192
     """Of the crop, pixels."""
@@ -53,6 +60,15 @@ class LofrConfig:
     relation: bool = True
     """RePPG: prototypes come from a graph of joints; else they are learnt as they are."""
     graph_layers: int = 2
+    peak_nodes: bool = True
+    """Nodes of that graph are what the memory holds where the activation maps are highest; else sums over all
+    cells, as Eq. 2 stands. Those say by their size which keypoints there are, and then nobody need look."""
+    gathered_presence: bool = True
+    """Whether a keypoint is there is told from what its prototype gathered in the last layer alone; else from
+    the prototype behind that layer, which may know the answer without having looked."""
+    own_maps: bool = False
+    """The classifier tells each keypoint from the smooth maximum of its own map, of which negative parts
+    count as well, so that none is flat; else from the means of all maps without them, as in the paper."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
@@ -71,12 +87,24 @@ class LofrConfig:
             feed_forward=128,
             encoder_layers=1,
             decoder_layers=2,
+            # What its bundle was trained with, before the others were known to be better.
+            peak_nodes=False,
+            gathered_presence=False,
         )
 
     @classmethod
-    def small_crops(cls) -> LofrConfig:
-        """The same on crops of half as many pixels: of many short trainings."""
-        return replace(cls.tiny(), height=96, network_width=64)
+    def plain(cls) -> LofrConfig:
+        """Of many short trainings by presence alone: small crops, and a backbone that is soon done."""
+        return replace(
+            cls.tiny(),
+            name="lofr-plain",
+            backbone=PlainConfig(),
+            height=96,
+            network_width=64,
+            peak_nodes=True,
+            gathered_presence=True,
+            own_maps=True,
+        )
 
     @classmethod
     def r50(cls) -> LofrConfig:
@@ -106,7 +134,7 @@ class Answer(NamedTuple):
     encoder: Tensor
     """`[B, J]`: the same from the memory; teaches."""
     parts: Tensor
-    """`[B, J, width]`: what was gathered for every keypoint; kept apart by the diversity constraint."""
+    """`[B, J, width]`: the prototypes behind the last layer; kept apart by the diversity constraint."""
 
 
 class Attention(nn.Module):
@@ -169,11 +197,12 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(config.width, config.feed_forward)
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(3))
 
-    def forward(self, prototypes: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, prototypes: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """New prototypes, what they gathered, both `[B, J, width]`, and the weights `[B, J, m]`."""
         prototypes = self.norms[0](prototypes + self.self_attention.among(prototypes))
         gathered, weights = self.cross_attention(prototypes, memory)
         prototypes = self.norms[1](prototypes + gathered)
-        return self.norms[2](prototypes + self.feed_forward(prototypes)), weights
+        return self.norms[2](prototypes + self.feed_forward(prototypes)), gathered, weights
 
 
 class GraphLayer(nn.Module):
@@ -200,26 +229,41 @@ class GraphLayer(nn.Module):
 
 
 class Activation(nn.Module):
-    """The classifier on the coarsest map: which keypoints there are, where it sees them, and a first vector
-    for each."""
+    """The classifier on the coarsest map: which keypoints there are, where it sees them, and perhaps a first
+    vector for each."""
 
     def __init__(self, channels: int, config: LofrConfig) -> None:
         super().__init__()
+        self.own_maps = config.own_maps
         self.maps = nn.Conv2d(channels, config.keypoints, 1)
         self.classes = nn.Linear(config.keypoints, config.keypoints)
-        self.features = nn.Conv2d(channels, config.width, 1)
+        self.features = None if config.peak_nodes else nn.Conv2d(channels, config.width, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Logits `[B, J]`, activation maps `[B, J, h, w]` from 0 to 1 (Eq. 1), node features `[B, J, width]`
-        (Eq. 2, divided by the number of cells)."""
+        (Eq. 2, divided by the number of cells) unless they come from the peaks."""
         maps = self.maps(x)
-        logits = self.classes(maps.mean((2, 3)))
-        activation = functional.relu(torch.einsum("cj,bjhw->bchw", self.classes.weight, maps))
+        weight = self.classes.weight
+        if self.own_maps:
+            weight = weight * torch.eye(len(weight), device=weight.device)
+        pooled = smooth_maximum(maps) if self.own_maps else maps.mean((2, 3))
+        logits = functional.linear(pooled, weight, self.classes.bias)
+        activation = torch.einsum("cj,bjhw->bchw", weight, maps)
+        if not self.own_maps:
+            activation = functional.relu(activation)
         flat = activation.flatten(2)
         low, high = flat.amin(2, keepdim=True), flat.amax(2, keepdim=True)
         activation = ((flat - low) / (high - low + 1e-6)).reshape(activation.shape)
+        if self.features is None:
+            return logits, activation, None
         nodes = maps.flatten(2) @ self.features(x).flatten(2).transpose(1, 2) / flat.shape[2]
         return logits, activation, nodes
+
+
+def smooth_maximum(maps: Tensor) -> Tensor:
+    """`[B, J, h, w]` -> `[B, J]`: between the mean and the maximum of each map."""
+    flat = maps.flatten(2) * SMOOTHNESS
+    return (torch.logsumexp(flat, 2) - math.log(flat.shape[2])) / SMOOTHNESS
 
 
 def prior_map(activation: Tensor) -> Tensor:
@@ -258,6 +302,9 @@ class Pyramid(nn.Module):
         if config.backbone is None:
             self.body: nn.Module = ResNet((3, 4, 6), 64)
             self.channels: Sequence[int] = (256, 512, 1024)
+        elif isinstance(config.backbone, PlainConfig):
+            self.body = Plain(config.backbone)
+            self.channels = config.backbone.widths
         else:
             self.body = HRNet(config.backbone)
             self.channels = config.backbone.widths[:3]
@@ -302,18 +349,61 @@ class Lofr(nn.Module):
         features = self.pyramid(image)
         cnn, activation, nodes = self.activation(features[2])
         maps = [project(features[scale]) for scale, project in zip(self.scales, self.project)]
-        memory = torch.cat([self._encode(one, activation) for one in maps], 1)
+        encoded = [self._encode(one, activation) for one in maps]
+        memory = torch.cat(encoded, 1)
         prototypes = self.prototypes.expand(len(image), -1, -1)
         if self.config.relation:
+            if nodes is None:
+                nodes = self._at_peaks(activation, maps, encoded)
             prototypes = prototypes + nodes
             for layer in self.graph:
                 prototypes = layer(prototypes)
-        weights = prototypes
+        gathered = weights = prototypes
         for layer in self.decoder:
-            prototypes, weights = layer(prototypes, memory)
+            prototypes, gathered, weights = layer(prototypes, memory)
         response = self._response(weights, maps)
-        presence = self.classes(prototypes).squeeze(-1)
+        told_from = gathered if self.config.gathered_presence else prototypes
+        presence = self.classes(told_from).squeeze(-1)
         return Answer(response, presence, cnn, self.encoder_classes(memory.mean(1)), prototypes)
+
+    @staticmethod
+    def _at_peaks(activation: Tensor, maps: list[Tensor], encoded: list[Tensor]) -> Tensor:
+        """`[B, J, width]`: what the tokens of all scales hold where the activation maps `[B, J, h, w]` are
+        highest, in sum over the scales."""
+        total: Tensor | None = None
+        for one, tokens in zip(maps, encoded):
+            weights = functional.interpolate(
+                activation, size=one.shape[2:], mode="bilinear", align_corners=False
+            ).flatten(2)
+            for _ in range(PEAK_POWER_DOUBLINGS):
+                weights = weights * weights
+            nodes = weights @ tokens / (weights.sum(2, keepdim=True) + 1e-6)
+            total = nodes if total is None else total + nodes
+        return total
+
+    @torch.no_grad()
+    def begin_alike(self) -> None:
+        """Starting values for training: prototypes look at what is like them, which for nodes at peaks is
+        where the classifier sees the keypoint. Layers change nothing and classes say nothing at first."""
+        width = self.config.width
+        for module in self.modules():
+            if isinstance(module, FeedForward):
+                nn.init.zeros_(module[2].weight)
+                nn.init.zeros_(module[2].bias)
+            elif isinstance(module, GraphLayer):
+                nn.init.zeros_(module.norm.weight)
+        among = [layer.attention for layer in self.encoder] + [layer.self_attention for layer in self.decoder]
+        for attention in among:
+            nn.init.zeros_(attention.output.weight)
+            nn.init.zeros_(attention.output.bias)
+        across = [layer.cross_attention for layer in self.decoder]
+        same = [part for attention in across for part in (attention.query, attention.key)]
+        for linear in (self.blend[0], *same):
+            linear.weight.copy_(torch.eye(width))
+            nn.init.zeros_(linear.bias)
+        self.activation.classes.weight.copy_(torch.eye(self.config.keypoints))
+        nn.init.zeros_(self.activation.classes.bias)
+        nn.init.zeros_(self.encoder_classes.weight)
 
     def _encode(self, one: Tensor, activation: Tensor) -> Tensor:
         """`[B, width, h, w]` -> tokens `[B, h * w, width]`, encoded (Eq. 3 to 9)."""

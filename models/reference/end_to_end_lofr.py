@@ -28,6 +28,7 @@ from models.reference.end_to_end import network_input, picture
 
 CONFIGS = {
     "lofr-tiny": LofrConfig.tiny,
+    "lofr-plain": LofrConfig.plain,
     "lofr-r50": LofrConfig.r50,
     "lofr-w32": LofrConfig.w32,
     "lofr-w48": LofrConfig.w48,

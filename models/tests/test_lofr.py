@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from models import bundle, lofr, lofr_bundle
 from models.export import TOLERANCE, export
 from models.lofr import Lofr, LofrConfig
 from models.reference import lofr as reference
 
-TINY = LofrConfig.tiny()
+TINY, PLAIN = LofrConfig.tiny(), LofrConfig.plain()
 
 
 def answer(config: LofrConfig) -> lofr.Answer:
@@ -95,3 +96,68 @@ def test_places_of_peaks_and_plateaus() -> None:
     np.testing.assert_allclose(reference.place(response), [2.25 / 4, 3.75 / 6])
     response[0, 0] = 2
     np.testing.assert_allclose(reference.place(response), [0.5 / 4, 0.5 / 6])
+
+
+def test_the_ablation_s_network_is_exported(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    assert export(lofr_bundle.graph(Lofr(PLAIN).eval()), tmp_path / "pose.onnx") <= TOLERANCE
+
+
+def test_the_smooth_maximum_lies_between_mean_and_maximum() -> None:
+    maps = torch.randn(2, 17, 6, 4, generator=torch.Generator().manual_seed(6))
+    found = lofr.smooth_maximum(maps)
+    assert (found > maps.mean((2, 3))).all() and (found < maps.amax((2, 3))).all()
+    torch.testing.assert_close(lofr.smooth_maximum(torch.full((1, 2, 3, 3), 0.7)), torch.full((1, 2), 0.7))
+
+
+@pytest.mark.parametrize("own_maps", [False, True])
+def test_a_keypoint_is_told_from_its_own_map(own_maps: bool) -> None:
+    torch.manual_seed(7)
+    activation = lofr.Activation(8, replace(PLAIN, own_maps=own_maps)).eval()
+    x = torch.randn(1, 8, 6, 4)
+    logits, maps, _ = activation(x)
+    with torch.no_grad():
+        activation.maps.weight[3] += 1
+    changed, other, _ = activation(x)
+    assert set(torch.nonzero(logits != changed)[:, 1].tolist()) == ({3} if own_maps else set(range(17)))
+    assert torch.equal(maps[:, 4], other[:, 4]) == own_maps
+
+
+def test_nodes_are_what_lies_at_the_peaks() -> None:
+    tokens = torch.randn(1, 24, 5, generator=torch.Generator().manual_seed(8))
+    activation = torch.zeros(1, 17, 6, 4)
+    activation[0, :, 2, 3] = 1
+    # Half as high elsewhere is next to nothing.
+    activation[0, :, 0, 0] = 0.5
+    nodes = Lofr._at_peaks(activation, [torch.empty(1, 5, 6, 4)], [tokens])
+    torch.testing.assert_close(nodes, tokens[:, 11:12].expand(1, 17, 5), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("gathered_presence", [False, True])
+def test_presence_is_told_from_what_was_gathered(gathered_presence: bool) -> None:
+    """A prototype that knows which keypoints there are must not answer by itself."""
+    torch.manual_seed(9)
+    model = Lofr(replace(PLAIN, gathered_presence=gathered_presence)).eval()
+    with torch.no_grad():
+        # Nothing can be gathered.
+        model.decoder[-1].cross_attention.value.weight.zero_()
+        presence = model(torch.randn(1, 3, 96, 64)).presence[0]
+    assert (presence.max() - presence.min() < 1e-6) == gathered_presence
+
+
+def test_training_begins_by_looking_at_what_is_alike() -> None:
+    torch.manual_seed(10)
+    model = Lofr(PLAIN).eval()
+    tokens = functional.layer_norm(torch.randn(1, 60, PLAIN.width), (PLAIN.width,))
+
+    def found() -> float:
+        """Share of tokens that pay most attention to themselves."""
+        _, weights = model.decoder[0].cross_attention(tokens, tokens)
+        return (weights[0].argmax(1) == torch.arange(60)).float().mean().item()
+
+    before = found()
+    model.begin_alike()
+    assert before < 0.2 and found() == 1
+    # Layers change nothing yet but for their norms, and neither does the graph.
+    torch.testing.assert_close(model.encoder[0](tokens), tokens, atol=1e-3, rtol=0)
+    assert torch.equal(model.graph[0](tokens[:, :17]), tokens[:, :17])

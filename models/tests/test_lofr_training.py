@@ -61,6 +61,20 @@ def replace_labelled(instance: crops.Instance) -> crops.Instance:
     return replace(instance, labelled=np.ones(17, bool))
 
 
+def test_windows_show_what_they_say() -> None:
+    instance, generator = spots(), np.random.default_rng(5)
+    style = replace(STYLE, window=24)
+    counts, seen = [], []
+    for _ in range(60):
+        image, places, shown = crops.cut(instance, style, generator)
+        assert image.shape == (24, 24, 3)
+        counts.append(shown.sum())
+        # A spot is about a pixel wide here, so that none is as bright as in the picture.
+        seen += [image[round(y), round(x)].max() > 8 for x, y in places[shown]]
+    # Of a whole crop it would be nearly all.
+    assert np.mean(seen) > 0.95 and min(counts) < 3 and 2 < np.mean(counts) < 10
+
+
 def test_mirrored_crops_swap_sides() -> None:
     instance = spots()
     order = skeleton.flip_order()

@@ -67,6 +67,9 @@ class CropStyle:
     """Chance that a rectangle of a crop is painted over."""
     turn: float = 20.0
     """Degrees, at most."""
+    window: int | None = None
+    """Pixels a side: what is cut out of a crop from anywhere on the person, in place of the whole crop, of a
+    part of the person, and of painting over. What it shows is what there is; where it was, nobody learns."""
 
 
 def cut(
@@ -74,7 +77,8 @@ def cut(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A crop u8 [H, W, 3], the keypoints in it [17, 2] and which of them it shows."""
     x, y, width, height = instance.box
-    if generator.random() < style.part_chance:
+    out_width, out_height = (style.window, style.window) if style.window else (style.width, style.height)
+    if not style.window and generator.random() < style.part_chance:
         share_x, share_y = generator.uniform(0.4, 1.0), generator.uniform(0.25, 0.8)
         x, width = x + generator.uniform(0, 1 - share_x) * width, share_x * width
         y, height = y + generator.uniform(0, 1 - share_y) * height, share_y * height
@@ -82,22 +86,25 @@ def cut(
     # Pixels of the picture for each pixel of the crop.
     step = max(width / style.width, height / style.height, 1e-3) * style.margin
     step /= generator.uniform(*style.scale)
-    center = center + generator.normal(0, 0.04, 2) * (width, height)
+    if style.window:
+        center = np.array([x, y]) + generator.uniform(-0.05, 1.05, 2) * (width, height)
+    else:
+        center = center + generator.normal(0, 0.04, 2) * (width, height)
     angle = np.deg2rad(np.clip(generator.normal(0, style.turn / 2), -style.turn, style.turn))
     mirrored = generator.random() < 0.5
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / step
     if mirrored:
         turn = np.diag([-1.0, 1.0]) @ turn
-    middle = np.array([(style.width - 1) / 2, (style.height - 1) / 2])
+    middle = np.array([(out_width - 1) / 2, (out_height - 1) / 2])
     matrix = np.concatenate([turn, (middle - turn @ center)[:, None]], 1)
-    image = cv2.warpAffine(instance.image, matrix, (style.width, style.height), flags=cv2.INTER_LINEAR)
+    image = cv2.warpAffine(instance.image, matrix, (out_width, out_height), flags=cv2.INTER_LINEAR)
     places = instance.keypoints @ turn.T + matrix[:, 2]
     shown = instance.labelled.copy()
     if mirrored:
         order = skeleton.flip_order()
         places, shown = places[order], shown[order]
-    shown &= ((places >= 0) & (places <= (style.width - 1, style.height - 1))).all(1)
-    if generator.random() < style.erase_chance:
+    shown &= ((places >= 0) & (places <= (out_width - 1, out_height - 1))).all(1)
+    if not style.window and generator.random() < style.erase_chance:
         _erase(image, places, shown, generator)
     return image, places, shown
 

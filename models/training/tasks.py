@@ -234,13 +234,19 @@ class LofrTask:
         config: LofrConfig,
         weights: lofr_objective.Weights | None = None,
         located: float = 0.0,
+        window: int | None = None,
     ) -> None:
         self.config, self.weights = config, weights or lofr_objective.Weights()
         self.located = located
         """Share of people whose keypoints' places are taught as well."""
+        self.window = window
+        """Pixels a side, where windows of crops are learnt from (`CropStyle.window`)."""
 
     def network(self) -> Lofr:
-        return Lofr(self.config)
+        model = Lofr(self.config)
+        if self.config.peak_nodes:
+            model.begin_alike()
+        return model
 
     def begin_from(self, model: Lofr, values: dict[str, Tensor]) -> int:
         first = {
@@ -256,7 +262,7 @@ class LofrTask:
         return len(set(first) - set(load_matching(model, first)))
 
     def batches(self, material: Material) -> CropBatches:
-        style = CropStyle(self.config.height, self.config.network_width)
+        style = CropStyle(self.config.height, self.config.network_width, window=self.window)
         source: InstanceSource
         if material.coco is not None:
             source = CocoPeople(material.coco)
@@ -275,6 +281,10 @@ class LofrTask:
         network = (self.config.network_width, self.config.height)
         crops = lofr_objective.HeldOutCrops.read(held_out, network)
         return lambda model, second_stage: {"crops": crops.measure(model, device)}
+
+
+WINDOW = 48
+"""Pixels: about half a person that fills crops of 96x64."""
 
 
 class PresenceTask(LofrTask):
@@ -297,7 +307,7 @@ TASKS: dict[str, Task] = {
     "centergroup-tiny": CenterGroupTask(CenterGroupConfig.tiny()),
     "capeformer-tiny": CapeFormerTask(CapeFormerConfig.tiny()),
     "lofr-tiny": LofrTask(LofrConfig.tiny(), located=0.25),
-    "lofr-tiny-start": PresenceTask(LofrConfig.small_crops()),
+    "lofr-plain": PresenceTask(LofrConfig.plain(), window=WINDOW),
     "lofr-r50": LofrTask(LofrConfig.r50()),
     "lofr-w32": LofrTask(LofrConfig.w32()),
     "lofr-w48": LofrTask(LofrConfig.w48()),
