@@ -108,7 +108,12 @@ fn bundles_are_listed_shown_and_verified() {
     let listed = run(&["models", "list", "--json"]).expect(0).json();
     let names: Vec<_> = listed.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"logocap-tiny"), "{names:?}");
-    assert!(run(&["models", "list"]).expect(0).stdout.contains("logocap-tiny"));
+    let logocap = listed.as_array().unwrap().iter().find(|entry| entry["name"] == "logocap-tiny").unwrap();
+    let accuracy = &logocap["accuracy"];
+    assert_eq!((&accuracy["metric"], &accuracy["data"]), (&"oks-ap".into(), &"tests/data/people".into()));
+    let table = run(&["models", "list"]).expect(0).stdout;
+    let row = table.lines().find(|line| line.starts_with("logocap-tiny")).unwrap();
+    assert!(row.contains(&format!("oks-ap {:.3}", accuracy["value"].as_f64().unwrap())), "{row}");
 
     let shown = run(&["models", "show", "logocap-tiny", "--json"]).expect(0).json();
     assert_eq!(shown["manifest"]["bundle"]["name"], "logocap-tiny");

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::BundleError;
 pub use find::{MANIFEST, search_path};
-pub use manifest::{Decode, Manifest, Model};
+pub use manifest::{Accuracy, Decode, Manifest, Model};
 
 use crate::hash;
 use crate::pose::Skeleton;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Verdict, output};
-use crate::bundle::{self, Bundle, BundleError, MANIFEST, Model};
+use crate::bundle::{self, Accuracy, Bundle, BundleError, MANIFEST, Model};
 use crate::engine::Backend;
 use crate::estimator::{self, Shot};
 use crate::geometry::Size;
@@ -78,7 +78,27 @@ struct Entry {
     version: Option<u32>,
     keypoints: Option<usize>,
     bytes: Option<u64>,
+    accuracy: Option<Figure>,
     error: Option<String>,
+}
+
+/// How good a bundle says it is: the highest of its figures in 32 bits, of all sets and refinement levels.
+#[derive(Debug, Serialize)]
+struct Figure {
+    metric: String,
+    value: f64,
+    data: String,
+}
+
+impl Figure {
+    fn of(figures: &[Accuracy]) -> Option<Self> {
+        let full = figures.iter().filter(|figure| figure.precision == "fp32");
+        full.max_by(|a, b| a.value.total_cmp(&b.value)).map(|figure| Self {
+            metric: figure.metric.clone(),
+            value: figure.value,
+            data: figure.data.clone(),
+        })
+    }
 }
 
 fn list(json: bool) -> anyhow::Result<Verdict> {
@@ -91,7 +111,7 @@ fn list(json: bool) -> anyhow::Result<Verdict> {
         let searched: Vec<String> = bundle::search_path().iter().map(|path| path.display().to_string()).collect();
         tracing::warn!("no bundle in {}; set SINEW_BUNDLES to their folder", searched.join(", "));
     }
-    let rows: Vec<[String; 5]> = entries
+    let rows: Vec<[String; 6]> = entries
         .into_iter()
         .map(|entry| {
             let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
@@ -101,11 +121,12 @@ fn list(json: bool) -> anyhow::Result<Verdict> {
                 text(entry.model),
                 text(entry.keypoints.map(|count| count.to_string())),
                 text(entry.bytes.map(megabytes)),
+                text(entry.accuracy.map(|figure| format!("{} {:.3}", figure.metric, figure.value))),
                 entry.error.map_or(folder, |error| format!("unusable: {error}")),
             ]
         })
         .collect();
-    output::print_table(["NAME", "MODEL", "KEYPOINTS", "SIZE", "FOLDER"], &rows)?;
+    output::print_table(["NAME", "MODEL", "KEYPOINTS", "SIZE", "ACCURACY", "FOLDER"], &rows)?;
     Ok(Verdict::Good)
 }
 
@@ -119,6 +140,7 @@ fn entry(listed: bundle::Listed) -> Entry {
         version: opened.map(|bundle| bundle.manifest().about.version),
         keypoints: opened.map(|bundle| bundle.keypoint_names().len()),
         bytes: opened.map(Bundle::bytes),
+        accuracy: opened.and_then(|bundle| Figure::of(&bundle.manifest().accuracy)),
         error: listed.bundle.as_ref().err().map(BundleError::to_string),
     }
 }
