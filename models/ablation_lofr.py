@@ -1,7 +1,8 @@
 """The paper's Table 5 at tiny scale: what each part of LOFR brings.
 
     python -m models.training.stored_people --count 8000
-    python -m models.train lofr-plain --people STATE/people --processes 1 --batch 64 --finish --minutes 7
+    python -m models.train lofr-plain --people STATE/people \\
+        --processes 1 --threads 1 --batch 64 --finish --minutes 7
     python -m models.ablation_lofr --images 10000 --seeds 3
     python -m models.ablation_lofr --table [--json]
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::shape::Dimension;
 use super::{capeformer, centergroup, lofr, logocap};
@@ -272,7 +272,7 @@ pub struct Limits {
 }
 
 /// `[[accuracy]]`: one measured figure.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accuracy {
     /// What was measured: `oks-ap`, ...

@@ -78,27 +78,9 @@ struct Entry {
     version: Option<u32>,
     keypoints: Option<usize>,
     bytes: Option<u64>,
-    accuracy: Option<Figure>,
+    /// The highest figure in 32 bits, of all sets and refinement levels.
+    accuracy: Option<Accuracy>,
     error: Option<String>,
-}
-
-/// How good a bundle says it is: the highest of its figures in 32 bits, of all sets and refinement levels.
-#[derive(Debug, Serialize)]
-struct Figure {
-    metric: String,
-    value: f64,
-    data: String,
-}
-
-impl Figure {
-    fn of(figures: &[Accuracy]) -> Option<Self> {
-        let full = figures.iter().filter(|figure| figure.precision == "fp32");
-        full.max_by(|a, b| a.value.total_cmp(&b.value)).map(|figure| Self {
-            metric: figure.metric.clone(),
-            value: figure.value,
-            data: figure.data.clone(),
-        })
-    }
 }
 
 fn list(json: bool) -> anyhow::Result<Verdict> {
@@ -140,9 +122,14 @@ fn entry(listed: bundle::Listed) -> Entry {
         version: opened.map(|bundle| bundle.manifest().about.version),
         keypoints: opened.map(|bundle| bundle.keypoint_names().len()),
         bytes: opened.map(Bundle::bytes),
-        accuracy: opened.and_then(|bundle| Figure::of(&bundle.manifest().accuracy)),
+        accuracy: opened.and_then(|bundle| highest(&bundle.manifest().accuracy)).cloned(),
         error: listed.bundle.as_ref().err().map(BundleError::to_string),
     }
+}
+
+fn highest(figures: &[Accuracy]) -> Option<&Accuracy> {
+    let full = figures.iter().filter(|figure| figure.precision == "fp32");
+    full.max_by(|a, b| a.value.total_cmp(&b.value))
 }
 
 fn megabytes(bytes: u64) -> String {
