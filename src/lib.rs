@@ -9,6 +9,7 @@
 //! | 0 | `npz` | arrays in NumPy's files |
 //! | 0 | `thermal` | how hot the machine is |
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
+//! | 1 | `coco` | annotation files in COCO's format |
 //! | 1 | `pixels` | pixel formats, the fused warp, image files |
 //! | 2 | `source` | where frames come from |
 //! | 2 | `engine` | tensors in, tensors out: the backends |
@@ -34,6 +35,8 @@ mod vectors;
 pub mod bundle;
 #[cfg(feature = "std")]
 pub mod cli;
+#[cfg(feature = "std")]
+pub mod coco;
 #[cfg(feature = "std")]
 pub mod engine;
 #[cfg(feature = "std")]
