@@ -155,7 +155,7 @@ pub fn is_coco(bytes: &[u8]) -> Result<bool, Fault> {
 
 /// Passes JSON through byte by byte.
 ///
-/// A byte order mark is dropped, and NaN and Infinity, which Python and JavaScript write though JSON has no such thing,
+/// A byte order mark is dropped, and NaN and Infinity, which Python and JavaScript write though JSON does not have them,
 /// become `null`. Texts, words, nesting and the whole file are bounded: the parser behind it keeps each of them.
 struct Sanitiser<R> {
     input: R,

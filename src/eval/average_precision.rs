@@ -14,7 +14,7 @@ const RECALLS: usize = 101;
 /// Least and greatest area in square pixels: all, medium, large.
 const AREA_RANGES: [(f64, f64); 3] = [(0.0, 1e10), ((32 * 32) as f64, (96 * 96) as f64), ((96 * 96) as f64, 1e10)];
 
-/// COCO's keypoint figures, each 0..=1; `None` (pycocotools: -1) where the set has nobody of that size.
+/// COCO's keypoint figures, each 0..=1; `None` (pycocotools: -1) where the set has no person of that size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Figures {
     /// Average precision, the mean over OKS thresholds 0.50, 0.55 ... 0.95.
@@ -185,7 +185,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Average precision and recall at every threshold within one area range; `None` without anybody to find.
+    /// Average precision and recall at every threshold within one area range; `None` where no person counts.
     fn curve(&self, range: usize) -> Option<Curve> {
         let to_find = |person: &&super::Annotation| !person.ignored && !outside(person.area, AREA_RANGES[range]);
         let positives = self.truth.annotations().iter().flatten().filter(to_find).count();

@@ -57,7 +57,7 @@ pub struct KeypointShare {
 }
 
 impl KeypointShare {
-    /// With nobody in it.
+    /// Without people.
     pub fn new(reach: Reach) -> Self {
         Self { reach, correct: [0; 3], counted: 0 }
     }

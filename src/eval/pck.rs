@@ -182,7 +182,7 @@ pub struct PckFigures {
 }
 
 impl PckSum {
-    /// Adds one answer's [`distances`].
+    /// Adds the [`distances`] of one result.
     pub fn add(&mut self, distances: &[Option<f64>]) {
         self.results += 1;
         let counted = distances.iter().flatten().count();
@@ -193,7 +193,7 @@ impl PckSum {
         }
     }
 
-    /// The figures; `None` without any answer.
+    /// The figures; `None` without any result.
     pub fn figures(&self) -> Option<PckFigures> {
         if self.results == 0 {
             return None;

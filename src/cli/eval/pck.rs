@@ -10,7 +10,7 @@ use super::set::ImageSet;
 use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
 use crate::cli::{Verdict, output};
-use crate::estimator::{self, Shot};
+use crate::estimator::{self, EnrolError, Shot};
 use crate::eval::pck::{Category, Episode, Objects, PckSum, THRESHOLDS, distances, episodes};
 use crate::pixels::Image;
 use crate::pose::Poses;
@@ -43,13 +43,22 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     let mut set = ImageSet::new(&arguments.images, names, instances().count(), log);
     let mut measured = Vec::new();
     let mut all = PckSum::default();
+    // Episodes whose images cannot be enrolled as they are annotated.
+    let mut unusable = 0;
     for category in objects.categories() {
         let (category, images) = read_all(category, &mut set);
         let mut sum = PckSum::default();
         for episode in episodes(category.instances.len(), shots) {
-            for found in results(arguments, bundle, &category, &images, &episode)? {
-                sum.add(&found);
-                all.add(&found);
+            match results(arguments, bundle, &category, &images, &episode) {
+                Ok(results) => results.iter().for_each(|found| {
+                    sum.add(found);
+                    all.add(found);
+                }),
+                Err(error) if is_of_the_annotation(&error) => {
+                    unusable += 1;
+                    set.complain(error.as_ref());
+                }
+                Err(error) => return Err(error),
             }
             set.step();
         }
@@ -59,13 +68,19 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     let Some(figures) = all.figures() else {
         bail!("{path}: nothing was measured: no category with more than {shots} images that can be used");
     };
-    print(arguments, bundle, shots, &measured, &all, set.skipped())?;
+    let skipped = set.skipped() + unusable;
+    print(arguments, bundle, shots, &measured, &all, skipped)?;
     let reached = figures.pck[QUOTED];
     let missed = arguments.min_pck.filter(|&least| reached < f64::from(least));
     if let Some(least) = missed {
         eprintln!("sinew: PCK@{} is below {least}", THRESHOLDS[QUOTED]);
     }
-    Ok(if missed.is_some() || set.skipped() > 0 { Verdict::Negative } else { Verdict::Good })
+    Ok(if missed.is_some() || skipped > 0 { Verdict::Negative } else { Verdict::Good })
+}
+
+/// Whether only this annotation is at fault, so that others can be enrolled.
+fn is_of_the_annotation(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(EnrolError::Shot { .. } | EnrolError::Template { .. }))
 }
 
 /// The category without the objects whose image cannot be used, and the images of the others.

@@ -102,6 +102,11 @@ impl<'a> ImageSet<'a> {
         }
     }
 
+    /// Says what cannot be used, if it is no image.
+    pub(super) fn complain(&self, why: &(dyn Error + 'static)) {
+        self.progress.complain(why);
+    }
+
     /// A step of the work is done.
     pub(super) fn step(&self) {
         self.progress.step();
