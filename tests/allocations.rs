@@ -159,7 +159,7 @@ fn templates_allocate_nothing() {
     let kind = |count: usize| Category {
         name: format!("thing {count}"),
         keypoints: (0..count).map(|keypoint| format!("keypoint_{keypoint}")).collect(),
-        ..Kind::default()
+        ..Category::default()
     };
     let schema =
         OutputSchema { categories: keypoints.map(kind).into(), templates: true, poses: 3, ..OutputSchema::default() };
