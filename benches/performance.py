@@ -31,8 +31,8 @@ from networks import large_rows, network_rows
 from table import BUNDLES, FRAMES, ROOT, Program, Row, peer_session
 from tqdm import tqdm
 
-from models import export
-from models.logocap import LogoCap, LogoCapConfig
+from models.export import exporter as export
+from models.networks.logocap import LogoCap, LogoCapConfig
 from models.reference import geometry, torch_logocap
 from models.reference import logocap as plain
 

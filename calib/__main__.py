@@ -24,7 +24,7 @@ import onnx
 
 from calib import graphs, measure
 from calib.recipe import RECIPES, Recipe, place
-from models.bundle import MANIFEST, dump
+from models.export.bundle import MANIFEST, dump
 
 ALLOWED_DROP = {"fp16": 0.5, "int8": 1.0, "int8_cpu": 1.0}
 """Points of the metric."""

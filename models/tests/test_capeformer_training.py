@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from models import ablation_capeformer
-from models import second_stage as stages
-from models.capeformer import CapeFormer, CapeFormerConfig, identifiers
+from models.experiments import ablation_capeformer
+from models.train import second_stage as stages
+from models.networks.capeformer import CapeFormer, CapeFormerConfig, identifiers
 from models.reference import capeformer as reference
-from models.training import capeformer_objective as training
-from models.training.objective import normalise
-from models.training.state import freeze_others
-from models.training.tasks import TASKS, CapeFormerTask
+from models.losses import capeformer as training
+from models.losses.objective import normalise
+from models.train.state import freeze_others
+from models.train.tasks import TASKS, CapeFormerTask
 
 OBJECTS = Path(__file__).resolve().parents[2] / "tests/data/objects"
 

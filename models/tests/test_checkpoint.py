@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import checkpoint
-from models.capeformer import CapeFormer, CapeFormerConfig
-from models.centergroup import CenterGroup, CenterGroupConfig
-from models.logocap import LogoCap, LogoCapConfig
+from models.checkpoints import official as checkpoint
+from models.networks.capeformer import CapeFormer, CapeFormerConfig
+from models.networks.centergroup import CenterGroup, CenterGroupConfig
+from models.networks.logocap import LogoCap, LogoCapConfig
 
 TINY = LogoCapConfig.tiny()
 

@@ -12,8 +12,8 @@ import onnx
 import pytest
 import torch
 
-from models import bundle, export, logocap_bundle
-from models.logocap import LogoCap, LogoCapConfig
+from models.export import bundle, exporter as export, logocap_bundle
+from models.networks.logocap import LogoCap, LogoCapConfig
 from models.reference import golden
 
 

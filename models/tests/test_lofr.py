@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models import bundle, lofr, lofr_bundle
-from models.export import TOLERANCE, export
-from models.lofr import Lofr, LofrConfig
+from models.export import bundle, lofr_bundle
+from models.networks import lofr
+from models.export.exporter import TOLERANCE, export
+from models.networks.lofr import Lofr, LofrConfig
 from models.reference import lofr as reference
 
 TINY, PLAIN = LofrConfig.tiny(), LofrConfig.plain()

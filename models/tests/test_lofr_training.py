@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from models import ablation_lofr, skeleton
-from models.lofr import Lofr, LofrConfig
-from models.logocap import LogoCap, LogoCapConfig
-from models.training import crops, lofr_objective
-from models.training.lofr_objective import HeldOutCrops, Weights
-from models.training.stored_people import SIDE, StoredPeople, store
-from models.training.tasks import LofrTask
+from models.experiments import ablation_lofr
+from models import skeleton
+from models.networks.lofr import Lofr, LofrConfig
+from models.networks.logocap import LogoCap, LogoCapConfig
+from models.data import crops
+from models.losses import lofr as lofr_objective
+from models.losses.lofr import HeldOutCrops, Weights
+from models.data.stored_people import SIDE, StoredPeople, store
+from models.train.tasks import LofrTask
 
 PEOPLE = Path(__file__).resolve().parents[2] / "tests/data/people"
 STYLE = crops.CropStyle(64, 64)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.people import drawn
-from models.things.creatures import Creature
-from models.things.cutouts import CutOut
-from models.things.episodes import Style, compose, episode
-from models.things.families import families
-from models.things.heldout import PICTURES
-from models.things.thing import Kind, Thing
+from models.data.people import drawn
+from models.data.objects.creatures import Creature
+from models.data.objects.cutouts import CutOut
+from models.data.objects.episodes import Style, compose, episode
+from models.data.objects.families import families
+from models.data.objects.heldout import PICTURES
+from models.data.objects.kind import Kind, Thing
 
 ROOT = Path(__file__).resolve().parents[2]
 
