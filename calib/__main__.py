@@ -49,7 +49,7 @@ def main() -> int:
     if not manifest.get("accuracy"):
         parser.error(
             f"{arguments.bundle / MANIFEST}: [[accuracy]] is missing, and says what to measure; "
-            "`python -m models.bundle accuracy` writes one, with what `sinew eval` found"
+            "`python -m models.export.bundle accuracy` writes one, with what `sinew eval` found"
         )
     with tempfile.TemporaryDirectory(dir=arguments.bundle.parent, prefix=".calib-") as directory:
         trial = Path(directory) / arguments.bundle.name

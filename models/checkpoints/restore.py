@@ -1,4 +1,6 @@
-"""A bundle's weights, to train on from: `python -m models.restore lofr-tiny --out STATE/start.pt`.
+"""A bundle's weights, to train on from.
+
+    python -m models.checkpoints.restore lofr-tiny --out STATE/start.pt
 
 A bundle holds graphs, in which batch norms are folded into convolutions and some layers are joined. A network
 of random weights is exported in the same way: what became of each of its tensors tells where the bundle keeps
@@ -22,16 +24,18 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from models.export import capeformer_graphs, lofr_bundle
-from models.export.exporter import Graph, backbone_graph, compare, export, kam_graph
+from models.export import capeformer_graphs, lofr_graphs
+from models.export.exporter import Graph, compare, export
+from models.export.logocap_graphs import backbone_graph, kam_graph
+from models.networks.capeformer import SIDE
+from models.networks.inputs import normalise
 from models.networks.lofr import LofrConfig
 from models.networks.logocap import AttentiveNorm, LogoCap
-from models.losses.objective import normalise
+from models.paths import BUNDLES, ROOT
 from models.train.state import save
 from models.train.tasks import TASKS
 
 EPSILON = nn.BatchNorm2d(1).eps
-ROOT = Path(__file__).parents[1]
 
 
 class RestoreError(RuntimeError):
@@ -224,10 +228,10 @@ SHIPPED = {
     "capeformer-tiny": Shipped(
         capeformer_graphs.graphs,
         lambda model, images: model.features(images),
-        (capeformer_graphs.SIDE, capeformer_graphs.SIDE),
+        (SIDE, SIDE),
     ),
     "lofr-tiny": Shipped(
-        lambda model: [lofr_bundle.graph(model)],
+        lambda model: [lofr_graphs.graph(model)],
         lambda model, images: model(images),
         (LofrConfig.tiny().network_width, LofrConfig.tiny().height),
     ),
@@ -295,7 +299,7 @@ def pictures(folder: Path, model: Any, size: tuple[int, int], limit: int = 40) -
 
 def main() -> None:
     """Writes a bundle's weights as a state to train on from."""
-    parser = argparse.ArgumentParser(prog="python -m models.restore", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m models.checkpoints.restore", description=main.__doc__)
     parser.add_argument("model", choices=sorted(SHIPPED))
     parser.add_argument("--bundle", type=Path, help="default: the one that is shipped")
     parser.add_argument(
@@ -304,7 +308,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     shipped = SHIPPED[arguments.model]
-    bundle = arguments.bundle or ROOT / "models/bundles" / arguments.model
+    bundle = arguments.bundle or BUNDLES / arguments.model
     task = TASKS[arguments.model]
     model = task.network().eval()
     folder = arguments.pictures or ROOT / task.held_out

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from models.losses.logocap import People
 from models.data.people.assets import Assets
 from models.data.people.labels import Person
 from models.data.people.scenes import SceneSampler, SceneStyle
@@ -23,6 +22,20 @@ from models.data.people.sprites import Bank
 
 TargetMaker = Callable[[Sequence[Person], int], dict[str, np.ndarray]]
 """What a network is trained towards in a scene with these people, of so many pixels a side."""
+
+
+@dataclass(frozen=True)
+class People:
+    """The labelled people of a batch, one row each: `P` rows in all."""
+
+    batch_index: Tensor
+    """`[P]`, the picture that each stands in."""
+    keypoints: Tensor
+    """`[P, 17, 2]`, network pixels."""
+    labelled: Tensor
+    """`[P, 17]` bool."""
+    area: Tensor
+    """`[P]`, square network pixels, as COCO counts a person's area."""
 
 
 @dataclass

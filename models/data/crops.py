@@ -60,11 +60,11 @@ class CropStyle:
     margin: float = 1.25
     scale: tuple[float, float] = (0.65, 1.35)
     """The paper's range of scales."""
-    part_chance: float = 0.5
-    """Chance that a crop shows a part of the person only: if every crop showed everything, presence would
-    teach nothing about places."""
-    erase_chance: float = 0.4
-    """Chance that a rectangle of a crop is painted over."""
+    part_probability: float = 0.5
+    """Probability that a crop shows only a part of the person: if every crop showed everything, presence
+    would teach nothing about places."""
+    erase_probability: float = 0.4
+    """Probability that a rectangle of a crop is painted over."""
     turn: float = 20.0
     """Degrees, at most."""
     window: int | None = None
@@ -78,7 +78,7 @@ def cut(
     """A crop u8 [H, W, 3], the keypoints in it [17, 2] and which of them it shows."""
     x, y, width, height = instance.box
     out_width, out_height = (style.window, style.window) if style.window else (style.width, style.height)
-    if not style.window and generator.random() < style.part_chance:
+    if not style.window and generator.random() < style.part_probability:
         share_x, share_y = generator.uniform(0.4, 1.0), generator.uniform(0.25, 0.8)
         x, width = x + generator.uniform(0, 1 - share_x) * width, share_x * width
         y, height = y + generator.uniform(0, 1 - share_y) * height, share_y * height
@@ -104,7 +104,7 @@ def cut(
         order = skeleton.flip_order()
         places, shown = places[order], shown[order]
     shown &= ((places >= 0) & (places <= (out_width - 1, out_height - 1))).all(1)
-    if not style.window and generator.random() < style.erase_chance:
+    if not style.window and generator.random() < style.erase_probability:
         _erase(image, places, shown, generator)
     return image, places, shown
 
@@ -194,8 +194,8 @@ class CropBatches(Dataset):
         for instance in self.source.instances(generator):
             # Somebody is located or not, in all crops alike, however often they come.
             again = instance.number is not None
-            chance = np.random.default_rng([instance.number, 8]) if again else generator
-            located = chance.random() < self.located
+            rng = np.random.default_rng([instance.number, 8]) if again else generator
+            located = rng.random() < self.located
             for _ in range(self.CROPS):
                 image, points, shown = cut(instance, self.style, generator)
                 images.append(image)

@@ -1,6 +1,6 @@
 """People drawn once and kept, so that many short runs share the cost of drawing them.
 
-    python -m models.training.stored_people --out STATE/people --count 24000
+    python -m models.data.stored_people --out STATE/people --count 24000
 
 A folder holds `images.npy` u8 [n, SIDE, SIDE, 3], `keypoints.npy` f32 [n, 17, 2], `labelled.npy` bool [n, 17]
 and `boxes.npy` f32 [n, 4]: one person in each picture, with room around the box for crops that are turned or
@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from models.paths import state_directory
 from models.data.crops import GeneratedPeople, Instance, InstanceSource
+from models.paths import state_directory
 
 SIDE = 160
 """Pixels of a kept picture."""
@@ -65,7 +65,7 @@ class StoredPeople:
     def __init__(self, folder: Path) -> None:
         if not (folder / "boxes.npy").exists():
             raise FileNotFoundError(
-                f"{folder / 'boxes.npy'}: missing; draw people with `python -m models.training.stored_people`"
+                f"{folder / 'boxes.npy'}: missing; draw people with `python -m models.data.stored_people`"
             )
         self.folder = folder
         self.images: np.ndarray | None = None
@@ -87,7 +87,7 @@ class StoredPeople:
 def main() -> None:
     """Draws people."""
     home = state_directory()
-    parser = argparse.ArgumentParser(prog="python -m models.training.stored_people", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m models.data.stored_people", description=main.__doc__)
     parser.add_argument("--assets", type=Path, default=home / "assets", help="backgrounds and cut-outs")
     parser.add_argument("--bank", type=Path, default=home / "bank", help="rendered people")
     parser.add_argument("--out", type=Path, default=home / "people")

@@ -1,8 +1,8 @@
 """The runtime against the network: a made-up checkpoint goes through import, then both answer for the same
 picture.
 
-    python -m models.reference.end_to_end make --out DIR [--model logocap-w32] [--flip]
-    python -m models.reference.end_to_end check --out DIR --sinew target/release/sinew
+    python -m models.end_to_end.bottom_up make --out DIR [--model logocap-w32] [--flip]
+    python -m models.end_to_end.bottom_up check --out DIR --sinew target/release/sinew
 
 `make` writes `checkpoint.pth` (random weights in the official layout), the bundle imported from it,
 `picture.png` and `expected.npz`: what PyTorch and NumPy answer. `check` runs the program on the picture and
@@ -25,13 +25,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.export import bundle
-from models.checkpoints import official as checkpoint
 from models import skeleton
+from models.checkpoints import official as checkpoint
+from models.end_to_end import centergroup as end_to_end_centergroup
+from models.export import bundle
 from models.networks.centergroup import CenterGroup, CenterGroupConfig
 from models.networks.lofr import LofrConfig
 from models.networks.logocap import KEYPOINTS, LogoCap
-from models.end_to_end import centergroup as end_to_end_centergroup
 from models.reference import geometry, logocap
 
 TOLERANCE = 1e-3

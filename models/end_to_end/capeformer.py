@@ -1,7 +1,7 @@
 """CapeFormer's runtime against the network: enrolment and search with a made-up checkpoint.
 
-    python -m models.reference.end_to_end_capeformer make --out DIR
-    python -m models.reference.end_to_end_capeformer check --out DIR --sinew target/release/sinew
+    python -m models.end_to_end.capeformer make --out DIR
+    python -m models.end_to_end.capeformer check --out DIR --sinew target/release/sinew
 
 `make` writes `checkpoint.pth` (random weights in the official layout), the bundle imported from it, pictures
 with keypoints, and `expected.npz`: what PyTorch and NumPy answer. `check` enrols the pictures, looks for the
@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.export import bundle
 from models.checkpoints import official as checkpoint
+from models.end_to_end.bottom_up import picture
+from models.export import bundle
 from models.networks.capeformer import CapeFormer, CapeFormerConfig, identifiers
 from models.reference import capeformer as reference
-from models.end_to_end.bottom_up import picture
 
 TOLERANCE = 1e-3
 KEYPOINTS = 17

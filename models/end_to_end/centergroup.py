@@ -1,4 +1,4 @@
-"""What `models.reference.end_to_end make` needs for CenterGroup: a made-up network, and what it answers."""
+"""What `models.end_to_end.bottom_up make` needs for CenterGroup: a made-up network, and what it answers."""
 
 from __future__ import annotations
 

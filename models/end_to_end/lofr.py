@@ -1,6 +1,6 @@
 """The runtime against LOFR's network: both answer for the same people in the same picture.
 
-    python -m models.reference.end_to_end_lofr --sinew PROGRAM [--model lofr-r50] [--checkpoint FILE]
+    python -m models.end_to_end.lofr --sinew PROGRAM [--model lofr-r50] [--checkpoint FILE]
 
 Without a checkpoint the weights are random, and the last attention is sharpened, so that it has a highest
 cell. Every box becomes a crop of whole pixels, so that no interpolation is involved. Keypoints whose two best
@@ -21,14 +21,14 @@ import cv2
 import numpy as np
 import torch
 
+from models.end_to_end.bottom_up import network_input, picture
 from models.export import bundle, lofr_bundle
 from models.networks.lofr import Lofr, LofrConfig
 from models.reference import lofr as reference
-from models.end_to_end.bottom_up import network_input, picture
 
 CONFIGS = {
     "lofr-tiny": LofrConfig.tiny,
-    "lofr-plain": LofrConfig.plain,
+    "lofr-small": LofrConfig.small,
     "lofr-r50": LofrConfig.r50,
     "lofr-w32": LofrConfig.w32,
     "lofr-w48": LofrConfig.w48,

@@ -1,4 +1,4 @@
-"""How far one gets with labelled people without looking: `python -m models.mean_pose FOLDER`.
+"""How far one gets with labelled people without looking: `python -m models.evaluate.mean_pose FOLDER`.
 
 One answer for everybody, the mean place of each keypoint in the crops that `lofr-tiny` would see, measured as
 `sinew eval --metric pck` measures. `FOLDER` holds pictures and `annotations.json` in COCO's keypoint format.
@@ -10,13 +10,13 @@ import argparse
 import json
 from pathlib import Path
 
+from models.evaluate.crops import HeldOutCrops
 from models.networks.lofr import LofrConfig
-from models.losses.lofr import HeldOutCrops
 
 
 def main() -> None:
     """Prints PCK at every threshold."""
-    parser = argparse.ArgumentParser(prog="python -m models.mean_pose", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m models.evaluate.mean_pose", description=main.__doc__)
     parser.add_argument("folder", type=Path)
     config = LofrConfig.tiny()
     crops = HeldOutCrops.read(parser.parse_args().folder, (config.network_width, config.height))

@@ -1,4 +1,4 @@
-"""How good a bundle is on photographs of your own: `python -m models.photographs FOLDER`.
+"""How good a bundle is on photographs of your own: `python -m models.evaluate.photographs FOLDER`.
 
 `FOLDER` holds pictures and `annotations.json` in COCO's keypoint format, with one annotated person in every
 picture, cut out so that the picture's long side is 1.35 times the person's extent (the longer side of the box
@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from models import skeleton
+from models.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 JOINTS = slice(5, 17)
 EXTENT = 1 / 1.35
 """Of the person, in units of the picture's long side."""

@@ -1,6 +1,6 @@
 """The paper's ablations for a trained CapeFormer, on drawn kinds that it has not seen.
 
-    python -m models.ablation_capeformer --checkpoint STATE/capeformer-tiny/weights.pt
+    python -m models.experiments.ablation_capeformer --checkpoint STATE/capeformer-tiny/weights.pt
 
 For several seeds, new pictures of the fifteen held-out families: PCK@0.2 with one example and both stages;
 with the proposals alone; with one identifier for all keypoints; and with five examples. Each line is a mean
@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from models.evaluate.objects import HeldOutThings
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
-from models.export.exporter import load_weights
-from models.losses.capeformer import HeldOutThings
+from models.networks.weights import load_weights
 
 FIGURE = "pck@0.2"
 

@@ -1,6 +1,6 @@
 """Attention grouping against offset matching on the same peaks (the paper's Table 1, rows 1 and 7).
 
-    python -m models.ablation_centergroup STATE/centergroup-tiny/weights.pt \\
+    python -m models.experiments.ablation_centergroup STATE/centergroup-tiny/weights.pt \\
         --data tests/data/people --data tests/data/people-crowd [--json]
 
 All begin with CenterGroup's peaks. Attention grouping is CenterGroup. Offset matching leaves the attention
@@ -22,14 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.evaluate import decode_centergroup
+from models.evaluate.decode_logocap import suppress
+from models.evaluate.people import HeldOut, Predict
+from models.losses.centergroup import STRIDE
 from models.networks.centergroup import CenterGroup, CenterGroupConfig
-from models.export.exporter import load_weights
+from models.networks.inputs import normalise
+from models.networks.weights import load_weights
 from models.reference import centergroup as reference
 from models.reference.logocap import upsample
-from models.losses import centergroup as centergroup_objective
-from models.losses.centergroup import STRIDE
-from models.evaluate.people import HeldOut, Predict, suppress
-from models.losses.objective import normalise
 
 NEAR = 0.2
 """A peak is taken if it is nearer to the prediction than this part of the predicted pose's extent."""
@@ -113,7 +114,7 @@ def main() -> None:
     model = CenterGroup(CenterGroupConfig.tiny()).eval()
     load_weights(model, arguments.centergroup)
     methods = {
-        "attention": partial(centergroup_objective.predict, model),
+        "attention": partial(decode_centergroup.predict, model),
         "offsets": partial(match_offsets, model, False),
         "shared offsets": partial(match_offsets, model, True),
     }

@@ -1,10 +1,10 @@
 """The paper's Table 5 at tiny scale: what each part of LOFR brings.
 
-    python -m models.training.stored_people --count 8000
-    python -m models.train lofr-plain --people STATE/people \\
+    python -m models.data.stored_people --count 8000
+    python -m models.train lofr-small --people STATE/people \\
         --processes 1 --threads 1 --batch 64 --finish --minutes 7
-    python -m models.ablation_lofr --images 10000 --seeds 3
-    python -m models.ablation_lofr --table [--json]
+    python -m models.experiments.ablation_lofr --images 10000 --seeds 3
+    python -m models.experiments.ablation_lofr --table [--json]
 
 Every row begins with the same backbone, taught which keypoints windows of crops show (the paper's begins
 with that of ImageNet), and is trained on the same number of such windows of generated people, once per seed,
@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.evaluate.crops import HeldOutCrops
+from models.losses.lofr import Weights
 from models.networks.lofr import LofrConfig
-from models.paths import state_directory
-from models.train.trainer import Trainer, parse
-from models.losses.lofr import HeldOutCrops, Weights
+from models.paths import ROOT, state_directory
+from models.train.options import parse
 from models.train.tasks import WINDOW, LofrTask
+from models.train.trainer import Trainer
 
-ROOT = Path(__file__).parents[1]
 FIGURES = ("pck@0.2", "pck@0.1", "presence")
 
 
@@ -49,7 +50,7 @@ class Row:
 
     def task(self) -> LofrTask:
         config = replace(
-            LofrConfig.plain(),
+            LofrConfig.small(),
             encoder_layers=self.layers[0],
             decoder_layers=self.layers[1],
             spatial_prior="SPE" in self.parts,
@@ -89,7 +90,7 @@ def train(row: Row, seed: int, state: Path, arguments: argparse.Namespace) -> bo
     options = ["lofr-tiny", "--state", str(state), "--processes", "1", "--threads", "1"]
     options += ["--people", str(arguments.people), "--backbone-from", str(arguments.begin_with)]
     options += ["--images", str(arguments.images), "--batch", str(arguments.batch), "--seed", str(seed)]
-    options += ["--no-muon", "--rate", "0.001", "--evaluate-minutes", "1000", "--save-minutes", "2"]
+    options += ["--no-muon", "--lr", "0.001", "--evaluate-minutes", "1000", "--save-minutes", "2"]
     trainer = Trainer(parse(options), 0, row.task())
     trainer.run()
     return trainer.progress.images >= arguments.images
@@ -123,10 +124,12 @@ def summary(results: dict[str, list[dict[str, float]]]) -> list[dict[str, object
 def main() -> None:
     """Trains what is missing, unless only the table is asked for, and prints the table."""
     home = state_directory()
-    parser = argparse.ArgumentParser(prog="python -m models.ablation_lofr", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m models.experiments.ablation_lofr", description=main.__doc__
+    )
     parser.add_argument("--state", type=Path, default=home / "lofr-ablation")
     parser.add_argument("--people", type=Path, default=home / "people", help="people drawn beforehand")
-    parser.add_argument("--begin-with", type=Path, default=home / "lofr-plain" / "weights.pt")
+    parser.add_argument("--begin-with", type=Path, default=home / "lofr-small" / "weights.pt")
     parser.add_argument("--held-out", type=Path, default=ROOT / "tests/data/people")
     parser.add_argument("--images", type=int, default=10_000, help="windows of every run")
     parser.add_argument("--batch", type=int, default=32)

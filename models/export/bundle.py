@@ -1,7 +1,7 @@
 """The folder that the runtime opens: `bundle.toml` and its graphs; docs/bundle.md describes every key.
 
-    python -m models.bundle accuracy models/bundles/logocap-tiny --data tests/data/people --level full --value
-    0.45
+    python -m models.export.bundle accuracy models/bundles/logocap-tiny --level full \\
+        --data tests/data/people --value 0.45
 
 records a measured figure in a manifest that is already there.
 """
@@ -70,7 +70,7 @@ def write(contents: Contents, folder: Path, options: Options) -> Iterator[str]:
     """Exports the graphs and writes the bundle; yields a line for people to read after each step.
 
     The graphs are made beside the folder and moved in when all of them are good, the manifest last. Raises
-    `export.ExportError`.
+    `ExportError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as directory:
@@ -130,7 +130,7 @@ def input_section(config: InputConfig, rule: str) -> dict[str, Any]:
 
 def dump(contents: dict[str, Any]) -> str:
     """The manifest as TOML: tables with dotted names, everything below them on one line per key."""
-    lines = ["# Written by models/bundle.py; docs/bundle.md says what the keys mean."]
+    lines = ["# Written by models/export/bundle.py; docs/bundle.md says what the keys mean."]
 
     def table(header: str, values: dict[str, Any]) -> None:
         lines.extend(["", header])

@@ -1,13 +1,13 @@
-"""What a CapeFormer network puts into its bundle, for `models.bundle.write`."""
+"""What a CapeFormer network puts into its bundle, for `models.export.bundle.write`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from models.export import bundle
 from models import skeleton
-from models.networks.capeformer import CELLS, CapeFormer
-from models.export.capeformer_graphs import SIDE, graphs
+from models.export import bundle
+from models.export.capeformer_graphs import graphs
+from models.networks.capeformer import CELLS, SIDE, CapeFormer
 
 
 @dataclass(frozen=True)

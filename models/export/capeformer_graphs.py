@@ -1,4 +1,4 @@
-"""CapeFormer as three ONNX graphs, for `models.export.export`.
+"""CapeFormer as three ONNX graphs, for `models.export.exporter.export`.
 
 **`features`**: `image [1, 3, 256, 256]` -> `query_tokens [64, width]`, `support_tokens [64, width]`.
 
@@ -14,11 +14,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.networks.capeformer import CELLS, CapeFormer, identifiers
 from models.export.exporter import Graph
+from models.networks.capeformer import CELLS, SIDE, CapeFormer, identifiers
 
-SIDE = 256
-"""Pixels of a crop."""
 MASKED = -1e4
 
 

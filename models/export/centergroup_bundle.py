@@ -1,13 +1,13 @@
-"""What a CenterGroup network puts into its bundle, for `models.bundle.write`."""
+"""What a CenterGroup network puts into its bundle, for `models.export.bundle.write`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from models.export import bundle
 from models import skeleton
-from models.networks.centergroup import CenterGroup
+from models.export import bundle
 from models.export.centergroup_graphs import backbone_graph, grouping_graph
+from models.networks.centergroup import CenterGroup
 
 STRIDE = 4
 

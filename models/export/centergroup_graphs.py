@@ -1,4 +1,4 @@
-"""CenterGroup as two ONNX graphs, for `models.export.export`.
+"""CenterGroup as two ONNX graphs, for `models.export.exporter.export`.
 
 **`backbone`**: `image [1, 3, H, W]` -> `heat_half [types, H/2, W/2]` (the mean of both heatmaps; keypoints,
 then the centre; no sigmoid), `rows [2 * H/4 * W/4, width]` (features of every cell of the keypoint map, then
@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.export.exporter import Graph
+from models.export.layers import BranchMix, stretch_rows
 from models.networks.centergroup import CenterGroup, position_rows
-from models.export.exporter import BranchMix, Graph, stretch_rows
 
 
 def fold(layer: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> nn.ConvTranspose2d:

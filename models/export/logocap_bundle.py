@@ -1,11 +1,12 @@
-"""What a LOGO-CAP network puts into its bundle, for `models.bundle.write`."""
+"""What a LOGO-CAP network puts into its bundle, for `models.export.bundle.write`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from models.export import bundle, exporter as export
 from models import skeleton
+from models.export import bundle
+from models.export.logocap_graphs import Sampling, backbone_graph, kam_graph
 from models.networks.logocap import KEYPOINTS, LogoCap
 
 
@@ -41,7 +42,7 @@ def contents(
     model: LogoCap,
     decode: Decode = Decode(),
     flip: bool = False,
-    sampling: export.Sampling = "gather",
+    sampling: Sampling = "gather",
     chunks: tuple[int, ...] = (1,),
 ) -> bundle.Contents:
     """For `model`, in eval mode.
@@ -56,7 +57,7 @@ def contents(
     own = asdict(decode)
     return bundle.Contents(
         model="logocap",
-        graphs=lambda: [export.backbone_graph(model, flip), export.kam_graph(model, sampling)],
+        graphs=lambda: [backbone_graph(model, flip), kam_graph(model, sampling)],
         input=bundle.input_section(config, "short-side"),
         keypoints=skeleton.COCO,
         engines={

@@ -6,87 +6,22 @@ Pose Estimation", section numbers those of the description of the reference impl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from models.networks.capeformer import CELLS, CapeFormer, identifiers
-from models.export.capeformer_graphs import SIDE
-from models.reference import capeformer as reference
-from models.data.objects import heldout
-from models.data.objects.episodes import Style, episode
-from models.data.objects.families import families
-from models.data.objects.training_kinds import Kinds
-from models.losses.objective import normalise, reduced_precision
+from models.data.episode_batches import EpisodeBatch
+from models.networks.capeformer import CELLS, SIDE, CapeFormer, identifiers
+from models.networks.inputs import normalise, reduced_precision
 
 SLOTS = 100
-MOST_KEYPOINTS = 16
-PICTURES = 3
-"""Of every kind in a batch; each is looked for with the others as examples."""
-THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
 HIDDEN = -1e4
 HEATMAP_SIGMA = 0.75
 """Of the bell that similarities should have, in cells."""
-STYLE = Style(distant=0.35)
-"""Users mostly give no box: then a crop is the whole picture."""
-
-
-@dataclass
-class EpisodeBatch:
-    """`images` u8 [E, PICTURES, side, side, 3], `keypoints` [E, PICTURES, K, 2] in pixels, `visible` bool [E,
-    PICTURES, K] (false also for rows without a keypoint), `weights` [E, PICTURES, K, 64]: how much each token
-    counts in a keypoint's features."""
-
-    images: Tensor
-    keypoints: Tensor
-    visible: Tensor
-    weights: Tensor
-
-    def to(self, device: torch.device) -> EpisodeBatch:
-        return EpisodeBatch(
-            *(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self))
-        )
-
-
-class EpisodeBatches(Dataset):
-    """Batch number `step` of process `rank`: always the same episodes for the same assets and run seed."""
-
-    def __init__(self, assets: Path, bank: Path, batch_size: int, run_seed: int, rank: int) -> None:
-        self.directories = (assets, bank)
-        self.batch_size, self.run_seed, self.rank = batch_size, run_seed, rank
-        self.kinds: Kinds | None = None
-
-    def __getitem__(self, step: int) -> EpisodeBatch:
-        if self.kinds is None:
-            # Opened in the process that uses it: memory maps need not travel.
-            cv2.setNumThreads(1)
-            self.kinds = Kinds(*self.directories)
-        generator = np.random.default_rng([self.run_seed, self.rank, step, 5])
-        images, keypoints, visible, weights = [], [], [], []
-        for _ in range(self.batch_size):
-            kind = self.kinds.any(generator)
-            one = episode(kind, generator, self.kinds.background, STYLE, PICTURES, MOST_KEYPOINTS)
-            missing = MOST_KEYPOINTS - one.keypoints.shape[1]
-            images.append(one.images)
-            keypoints.append(np.pad(one.keypoints, ((0, 0), (0, missing), (0, 0))))
-            visible.append(np.pad(one.visible, ((0, 0), (0, missing))))
-            pairs = zip(keypoints[-1], visible[-1])
-            weights.append(np.stack([reference.support_weights(points, seen)[0] for points, seen in pairs]))
-        return EpisodeBatch(
-            images=torch.from_numpy(np.stack(images)),
-            keypoints=torch.from_numpy(np.stack(keypoints).astype(np.float32)),
-            visible=torch.from_numpy(np.stack(visible)),
-            weights=torch.from_numpy(np.stack(weights)),
-        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +60,7 @@ class Matched(NamedTuple):
 
     def identity(self) -> Tensor:
         """`[A, K, width]`: the identifiers."""
-        return _identifiers(self.memory.shape[-1]).to(self.memory.device)[self.slots]
+        return fixed_identifiers(self.memory.shape[-1]).to(self.memory.device)[self.slots]
 
     def bias(self) -> Tensor:
         """`[A, K]`: keypoints that are not enrolled take part, hidden, so that all have as many."""
@@ -133,7 +68,8 @@ class Matched(NamedTuple):
 
 
 @lru_cache
-def _identifiers(width: int) -> Tensor:
+def fixed_identifiers(width: int) -> Tensor:
+    """`[100, width]`: the identity table, made once."""
     return identifiers(width)
 
 
@@ -203,7 +139,7 @@ def first_stage(
     enrolled = shown.any(2).flatten(0, 1)
     slots = _slots(enrolled, generator)
     bias = torch.where(enrolled, 0.0, HIDDEN)
-    identity = _identifiers(model.config.width).to(device)[slots]
+    identity = fixed_identifiers(model.config.width).to(device)[slots]
     match = torch.vmap(model.match)(query.flatten(0, 1), features.flatten(0, 1), identity, bias)
     return Matched(
         *match,
@@ -246,8 +182,8 @@ def _mean(errors: Tensor, counted: Tensor) -> Tensor:
 def _examples(episodes: int, pictures: int, generator: torch.Generator) -> Tensor:
     """`[episodes, answers, examples]` bool: for every picture one of the others, or all of them."""
     others = ~torch.eye(pictures, dtype=torch.bool).expand(episodes, -1, -1)
-    chance = torch.rand((episodes, pictures, pictures), generator=generator).masked_fill(~others, -1.0)
-    single = chance == chance.amax(-1, keepdim=True)
+    priority = torch.rand((episodes, pictures, pictures), generator=generator).masked_fill(~others, -1.0)
+    single = priority == priority.amax(-1, keepdim=True)
     alone = torch.rand((episodes, pictures, 1), generator=generator) < 0.6
     return torch.where(alone, single, others)
 
@@ -260,144 +196,3 @@ def _slots(enrolled: Tensor, generator: torch.Generator) -> Tensor:
     anywhere = torch.rand((answers, SLOTS), generator=generator).topk(most).indices.sort().values
     first = torch.rand((answers, 1), generator=generator) < 0.7
     return torch.where(first, number, anywhere.gather(1, number)).to(enrolled.device)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of the held-out set, as the network sees it."""
-
-    category: int
-    image: np.ndarray
-    points: np.ndarray
-    """`[K, 2]`, crop pixels."""
-    visible: np.ndarray
-    box_share: float
-    """The box's longer side, as a part of the crop's."""
-
-    @staticmethod
-    def of(
-        category: int,
-        image: np.ndarray,
-        box: tuple[float, float, float, float],
-        keypoints: np.ndarray,
-        visible: np.ndarray,
-    ) -> Picture:
-        """The crop of a box `(x, y, width, height)` of `image` u8 [h, w, 3] with keypoints `[K, 2]`."""
-        clean = reference.clean_box(box, (image.shape[1], image.shape[0]))
-        crop = reference.crop_of(clean)
-        scale = SIDE / crop.side
-        matrix = np.array([[scale, 0, 0], [0, scale, 0]])
-        matrix[:, 2] = SIDE / 2 - scale * crop.center
-        return Picture(
-            category=category,
-            image=cv2.warpAffine(np.ascontiguousarray(image), matrix, (SIDE, SIDE)),
-            points=crop.to_crop(keypoints).astype(np.float32),
-            visible=visible,
-            box_share=float(max(clean[2:]) / crop.side),
-        )
-
-
-class HeldOutThings:
-    """Pictures of one thing each, of several kinds."""
-
-    def __init__(self, pictures: list[Picture]) -> None:
-        self.pictures = pictures
-
-    @classmethod
-    def read(cls, directory: Path) -> HeldOutThings:
-        """Those of a folder with `annotations.json` in COCO's format."""
-        contents = json.loads((directory / "annotations.json").read_text())
-        names = {image["id"]: image["file_name"] for image in contents["images"]}
-        pictures = []
-        for entry in contents["annotations"]:
-            image = cv2.imread(str(directory / names[entry["image_id"]]))[..., ::-1]
-            rows = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
-            box = tuple(entry["bbox"])
-            pictures.append(Picture.of(entry["category_id"], image, box, rows[:, :2], rows[:, 2] > 0))
-        return cls(pictures)
-
-    @classmethod
-    def drawn(cls, seed: int, pictures: int, kinds: int | None = None) -> HeldOutThings:
-        """So many new pictures of each of the families of the held-out set, or of the first `kinds` of
-        them."""
-        made = []
-        for number, family in enumerate(families()[:kinds]):
-            for picture in range(pictures):
-                shot = heldout.shown(family, np.random.default_rng([seed, number, picture]))
-                box = tuple(heldout.box_inside(shot.box, heldout.SIDE))
-                made.append(Picture.of(number, shot.image, box, shot.keypoints, shot.visible))
-        return cls(made)
-
-    @torch.no_grad()
-    def measure(
-        self, model: CapeFormer, shots: int = 1, identity: bool = True
-    ) -> dict[str, dict[str, float]]:
-        """PCK of the proposals alone (`one-stage`) and of the answers (`two-stage`), over all episodes of
-        `shots` neighbours in a circle (section 1.10).
-
-        Without `identity` all keypoints have the same identifier.
-        """
-        images = torch.from_numpy(np.stack([picture.image for picture in self.pictures]))
-        tokens = [model.features(normalise(part, model.config)) for part in images.split(10)]
-        query, support = (torch.cat(parts) for parts in zip(*tokens))
-        sums = {level: np.zeros(len(THRESHOLDS)) for level in ("one-stage", "two-stage")}
-        answers = 0
-        for category in sorted({picture.category for picture in self.pictures}):
-            members = [index for index, picture in enumerate(self.pictures) if picture.category == category]
-            for first in range(len(members)):
-                enrolled = [members[(first + step) % len(members)] for step in range(shots)]
-                features, counts = self._enrol(support, enrolled)
-                for index in members:
-                    if index in enrolled:
-                        continue
-                    answers += 1
-                    found = self._find(model, query[index], features, counts, identity)
-                    for level, places in found.items():
-                        sums[level] += self._correct(self.pictures[index], places, counts)
-        return {
-            level: {f"pck@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, total / answers)}
-            | {"mpck": float(total.mean() / answers)}
-            for level, total in sums.items()
-        }
-
-    def _enrol(self, support: Tensor, shots: list[int]) -> tuple[Tensor, np.ndarray]:
-        features, counts = 0, True
-        for index in shots:
-            picture = self.pictures[index]
-            weights, seen = reference.support_weights(picture.points, picture.visible)
-            features = features + torch.from_numpy(weights) @ support[index] / len(shots)
-            counts = counts & seen
-        return features, counts
-
-    @staticmethod
-    def _find(
-        model: CapeFormer, query: Tensor, features: Tensor, counts: np.ndarray, identity: bool
-    ) -> dict[str, np.ndarray]:
-        rows = torch.from_numpy(np.flatnonzero(counts))
-        slots = rows if identity else torch.zeros_like(rows)
-        codes, bias = _identifiers(model.config.width)[slots], torch.zeros(len(rows))
-        similarity, memory, refined = model.match(query, features[rows], codes, bias)
-        start = propose(similarity)
-        return {
-            "one-stage": start.numpy(),
-            "two-stage": model.refine(memory, refined, codes, bias, start).numpy(),
-        }
-
-    @staticmethod
-    def _correct(picture: Picture, places: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        rows = np.flatnonzero(counts)
-        counted = picture.visible[rows]
-        distance = np.linalg.norm(places - picture.points[rows] / SIDE, axis=1)[counted] / picture.box_share
-        correct = [(distance < threshold).sum() for threshold in THRESHOLDS]
-        return np.array(correct) / max(1, counted.sum())
-
-    def copied(self, shots: int = 1) -> dict[str, float]:
-        """What copying the first example's places would reach: how far one gets without looking."""
-        sums, answers = np.zeros(len(THRESHOLDS)), 0
-        for category in {picture.category for picture in self.pictures}:
-            members = [picture for picture in self.pictures if picture.category == category]
-            for first, example in enumerate(members):
-                for other in (members[(first + step) % len(members)] for step in range(shots, len(members))):
-                    sums += self._correct(other, example.points[example.visible] / SIDE, example.visible)
-                    answers += 1
-        return {f"pck@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, sums / answers)}

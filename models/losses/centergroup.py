@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.networks.centergroup import CenterGroup, Grouping, double, position_rows
-from models.reference import centergroup as reference
-from models.reference.logocap import upsample
 from models.data.batches import Batch
-from models.evaluate.people import suppress
-from models.losses.objective import normalise, reduced_precision, weighted_heatmap_loss
+from models.losses.logocap import weighted_heatmap_loss
+from models.networks.centergroup import CenterGroup, Grouping, double, position_rows
+from models.networks.inputs import normalise, reduced_precision
+from models.reference import centergroup as reference
 
 MASKED = -1e4
 STRIDE = 4
@@ -144,14 +142,14 @@ def _picture(grouping: Grouping, tokens: Tokens, person: Tensor, people: Labels)
     count = modules * found.sum().clamp(min=1)
 
     logits = grouping.attention[:, :, matched]
-    chances = logits.log_softmax(-1)
+    log_probability = logits.log_softmax(-1)
     # Eq. 9 and 10, in parts of the person.
-    error = (chances.exp() @ places - target).abs().sum(-1) / size
+    error = (log_probability.exp() @ places - target).abs().sum(-1) / size
     # Where no token is near, nothing can be chosen.
     location = (error * found).sum() / count
     # Several types may have a peak at the same place: each of them is right.
     worse = (nearest.values.square()[..., None] - distance.square()) / (2 * SAME_PLACE**2)
-    right = torch.logsumexp(chances + worse.masked_fill(~found[..., None], 0.0).clamp(min=MASKED), -1)
+    right = torch.logsumexp(log_probability + worse.masked_fill(~found[..., None], 0.0).clamp(min=MASKED), -1)
     choice = -(right * found).sum() / count
     best = logits.argmax(-1, keepdim=True)
     near = distance.expand(modules, -1, -1, -1).gather(-1, best)[..., 0] < 0.1
@@ -249,7 +247,7 @@ def group(
     `rows [B, cells, width]` as for `CenterGroup.grouping`, `half` the size of the finer heatmaps.
     """
     height, width = half[0] // 2, half[1] // 2
-    positions = _positions(height, width, model.config.width).to(rows.device)
+    positions = unpadded_positions(height, width, model.config.width).to(rows.device)
     places = torch.stack([one.places for one in tokens])
     pictures, types = places.shape[:2]
     index, weight = _taps(places.reshape(-1, 2), (height, width))
@@ -277,7 +275,7 @@ def group(
 _cache: dict[tuple[int, int, int], Tensor] = {}
 
 
-def _positions(height: int, width: int, channels: int) -> Tensor:
+def unpadded_positions(height: int, width: int, channels: int) -> Tensor:
     """The position encoding of a picture without padding."""
     key = (height, width, channels)
     if key not in _cache:
@@ -289,27 +287,3 @@ def _taps(places: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """`models.reference.centergroup.taps` for tensors."""
     index, weight = reference.taps(places.cpu().numpy(), size)
     return torch.from_numpy(index).to(places.device), torch.from_numpy(weight).to(places.device)
-
-
-@torch.no_grad()
-def predict(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Poses [n, 17, 2] and scores [n] of each of the u8 pictures [B, H, W, 3]."""
-    heat_half, rows = model.forward_backbone(normalise(images, model.config))
-    height, width = images.shape[1:3]
-    mask = np.ones((height, width), np.uint8)
-    positions = _positions(height // 4, width // 4, model.config.width).to(rows.device)
-    answers = []
-    for half, row in zip(heat_half.cpu().numpy(), rows):
-        settings = reference.Settings(least_score=0.05, least_tokens=0, score="evidence")
-        found = reference.find_peaks(upsample(half, 2), mask, settings)
-        index, weight, bias = reference.tokens(found, (height // 4, width // 4))
-        inputs = (torch.from_numpy(array).to(rows.device) for array in (index.astype(np.int64), weight, bias))
-        if not (found.keep[-1].any() and found.keep[:-1].any()):
-            answers.append((np.zeros((0, 17, 2)), np.zeros(0)))
-            continue
-        attention, visible, center = (
-            logits.cpu().numpy() for logits in model.grouping(row, positions, *inputs)
-        )
-        people = reference.decode(half, mask, attention, visible, center, (width, height), found, settings)
-        answers.append(suppress(people.poses[..., :2], people.scores))
-    return answers

@@ -26,6 +26,8 @@ from models.networks.hrnet import HRNet, HRNetConfig
 
 CELLS = 8
 """On a side of the token map: a crop of 256 pixels at stride 32."""
+SIDE = 256
+"""Pixels of a crop."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """CenterGroup: heatmap peaks become tokens, and attention groups them to person centres.
 
     >>> import torch
-    >>> from models.centergroup import CenterGroup, CenterGroupConfig
+    >>> from models.networks.centergroup import CenterGroup, CenterGroupConfig
     >>> model = CenterGroup(CenterGroupConfig.tiny()).eval()
     >>> image = torch.randn(1, 3, 256, 256)                 # normalised by LogoCapConfig.mean and .std
     >>> heat_half, rows = model.forward_backbone(image)
@@ -74,7 +74,7 @@ class CenterGroupConfig:
         """The features of `logocap-tiny` with narrow tokens.
 
         Unlike the paper's it reads all four branches and predicts offsets as well: so it can begin where
-        `logocap-tiny` ends (`models.training.centergroup_start`) and learns to group in hours on a CPU.
+        `logocap-tiny` ends (`models.train.centergroup_start`) and learns to group in hours on a CPU.
         """
         from models.networks.logocap import LogoCapConfig
 

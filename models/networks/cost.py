@@ -1,6 +1,6 @@
 """What the networks cost: multiply-adds of the part that sees the picture, and parameters.
 
-python -m models.cost [--json]
+python -m models.networks.cost [--json]
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def lines() -> list[dict[str, float | str]]:
 
 def main() -> None:
     """Prints a table."""
-    parser = argparse.ArgumentParser(prog="python -m models.cost", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m models.networks.cost", description=main.__doc__)
     parser.add_argument("--json", action="store_true")
     if parser.parse_args().json:
         print(json.dumps(lines()))

@@ -25,7 +25,7 @@ from models import skeleton
 from models.networks.attention import sines
 from models.networks.capeformer import ResNet
 from models.networks.hrnet import HRNet, HRNetConfig
-from models.networks.small_cnn import Plain, PlainConfig
+from models.networks.small_cnn import SmallCnn, SmallCnnConfig
 
 STRIDES = (4, 8, 16)
 PEAK_POWER_DOUBLINGS = 3
@@ -40,7 +40,7 @@ class LofrConfig:
     """Sizes of a LOFR, and which of its parts it has (the paper's Table 5)."""
 
     name: str
-    backbone: HRNetConfig | PlainConfig | None = None
+    backbone: HRNetConfig | SmallCnnConfig | None = None
     """Without, ResNet-50."""
     height: int = 256
     network_width: int = 192
@@ -93,12 +93,12 @@ class LofrConfig:
         )
 
     @classmethod
-    def plain(cls) -> LofrConfig:
+    def small(cls) -> LofrConfig:
         """Of many short trainings by presence alone: small crops, and a backbone that is soon done."""
         return replace(
             cls.tiny(),
-            name="lofr-plain",
-            backbone=PlainConfig(),
+            name="lofr-small",
+            backbone=SmallCnnConfig(),
             height=96,
             network_width=64,
             peak_nodes=True,
@@ -302,8 +302,8 @@ class Pyramid(nn.Module):
         if config.backbone is None:
             self.body: nn.Module = ResNet((3, 4, 6), 64)
             self.channels: Sequence[int] = (256, 512, 1024)
-        elif isinstance(config.backbone, PlainConfig):
-            self.body = Plain(config.backbone)
+        elif isinstance(config.backbone, SmallCnnConfig):
+            self.body = SmallCnn(config.backbone)
             self.channels = config.backbone.widths
         else:
             self.body = HRNet(config.backbone)

@@ -1,7 +1,7 @@
 """LOGO-CAP: centre and offsets give quick poses, attraction kernels and heatmaps refine them.
 
     >>> import torch
-    >>> from models.logocap import LogoCap, LogoCapConfig
+    >>> from models.networks.logocap import LogoCap, LogoCapConfig
     >>> from models import losses
     >>> model = LogoCap(LogoCapConfig.tiny())
     >>> image = torch.randn(2, 3, 256, 256)           # normalised by LogoCapConfig.mean and .std
@@ -33,8 +33,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks import adaptation
 from models import skeleton
+from models.networks import adaptation
 from models.networks.hrnet import HRNet, HRNetConfig, convolution_norm_relu, mix_branches
 
 KEYPOINTS = len(skeleton.NAMES)

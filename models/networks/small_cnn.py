@@ -1,7 +1,7 @@
 """A small backbone of plain convolutions, whose features see a part of the crop only: it has to say what
 there is where it is. On one core it learns from more than a thousand windows a second.
 
-    >>> maps = Plain(PlainConfig()).eval()(torch.randn(1, 3, 96, 64))
+    >>> maps = SmallCnn(SmallCnnConfig()).eval()(torch.randn(1, 3, 96, 64))
     >>> [tuple(one.shape) for one in maps]
     [(1, 24, 24, 16), (1, 48, 12, 8), (1, 96, 6, 4)]
 """
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class PlainConfig:
+class SmallCnnConfig:
     """Channels of the features at strides 4, 8 and 16, which see squares of 22, 42 and 50 pixels."""
 
     widths: tuple[int, int, int] = (24, 48, 96)
@@ -45,12 +45,12 @@ class Residual(nn.Module):
         return functional.relu(x + self.second(self.first(x)))
 
 
-class Plain(nn.Module):
+class SmallCnn(nn.Module):
     """`[B, 3, H, W]` -> features at strides 4, 8 and 16."""
 
     STEM = 16
 
-    def __init__(self, config: PlainConfig) -> None:
+    def __init__(self, config: SmallCnnConfig) -> None:
         super().__init__()
         fine, middle, coarse = config.widths
         self.stages = nn.ModuleList(

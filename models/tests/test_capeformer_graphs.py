@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from models.export import bundle, capeformer_bundle
-from models.networks.capeformer import CapeFormer, CapeFormerConfig
 from models.export.capeformer_graphs import graphs
 from models.export.exporter import TOLERANCE, export
+from models.networks.capeformer import CapeFormer, CapeFormerConfig
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.export import centergroup_graphs
-from models.networks.centergroup import CenterGroup, CenterGroupConfig
 from models.export.exporter import TOLERANCE, Graph, export
+from models.networks.centergroup import CenterGroup, CenterGroupConfig
 
 PLAIN = {
     "Add", "Cast", "Concat", "Conv", "ConvTranspose", "Div", "Flatten", "Gather", "Gemm", "GreaterOrEqual",

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.networks.centergroup import CenterGroup, CenterGroupConfig, double
+from models.data.batches import Batch
 from models.data.people.labels import Person
+from models.losses import centergroup as training
+from models.networks.centergroup import CenterGroup, CenterGroupConfig, double
 from models.reference import centergroup as reference
 from models.reference.golden import FIGURE
 from models.reference.logocap import upsample
-from models.losses import centergroup as training
-from models.data.batches import Batch
 from models.train.tasks import TASKS
 
 SIDE = 128

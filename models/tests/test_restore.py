@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from models.checkpoints import restore
+from models.checkpoints.restore import SHIPPED
 from models.export.exporter import compare
 from models.networks.logocap import LogoCap, LogoCapConfig
-from models.checkpoints.restore import ROOT, SHIPPED
+from models.paths import ROOT
 from models.train.tasks import TASKS
 
 BUNDLES = ROOT / "models/bundles"

@@ -1,6 +1,6 @@
 """Trains the second stage of a CapeFormer behind a first stage that is kept as it is.
 
-    python -m models.second_stage --weights STATE/capeformer-tiny/weights.pt --out STATE/both.pt
+    python -m models.train.second_stage --weights STATE/capeformer-tiny/weights.pt --out STATE/both.pt
 
 The second stage is small, and what it is given does not change: the first stage looks at every episode once,
 its answers are kept in a folder, and the second stage then learns from some hundred of them a second, where
@@ -24,10 +24,12 @@ import torch.multiprocessing
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from models.data.episode_batches import EpisodeBatches
+from models.evaluate.objects import HeldOutThings
+from models.losses.capeformer import Matched, first_stage, second_stage, tokens_of
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
-from models.export.exporter import load_weights
-from models.paths import state_directory
-from models.losses.capeformer import EpisodeBatches, HeldOutThings, Matched, first_stage, second_stage, tokens_of
+from models.networks.weights import load_weights
+from models.paths import ROOT, state_directory
 from models.train.state import MovingAverage, freeze_others, save
 from models.train.tasks import TASKS, CapeFormerTask
 
@@ -36,7 +38,7 @@ EPISODES = 4
 BATCHES = 50
 """Of those in a file."""
 WARM_UP_STEPS = 200
-OBJECTS = Path(__file__).parents[1] / CapeFormerTask.held_out
+OBJECTS = ROOT / CapeFormerTask.held_out
 
 
 @dataclass(frozen=True)
@@ -96,18 +98,18 @@ def pick(answers: Matched, rows: Tensor) -> Matched:
     return Matched(*(values.float() if values.is_floating_point() else values for values in taken))
 
 
-def train(model: CapeFormer, answers: Matched, seconds: float, batch: int, rate: float) -> CapeFormer:
+def train(model: CapeFormer, answers: Matched, seconds: float, batch: int, lr: float) -> CapeFormer:
     """The averaged network after so long: the rate stays for two fifths of it, then falls to nothing."""
     freeze_others(model, CapeFormerTask.SECOND_STAGE)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, rate)
+    optimiser = torch.optim.AdamW(parameters, lr)
     average = MovingAverage(model, 0.998)
     begin, step, losses = time.monotonic(), 0, []
     with tqdm(total=round(seconds), unit="s", disable=None) as bar:
         while (part := (time.monotonic() - begin) / seconds) < 1:
             fall = 0.5 * (1 + math.cos(math.pi * (part - 0.4) / 0.6)) if part > 0.4 else 1.0
             for group in optimiser.param_groups:
-                group["lr"] = rate * fall * min(1.0, (step + 1) / WARM_UP_STEPS)
+                group["lr"] = lr * fall * min(1.0, (step + 1) / WARM_UP_STEPS)
             loss = second_stage(model, pick(answers, torch.randint(len(answers.target), (batch,))))
             optimiser.zero_grad()
             loss.backward()
@@ -127,7 +129,7 @@ def train(model: CapeFormer, answers: Matched, seconds: float, batch: int, rate:
 def main() -> None:
     """Draws what is missing, trains, and prints what the held-out things say."""
     home = state_directory()
-    parser = argparse.ArgumentParser(prog="python -m models.second_stage", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m models.train.second_stage", description=main.__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt: the first stage")
     parser.add_argument("--out", type=Path, required=True, help="where both stages go")
     parser.add_argument("--answers", type=Path, help="folder (default: one for these weights, in the state)")
@@ -136,7 +138,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20_000, help="to be drawn and looked at")
     parser.add_argument("--minutes", type=float, default=25, help="of training")
     parser.add_argument("--batch", type=int, default=64, help="answers")
-    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
+    parser.add_argument("--lr", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--processes", type=int, default=2, help="that draw")
     parser.add_argument("--threads", type=int, default=1, help="of training")
     parser.add_argument("--seed", type=int, default=777)
@@ -164,7 +166,7 @@ def main() -> None:
     task.begin_from(model, trained.state_dict())
     answers = read(folder)
     print(f"answers={len(answers.target)}", flush=True)
-    train(model, answers, 60 * arguments.minutes, arguments.batch, arguments.rate)
+    train(model, answers, 60 * arguments.minutes, arguments.batch, arguments.lr)
     for level, figures in HeldOutThings.read(OBJECTS).measure(model).items():
         print(level, " ".join(f"{name}={value:.4f}" for name, value in figures.items()))
     save(arguments.out, model.state_dict())

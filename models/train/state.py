@@ -29,13 +29,13 @@ class Progress:
 class MovingAverage:
     """An exponential moving average of a model's weights and statistics: what is evaluated and shipped."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, model: nn.Module, ema_decay: float) -> None:
+        self.ema_decay = ema_decay
         self.values = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        decay = min(self.decay, (step + 1) / (step + 20))
+        decay = min(self.ema_decay, (step + 1) / (step + 20))
         averages, currents = [], []
         for name, value in model.state_dict().items():
             if value.is_floating_point():

@@ -13,34 +13,42 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from models.data.batches import Batch, SceneBatches
+from models.data.crops import CocoPeople, CropBatch, CropBatches, CropStyle, GeneratedPeople, InstanceSource
+from models.data.episode_batches import EpisodeBatch, EpisodeBatches
+from models.data.people.labels import Person
+from models.data.people.scenes import SceneStyle
+from models.data.people.targets import make_heatmaps, make_targets
+from models.data.stored_people import StoredPeople
+from models.evaluate import decode_centergroup, decode_logocap
+from models.evaluate.crops import HeldOutCrops
+from models.evaluate.objects import HeldOutThings
+from models.evaluate.people import HeldOut
+from models.losses import capeformer as capeformer_loss
+from models.losses import centergroup as centergroup_loss
+from models.losses import lofr as lofr_loss
+from models.losses import logocap as logocap_loss
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
 from models.networks.centergroup import CenterGroup, CenterGroupConfig
 from models.networks.lofr import Lofr, LofrConfig
 from models.networks.logocap import LogoCap, LogoCapConfig
-from models.data.people.labels import Person
-from models.data.people.scenes import SceneStyle
-from models.data.people.targets import make_heatmaps, make_targets
-from models.losses import capeformer as capeformer_objective, centergroup as centergroup_objective, lofr as lofr_objective, objective
-from models.evaluate import people as evaluation
-from models.data.batches import Batch, SceneBatches
 from models.train.centergroup_start import begin_from_logocap
-from models.data.crops import CocoPeople, CropBatch, CropBatches, CropStyle, GeneratedPeople, InstanceSource
 from models.train.state import load_backbone, load_matching
-from models.data.stored_people import StoredPeople
 
 Measure = Callable[[Any, bool], dict[str, dict[str, float]]]
 """A network in eval mode, and whether its second stage is trained -> figures by way of decoding."""
 
 
 @dataclass(frozen=True)
-class Material:
+class DataOptions:
     """What batches are drawn from."""
 
     assets: Path
     bank: Path
     side: int
     """Pixels of a scene, where the network leaves a choice."""
-    crowded: float
+    crowd_fraction: float
+    """Of the scenes, those that are a crowd."""
     batch: int
     seed: int
     rank: int
@@ -62,7 +70,7 @@ class Task(Protocol):
     def begin_from(self, model: Any, values: dict[str, Tensor]) -> int:
         """Copies what fits of another network's weights into a new one; how many tensors."""
 
-    def batches(self, material: Material) -> Dataset:
+    def batches(self, data: DataOptions) -> Dataset:
         """Batch by batch what it learns from, named by a number."""
 
     def objective(
@@ -95,15 +103,13 @@ class PeopleTask:
         """Poses `[n, 17, 2]` and scores `[n]` of each of the u8 pictures."""
         raise NotImplementedError
 
-    def batches(self, material: Material) -> SceneBatches:
-        style = replace(SceneStyle.of_side(material.side), crowded_chance=material.crowded)
-        directories = (material.assets, material.bank)
-        return SceneBatches(
-            *directories, style, self.make_targets, material.batch, material.seed, material.rank
-        )
+    def batches(self, data: DataOptions) -> SceneBatches:
+        style = replace(SceneStyle.of_side(data.side), crowd_fraction=data.crowd_fraction)
+        directories = (data.assets, data.bank)
+        return SceneBatches(*directories, style, self.make_targets, data.batch, data.seed, data.rank)
 
     def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
-        pictures = evaluation.HeldOut(held_out, limit)
+        pictures = HeldOut(held_out, limit)
 
         def measured(model: Any, second_stage: bool) -> dict[str, dict[str, float]]:
             return {
@@ -129,13 +135,13 @@ class LogoCapTask(PeopleTask):
     def objective(
         self, model: LogoCap, batch: Batch, second_stage: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        return objective.objective(model, batch, objective.Weights(), second_stage, generator)
+        return logocap_loss.objective(model, batch, logocap_loss.Weights(), second_stage, generator)
 
     def levels(self, second_stage: bool) -> Sequence[str]:
-        return evaluation.LEVELS if second_stage else evaluation.LEVELS[:2]
+        return decode_logocap.LEVELS if second_stage else decode_logocap.LEVELS[:2]
 
     def predict(self, model: LogoCap, images: Tensor, level: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        return evaluation.predict(model, images, level)
+        return decode_logocap.predict(model, images, level)
 
 
 class CenterGroupTask(PeopleTask):
@@ -163,15 +169,15 @@ class CenterGroupTask(PeopleTask):
     def objective(
         self, model: CenterGroup, batch: Batch, second_stage: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        return centergroup_objective.objective(
-            model, batch, centergroup_objective.Weights(), second_stage > 0, generator
+        return centergroup_loss.objective(
+            model, batch, centergroup_loss.Weights(), second_stage > 0, generator
         )
 
     def levels(self, second_stage: bool) -> Sequence[str]:
         return ("attention",) if second_stage else ()
 
     def predict(self, model: CenterGroup, images: Tensor, level: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        return centergroup_objective.predict(model, images)
+        return decode_centergroup.predict(model, images)
 
 
 class CapeFormerTask:
@@ -196,24 +202,20 @@ class CapeFormerTask:
         model.load_state_dict(first, strict=False)
         return len(first)
 
-    def batches(self, material: Material) -> capeformer_objective.EpisodeBatches:
-        return capeformer_objective.EpisodeBatches(
-            material.assets, material.bank, material.batch, material.seed, material.rank
-        )
+    def batches(self, data: DataOptions) -> EpisodeBatches:
+        return EpisodeBatches(data.assets, data.bank, data.batch, data.seed, data.rank)
 
     def objective(
         self,
         model: CapeFormer,
-        batch: capeformer_objective.EpisodeBatch,
+        batch: EpisodeBatch,
         second_stage: int,
         generator: torch.Generator,
     ) -> tuple[Tensor, dict[str, float]]:
-        return capeformer_objective.objective(
-            model, batch, capeformer_objective.Weights(), second_stage > 0, generator
-        )
+        return capeformer_loss.objective(model, batch, capeformer_loss.Weights(), second_stage > 0, generator)
 
     def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
-        things = capeformer_objective.HeldOutThings.read(held_out)
+        things = HeldOutThings.read(held_out)
         # Few enough for a CPU, and the network is small.
         return lambda model, second_stage: things.measure(model.cpu())
 
@@ -226,11 +228,11 @@ class LofrTask:
     def __init__(
         self,
         config: LofrConfig,
-        weights: lofr_objective.Weights | None = None,
+        weights: lofr_loss.Weights | None = None,
         located: float = 0.0,
         window: int | None = None,
     ) -> None:
-        self.config, self.weights = config, weights or lofr_objective.Weights()
+        self.config, self.weights = config, weights or lofr_loss.Weights()
         self.located = located
         """Share of people whose keypoints' places are taught as well."""
         self.window = window
@@ -255,25 +257,25 @@ class LofrTask:
             )
         return len(set(first) - set(load_matching(model, first)))
 
-    def batches(self, material: Material) -> CropBatches:
+    def batches(self, data: DataOptions) -> CropBatches:
         style = CropStyle(self.config.height, self.config.network_width, window=self.window)
         source: InstanceSource
-        if material.coco is not None:
-            source = CocoPeople(material.coco)
-        elif material.people is not None:
-            source = StoredPeople(material.people)
+        if data.coco is not None:
+            source = CocoPeople(data.coco)
+        elif data.people is not None:
+            source = StoredPeople(data.people)
         else:
-            source = GeneratedPeople(material.assets, material.bank)
-        return CropBatches(source, style, material.batch, material.seed, material.rank, self.located)
+            source = GeneratedPeople(data.assets, data.bank)
+        return CropBatches(source, style, data.batch, data.seed, data.rank, self.located)
 
     def objective(
         self, model: Lofr, batch: CropBatch, second_stage: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        return lofr_objective.objective(model, batch, self.weights)
+        return lofr_loss.objective(model, batch, self.weights)
 
     def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
         network = (self.config.network_width, self.config.height)
-        crops = lofr_objective.HeldOutCrops.read(held_out, network)
+        crops = HeldOutCrops.read(held_out, network)
         return lambda model, second_stage: {"crops": crops.measure(model, device)}
 
 
@@ -288,11 +290,11 @@ class PresenceTask(LofrTask):
     def objective(
         self, model: Lofr, batch: CropBatch, second_stage: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        return lofr_objective.presence_objective(model, batch)
+        return lofr_loss.presence_objective(model, batch)
 
     def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
         network = (self.config.network_width, self.config.height)
-        crops = lofr_objective.HeldOutCrops.read(held_out, network)
+        crops = HeldOutCrops.read(held_out, network)
         return lambda model, second_stage: {"activation": crops.measure(model, device, activation=True)}
 
 
@@ -301,7 +303,7 @@ TASKS: dict[str, Task] = {
     "centergroup-tiny": CenterGroupTask(CenterGroupConfig.tiny()),
     "capeformer-tiny": CapeFormerTask(CapeFormerConfig.tiny()),
     "lofr-tiny": LofrTask(LofrConfig.tiny(), located=0.25),
-    "lofr-plain": PresenceTask(LofrConfig.plain(), window=WINDOW),
+    "lofr-small": PresenceTask(LofrConfig.small(), window=WINDOW),
     "lofr-r50": LofrTask(LofrConfig.r50()),
     "lofr-w32": LofrTask(LofrConfig.w32()),
     "lofr-w48": LofrTask(LofrConfig.w48()),

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.data.objects.paint import Drawing, Paint, ellipse, limb
 from models.data.objects.kind import Thing
+from models.data.objects.paint import Drawing, Paint, ellipse, limb
 
 SHAPES = ("limb", "ellipse", "box", "triangle", "spindle")
 

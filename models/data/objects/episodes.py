@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.data.objects.kind import Kind, viewed
 from models.data.people import photometry
 from models.data.people.canvas import CLUTTER, Canvas
-from models.data.objects.kind import Kind, viewed
 
 ORDERED = 0.75
 """Chance that the keypoints of an episode come in the order of their kind: it is what identifiers tell."""

@@ -1,6 +1,6 @@
 """The held-out set `tests/data/objects`: fifteen kinds of drawn things, six pictures each, in COCO's format.
 
-    python -m models.things.heldout --output tests/data/objects
+    python -m models.data.objects.heldout --output tests/data/objects
 
 Training sees none of these kinds. Everything is drawn, so the pictures are published under the project's
 licence.
@@ -15,9 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.data.people import drawn, photometry
 from models.data.objects.episodes import Shot, Style, compose
 from models.data.objects.families import Family, families
+from models.data.people import drawn, photometry
 
 SEED = 20_261_121
 PICTURES = 6

@@ -67,7 +67,7 @@ class Kind(Protocol):
     """
 
     def draw(self, generator: np.random.Generator) -> Thing:
-        """One of the kind, as chance has it; about 200 pixels large."""
+        """One of the kind, at random; about 200 pixels large."""
 
 
 def viewed(thing: Thing, generator: np.random.Generator, side: float, turn: float, tilt: float) -> Thing:

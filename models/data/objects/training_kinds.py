@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from models import skeleton
-from models.data.people.assets import Assets
-from models.data.people.sprites import Bank
 from models.data.objects.creatures import Creature
 from models.data.objects.cutouts import FEWEST, CutOut
 from models.data.objects.kind import Kind, Thing
+from models.data.people.assets import Assets
+from models.data.people.sprites import Bank
 
 CREATURES = 5000
 PEOPLE_SIDE = 220
@@ -50,10 +50,10 @@ class Kinds:
     def any(self, generator: np.random.Generator) -> Kind:
         """More often than not a cut-out, which is a photograph or well drawn."""
         while True:
-            chance = generator.random()
-            if chance < 0.1:
+            draw = generator.random()
+            if draw < 0.1:
                 return self.people
-            if chance < 0.45:
+            if draw < 0.45:
                 return Creature(int(generator.integers(CREATURES)))
             kind = self._cutout(int(generator.integers(len(self.assets.cutouts))))
             if len(kind.keypoints) >= FEWEST:

@@ -44,7 +44,7 @@ class Assets:
     def open(directory: Path) -> Assets:
         if not (directory / "cutouts.bin").exists():
             raise FileNotFoundError(
-                f"{directory}: no assets; make them with `python -m models.people.assets`"
+                f"{directory}: no assets; make them with `python -m models.data.people.assets`"
             )
         return Assets(Pictures(directory / "backgrounds.bin"), Pictures(directory / "cutouts.bin"))
 
@@ -109,7 +109,7 @@ def fetch_packages(directory: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m models.people.assets", description=__doc__.split("\n")[0]
+        prog="python -m models.data.people.assets", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--packages", type=Path, help="where packages are unpacked (default: fetch Debian's)")
     parser.add_argument("--output", type=Path, default=state_directory() / "assets")

@@ -31,10 +31,10 @@ def hair(generator: np.random.Generator) -> np.ndarray:
 
 def cloth(generator: np.random.Generator) -> np.ndarray:
     """Half of clothes are grey, black, white or nearly so; denim blue is common; the rest is anything."""
-    chance = generator.random()
-    if chance < 0.45:
+    draw = generator.random()
+    if draw < 0.45:
         colour = np.full(3, generator.random() ** 1.3) * (1 + 0.12 * generator.normal(size=3))
-    elif chance < 0.6:
+    elif draw < 0.6:
         colour = np.array([0.16, 0.22, 0.36]) * generator.uniform(0.4, 1.9)
     else:
         colour = generator.random(3)

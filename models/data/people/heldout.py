@@ -1,4 +1,6 @@
-"""The held-out sets `tests/data/people`, `people-crowd` and `people-hard`: `python -m models.people.heldout`.
+"""The held-out sets `tests/data/people`, `people-crowd` and `people-hard`.
+
+    python -m models.data.people.heldout
 
 Made once from fixed seeds that training never uses, from bodies that training never sees, over backgrounds
 and objects that are drawn here. Bodies come from `anny` (Apache-2.0; its mesh data CC0), so the pictures
@@ -27,7 +29,7 @@ from models.data.people.bodies import BodyLibrary, build_library
 from models.data.people.canvas import Canvas
 from models.data.people.labels import Person
 from models.data.people.render import Renderer
-from models.paths import state_directory
+from models.paths import ROOT, state_directory
 
 SIDE = 256
 BODY_SEED, BODIES = 77, 60
@@ -190,10 +192,10 @@ def make(recipe: Recipe, renderer: Renderer, directory: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m models.people.heldout", description=__doc__.split("\n")[0]
+        prog="python -m models.data.people.heldout", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--bodies", type=Path, default=state_directory() / "bodies-held-out.npz")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parents[2] / "tests/data")
+    parser.add_argument("--output", type=Path, default=ROOT / "tests/data")
     parser.add_argument("--force", action="store_true", help="draw sets anew that exist already")
     options = parser.parse_args()
     if not options.bodies.exists():

@@ -20,26 +20,26 @@ def _noise_patch(generator: np.random.Generator, side: int) -> np.ndarray:
 
 def degrade(colour: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """f32 [side, side, 3] in 0..255 -> u8, strongly varied; for training."""
-    chance = generator.random
+    draw = generator.random
     image = colour
-    if chance() < 0.8:
+    if draw() < 0.8:
         image = (image - 128) * np.float32(generator.uniform(0.55, 1.3)) + np.float32(
             128 + generator.normal(0, 24)
         )
-    if chance() < 0.5:
+    if draw() < 0.5:
         image = image * (1 + 0.12 * generator.normal(size=3)).astype(np.float32)
-    if chance() < 0.12:
+    if draw() < 0.12:
         image = np.repeat(image.mean(2, keepdims=True), 3, 2)
     image = np.clip(image, 0, 255)
-    if chance() < 0.3:
+    if draw() < 0.3:
         image = 255 * (image / 255) ** np.float32(np.exp(generator.normal(0, 0.4)))
-    if chance() < 0.12:
+    if draw() < 0.12:
         image = image * _light_gradient(image.shape[0], generator)
-    if chance() < 0.35:
+    if draw() < 0.35:
         image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.4, 1.6))
-    if chance() < 0.12:
+    if draw() < 0.12:
         image = _poor_resolution(image, generator.uniform(0.35, 0.8))
-    if chance() < 0.5:
+    if draw() < 0.5:
         image = image + np.float32(generator.uniform(1, 14)) * _noise_patch(generator, image.shape[0])
     return compress(image, generator, 25, 90, 0.35)
 
@@ -54,11 +54,11 @@ def soften(colour: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def compress(
-    image: np.ndarray, generator: np.random.Generator, low: int, high: int, chance: float
+    image: np.ndarray, generator: np.random.Generator, low: int, high: int, probability: float
 ) -> np.ndarray:
     """To u8, and sometimes through JPEG of a quality in low..high."""
     image = np.clip(image, 0, 255).astype(np.uint8)
-    if generator.random() < chance:
+    if generator.random() < probability:
         encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(low, high))])[
             1
         ]

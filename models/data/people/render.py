@@ -183,10 +183,10 @@ def _view(generator: np.random.Generator, facing: float, kind: str) -> np.ndarra
     """The camera's attitude: turned about the person, mostly a little from above, sometimes from far above or
     below.
     """
-    chance = generator.random()
-    if chance < 0.84:
+    draw = generator.random()
+    if draw < 0.84:
         tilt = generator.normal(7, 11)
-    elif chance < 0.96:
+    elif draw < 0.96:
         tilt = generator.uniform(-35, 60)
     else:
         tilt = generator.uniform(-90, 90)

@@ -1,5 +1,6 @@
-"""Render a bank of sprites: `python -m models.people.render_bank --count 9000 --seed 1` (about 40 a second on
-one core).
+"""Render a bank of sprites, about 40 a second on one core.
+
+    python -m models.data.people.render_bank --count 9000 --seed 1
 
 Several processes may fill one bank at once with different seeds. Needs the body library, which the first run
 makes.
@@ -41,7 +42,7 @@ def sprites(renderer: Renderer, seeds: range, run_seed: int, close_share: float)
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m models.people.render_bank", description=__doc__.split("\n")[0]
+        prog="python -m models.data.people.render_bank", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--bodies", type=Path, default=state_directory() / "bodies.npz")
     parser.add_argument("--bank", type=Path, default=state_directory() / "bank")

@@ -35,11 +35,11 @@ class SceneStyle:
     smallest: float = 55.0
     largest: float = 420.0
     """Pixels of a figure's longer side; people are smaller where there are three or more."""
-    window_chance: float = 0.22
+    window_probability: float = 0.22
     """Chance that the nearest person is a close-up larger than the frame."""
-    overflow_chance: float = 0.12
+    overflow_probability: float = 0.12
     """Chance that a person is enlarged beyond the frame."""
-    crowded_chance: float = 0.0
+    crowd_fraction: float = 0.0
     """Chance that the scene is a crowd: many people of like size who hide each other."""
     crowd: tuple[int, int] = (4, 10)
     """Fewest and most people of a crowd."""
@@ -54,7 +54,7 @@ class SceneStyle:
 
 
 class SceneSampler:
-    """Draws scenes. All chance comes from the generator handed in, so that a seed names a scene."""
+    """Draws scenes. All randomness comes from the generator handed in, so that a seed names a scene."""
 
     def __init__(self, assets: Assets, bank: Bank, style: SceneStyle | None = None) -> None:
         self.assets, self.bank, self.style = assets, bank, style or SceneStyle()
@@ -62,8 +62,8 @@ class SceneSampler:
     def sample(self, generator: np.random.Generator) -> Scene:
         canvas = Canvas(self._background(generator))
         self._scatter(canvas, generator)
-        # No chance is drawn where none is wanted, so that older seeds name the same scenes.
-        crowded = self.style.crowded_chance > 0 and generator.random() < self.style.crowded_chance
+        # No number is drawn where it changes nothing, so that older seeds name the same scenes.
+        crowded = self.style.crowd_fraction > 0 and generator.random() < self.style.crowd_fraction
         if crowded:
             figures = self._crowd(generator)
         else:
@@ -156,10 +156,10 @@ class SceneSampler:
             size = exp(generator.uniform(log(style.smallest), log(largest)))
             if crowd:
                 size = common * exp(generator.normal(0, 0.15))
-            elif count < 3 and generator.random() < style.overflow_chance:
+            elif count < 3 and generator.random() < style.overflow_probability:
                 size = generator.uniform(1.4, 2.7) * style.side
             figures.append((sprite, size))
-        if 0 < count < 4 and len(bank.window_figures) and generator.random() < style.window_chance:
+        if 0 < count < 4 and len(bank.window_figures) and generator.random() < style.window_probability:
             figures[-1] = (
                 bank[bank.window_figures[generator.integers(len(bank.window_figures))]],
                 float("inf"),
@@ -249,8 +249,8 @@ class SceneSampler:
         """Things that stand in front of a person: tables and counters, wheels, arm rests, bags."""
         hips = keypoints[11:13].mean(0)
         size = float(np.linalg.norm(keypoints[5:7].mean(0) - hips)) + 8
-        chance = generator.random()
-        if chance < 0.16:
+        draw = generator.random()
+        if draw < 0.16:
             left, right = x - generator.uniform(0, 0.6) * width, x + width * generator.uniform(0.9, 1.6)
             top = hips[1] + generator.normal(-0.05, 0.25) * size
             left, right, top = max(0, int(left)), min(canvas.side, int(right)), max(0, int(top))
@@ -259,7 +259,7 @@ class SceneSampler:
                 cloth = self.assets.piece(generator, right - left, bottom - top) * generator.uniform(0.4, 1.1)
                 canvas.colour[top:bottom, left:right] = cloth
                 canvas.owner[top:bottom, left:right] = CLUTTER
-        elif chance < 0.24 or (sprite.kind.startswith(SEATED) and chance < 0.45):
+        elif draw < 0.24 or (sprite.kind.startswith(SEATED) and draw < 0.45):
             colour = generator.uniform(0, 200, 3)
             thickness = max(1, int(size * generator.uniform(0.03, 0.1)))
             if generator.random() < 0.6:
@@ -270,7 +270,7 @@ class SceneSampler:
                 )
             ends = hips + generator.normal(0, 0.6, (2, 2)) * size
             canvas.stroke(ends, colour, thickness, CLUTTER)
-        elif chance < 0.30:
+        elif draw < 0.30:
             corner = hips + generator.normal(0, 0.5, 2) * size
             canvas.rectangle(
                 corner, size * generator.uniform(0.2, 0.6, 2), generator.uniform(0, 255, 3), CLUTTER

@@ -77,7 +77,7 @@ class Bank:
         shards = sorted(p for p in directory.glob("*.npz") if not p.name.endswith(".partial.npz"))
         if not shards:
             raise FileNotFoundError(
-                f"{directory}: no sprites; make them with `python -m models.people.render_bank`"
+                f"{directory}: no sprites; make them with `python -m models.data.people.render_bank`"
             )
         self.pictures = [Pictures(shard.with_suffix(".bin")) for shard in shards]
         tables = [np.load(shard) for shard in shards]

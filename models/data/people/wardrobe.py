@@ -268,21 +268,21 @@ class _Outfit:
         generator = self.generator
         bone = self.wardrobe.library.bone
         tall = float(self.keypoints[0, 2] - self.keypoints[15:17, 2].mean()) / 1.5
-        chance = generator.random()
+        draw = generator.random()
         colour = colours.cloth(generator)
-        if chance < 0.09:
+        if draw < 0.09:
             size = np.array([0.28, generator.uniform(0.1, 0.22), generator.uniform(0.3, 0.5)]) * tall
             chest = self.heads[bone("Spine2")]
             back = self.rest[self.wardrobe.torso & self.wardrobe.skin, 1].max()
             centre = np.array([0, back + size[1] / 2 - 0.02, chest[2] - 0.05 * tall])
             self.carried.append(accessories.box(centre, size, colour, "Spine2"))
-        elif chance < 0.20:
+        elif draw < 0.20:
             name, sign = SIDES[generator.integers(2)]
             hand = self.heads[bone(f"{name}Hand")]
             centre = hand + np.array([sign * 0.03, -0.02, -generator.uniform(0.2, 0.35)]) * tall
             size = np.array([0.12, generator.uniform(0.15, 0.4), generator.uniform(0.15, 0.35)]) * tall
             self.carried.append(accessories.box(centre, size, colour, f"{name}Hand"))
-        elif chance < 0.27:
+        elif draw < 0.27:
             name, sign = SIDES[generator.integers(2)]
             hand = self.heads[bone(f"{name}Hand")]
             centre = hand + np.array([sign * 0.03, -0.07, -0.09]) * tall
