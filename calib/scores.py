@@ -57,10 +57,7 @@ def pool_adjacent_violators(score: Array, right: Array) -> Steps:
     blocks: list[list[float]] = []  # count, hits, sum of scores
     for count, hit, value in zip(counts, hits, values):
         blocks.append([float(count), float(hit), float(count * value)])
-        while (
-            len(blocks) > 1
-            and blocks[-2][1] * blocks[-1][0] >= blocks[-1][1] * blocks[-2][0]
-        ):
+        while len(blocks) > 1 and blocks[-2][1] * blocks[-1][0] >= blocks[-1][1] * blocks[-2][0]:
             last = blocks.pop()
             blocks[-1] = [a + b for a, b in zip(blocks[-1], last)]
     count, hit, total = np.array(blocks).T
@@ -81,9 +78,7 @@ def choose_knots(steps: Steps, most: int) -> list[int]:
                 steps.score[[first, last]],
                 steps.probability[[first, last]],
             )
-            cost[first, last] = (
-                steps.count[between] * (line - steps.probability[between]) ** 2
-            ).sum()
+            cost[first, last] = (steps.count[between] * (line - steps.probability[between]) ** 2).sum()
     best = np.full((most, size), np.inf)
     came = np.zeros((most, size), int)
     best[0, 0] = 0.0
@@ -132,8 +127,7 @@ def calibration_error(score: Array, right: Array, bins: int = 10) -> float:
     """The expected calibration error, as `sinew eval` computes it."""
     place = np.clip((score * bins).astype(int), 0, bins - 1)
     errors = [
-        abs(score[place == index].mean() - right[place == index].mean())
-        * (place == index).sum()
+        abs(score[place == index].mean() - right[place == index].mean()) * (place == index).sum()
         for index in np.unique(place)
     ]
     return float(sum(errors) / len(score))
@@ -152,9 +146,7 @@ def without_scores(bundle: Path, folder: Path) -> Path:
     return copy
 
 
-def outcomes(
-    arguments: argparse.Namespace, bundle: Path, coco: Path, images: Path
-) -> dict[str, Array]:
+def outcomes(arguments: argparse.Namespace, bundle: Path, coco: Path, images: Path) -> dict[str, Array]:
     """Scores and whether they were right, `[n, 2]`, of poses and of keypoints."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "outcomes.json"
@@ -176,14 +168,10 @@ def outcomes(
             str(path),
         ]
         command += ["--threads", str(arguments.threads), "--backend", arguments.backend]
-        done = subprocess.run(
-            command, env=os.environ, stdout=subprocess.DEVNULL, check=False
-        )
+        done = subprocess.run(command, env=os.environ, stdout=subprocess.DEVNULL, check=False)
         # 1 says that images were skipped, which the program has reported.
         if done.returncode not in (0, 1):
-            raise SystemExit(
-                f"{' '.join(command)} failed with exit code {done.returncode}"
-            )
+            raise SystemExit(f"{' '.join(command)} failed with exit code {done.returncode}")
         found = json.loads(path.read_text())
     return {kind: np.array(found[kind], float).reshape(-1, 2) for kind in KINDS}
 
@@ -216,28 +204,16 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
-    parser.add_argument(
-        "--coco", type=Path, required=True, help="annotations to fit on"
-    )
+    parser.add_argument("--coco", type=Path, required=True, help="annotations to fit on")
     parser.add_argument("--images", type=Path, required=True, help="their images")
-    parser.add_argument(
-        "--check-coco", type=Path, help="annotations that decide; held out"
-    )
+    parser.add_argument("--check-coco", type=Path, help="annotations that decide; held out")
     parser.add_argument("--check-images", type=Path, help="their images")
-    parser.add_argument(
-        "--sinew", type=Path, default=Path("target/release/sinew"), help="the program"
-    )
+    parser.add_argument("--sinew", type=Path, default=Path("target/release/sinew"), help="the program")
     parser.add_argument("--backend", default="auto", help="what runs the networks")
     parser.add_argument("--threads", type=int, default=0, help="0 is one per core")
-    parser.add_argument(
-        "--knots", type=int, default=MAX_KNOTS, help="most knots of a map, 4 to 16"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the section, and write nothing"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON instead of text"
-    )
+    parser.add_argument("--knots", type=int, default=MAX_KNOTS, help="most knots of a map, 4 to 16")
+    parser.add_argument("--dry-run", action="store_true", help="print the section, and write nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     arguments = parser.parse_args()
     if (arguments.check_coco is None) != (arguments.check_images is None):
         parser.error("give --check-coco and --check-images together")
@@ -245,18 +221,14 @@ def main() -> int:
         parser.error("--knots is 4 to 16")
     manifest = tomllib.loads((arguments.bundle / MANIFEST).read_text())
     if manifest["bundle"]["model"] == "capeformer":
-        parser.error(
-            "a capeformer bundle has no people to measure; its scores cannot be calibrated here"
-        )
+        parser.error("a capeformer bundle has no people to measure; its scores cannot be calibrated here")
 
     with tempfile.TemporaryDirectory() as folder:
         raw = without_scores(arguments.bundle, Path(folder))
         seen = outcomes(arguments, raw, arguments.coco, arguments.images)
         check = seen
         if arguments.check_coco is not None:
-            check = outcomes(
-                arguments, raw, arguments.check_coco, arguments.check_images
-            )
+            check = outcomes(arguments, raw, arguments.check_coco, arguments.check_images)
     score, rows = {}, []
     for kind in KINDS:
         if len(seen[kind]) == 0 or len(check[kind]) == 0:
@@ -266,20 +238,12 @@ def main() -> int:
             )
             continue
         knots = fit(seen[kind][:, 0], seen[kind][:, 1], arguments.knots)
-        before, after = (
-            calibration_error(*of.T) for of in (check[kind], apply(knots, check[kind]))
-        )
-        rows.append(
-            {"of": kind, "count": len(check[kind]), "before": before, "after": after}
-        )
+        before, after = (calibration_error(*of.T) for of in (check[kind], apply(knots, check[kind])))
+        rows.append({"of": kind, "count": len(check[kind]), "before": before, "after": after})
         if after < before:
             score[kind] = knots
     if arguments.json:
-        print(
-            json.dumps(
-                {"bundle": arguments.bundle.name, "score": score, "ece": rows}, indent=2
-            )
-        )
+        print(json.dumps({"bundle": arguments.bundle.name, "score": score, "ece": rows}, indent=2))
     else:
         for row in rows:
             better = "" if row["of"] in score else ": not better, left as it is"
