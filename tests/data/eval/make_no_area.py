@@ -1,8 +1,8 @@
 """Writes small annotations without `area`, as CrowdPose has them, and xtcocotools' figures for them.
 
 Run as `python tests/data/eval/make_no_area.py`; needs numpy, pycocotools and xtcocotools. Ids begin at 0,
-which pycocotools takes for "not matched" and xtcocotools does not. The files are committed, so that the Rust test
-needs none of this.
+which pycocotools takes for "not matched" and xtcocotools does not. The files are committed, so that the
+Rust test needs none of this.
 """
 
 from __future__ import annotations
