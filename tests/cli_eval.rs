@@ -453,7 +453,7 @@ fn sections_of_scores_that_are_wrong_are_refused() {
         ("keypoint = [[0.0, 0.5]]", &["score.keypoint", "2 to 16 pairs"]),
         ("pose = [[0.0, 0.5], [1.0, 1.5]]", &["score.pose", "0 to 1"]),
         ("poses = [[0.0, 0.5], [1.0, 1.0]]", &["poses", "pose"]),
-        ("pose = [[0.0, 0.5, 1.0], [1.0, 1.0]]", &["score.pose"]),
+        ("pose = [[0.0, 0.5, 1.0], [1.0, 1.0]]", &["score.pose", "found 3 numbers"]),
     ] {
         let bundle = scored(section);
         run(&["models", "show", text(bundle.path())]).expect(2).says(needles);

@@ -349,6 +349,9 @@ mod tests {
         for _ in 0..20_000 {
             let mut bytes = FILE.as_bytes().to_vec();
             for _ in 0..1 + random(&mut state, 3) {
+                if bytes.is_empty() {
+                    break;
+                }
                 let at = random(&mut state, bytes.len());
                 match random(&mut state, 5) {
                     0 => bytes.truncate(at.max(1)),
