@@ -2,7 +2,7 @@
 . ./rows.sh
 . ./running.sh
 set_control() { sinew cameras "$1" --set "$2=$3"; }
-answers() { number "pose_frames_total{camera=\"$1\"}"; }
+answers() { number "sinew_frames_total{camera=\"$1\"}"; }
 goes_on() { # number of a camera: whether its frames are answered
     local old
     old=$(answers "$1")
@@ -23,13 +23,13 @@ eventually 30 said "no frame for"
 row "two cameras: one stalls, the other goes on" goes_on 0
 set_control /dev/video1 percentage_of_dropped_buffers 0
 row "two cameras: the stall ends" goes_on 1
-row "two cameras: the stall is counted" counted pose_camera_stalls_total
+row "two cameras: the stall is counted" counted sinew_camera_stalls_total
 row "two cameras: and said once, of the right one" said_once "/dev/video1: no frame for"
 before
 set_control /dev/video0 disconnect 1
 row "two cameras: one is disconnected, the other goes on" goes_on 1
 row "two cameras: it comes back" goes_on 0
-row "two cameras: that is counted" counted pose_camera_failures_total
+row "two cameras: that is counted" counted sinew_camera_failures_total
 row "two cameras: both are answered again" both_go_on
 row "two cameras: end within a second" finish TERM
 rmmod vivid
@@ -49,7 +49,7 @@ another_signal() { # in the moment when the program has let the device go, which
     set_control /dev/video0 disconnect 1
     wait $!
 }
-fault "the driver gives another size when it starts again" pose_camera_failures_total "No such device" another_signal
+fault "the driver gives another size when it starts again" sinew_camera_failures_total "No such device" another_signal
 row "the driver gives another size: the new one" eventually 20 grep -q '"image":\[720,480\]' $lines
 row "the driver gives another size: end within a second" finish TERM
 exit $failures

@@ -27,6 +27,9 @@ pub struct Report {
     pub frames_per_second: f64,
     /// By the stage's name.
     pub milliseconds: BTreeMap<String, Percentiles>,
+    /// Frames of a camera that were not measured, by reason, with the names of the metrics.
+    #[serde(default)]
+    pub dropped: BTreeMap<String, u64>,
 }
 
 /// What answered.
@@ -99,9 +102,9 @@ impl Report {
     /// Where standard output fails.
     pub fn print(&self, earlier: Option<&Self>) -> anyhow::Result<()> {
         for line in self.heading() {
-            println!("{line}");
+            output::print_line(format_args!("{line}"))?;
         }
-        println!();
+        output::print_line(format_args!(""))?;
         let rows: Vec<_> = Stage::ALL.iter().filter_map(|stage| self.row(*stage, earlier)).collect();
         match earlier {
             None => {

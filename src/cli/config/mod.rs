@@ -20,7 +20,7 @@ use crate::estimator;
 use crate::template::Template;
 
 /// The configuration of the whole machine.
-const SYSTEM: &str = "/etc/sinew/config.toml";
+pub const SYSTEM: &str = "/etc/sinew/config.toml";
 
 /// The options of `sinew run`, each of them perhaps not given.
 #[derive(Debug, Clone, PartialEq, Default, Args, Deserialize, Serialize)]

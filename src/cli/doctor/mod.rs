@@ -66,7 +66,7 @@ impl DoctorArguments {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Verdict> {
         if self.board_check {
-            print!("{CHECKLIST}");
+            output::print_text(CHECKLIST)?;
             return Ok(Verdict::Good);
         }
         let findings = checks::all(self.config.as_deref());
@@ -79,9 +79,9 @@ impl DoctorArguments {
                     State::Warn => "warn",
                     State::Fail => "FAIL",
                 };
-                println!("{state}  {what}: {found}");
+                output::print_line(format_args!("{state}  {what}: {found}"))?;
                 if let Some(remedy) = remedy {
-                    println!("      -> {remedy}");
+                    output::print_line(format_args!("      -> {remedy}"))?;
                 }
             }
         }
