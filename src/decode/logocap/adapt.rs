@@ -280,7 +280,7 @@ mod tests {
     use crate::decode::Map;
     use crate::decode::heatmap::dense;
     use crate::vectors::vectors;
-    use fearless_simd::{Refinement, dispatch};
+    use fearless_simd::{Level, dispatch};
     use proptest::prelude::*;
     use std::boxed::Box;
     use std::vec::Vec as List;
@@ -403,7 +403,7 @@ mod tests {
             let extent = window.place(&prior, map, case.center.0, case.center.1);
             prop_assert!(extent.finite);
             let mut narrow = None;
-            for level in [Refinement::baseline(), vectors()] {
+            for level in [Level::baseline(), vectors()] {
                 window.place(&prior, map, case.center.0, case.center.1);
                 let bounded =
                     dispatch!(level, simd => best_above(simd, f32::NEG_INFINITY, &mut window, &prior, &kernel));
