@@ -52,7 +52,7 @@ impl Source for Played {
     }
 }
 
-/// Answers one pose whose score is the frame's number.
+/// Returns one pose whose score is the frame's number.
 struct Model {
     time: Duration,
     newest: Arc<AtomicU64>,
@@ -235,13 +235,13 @@ fn ages_do_not_grow_where_the_model_is_slower_than_the_camera() {
 }
 
 #[test]
-fn a_sink_that_blocks_stops_nobody() {
+fn a_sink_that_blocks_stops_no_other_thread() {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let taking = Taking { gate: Some(Arc::clone(&gate)), ..Taking::default() };
     let bench = Bench::new();
     let start = Instant::now();
     let (ended, counts) = bench.run(200, Duration::from_millis(1), Duration::ZERO, taking);
-    // All frames were answered, though none was taken; then the sink is given up.
+    // All frames were processed, though no result was written; then the sink is given up.
     assert!(ended.is_ok());
     assert!(counts.dropped.output > 100, "{counts:?}");
     assert!(start.elapsed() < Duration::from_secs(30));
@@ -250,7 +250,7 @@ fn a_sink_that_blocks_stops_nobody() {
 }
 
 #[test]
-fn what_was_answered_is_handed_on_when_it_stops() {
+fn complete_results_are_written_when_it_stops() {
     let bench = Bench::new();
     let taking = Taking::default();
     let (taken, finished) = (Arc::clone(&taking.taken), Arc::clone(&taking.finished));
@@ -289,7 +289,7 @@ fn a_network_that_hangs_does_not_keep_the_sinks() {
     let took = stopper.join().unwrap();
     assert!(ended.is_ok());
     assert!(took < hang - Duration::from_secs(1), "the sinks were finished {took:?} after the stop, with the network");
-    // The answer came when nobody took it any more.
+    // The result was complete when the sinks were finished.
     assert_eq!((counts.processed, counts.dropped.output), (0, 1));
     assert_balanced(&counts);
 }

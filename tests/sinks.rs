@@ -1,4 +1,4 @@
-//! Sinks with readers that come, go, sleep and misbehave.
+//! Sinks with readers that connect, leave, sleep and misbehave.
 
 mod counting;
 mod sinks_support;
@@ -76,7 +76,7 @@ fn readers_get_the_same_lines_from_when_they_come() {
     assert_eq!(first, second);
     assert_eq!(numbers(&first), [2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(numbers(&rest(late)), [6, 7, 8]);
-    assert!(numbers(&rest(last)).is_empty(), "who comes at the end still gets the header");
+    assert!(numbers(&rest(last)).is_empty(), "a reader that connects at the end still gets the header");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_reader_that_sleeps_loses_whole_lines_and_others_none() {
     drop(sink);
     let seen = numbers(&woken.join().unwrap());
     assert!(seen.is_sorted_by(|a, b| a < b));
-    assert!(seen.len() < FRAMES as usize, "lines were left out");
+    assert!(seen.len() < FRAMES as usize, "lines were dropped");
     assert_eq!(seen[..5], [0, 1, 2, 3, 4], "what fitted was kept");
     assert_eq!(seen.last(), Some(&(FRAMES + 19)), "it goes on when the reader has woken up");
 }
@@ -144,12 +144,12 @@ fn only_a_dead_socket_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("poses");
     drop(UnixListener::bind(&path).unwrap());
-    assert!(path.exists(), "nobody has removed it");
+    assert!(path.exists(), "it was not removed");
     let sink = open(&uri("unix", &path)).unwrap();
     UnixStream::connect(&path).unwrap();
     let refused = open(&uri("unix", &path)).err().unwrap();
     assert!(matches!(refused, SinkError::SocketInUse { .. }), "{refused}");
-    // Somebody else takes its place: that is not removed.
+    // Another file takes its place: that is not removed.
     fs::remove_file(&path).unwrap();
     fs::write(&path, "mine").unwrap();
     drop(sink);
@@ -339,13 +339,13 @@ fn bad_requests_are_told_so() {
     assert_eq!(response(ask(address, &format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)))).0, 431);
     let (status, page) = get(address, "/");
     assert!(status == 200 && String::from_utf8(page).unwrap().contains("/stream"));
-    // Somebody who comes and goes without a word.
+    // A client that connects and disconnects.
     drop(TcpStream::connect(address).unwrap());
     assert_eq!(get(address, "/metrics?x").0, 200);
 }
 
 #[test]
-fn who_says_nothing_is_sent_away() {
+fn silent_clients_are_disconnected() {
     let clock = Clock::default();
     let http = http(Options { patience: Duration::from_secs(3600), clock: clock.clone(), ..Options::default() });
     let silent = [ask(http.address(), "GET / HTTP/1.1\r\nHo"), ask(http.address(), "GET /snapshot.jpg HTTP/1.1\r\n\r\n")];
@@ -356,7 +356,7 @@ fn who_says_nothing_is_sent_away() {
 }
 
 #[test]
-fn addresses_that_are_none() {
+fn invalid_addresses() {
     let taken = patient();
     let address = taken.address().to_string();
     for wrong in [address.as_str(), "nonsense", "127.0.0.1", "70000", "192.0.2.1:8080"] {
@@ -384,6 +384,103 @@ fn six_viewers_and_no_more() {
     let running = Running::new(http, SMALL);
     while metric(address, "sinew_preview_viewers") > 0.0 {
         assert!(Instant::now() < until, "places are given back");
+    }
+    running.stop();
+}
+
+#[test]
+fn loopback_names_only_on_the_loopback_interface() {
+    let http = patient();
+    let status = |host: &str| response(ask(http.address(), &format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"))).0;
+    for host in ["localhost", "127.0.0.1:8080", "[::1]:1", "preview.localhost"] {
+        assert_eq!(status(host), 200, "{host}");
+    }
+    for host in ["evil.example", "192.168.0.7:8080", "localhost.evil.example"] {
+        assert_eq!(status(host), 403, "{host}");
+    }
+    let anywhere = Http::open("0.0.0.0:0", &schema(), 1, &Options::default()).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], anywhere.address().port()));
+    assert_eq!(response(ask(address, "GET /metrics HTTP/1.1\r\nHost: board.example\r\n\r\n")).0, 200);
+}
+
+#[test]
+fn a_head_has_no_body() {
+    let http = patient();
+    for (path, status) in [("/", 200), ("/metrics", 200), ("/stream", 200)] {
+        let mut stream = ask(http.address(), &format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")) && text.ends_with("\r\n\r\n"), "{path}: {text}");
+    }
+}
+
+/// Ten kinds of bad clients. Each connects again and again until the end; what it gets is no matter.
+fn bad_client(kind: usize, address: SocketAddr, end: &AtomicBool) {
+    let request: &[&[u8]] = &[
+        // Says nothing; a part of a request; one byte at a time; no HTTP; a request without an end.
+        b"",
+        b"GET /metrics HT",
+        b"GET /metrics HTTP/1.1\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        &[b'a'; 16 << 10],
+        // The stream, images, metrics and errors that are never read; one that leaves at once.
+        b"GET /stream HTTP/1.1\r\n\r\n",
+        b"GET /snapshot.jpg HTTP/1.1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\n\r\n",
+        b"POST /nowhere HTTP/1.1\r\nContent-Length: 1000000\r\n\r\nabc",
+        b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    ];
+    while !end.load(Ordering::Relaxed) {
+        let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { continue };
+        let pause = Duration::from_millis(20);
+        let _ = stream.set_read_timeout(Some(pause));
+        if kind == 2 {
+            for byte in request[kind].iter().cycle().take(50) {
+                if end.load(Ordering::Relaxed) || stream.write_all(&[*byte]).is_err() {
+                    break;
+                }
+                thread::sleep(pause);
+            }
+        } else {
+            let _ = stream.write_all(request[kind]);
+            // Held until the server closes it, or for a second.
+            for _ in 0..if kind == 9 { 0 } else { 50 } {
+                let is_open = match stream.peek(&mut [0]) {
+                    Ok(count) => count > 0,
+                    Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+                };
+                if !is_open || end.load(Ordering::Relaxed) {
+                    break;
+                }
+                thread::sleep(pause);
+            }
+        }
+    }
+}
+
+#[test]
+fn bad_clients_keep_no_good_one_out() {
+    const CLIENTS: usize = 64;
+    let http = http(Options { fps: 50.0, ..Options::default() });
+    let address = http.address();
+    let running = Running::new(http, SMALL);
+    for kind in 0..10 {
+        let end = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| bad_client(kind, address, &end));
+            }
+            thread::sleep(Duration::from_millis(300));
+            let mut slowest = Duration::ZERO;
+            for _ in 0..8 {
+                let start = Instant::now();
+                assert_eq!(get(address, "/metrics").0, 200, "kind {kind}");
+                slowest = slowest.max(start.elapsed());
+            }
+            end.store(true, Ordering::Relaxed);
+            println!("kind {kind}: the slowest good client took {slowest:?}");
+            assert!(slowest < Duration::from_secs(1), "kind {kind}: {slowest:?}");
+        });
     }
     running.stop();
 }
@@ -421,7 +518,7 @@ fn poses_are_drawn() {
 }
 
 #[test]
-fn nothing_is_encoded_while_nobody_watches() {
+fn nothing_is_encoded_without_a_viewer() {
     let mut http = patient();
     let address = http.address();
     put(&mut http, 0..50, 1);
@@ -461,7 +558,7 @@ fn so_many_images_a_second() {
 }
 
 #[test]
-fn who_never_reads_is_dropped() {
+fn a_client_that_never_reads_is_disconnected() {
     let mut http = http(Options { fps: 100.0, patience: Duration::from_millis(300), ..Options::default() });
     let address = http.address();
     let _stuck = ask(address, "GET /stream HTTP/1.1\r\n\r\n");
@@ -485,7 +582,7 @@ fn who_never_reads_is_dropped() {
 }
 
 #[test]
-fn the_end_waits_for_nobody() {
+fn the_end_waits_for_no_client() {
     let http = patient();
     let address = http.address();
     let running = Running::new(http, SMALL);
@@ -499,7 +596,7 @@ fn the_end_waits_for_nobody() {
     let start = Instant::now();
     http.finish().unwrap();
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    assert!(TcpStream::connect(address).is_err(), "nobody listens");
+    assert!(TcpStream::connect(address).is_err(), "the port is closed");
     // The clients see that it is over.
     let _ = std::io::copy(&mut stream, &mut std::io::sink());
     let _ = std::io::copy(&mut BufReader::new(waiting), &mut std::io::sink());

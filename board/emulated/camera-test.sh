@@ -49,7 +49,7 @@ row "time stamps of the future: ages are 0 or more" not grep -q '"age":-' $lines
 fault "unplugged and plugged in again" $failed "No such device" unplug_and_plug_in
 row "ends within a second when asked (SIGTERM)" finish TERM
 
-# Somebody else has the camera when it starts.
+# Another program has the camera when it starts.
 start --source $CAMERA
 other=$process
 sinew run --model /host/spots --threads 1 --sink jsonl:/tmp/second.jsonl --preview 8081 --source $CAMERA 2>/tmp/busy &

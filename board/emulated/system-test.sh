@@ -3,7 +3,7 @@
 . ./running.sh
 cp /host/peer /bin/peer
 CAMERA=/dev/video0
-# Small, so that a client that does not read is noticed after some pictures, not after megabytes.
+# Small, so that a client that does not read is noticed after some images, not after megabytes.
 for memory in rmem wmem; do echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_$memory; done
 modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0
 
@@ -91,10 +91,10 @@ eventually 50 [ -s /tmp/stream ]
 row "while a client watches: SIGTERM" finish TERM
 row "while a client watches: its connection is closed" eventually 20 not kill -0 $client 2>/dev/null
 
-# SIGTERM in the other states; lines that were answered are there, whole.
+# SIGTERM in the other states; complete results are there, whole.
 start --source $CAMERA
 row "running: SIGTERM" finish TERM
-row "running: what was answered is there" whole_lines $lines
+row "running: results are there" whole_lines $lines
 sinew run --model /host/spots --source $CAMERA --sink jsonl:$lines 2>/tmp/said &
 process=$!
 asked=$(clock)
@@ -104,7 +104,7 @@ sinew run --model /host/logocap-tiny --threads 1 --source $CAMERA --sink jsonl:$
 process=$!
 eventually 200 numbers >/dev/null 2>&1
 sleep 1
-row "opening the network: nothing was answered yet" is_number 'sinew_frames_total{camera="0"}' 0
+row "opening the network: nothing was processed yet" is_number 'sinew_frames_total{camera="0"}' 0
 row "opening the network: SIGTERM" finish TERM
 start --source $CAMERA
 sinew cameras $CAMERA --set percentage_of_dropped_buffers=100

@@ -160,12 +160,12 @@ fn sink_uris(settings: &Settings) -> Vec<(String, String)> {
     given.chain(default).chain(overlay).collect()
 }
 
-/// What to look for; each must have been made by the bundle.
+/// The objects to detect; each template must have been made by the bundle.
 pub fn read_templates(paths: &[PathBuf], bundle: &Bundle) -> anyhow::Result<Vec<Template>> {
     let about = &bundle.manifest().about;
     match (about.model, paths) {
         (Model::Capeformer, []) => {
-            bail!("{} finds what was enrolled: give --template, which `sinew enrol` makes", about.name)
+            bail!("{} detects enrolled objects: give --template, which `sinew enrol` makes", about.name)
         }
         (Model::Capeformer, paths) => {
             let mut templates: Vec<Template> = Vec::with_capacity(paths.len());
@@ -189,7 +189,7 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
     let given = settings.boxes.is_some() || settings.boxes_from.is_some();
     if given && !about.model.takes_boxes() {
         bail!(
-            "boxes are for models of one thing at a time; {} is a {}, which looks everywhere",
+            "boxes are for models of one object at a time; {} is a {}, which searches the whole image",
             about.name,
             about.model
         );
@@ -200,9 +200,9 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
     let Some(name) = &settings.boxes_from else { return Ok(Box::new(WholeImage)) };
     let finder = Bundle::open(name)?;
     if finder.manifest().about.model.takes_boxes() {
-        bail!("--boxes-from {name}: give a bundle that finds people by itself");
+        bail!("--boxes-from {name}: give a bundle that detects people by itself");
     }
-    // It may have other precisions than the bundle that answers.
+    // It may have other precisions than the bundle that processes the boxes.
     let options = estimator::Options { precision: None, ..settings.options() };
     let estimator = LazyEstimator::new(finder, settings.backend.unwrap_or_default(), &options);
     Ok(Box::new(FoundBoxes::new(estimator)))

@@ -67,8 +67,8 @@ impl Drop for ForcedExit {
     }
 }
 
-/// Ends the program soon after the first signal even where it waits for something that does not come: standard input that stalls,
-/// an output that nobody reads, a network that is being opened.
+/// Ends the program soon after the first signal even where it waits for something that does not happen: standard input that stalls,
+/// an output that takes nothing, a network that is being opened.
 pub fn force_exit_after() -> anyhow::Result<ForcedExit> {
     let forced = ForcedExit { over: Arc::default(), outputs: Arc::default() };
     let (over, outputs) = (Arc::clone(&forced.over), Arc::clone(&forced.outputs));

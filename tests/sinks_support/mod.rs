@@ -1,4 +1,5 @@
 //! Frames and results for sinks.
+#![allow(dead_code)]
 
 use std::sync::LazyLock;
 

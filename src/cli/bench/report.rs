@@ -1,4 +1,4 @@
-//! What a measurement says: a table, JSON, and how it compares with an earlier one.
+//! The report of a measurement: a table, JSON, and a comparison with an earlier one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub struct Report {
     pub dropped: BTreeMap<String, u64>,
 }
 
-/// What answered.
+/// The model that was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelFacts {
     pub bundle: String,
@@ -46,7 +46,7 @@ pub struct ModelFacts {
     pub level: Option<String>,
 }
 
-/// What was answered.
+/// The frames that were processed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceFacts {
     pub uri: String,

@@ -1,4 +1,4 @@
-//! `sinew doctor`: whether everything is there, and what to do where it is not.
+//! `sinew doctor`: checks the installation, and says how to fix it.
 
 mod checks;
 
@@ -24,25 +24,25 @@ pub struct DoctorArguments {
     json: bool,
 }
 
-/// How a thing is.
+/// State of one part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
-    /// As it should be.
+    /// Correct.
     Ok,
     /// Something does not work, but the rest does without it.
     Warn,
-    /// It must be mended first.
+    /// It must be fixed first.
     Fail,
 }
 
-/// What was found out about one thing.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Finding {
     state: State,
-    /// What was looked at.
+    /// The part.
     what: String,
-    /// How it is.
+    /// What was found.
     found: String,
     /// What to do about it.
     remedy: Option<String>,
@@ -90,7 +90,7 @@ impl DoctorArguments {
     }
 }
 
-/// In the order in which one thing rests on the other.
+/// In the order in which each step depends on those before.
 const CHECKLIST: &str = "\
 Nothing of this program has run on a Jetson yet. On a board, in this order; each line should end with exit code 0:
 

@@ -107,7 +107,7 @@ impl Connection {
                     let now = shared.clock.now();
                     let Some(jpeg) = viewer.next() else {
                         let is_quiet = now.saturating_duration_since(*newest) >= QUIET;
-                        // With nothing to send, nobody is late.
+                        // A client that was sent everything is not late.
                         self.until = now + shared.patience;
                         return Ok(!(is_quiet && has_left(&self.stream)));
                     };
