@@ -82,9 +82,10 @@ impl FileGuard {
                 input.display()
             );
         }
-        if let Some(other) = self.outputs.insert(identity, option.to_owned()) {
+        if let Some(other) = self.outputs.get(&identity) {
             bail!("{option} and {other} would write to the same file, {}; choose another path", path.display());
         }
+        self.outputs.insert(identity, option.to_owned());
         Ok(())
     }
 
