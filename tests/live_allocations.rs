@@ -18,7 +18,7 @@ use sinew::estimator::{EstimateError, Estimator, StageTimes};
 use sinew::geometry::{Centre, Rectangle, ShortSideLayout, Size};
 use sinew::pixels::{ImageView, Warp};
 use sinew::pose::Poses;
-use sinew::runtime::{Counts, LivePipeline, Observer, Outputs, Skip, WholeImage};
+use sinew::runtime::{self, Counts, LivePipeline, Observer, Skip, WholeImage};
 use sinew::sink::Sink;
 use sinew::sink::jsonl::JsonLines;
 use sinew::source::v4l2::{
@@ -148,8 +148,8 @@ fn allocations(camera: Camera) -> u64 {
         cameras: vec![Box::new(camera)],
         estimators: &mut [Model::boxed()],
         boxes: &mut WholeImage,
-        outputs: Outputs::from(vec![
-            Box::new(JsonLines::new(std::io::sink(), "nowhere", &schema()).unwrap()) as Box<dyn Sink>,
+        outputs: runtime::Outputs::from(vec![
+            Box::new(JsonLines::new(std::io::sink(), "nowhere", &schema()).unwrap()) as Box<dyn Sink>
         ]),
         observer: &mut counting,
         deadline: None,

@@ -58,7 +58,8 @@ fn frame() -> Vec<u8> {
 
 fn arguments(source: &str, more: &[&str]) -> Vec<String> {
     let model = spots();
-    let fixed = ["run", "--model", &model, "--backend", "tract", "--threads", "1", "--level", "none", "--source", source];
+    let fixed =
+        ["run", "--model", &model, "--backend", "tract", "--threads", "1", "--level", "none", "--source", source];
     fixed.iter().chain(more).map(|&argument| argument.to_owned()).collect()
 }
 
@@ -329,7 +330,9 @@ fn standard_error_that_takes_nothing_ends_nothing() {
 
 #[test]
 fn standard_output_that_is_closed_ends_commands_quietly_and_one_that_is_full_is_an_error() {
-    for arguments in [&["doctor"][..], &["models", "list"], &["models", "list", "--json"], &["config", "show"], &["man"]] {
+    for arguments in
+        [&["doctor"][..], &["models", "list"], &["models", "list", "--json"], &["config", "show"], &["man"]]
+    {
         let mut command = sinew(arguments);
         let output = command.stdout(broken()).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
         assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments:?}: {}", output.status);

@@ -20,7 +20,13 @@ use sinew::source::Frame;
 use sinks_support::{grey, poses, schema};
 
 /// The lines of frames with these properties.
-fn lines(schema: &OutputSchema, poses: &Poses, times: StageTimes, live: Option<Live>, captured: Option<Duration>) -> String {
+fn lines(
+    schema: &OutputSchema,
+    poses: &Poses,
+    times: StageTimes,
+    live: Option<Live>,
+    captured: Option<Duration>,
+) -> String {
     let mut written = Vec::new();
     let mut sink = JsonLines::new(&mut written, "memory", schema).unwrap();
     let image = grey(Size::new(64, 48), 0);
@@ -92,8 +98,12 @@ fn lines_of_the_program() {
 #[test]
 fn names_are_the_same_everywhere() {
     let schema = json_schema();
-    let stages: Vec<&str> =
-        schema["$defs"]["frame"]["properties"]["times"]["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let stages: Vec<&str> = schema["$defs"]["frame"]["properties"]["times"]["required"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     let metrics = std::fs::read_to_string(root("src/sink/http/metrics.rs")).unwrap();
     let documented = std::fs::read_to_string(root("docs/outputs.md")).unwrap();
     for stage in stages {

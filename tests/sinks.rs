@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use counting::allocations;
 use serde_json::Value;
+use sinew::clock::Clock;
+use sinew::counts::{Counts, Dropped};
 use sinew::estimator::StageTimes;
 use sinew::geometry::Size;
 use sinew::pixels::Limits;
 use sinew::pixels::file::decode;
-use sinew::clock::Clock;
-use sinew::counts::{Counts, Dropped};
 use sinew::sink::http::{Http, Options};
 use sinew::sink::{self, Sink, SinkError};
 use sinks_support::{Shown, grey, noise, poses, schema};
@@ -348,7 +348,8 @@ fn bad_requests_are_told_so() {
 fn silent_clients_are_disconnected() {
     let clock = Clock::default();
     let http = http(Options { patience: Duration::from_secs(3600), clock: clock.clone(), ..Options::default() });
-    let silent = [ask(http.address(), "GET / HTTP/1.1\r\nHo"), ask(http.address(), "GET /snapshot.jpg HTTP/1.1\r\n\r\n")];
+    let silent =
+        [ask(http.address(), "GET / HTTP/1.1\r\nHo"), ask(http.address(), "GET /snapshot.jpg HTTP/1.1\r\n\r\n")];
     // Once another client was served, these two are known.
     assert_eq!(get(http.address(), "/").0, 200);
     clock.advance(Duration::from_secs(3600));
@@ -391,7 +392,8 @@ fn six_viewers_and_no_more() {
 #[test]
 fn loopback_names_only_on_the_loopback_interface() {
     let http = patient();
-    let status = |host: &str| response(ask(http.address(), &format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"))).0;
+    let status =
+        |host: &str| response(ask(http.address(), &format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"))).0;
     for host in ["localhost", "127.0.0.1:8080", "[::1]:1", "preview.localhost"] {
         assert_eq!(status(host), 200, "{host}");
     }

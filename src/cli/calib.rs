@@ -93,7 +93,11 @@ impl RecordArguments {
             bail!("{uri}: no frame in it");
         }
         if !log.quiet {
-            super::output::message(format_args!("sinew: {} frames seen, recorded in {}", counts.frames, self.out.display()));
+            super::output::message(format_args!(
+                "sinew: {} frames seen, recorded in {}",
+                counts.frames,
+                self.out.display()
+            ));
         }
         let is_complete = counts.dropped.unreadable + counts.dropped.unsupported_size == 0;
         Ok(if is_complete { Verdict::Good } else { Verdict::Negative })

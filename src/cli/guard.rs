@@ -21,9 +21,16 @@ const STANDARD_OUTPUT: &str = "standard output";
 /// What tells a file from every other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Identity {
-    Existing { device: u64, inode: u64 },
+    Existing {
+        device: u64,
+        inode: u64,
+    },
     /// A file that will be made in a folder.
-    New { device: u64, inode: u64, name: OsString },
+    New {
+        device: u64,
+        inode: u64,
+        name: OsString,
+    },
 }
 
 impl Identity {

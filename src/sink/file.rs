@@ -68,8 +68,8 @@ pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>)
 pub fn paths(uri: &str) -> Result<Vec<PathBuf>, SinkError> {
     let parts = Parts::of(uri);
     let keep = rotation(parts)?.map_or(0, |rotation| rotation.keep);
-    let path = resolve(Path::new(parts.path))
-        .map_err(|source| SinkError::Open { target: parts.path.to_owned(), source })?;
+    let path =
+        resolve(Path::new(parts.path)).map_err(|source| SinkError::Open { target: parts.path.to_owned(), source })?;
     let rotated: Vec<PathBuf> = (1..=keep).map(|number| numbered(&path, number)).collect();
     Ok(std::iter::once(path).chain(rotated).collect())
 }

@@ -338,7 +338,14 @@ mod tests {
         let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
         let frame =
             Frame { image, sequence: u64::MAX, captured: Some(Duration::MAX), instant: None, name: Some("a.jpg") };
-        sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live: None, rgb: &RgbCache::default() }).unwrap();
+        sink.put(&FrameResult {
+            frame,
+            poses: &poses,
+            times: StageTimes::default(),
+            live: None,
+            rgb: &RgbCache::default(),
+        })
+        .unwrap();
         assert_eq!(sink.line.len(), capacity, "nothing had to grow");
     }
 

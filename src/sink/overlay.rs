@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::canvas::Canvas;
+use super::output_file::Replacement;
 use super::paint::Painter;
 use super::y4m::{Rate, Writer};
-use super::output_file::Replacement;
 use super::{FrameResult, Options, OutputSchema, Sink, SinkError, image};
 use crate::geometry::Size;
 use crate::pixels::ImageView;

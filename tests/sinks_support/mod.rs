@@ -72,6 +72,13 @@ impl Shown<'_> {
     #[track_caller]
     pub fn put(&self, sink: &mut dyn Sink, sequence: u64) {
         let frame = Frame { image: self.image.view(), sequence, captured: None, instant: None, name: None };
-        sink.put(&FrameResult { frame, poses: self.poses, times: self.times, live: self.live, rgb: &RgbCache::default() }).unwrap();
+        sink.put(&FrameResult {
+            frame,
+            poses: self.poses,
+            times: self.times,
+            live: self.live,
+            rgb: &RgbCache::default(),
+        })
+        .unwrap();
     }
 }

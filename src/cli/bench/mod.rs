@@ -129,7 +129,8 @@ impl BenchArguments {
         watcher.finish();
         ended?;
         let mut report = report(&measured, &bundle, &settings, backend, source_facts, warm_up)?;
-        report.dropped = counts.dropped.by_reason().into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect();
+        report.dropped =
+            counts.dropped.by_reason().into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect();
         if json {
             output::print_json(&report)?;
         } else {

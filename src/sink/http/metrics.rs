@@ -162,7 +162,12 @@ impl Metrics {
         let _ = writeln!(text, "sinew_preview_images_total {}", read(&self.images));
         about(&mut text, "sinew_preview_clients_dropped_total", "counter", "Clients that read too slowly.");
         let _ = writeln!(text, "sinew_preview_clients_dropped_total {}", read(&self.slow_clients));
-        about(&mut text, "sinew_lines_dropped_total", "counter", "Lines that a full disk or a slow reader did not take.");
+        about(
+            &mut text,
+            "sinew_lines_dropped_total",
+            "counter",
+            "Lines that a full disk or a slow reader did not take.",
+        );
         for (reason, count) in [("disk", self.dropped_lines.disk()), ("reader", self.dropped_lines.readers())] {
             let _ = writeln!(text, "sinew_lines_dropped_total{{reason=\"{reason}\"}} {count}");
         }

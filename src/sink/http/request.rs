@@ -162,15 +162,39 @@ mod tests {
             parse(text.as_bytes()).unwrap().unwrap().host_is_loopback
         };
         for host in [
-            "localhost", "LOCALHOST:9999", "localhost.", "a.localhost:80", "127.0.0.1", "127.0.0.1:8080", "127.8.9.10:1",
-            "[::1]", "[::1]:8080", "[0:0:0:0:0:0:0:1]:1", "[::ffff:127.0.0.1]:8080",
+            "localhost",
+            "LOCALHOST:9999",
+            "localhost.",
+            "a.localhost:80",
+            "127.0.0.1",
+            "127.0.0.1:8080",
+            "127.8.9.10:1",
+            "[::1]",
+            "[::1]:8080",
+            "[0:0:0:0:0:0:0:1]:1",
+            "[::ffff:127.0.0.1]:8080",
         ] {
             assert!(local(host), "{host}");
         }
         for host in [
-            "evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil.example",
-            "192.168.0.7", "10.0.0.1:8080", "[::2]:1", "[::1", "[::1]x", "[::1].evil", "localhost:80:80", "localhost:x", "",
-            "2130706433", "0.0.0.0", "[::]:80", "evil-localhost",
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "127.0.0.1@evil.example",
+            "192.168.0.7",
+            "10.0.0.1:8080",
+            "[::2]:1",
+            "[::1",
+            "[::1]x",
+            "[::1].evil",
+            "localhost:80:80",
+            "localhost:x",
+            "",
+            "2130706433",
+            "0.0.0.0",
+            "[::]:80",
+            "evil-localhost",
         ] {
             assert!(!local(host), "{host}");
         }

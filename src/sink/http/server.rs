@@ -85,8 +85,7 @@ impl Server {
         listener.set_nonblocking(true).map_err(listen_error)?;
         let loopback_only = listener.local_addr().map_err(listen_error)?.ip().to_canonical().is_loopback();
         let zones_folder = Path::new("/").join(thermal::FOLDER);
-        let shared =
-            Shared { preview, metrics, clock, patience, loopback_only, text: None, zones: None, zones_folder };
+        let shared = Shared { preview, metrics, clock, patience, loopback_only, text: None, zones: None, zones_folder };
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
