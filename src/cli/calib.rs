@@ -14,7 +14,7 @@ use super::stop;
 use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision, Recording};
 use crate::estimator::{self, LazyEstimator};
-use crate::runtime::{Counts, Observer, Pipeline, Skip};
+use crate::runtime::{Counts, Observer, Outputs, Pipeline, Skip};
 use crate::source;
 
 /// Record the inputs of the networks, to quantise them
@@ -85,7 +85,7 @@ impl RecordArguments {
             source: source.as_mut(),
             boxes: boxes.as_mut(),
             estimator: &mut estimator,
-            sinks: &mut [],
+            outputs: &Outputs::default(),
             observer: &mut limited,
             deadline: None,
             stop: &stop,
@@ -97,9 +97,14 @@ impl RecordArguments {
             bail!("{uri}: it has no frames");
         }
         if !log.quiet {
-            eprintln!("sinew: {} frames seen, recorded in {}", counts.frames, self.out.display());
+            super::output::message(format_args!(
+                "sinew: {} frames seen, recorded in {}",
+                counts.frames,
+                self.out.display()
+            ));
         }
-        Ok(if counts.skipped() > 0 { Verdict::Negative } else { Verdict::Good })
+        let is_complete = counts.dropped.unreadable + counts.dropped.unsupported_size == 0;
+        Ok(if is_complete { Verdict::Good } else { Verdict::Negative })
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn run(
     let (name, reached) = figures.last().map_or(("", 0.0), |(name, value)| (name.as_str(), *value));
     let missed = arguments.min_pck.filter(|&least| reached < f64::from(least));
     if let Some(least) = missed {
-        eprintln!("sinew: {} is below {least}", name.to_uppercase());
+        output::message(format_args!("sinew: {} is below {least}", name.to_uppercase()));
     }
     Ok(if missed.is_some() || tally.skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }

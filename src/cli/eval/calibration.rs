@@ -44,9 +44,9 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
         let mut rows = table("pose", &pose);
         rows.extend(keypoint.iter().flat_map(|keypoint| table("keypoint", keypoint)));
         output::print_table(["OF", "SCORES", "COUNT", "MEAN SCORE", "RIGHT"], &rows)?;
-        println!("ECE of poses: {:.4}", pose.ece);
+        output::print_line(format_args!("ECE of poses: {:.4}", pose.ece))?;
         if let Some(keypoint) = &keypoint {
-            println!("ECE of keypoints: {:.4}", keypoint.ece);
+            output::print_line(format_args!("ECE of keypoints: {:.4}", keypoint.ece))?;
         }
     }
     Ok(if tally.skipped > 0 { Verdict::Negative } else { Verdict::Good })

@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
 
     let too_low = arguments.min_ap.is_some_and(|least| figures.ap.is_none_or(|ap| ap < f64::from(least)));
     if let (true, Some(least)) = (too_low, arguments.min_ap) {
-        eprintln!("sinew: AP is below {least}");
+        output::message(format_args!("sinew: AP is below {least}"));
     }
     Ok(if too_low || tally.skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }

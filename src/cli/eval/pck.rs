@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     let reached = figures.pck[QUOTED];
     let missed = arguments.min_pck.filter(|&least| reached < f64::from(least));
     if let Some(least) = missed {
-        eprintln!("sinew: PCK@{} is below {least}", THRESHOLDS[QUOTED]);
+        output::message(format_args!("sinew: PCK@{} is below {least}", THRESHOLDS[QUOTED]));
     }
     Ok(if missed.is_some() || skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }
