@@ -269,7 +269,8 @@ fn the_share_of_correct_keypoints() {
     }
     let entries = more["annotations"].as_array_mut().unwrap();
     entries.push(json!({"id": 3, "image_id": 1, "category_id": 4, "bbox": [1, 1, 9, 9]}));
-    entries.push(json!({"id": 4, "image_id": 9, "category_id": 3, "bbox": bbox, "keypoints": keypoints((2, 3), (5, 3))}));
+    entries
+        .push(json!({"id": 4, "image_id": 9, "category_id": 3, "bbox": bbox, "keypoints": keypoints((2, 3), (5, 3))}));
     entries.push(json!({"id": 5, "image_id": 8, "category_id": 3, "bbox": [], "keypoints": keypoints((2, 3), (5, 3))}));
     fs::write(&path, more.to_string()).unwrap();
     let done = eval(&["--json"]).expect(1).says(&["9.png", "1 annotations have no `bbox`"]);

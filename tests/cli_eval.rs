@@ -272,7 +272,9 @@ fn a_top_down_model_gets_the_annotated_boxes() {
     run(&[&fixed[..], &["--metric", "pck"]].concat()).expect(2).says(&["annotations[0]", "`bbox`"]);
     fs::write(&path, truth.to_string()).unwrap();
     fs::write(&boxes, "{\"name\": \"other.png\", \"boxes\": [[0, 0, 32, 64]]}\n").unwrap();
-    run(&[&fixed[..], &["--boxes", text(&boxes)]].concat()).expect(2).says(&["boxes.jsonl", "no box for any of the 1 images"]);
+    run(&[&fixed[..], &["--boxes", text(&boxes)]].concat())
+        .expect(2)
+        .says(&["boxes.jsonl", "no box for any of the 1 images"]);
 
     // Shares of correct keypoints, in parts of the box and of the head.
     let share = |more: &[&str]| run(&[&fixed[..], more].concat());
@@ -370,7 +372,8 @@ fn tolerated_spellings_have_the_same_figures() {
         each(truth, "annotations", |entry| {
             entry["image_id"] = json!(format!("image {}", entry["image_id"]));
             let at: Vec<Value> = entry["keypoints"].as_array().unwrap().clone();
-            entry["keypoints"] = json!([&at[6..9], &at[..3], &[Value::Null, Value::Null, json!(0)], &at[3..6]].concat());
+            entry["keypoints"] =
+                json!([&at[6..9], &at[..3], &[Value::Null, Value::Null, json!(0)], &at[3..6]].concat());
         });
         let ball = json!({"id": 0, "image_id": "image 1", "category_id": 5, "bbox": [1, 1, 9, 9]});
         truth["annotations"].as_array_mut().unwrap().push(ball);
@@ -428,13 +431,17 @@ fn scores_become_probabilities_and_the_order_stays() {
     let image = folder.path().join("a.png");
     let poses = |threshold: f64| {
         let threshold = threshold.to_string();
-        let shown = run(&["run", "--model", &mapped, "--source", text(&image), "--threshold", &threshold]).expect(0).lines();
+        let shown =
+            run(&["run", "--model", &mapped, "--source", text(&image), "--threshold", &threshold]).expect(0).lines();
         shown[1]["poses"].as_array().unwrap().len()
     };
     assert_eq!((poses(0.05), poses(probability - 0.01), poses(probability + 0.01), poses(0.95)), (1, 1, 0, 0));
 
     let found = of(&mapped, &["--metric", "calibration"]).expect(0).json();
-    assert_eq!((&found["calibrated"], &found["pose"]["count"], &found["keypoint"]["count"]), (&json!(true), &json!(2), &json!(6)));
+    assert_eq!(
+        (&found["calibrated"], &found["pose"]["count"], &found["keypoint"]["count"]),
+        (&json!(true), &json!(2), &json!(6))
+    );
     let ece = found["figures"]["ece_pose"].as_f64().unwrap();
     assert!((ece - (1.0 - probability)).abs() < 1e-5, "both poses are right: {found}");
     let outcomes = folder.path().join("outcomes.json");

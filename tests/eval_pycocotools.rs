@@ -93,7 +93,10 @@ fn wrong_input_is_refused() {
     assert!(text.contains("annotations.json") && text.contains("found 17 keypoints, expected 16"), "{text}");
 
     let mut evaluation = Evaluation::new(&truth, &COCO_SIGMAS).unwrap();
-    assert!(matches!(evaluation.put(&123_456.into(), &[]), Err(EvalError::UnknownImage { image_id: Id::Number(123_456), .. })));
+    assert!(matches!(
+        evaluation.put(&123_456.into(), &[]),
+        Err(EvalError::UnknownImage { image_id: Id::Number(123_456), .. })
+    ));
     let (image_id, detections) = results.iter().find(|(_, detections)| detections.len() > 1).unwrap();
     let mut broken = detections.clone();
     broken[1].keypoints[3][0] = f64::NAN;
@@ -151,7 +154,8 @@ fn every_spelling_has_the_same_figures() {
         let mut number = 0;
         each(truth, "annotations", |entry| {
             entry["iscrowd"] = json!(entry["iscrowd"] == 1);
-            for triple in entry["keypoints"].as_array_mut().unwrap().chunks_exact_mut(3).filter(|triple| triple[2] == 0) {
+            for triple in entry["keypoints"].as_array_mut().unwrap().chunks_exact_mut(3).filter(|triple| triple[2] == 0)
+            {
                 number += 1;
                 triple[..2].fill(if number % 2 == 0 { json!("NaN") } else { Value::Null });
             }

@@ -49,12 +49,7 @@ pub enum FileError {
 
 impl FileError {
     /// A value at `key` that cannot be used.
-    pub fn value(
-        path: &Path,
-        key: impl Into<String>,
-        found: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> Self {
+    pub fn value(path: &Path, key: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Value { path: path.into(), key: key.into(), found: found.into(), expected: expected.into() }
     }
 

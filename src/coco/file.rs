@@ -44,7 +44,8 @@ pub struct ImageEntry {
 impl ImageEntry {
     /// Its size in pixels, where the file says it.
     pub fn size(&self) -> Option<Size> {
-        let side = |length: Option<f64>| length.filter(|&length| (1.0..1e6).contains(&length)).map(|length| length as usize);
+        let side =
+            |length: Option<f64>| length.filter(|&length| (1.0..1e6).contains(&length)).map(|length| length as usize);
         Some(Size::new(side(self.width)?, side(self.height)?))
     }
 }

@@ -12,8 +12,8 @@ mod scalar;
 mod text;
 
 pub use error::FileError;
-pub(crate) use file::{Footprint, read_list};
 pub use file::{AnnotationEntry, CategoryEntry, CocoFile, ImageEntry, MAX_VALUES};
+pub(crate) use file::{Footprint, read_list};
 pub use names::{base_name, match_names};
 pub use scalar::{Id, Number};
 pub use text::{Fault, MAX_BYTES, from_bytes, is_coco, read, read_bounded};

@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn spellings_of_one_name_are_equal() {
-        for name in ["left_eye", "Left Eye", "leftEye", "LEFT-EYE", "l_eye", "L eye", "eye_left", "lefteye", "LeftEye"] {
+        for name in ["left_eye", "Left Eye", "leftEye", "LEFT-EYE", "l_eye", "L eye", "eye_left", "lefteye", "LeftEye"]
+        {
             assert_eq!(match_names(&list(&["nose", name]), &list(&["left_eye", "nose"])), Some(vec![1, 0]), "{name}");
         }
         for name in ["right_eye", "left_ear", "eye", "left_eye_2", ""] {

@@ -56,7 +56,9 @@ impl<'de> Deserialize<'de> for Id {
                 Ok(Id::Number(value))
             }
             fn visit_u64<E: Error>(self, value: u64) -> Result<Id, E> {
-                i64::try_from(value).map(Id::Number).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(value), &self))
+                i64::try_from(value)
+                    .map(Id::Number)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(value), &self))
             }
             fn visit_f64<E: Error>(self, value: f64) -> Result<Id, E> {
                 // Above 2^53 neighbouring whole numbers are one number.
@@ -257,7 +259,8 @@ mod tests {
             iscrowd: bool,
         }
         let read = |text: &str| from_bytes::<Entry>(text.as_bytes()).unwrap();
-        let entry = read(r#"{"width": 640.0, "skeleton": [[1, 2.0], [1], "x", null], "keypoints": ["a", 2], "iscrowd": true}"#);
+        let entry =
+            read(r#"{"width": 640.0, "skeleton": [[1, 2.0], [1], "x", null], "keypoints": ["a", 2], "iscrowd": true}"#);
         assert_eq!(entry.width, Some(640.0));
         assert_eq!(entry.skeleton, [Some([1.0, 2.0]), None, None, None]);
         assert_eq!(entry.keypoints, ["a", "2"]);

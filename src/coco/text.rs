@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::Deserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 
 use super::FileError;
 
@@ -120,7 +120,10 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it has more than the {limit} bytes that are read")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it has more than the {limit} bytes that are read"),
+        ));
     }
     Ok(bytes)
 }
@@ -205,9 +208,10 @@ impl<R: Read> Sanitiser<R> {
                     Err(error) => return Err(error),
                 }
             }
-            self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-                refused(format!("it has more than the {MAX_BYTES} bytes that are read"))
-            })?;
+            self.left = self
+                .left
+                .checked_sub(count as u64)
+                .ok_or_else(|| refused(format!("it has more than the {MAX_BYTES} bytes that are read")))?;
             let mut bytes = &self.chunk[..count];
             if !std::mem::replace(&mut self.begun, true) {
                 bytes = start(bytes)?;
@@ -377,11 +381,10 @@ mod tests {
 
     #[test]
     fn endless_texts_numbers_and_nesting_are_refused_early() {
-        for (bytes, needle) in
-            [(&b"a"[..], "longer"), (b"1", "longer"), (b"[", "nests"), (b"{\"a\":", "nests")]
-        {
+        for (bytes, needle) in [(&b"a"[..], "longer"), (b"1", "longer"), (b"[", "nests"), (b"{\"a\":", "nests")] {
             let begin: &[u8] = if bytes == b"a" { b"\"" } else { b" " };
-            let error = parse(begin.chain(Endless(bytes, 0)), CHUNK, std::marker::PhantomData::<IgnoredAny>).unwrap_err();
+            let error =
+                parse(begin.chain(Endless(bytes, 0)), CHUNK, std::marker::PhantomData::<IgnoredAny>).unwrap_err();
             assert!(error.to_string().contains(needle), "{error}");
         }
     }

@@ -132,7 +132,9 @@ mod tests {
     #[test]
     fn linear_between_knots_and_constant_outside() {
         let map = map(&[[0.0, 0.1], [0.2, 0.5], [1.0, 0.9]]);
-        for (score, probability) in [(-1.0, 0.1), (0.0, 0.1), (0.1, 0.3), (0.2, 0.5), (0.6, 0.7), (1.0, 0.9), (5.0, 0.9)] {
+        for (score, probability) in
+            [(-1.0, 0.1), (0.0, 0.1), (0.1, 0.3), (0.2, 0.5), (0.6, 0.7), (1.0, 0.9), (5.0, 0.9)]
+        {
             assert!((map.probability(score) - probability).abs() < 1e-6, "{score}");
         }
         assert_eq!(map.probability(f32::NAN), 0.1);

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::matching::{Person, THRESHOLDS, Verdict, match_image};
 use super::calibration::Outcomes;
+use super::matching::{Person, THRESHOLDS, Verdict, match_image};
 use super::{Detection, EvalError, GroundTruth, oks, variances};
 use crate::coco::{FileError, Id};
 

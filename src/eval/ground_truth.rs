@@ -118,9 +118,8 @@ impl GroundTruth {
         let category_name = category.map_or_else(|| "person".to_owned(), |category| category.name.clone());
         // All annotations, where the file has no categories at all.
         let has_categories = category.is_some();
-        let is_chosen = |entry: &AnnotationEntry| {
-            !has_categories || entry.category_id.as_ref().is_none_or(|id| *id == category_id)
-        };
+        let is_chosen =
+            |entry: &AnnotationEntry| !has_categories || entry.category_id.as_ref().is_none_or(|id| *id == category_id);
 
         let image = |entry: ImageEntry| Image { size: entry.size(), id: entry.id, file_name: entry.file_name };
         let mut images: Vec<Image> = listed.into_iter().map(image).collect();
@@ -257,11 +256,7 @@ impl GroundTruth {
             notes.push(format!(
                 "{}: its keypoints are in another order than the bundle's: mapped by name{}",
                 self.path.display(),
-                if kept < self.keypoints {
-                    format!(", {kept} of {} are used", self.keypoints)
-                } else {
-                    String::new()
-                }
+                if kept < self.keypoints { format!(", {kept} of {} are used", self.keypoints) } else { String::new() }
             ));
         }
         notes
@@ -289,7 +284,12 @@ fn annotation(
             let pick = |&at: &usize| {
                 let fault = || {
                     let found = format!("{} numbers", values.len());
-                    FileError::value(path, key("keypoints"), found, "x, y, visibility of every keypoint of its category")
+                    FileError::value(
+                        path,
+                        key("keypoints"),
+                        found,
+                        "x, y, visibility of every keypoint of its category",
+                    )
                 };
                 all.get(at).copied().ok_or_else(fault)
             };
@@ -314,7 +314,8 @@ fn annotation(
 }
 
 /// What a coordinate or visibility should be.
-pub(super) const PLACE: &str = "a finite number: x, y, visibility; where the visibility is 0, x and y may be NaN or null";
+pub(super) const PLACE: &str =
+    "a finite number: x, y, visibility; where the visibility is 0, x and y may be NaN or null";
 
 /// The keypoints of `x, y, visibility` triples; the position of the first number that is needed and not finite.
 pub(super) fn labelled_keypoints(values: &[f64]) -> Result<Vec<TrueKeypoint>, usize> {
@@ -452,10 +453,19 @@ mod tests {
     #[test]
     fn errors_name_file_key_and_value() {
         for (entry, needle) in [
-            (r#"{"image_id": 4, "category_id": 1, "area": "x"}"#, "annotations.json: annotations[0].area: invalid type: string \"x\""),
+            (
+                r#"{"image_id": 4, "category_id": 1, "area": "x"}"#,
+                "annotations.json: annotations[0].area: invalid type: string \"x\"",
+            ),
             (r#"{"image_id": 4, "category_id": 1, "keypoints": [1, 2]}"#, "annotations[0].keypoints: found 2 numbers"),
-            (r#"{"image_id": 4, "category_id": 1, "keypoints": [1, NaN, 2]}"#, "annotations[0].keypoints[1]: found no finite number"),
-            (r#"{"image_id": 5, "category_id": 1}"#, "annotations[0].image_id: found an id that none of the 2 `images` has"),
+            (
+                r#"{"image_id": 4, "category_id": 1, "keypoints": [1, NaN, 2]}"#,
+                "annotations[0].keypoints[1]: found no finite number",
+            ),
+            (
+                r#"{"image_id": 5, "category_id": 1}"#,
+                "annotations[0].image_id: found an id that none of the 2 `images` has",
+            ),
         ] {
             let text = message(entry);
             assert!(text.contains(needle), "{text}");
@@ -480,7 +490,9 @@ mod tests {
 
     #[test]
     fn keypoints_are_mapped_by_name() {
-        let xs = |truth: &GroundTruth| truth.annotations()[0][0].keypoints.iter().map(|keypoint| keypoint.x).collect::<Vec<_>>();
+        let xs = |truth: &GroundTruth| {
+            truth.annotations()[0][0].keypoints.iter().map(|keypoint| keypoint.x).collect::<Vec<_>>()
+        };
         let wanted = ["nose", "left_eye", "right_eye"];
         let same = read(&named(r#"["Nose", "leftEye", "R eye"]"#), &wanted).unwrap();
         assert_eq!((xs(&same), same.file_order()), (vec![1.0, 2.0, 0.0], None));
@@ -492,7 +504,10 @@ mod tests {
         let by_position = read(&named("[]"), &wanted).unwrap();
         assert_eq!(xs(&by_position), [1.0, 2.0, 0.0]);
         let text = read(&named(r#"["left_eye", "chin", "right_eye"]"#), &wanted).unwrap_err().to_string();
-        assert!(text.contains("`Worker`") && text.contains("without nose") && text.contains("[nose, left_eye"), "{text}");
+        assert!(
+            text.contains("`Worker`") && text.contains("without nose") && text.contains("[nose, left_eye"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -508,8 +523,14 @@ mod tests {
     fn what_cannot_be_measured_is_named() {
         for (entry, needle) in [
             (r#"{"image_id": 4, "category_id": 3, "bbox": [0, 0, 9, 9]}"#, "no annotation of the category `person`"),
-            (r#"{"image_id": 4, "category_id": 1, "bbox": [0, 0, 9, 9]}"#, "none of the 1 annotations has a labelled keypoint"),
-            (r#"{"image_id": 4, "category_id": 1, "keypoints": [1, 1, 2], "area": 0}"#, "area of all 1 annotations is 0; write"),
+            (
+                r#"{"image_id": 4, "category_id": 1, "bbox": [0, 0, 9, 9]}"#,
+                "none of the 1 annotations has a labelled keypoint",
+            ),
+            (
+                r#"{"image_id": 4, "category_id": 1, "keypoints": [1, 1, 2], "area": 0}"#,
+                "area of all 1 annotations is 0; write",
+            ),
             (r#"{"image_id": 4, "category_id": 1, "keypoints": [1, 1, 2]}"#, "no `area`, and the `bbox`"),
         ] {
             let text = parse(entry).unwrap().check_measurable().unwrap_err().to_string();
@@ -521,6 +542,9 @@ mod tests {
         let truth = parse(some).unwrap();
         assert!(truth.check_measurable().is_ok());
         let notes = truth.notes().join("\n");
-        assert!(notes.contains("area of 1 annotations is 0") && notes.contains("1 annotations belong to no image"), "{notes}");
+        assert!(
+            notes.contains("area of 1 annotations is 0") && notes.contains("1 annotations belong to no image"),
+            "{notes}"
+        );
     }
 }

@@ -84,7 +84,9 @@ impl Objects {
             let count = category.keypoints.len();
             if values.len() != 3 * count {
                 let expected = format!("x, y, visibility of the {count} keypoints of `{}`", category.name);
-                return Err(FileError::value(path, key("keypoints"), format!("{} numbers", values.len()), expected).into());
+                return Err(
+                    FileError::value(path, key("keypoints"), format!("{} numbers", values.len()), expected).into()
+                );
             }
             let keypoints = labelled_keypoints(values)
                 .map_err(|at| FileError::value(path, key(&format!("keypoints[{at}]")), "no finite number", PLACE))?;

@@ -52,7 +52,9 @@ impl<W: Write> ResultsWriter<W> {
             match &self.order {
                 None => self.keypoints.extend(pose.keypoints.iter().flat_map(triple)),
                 Some(order) => {
-                    let at = |place: &Option<usize>| place.and_then(|place| pose.keypoints.get(place)).map_or([0.0; 3], triple);
+                    let at = |place: &Option<usize>| {
+                        place.and_then(|place| pose.keypoints.get(place)).map_or([0.0; 3], triple)
+                    };
                     self.keypoints.extend(order.iter().flat_map(at));
                 }
             }

@@ -239,7 +239,8 @@ impl Boxes for ListedBoxes {
             ));
         }
         if let Some(first) = &self.first_outside {
-            remarks.push(format!("{} boxes lie outside their image and were skipped, the first is {first}", self.outside));
+            remarks
+                .push(format!("{} boxes lie outside their image and were skipped, the first is {first}", self.outside));
         }
         (!remarks.is_empty()).then(|| remarks.join("; "))
     }
@@ -326,7 +327,10 @@ mod tests {
         let inside = boxes_of(&mut listed, Some("a.jpg"), 0);
         assert_eq!(inside, [Rectangle { x: 8.0, y: 8.0, width: 20.0, height: 5.0 }]);
         let remark = listed.remark().unwrap();
-        assert!(remark.contains("2 boxes lie outside their image") && remark.contains("[-30, 0, 20, 5] of a.jpg"), "{remark}");
+        assert!(
+            remark.contains("2 boxes lie outside their image") && remark.contains("[-30, 0, 20, 5] of a.jpg"),
+            "{remark}"
+        );
     }
 
     #[test]
@@ -362,7 +366,8 @@ mod tests {
             let (_, reason) = ListedBoxes::parse(&line).unwrap_err();
             assert!(reason.contains("the box [5, ") && reason.contains("not finite"), "{wrong}: {reason}");
         }
-        let (_, reason) = ListedBoxes::parse("{\"name\": \"b\", \"boxes\": [[1, 2, 3, 4], [5, 6, -7, 8]]}").unwrap_err();
+        let (_, reason) =
+            ListedBoxes::parse("{\"name\": \"b\", \"boxes\": [[1, 2, 3, 4], [5, 6, -7, 8]]}").unwrap_err();
         assert!(reason.contains("the box [5, 6, -7, 8] is empty"), "{reason}");
     }
 

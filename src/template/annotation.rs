@@ -173,7 +173,11 @@ fn from_plain(plain: Plain, image: &str) -> Result<Annotation, String> {
         return Err(format!("it is the annotation of {named}, not of {}", base_name(image)));
     }
     if keypoints.len() > MOST || edges.len() > MOST {
-        return Err(format!("{} keypoints and {} edges, expected 1 to {SLOTS} keypoints", keypoints.len(), edges.len()));
+        return Err(format!(
+            "{} keypoints and {} edges, expected 1 to {SLOTS} keypoints",
+            keypoints.len(),
+            edges.len()
+        ));
     }
     let points: Vec<Point> = keypoints
         .into_iter()
@@ -226,7 +230,8 @@ fn from_coco(coco: CocoFile, image: &str, size: Option<Size>) -> Result<Annotati
     let has_keypoints = |values: &Option<Vec<f64>>| values.as_ref().is_some_and(|values| !values.is_empty());
     let mut here = (coco.annotations.iter().enumerate())
         .filter(|(_, annotation)| annotation.image_id == entry.id && has_keypoints(&annotation.keypoints));
-    let (at, annotation) = here.next().ok_or_else(|| format!("no annotation with keypoints for {}", entry.file_name))?;
+    let (at, annotation) =
+        here.next().ok_or_else(|| format!("no annotation with keypoints for {}", entry.file_name))?;
     if here.next().is_some() {
         return Err(format!("several annotations with keypoints for {}, expected one", entry.file_name));
     }
@@ -247,9 +252,8 @@ fn from_coco(coco: CocoFile, image: &str, size: Option<Size>) -> Result<Annotati
         let (found, expected) = (values.len(), 3 * names.len());
         return Err(format!("annotations[{at}].keypoints has {found} numbers, expected {expected}: x, y, v of each"));
     }
-    let points = (rows.iter().zip(names))
-        .map(|(&[x, y, v], name)| point(name, x, y, v > 0.0))
-        .collect::<Result<_, _>>()?;
+    let points =
+        (rows.iter().zip(names)).map(|(&[x, y, v], name)| point(name, x, y, v > 0.0)).collect::<Result<_, _>>()?;
     // COCO counts keypoints from 1 here. What is no pair is not drawn.
     let index = |number: f64| (1.0..=f64::from(u16::MAX)).contains(&number).then(|| number as u16 - 1);
     let edge = |&[a, b]: &[f64; 2]| index(a).zip(index(b)).ok_or("`skeleton` counts from 1");
@@ -317,7 +321,10 @@ mod tests {
             "annotations": [{"image_id": 1, "category_id": 1, "keypoints": [1, 1, 2]}]}"#;
         let error = parse(text).unwrap_err();
         assert!(error.contains("annotation of cup-2.jpg, not of b.jpg"), "{error}");
-        let two = text.replace("[{\"id\": 1, \"file_name\": \"cup-2.jpg\"}]", r#"[{"id": 1, "file_name": "photos/b.jpg"}, {"id": 2, "file_name": "more/b.jpg"}]"#);
+        let two = text.replace(
+            "[{\"id\": 1, \"file_name\": \"cup-2.jpg\"}]",
+            r#"[{"id": 1, "file_name": "photos/b.jpg"}, {"id": 2, "file_name": "more/b.jpg"}]"#,
+        );
         assert_eq!(parse(&two).unwrap().points.len(), 1);
         let error = parse(&two.replace("photos/b.jpg", "others/b.jpg")).unwrap_err();
         assert!(error.contains("others/b.jpg and more/b.jpg are both called b.jpg"), "{error}");

@@ -39,7 +39,12 @@ pub(super) fn run(
     let mut share = KeypointShare::new(reach);
     let tally = process_all(arguments, bundle, &truth, &mut share, log)?;
     if tally.unmeasured > 0 {
-        tracing::warn!("{}: {} annotations without a {} are skipped", truth.path().display(), tally.unmeasured, measure(reach));
+        tracing::warn!(
+            "{}: {} annotations without a {} are skipped",
+            truth.path().display(),
+            tally.unmeasured,
+            measure(reach)
+        );
     }
     let figures = share.figures();
     print(arguments, bundle, reach, &figures, &tally)?;
@@ -102,7 +107,10 @@ fn check(truth: &GroundTruth, reach: Reach) -> anyhow::Result<()> {
     }
     let mut people = truth.annotations().iter().flatten().filter(|person| !person.ignored).peekable();
     let Some(first) = people.peek().map(|person| person.position) else {
-        bail!("{path}: nothing to measure: no annotation with a labelled keypoint in the {} images", truth.images().len());
+        bail!(
+            "{path}: nothing to measure: no annotation with a labelled keypoint in the {} images",
+            truth.images().len()
+        );
     };
     if !people.any(|person| reach.length(person).is_some()) {
         bail!("{path}: nothing to measure: annotations[{first}], like all others, has no {}", measure(reach));

@@ -31,13 +31,18 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     let shots = arguments.shots.unwrap_or(1);
     let instances = || objects.categories().iter().flat_map(|category| &category.instances);
     if objects.categories().is_empty() {
-        bail!("{path}: nothing to measure: no annotation with `keypoints`, a `bbox` with a size and an image of `images`");
+        bail!(
+            "{path}: nothing to measure: no annotation with `keypoints`, a `bbox` with a size and an image of `images`"
+        );
     }
     if objects.categories().iter().all(|category| episodes(category.instances.len(), shots).is_empty()) {
         bail!("{path}: no category with more than {shots} images");
     }
     if objects.unusable() > 0 {
-        tracing::warn!("{path}: {} annotations have no `bbox` with a size, or no image, and are skipped", objects.unusable());
+        tracing::warn!(
+            "{path}: {} annotations have no `bbox` with a size, or no image, and are skipped",
+            objects.unusable()
+        );
     }
     let names = instances().map(|instance| instance.file_name.as_str());
     let mut set = ImageSet::new(&arguments.images, names, instances().count(), log);

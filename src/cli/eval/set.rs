@@ -154,7 +154,9 @@ fn read(path: &Path, annotated: Option<Size>) -> Result<Image, SetError> {
         Some(annotated) if annotated != found => {
             let is_turned = (annotated.width, annotated.height) == (found.height, found.width);
             let hint = match is_turned {
-                true => ": it lies on its side; its EXIF orientation was dropped or is not what the annotations were made with",
+                true => {
+                    ": it lies on its side; its EXIF orientation was dropped or is not what the annotations were made with"
+                }
                 false => ": it was scaled or cut since, or it is another image",
             };
             Err(SetError::Size { path: path.to_owned(), found, annotated, hint })
