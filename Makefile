@@ -86,6 +86,10 @@ check-tensorrt-headers: ## Compare the tables of TensorRT's objects with NVIDIA'
 	headers=$$(HEADERS="$(HEADERS)" tests/tensorrt/headers.sh); \
 	SINEW_TENSORRT_HEADERS="$$headers" $(CARGO) test $(PROFILE) --lib -- --exact engine::tensorrt::layout::tests::the_headers_agree
 
+.PHONY: check-nvidia
+check-nvidia: build ## The binding and the graphs against NVIDIA's own packages, without a GPU; RUNNING IT ACCEPTS NVIDIA'S TERMS (tests/nvidia/check.sh)
+	tests/nvidia/check.sh $(SINEW)
+
 .PHONY: test-cameras
 test-cameras: ## Cameras on an emulated arm64 board, with faults injected, and screens (installs QEMU and a cross compiler; the first time takes long)
 	board/emulated/test.sh
