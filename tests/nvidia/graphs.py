@@ -2,9 +2,9 @@
 
 graphs.py COMMANDS     the file COMMANDS holds the printed trtexec commands; the bindings are on PYTHONPATH
 
-Neither needs a GPU. A row fails where the graph is not parsed or built, where the library warns, where `--shapes`
-is given for a graph of fixed shapes (trtexec refuses that), or where an output's inferred shape is not the
-manifest's. It shows acceptance only: not speed, nor which kernels compute in 8 bits.
+Neither needs a GPU. A row fails where the graph is not parsed or built, where the library warns, where
+`--shapes` is given for a graph of fixed shapes (trtexec refuses that), or where an output's inferred shape is
+not the manifest's. It shows acceptance only: not speed, nor which kernels compute in 8 bits.
 """
 
 from __future__ import annotations
