@@ -94,8 +94,13 @@ pub trait Observer {
         let _ = counts;
     }
 
-    /// A frame was skipped, or a camera has said something.
+    /// A frame was skipped.
     fn skipped(&mut self, why: &Skip, counts: &Counts);
+
+    /// A source warns of something that it gets over by itself.
+    fn warned(&mut self, warning: &SourceError, counts: &Counts) {
+        let _ = (warning, counts);
+    }
 
     /// No camera has a frame, but the loop goes on.
     fn alive(&mut self, counts: &Counts) {
@@ -161,6 +166,9 @@ impl Pipeline<'_> {
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(End::Stopped);
+            }
+            while let Some(warning) = self.source.next_warning() {
+                self.observer.warned(&warning, counts);
             }
             let frame = match self.source.next_frame() {
                 Ok(Some(frame)) => frame,

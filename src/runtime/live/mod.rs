@@ -58,6 +58,7 @@ impl std::fmt::Debug for LivePipeline<'_> {
 
 /// What a camera's thread says besides frames.
 enum Event {
+    Warned(SourceError),
     Skipped(SourceError),
     Failed(SourceError),
 }
@@ -231,6 +232,9 @@ impl Capture {
                     break;
                 }
             }
+            while let Some(warning) = self.source.next_warning() {
+                let _ = self.events.send(Event::Warned(warning));
+            }
             captured.live = self.source.live().unwrap_or_default();
             self.tally.set(captured);
         }
@@ -277,6 +281,7 @@ impl Processing<'_> {
     fn hear(&mut self, happened: &Receiver<Event>) -> Result<(), RunError> {
         while let Ok(event) = happened.try_recv() {
             match event {
+                Event::Warned(warning) => self.observer.warned(&warning, self.counts),
                 Event::Skipped(error) => self.observer.skipped(&error.into(), self.counts),
                 Event::Failed(error) => return Err(error.into()),
             }
@@ -285,7 +290,7 @@ impl Processing<'_> {
     }
 
     fn result(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
-        let Ok(frame) = job.held.frame() else { unreachable!("a copy of an image is one") };
+        let frame = job.held.frame();
         match estimate(self.boxes, self.estimators[job.camera].as_mut(), &frame, self.deadline, &mut job.poses) {
             Ok(times) => job.times = times,
             Err(error) => {
@@ -339,7 +344,7 @@ fn deliver(
                 continue;
             }
         };
-        let Ok(frame) = job.held.frame() else { unreachable!("a copy of an image is one") };
+        let frame = job.held.frame();
         let live = Live { age: job.held.age(), camera: job.camera };
         let result = FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live) };
         worked = put_all(&mut sinks, &result);

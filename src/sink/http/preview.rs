@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::metrics::Metrics;
 use crate::geometry::Size;
-use crate::pixels::ImageBuffer;
+use crate::pixels::Image;
 use crate::pixels::rgb::to_rgb;
 use crate::pose::Poses;
 use crate::sink::canvas::Canvas;
@@ -46,7 +46,7 @@ struct State {
 /// A frame and its poses, in their own memory.
 #[derive(Default)]
 struct Shot {
-    image: ImageBuffer,
+    image: Image,
     poses: Poses,
 }
 
@@ -109,7 +109,7 @@ impl Preview {
         };
         // Filled outside of the lock: nobody waits for a copy.
         let mut shot = memory.unwrap_or_default();
-        shot.image.fill(result.frame.image);
+        shot.image.copy_from(result.frame.image);
         shot.poses.clone_from(result.poses);
         self.lock().newest = Some(shot);
         self.offered.notify_one();
@@ -148,7 +148,7 @@ impl Preview {
 
     /// Scales, draws, encodes.
     fn encode(&self, shot: &mut Shot, rgb: &mut Vec<u8>, scaled: &mut Vec<u8>) -> Option<Vec<u8>> {
-        let view = shot.image.view().ok()?;
+        let view = shot.image.view();
         let from = view.size();
         to_rgb(view, rgb);
         let size = preview_size(from);
