@@ -27,14 +27,14 @@ row "frames come" survived
 row "a line says its age" grep -q '"age":' $lines
 
 failed=pose_camera_failures_total
-fault "a frame marked as damaged" pose_frames_damaged_total "a frame is damaged" set_control inject_v4l2_buf_flag_error 1
+fault "a frame marked as damaged" pose_frames_damaged_total "a frame is corrupt" set_control inject_v4l2_buf_flag_error 1
 before
 set_control percentage_of_dropped_buffers 60
 row "60 % of the frames lost: survived" survived
 row "60 % of the frames lost: counted" counted pose_frames_lost_total
 # An emulated processor may have lost one before.
 lines_said=0
-row "60 % of the frames lost: said once" said_once "frames are lost"
+row "60 % of the frames lost: said once" said_once "the driver dropped"
 fault "a stall" pose_camera_stalls_total "no frame for" stall
 row "a stall: the stream was started again" counted pose_camera_reconnects_total
 fault "a fatal error of the stream" $failed "taking a frame failed" stream_fails_and ""

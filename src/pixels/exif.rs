@@ -137,9 +137,12 @@ mod tests {
                 assert_eq!(found.size(), Size::new(3, 4), "{number}");
                 let values: Vec<u8> = found.data().chunks(usize::from(samples)).map(|pixel| pixel[0] / 10).collect();
                 assert_eq!(values, upright.concat(), "{number}");
-                assert!(found.data().chunks(usize::from(samples)).all(|pixel| pixel.iter().enumerate().all(
-                    |(sample, value)| usize::from(value % 10) == sample
-                )));
+                assert!(
+                    found
+                        .data()
+                        .chunks(usize::from(samples))
+                        .all(|pixel| pixel.iter().enumerate().all(|(sample, value)| usize::from(value % 10) == sample))
+                );
             }
         }
     }

@@ -74,9 +74,7 @@ pub(crate) fn is_image(start: &[u8]) -> bool {
 fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     let mut image = Image::default();
     let orientation = JpegDecoder::default().decode(bytes, limits, &mut image)?;
-    orientation
-        .apply(image)
-        .map_err(|error| DecodeError::Broken { kind: "JPEG", reason: error.to_string() })
+    orientation.apply(image).map_err(|error| DecodeError::Broken { kind: "JPEG", reason: error.to_string() })
 }
 
 fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
@@ -195,7 +193,9 @@ pub enum DecodeError {
         start: String,
     },
     /// A valid file of a kind that is not decoded.
-    #[error("the {kind} has {what}, which is not supported; convert it, for example with ImageMagick's 'convert INPUT OUTPUT.png'")]
+    #[error(
+        "the {kind} has {what}, which is not supported; convert it, for example with ImageMagick's 'convert INPUT OUTPUT.png'"
+    )]
     Unsupported {
         /// JPEG or PNG.
         kind: &'static str,

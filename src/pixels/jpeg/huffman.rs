@@ -24,13 +24,7 @@ pub(super) struct Table {
 impl Table {
     /// The table with `counts[n]` codes of `n + 1` bits, for `symbols` in the order of their codes.
     pub fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, Fault> {
-        let mut table = Self {
-            symbols: [0; FAST],
-            values: [0; FAST],
-            limit: [0; 17],
-            offset: [0; 17],
-            list: [0; 256],
-        };
+        let mut table = Self { symbols: [0; FAST], values: [0; FAST], limit: [0; 17], offset: [0; 17], list: [0; 256] };
         let total: usize = counts.iter().map(|&count| usize::from(count)).sum();
         if total > 256 || total > symbols.len() {
             return Err(Fault::Broken("a Huffman table has more than 256 codes"));

@@ -155,15 +155,27 @@ impl JpegDecoder {
     }
 
     /// Reads the scan whose data begin at `at`; where the next marker is.
-    fn read_scan(&mut self, bytes: &[u8], at: usize, scan: &Scan, frame: &Frame, progress: &mut Progress) -> Result<usize, Fault> {
+    fn read_scan(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        scan: &Scan,
+        frame: &Frame,
+        progress: &mut Progress,
+    ) -> Result<usize, Fault> {
         let is_progressive = frame.process == Process::Progressive;
         for &(index, dc, ac) in scan.parts() {
             let component = &frame.components()[index];
             let blocks = component.blocks_across * component.blocks_down;
+            // Every block takes a bit at least, but in bands of a progressive frame: no memory for headers alone.
+            let coded = component.blocks.width * component.blocks.height;
+            if scan.first == 0 && coded > 8 * (bytes.len() - at) {
+                return Err(Fault::EndsEarly);
+            }
             if !progress.is_begun[index] {
                 // The tables that hold when a component begins hold for all of it.
-                progress.quantisation[index] = self.state.quantisation[component.table]
-                    .ok_or(Fault::Broken("a quantisation table is missing"))?;
+                progress.quantisation[index] =
+                    self.state.quantisation[component.table].ok_or(Fault::Broken("a quantisation table is missing"))?;
                 self.planes[index].resize(64 * blocks, 0);
                 if is_progressive {
                     self.coefficients[index].clear();

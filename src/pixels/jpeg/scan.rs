@@ -114,7 +114,12 @@ pub(super) fn read(
 }
 
 /// Reads a whole block and transforms it.
-fn sequential(part: &mut Part<'_>, (x, y): (usize, usize), bits: &mut Bits<'_>, target: &mut Target<'_>) -> Result<(), Fault> {
+fn sequential(
+    part: &mut Part<'_>,
+    (x, y): (usize, usize),
+    bits: &mut Bits<'_>,
+    target: &mut Target<'_>,
+) -> Result<(), Fault> {
     let (Some(dc), Some(ac)) = (part.dc, part.ac) else { return Err(NO_TABLE) };
     let mut block = [0_i16; 64];
     block[0] = difference(part, dc, bits)? as i16;
@@ -168,7 +173,13 @@ fn difference(part: &mut Part<'_>, dc: &Table, bits: &mut Bits<'_>) -> Result<i3
 }
 
 /// Reads what a progressive scan says of a block. `run` is the number of blocks that have nothing more.
-fn progressive(scan: &Scan, part: &mut Part<'_>, run: &mut u32, bits: &mut Bits<'_>, block: &mut [i16; 64]) -> Result<(), Fault> {
+fn progressive(
+    scan: &Scan,
+    part: &mut Part<'_>,
+    run: &mut u32,
+    bits: &mut Bits<'_>,
+    block: &mut [i16; 64],
+) -> Result<(), Fault> {
     let low = u32::from(scan.low);
     match (scan.first, scan.high) {
         (0, 0) => {
@@ -214,7 +225,13 @@ fn first_band(scan: &Scan, ac: &Table, run: &mut u32, bits: &mut Bits<'_>, block
 }
 
 /// One more bit of some AC coefficients.
-fn refined_band(scan: &Scan, ac: &Table, run: &mut u32, bits: &mut Bits<'_>, block: &mut [i16; 64]) -> Result<(), Fault> {
+fn refined_band(
+    scan: &Scan,
+    ac: &Table,
+    run: &mut u32,
+    bits: &mut Bits<'_>,
+    block: &mut [i16; 64],
+) -> Result<(), Fault> {
     let bit = 1_i16 << scan.low;
     let mut k = scan.first;
     while *run == 0 && k <= scan.last {

@@ -87,8 +87,7 @@ impl Buffers {
     /// Requests `count` buffers, maps them and queues them all; the driver may give another number.
     pub fn request(device: BorrowedFd<'_>, count: u32) -> Result<Self, Failed> {
         let fail = |what| move |error| (what, error);
-        let mut request =
-            sys::RequestBuffers { count, kind: sys::CAPTURE, memory: sys::MEMORY_MMAP, ..sys::zeroed() };
+        let mut request = sys::RequestBuffers { count, kind: sys::CAPTURE, memory: sys::MEMORY_MMAP, ..sys::zeroed() };
         sys::request_buffers(device, &mut request).map_err(fail("requesting buffers"))?;
         let mut buffers = Self::default();
         for index in 0..request.count {

@@ -186,13 +186,9 @@ impl Camera {
                     }
                     let is_stalled = last_frame.elapsed() >= self.retry.stall;
                     if dequeued.corrupt > 0 {
-                        warn_of_corrupt(
-                            &mut self.corrupt,
-                            &mut self.warnings,
-                            &self.path,
-                            self.retry.quiet,
-                            || "the driver marked it so".to_owned(),
-                        );
+                        warn_of_corrupt(&mut self.corrupt, &mut self.warnings, &self.path, self.retry.quiet, || {
+                            "the driver marked it so".to_owned()
+                        });
                     }
                     if dequeued.is_frame {
                         return Some(dequeued);
@@ -338,11 +334,7 @@ fn image<'a>(
 }
 
 /// Writes blue, green, red as red, green, blue, rows without gaps.
-fn swap_red_and_blue(
-    format: &CaptureFormat,
-    bytes: &[u8],
-    rgb: &mut Image,
-) -> Result<(), crate::pixels::ImageError> {
+fn swap_red_and_blue(format: &CaptureFormat, bytes: &[u8], rgb: &mut Image) -> Result<(), crate::pixels::ImageError> {
     let view = ImageView::new(PixelFormat::Rgb, format.size, format.stride, bytes)?;
     let target = rgb.reset(PixelFormat::Rgb, format.size)?;
     for (target, source) in target.chunks_exact_mut(3 * format.size.width).zip(view.data().chunks(format.stride)) {
