@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::counts::Counts;
 use crate::pixels::{ImageView, ReadError};
 
 mod images;
@@ -45,7 +46,7 @@ pub trait Source: Send {
     /// Where a frame cannot be read. [`SourceError::is_recoverable`] tells whether the next may be asked for.
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError>;
 
-    /// Takes the next warning: something went wrong that the source gets over by itself, such as a camera that stalled or frames
+    /// Takes the next warning: something went wrong that the source recovers from by itself, such as a camera that stalled or frames
     /// that its driver dropped. To be asked until there is none, before each frame.
     fn next_warning(&mut self) -> Option<SourceError> {
         None
@@ -56,37 +57,9 @@ pub trait Source: Send {
         None
     }
 
-    /// What a live source has counted so far; `None` for one that waits for its reader.
-    fn live(&self) -> Option<LiveCounts> {
+    /// What a live source has counted so far: its own part of [`Counts`]. `None` for one that waits to be read.
+    fn live(&self) -> Option<Counts> {
         None
-    }
-}
-
-/// What a live source counts. Names are those of the drop reasons in `docs/outputs.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LiveCounts {
-    /// Frames that were replaced by a newer one before they were taken.
-    pub superseded: u64,
-    /// Frames that the driver dropped: gaps in its count.
-    pub lost_by_driver: u64,
-    /// Frames that the driver marked as corrupt, or that cannot be decoded.
-    pub corrupt: u64,
-    /// How often no frame came for longer than the stall limit.
-    pub stalls: u64,
-    /// How often the device failed or was unplugged.
-    pub failures: u64,
-    /// How often it was opened or started again.
-    pub restarts: u64,
-}
-
-impl std::ops::AddAssign for LiveCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.superseded += other.superseded;
-        self.lost_by_driver += other.lost_by_driver;
-        self.corrupt += other.corrupt;
-        self.stalls += other.stalls;
-        self.failures += other.failures;
-        self.restarts += other.restarts;
     }
 }
 

@@ -13,7 +13,7 @@ const VIDEO_MAJOR: u64 = 81;
 
 /// Opens the source that `uri` names.
 ///
-/// | what is there | read as |
+/// | `uri` | read as |
 /// |---|---|
 /// | `-` | y4m on standard input |
 /// | `v4l2:...`, or a character device of Linux's video interface | a camera |

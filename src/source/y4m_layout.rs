@@ -60,7 +60,7 @@ impl Layout {
         self.planes.iter().map(|plane| plane.stride * plane.rows).sum()
     }
 
-    /// Copies a frame's planes from the file's bytes, gaps left out.
+    /// Copies a frame's planes from the file's bytes, without their gaps.
     pub fn copy_packed(&self, mut file: &[u8], mut packed: &mut [u8]) {
         for plane in self.planes.iter().filter(|plane| plane.width > 0) {
             let (bytes, rest) = file.split_at(plane.stride * plane.rows);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_left_out() {
+    fn gaps_are_not_copied() {
         let size = Size::new(3, 3);
         let file: Vec<u8> = (0..4 * 4 + 2 * 4 * 2).collect();
         let mut packed = [0; 9 + 8];

@@ -122,7 +122,7 @@ impl<'a> Bits<'a> {
         Self { bytes, at, buffer: 0, count: 0 }
     }
 
-    /// Makes at least 32 bits available, unless a marker or the end comes before.
+    /// Makes at least 32 bits available, unless a marker or the end is nearer.
     #[inline(always)]
     pub fn refill(&mut self) {
         if self.count < 32 {

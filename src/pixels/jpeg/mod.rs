@@ -139,7 +139,7 @@ impl JpegDecoder {
                     _ => return Err(Fault::Broken("its restart interval is too short")),
                 },
                 0xda => {
-                    let frame = frame.as_ref().ok_or(Fault::Broken("a scan comes before the frame header"))?;
+                    let frame = frame.as_ref().ok_or(Fault::Broken("a scan precedes the frame header"))?;
                     at = self.read_scan(bytes, at, &Scan::parse(body, frame)?, frame, &mut progress)?;
                 }
                 0xe0..=0xef => self.state.read_application(marker, body),
@@ -182,7 +182,7 @@ impl JpegDecoder {
                     self.coefficients[index].resize(64 * blocks, 0);
                 }
             } else if !is_progressive {
-                return Err(Fault::Broken("a component comes twice"));
+                return Err(Fault::Broken("a component has two scans"));
             }
             progress.is_begun[index] = true;
             progress.lowest_bits[index][scan.first..=scan.last].fill(scan.low);

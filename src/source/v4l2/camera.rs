@@ -18,8 +18,9 @@ use super::error::CameraError;
 use super::four_cc::FrameEncoding;
 use super::request::CaptureRequest;
 use super::stream::V4l2;
+use crate::counts::Counts;
 use crate::pixels::{Image, ImageView, JpegDecoder, Limits, PixelFormat};
-use crate::source::{Frame, LiveCounts, Source, SourceError};
+use crate::source::{Frame, Source, SourceError};
 
 /// How long a camera is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,7 @@ pub struct Camera {
     warnings: VecDeque<CameraError>,
     corrupt: Recurrent,
     lost: Recurrent,
-    counts: LiveCounts,
+    counts: Counts,
     /// Frames since the start, those that were dropped included.
     sequence: u64,
     /// The driver's count of the last frame.
@@ -155,7 +156,7 @@ impl Camera {
             warnings,
             corrupt: Recurrent::default(),
             lost: Recurrent::default(),
-            counts: LiveCounts::default(),
+            counts: Counts::default(),
             sequence: 0,
             last_sequence: None,
             jpeg: JpegDecoder::default(),
@@ -179,8 +180,8 @@ impl Camera {
         match &mut self.state {
             State::Streaming { stream, last_frame, .. } => match stream.newest(self.retry.frame) {
                 Ok(dequeued) => {
-                    self.counts.superseded += u64::from(dequeued.superseded);
-                    self.counts.corrupt += u64::from(dequeued.corrupt);
+                    self.counts.dropped.superseded += u64::from(dequeued.superseded);
+                    self.counts.dropped.corrupt += u64::from(dequeued.corrupt);
                     if dequeued.is_frame || dequeued.corrupt > 0 {
                         *last_frame = Instant::now();
                     }
@@ -243,7 +244,7 @@ impl Camera {
         // A count that goes backwards has begun again.
         let missing = if missing > u32::MAX / 2 { 0 } else { missing };
         let lost = missing.saturating_sub(dequeued.superseded + dequeued.corrupt);
-        self.counts.lost_by_driver += u64::from(lost);
+        self.counts.dropped.driver += u64::from(lost);
         if lost > 0 && self.lost.is_news(self.retry.quiet) {
             self.warnings.push_back(CameraError::LostByDriver { path: self.path.clone(), frames: lost });
         }
@@ -289,7 +290,7 @@ impl Source for Camera {
                 Ok(Some(Frame { image, sequence, captured, instant, name: Some(&self.name) }))
             }
             Err(reason) => {
-                self.counts.corrupt += 1;
+                self.counts.dropped.corrupt += 1;
                 // Not one frame among many, but another format than was agreed upon.
                 self.must_restart = last_decoded.elapsed() >= self.retry.stall;
                 warn_of_corrupt(&mut self.corrupt, &mut self.warnings, &self.path, self.retry.quiet, || reason);
@@ -302,7 +303,7 @@ impl Source for Camera {
         self.warnings.pop_front().map(SourceError::Camera)
     }
 
-    fn live(&self) -> Option<LiveCounts> {
+    fn live(&self) -> Option<Counts> {
         Some(self.counts)
     }
 }
