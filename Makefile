@@ -185,6 +185,14 @@ check-eval: $(VENV)/ready ## Compare the evaluation with pycocotools on the held
 	$(PYTHON) tests/data/eval/perturb.py tests/data/people/annotations.json out/check-eval
 	SINEW_EVAL_CASE=$(CURDIR)/out/check-eval $(CARGO) test $(PROFILE) --test eval_pycocotools -- --ignored
 
+.PHONY: check-jpeg
+check-jpeg: $(VENV)/ready ## Compare the JPEG decoder with libjpeg-turbo on a generated grid of files (installs cjpeg and djpeg; makes .venv)
+	@command -v cjpeg >/dev/null && command -v djpeg >/dev/null || \
+	    { apt-get update -qq && apt-get install -y -qq libjpeg-turbo-progs; }
+	@rm -rf out/jpeg
+	$(PYTHON) tests/data/jpeg/make.py out/jpeg
+	SINEW_JPEG_GRID=$(CURDIR)/out/jpeg $(CARGO) test $(PROFILE) --test jpeg -- --ignored --nocapture
+
 .PHONY: fuzz
 fuzz: fuzz-tool ## Fuzz every target for FUZZ_SECONDS (600) each; TARGET=name for one (nightly Rust)
 	@for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
