@@ -58,11 +58,11 @@ Examples:
         #[arg(value_name = "FILE")]
         engine: PathBuf,
     },
-    /// Let the library read an engine, and nothing else: what happens to this process does not happen to the one that asked
+    /// Let the library make a runtime, and read an engine if one is given: a crash stays in this process
     #[command(hide = true)]
     Probe {
         /// The engine's file
-        engine: PathBuf,
+        engine: Option<PathBuf>,
     },
 }
 
@@ -126,7 +126,11 @@ impl EngineArguments {
             EngineCommand::Verify(arguments) => verify(&arguments),
             EngineCommand::Inspect { engine } => inspect(&engine),
             EngineCommand::Probe { engine } => {
-                installation.probe_here(&engine).map(|()| Verdict::Good).map_err(Into::into)
+                match engine {
+                    Some(engine) => installation.probe_here(&engine)?,
+                    None => installation.probe_runtime_here()?,
+                }
+                Ok(Verdict::Good)
             }
         }
     }
@@ -140,7 +144,7 @@ fn build(arguments: BuildArguments, installation: Installation, log: &LogArgumen
         let version = builder.installation.machine().ok().map(|machine| machine.version);
         for network in &networks {
             let plan = builder.installation.plan(&network.files, &network.signature);
-            println!("{}", shell(&builder.command(network, version, &plan)?));
+            output::print_line(format_args!("{}", shell(&builder.command(network, version, &plan)?)))?;
         }
         return Ok(Verdict::Good);
     }
@@ -149,7 +153,7 @@ fn build(arguments: BuildArguments, installation: Installation, log: &LogArgumen
     for (number, network) in networks.iter().enumerate() {
         let title = format!("{}/{} {}", number + 1, networks.len(), network.files.label);
         if !arguments.force && builder.is_built(network, &machine) {
-            println!("{title}: is there");
+            output::print_line(format_args!("{title}: is built already"))?;
             continue;
         }
         let bar = spinner(&title, log);
@@ -162,7 +166,7 @@ fn build(arguments: BuildArguments, installation: Installation, log: &LogArgumen
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
-        println!("{title}: {}", path?.display());
+        output::print_line(format_args!("{title}: {}", path?.display()))?;
     }
     Ok(Verdict::Good)
 }
