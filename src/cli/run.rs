@@ -327,6 +327,14 @@ impl Observer for Watcher {
         }
     }
 
+    fn warned(&mut self, warning: &source::SourceError, counts: &Counts) {
+        self.tell(counts);
+        self.progress.complain(warning);
+        if let Some(service) = &mut self.service {
+            service.alive();
+        }
+    }
+
     fn alive(&mut self, counts: &Counts) {
         self.tell(counts);
         if let Some(service) = &mut self.service {

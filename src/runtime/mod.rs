@@ -20,11 +20,11 @@ use crate::pose::Poses;
 use crate::sink::{FrameResult, RgbCache, SinkError};
 use crate::source::{Frame, Source, SourceError};
 
-/// What an observer is told besides results: a frame without a result, or a warning.
+/// Why a frame has no result though the run continues.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Skip {
-    /// The frame could not be read, or a camera has a warning.
+    /// The frame could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The frame does not fit the network.
@@ -67,8 +67,13 @@ pub trait Observer {
         let _ = counts;
     }
 
-    /// A frame was skipped, or a camera has a warning.
+    /// A frame was skipped.
     fn skipped(&mut self, why: &Skip, counts: &Counts);
+
+    /// A source has a warning: something went wrong that it recovers from by itself.
+    fn warned(&mut self, warning: &SourceError, counts: &Counts) {
+        let _ = (warning, counts);
+    }
 
     /// No camera has a frame, but the loop goes on.
     fn alive(&mut self, counts: &Counts) {
@@ -132,6 +137,9 @@ impl Pipeline<'_> {
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(End::Stopped);
+            }
+            while let Some(warning) = self.source.next_warning() {
+                self.observer.warned(&warning, counts);
             }
             let frame = match self.source.next_frame() {
                 Ok(Some(frame)) => frame,

@@ -70,6 +70,7 @@ impl std::fmt::Debug for LivePipeline<'_> {
 /// What a camera's thread reports besides frames.
 enum Event {
     Warning(SourceError),
+    Skipped(SourceError),
     Failure(SourceError),
 }
 
@@ -223,12 +224,15 @@ impl Capture {
                 Ok(None) => break,
                 Err(SourceError::NotYet) => {}
                 Err(error) if error.is_recoverable() => {
-                    let _ = self.events.send(Event::Warning(error));
+                    let _ = self.events.send(Event::Skipped(error));
                 }
                 Err(error) => {
                     let _ = self.events.send(Event::Failure(error));
                     break;
                 }
+            }
+            while let Some(warning) = self.source.next_warning() {
+                let _ = self.events.send(Event::Warning(warning));
             }
             self.tell(frames, superseded);
         }
@@ -283,7 +287,8 @@ impl Processing<'_> {
     fn hear(&mut self, reported: &Receiver<Event>) -> Result<(), RunError> {
         while let Ok(event) = reported.try_recv() {
             match event {
-                Event::Warning(error) => self.observer.skipped(&error.into(), self.counts),
+                Event::Warning(warning) => self.observer.warned(&warning, self.counts),
+                Event::Skipped(error) => self.observer.skipped(&error.into(), self.counts),
                 Event::Failure(error) => return Err(error.into()),
             }
         }
@@ -291,7 +296,7 @@ impl Processing<'_> {
     }
 
     fn process(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
-        let Ok(frame) = job.frame.view() else { unreachable!("a copy of an image is one") };
+        let frame = job.frame.view();
         match estimate(self.boxes, self.estimators[job.camera].as_mut(), &frame, self.deadline, &mut job.poses) {
             Ok(times) => job.times = times,
             Err(error) => {
@@ -347,7 +352,7 @@ fn deliver(
                 continue;
             }
         };
-        let Ok(frame) = job.frame.view() else { unreachable!("a copy of an image is one") };
+        let frame = job.frame.view();
         let live = Live { age: job.frame.age(), camera: job.camera };
         rgb.clear();
         let result = FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live), rgb: &rgb };
