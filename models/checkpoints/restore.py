@@ -24,6 +24,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from models.data.images import read_image
 from models.export import capeformer_graphs, lofr_graphs
 from models.export.exporter import Graph, compare, export
 from models.export.logocap_graphs import backbone_graph, kam_graph
@@ -71,7 +72,7 @@ def norms(graph: Graph) -> dict[str, str]:
             hooks.append(layer.register_forward_hook(lambda _, __, out, name=name: after(name, out)))
         elif isinstance(layer, nn.BatchNorm2d):
             hooks.append(layer.register_forward_pre_hook(lambda _, given, name=name: before(name, given[0])))
-    graph.module(*graph.examples[0][0])
+    graph.module(*next(iter(graph.examples()))[0])
     for hook in hooks:
         hook.remove()
     return followed
@@ -293,7 +294,7 @@ def pictures(folder: Path, model: Any, size: tuple[int, int], limit: int = 40) -
     paths = sorted(folder.glob("*.jpg"))[:limit]
     if not paths:
         raise FileNotFoundError(f"{folder}: no .jpg in it; --pictures wants pictures like those it will see")
-    read_pictures = [cv2.resize(cv2.imread(str(path))[..., ::-1], size) for path in paths]
+    read_pictures = [cv2.resize(read_image(path), size) for path in paths]
     return [normalise(torch.from_numpy(picture)[None], model.config) for picture in read_pictures]
 
 

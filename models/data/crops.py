@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from models import skeleton
+from models.data.images import read_image
 from models.data.people.assets import Assets
 from models.data.people.scenes import SceneSampler, SceneStyle
 from models.data.people.sprites import Bank
@@ -163,10 +164,7 @@ class CocoPeople:
         while True:
             number = int(generator.integers(len(self.people)))
             one = self.people[number]
-            image = cv2.imread(str(self.folder / one.name))
-            if image is None:
-                raise FileNotFoundError(f"{self.folder / one.name}: not a picture that can be read")
-            yield Instance(image[..., ::-1], one.keypoints, one.labelled, one.box, number)
+            yield Instance(read_image(self.folder / one.name), one.keypoints, one.labelled, one.box, number)
 
 
 class CropBatches(Dataset):
@@ -193,8 +191,8 @@ class CropBatches(Dataset):
         images, present, places = [], [], []
         for instance in self.source.instances(generator):
             # Somebody is located or not, in all crops alike, however often they come.
-            again = instance.number is not None
-            rng = np.random.default_rng([instance.number, 8]) if again else generator
+            number = instance.number
+            rng = generator if number is None else np.random.default_rng([number, 8])
             located = rng.random() < self.located
             for _ in range(self.CROPS):
                 image, points, shown = cut(instance, self.style, generator)

@@ -108,15 +108,20 @@ def ambiguous(heatmaps: np.ndarray, initial: np.ndarray, kam: np.ndarray) -> np.
     return ((best[..., :2] - best[..., 1:]).min(axis=-1) < 3e-5 * best[..., 0]) & (best[..., 0] > 0)
 
 
-def make_centergroup(out: Path, config: CenterGroupConfig) -> None:
-    """Writes everything that `check` needs, for CenterGroup."""
-    network = geometry.network_size(640, 480, config.short_side, config.multiple)
-    image = picture(*network)
+def make_centergroup(out: Path, config: CenterGroupConfig, flip: bool) -> None:
+    """Writes everything that `check` needs, for CenterGroup.
+
+    The image has the network's scale, but is padded by 18 pixels on the left and 19 on the right, so that
+    masks and positions count.
+    """
+    width, height = geometry.network_size(640, 480, config.short_side, config.multiple)
+    image = picture(width - 37, height)
+    padded = np.pad(image, ((0, 0), (18, 19), (0, 0)))
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(20)
     model = CenterGroup(config).eval()
-    inputs = network_input(config, image)
-    end_to_end_centergroup.made_up(model, inputs)
+    frame = end_to_end_centergroup.Frame((width - 37, height), network_input(config, padded), flip)
+    end_to_end_centergroup.made_up(model, frame)
     # As training writes it, and under the older names.
     state = {
         f"module.{name.replace('tr_encoder', 'graph_net')}": value
@@ -125,20 +130,20 @@ def make_centergroup(out: Path, config: CenterGroupConfig) -> None:
     torch.save({"state_dict": state, "epoch": 3}, out / "checkpoint.pth")
     model = checkpoint.load(config, out / "checkpoint.pth")
     options = bundle.Options(provenance="random weights")
-    for line in bundle.write(checkpoint.contents(model), out / "bundle", options):
+    for line in bundle.write(checkpoint.contents(model, flip), out / "bundle", options):
         print(line)
     cv2.imwrite(str(out / "picture.png"), image[..., ::-1])
-    answer = end_to_end_centergroup.answer(model, inputs)
-    np.savez_compressed(out / "expected.npz", **answer)
-    unclear = answer["ambiguous"]
-    print(f"{len(answer['poses'])} poses, {unclear.sum()} of {unclear.size} keypoints unclear")
+    expected = end_to_end_centergroup.expected(model, frame)
+    np.savez_compressed(out / "expected.npz", **expected)
+    unclear = expected["ambiguous"]
+    print(f"{len(expected['poses'])} poses, {unclear.sum()} of {unclear.size} keypoints unclear")
 
 
 def make(out: Path, name: str, flip: bool) -> None:
     """Writes everything that `check` needs."""
     config = checkpoint.CONFIGS[name]
     if isinstance(config, CenterGroupConfig):
-        make_centergroup(out, config)
+        make_centergroup(out, config, flip)
         return
     network = geometry.network_size(640, 480, config.short_side, config.multiple)
     image = picture(*network)

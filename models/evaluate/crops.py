@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from models.data.crops import read_people
+from models.data.images import read_image
 from models.networks.inputs import normalise
 from models.networks.lofr import Lofr
 from models.reference import lofr as reference
@@ -35,7 +36,7 @@ class HeldOutCrops:
         pictures: dict[str, np.ndarray] = {}
         for one in read_people(folder)[:limit]:
             if one.name not in pictures:
-                pictures[one.name] = cv2.imread(str(folder / one.name))[..., ::-1]
+                pictures[one.name] = read_image(folder / one.name)
             crop = reference.crop_of(np.array(one.box, np.float32), network)
             scale = network[0] / crop.size[0]
             shift = -scale * (crop.center - crop.size / 2) - 0.5

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.data.images import read_image
 from models.data.objects import heldout
 from models.data.objects.families import families
 from models.losses.capeformer import fixed_identifiers, propose
@@ -43,6 +44,8 @@ class Picture:
     ) -> Picture:
         """The crop of a box `(x, y, width, height)` of `image` u8 [h, w, 3] with keypoints `[K, 2]`."""
         clean = reference.clean_box(box, (image.shape[1], image.shape[0]))
+        if clean is None:
+            raise ValueError(f"the box {box} lies outside its image")
         crop = reference.crop_of(clean)
         scale = SIDE / crop.side
         matrix = np.array([[scale, 0, 0], [0, scale, 0]])
@@ -69,7 +72,7 @@ class HeldOutThings:
         names = {image["id"]: image["file_name"] for image in contents["images"]}
         pictures = []
         for entry in contents["annotations"]:
-            image = cv2.imread(str(directory / names[entry["image_id"]]))[..., ::-1]
+            image = read_image(directory / names[entry["image_id"]])
             rows = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
             box = tuple(entry["bbox"])
             pictures.append(Picture.of(entry["category_id"], image, box, rows[:, :2], rows[:, 2] > 0))
@@ -120,13 +123,13 @@ class HeldOutThings:
         }
 
     def _enrol(self, support: Tensor, shots: list[int]) -> tuple[Tensor, np.ndarray]:
-        features, counts = 0, True
+        parts, counts = [], []
         for index in shots:
             picture = self.pictures[index]
             weights, seen = reference.support_weights(picture.points, picture.visible)
-            features = features + torch.from_numpy(weights) @ support[index] / len(shots)
-            counts = counts & seen
-        return features, counts
+            parts.append(torch.from_numpy(weights) @ support[index] / len(shots))
+            counts.append(seen)
+        return torch.stack(parts).sum(0), np.all(counts, axis=0)
 
     @staticmethod
     def _find(

@@ -91,7 +91,9 @@ def right(pose: np.ndarray | None, crop: Crop, threshold: float) -> np.ndarray:
 def figures(crops: list[Crop], poses: dict[str, np.ndarray]) -> dict[str, float]:
     """PCK at every threshold, the same with sides left open, and the share of pictures with a pose."""
     chosen = {crop.name: nearest(poses.get(crop.name, np.zeros((0, 17, 2))), crop.side) for crop in crops}
-    answer = {"pictures": len(crops), "found": sum(pose is not None for pose in chosen.values())}
+    result: dict[str, float] = {
+        "pictures": len(crops), "found": sum(pose is not None for pose in chosen.values())
+    }  # fmt: skip
     for threshold in THRESHOLDS:
         plain, either = [], []
         for crop in crops:
@@ -100,9 +102,9 @@ def figures(crops: list[Crop], poses: dict[str, np.ndarray]) -> dict[str, float]
             swapped = right(None if pose is None else pose[skeleton.flip_order()], crop, threshold)
             plain.append(direct)
             either.append(max(direct, swapped, key=lambda hits: hits.sum()))
-        answer[f"pck@{threshold}"] = round(float(np.concatenate(plain).mean()), 4)
-        answer[f"pck@{threshold}, sides left open"] = round(float(np.concatenate(either).mean()), 4)
-    return answer
+        result[f"pck@{threshold}"] = round(float(np.concatenate(plain).mean()), 4)
+        result[f"pck@{threshold}, sides left open"] = round(float(np.concatenate(either).mean()), 4)
+    return result
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -120,11 +122,11 @@ def main(arguments: list[str] | None = None) -> int:
         crops = [crop for crop in crops if not crop.name.startswith(given.without)]
     options = ["--threshold", str(given.threshold)]
     options += ["--level", given.level] if given.level else []
-    answer = figures(crops, find_poses(given.sinew, given.model, given.folder, options))
+    result = figures(crops, find_poses(given.sinew, given.model, given.folder, options))
     if given.json:
-        print(json.dumps(answer))
+        print(json.dumps(result))
     else:
-        for name, value in answer.items():
+        for name, value in result.items():
             print(f"{name:28} {value}")
     return 0
 

@@ -91,20 +91,20 @@ def graphs(model: CapeFormer) -> list[Graph]:
             FeaturesGraph(model).eval(),
             {"image": {}},
             ["query_tokens", "support_tokens"],
-            features,
+            lambda: features,
         ),
         Graph(
             "match",
             MatchGraph(model).eval(),
             {"query_tokens": {}, "support": rows, "identity": rows, "key_bias": rows},
             ["similarity", "memory", "refined"],
-            matches,
+            lambda: matches,
         ),
         Graph(
             "refine",
             RefineGraph(model).eval(),
             {"memory": {}, "refined": rows, "identity": rows, "key_bias": rows, "proposals": rows},
             ["keypoints"],
-            refinements,
+            lambda: refinements,
         ),
     ]

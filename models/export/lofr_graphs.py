@@ -34,4 +34,4 @@ def graph(model: Lofr) -> Graph:
         image = torch.randn(1, 3, config.height, config.network_width, generator=generator)
         answer = model(image)
         examples.append(((image,), (answer.response[0], answer.presence[0])))
-    return Graph("pose", PoseGraph(model).eval(), {"image": {}}, ["response", "presence"], examples)
+    return Graph("pose", PoseGraph(model).eval(), {"image": {}}, ["response", "presence"], lambda: examples)

@@ -379,6 +379,7 @@ class Lofr(nn.Module):
                 weights = weights * weights
             nodes = weights @ tokens / (weights.sum(2, keepdim=True) + 1e-6)
             total = nodes if total is None else total + nodes
+        assert total is not None
         return total
 
     @torch.no_grad()
@@ -431,4 +432,5 @@ class Lofr(nn.Module):
             if tuple(one.shape[2:]) != finest:
                 density = functional.interpolate(density, size=finest, mode="bilinear", align_corners=False)
             total = density if total is None else total + density
+        assert total is not None
         return total

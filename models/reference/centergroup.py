@@ -219,15 +219,63 @@ def decode(
     """
     full = upsample(heat_half, 2)
     peaks = peaks or find_peaks(full, mask, settings)
+    people = grouped(attention, visible, center, peaks)
+    scores = None
+    if settings.score == "evidence":
+        scores = score_evidence(attention[:, peaks.keep[-1]], people.places, full, peaks, settings)
+    return finish(people, full, picture, settings, scores)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """What the grouping network says of the centres that count, best first."""
+
+    places: np.ndarray
+    """`[n, keypoints, 2]`, network pixels."""
+    visible: np.ndarray
+    """`[n, keypoints]`, logits."""
+    center: np.ndarray
+    """`[n]`, logits."""
+
+
+def grouped(attention: np.ndarray, visible: np.ndarray, center: np.ndarray, peaks: Peaks) -> Grouped:
+    """The logits of the grouping engine, for the centres that count."""
     alive = peaks.keep[-1]
-    places = assign(attention, peaks)[alive]
-    seen = sigmoid(visible).T[alive]
+    return Grouped(assign(attention, peaks)[alive], visible.T[alive], center[alive])
+
+
+def merge_mirrored(direct: Grouped, mirrored: Grouped, order: list[int], width: int) -> Grouped:
+    """The official mirrored test: both sides are grouped by themselves, and centres paired by rank.
+
+    Logits are averaged; each keypoint lies where the side says that calls it visible with more certainty, the
+    image's where both say the same. With another number of centres on the other side only the image counts.
+    `order` has for every keypoint the one that takes its place in a mirrored image; `width` is in network
+    pixels.
+    """
+    if len(direct.places) != len(mirrored.places):
+        return direct
+    places, visible = mirrored.places[:, order], mirrored.visible[:, order]
+    places = np.stack([width - 1 - places[..., 0], places[..., 1]], -1)
+    return Grouped(
+        np.where((visible > direct.visible)[..., None], places, direct.places).astype(np.float32),
+        (direct.visible + visible) / 2,
+        (direct.center + mirrored.center) / 2,
+    )
+
+
+def finish(
+    people: Grouped,
+    full: np.ndarray,
+    picture: tuple[int, int],
+    settings: Settings = Settings(),
+    scores: np.ndarray | None = None,
+) -> Decoded:
+    """Scores (eq. 14 unless given), the shift, and the way back to the image."""
+    places, seen = people.places, sigmoid(people.visible)
     shifted = shift(places, full)
     height, width = full.shape[1:]
-    if settings.score == "evidence":
-        scores = score_evidence(attention[:, alive], places, full, peaks, settings)
-    else:
-        scores = score_people(seen, sigmoid(center)[alive], settings)
+    if scores is None:
+        scores = score_people(seen, sigmoid(people.center), settings)
     image = geometry.apply(image_from_network(picture, (width, height)), shifted).astype(np.float32)
     return Decoded(
         network_poses=np.concatenate([places, seen[..., None]], -1),

@@ -79,12 +79,12 @@ def decode(
     result = torch.cat([position, score[..., None]], dim=-1)
     scores = score.mean(1)
     poses = result[scores > 0].numpy()
-    scores = scores[scores > 0].numpy()
+    alive = scores[scores > 0].numpy()
     to_picture = geometry.invert(geometry.network_from_image(picture_size, (width, height)))
     in_picture = poses.copy()
     in_picture[..., :2] = geometry.apply(to_picture, poses[..., :2])
-    keep = pose_nms(in_picture, scores, settings)
-    return Decoded(centers.numpy(), initial.numpy(), result.numpy(), scores, in_picture[keep], keep)
+    keep = pose_nms(in_picture, alive, settings)
+    return Decoded(centers.numpy(), initial.numpy(), result.numpy(), alive, in_picture[keep], keep)
 
 
 def synthetic_scene(people: int, cells: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

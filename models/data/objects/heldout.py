@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +47,9 @@ def box_inside(box: tuple[float, float, float, float], side: int) -> list[float]
 def make(output: Path, seed: int = SEED) -> int:
     """Writes pictures and `annotations.json`; how many pictures."""
     output.mkdir(parents=True, exist_ok=True)
-    images, annotations, categories = [], [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    categories: list[dict[str, Any]] = []
     for number, family in enumerate(families(), start=1):
         edges = [[a + 1, b + 1] for a, b in family.edges]
         categories.append(

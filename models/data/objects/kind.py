@@ -57,14 +57,21 @@ def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 class Kind(Protocol):
     """A category: its things have the same keypoints, in one order."""
 
-    name: str
-    keypoints: tuple[str, ...]
-    edges: tuple[tuple[int, int], ...]
-    handed: bool
-    """Whether it looks another way in a mirror, so that a mirrored one is another of its kind.
+    @property
+    def name(self) -> str: ...
 
-    What is the same in a mirror would have its left and right keypoints swapped.
-    """
+    @property
+    def keypoints(self) -> tuple[str, ...]: ...
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]: ...
+
+    @property
+    def handed(self) -> bool:
+        """Whether it looks another way in a mirror, so that a mirrored one is another of its kind.
+
+        What is the same in a mirror would have its left and right keypoints swapped.
+        """
 
     def draw(self, generator: np.random.Generator) -> Thing:
         """One of the kind, at random; about 200 pixels large."""

@@ -18,6 +18,7 @@ import json
 from dataclasses import dataclass
 from math import exp, log
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -163,7 +164,8 @@ def annotation(person: Person, number: int, picture: int) -> dict[str, object]:
 def make(recipe: Recipe, renderer: Renderer, directory: Path) -> None:
     """Draw a set into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number in tqdm(range(recipe.pictures), desc=recipe.name, disable=None):
         picture, people = draw_picture(recipe, renderer, number)
         name = f"{number:03}.jpg"

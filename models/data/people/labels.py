@@ -69,5 +69,6 @@ def label_person(
             visibility[joint] = HIDDEN
     if (visibility == VISIBLE).sum() < least_visible or (visibility > ABSENT).sum() < 3:
         return None
-    box = (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
-    return Person(keypoints.astype(np.float32), visibility, float(own.sum()), tuple(float(v) for v in box))
+    left, top, right, bottom = (float(v) for v in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    box = (left, top, right - left, bottom - top)
+    return Person(keypoints.astype(np.float32), visibility, float(own.sum()), box)

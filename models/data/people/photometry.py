@@ -59,10 +59,11 @@ def compress(
     """To u8, and sometimes through JPEG of a quality in low..high."""
     image = np.clip(image, 0, 255).astype(np.uint8)
     if generator.random() < probability:
-        encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(low, high))])[
-            1
-        ]
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        quality = int(generator.integers(low, high))
+        _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        assert decoded is not None, "OpenCV reads what it wrote"
+        image = decoded
     return image
 
 

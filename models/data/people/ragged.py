@@ -13,7 +13,7 @@ def write_pictures(path: Path, pictures: Iterable[np.ndarray]) -> int:
     """Write u8 pictures [h, w, c] to `path` (`.bin`) and their shapes beside it (`.shapes.npy`); return how
     many.
     """
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
     partial = path.with_suffix(".partial")
     with open(partial, "wb") as file:
         for picture in pictures:
@@ -44,5 +44,5 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.shapes)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int | np.integer) -> np.ndarray:
         return self.data[self.starts[index] : self.starts[index + 1]].reshape(self.shapes[index])
