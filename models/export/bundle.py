@@ -28,7 +28,7 @@ FORMAT = 1
 
 
 class InputConfig(Protocol):
-    """How a network wants its pictures."""
+    """How a network wants its images."""
 
     @property
     def short_side(self) -> int: ...
@@ -51,7 +51,7 @@ class Options:
     licence: str = "MIT OR Apache-2.0"
     version: int = 1
     people: int = 30
-    """The most candidates, and poses, per picture."""
+    """The most candidates, and poses, per image."""
 
 
 class Graph(Protocol):
@@ -134,7 +134,7 @@ def manifest(contents: Contents, name: str, options: Options, hashes: dict[str, 
 
 
 def input_section(config: InputConfig, rule: str) -> dict[str, Any]:
-    """`[input]` of a network that sees whole pictures."""
+    """`[input]` of a network that sees whole images."""
     return {
         "rule": rule,
         "short_side": config.short_side,
@@ -208,7 +208,7 @@ def main() -> None:
     accuracy = commands.add_parser("accuracy", help="record a measured figure")
     accuracy.add_argument("folder", type=Path)
     accuracy.add_argument("--metric", default="oks-ap")
-    accuracy.add_argument("--data", required=True, help="the pictures it was measured on")
+    accuracy.add_argument("--data", required=True, help="the images it was measured on")
     accuracy.add_argument("--precision", default="fp32", choices=["fp32", "int8"])
     accuracy.add_argument("--level", choices=["none", "partial", "full"])
     accuracy.add_argument("--value", type=float, required=True, help="0 to 1")

@@ -21,7 +21,7 @@ MASKED = -1e4
 
 
 class FeaturesGraph(nn.Module):
-    """Tokens of one picture, for either use."""
+    """Tokens of one image, for either use."""
 
     def __init__(self, model: CapeFormer) -> None:
         super().__init__()

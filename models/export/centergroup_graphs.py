@@ -7,7 +7,7 @@ of the centre map).
 **`grouping`**: `rows`, `pos_rows [H/4 * W/4, width]`, `idx [n, 4]` (i32, into `rows`), `wgt [n, 4]`, `bias
 [n]` (0, or -1e4 for a token that does not count) -> `attn [keypoints, k, keypoints * k]`, `vis [keypoints,
 k]`, `center [k]`, all logits. The `n = types * k` tokens are ordered by type, centres last; `k` is 30 in the
-reference implementation and may be smaller where no type has more peaks, which changes no answer.
+reference implementation and may be smaller where no type has more peaks, which changes no result.
 """
 
 from __future__ import annotations

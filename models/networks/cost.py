@@ -1,4 +1,4 @@
-"""What the networks cost: multiply-adds of the part that sees the picture, and parameters.
+"""What the networks cost: multiply-adds of the part that sees the image, and parameters.
 
 python -m models.networks.cost [--json]
 """

@@ -1,4 +1,4 @@
-"""CenterGroup after its networks, in NumPy: what `sinew decode --exact` must answer.
+"""CenterGroup after its networks, in NumPy: what `sinew decode --exact` must return.
 
 Everything is done the plain way, on full-size maps, in float32 like the reference implementation. Where that
 leaves the order of equal values open, the lower index comes first.
@@ -52,14 +52,14 @@ class Peaks:
 
 @dataclass(frozen=True)
 class Decoded:
-    """People in the order of their centres' scores; nobody is dropped."""
+    """People in the order of their centres' scores; no person is dropped."""
 
     network_poses: np.ndarray
     """`[n, keypoints, 3]`: x, y, visibility; network pixels, before the shift."""
     shifted_poses: np.ndarray
     """The same after it."""
     poses: np.ndarray
-    """`[n, keypoints, 4]`: x, y in picture pixels, visibility twice."""
+    """`[n, keypoints, 4]`: x, y in image pixels, visibility twice."""
     scores: np.ndarray
     """`[n]`."""
 
@@ -95,7 +95,7 @@ def window_maximum(plane: np.ndarray, side: int) -> np.ndarray:
 
 
 def find_peaks(full: np.ndarray, mask: np.ndarray, settings: Settings) -> Peaks:
-    """`full [types, H, W]`, `mask [H, W]` (which pixels come from the picture)."""
+    """`full [types, H, W]`, `mask [H, W]` (which pixels come from the image)."""
     places, scores = [], []
     for channel, plane in enumerate(full * mask.astype(np.float32)):
         last = channel == len(full) - 1
@@ -193,14 +193,14 @@ def shift(places: np.ndarray, full: np.ndarray) -> np.ndarray:
     return (places + np.stack([across, down], -1) + 0.5).astype(np.float32)
 
 
-def image_from_network(picture: tuple[int, int], network: tuple[int, int]) -> np.ndarray:
-    """The affine `[2, 3]` from network to picture pixels; sizes are `(width, height)`.
+def image_from_network(image_size: tuple[int, int], network: tuple[int, int]) -> np.ndarray:
+    """The affine `[2, 3]` from network to image pixels; sizes are `(width, height)`.
 
     Like LOGO-CAP's, but half a pixel is rounded to the even one.
     """
-    width, height = picture
+    width, height = image_size
     center = (round(width / 2), round(height / 2))
-    return geometry.invert(geometry.network_from_image(picture, network, center))
+    return geometry.invert(geometry.network_from_image(image_size, network, center))
 
 
 def decode(
@@ -209,7 +209,7 @@ def decode(
     attention: np.ndarray,
     visible: np.ndarray,
     center: np.ndarray,
-    picture: tuple[int, int],
+    image_size: tuple[int, int],
     peaks: Peaks | None = None,
     settings: Settings = Settings(),
 ) -> Decoded:
@@ -223,7 +223,7 @@ def decode(
     scores = None
     if settings.score == "evidence":
         scores = score_evidence(attention[:, peaks.keep[-1]], people.places, full, peaks, settings)
-    return finish(people, full, picture, settings, scores)
+    return finish(people, full, image_size, settings, scores)
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def merge_mirrored(direct: Grouped, mirrored: Grouped, order: list[int], width: 
 def finish(
     people: Grouped,
     full: np.ndarray,
-    picture: tuple[int, int],
+    image_size: tuple[int, int],
     settings: Settings = Settings(),
     scores: np.ndarray | None = None,
 ) -> Decoded:
@@ -276,7 +276,7 @@ def finish(
     height, width = full.shape[1:]
     if scores is None:
         scores = score_people(seen, sigmoid(people.center), settings)
-    image = geometry.apply(image_from_network(picture, (width, height)), shifted).astype(np.float32)
+    image = geometry.apply(image_from_network(image_size, (width, height)), shifted).astype(np.float32)
     return Decoded(
         network_poses=np.concatenate([places, seen[..., None]], -1),
         shifted_poses=np.concatenate([shifted, seen[..., None]], -1),

@@ -10,7 +10,7 @@ import torch
 
 from models.data.people import labels, rotations, sprites, targets
 from models.data.people.canvas import CLUTTER, Canvas
-from models.data.people.ragged import Pictures, write_pictures
+from models.data.people.ragged import Images, write_images
 from models.networks import adaptation
 
 
@@ -99,13 +99,13 @@ def test_a_limb_reaches_its_target_and_keeps_its_lengths() -> None:
         np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-9)
 
 
-def test_pictures_of_many_sizes_come_back(tmp_path: Path) -> None:
+def test_images_of_many_sizes_come_back(tmp_path: Path) -> None:
     generator = np.random.default_rng(3)
     made = [generator.integers(0, 255, (h, w, 4), dtype=np.uint8) for h, w in ((3, 5), (7, 2), (1, 1))]
-    assert write_pictures(tmp_path / "a.bin", made) == 3
-    read = Pictures(tmp_path / "a.bin")
+    assert write_images(tmp_path / "a.bin", made) == 3
+    read = Images(tmp_path / "a.bin")
     for before, after in zip(made, read):
         np.testing.assert_array_equal(before, after)
     (tmp_path / "a.bin").write_bytes(b"short")
     with pytest.raises(ValueError, match="bytes"):
-        Pictures(tmp_path / "a.bin")
+        Images(tmp_path / "a.bin")

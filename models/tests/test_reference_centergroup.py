@@ -76,7 +76,7 @@ def test_peaks(case: Case) -> None:
 def test_people(case: Case) -> None:
     group, poses = case.load("group"), case.load("poses")
     height, width = poses["image_hw"]
-    answer = centergroup.decode(
+    decoded = centergroup.decode(
         case.half(),
         case.peaks["pad_mask_full"],
         group["attn_logits"][0].transpose(1, 0, 2),
@@ -85,11 +85,11 @@ def test_people(case: Case) -> None:
         (int(width), int(height)),
         case.expected(),
     )
-    np.testing.assert_array_equal(answer.network_poses[..., :2], poses["poses_net"][..., :2])
-    np.testing.assert_allclose(answer.network_poses[..., 2], poses["poses_net"][..., 2], atol=1e-6)
-    np.testing.assert_array_equal(answer.shifted_poses[..., :2], poses["poses_net_shifted"][..., :2])
-    np.testing.assert_allclose(answer.poses[..., :2], poses["poses_image"][..., :2], atol=1e-3)
-    np.testing.assert_allclose(answer.scores, poses["scores"], atol=1e-5)
+    np.testing.assert_array_equal(decoded.network_poses[..., :2], poses["poses_net"][..., :2])
+    np.testing.assert_allclose(decoded.network_poses[..., 2], poses["poses_net"][..., 2], atol=1e-6)
+    np.testing.assert_array_equal(decoded.shifted_poses[..., :2], poses["poses_net_shifted"][..., :2])
+    np.testing.assert_allclose(decoded.poses[..., :2], poses["poses_image"][..., :2], atol=1e-3)
+    np.testing.assert_allclose(decoded.scores, poses["scores"], atol=1e-5)
 
 
 def test_tokens_read_their_own_map() -> None:

@@ -1,4 +1,4 @@
-"""The PyTorch post-processing of CenterGroup that benches compare with answers what the NumPy one does."""
+"""The PyTorch post-processing of CenterGroup that benches compare with results what the NumPy one does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SETTINGS = centergroup.Settings()
 
 
 @pytest.mark.parametrize("people", [0, 1, 6])
-def test_same_answers(people: int) -> None:
+def test_same_results(people: int) -> None:
     # Of seeds without equal peaks, whose order `topk` leaves open.
     scene = torch_centergroup.synthetic_scene(people, 64, width=8, seed=10 + people)
     logits = [scene[name] for name in ("attn", "vis", "center")]

@@ -1,4 +1,4 @@
-"""Drawing things from flat parts: outlines, filled with shaded and textured colour."""
+"""Drawing objects from flat parts: outlines, filled with shaded and textured colour."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Paint:
 
     @staticmethod
     def any(generator: np.random.Generator, plain: float = 0.55) -> Paint:
-        """A colour as things have; plain with this probability."""
+        """A colour as objects have; plain with this probability."""
         grey = generator.uniform(25, 235)
         spread = 60 if generator.random() < 0.6 else 18
         colour = np.clip(grey + generator.normal(0, spread, 3), 0, 255)

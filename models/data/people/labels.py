@@ -46,8 +46,8 @@ def label_person(
 ) -> Person | None:
     """The label of person `index`, or nothing if too little of it shows.
 
-    A keypoint outside the picture is absent. One inside is visible if the person's pixels lie at it and its
-    own body does not hide it. One that another thing covers is hidden, but absent if everything it is joined
+    A keypoint outside the image is absent. One inside is visible if the person's pixels lie at it and its
+    own body does not hide it. One that another object covers is hidden, but absent if everything it is joined
     to is covered too: where neither a joint nor its limbs show, an annotator leaves it out.
     """
     height, width = owner.shape
