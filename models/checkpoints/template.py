@@ -93,24 +93,26 @@ def contents(path: Path, state: State) -> bundle.Contents:
 
 def fill(model: onnx.ModelProto, state: State) -> onnx.ModelProto:
     """`model` with the weights that its notes ask for."""
-    derived: dict[str, np.ndarray] = {}
+    derived: State = {}
     for initializer in model.graph.initializer:
-        note = initializer.doc_string
-        if not note:
+        if not initializer.doc_string:
             continue
-        if note.startswith(DERIVES):
-            kind, _, part = note.removeprefix(DERIVES).partition(" ")
-            if kind not in derived:
-                derived |= {f"{kind} {key}": value for key, value in DERIVED[kind](state).items()}
-                derived[kind] = np.zeros(0)
-            values = derived[f"{kind} {part}"]
-        else:
-            values = state[note]
-        if list(values.shape) != list(initializer.dims):
-            raise ExportError(f"{initializer.name}: the template expects {list(initializer.dims)}")
-        filled = numpy_helper.from_array(np.ascontiguousarray(values, np.float32), initializer.name)
+        weights = values(initializer.doc_string, state, derived)
+        if list(weights.shape) != list(initializer.dims):
+            raise ExportError(f"{initializer.name}: {list(weights.shape)}, expected {list(initializer.dims)}")
+        filled = numpy_helper.from_array(np.ascontiguousarray(weights, np.float32), initializer.name)
         initializer.CopyFrom(filled)
     return model
+
+
+def values(note: str, state: State, derived: State) -> np.ndarray:
+    """What a note asks for; `derived` keeps what was computed."""
+    if not note.startswith(DERIVES):
+        return state[note]
+    if note not in derived:
+        kind = note.removeprefix(DERIVES).partition(" ")[0]
+        derived |= {f"{DERIVES}{kind} {part}": found for part, found in DERIVED[kind](state).items()}
+    return derived[note]
 
 
 def _scale(state: State, norm: str) -> np.ndarray:

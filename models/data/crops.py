@@ -69,7 +69,7 @@ class CropStyle:
     turn: float = 20.0
     """Degrees, at most."""
     window: int | None = None
-    """Pixels a side: a window from anywhere on the person, in place of the whole crop, of a part of the person
+    """Pixels a side: a window from anywhere on the person, in place of the whole crop, of a part of a person
     and of painting over. Only what the window shows is known, not where it was."""
 
 

@@ -77,7 +77,9 @@ class BackboneGraph(nn.Module):
         """Of a batch: heatmaps at stride 2, and the embedding maps of keypoints and of centres."""
         branches = self.model.bu_model.backbone(image)
         x = branches[0] if self.mix is None else self.mix(branches)
-        read = x[:, : self.model.bu_model.read]
+        parts = self.model.bu_model
+        # No slice where all is read: graphs of several widths are then the same.
+        read = x if parts.read == parts.features else x[:, : parts.read]
         coarse = self.coarse(read)
         fine = self.residual(functional.relu(self.enlarge(torch.cat([read, coarse], 1))))
         # Columns are stretched as rows of the turned map: tract is ten times slower on the last axis.

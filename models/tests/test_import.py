@@ -183,7 +183,7 @@ def test_layouts_of_the_templates_are_those_of_the_networks() -> None:
 )
 def test_a_filled_template_computes_what_pytorch_does(name: str, flip: bool, tmp_path: Path) -> None:
     path = tmp_path / "template.zip"
-    make_templates.write(official.network(CONFIGS[name]), flip, path)
+    make_templates.write(CONFIGS[name], flip, path)
     model = model_of(name, seed=5)
     state = {
         key: tensor.numpy()
@@ -200,13 +200,25 @@ def test_a_filled_template_computes_what_pytorch_does(name: str, flip: bool, tmp
         assert compare(graph, onnx_path) <= TOLERANCE
 
 
+def test_the_nodes_of_a_template_do_not_depend_on_the_width(tmp_path: Path) -> None:
+    """As templates are traced with a narrow backbone."""
+    for name in CONFIGS:
+        made = []
+        for width in (8, 12):
+            path = tmp_path / f"{name}-{width}.zip"
+            make_templates.write(CONFIGS[name], name != "capeformer", path, width)
+            with zipfile.ZipFile(path) as archive:
+                made.append({entry: archive.read(entry) for entry in archive.namelist()})
+        assert made[0] == made[1], name
+
+
 def test_the_command_says_what_equals_the_official_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(template, "FOLDER", tmp_path)
     config = replace(CONFIGS["centergroup"], name="centergroup-w32")
     for flip in (False, True):
-        make_templates.write(official.network(config), flip, template.path_of("centergroup-w32", flip))
+        make_templates.write(config, flip, template.path_of("centergroup-w32", flip))
     torch.save(model_of("centergroup").state_dict(), tmp_path / "a file.pth")
     out = tmp_path / "a bundle"
     arguments = ["centergroup-w32", str(tmp_path / "a file.pth"), "--out", str(out)]
