@@ -93,7 +93,7 @@ def _heat_half(model: CenterGroup, frame: Frame) -> np.ndarray:
 
 def _group(
     model: CenterGroup, pixels: Tensor, mask: np.ndarray, heat_half: np.ndarray
-) -> tuple[tuple[np.ndarray, ...], centergroup.Peaks]:
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], centergroup.Peaks]:
     """What the grouping network says of the peaks of `heat_half`, and these."""
     _, rows = model.forward_backbone(pixels)
     small = mask[::4, ::4].copy()
@@ -103,7 +103,8 @@ def _group(
     # At the image's own scale, cell `i` of the smaller mask shows what is at pixel `4 i`.
     positions = position_rows(torch.from_numpy(small), model.config.width)
     inputs = (torch.from_numpy(index).long(), torch.from_numpy(weight), torch.from_numpy(bias))
-    return tuple(part.numpy() for part in model.grouping(rows[0], positions, *inputs)), found
+    result = model.grouping(rows[0], positions, *inputs)
+    return (result.attention.numpy(), result.visible.numpy(), result.center.numpy()), found
 
 
 @torch.no_grad()

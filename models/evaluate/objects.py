@@ -86,8 +86,8 @@ class HeldOutObjects:
         for number, family in enumerate(families()[:kinds]):
             for view in range(views):
                 shot = heldout.shown(family, np.random.default_rng([seed, number, view]))
-                box = tuple(heldout.box_inside(shot.box, heldout.SIDE))
-                made.append(View.of(number, shot.image, box, shot.keypoints, shot.visible))
+                x, y, width, height = heldout.box_inside(shot.box, heldout.SIDE)
+                made.append(View.of(number, shot.image, (x, y, width, height), shot.keypoints, shot.visible))
         return cls(made)
 
     @torch.no_grad()

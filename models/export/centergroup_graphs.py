@@ -59,9 +59,9 @@ class BackboneGraph(nn.Module):
         parts = model.bu_model
         head = parts.keypoint_head
         self.mix = None if parts.mix is None else BranchMix([parts.mix], model.config.backbone.widths)
-        enlarge, *residual = head.deconv_layers[0]
+        first, *residual = head.deconv_layers[0]
         self.coarse, self.fine = head.final_layers
-        self.enlarge = fold(enlarge[0], enlarge[1])
+        self.enlarge = fold(first[0], first[1])
         self.residual = nn.Sequential(*residual)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,8 @@ class GroupingGraph(nn.Module):
     def forward(
         self, rows: Tensor, pos_rows: Tensor, idx: Tensor, wgt: Tensor, bias: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        return tuple(self.model.grouping(rows, pos_rows, idx.long(), wgt, bias))
+        result = self.model.grouping(rows, pos_rows, idx.long(), wgt, bias)
+        return result.attention, result.visible, result.center
 
 
 def with_mirrored_types(model: GroupModel, order: list[int]) -> GroupModel:

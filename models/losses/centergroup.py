@@ -85,11 +85,12 @@ def objective(
         one = Labels.of(batch.keypoints[mine] - 0.5, batch.labelled[mine])
         people.append(one)
         taught.append(_teach_centers(tokens, one, generator))
-    groupings, offsets = group(model, rows, heat_half.shape[-2:], [tokens for tokens, _ in taught])
+    half = (heat_half.shape[-2], heat_half.shape[-1])
+    groupings, offsets = group(model, rows, half, [tokens for tokens, _ in taught])
     sums: dict[str, Tensor] = {}
     for image, ((tokens, person), one) in enumerate(zip(taught, people)):
-        mine = Grouping(*(part[image] for part in groupings))
-        losses = _image(mine, tokens, person, one)
+        grouping_of_image = Grouping(*(part[image] for part in groupings))
+        losses = _image(grouping_of_image, tokens, person, one)
         if offsets is not None:
             losses["offset"] = _offset_loss(offsets[image], tokens, person, one)
         for name, value in losses.items():

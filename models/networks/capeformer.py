@@ -204,11 +204,11 @@ class CrossAttention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """`[n, 2 width]`, `[m, 2 width]`, `[m, width]` -> `[n, 2 width]`."""
         weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        projected = (
+        queries, keys, values = (
             functional.linear(x, weight, offset)
             for x, weight, offset in zip((query, key, value), weights, self.in_proj_bias.chunk(3))
         )
-        return self.out_proj(attend(*projected, self.heads, key.new_zeros(())))
+        return self.out_proj(attend(queries, keys, values, self.heads, key.new_zeros(())))
 
 
 class EncoderLayer(nn.Module):

@@ -280,7 +280,7 @@ def capeformer_arrays() -> dict[str, np.ndarray]:
     identifiers."""
     generator = np.random.default_rng(9)
     points = generator.uniform(0, capeformer.CROP, (24, 2)).astype(np.float32)
-    points[:4] = [[0, 0], [255.5, 255.5], [127.9, 2], [128, 254]]
+    points[:4] = np.array([[0, 0], [255.5, 255.5], [127.9, 2], [128, 254]])
     weights, _ = capeformer.support_weights(points, np.ones(len(points)))
     similarity = generator.normal(0, 2, (16, capeformer.CELLS, capeformer.CELLS)).astype(np.float32)
     for row, (y, x) in enumerate([(0, 0), (0, 7), (7, 0), (7, 7), (0, 3), (4, 7)]):
@@ -320,7 +320,7 @@ def main() -> None:
     for name, arrays in files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **arrays)
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
         print(f"{path.relative_to(out)}  {path.stat().st_size / 1024:.0f} KiB")
 
 

@@ -209,6 +209,6 @@ def test_more_images_of_the_same_kinds_can_be_drawn() -> None:
 def test_ablation_reports_every_direction() -> None:
     torch.manual_seed(5)
     model = CapeFormer(CapeFormerConfig.tiny()).eval()
-    rows = ablation_capeformer.measure(model, [1], views=6, kinds=1)
+    rows = ablation_capeformer.measure(model, [1], images=6, kinds=1)
     assert [row.name for row in rows] == ["two stages", "one stage", "without identifiers", "5 examples"]
     assert all(len(row.values) == 1 and 0 <= row.values[0] <= 1 for row in rows)

@@ -17,7 +17,7 @@ CASES = ("c1_one", "c5", "missing")
 @pytest.fixture(scope="module")
 def group_model(fixtures: Path) -> GroupModel:
     folder = fixtures / "centergroup"
-    state = {}
+    state: dict[str, torch.Tensor] = {}
     for part in ("encoder", "head"):
         with np.load(folder / f"group_weights_{part}.npz") as arrays:
             state |= {name: torch.from_numpy(arrays[name]) for name in arrays}

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from models.export import bundle, exporter, logocap_bundle, logocap_graphs
+from models.export.simplify import ExportError
 from models.networks.logocap import LogoCap, LogoCapConfig
 from models.paths import ROOT
 from models.reference import golden
@@ -54,7 +55,7 @@ def test_a_graph_that_differs_is_refused(model: LogoCap, tmp_path: Path) -> None
         for index, (inputs, (expected,)) in enumerate(graph.examples())
     ]
     graph = replace(graph, examples=lambda: examples)
-    with pytest.raises(exporter.ExportError, match=r"differs from PyTorch by 1\.00e-02"):
+    with pytest.raises(ExportError, match=r"differs from PyTorch by 1\.00e-02"):
         exporter.export(graph, tmp_path / "kam.onnx")
 
 
@@ -80,7 +81,7 @@ def test_the_attention_takes_the_unbiased_variance(model: LogoCap, tmp_path: Pat
     assert exporter.export(graph, tmp_path / "kam.onnx") <= 1e-5
     norm = graph.module.message_passing[4]
     norm.attn_weights = Biased(norm.attn_weights.attention)
-    with pytest.raises(exporter.ExportError, match="differs from PyTorch"):
+    with pytest.raises(ExportError, match="differs from PyTorch"):
         exporter.export(graph, tmp_path / "biased.onnx")
 
 

@@ -152,8 +152,8 @@ def test_the_mirrored_graphs_merge_as_the_official_test() -> None:
         mirrored = position_rows(small.flip(1), config.width).reshape(*small.shape, -1).flip(1).flatten(0, 1)
         positions = torch.cat([position_rows(small, config.width), mirrored])
         tokens = (torch.from_numpy(part) for part in (index, weight, bias))
-        logits = [part.numpy() for part in grouping(rows, positions, *tokens)]
-    people = centergroup.grouped(*logits, found)
+        attention, visible, center = (part.numpy() for part in grouping(rows, positions, *tokens))
+    people = centergroup.grouped(attention, visible, center, found)
     result = centergroup.finish(people, upsample(heat_half.numpy(), 2), image)
     clear = ~expected["ambiguous"]
     assert clear.mean() > 0.9

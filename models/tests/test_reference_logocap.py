@@ -92,7 +92,7 @@ def test_pose_nms(case: dict[str, np.ndarray]) -> None:
 
 def test_affine(case: dict[str, np.ndarray]) -> None:
     image, network = tuple(case["in_image_wh"].tolist()), tuple(case["in_net_wh"].tolist())
-    assert geometry.network_size(*image, int(case["in_input_size"])) == network
+    assert geometry.network_size(image[0], image[1], int(case["in_input_size"])) == network
     affine = geometry.network_from_image(image, network)
     np.testing.assert_allclose(affine, case["out_affine_img_to_net"], atol=1e-9)
     np.testing.assert_allclose(geometry.invert(affine), case["out_affine_net_to_img"], atol=1e-9)

@@ -156,7 +156,9 @@ def main() -> None:
         arguments.seed,
         arguments.processes,
     )
-    torch.multiprocessing.spawn(draw, (source,), arguments.processes)
+    torch.multiprocessing.spawn(  # type: ignore[attr-defined]
+        draw, (source,), arguments.processes
+    )
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     trained = CapeFormer(CapeFormerConfig.tiny())

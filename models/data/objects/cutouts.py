@@ -48,7 +48,7 @@ class CutOut:
         return ObjectImage(rgba, places.astype(np.float32), np.ones(len(places), bool))
 
     def _recoloured(self, generator: np.random.Generator) -> np.ndarray:
-        colour = self.colour
+        colour: np.ndarray = self.colour
         if generator.random() < 0.5:
             hsv = cv2.cvtColor((colour / 255).astype(np.float32), cv2.COLOR_RGB2HSV)
             hsv[..., 0] = (hsv[..., 0] + generator.normal(0, 40)) % 360

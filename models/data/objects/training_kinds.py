@@ -33,7 +33,7 @@ class People:
     def draw(self, generator: np.random.Generator) -> ObjectImage:
         figures = self.bank.whole_figures
         sprite = self.bank[int(figures[generator.integers(len(figures))])]
-        rgba = sprite.rgba.astype(np.float32)
+        rgba: np.ndarray = sprite.rgba.astype(np.float32)
         scale = PEOPLE_SIDE / max(rgba.shape[:2])
         rgba = cv2.resize(rgba, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         return ObjectImage(rgba, (sprite.keypoints * scale).astype(np.float32), sprite.visible.copy())

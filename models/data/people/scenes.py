@@ -190,7 +190,8 @@ class SceneSampler:
         longer = max(height, 0.75 * width)
         scale = generator.uniform(canvas.side / min(height, width), 1.15) if sprite.window else size / longer
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        rgba = cv2.resize(sprite.rgba, None, fx=scale, fy=scale, interpolation=method).astype(np.float32)
+        rgba: np.ndarray = cv2.resize(sprite.rgba, None, fx=scale, fy=scale, interpolation=method)
+        rgba = rgba.astype(np.float32)
         height, width = rgba.shape[:2]
         x, y = self._corner(canvas.side, generator, width, height, sprite.window)
         keypoints = (sprite.keypoints + 0.5) * scale - 0.5 + np.array([x, y], np.float32)
