@@ -17,7 +17,7 @@ pub struct Zone {
     pub throttles: bool,
 }
 
-/// The zones in `folder`, by name; those that do not answer are left out.
+/// The zones in `folder`, by name, without those that cannot be read.
 pub fn zones(folder: &Path) -> Vec<Zone> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut zones: Vec<Zone> = entries

@@ -22,7 +22,7 @@ fn golden() -> PathBuf {
 #[test]
 fn poses_agree() {
     let (response, presence) = (numbers(&golden(), "response"), numbers(&golden(), "presence"));
-    let decoder = Decoder::new(&Config { keypoints: KEYPOINTS, visible_threshold: 0.5 }).unwrap();
+    let decoder = Decoder::new(&Config { keypoints: KEYPOINTS, box_padding: 1.25, visible_threshold: 0.5 }).unwrap();
     let boxes = numbers(&golden(), "boxes");
     let area = KEYPOINTS * CELLS.width * CELLS.height;
     let mut found = Vec::new();

@@ -8,7 +8,7 @@ use engine_support::{BLUE, GREEN, RED, Spots, graph_files, graphs, image, person
 use sinew::bundle::Bundle;
 use sinew::bundle::logocap::Refinement;
 use sinew::engine::{Backend, DataType, Memory, Session, Signature, TensorSpec};
-use sinew::estimator::{self, EstimateError, Estimator, Options};
+use sinew::estimator::{self, EstimateError, Estimator, Options, Request};
 use sinew::geometry::Size;
 use sinew::npz::{Array, Arrays, Values};
 use sinew::pixels::{Image, PixelFormat};
@@ -31,7 +31,7 @@ fn at(level: Refinement) -> Options {
 
 fn estimate(estimator: &mut dyn Estimator, image: &Image) -> Poses {
     let mut poses = Poses::default();
-    estimator.estimate(image.view(), None, &mut poses).unwrap();
+    estimator.estimate(&Request::new(image.view()), &mut poses).unwrap();
     poses
 }
 
@@ -99,10 +99,10 @@ fn a_frame_that_is_late_is_refined_less_and_says_so() {
     let bundle = spots();
     let image = image(SQUARE, &three_people());
     let mut hurried = open(&bundle, &at(Refinement::Full));
-    let mut result = |due: Option<Instant>| {
+    let mut result = |deadline: Option<Instant>| {
         let mut poses = Poses::default();
-        hurried.due(due);
-        let times = hurried.estimate(image.view(), None, &mut poses).unwrap();
+        let request = Request { deadline, ..Request::new(image.view()) };
+        let times = hurried.estimate(&request, &mut poses).unwrap();
         (times.level, poses)
     };
     let plain = |level| estimate(&mut *open(&bundle, &at(level)), &image);
@@ -123,7 +123,7 @@ fn nobody_is_an_answer() {
         let mut estimator = open(&bundle, &at(level));
         let mut poses = estimate(&mut *estimator, &image(SQUARE, &three_people()));
         assert_eq!(poses.list.len(), 3);
-        estimator.estimate(image(SQUARE, &[(3, 3, RED)]).view(), None, &mut poses).unwrap();
+        estimator.estimate(&Request::new(image(SQUARE, &[(3, 3, RED)]).view()), &mut poses).unwrap();
         assert_eq!(poses, Poses::default(), "the last frame's poses are gone");
     }
 }
@@ -181,7 +181,7 @@ fn a_image_that_does_not_fit_leaves_everything_as_it_was() {
     let first = estimate(&mut *estimator, &good);
     let mut poses = first.clone();
     let wide = image(Size::new(900, 100), &[]);
-    let error = estimator.estimate(wide.view(), None, &mut poses).unwrap_err();
+    let error = estimator.estimate(&Request::new(wide.view()), &mut poses).unwrap_err();
     assert!(matches!(error, EstimateError::Image { .. }), "{error}");
     assert!(error.to_string().contains("900x100"), "{error}");
     assert!(poses.list.is_empty());

@@ -8,7 +8,7 @@ use cli_support::{ended, sinew, spots, text, write_png};
 use engine_support::{Spots, graph_files, graphs, image, person};
 use sinew::bundle::Bundle;
 use sinew::engine::{Backend, DataType, EngineFiles, GraphFile, Memory, Precision, Session, Signature, TensorSpec};
-use sinew::estimator::{self, Options};
+use sinew::estimator::{self, Options, Request};
 use sinew::geometry::Size;
 use sinew::pixels::PixelFormat;
 use sinew::pose::Poses;
@@ -47,7 +47,7 @@ fn it_answers_as_tract_does() {
         let mut poses = Poses::default();
         // The second frame shows whether anything is kept that must not be.
         for _ in 0..2 {
-            estimator.estimate(image(SQUARE, &cells).view(), None, &mut poses).unwrap();
+            estimator.estimate(&Request::new(image(SQUARE, &cells).view()), &mut poses).unwrap();
         }
         poses
     });
@@ -100,14 +100,14 @@ fn of_eight_bits_it_takes_the_graph_that_is_for_cpus() {
     let mut files = graph_files(&spots.path().join("backbone.onnx"));
     files.int8 = Some(files.fp32.clone());
     let for_cpus = spots.path().join("backbone.int8-cpu.onnx");
-    files.int8_cpu = Some(GraphFile { onnx: for_cpus, sha256: String::new() });
+    files.int8_cpu = graph_files(&for_cpus).fp32.into();
     let open = |files: &EngineFiles| {
         let signature = Signature { inputs: Vec::new(), outputs: Vec::new() };
         environment.open(files, signature).map(drop).map_err(|error| error.to_string())
     };
     open(&files).unwrap();
     files.precision = Some(Precision::Int8);
-    // The file is not there: whoever wants it has to say so.
+    // The file is not there, and the error names it.
     let said = open(&files).unwrap_err();
     assert!(said.contains("backbone.int8-cpu.onnx"), "{said}");
     files.int8_cpu = None;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use sinew::estimator::{EstimateError, Estimator, StageTimes};
+use sinew::estimator::{EstimateError, Estimator, Request, StageTimes};
 use sinew::geometry::{Rectangle, Size};
 use sinew::pixels::{ImageView, PixelFormat};
 use sinew::pose::{Pose, Poses};
@@ -61,12 +61,8 @@ struct Model {
 }
 
 impl Estimator for Model {
-    fn estimate(
-        &mut self,
-        image: ImageView<'_>,
-        _boxes: Option<&[Rectangle]>,
-        poses: &mut Poses,
-    ) -> Result<StageTimes, EstimateError> {
+    fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+        let image = request.image;
         let number = u64::from_le_bytes(image.data()[..8].try_into().unwrap());
         let behind = self.newest.load(Ordering::SeqCst).saturating_sub(number);
         self.behind.fetch_max(behind, Ordering::SeqCst);
@@ -142,12 +138,11 @@ impl Bench {
     }
 
     fn run(&self, frames: u64, period: Duration, time: Duration, sink: Taking) -> (Result<End, RunError>, Counts) {
-        let model = Model { time, newest: Arc::clone(&self.newest), behind: Arc::clone(&self.behind) };
-        let mut estimators: Vec<Box<dyn Estimator>> = vec![Box::new(model)];
+        let mut model = Model { time, newest: Arc::clone(&self.newest), behind: Arc::clone(&self.behind) };
         let mut counts = Counts::default();
         let ended = LivePipeline {
             cameras: vec![Played::boxed(frames, period, &self.newest)],
-            estimators: &mut estimators,
+            estimator: &mut model,
             boxes: &mut WholeImage,
             sinks: vec![Box::new(sink)],
             observer: &mut Watching::default(),
@@ -343,15 +338,12 @@ fn counts_are_known_while_it_runs() {
     let (newest, behind, stop) = (Arc::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
     let camera =
         || -> Box<dyn Source> { Box::new(Troubled(Played::boxed(20_000, Duration::from_micros(500), &newest), 0)) };
-    let model = || -> Box<dyn Estimator> {
-        Box::new(Model { time: Duration::ZERO, newest: Arc::clone(&newest), behind: Arc::clone(&behind) })
-    };
+    let estimator = &mut Model { time: Duration::ZERO, newest: Arc::clone(&newest), behind };
     let mut reading = Reading(Arc::clone(&stop), Counts::default());
     let mut counts = Counts::default();
     let cameras = vec![camera(), camera()];
-    let estimators = &mut [model(), model()];
     let (boxes, sinks, observer) = (&mut WholeImage, Vec::new(), &mut reading);
-    LivePipeline { cameras, estimators, boxes, sinks, observer, deadline: None, stop }.run(&mut counts).unwrap();
+    LivePipeline { cameras, estimator, boxes, sinks, observer, deadline: None, stop }.run(&mut counts).unwrap();
     assert!(reading.1.frames < 40_000 && reading.1.live.restarts > 20, "{:?}", reading.1);
     assert_balanced(&counts);
     assert_eq!(counts.live.restarts, counts.frames, "those of both cameras");
@@ -360,9 +352,7 @@ fn counts_are_known_while_it_runs() {
 #[test]
 fn every_camera_has_its_turn() {
     let (newest, behind) = (Arc::default(), Arc::default());
-    let model = || -> Box<dyn Estimator> {
-        Box::new(Model { time: Duration::from_millis(2), newest: Arc::clone(&newest), behind: Arc::clone(&behind) })
-    };
+    let mut model = Model { time: Duration::from_millis(2), newest: Arc::clone(&newest), behind };
     #[derive(Default)]
     struct PerCamera(Arc<Mutex<[u64; 2]>>);
     impl Sink for PerCamera {
@@ -381,7 +371,7 @@ fn every_camera_has_its_turn() {
     ];
     LivePipeline {
         cameras,
-        estimators: &mut [model(), model()],
+        estimator: &mut model,
         boxes: &mut WholeImage,
         sinks: vec![Box::new(sink)],
         observer: &mut Watching::default(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::BundleError;
-use super::parse::nearest;
+use super::suggest::nearest;
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "bundle.toml";

@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::service::Service;
 use super::stop;
 use crate::bundle::{Bundle, Model};
-use crate::estimator::{self, Estimator, LazyEstimator};
+use crate::estimator::{self, LazyEstimator};
 use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Pipeline, Skip, WholeImage};
 use crate::sink::http::Http;
 use crate::sink::http::metrics::{Metrics, Totals};
@@ -57,7 +57,7 @@ impl RunArguments {
         let metrics = preview.as_ref().map(Http::metrics);
         let address = preview.as_ref().map(Http::address);
         let mut sinks = open_sinks(&settings, &schema, preview)?;
-        let options = settings.model_options(templates);
+        let options = estimator::Options { sources: sources.len(), ..settings.model_options(templates) };
         let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
         let is_live = sources.iter().filter(|source| source.live().is_some()).count();
         if is_live < sources.len() && sources.len() > 1 {
@@ -72,11 +72,9 @@ impl RunArguments {
         let start = Instant::now();
         let ended = if is_live > 0 {
             let _insistence = stop::force_exit_after()?;
-            let mut estimators: Vec<Box<dyn Estimator>> =
-                sources.iter().map(|_| Box::new(open()) as Box<dyn Estimator>).collect();
             let pipeline = LivePipeline {
                 cameras: sources,
-                estimators: &mut estimators,
+                estimator: &mut open(),
                 boxes: boxes.as_mut(),
                 sinks,
                 observer: &mut watcher,

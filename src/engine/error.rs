@@ -61,6 +61,19 @@ pub enum EngineError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The file is not the one that the bundle's check has read.
+    #[error(
+        "{}: its SHA-256 is {found}, expected {expected}: the file was changed after the bundle was checked, start again",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The file's hash.
+        found: String,
+        /// The hash that the bundle lists.
+        expected: String,
+    },
     /// A file or folder cannot be written.
     #[error("{}: cannot be written: {source}; choose another folder with SINEW_ENGINES", path.display())]
     Write {

@@ -4,8 +4,8 @@
 //! last axis fastest; they hold `f32`, but for inputs that are indices.
 
 mod error;
+mod external;
 mod files;
-mod listing;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod recording;
@@ -22,8 +22,9 @@ use std::str::FromStr;
 use std::sync::{Arc, Once};
 
 pub use error::EngineError;
-pub use files::{EngineFiles, GraphFile, Precision};
-pub use listing::{Listing, Network};
+pub(crate) use external::{beside, external_files};
+pub(crate) use files::MAX_GRAPH_BYTES;
+pub use files::{EngineFiles, GraphFile, Precision, PrecisionError};
 pub use recording::Recording;
 
 /// Which library runs the networks.
@@ -47,7 +48,7 @@ impl Backend {
     /// `reason` says of an error why the backend does not work, or that it has nothing to do with the backend.
     ///
     /// # Errors
-    /// What `open` answers.
+    /// The error of `open`.
     pub fn open_with_fallback<T, E>(
         self,
         mut open: impl FnMut(Self) -> Result<T, E>,
@@ -155,6 +156,15 @@ pub struct Signature {
     pub inputs: Vec<TensorSpec>,
     /// Outputs.
     pub outputs: Vec<TensorSpec>,
+}
+
+/// A network and the shapes to open it for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Its files.
+    pub files: EngineFiles,
+    /// Its tensors.
+    pub signature: Signature,
 }
 
 /// A network, ready to run for fixed shapes.
@@ -274,12 +284,6 @@ impl Session {
     #[cfg(feature = "tensorrt")]
     pub fn tensorrt(installation: tensorrt::Installation) -> Result<Self, EngineError> {
         Ok(Self::of(Box::new(tensorrt::TensorRt::new(installation)?)))
-    }
-
-    /// A session that opens nothing and writes down what it is asked for.
-    pub fn dry_run() -> (Self, Listing) {
-        let listing = Listing::default();
-        (Self::of(Box::new(listing.clone())), listing)
     }
 
     /// The backend that was started; never [`Backend::Auto`].

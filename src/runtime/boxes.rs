@@ -1,30 +1,35 @@
-//! Where in a frame a model of one thing at a time looks.
+//! The boxes of a frame, for models of one object per box.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Deserialize;
 
-use crate::estimator::{EstimateError, Estimator, StageTimes};
+use crate::estimator::{EstimateError, Estimator, Request, StageTimes};
 use crate::geometry::Rectangle;
 use crate::pose::{MAX_POSES, Poses};
+use crate::read;
 use crate::source::Frame;
 
 /// How much a person's box is larger than that of the keypoints on every side, in parts of its longer side: the head
 /// ends above the eyes, and the feet below the ankles.
 const AROUND_KEYPOINTS: f32 = 0.1;
-/// Largest file of boxes.
-const MAX_BYTES: u64 = 1 << 30;
+/// Most bytes of a file of boxes.
+const MAX_BYTES: u64 = 64 << 20;
 
-/// Says where to look.
+/// The boxes of a frame, image pixels, or `None` for the whole image; and how long it took to find them.
+pub type Located<'a> = (Option<&'a [Rectangle]>, StageTimes);
+
+/// Where the objects of a frame are.
 pub trait Boxes {
-    /// The boxes of a frame, image pixels, or `None` for the whole image; and how long it took to find them.
+    /// The boxes of a frame whose poses should be there by `deadline`.
     ///
     /// # Errors
     /// Where a model that finds boxes fails.
-    fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError>;
+    fn boxes(&mut self, frame: &Frame<'_>, deadline: Option<Instant>) -> Result<Located<'_>, EstimateError>;
 
-    /// What somebody should know about the boxes once all frames are through.
+    /// What the user should know about the boxes once all frames have been processed.
     fn remark(&self) -> Option<String> {
         None
     }
@@ -35,7 +40,7 @@ pub trait Boxes {
 pub struct WholeImage;
 
 impl Boxes for WholeImage {
-    fn boxes(&mut self, _frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
+    fn boxes(&mut self, _frame: &Frame<'_>, _deadline: Option<Instant>) -> Result<Located<'_>, EstimateError> {
         Ok((None, StageTimes::default()))
     }
 }
@@ -96,13 +101,7 @@ impl ListedBoxes {
     /// Where it cannot be read, or a line is wrong.
     pub fn read(path: &Path) -> Result<Self, BoxesError> {
         let unreadable = |source| BoxesError::File { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if size > MAX_BYTES {
-            return Err(unreadable(std::io::Error::other(format!(
-                "it has {size} bytes, at most {MAX_BYTES} are read"
-            ))));
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = read::text(path, MAX_BYTES).map_err(unreadable)?;
         Self::parse(&text).map_err(|(line, reason)| BoxesError::Line { path: path.to_owned(), line, reason })
     }
 
@@ -159,7 +158,7 @@ impl ListedBoxes {
 }
 
 impl Boxes for ListedBoxes {
-    fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
+    fn boxes(&mut self, frame: &Frame<'_>, _deadline: Option<Instant>) -> Result<Located<'_>, EstimateError> {
         self.frames += 1;
         self.found += u64::from(self.listed(frame.name, frame.sequence).is_some());
         Ok((Some(self.of(frame.name, frame.sequence)), StageTimes::default()))
@@ -192,8 +191,8 @@ impl<E: Estimator> FoundBoxes<E> {
 }
 
 impl<E: Estimator> Boxes for FoundBoxes<E> {
-    fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
-        let times = self.estimator.estimate(frame.image, None, &mut self.poses)?;
+    fn boxes(&mut self, frame: &Frame<'_>, deadline: Option<Instant>) -> Result<Located<'_>, EstimateError> {
+        let times = self.estimator.estimate(&Request { image: frame.image, boxes: None, deadline }, &mut self.poses)?;
         self.boxes.clear();
         for bounds in self.poses.list.iter().filter_map(|pose| pose.bounds()) {
             // There are as many places as poses.
@@ -228,7 +227,7 @@ mod tests {
     fn boxes_of(listed: &mut ListedBoxes, name: Option<&str>, sequence: u64) -> Vec<Rectangle> {
         let image = Image::new(PixelFormat::Grey, Size::new(1, 1), vec![0]).unwrap();
         let frame = Frame { image: image.view(), sequence, captured: None, instant: None, name };
-        listed.boxes(&frame).unwrap().0.unwrap().to_vec()
+        listed.boxes(&frame, None).unwrap().0.unwrap().to_vec()
     }
 
     #[test]
@@ -257,5 +256,27 @@ mod tests {
             assert_eq!(number, 2);
             assert!(reason.contains(needle), "{reason}");
         }
+    }
+
+    /// Remembers what it was asked.
+    #[derive(Default)]
+    struct Asked(Option<Instant>);
+
+    impl Estimator for Asked {
+        fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+            poses.clear();
+            self.0 = request.deadline;
+            Ok(StageTimes::default())
+        }
+    }
+
+    #[test]
+    fn the_model_that_finds_boxes_has_the_same_deadline() {
+        let image = Image::new(PixelFormat::Grey, Size::new(1, 1), vec![0]).unwrap();
+        let frame = Frame { image: image.view(), sequence: 0, captured: None, instant: None, name: None };
+        let deadline = Some(Instant::now());
+        let mut found = FoundBoxes::new(Asked::default());
+        found.boxes(&frame, deadline).unwrap();
+        assert_eq!(found.estimator.0, deadline);
     }
 }

@@ -12,7 +12,7 @@ pub use live::LivePipeline;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::estimator::{EstimateError, Estimator, StageTimes};
+use crate::estimator::{EstimateError, Estimator, Request, StageTimes};
 use crate::pose::Poses;
 use crate::sink::{FrameResult, Sink, SinkError};
 use crate::source::{Frame, LiveCounts, Source, SourceError};
@@ -197,7 +197,7 @@ impl Pipeline<'_> {
     }
 }
 
-/// Finds the boxes and answers them; the times are those of both.
+/// Finds the boxes and estimates poses in them; the times are those of both.
 fn estimate(
     boxes: &mut dyn Boxes,
     estimator: &mut dyn Estimator,
@@ -206,9 +206,9 @@ fn estimate(
     poses: &mut Poses,
 ) -> Result<StageTimes, EstimateError> {
     let begun = frame.instant.unwrap_or_else(Instant::now);
-    estimator.due(deadline.and_then(|deadline| begun.checked_add(deadline)));
-    let (boxes, mut times) = boxes.boxes(frame)?;
-    times += estimator.estimate(frame.image, boxes, poses)?;
+    let deadline = deadline.and_then(|deadline| begun.checked_add(deadline));
+    let (boxes, mut times) = boxes.boxes(frame, deadline)?;
+    times += estimator.estimate(&Request { image: frame.image, boxes, deadline }, poses)?;
     Ok(times)
 }
 

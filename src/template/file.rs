@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::Template;
+use crate::read;
 
 /// First line of a template; the number is the version of the format.
 const FIRST_LINE: &[u8] = b"sinew template 1\n";
@@ -69,11 +70,7 @@ impl Template {
     pub fn read(path: &Path) -> Result<Self, TemplateError> {
         let unreadable = |source| TemplateError::File { path: path.to_owned(), action: "read", source };
         let broken = |reason: String| TemplateError::Content { path: path.to_owned(), reason };
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if size > MAX_BYTES {
-            return Err(broken(format!("it has {size} bytes, more than any template")));
-        }
-        Self::from_bytes(&std::fs::read(path).map_err(unreadable)?).map_err(broken)
+        Self::from_bytes(&read::bytes(path, MAX_BYTES).map_err(unreadable)?).map_err(broken)
     }
 
     /// Writes a file.

@@ -141,7 +141,7 @@ impl Doubles {
 
 pub fn files(role: &str) -> EngineFiles {
     EngineFiles {
-        fp32: GraphFile { onnx: "none.onnx".into(), sha256: "0".repeat(64) },
+        fp32: GraphFile { onnx: "none.onnx".into(), sha256: "0".repeat(64), external: Vec::new() },
         fp16: None,
         int8: None,
         int8_cpu: None,

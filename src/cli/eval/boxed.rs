@@ -8,7 +8,7 @@ use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
 use crate::cli::progress::Progress;
 use crate::cli::{Verdict, output};
-use crate::estimator::{self, Estimator as _, LazyEstimator};
+use crate::estimator::{self, Estimator as _, LazyEstimator, Request};
 use crate::eval::{Annotation, GroundTruth, KeypointShare, Reach};
 use crate::geometry::Rectangle;
 use crate::pixels::{Limits, read_image};
@@ -46,7 +46,7 @@ pub(super) fn run(
                 Some(image) => {
                     let [x, y, width, height] = person.bbox.map(|value| value as f32);
                     let bounds = [Rectangle { x, y, width, height }];
-                    (estimator.estimate(image.view(), Some(&bounds), &mut poses))
+                    (estimator.estimate(&Request { boxes: Some(&bounds), ..Request::new(image.view()) }, &mut poses))
                         .with_context(|| path.display().to_string())?;
                     places(&poses)
                 }

@@ -12,7 +12,7 @@ use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
 use crate::cli::progress::Progress;
 use crate::cli::{Verdict, output};
-use crate::estimator::{self, Estimator as _, LazyEstimator};
+use crate::estimator::{self, Estimator as _, LazyEstimator, Request};
 use crate::eval::{Annotation, Detection, Evaluation, Figures, GroundTruth, ResultsWriter};
 use crate::geometry::Rectangle;
 use crate::pixels::{Limits, read_image};
@@ -88,7 +88,9 @@ fn process_all(
             Some(listed) => Some(listed.of(Some(&described.file_name), described.id)),
             None => top_down.then_some(&annotated[..]),
         };
-        estimator.estimate(image.view(), boxes, &mut poses).with_context(|| path.display().to_string())?;
+        estimator
+            .estimate(&Request { boxes, ..Request::new(image.view()) }, &mut poses)
+            .with_context(|| path.display().to_string())?;
         let detections: Vec<Detection> = poses.list.iter().map(Detection::from).collect();
         evaluation.put(described.id, &detections)?;
         if let Some(results) = &mut results {

@@ -11,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
 use crate::cli::progress::Progress;
 use crate::cli::{Verdict, output};
-use crate::estimator::{self, Shot};
+use crate::estimator::{self, Request, Shot};
 use crate::eval::pck::{Category, Episode, Instance, PckSum, THRESHOLDS, Things, distances, episodes};
 use crate::pixels::{Image, Limits, read_image};
 use crate::pose::Poses;
@@ -102,7 +102,7 @@ fn result(
             Some(estimator) => estimator,
             none => none.insert(estimator::open(bundle, arguments.backend, &options, image.size(), image.format())?),
         };
-        (estimator.estimate(image, Some(&[instance.bounds]), &mut poses))
+        (estimator.estimate(&Request { boxes: Some(&[instance.bounds]), ..Request::new(image) }, &mut poses))
             .with_context(|| instance.file_name.clone())?;
         let pose = poses.list.first();
         let found: Vec<Option<(f32, f32)>> = (positions.iter())

@@ -56,7 +56,8 @@ impl<'a> Mask<'a> {
 }
 
 /// Writes the mask of a network's input, or of one shrunk to `size`, row by row: 1 where a white image of `image`
-/// pixels on black, interpolated bilinearly, is more than half white (CenterGroup reference description, section 1.1).
+/// pixels on black, interpolated bilinearly and rounded to 8 bits, is above half: where the weight is at least a half
+/// (CenterGroup 1).
 ///
 /// `image_from_mask` leads from pixels of that size to the image and does not turn.
 ///
@@ -72,7 +73,7 @@ pub fn write_mask(image: Size, image_from_mask: &Affine, size: Size, mask: &mut 
         let along_y = white(image_from_mask.yy * y as f64 + image_from_mask.y0, image.height);
         for (x, valid) in row.iter_mut().enumerate() {
             let along_x = white(image_from_mask.xx * x as f64 + image_from_mask.x0, image.width);
-            *valid = u8::from(along_x * along_y > 0.5);
+            *valid = u8::from(along_x * along_y >= 0.5);
         }
     }
     Ok(())

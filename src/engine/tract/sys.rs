@@ -9,7 +9,7 @@
 pub(super) fn clear_upper_halves() {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx") {
-        // SAFETY: the processor has the instruction. The halves that it clears belong to nobody between two calls: a
+        // SAFETY: the processor has the instruction. The halves that it clears hold nothing between two calls: a
         // function that keeps something in a register of 256 bits saves it before it calls another (System V ABI, 3.2.1).
         unsafe { std::arch::x86_64::_mm256_zeroupper() }
     }
@@ -84,7 +84,7 @@ pub(super) mod tests {
         if upper_halves_are_in_use().is_none() {
             return;
         }
-        // SAFETY: the processor has AVX, or there would be no answer above; the register is said to change.
+        // SAFETY: the processor has AVX, or the function would have returned above; the register is said to change.
         unsafe { asm!("vcmpps ymm0, ymm0, ymm0, 15", out("xmm0") _, options(nomem, nostack)) };
         assert_eq!(upper_halves_are_in_use(), Some(true));
         clear_upper_halves();

@@ -36,8 +36,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct LivePipeline<'a> {
     /// Where frames come from.
     pub cameras: Vec<Box<dyn Source>>,
-    /// What answers them, one for each camera.
-    pub estimators: &'a mut [Box<dyn Estimator>],
+    /// Estimates the poses, of all cameras in turn.
+    pub estimator: &'a mut dyn Estimator,
     /// Where in frames to look.
     pub boxes: &'a mut dyn Boxes,
     /// Where the answers go.
@@ -111,7 +111,7 @@ impl LivePipeline<'_> {
     /// # Errors
     /// Where a camera fails for good, the model fails, or a sink cannot write. What was answered is handed on in every case.
     pub fn run(self, counts: &mut Counts) -> Result<End, RunError> {
-        let Self { cameras, estimators, boxes, sinks, observer, deadline, stop } = self;
+        let Self { cameras, estimator, boxes, sinks, observer, deadline, stop } = self;
         let inbox = Arc::new(Inbox::new(cameras.len()));
         let (events, happened) = channel();
         let mut free = Vec::new();
@@ -153,7 +153,7 @@ impl LivePipeline<'_> {
             .map_err(RunError::Thread)?;
 
         let mut answering = Processing {
-            estimators,
+            estimator,
             boxes,
             observer,
             counts,
@@ -242,7 +242,7 @@ impl Capture {
 
 /// The calling thread.
 struct Processing<'a> {
-    estimators: &'a mut [Box<dyn Estimator>],
+    estimator: &'a mut dyn Estimator,
     boxes: &'a mut dyn Boxes,
     observer: &'a mut dyn Observer,
     counts: &'a mut Counts,
@@ -286,7 +286,7 @@ impl Processing<'_> {
 
     fn result(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
         let Ok(frame) = job.held.frame() else { unreachable!("a copy of an image is one") };
-        match estimate(self.boxes, self.estimators[job.camera].as_mut(), &frame, self.deadline, &mut job.poses) {
+        match estimate(self.boxes, self.estimator, &frame, self.deadline, &mut job.poses) {
             Ok(times) => job.times = times,
             Err(error) => {
                 let name = format!("{}: frame {}", frame.name.unwrap_or("camera"), frame.sequence);

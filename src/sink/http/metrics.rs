@@ -265,7 +265,8 @@ mod tests {
 
     #[test]
     fn dropped_is_the_sum_of_its_reasons() {
-        let live = LiveCounts { superseded: 1, lost_by_driver: 2, corrupt: 4, stalls: 100, failures: 200, restarts: 300 };
+        let live =
+            LiveCounts { superseded: 1, lost_by_driver: 2, corrupt: 4, stalls: 100, failures: 200, restarts: 300 };
         let totals = Totals { superseded: 8, dropped_by_output: 16, unreadable: 32, unsupported_size: 64, live };
         let values = totals.values();
         assert_eq!(values[0], 127);
