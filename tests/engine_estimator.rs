@@ -312,3 +312,39 @@ fn dumped_tensors_that_do_not_fit_are_named() {
     let shapes: Vec<&[usize]> = result.values().map(|array| &*array.shape).collect();
     assert_eq!(shapes, [&[0, 3][..], &[0, 3, 2], &[0], &[0, 3, 3], &[0, 3, 3], &[0]]);
 }
+
+/// A network that is opened after the bundle was checked is the one that was checked.
+#[test]
+fn a_network_that_was_replaced_after_the_check_is_refused() {
+    for name in ["backbone.onnx", "kam.onnx"] {
+        let folder = Spots::new();
+        let options = Options { threads: 1, ..Options::default() };
+        let mut estimator = estimator::LazyEstimator::new(folder.open().unwrap(), Backend::Tract, &options);
+        let path = folder.path().join(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // An unknown field: the same graph, other bytes.
+        bytes.extend([0xf8, 0x3f, 0]);
+        std::fs::write(&path, bytes).unwrap();
+        let (image, mut poses) = (image(SQUARE, &person(8, 8)), Poses::default());
+        let error = estimator.estimate(&Request::new(image.view()), &mut poses).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("changed after the bundle was checked"), "{error}");
+    }
+}
+
+/// Sources of six sizes take turns: every size is opened once.
+#[test]
+fn one_estimator_serves_sources_that_take_turns() {
+    let options = Options { sources: 6, ..at(Refinement::Partial) };
+    let images = [(64, 64), (96, 64), (128, 64), (64, 96), (64, 128), (160, 64)]
+        .map(|(width, height)| image(Size::new(width, height), &person(8, 8)));
+    let alone = images.each_ref().map(|image| estimate(&mut *open(&spots(), &options), image));
+    let folder = Spots::new();
+    let mut estimator = open(&folder.open().unwrap(), &options);
+    for (turn, (image, alone)) in images.iter().zip(&alone).cycle().take(12).enumerate() {
+        if turn == 6 {
+            // Nothing can be opened any more.
+            std::fs::remove_file(folder.path().join("backbone.onnx")).unwrap();
+        }
+        assert_eq!(estimate(&mut *estimator, image), *alone, "{}", image.size());
+    }
+}

@@ -49,5 +49,5 @@ fuzz_target!(|bytes: &[u8]| {
         assert!((left - room..=left + crop.width + room).contains(&f64::from(point.x)));
         assert!((top - room..=top + crop.height + room).contains(&f64::from(point.y)));
     }
-    assert_eq!(found == Detections::Somebody, pose.keypoints.iter().any(|point| point.score >= config.visible_threshold));
+    assert_eq!(found == Detections::Person, pose.keypoints.iter().any(|point| point.score >= config.visible_threshold));
 });

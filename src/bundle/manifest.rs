@@ -227,7 +227,7 @@ pub struct TensorSection {
     /// Its name in the graph.
     pub name: String,
     /// What it holds.
-    #[serde(default)]
+    #[serde(default, rename = "element")]
     pub data_type: DataType,
     /// Its extents.
     pub shape: Vec<Dimension>,

@@ -400,7 +400,7 @@ mod tests {
             let extent = window.place(&prior, map, case.center.0, case.center.1);
             prop_assert!(extent.finite);
             let mut narrow = None;
-            for level in [Refinement::baseline(), vectors()] {
+            for level in [Level::baseline(), vectors()] {
                 window.place(&prior, map, case.center.0, case.center.1);
                 let bounded =
                     dispatch!(level, simd => best_above(simd, f32::NEG_INFINITY, &mut window, &prior, &kernel));

@@ -9,7 +9,25 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::identity::Identity;
+use tract_onnx::tract_core::ops::nn::resize::{Interpolator, Resize};
 use tract_onnx::tract_core::ops::quant::DequantizeLinearF32;
+
+/// Refuses a bilinear or cubic Resize of 8-bit numbers: tract cuts off its results, instead of rounding them, so that up to
+/// half of them are a step too small.
+pub(super) fn refuse_inexact(model: &TypedModel) -> TractResult<()> {
+    for node in &model.nodes {
+        let Some(resize) = node.op_as::<Resize>() else { continue };
+        let input = model.outlet_fact(node.inputs[0])?.datum_type;
+        if !matches!(resize.interpolator, Interpolator::Nearest) && !input.is_float() {
+            bail!(
+                "node {}: a Resize that interpolates 8-bit numbers, which tract rounds down; leave --precision fp32, or take \
+                 --backend onnxruntime",
+                node.name
+            );
+        }
+    }
+    Ok(())
+}
 
 /// Wraps the operators of a quantised graph that tract would take for functions of one number; returns their nodes' names.
 pub(super) fn keep_exact(model: &mut TypedModel) -> TractResult<Vec<String>> {

@@ -109,6 +109,7 @@ impl OpenBackend for Tract {
         let options = RunOptions { executor: Some(self.executor.clone()), ..RunOptions::default() };
         let state = guarded(path, "tract cannot prepare this graph", || {
             let mut typed = typed;
+            exact::refuse_inexact(&typed)?;
             for name in exact::keep_exact(&mut typed)? {
                 tracing::debug!("{}: {name} is computed in floating point", path.display());
             }
