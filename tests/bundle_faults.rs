@@ -279,7 +279,10 @@ fn files_with_weights_are_listed_and_checked() {
     let listed = format!(", data = [{{ file = \"w.bin\", sha256 = \"{}\" }}]", sha256(&1.0_f32.to_le_bytes()));
 
     // As an initializer, and as the value of a node.
-    refused(&with_external("w.bin", initializer, ""), &["kam.onnx", "`w.bin`", "SHA-256", "data = [{ file = \"w.bin\""]);
+    refused(
+        &with_external("w.bin", initializer, ""),
+        &["kam.onnx", "`w.bin`", "SHA-256", "data = [{ file = \"w.bin\""],
+    );
     refused(&with_external("w.bin", constant, ""), &["kam.onnx", "`w.bin`"]);
     // A listed file does not stand for one outside.
     refused(&with_external("../w.bin", initializer, &listed), &["`../w.bin`"]);
@@ -308,5 +311,8 @@ fn endless_files_are_refused() {
     let spots = Spots::new();
     fs::remove_file(spots.manifest()).unwrap();
     std::os::unix::fs::symlink("/dev/zero", spots.manifest()).unwrap();
-    assert_says(&spots.open().unwrap_err().to_string(), &["bundle.toml: cannot be read", "more than the 1048576 bytes"]);
+    assert_says(
+        &spots.open().unwrap_err().to_string(),
+        &["bundle.toml: cannot be read", "more than the 1048576 bytes"],
+    );
 }

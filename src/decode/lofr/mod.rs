@@ -178,7 +178,7 @@ mod tests {
     const CROP: Crop = Crop { x: 50.0, y: 60.0, width: 40.0, height: 60.0 };
 
     fn decoder(keypoints: usize) -> Decoder {
-        Decoder::new(&Config { keypoints, visible_threshold: 0.5 }).unwrap()
+        Decoder::new(&Config { keypoints, box_padding: 1.25, visible_threshold: 0.5 }).unwrap()
     }
 
     fn locate(response: &[f32], presence: &[f32]) -> (Detections, Pose) {
@@ -241,8 +241,9 @@ mod tests {
         let maps = Maps::new("response", &map, [1, HEIGHT, WIDTH]).unwrap();
         assert!(decoder(2).locate(&maps, &[0.0; 2], &CROP, &mut Pose::default()).is_err());
         assert!(decoder(1).locate(&maps, &[0.0; 2], &CROP, &mut Pose::default()).is_err());
-        let key =
-            |keypoints, visible_threshold| Decoder::new(&Config { keypoints, visible_threshold }).unwrap_err().key;
+        let key = |keypoints, visible_threshold| {
+            Decoder::new(&Config { keypoints, box_padding: 1.25, visible_threshold }).unwrap_err().key
+        };
         assert_eq!(key(0, 0.5), "keypoints.names");
         assert_eq!(key(101, 0.5), "keypoints.names");
         assert_eq!(key(1, f32::NAN), "decode.visible_threshold");
