@@ -88,7 +88,7 @@ impl CaptureStream for Stream {
 
     fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError> {
         let nothing = Dequeued::default();
-        let (sequence, length, stale, damaged) = match self.deeds.front_mut() {
+        let (sequence, length, superseded, corrupt) = match self.deeds.front_mut() {
             None => {
                 std::thread::sleep(timeout);
                 return Ok(nothing);
@@ -106,13 +106,13 @@ impl CaptureStream for Stream {
                 return Ok(Dequeued { corrupt: 2, ..nothing });
             }
             Some(Deed::Fail(errno)) => return Err(failed(*errno)),
-            Some(Deed::Frame { sequence, stale, damaged }) => (*sequence, 16, *stale, *damaged),
+            Some(Deed::Frame { sequence, superseded, corrupt }) => (*sequence, 16, *superseded, *corrupt),
             Some(Deed::Cut { sequence }) => (*sequence, 15, 0, 0),
         };
         self.deeds.pop_front();
         self.bytes = vec![sequence as u8; length];
         let captured = Duration::from_millis(u64::from(sequence));
-        Ok(Dequeued { is_frame: true, sequence, captured, instant: Some(Instant::now()), stale, damaged })
+        Ok(Dequeued { is_frame: true, sequence, captured, instant: Some(Instant::now()), superseded, corrupt })
     }
 
     fn bytes(&self) -> &[u8] {

@@ -302,3 +302,25 @@ fn masks_and_positions_agree_with_the_reference() {
         assert!(compared >= TYPES, "{case}: only {compared} tokens can be compared");
     }
 }
+
+/// Against `tests/golden/centergroup-masks.txt`, what OpenCV 4 makes of a white image, by count and by checksum.
+#[test]
+fn masks_are_those_of_the_official_warp() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/centergroup-masks.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(lines.len() > 200, "{} masks", lines.len());
+    for line in lines {
+        let numbers: Vec<usize> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        let [width, height, short_side, divisor, valid, checksum] = numbers[..] else { panic!("{line}") };
+        let image = Size::new(width, height);
+        let network = ShortSideLayout::new(image, short_side, 64, Centre::RoundedToEven).unwrap().network;
+        let size = Size::new(network.width / divisor, network.height / divisor);
+        let layout = ShortSideLayout::with_network(image, size, Centre::RoundedToEven).unwrap();
+        let mut mask = vec![9; size.width * size.height];
+        write_mask(image, &layout.image_from_network, size, &mut mask).unwrap();
+        let indices = || mask.iter().enumerate().filter(|&(_, &byte)| byte == 1).map(|(index, _)| index as u64);
+        let squares = indices().fold(0_u64, |sum, index| sum.wrapping_add(index * index));
+        assert_eq!((indices().count(), squares % (1 << 32)), (valid, checksum as u64), "{line}");
+    }
+}

@@ -209,11 +209,11 @@ fn options_count() {
 
 /// The networks' outputs for an image, as something else would dump them.
 fn dump(bundle: &Bundle, image: &Image, grid: &[f32], people: usize) -> Arrays {
-    let spec = |name: &str, shape: &[usize], place| TensorSpec {
+    let spec = |name: &str, shape: &[usize], memory| TensorSpec {
         name: name.to_owned(),
         data_type: DataType::F32,
         shape: shape.to_vec(),
-        place,
+        memory,
     };
     let environment = Session::new(Backend::Tract, 1).unwrap();
     let open = |file: &str, inputs, outputs| {

@@ -6,7 +6,7 @@ use engine_support::{Spots, graph_files, graphs};
 use sinew::engine::{Backend, DataType, Engine, EngineError, Memory, Session, Signature, TensorSpec};
 
 fn spec(name: &str, shape: &[usize], memory: Memory) -> TensorSpec {
-    TensorSpec { name: name.to_owned(), data_type: DataType::F32, shape: shape.to_vec(), place }
+    TensorSpec { name: name.to_owned(), data_type: DataType::F32, shape: shape.to_vec(), memory }
 }
 
 /// The first network of `spots` for an image of `4 * columns` by `4 * rows` pixels.

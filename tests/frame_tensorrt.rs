@@ -59,7 +59,7 @@ fn run(name: &str) -> usize {
     };
     let options = Options { score_threshold: threshold, templates: Arc::from(&templates[..]), ..Options::default() };
     let mut estimator = estimator::open_in(doubles.environment(), &bundle, &options, SIZE, PixelFormat::Rgb).unwrap();
-    let kind = Category { keypoints: bundle.keypoint_names().to_vec(), ..Kind::default() };
+    let kind = Category { keypoints: bundle.keypoint_names().to_vec(), ..Category::default() };
     let schema = OutputSchema {
         categories: vec![kind],
         templates: !templates.is_empty(),

@@ -312,7 +312,7 @@ impl Source for Troubled {
     }
 
     fn live(&self) -> Option<LiveCounts> {
-        Some(LiveCounts { restarts: self.1, lost: 2 * self.1, ..LiveCounts::default() })
+        Some(LiveCounts { restarts: self.1, lost_by_driver: 2 * self.1, ..LiveCounts::default() })
     }
 }
 

@@ -50,7 +50,7 @@ impl Outputs {
 /// What a sink is told of the poses in it.
 pub fn schema() -> OutputSchema {
     let keypoints = (0..KEYPOINTS).map(|keypoint| format!("keypoint_{keypoint}")).collect();
-    let categories = vec![Category { keypoints, ..Kind::default() }];
+    let categories = vec![Category { keypoints, ..Category::default() }];
     OutputSchema { categories, poses: PEOPLE, ..OutputSchema::default() }
 }
 

@@ -152,7 +152,7 @@ pub fn files(role: &str) -> EngineFiles {
 }
 
 pub fn spec(name: &str, data_type: DataType, shape: &[usize], memory: Memory) -> TensorSpec {
-    TensorSpec { name: name.to_owned(), element, shape: shape.to_vec(), place }
+    TensorSpec { name: name.to_owned(), data_type, shape: shape.to_vec(), memory }
 }
 
 /// The text of a plan with the tensors of a signature.

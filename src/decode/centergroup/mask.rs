@@ -55,11 +55,16 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// Writes the mask of a network's input, or of one shrunk to `size`, row by row: 1 where a white image of `image`
-/// pixels on black, interpolated bilinearly and rounded to 8 bits, is above half: where the weight is at least a half
-/// (CenterGroup 1).
+/// OpenCV 4 interpolates 8-bit images at positions rounded to this part of a pixel.
+const STEPS: f64 = 32.0;
+
+/// Writes the mask of a network's input, or of one shrunk to `size`, row by row: 1 where the pixel comes from the image.
 ///
-/// `image_from_mask` leads from pixels of that size to the image and does not turn.
+/// The official test warps a white 8-bit image of `image` pixels, bilinearly and on black, and keeps what is more than half
+/// of 255. A weight of exactly 0.5 is rounded up to 128 and so counts; weights are those of positions rounded to 1/32 pixel.
+/// Both decide columns at usual sizes: 640x480 in a network with a short side of 640 has its last column at exactly 0.5.
+///
+/// `image_from_mask` leads from pixels of that size to the image and does not rotate.
 ///
 /// # Errors
 /// Where `mask` has not as many bytes as pixels.
@@ -68,7 +73,10 @@ pub fn write_mask(image: Size, image_from_mask: &Affine, size: Size, mask: &mut 
     if size.width == 0 {
         return Ok(());
     }
-    let white = |position: f64, extent: usize| (position + 1.0).min(extent as f64 - position).clamp(0.0, 1.0);
+    let white = |position: f64, extent: usize| {
+        let position = libm::floor(position * STEPS + 0.5) / STEPS;
+        (position + 1.0).min(extent as f64 - position).clamp(0.0, 1.0)
+    };
     for (y, row) in mask.chunks_exact_mut(size.width).enumerate() {
         let along_y = white(image_from_mask.yy * y as f64 + image_from_mask.y0, image.height);
         for (x, valid) in row.iter_mut().enumerate() {
