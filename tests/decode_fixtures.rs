@@ -2,6 +2,7 @@
 //! project: the environment variable `SINEW_FIXTURES` names the folder, and without it nothing is compared.
 
 mod arrays;
+mod common;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ const SCORES: f32 = 1e-6;
 
 fn cases() -> Vec<PathBuf> {
     let Some(root) = std::env::var_os("SINEW_FIXTURES") else {
-        eprintln!("SKIPPED: SINEW_FIXTURES does not name the folder of the reference arrays");
+        common::skip("SINEW_FIXTURES does not name the folder of the reference arrays");
         return Vec::new();
     };
     let folder = Path::new(&root).join("logocap");

@@ -2,6 +2,7 @@
 //! it say so and pass; `make python-test` sets it.
 
 mod cli_support;
+mod common;
 mod engine_support;
 
 use cli_support::{ended, sinew, spots, text, write_png};
@@ -19,7 +20,7 @@ const VARIABLE: &str = "SINEW_ONNXRUNTIME_LIBRARY";
 fn has_library() -> bool {
     let has = std::env::var_os(VARIABLE).is_some();
     if !has {
-        eprintln!("not tested: {VARIABLE} does not name ONNX Runtime's library");
+        common::skip(&format!("{VARIABLE} does not name ONNX Runtime's library"));
     }
     has
 }

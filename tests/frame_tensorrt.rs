@@ -1,6 +1,7 @@
 //! A frame's whole way through doubles of TensorRT and of the CUDA driver, for all four models: from an image to a line
 //! of JSON, without an allocation. What the doubles compute are no poses of anything in the image, but they depend on it.
 
+mod common;
 mod counting;
 mod engine_support;
 mod tensorrt_support;

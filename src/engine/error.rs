@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Precision;
+use super::precision::Precision;
 
 /// Why an engine does not open or run: always the file, the tensor where there is one, what was found and what was
 /// expected.

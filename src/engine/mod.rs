@@ -8,6 +8,7 @@ mod external;
 mod files;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
+mod precision;
 mod recording;
 #[cfg(feature = "tensorrt")]
 pub mod tensorrt;
@@ -24,7 +25,8 @@ use std::sync::{Arc, Once};
 pub use error::EngineError;
 pub(crate) use external::{beside, external_files};
 pub(crate) use files::MAX_GRAPH_BYTES;
-pub use files::{EngineFiles, GraphFile, Precision, PrecisionError};
+pub use files::{EngineFiles, GraphFile};
+pub use precision::{Precision, PrecisionError};
 pub use recording::Recording;
 
 /// Which library runs the networks.

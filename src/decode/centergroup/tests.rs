@@ -290,7 +290,7 @@ proptest! {
         let mut poses = Poses::default();
         decoder.find_tokens(&inputs, &mut workspace);
         let grouped = decoder.grouped(4, &attention, &visible, &center).unwrap();
-        decoder.group(&inputs, Some(&outputs), &Affine::IDENTITY, &mut workspace, &mut poses);
+        decoder.group(&inputs, Some(&grouped), &Affine::IDENTITY, &mut workspace, &mut poses);
         for pose in &poses.list {
             prop_assert!(pose.score.is_finite());
             prop_assert!(pose.keypoints.iter().all(|point| (0.0..13.0).contains(&point.x) && point.score.is_finite()));
