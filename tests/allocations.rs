@@ -200,7 +200,7 @@ fn templates_allocate_nothing() {
             assert_eq!(workspace.propose(&similarity, count), Ok(Finiteness::Finite));
             workspace.write_proposals(&mut proposals).unwrap();
             let mut pose = Pose { template: number as u16, ..Pose::default() };
-            assert_eq!(workspace.answer(&places, &crop, &mut pose), Ok(Finiteness::Finite));
+            assert_eq!(workspace.result(&places, &crop, &mut pose), Ok(Finiteness::Finite));
             poses.list.push(pose).unwrap();
         }
         let frame = Frame { image: camera.view(), sequence, captured: None, instant: None, name: Some("camera") };

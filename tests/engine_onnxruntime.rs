@@ -8,7 +8,7 @@ mod engine_support;
 use cli_support::{ended, sinew, spots, text, write_png};
 use engine_support::{Spots, graph_files, graphs, image, person};
 use sinew::bundle::Bundle;
-use sinew::engine::{Backend, DataType, EngineFiles, GraphFile, Memory, Precision, Session, Signature, TensorSpec};
+use sinew::engine::{Backend, DataType, EngineFiles, Memory, Precision, Session, Signature, TensorSpec};
 use sinew::estimator::{self, Options, Request};
 use sinew::geometry::Size;
 use sinew::pixels::PixelFormat;

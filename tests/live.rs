@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use sinew::estimator::{EstimateError, Estimator, Request, StageTimes};
-use sinew::geometry::{Rectangle, Size};
+use sinew::geometry::Size;
 use sinew::pixels::{ImageView, PixelFormat};
 use sinew::pose::{Pose, Poses};
 use sinew::runtime::{Counts, End, LivePipeline, Observer, RunError, Skip, WholeImage};
