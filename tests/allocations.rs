@@ -84,7 +84,7 @@ fn a_thousand_frames_without_an_allocation() {
     assert!(most_poses >= 20, "only {most_poses} poses: the frames were not full");
 }
 
-/// A full frame for CenterGroup, and its answer for 30 tokens of every type.
+/// A full frame for CenterGroup, and the grouping network's outputs for 30 tokens of every type.
 struct Crowd {
     heat_half: Vec<f32>,
     attention: Vec<f32>,

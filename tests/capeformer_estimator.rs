@@ -1,4 +1,4 @@
-//! CapeFormer from enrolment to poses, with the bundle `colours`, whose answers can be worked out by hand.
+//! CapeFormer from enrolment to poses, with the bundle `colours`, whose results can be worked out by hand.
 
 mod engine_support;
 

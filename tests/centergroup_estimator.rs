@@ -1,4 +1,4 @@
-//! CenterGroup from an image to poses, with the bundle `nearest`, whose answers can be worked out by hand.
+//! CenterGroup from an image to poses, with the bundle `nearest`, whose results can be worked out by hand.
 
 mod engine_support;
 

@@ -86,7 +86,7 @@ fn the_reference_implementation_agrees() {
         assert_close(path, "out_initial_poses", &initial, &expected, PIXELS);
 
         let kam = reordered(&numbers(path, "in_kam_raw"), decoder.kam_len(1), &order);
-        // In chunks, as the second network answers, the last one padded.
+        // In batches, as the second network runs, the last one padded.
         for (chunk, kernels) in kam.chunks(4 * decoder.kam_len(1)).enumerate() {
             let mut padded = kernels.to_vec();
             padded.resize(4 * decoder.kam_len(1), 0.25);

@@ -1,4 +1,4 @@
-//! LOGO-CAP from an image to poses, with the bundle `spots`, whose answers can be worked out by hand.
+//! LOGO-CAP from an image to poses, with the bundle `spots`, whose results can be worked out by hand.
 
 mod engine_support;
 
@@ -144,7 +144,7 @@ fn numbers_that_are_none_give_no_pose_and_are_counted() {
                 keypoints.clone().all(|point| point.x.is_finite() && point.y.is_finite() && point.score.is_finite())
             );
         }
-        // And the next frame is answered as if nothing had been.
+        // The next frame has its usual result.
         assert_eq!(estimate(&mut *estimator, &image(SQUARE, &three_people())).list.len(), 3);
     }
 }
@@ -155,7 +155,7 @@ fn images_of_mixed_sizes_and_formats() {
     // A kernel's highest cell is unique here; the windows of `full` would be as high at two neighbours.
     let mut estimator = open(&bundle, &at(Refinement::Partial));
     let first = estimate(&mut *estimator, &image(SQUARE, &person(8, 8)));
-    // More network sizes than are kept open, and back again; none is scaled, so that the answer is only shifted.
+    // More network sizes than are kept open, and back again; none is scaled, so that the result is only shifted.
     for _ in 0..2 {
         for (width, height) in [(96, 64), (128, 64), (64, 96), (64, 128), (160, 64), (192, 64), (64, 64)] {
             let poses = estimate(&mut *estimator, &image(Size::new(width, height), &person(8, 8)));
@@ -304,11 +304,11 @@ fn dumped_tensors_that_do_not_fit_are_named() {
     assert_eq!(error, "array `kam` is of shape [2, 3, 11, 11], expected [1, 3, 11, 11], one per centre");
     assert!(decode(&more, Refinement::None).is_ok(), "the level does not read it");
 
-    // Nobody there: empty arrays.
-    let mut nobody = tensors;
-    nobody.insert("heatmaps".to_owned(), Array::from_f32(&[4, 16, 16], vec![0.0; 1024]).unwrap());
-    nobody.remove("kam");
-    let result = decode(&nobody, Refinement::Full).unwrap();
+    // No person: empty arrays.
+    let mut empty = tensors;
+    empty.insert("heatmaps".to_owned(), Array::from_f32(&[4, 16, 16], vec![0.0; 1024]).unwrap());
+    empty.remove("kam");
+    let result = decode(&empty, Refinement::Full).unwrap();
     let shapes: Vec<&[usize]> = result.values().map(|array| &*array.shape).collect();
     assert_eq!(shapes, [&[0, 3][..], &[0, 3, 2], &[0], &[0, 3, 3], &[0, 3, 3], &[0]]);
 }

@@ -1,4 +1,4 @@
-//! LOFR from boxes to poses, with the bundle `painted`, whose answers can be worked out by hand.
+//! LOFR from boxes to poses, with the bundle `painted`, whose results can be worked out by hand.
 
 mod engine_support;
 
@@ -108,7 +108,7 @@ fn options_are_checked() {
     let mut poses = Poses::default();
     let sure = Options { score_threshold: Some(0.0), ..Options::default() };
     open(&sure).estimate(&Request { boxes: Some(&[LEFT]), ..Request::new(image(&[]).view()) }, &mut poses).unwrap();
-    assert_eq!(poses.list.len(), 1, "from 0 on everybody is somebody");
+    assert_eq!(poses.list.len(), 1, "from 0 on every box shows a person");
 }
 
 #[test]

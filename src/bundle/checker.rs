@@ -31,7 +31,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Fails with what `describe` says was found and expected, unless `holds`.
+    /// Fails with what `describe` returns as found and expected, unless `holds`.
     pub fn require(
         &self,
         holds: bool,

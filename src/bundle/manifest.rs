@@ -9,7 +9,7 @@ use crate::decode::{capeformer, centergroup, lofr, logocap};
 use crate::engine::DataType;
 use crate::geometry::{Centre, Size};
 
-/// Everything that `bundle.toml` says.
+/// The contents of `bundle.toml`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// `[bundle]`
@@ -145,7 +145,7 @@ pub struct About {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// How an image is laid into the network.
+    /// How an image lies in the network's input.
     pub rule: InputRule,
     /// Network pixels of the short side, before rounding up to `multiple`.
     pub short_side: usize,

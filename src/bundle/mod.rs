@@ -115,7 +115,7 @@ impl Bundle {
         &self.hash
     }
 
-    /// SHA-256 of the hashes of all networks, by role: it identifies what they compute, whatever else the manifest says.
+    /// SHA-256 of the hashes of all networks, by role: it identifies what they compute, whatever the rest of the manifest.
     pub fn networks_hash(&self) -> String {
         let mut text = String::new();
         for (role, engine) in &self.manifest.engines {

@@ -40,12 +40,12 @@ pub enum EngineError {
         what: &'static str,
         /// What the plan or its side-car has.
         found: String,
-        /// What is wanted here.
+        /// What is expected here.
         expected: String,
         /// What to do.
         remedy: String,
     },
-    /// A number of threads that cannot be had.
+    /// A number of threads that cannot be started.
     #[error("{threads} threads for the engines: {reason}")]
     Threads {
         /// What was asked for.
@@ -140,7 +140,7 @@ pub enum EngineError {
         /// The backend's reason.
         reason: String,
     },
-    /// An input that comes from another engine does not fit, or was never given.
+    /// The output of another engine does not fit an input, or was never bound.
     #[error("{}: input `{tensor}` from another engine: {reason}", path.display())]
     DeviceTensor {
         /// The file.

@@ -50,7 +50,7 @@ impl std::ops::AddAssign for StageTimes {
     }
 }
 
-/// What a user may choose about a model; `Options::default()` is what its bundle says.
+/// What a user may choose about a model; `Options::default()` leaves all to its bundle.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     /// Threads for CPU backends; 0 means one per core.

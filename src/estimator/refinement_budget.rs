@@ -18,8 +18,8 @@ pub(super) struct RefinementBudget {
 }
 
 impl RefinementBudget {
-    /// The highest level up to `wanted` that `runs` runs of the second network leave time for; what was never measured is
-    /// tried. Without a time that is left, `wanted`.
+    /// The highest level up to `wanted` whose `runs` runs of the second network fit into the time that is `left`; a level that
+    /// was never measured is tried. Without a deadline, `wanted`.
     pub(super) fn choose(&mut self, wanted: Refinement, runs: usize, left: Option<Duration>) -> Refinement {
         let Some(left) = left else { return wanted };
         let fits = |each: Option<f32>| each.is_none_or(|each| each * runs as f32 <= left.as_secs_f32());

@@ -180,7 +180,7 @@ fn load_error(path: &Path, stage: &'static str, error: TractError) -> EngineErro
     EngineError::Load { path: path.to_owned(), stage, reason: format!("{error:#}") }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("it panicked without a message").to_owned()

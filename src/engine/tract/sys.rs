@@ -5,7 +5,7 @@
 /// Clears the upper halves of the vector registers.
 ///
 /// tract's kernels for AVX and AVX-512 leave numbers in them. As long as they are there, every instruction of SSE has to keep
-/// them: whatever the compiler made of Rust, the warp and the decoders among it, takes two to three times as long.
+/// them: all compiled Rust, the warp and the decoders among it, then takes two to three times as long.
 pub(super) fn clear_upper_halves() {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx") {
@@ -24,7 +24,7 @@ pub fn keep_memory() {
     {
         /// The largest blocks that may come from the heap; `mallopt` takes no more.
         const HEAP_BLOCKS: libc::c_int = 32 << 20;
-        /// What may lie unused at the heap's end.
+        /// Bytes that may stay unused at the heap's end.
         const UNUSED: libc::c_int = 256 << 20;
         // SAFETY: it sets two numbers of the allocator, under its lock. Another thread that allocates meanwhile without it
         // finds the old or the new number, both of which are good.

@@ -24,7 +24,7 @@ use crate::npz::{Array, Arrays};
 /// that network's outputs for k tokens of every type, `attn [K, k, Kk]`, `vis [K, k]` and `center [k]`, it also holds
 /// `poses [n, K, 4]` (x, y in image pixels, visibility twice) and `scores [n]`.
 ///
-/// **CapeFormer**: `tensors` holds `similarity [K, 64]` or `[K, 8, 8]`, and where `poses` are wanted also `keypoints
+/// **CapeFormer**: `tensors` holds `similarity [K, 64]` or `[K, 8, 8]`, and for `poses` also `keypoints
 /// [K, 2]`, from 0 to 1 of the crop, and `crop [3]` (column and row of the middle, side; image pixels). The result holds
 /// `proposals [K, 2]` and `poses [K, 3]` (x, y in image pixels, score). Both are empty where a number is not finite.
 ///
@@ -58,7 +58,7 @@ pub fn postprocess(bundle: &Bundle, options: &Options, image: Size, tensors: &Ar
     }
 }
 
-/// The image, and how it was laid into the network.
+/// The image, and how it lies in the network's input.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     image: Size,
