@@ -86,7 +86,7 @@ impl Checker<'_> {
                 return Err(self.value(key, format!("[{}]", names()), reason));
             };
             let key = format!("{key}.{name}");
-            self.require(tensor.data_type == *data_type, &format!("{key}.element"), || {
+            self.require(tensor.data_type == *data_type, &format!("{key}.data_type"), || {
                 (tensor.data_type.to_string(), data_type.to_string())
             })?;
             self.require(tensor.shape == *shape, &key, || (shape::written(&tensor.shape), shape::written(shape)))?;

@@ -227,7 +227,7 @@ pub struct TensorSection {
     /// Its name in the graph.
     pub name: String,
     /// What it holds.
-    #[serde(default, rename = "element")]
+    #[serde(default, alias = "element")]
     pub data_type: DataType,
     /// Its extents.
     pub shape: Vec<Dimension>,
