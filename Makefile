@@ -160,6 +160,17 @@ check-core: ## The core builds without an operating system or an allocator, and 
 	$(CARGO) check $(PROFILE) --lib --no-default-features --target $(BARE_TARGET)
 	$(CARGO) check $(PROFILE) --lib --no-default-features --features std
 
+.PHONY: check-msrv
+check-msrv: ## The program compiles with the oldest Rust that Cargo.toml names (rustup fetches it)
+	version=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
+	rustup toolchain list | grep -q "^$$version" || rustup toolchain install "$$version" --profile minimal; \
+	$(CARGO) "+$$version" check $(PROFILE) --locked
+
+.PHONY: check-licences
+check-licences: ## Licences, sources and duplicates of all crates (needs cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo "make check-licences: install it with \`cargo install --locked cargo-deny\`" >&2; exit 2; }
+	$(CARGO) deny check bans licenses sources
+
 .PHONY: miri
 miri: ## Unit tests of the core under miri, which sees undefined behaviour (nightly Rust)
 	@rustup +nightly component list --installed | grep -q '^miri' || rustup +nightly component add miri rust-src

@@ -32,17 +32,19 @@
 //! 5. `read`: files of bounded size.
 //! 6. `npz`: arrays in NumPy's files.
 //! 7. `thermal`: temperatures and throttling of the machine.
-//! 8. [`decode`]: network outputs to poses; no operating system, no allocator.
-//! 9. `pixels`: pixel formats, image files, the warp from image to network input.
-//! 10. `engine`: tensors in, tensors out; the backends.
-//! 11. `bundle`: the model folder: manifest, hashes, limits.
-//! 12. `source`: where frames come from: cameras, videos, image files.
-//! 13. `template`: enrolled objects and their files.
-//! 14. `estimator`: the engines and the decoder of one model joined.
-//! 15. `eval`: accuracy: OKS, PCK.
-//! 16. `sink`: where results go.
-//! 17. `runtime`: the loop from source to sink.
-//! 18. `cli`: the commands of the program.
+//! 8. `clock`: the monotonic clock, which tests can move.
+//! 9. `counts`: what a run counts.
+//! 10. [`decode`]: network outputs to poses; no operating system, no allocator.
+//! 11. `pixels`: pixel formats, image files, the warp from image to network input.
+//! 12. `engine`: tensors in, tensors out; the backends.
+//! 13. `bundle`: the model folder: manifest, hashes, limits.
+//! 14. `source`: where frames come from: cameras, videos, image files.
+//! 15. `template`: enrolled objects and their files.
+//! 16. `estimator`: the engines and the decoder of one model joined.
+//! 17. `eval`: accuracy: OKS, PCK.
+//! 18. `sink`: where results go.
+//! 19. `runtime`: the loop from source to sink.
+//! 20. `cli`: the commands of the program.
 //!
 //! # Features
 //!
@@ -50,6 +52,8 @@
 //! modules up to `eval`, without a backend; `tract`, `onnxruntime` and `tensorrt` are the backends, `camera` reads V4L2
 //! cameras, `sinks` adds `sink` and `runtime`, and `cli` the program.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
+// Output that cannot be written must end nothing: see cli/output.rs.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 // Tests may use what the crate may not.
 #[cfg(all(test, not(feature = "std")))]
@@ -64,6 +68,10 @@ mod vectors;
 pub mod bundle;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "std")]
+pub mod clock;
+#[cfg(feature = "std")]
+pub mod counts;
 #[cfg(feature = "std")]
 pub mod engine;
 #[cfg(feature = "std")]

@@ -163,9 +163,9 @@ fn frames_that_are_missing_are_counted() {
     // The count begins at 0, and its gaps are those of the driver.
     assert_eq!(found, [(0, 7), (3, 10), (8, 15), (9, 16)]);
     let live = camera.live().unwrap();
-    assert_eq!((live.superseded, live.corrupt), (1, 3));
+    assert_eq!((live.dropped.superseded, live.dropped.corrupt), (1, 3));
     // 8 and 9 were passed over or damaged; of 11 to 14 two came damaged, before the frame.
-    assert_eq!(live.lost_by_driver, 4);
+    assert_eq!(live.dropped.driver, 4);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_frame_of_the_wrong_size_costs_only_itself() {
     assert_eq!((sequence, byte), (3, 3));
     assert_eq!(said.len(), 1, "the same damage twice is said once: {said:?}");
     assert!(said[0].contains("16 bytes, but there are 15"), "{said:?}");
-    assert_eq!(camera.live().unwrap().corrupt, 2);
+    assert_eq!(camera.live().unwrap().dropped.corrupt, 2);
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn damage_that_comes_again_and_again_is_said_once() {
     let damaged = said.iter().filter(|text| text.contains("damaged")).count();
     let lost = said.iter().filter(|text| text.contains("lost")).count();
     assert_eq!((damaged, lost, said.len()), (1, 1, 2), "{said:?}");
-    assert_eq!(camera.live().unwrap().corrupt, 10 + 20 + 1);
+    assert_eq!(camera.live().unwrap().dropped.corrupt, 10 + 20 + 1);
     assert_eq!(script.lock().unwrap().started, 1);
 }
 

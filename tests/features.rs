@@ -21,9 +21,7 @@ fn a_backend_brings_neither_sinks_nor_the_command_line() {
     for backend in ["tract", "onnxruntime", "tensorrt", "camera"] {
         let enabled = enabled(backend);
         assert!(enabled.contains("std") && enabled.contains("dep:zip"), "{backend}: {enabled:?}");
-        for foreign in
-            ["cli", "sinks", "dep:anyhow", "dep:clap", "dep:embedded-graphics", "dep:httparse", "dep:sd-notify"]
-        {
+        for foreign in ["cli", "sinks", "dep:anyhow", "dep:clap", "dep:embedded-graphics", "dep:httparse"] {
             assert!(!enabled.contains(foreign), "{backend} brings {foreign}");
         }
     }

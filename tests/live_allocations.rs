@@ -1,7 +1,7 @@
-//! Nothing is allocated, in any thread, from a camera's buffer to a line of JSON: the camera, the boxes that go round, the warp, LOGO-CAP's
-//! post-processing and the sink, joined by the real loop. The networks between are tract's, which allocates, and are left out.
+//! Nothing is allocated, in any thread, from a camera's buffer to a line of JSON: the camera, the slots that circulate, the warp, LOGO-CAP's
+//! post-processing and the sink, joined by the real loop. The networks are not part of it: tract allocates.
 //!
-//! The camera is played; `SINEW_CAMERA=/dev/video0` takes one that is there, and its driver's calls with it (`make test-cameras`).
+//! The camera is simulated; `SINEW_CAMERA=/dev/video0` takes a real one, and its driver's calls with it (`make test-cameras`).
 //! A program of its own, without the test harness, whose thread would be counted too.
 
 mod counting;
@@ -18,7 +18,8 @@ use sinew::estimator::{EstimateError, Estimator, Request, StageTimes};
 use sinew::geometry::{Centre, ShortSideLayout, Size};
 use sinew::pixels::Warp;
 use sinew::pose::Poses;
-use sinew::runtime::{Counts, LivePipeline, Observer, Skip, WholeImage};
+use sinew::runtime::{self, Counts, LivePipeline, Observer, Skip, WholeImage};
+use sinew::sink::Sink;
 use sinew::sink::jsonl::JsonLines;
 use sinew::source::v4l2::{
     Camera, CameraError, CaptureBackend, CaptureFormat, CaptureRequest, CaptureStream, Dequeued, FourCc, RetryPolicy,
@@ -69,7 +70,7 @@ fn played(format: &[u8; 4], stride: usize, bytes: Vec<u8>, size: Size) -> Camera
     Camera::of(Box::new(Played { setting, bytes, sequence: 0 }), "/dev/played".into(), RetryPolicy::default()).unwrap()
 }
 
-/// Everything of LOGO-CAP but its networks, whose answers are always the same.
+/// Everything of LOGO-CAP but its networks, whose results are always the same.
 struct Model {
     decoder: Decoder,
     outputs: Outputs,
@@ -143,7 +144,9 @@ fn allocations(camera: Camera) -> u64 {
         cameras: vec![Box::new(camera)],
         estimator: &mut Model::new(),
         boxes: &mut WholeImage,
-        sinks: vec![Box::new(JsonLines::new(std::io::sink(), "nowhere", &schema()).unwrap())],
+        outputs: runtime::Outputs::from(vec![
+            Box::new(JsonLines::new(std::io::sink(), "nowhere", &schema()).unwrap()) as Box<dyn Sink>
+        ]),
         observer: &mut counting,
         deadline: None,
         stop,

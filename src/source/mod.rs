@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::counts::Counts;
 use crate::pixels::{ImageView, ReadError};
 
 mod images;
@@ -17,17 +18,6 @@ mod y4m;
 pub use images::Images;
 pub use repeated::Repeated;
 pub use y4m::{Y4m, Y4mError};
-
-impl std::ops::AddAssign for LiveCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.superseded += other.superseded;
-        self.lost_by_driver += other.lost_by_driver;
-        self.corrupt += other.corrupt;
-        self.stalls += other.stalls;
-        self.failures += other.failures;
-        self.restarts += other.restarts;
-    }
-}
 
 /// One frame, borrowed from its source until the next is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -57,27 +47,10 @@ pub trait Source: Send {
         None
     }
 
-    /// What a live source has gone through so far; `None` for one that waits for whoever reads it.
-    fn live(&self) -> Option<LiveCounts> {
+    /// What a live source has counted so far: its own part of [`Counts`]. `None` for one that waits to be read.
+    fn live(&self) -> Option<Counts> {
         None
     }
-}
-
-/// What a live source has gone through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LiveCounts {
-    /// Frames that were passed over, because there was a newer one already.
-    pub superseded: u64,
-    /// Frames that the source itself lost: gaps in its count.
-    pub lost_by_driver: u64,
-    /// Frames that were damaged.
-    pub corrupt: u64,
-    /// How often no frame came for a while.
-    pub stalls: u64,
-    /// How often the device failed or went away.
-    pub failures: u64,
-    /// How often it was opened or started again.
-    pub restarts: u64,
 }
 
 /// Why there is no frame.

@@ -1,6 +1,8 @@
 //! Helpers of all tests.
 #![allow(dead_code)]
 
+pub mod schema;
+
 use std::fs::OpenOptions;
 use std::io::Write as _;
 

@@ -22,7 +22,8 @@ use crate::engine::{Backend, Precision};
 use crate::estimator;
 use crate::geometry::Size;
 use crate::pixels::{Image, PixelFormat, yuyv};
-use crate::runtime::{Counts, LivePipeline, Pipeline};
+use crate::runtime::{Counts, LivePipeline, Outputs, Pipeline};
+use crate::sink::Sink;
 use crate::source::{self, Repeated, Source, SourceError};
 
 /// Most images that are kept in memory.
@@ -102,12 +103,13 @@ impl BenchArguments {
 
         let mut watcher = Watcher::new(Some(warm_up + frames), log);
         let mut counts = Counts::default();
+        let outputs = Outputs::from(vec![Box::new(meter) as Box<dyn Sink>]);
         let ended = if live {
             let pipeline = LivePipeline {
                 cameras: vec![source],
                 estimator: estimator.as_mut(),
                 boxes: boxes.as_mut(),
-                sinks: vec![Box::new(meter)],
+                outputs,
                 observer: &mut watcher,
                 deadline: settings.deadline,
                 stop,
@@ -118,7 +120,7 @@ impl BenchArguments {
                 source: source.as_mut(),
                 boxes: boxes.as_mut(),
                 estimator: estimator.as_mut(),
-                sinks: &mut [Box::new(meter)],
+                outputs: &outputs,
                 observer: &mut watcher,
                 deadline: settings.deadline,
                 stop: &stop,
@@ -127,7 +129,9 @@ impl BenchArguments {
         };
         watcher.finish();
         ended?;
-        let report = report(&measured, &bundle, &settings, backend, source_facts, warm_up)?;
+        let mut report = report(&measured, &bundle, &settings, backend, source_facts, warm_up)?;
+        report.dropped =
+            counts.dropped.by_reason().into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect();
         if json {
             output::print_json(&report)?;
         } else {
@@ -168,6 +172,7 @@ fn report(
         poses: measured.poses as f64 / measured.frames() as f64,
         frames_per_second,
         milliseconds,
+        dropped: Default::default(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! A frame on its way through the threads, with room for its answer.
+//! A frame on its way through the threads, with memory for its result.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use crate::pixels::{ImageBuffer, ImageError};
 use crate::pose::Poses;
 use crate::source::Frame;
 
-/// A frame and its answer. Boxes of these go round; after the first frames nothing is allocated for them.
+/// A frame and its result. A fixed number of these slots circulates; after the first frames nothing is allocated for them.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// Which camera it is of.
+    /// Number of its camera.
     pub camera: usize,
     /// The frame.
-    pub held: OwnedFrame,
-    /// Its answer.
+    pub frame: OwnedFrame,
+    /// Its poses.
     pub poses: Poses,
-    /// How long that took.
+    /// Time that each stage took.
     pub times: StageTimes,
 }
 
@@ -34,7 +34,7 @@ impl Job {
     pub fn empty(camera: usize) -> Box<Self> {
         Box::new(Self {
             camera,
-            held: OwnedFrame { image: ImageBuffer::default(), sequence: 0, captured: None, instant: None, name: None },
+            frame: OwnedFrame { image: ImageBuffer::default(), sequence: 0, captured: None, instant: None, name: None },
             poses: Poses::default(),
             times: StageTimes::default(),
         })
@@ -53,7 +53,7 @@ impl OwnedFrame {
     }
 
     /// The frame, borrowed.
-    pub fn frame(&self) -> Result<Frame<'_>, ImageError> {
+    pub fn view(&self) -> Result<Frame<'_>, ImageError> {
         Ok(Frame {
             image: self.image.view()?,
             sequence: self.sequence,

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use super::device::{CaptureFormat, Device};
 use super::stream::Stream;
 use super::{CameraError, CaptureRequest, FrameEncoding, mjpeg};
+use crate::counts::Counts;
 use crate::pixels::{Image, ImageView, Limits, PixelFormat};
-use crate::source::{Frame, LiveCounts, Source, SourceError};
+use crate::source::{Frame, Source, SourceError};
 
 /// How long a camera is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +136,7 @@ pub struct Camera {
     remarks: Vec<CameraError>,
     damages: Recurrent,
     losses: Recurrent,
-    counts: LiveCounts,
+    counts: Counts,
     /// Frames since the beginning, the lost ones too.
     sequence: u64,
     /// The driver's count of the last frame.
@@ -211,7 +212,7 @@ impl Camera {
             remarks: Vec::new(),
             damages: Recurrent::default(),
             losses: Recurrent::default(),
-            counts: LiveCounts::default(),
+            counts: Counts::default(),
             sequence: 0,
             last: None,
             converted: None,
@@ -231,8 +232,8 @@ impl Camera {
         match &mut self.state {
             State::Streaming { frames, since, .. } => match frames.newest(self.patience.frame) {
                 Ok(taken) => {
-                    self.counts.superseded += u64::from(taken.superseded);
-                    self.counts.corrupt += u64::from(taken.corrupt);
+                    self.counts.dropped.superseded += u64::from(taken.superseded);
+                    self.counts.dropped.corrupt += u64::from(taken.corrupt);
                     if taken.is_frame || taken.corrupt > 0 {
                         // It is alive.
                         *since = Instant::now();
@@ -295,7 +296,7 @@ impl Camera {
         // A count that goes backwards has begun again.
         let lost = if lost > u32::MAX / 2 { 0 } else { lost };
         let lost_by_driver = lost.saturating_sub(taken.superseded + taken.corrupt);
-        self.counts.lost_by_driver += u64::from(lost_by_driver);
+        self.counts.dropped.driver += u64::from(lost_by_driver);
         if lost_by_driver > 0 && self.losses.is_news(self.patience.quiet) {
             self.remarks.push(CameraError::Lost { path: self.path.clone(), frames: lost_by_driver });
         }
@@ -351,7 +352,7 @@ impl Source for Camera {
             FrameEncoding::Bayer | FrameEncoding::Unknown => Some(format!("its layout is {}", setting.format)),
         };
         if let Some(reason) = problem {
-            self.counts.corrupt += 1;
+            self.counts.dropped.corrupt += 1;
             if sound.elapsed() >= self.patience.stall {
                 // Not one frame among many, but another layout than was agreed upon.
                 self.wait(Duration::ZERO);
@@ -374,7 +375,7 @@ impl Source for Camera {
         Ok(Some(Frame { image, sequence, captured, instant, name: Some(&self.name) }))
     }
 
-    fn live(&self) -> Option<LiveCounts> {
+    fn live(&self) -> Option<Counts> {
         Some(self.counts)
     }
 }
