@@ -91,6 +91,10 @@ check-tensorrt-headers: ## Compare the tables of TensorRT's objects with NVIDIA'
 	headers=$$(HEADERS="$(HEADERS)" tests/tensorrt/headers.sh); \
 	SINEW_TENSORRT_HEADERS="$$headers" $(CARGO) test $(PROFILE) --lib -- --exact engine::tensorrt::layout::tests::the_headers_agree
 
+.PHONY: check-nvidia
+check-nvidia: build ## The binding and the graphs against NVIDIA's own packages, without a GPU; RUNNING IT ACCEPTS NVIDIA'S TERMS (tests/nvidia/check.sh)
+	tests/nvidia/check.sh $(SINEW)
+
 .PHONY: test-cameras
 test-cameras: ## Cameras on an emulated arm64 board, with faults injected, and screens (installs QEMU and a cross compiler; the first time takes long)
 	board/emulated/test.sh
@@ -185,6 +189,14 @@ proptest-long: ## Property tests with 20 times the cases
 check-eval: $(VENV)/ready ## Compare the evaluation with pycocotools on the held-out pictures, poses perturbed (makes .venv)
 	$(PYTHON) tests/data/eval/perturb.py tests/data/people/annotations.json out/check-eval
 	SINEW_EVAL_CASE=$(CURDIR)/out/check-eval $(CARGO) test $(PROFILE) --test eval_pycocotools -- --ignored
+
+.PHONY: check-jpeg
+check-jpeg: $(VENV)/ready ## Compare the JPEG decoder with libjpeg-turbo on a generated grid of files (installs cjpeg and djpeg; makes .venv)
+	@command -v cjpeg >/dev/null && command -v djpeg >/dev/null || \
+	    { apt-get update -qq && apt-get install -y -qq libjpeg-turbo-progs; }
+	@rm -rf out/jpeg
+	$(PYTHON) tests/data/jpeg/make.py out/jpeg
+	SINEW_JPEG_GRID=$(CURDIR)/out/jpeg $(CARGO) test $(PROFILE) --test jpeg -- --ignored --nocapture
 
 .PHONY: fuzz
 fuzz: fuzz-tool ## Fuzz every target for FUZZ_SECONDS (600) each; TARGET=name for one (nightly Rust)

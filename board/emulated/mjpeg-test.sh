@@ -66,7 +66,7 @@ watch
 row "JPEGs without Huffman tables: frames come" survived
 row "JPEGs without Huffman tables: the same poses" only_the_right_poses
 damaged='sinew_frames_dropped_total{reason="corrupt"}'
-fault "cut and broken JPEGs between good ones" $damaged "a frame is damaged" \
+fault "cut and broken JPEGs between good ones" $damaged "a frame is corrupt" \
     play_for 2 /tmp/cut.jpg /tmp/whole.jpg /tmp/noise.jpg /tmp/bare.jpg /tmp/empty.jpg
 row "cut and broken JPEGs: all others are processed as ever" only_the_right_poses
 before

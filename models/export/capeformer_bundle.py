@@ -52,7 +52,7 @@ def contents(
         keypoints=skeleton.NONE,
         engines={
             "features": {
-                "inputs": [{"name": "image", "shape": [1, 3, "H", "W"]}],
+                "inputs": [{"name": "image", "shape": [1, 3, SIDE, SIDE]}],
                 "outputs": [query, {"name": "support_tokens", "shape": [cells, width]}],
             },
             "match": {

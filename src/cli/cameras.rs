@@ -137,7 +137,7 @@ fn details(camera: &Found) -> anyhow::Result<()> {
     rows.extend(camera.lasting.iter().map(|name| ["lasting name".to_owned(), name.display().to_string()]));
     for offer in &camera.offers {
         let rates: Vec<_> = offer.rates.iter().map(|&rate| round(rate).to_string()).collect();
-        let note = match offer.format.usage() {
+        let note = match offer.format.encoding() {
             FrameEncoding::Bayer => " (raw, not read)",
             FrameEncoding::Unknown => " (not read)",
             _ => "",
@@ -155,7 +155,7 @@ fn object(camera: &Found) -> Value {
     let offers = camera.offers.iter().map(|offer| {
         let size = [offer.size.width, offer.size.height];
         json!({"format": offer.format.to_string(), "size": size, "rates": offer.rates,
-            "read": !matches!(offer.format.usage(), FrameEncoding::Bayer | FrameEncoding::Unknown)})
+            "read": !matches!(offer.format.encoding(), FrameEncoding::Bayer | FrameEncoding::Unknown)})
     });
     let controls = camera.controls.iter().map(|control| {
         json!({"name": control.name, "minimum": control.minimum, "maximum": control.maximum, "default": control.default})

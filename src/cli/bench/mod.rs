@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 
 use self::meter::{Measured, Meter};
@@ -180,6 +180,9 @@ fn report(
 fn first_frame(source: &mut dyn Source) -> anyhow::Result<(Size, PixelFormat)> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
+        while let Some(warning) = source.next_warning() {
+            tracing::warn!("{warning}");
+        }
         match source.next_frame() {
             Ok(Some(frame)) => return Ok((frame.image.size(), frame.image.format())),
             Ok(None) => break,
@@ -208,8 +211,8 @@ fn images(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow
             Err(error) => return Err(error.into()),
         };
         let image = match as_camera {
-            Some(size) => yuyv::as_camera(frame.image, size),
-            None => kept(&frame).with_context(|| uri.to_owned())?,
+            Some(size) => yuyv::as_camera(frame.image, size)?,
+            None => Image::from(frame.image),
         };
         let first = images.first().map_or(image.size(), Image::size);
         if image.size() != first {
@@ -221,15 +224,4 @@ fn images(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow
         bail!("{uri}: no frame in it");
     }
     Ok(images)
-}
-
-/// A copy of a frame's image.
-fn kept(frame: &source::Frame<'_>) -> anyhow::Result<Image> {
-    let view = frame.image;
-    let packed = view.format().row_bytes(view.size().width) == Some(view.stride());
-    if !packed {
-        bail!("rows with gaps cannot be kept; give --as-camera");
-    }
-    let bytes = view.format().image_bytes(view.size(), view.stride()).unwrap_or_default();
-    Ok(Image::new(view.format(), view.size(), view.data()[..bytes].to_vec())?.with_colour(view.colour()))
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::metrics::Metrics;
 use crate::geometry::Size;
-use crate::pixels::ImageBuffer;
+use crate::pixels::Image;
 use crate::pixels::rgb::to_rgb;
 use crate::pose::Poses;
 use crate::sink::canvas::Canvas;
@@ -43,7 +43,7 @@ struct State {
 /// A frame and its poses, in their own memory.
 #[derive(Default)]
 struct Shot {
-    image: ImageBuffer,
+    image: Image,
     poses: Poses,
 }
 
@@ -97,7 +97,7 @@ impl Preview {
         // Copied outside of the lock.
         let mut shot = memory.unwrap_or_default();
         // Where another output has converted the frame already, that need not be done again.
-        shot.image.fill(result.converted().unwrap_or(result.frame.image));
+        shot.image.copy_from(result.converted().unwrap_or(result.frame.image));
         shot.poses.clone_from(result.poses);
         self.lock().newest = Some(shot);
         self.offered.notify_one();
@@ -133,7 +133,7 @@ impl Preview {
 
     /// Scales, draws, encodes.
     fn encode(&self, shot: &mut Shot, rgb: &mut Vec<u8>, scaled: &mut Vec<u8>) -> Option<Vec<u8>> {
-        let view = shot.image.view().ok()?;
+        let view = shot.image.view();
         let from = view.size();
         to_rgb(view, rgb);
         let size = preview_size(from);
