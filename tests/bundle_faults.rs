@@ -49,7 +49,7 @@ fn unknown_keys_are_named_with_the_nearest_valid_one() {
         ("licence = ", "license = ", &["`bundle.license`", "did you mean `licence`?"]),
         ("[decode]", "[decoder]", &["`decoder`", "did you mean `decode`?"]),
         ("nms_distance = 0.05", "nms_dist = 0.05", &["`decode.nms_dist`", "did you mean `nms_distance`?"]),
-        ("batch_sizes = [1, 2]", "chunk = [1, 2]", &["`engine.kam.chunk`", "did you mean `batch_sizes`?"]),
+        ("batch_sizes = [1, 2]", "batch_size = [1, 2]", &["`engine.kam.batch_size`", "did you mean `batch_sizes`?"]),
         ("{ name = \"image\"", "{ nam = \"image\"", &["`engine.backbone.inputs[0].nam`", "did you mean `name`?"]),
         ("poses = 10", "people = 10", &["`limits.people`", "unknown field `people`"]),
         ("[engine.kam]", "[engine.kan]", &["`engine.kan`", "backbone and kam", "did you mean `kam`?"]),

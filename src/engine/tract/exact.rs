@@ -12,16 +12,17 @@ use tract_onnx::tract_core::ops::identity::Identity;
 use tract_onnx::tract_core::ops::nn::resize::{Interpolator, Resize};
 use tract_onnx::tract_core::ops::quant::DequantizeLinearF32;
 
-/// Refuses a bilinear or cubic Resize of 8-bit numbers: tract cuts off its results, instead of rounding them, so that up to
+/// Refuses an optimised graph with a bilinear or cubic Resize of 8-bit numbers: tract cuts off its results, instead of rounding them, so that up to
 /// half of them are a step too small.
 pub(super) fn refuse_inexact(model: &TypedModel) -> TractResult<()> {
     for node in &model.nodes {
-        let Some(resize) = node.op_as::<Resize>() else { continue };
-        let input = model.outlet_fact(node.inputs[0])?.datum_type;
-        if !matches!(resize.interpolator, Interpolator::Nearest) && !input.is_float() {
+        let is_nearest = |resize: &Resize| matches!(resize.interpolator, Interpolator::Nearest);
+        if node.op.name() != "Resize" || node.op_as::<Resize>().is_some_and(is_nearest) {
+            continue;
+        }
+        if !model.outlet_fact(node.inputs[0])?.datum_type.is_float() {
             bail!(
-                "node {}: a Resize that interpolates 8-bit numbers, which tract rounds down; leave --precision fp32, or take \
-                 --backend onnxruntime",
+                "node {}: a Resize that interpolates 8-bit numbers, which tract rounds down; take --precision fp32",
                 node.name
             );
         }

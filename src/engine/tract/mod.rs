@@ -109,11 +109,11 @@ impl OpenBackend for Tract {
         let options = RunOptions { executor: Some(self.executor.clone()), ..RunOptions::default() };
         let state = guarded(path, "tract cannot prepare this graph", || {
             let mut typed = typed;
-            exact::refuse_inexact(&typed)?;
             for name in exact::keep_exact(&mut typed)? {
                 tracing::debug!("{}: {name} is computed in floating point", path.display());
             }
             let optimised = knobs()?.enter(|| typed.into_optimized())?;
+            exact::refuse_inexact(&optimised)?;
             TypedSimplePlan::new_with_options(optimised, &options)?.spawn()
         })?;
         Ok(Box::new(TractEngine::new(path.clone(), signature, state)?))
