@@ -35,16 +35,17 @@
 //! 8. `clock`: the monotonic clock, which tests can move.
 //! 9. `counts`: what a run counts.
 //! 10. [`decode`]: network outputs to poses; no operating system, no allocator.
-//! 11. `pixels`: pixel formats, image files, the warp from image to network input.
-//! 12. `engine`: tensors in, tensors out; the backends.
-//! 13. `bundle`: the model folder: manifest, hashes, limits.
-//! 14. `source`: where frames come from: cameras, videos, image files.
-//! 15. `template`: enrolled objects and their files.
-//! 16. `estimator`: the engines and the decoder of one model joined.
-//! 17. `eval`: accuracy: OKS, PCK.
-//! 18. `sink`: where results go.
-//! 19. `runtime`: the loop from source to sink.
-//! 20. `cli`: the commands of the program.
+//! 11. `coco`: annotation files in COCO's format.
+//! 12. `pixels`: pixel formats, image files, the warp from image to network input.
+//! 13. `engine`: tensors in, tensors out; the backends.
+//! 14. `bundle`: the model folder: manifest, hashes, limits.
+//! 15. `source`: where frames come from: cameras, videos, image files.
+//! 16. `template`: enrolled objects and their files.
+//! 17. `estimator`: the engines and the decoder of one model joined.
+//! 18. `eval`: accuracy: OKS, PCK.
+//! 19. `sink`: where results go.
+//! 20. `runtime`: the loop from source to sink.
+//! 21. `cli`: the commands of the program.
 //!
 //! # Features
 //!
@@ -70,6 +71,8 @@ pub mod bundle;
 mod cli;
 #[cfg(feature = "std")]
 pub mod clock;
+#[cfg(feature = "std")]
+pub mod coco;
 #[cfg(feature = "std")]
 pub mod counts;
 #[cfg(feature = "std")]

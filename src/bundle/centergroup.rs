@@ -2,7 +2,7 @@
 
 use super::checker::Checker;
 use super::error::BundleError;
-use super::manifest::{Decode, Sections};
+use super::manifest::{Decode, Sections, TensorSection};
 use super::shape::{self, Dimension, Symbol};
 use crate::decode::centergroup::{Config, Decoder};
 use crate::engine::DataType;
@@ -13,6 +13,13 @@ pub const BACKBONE: &str = "backbone";
 pub const GROUPING: &str = "grouping";
 /// Both roles.
 pub const ROLES: [&str; 2] = [BACKBONE, GROUPING];
+
+/// Whether the networks also see the mirrored image: then `rows` and `pos_rows` hold a second half for it, cell by cell as the
+/// first, and the grouping network merges both results. Told by the shape of the backbone's `rows`, `H*W/4` for a stride of 4.
+pub fn is_mirrored(backbone_outputs: &[TensorSection], stride: usize) -> bool {
+    let both = Dimension::Symbolic { factor: 1, symbol: Symbol::Area, divisor: stride * stride / 4, addend: 0 };
+    backbone_outputs.iter().any(|tensor| tensor.name == "rows" && tensor.shape.first() == Some(&both))
+}
 
 /// Checks `[decode]`, `[limits]` and the networks' tensors; `sections.keypoints` has been checked.
 pub(super) fn check(checker: &Checker<'_>, sections: &Sections<Config>) -> Result<Decode, BundleError> {
@@ -35,7 +42,8 @@ pub(super) fn check(checker: &Checker<'_>, sections: &Sections<Config>) -> Resul
     let symbolic = |factor, symbol, divisor| Dimension::Symbolic { factor, symbol, divisor, addend: 0 };
     let cells = decode.stride * decode.stride;
     let width = checker.token_width("engine.backbone.outputs", &backbone.outputs, "rows")?;
-    let rows = vec![symbolic(1, Symbol::Area, cells / 2), number(width)];
+    let images = 1 + usize::from(is_mirrored(&backbone.outputs, decode.stride));
+    let rows = vec![symbolic(1, Symbol::Area, cells / 2 / images), number(width)];
     let half = |symbol| symbolic(1, symbol, decode.stride / 2);
     let heat_half = vec![number(keypoints + 1), half(Symbol::Height), half(Symbol::Width)];
     let batch = Dimension::symbol(Symbol::Chunk);
@@ -47,7 +55,7 @@ pub(super) fn check(checker: &Checker<'_>, sections: &Sections<Config>) -> Resul
     checker.tensors("engine.backbone.outputs", &backbone.outputs, &outputs)?;
     let inputs = [
         float("rows", rows),
-        float("pos_rows", vec![symbolic(1, Symbol::Area, cells), number(width)]),
+        float("pos_rows", vec![symbolic(1, Symbol::Area, cells / images), number(width)]),
         ("idx", DataType::I32, vec![tokens(keypoints + 1), number(4)]),
         float("wgt", vec![tokens(keypoints + 1), number(4)]),
         float("bias", vec![tokens(keypoints + 1)]),

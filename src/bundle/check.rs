@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use super::checker::Checker;
 use super::error::BundleError;
 use super::manifest::{About, Decode, Input, InputRule, Keypoints, Manifest, Model, ModelFile, Sections};
+use super::score::ScoreSection;
 use crate::pose::{MAX_EDGES, MAX_KEYPOINTS};
 
 /// Largest short side of a network, pixels: full HD four times over.
@@ -44,6 +45,9 @@ pub(super) fn manifest<D>(
         }
     }
     let decode = model(&checker, &sections)?;
+    if let Some(section) = &sections.score {
+        score(&checker, section)?;
+    }
     for (index, row) in sections.accuracy.iter().enumerate() {
         let key = |field: &str| format!("accuracy[{index}].{field}");
         checker.require((0.0..=1.0).contains(&row.value), &key("value"), || {
@@ -108,6 +112,14 @@ fn keypoints(checker: &Checker<'_>, keypoints: &Keypoints) -> Result<(), BundleE
     checker.require(again.is_none(), "keypoints.flip_pairs", || {
         (format!("a list with {} twice", again.unwrap_or_default()), "every keypoint once at most".to_owned())
     })
+}
+
+/// Checks that `[score]` has maps that can be used.
+fn score(checker: &Checker<'_>, section: &ScoreSection) -> Result<(), BundleError> {
+    checker.require(section.pose.is_some() || section.keypoint.is_some(), "score", || {
+        ("an empty section".to_owned(), "`pose`, `keypoint` or both".to_owned())
+    })?;
+    section.maps().map(drop).map_err(|error| checker.config(error))
 }
 
 /// Checks that `[keypoints]` is empty: templates name them.

@@ -16,6 +16,7 @@ pub mod lofr;
 pub mod logocap;
 pub mod manifest;
 mod parse;
+pub mod score;
 pub mod shape;
 mod suggest;
 

@@ -35,7 +35,7 @@ pub struct DecodeArguments {
     /// How far poses are refined: none, partial or full [default: the bundle's, with --exact full]
     #[arg(long, value_parser = value::level)]
     level: Option<Refinement>,
-    /// Write the answer to this file instead of printing it
+    /// Write the result to this file instead of printing it
     #[arg(long, value_name = "OUT.npz")]
     dump: Option<PathBuf>,
 }

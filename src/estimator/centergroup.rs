@@ -4,7 +4,7 @@ use super::input_transform::InputTransform;
 use super::networks::{Planner, Recent, open, tensors};
 use super::stopwatch::Stopwatch;
 use super::{EstimateError, Estimator, Options, Request, StageTimes};
-use crate::bundle::centergroup::{BACKBONE, GROUPING};
+use crate::bundle::centergroup::{BACKBONE, GROUPING, is_mirrored};
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::centergroup::{Config, Decoder, Mask, Workspace, write_mask, write_positions};
@@ -78,7 +78,8 @@ struct View {
     transform: InputTransform,
     /// Which pixels of the network's input come from the image.
     mask: Vec<u8>,
-    /// The position encoding of every cell, `[h * w, width]`.
+    /// The position encoding of every cell, `[h * w, width]`; for networks that also see the mirrored image, another one after
+    /// it, of what each cell's mirror image has there.
     positions: Vec<f32>,
 }
 
@@ -128,6 +129,15 @@ impl View {
         let small = image_mask(manifest, image, cells)?;
         let mut positions = vec![0.0; cells.width * cells.height * width];
         write_positions(Mask::new(&small, cells)?, width, &mut positions)?;
+        if is_mirrored(&manifest.engines[BACKBONE].outputs, stride) {
+            let mut mirrored = small;
+            mirrored.chunks_exact_mut(cells.width).for_each(<[u8]>::reverse);
+            let mut encoded = vec![0.0; positions.len()];
+            write_positions(Mask::new(&mirrored, cells)?, width, &mut encoded)?;
+            for row in encoded.chunks_exact(cells.width * width) {
+                positions.extend(row.rchunks_exact(width).flatten());
+            }
+        }
         Ok(Self { transform, mask, positions })
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::Template;
-use crate::read;
+use crate::coco::read_bounded;
 
 /// First line of a template; the number is the version of the format.
 const FIRST_LINE: &[u8] = b"sinew template 1\n";
@@ -70,7 +70,11 @@ impl Template {
     pub fn read(path: &Path) -> Result<Self, TemplateError> {
         let unreadable = |source| TemplateError::File { path: path.to_owned(), action: "read", source };
         let broken = |reason: String| TemplateError::Content { path: path.to_owned(), reason };
-        Self::from_bytes(&read::bytes(path, MAX_BYTES).map_err(unreadable)?).map_err(broken)
+        let bytes = read_bounded(path, MAX_BYTES).map_err(|source| match source.kind() {
+            std::io::ErrorKind::InvalidData => broken(format!("{source}, more than any template")),
+            _ => unreadable(source),
+        })?;
+        Self::from_bytes(&bytes).map_err(broken)
     }
 
     /// Writes a file.
@@ -151,6 +155,12 @@ mod tests {
     #[test]
     fn there_and_back() {
         assert_eq!(Template::from_bytes(&cup().to_bytes()), Ok(cup()));
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let error = Template::read(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.contains("more than the 4194304 bytes"), "{error}");
     }
 
     #[test]
