@@ -150,17 +150,17 @@ pub fn open_in(
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
     let Some(section) = bundle.manifest().score.as_ref().filter(|_| !options.exact) else {
-        return open_model(environment, bundle, options, image, format);
+        return open_model(session, bundle, options, image, format);
     };
     let maps = section.maps().map_err(|error| EstimateError::option("score", error.to_string()))?;
     let options = calibrated::uncalibrated(options, bundle.manifest().about.model, &maps);
-    let model = open_model(environment, bundle, &options, image, format)?;
+    let model = open_model(session, bundle, &options, image, format)?;
     Ok(Box::new(calibrated::Calibrated::new(model, maps)))
 }
 
 /// The model itself, with its own scores.
 fn open_model(
-    environment: Session,
+    session: Session,
     bundle: &Bundle,
     options: &Options,
     image: Size,

@@ -199,8 +199,8 @@ fn estimate(
 #[cfg(all(test, feature = "camera"))]
 mod tests {
     use super::*;
-    use crate::geometry::{Rectangle, Size};
-    use crate::pixels::{Image, ImageView, PixelFormat};
+    use crate::geometry::Size;
+    use crate::pixels::{Image, PixelFormat};
     use crate::source::v4l2::CameraError;
 
     /// A camera that warns before each of its two frames.
@@ -224,12 +224,7 @@ mod tests {
     struct NoPoses;
 
     impl Estimator for NoPoses {
-        fn estimate(
-            &mut self,
-            _: ImageView<'_>,
-            _: Option<&[Rectangle]>,
-            _: &mut Poses,
-        ) -> Result<StageTimes, EstimateError> {
+        fn estimate(&mut self, _: &Request<'_>, _: &mut Poses) -> Result<StageTimes, EstimateError> {
             Ok(StageTimes::default())
         }
     }
