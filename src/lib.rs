@@ -11,6 +11,7 @@
 //! | 0 | `counts` | what a run counts |
 //! | 0 | `thermal` | how hot the machine is |
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
+//! | 1 | `coco` | annotation files in COCO's format |
 //! | 1 | `pixels` | pixel formats, the fused warp, image files |
 //! | 2 | `source` | where frames come from |
 //! | 2 | `engine` | tensors in, tensors out: the backends |
@@ -40,6 +41,8 @@ pub mod bundle;
 pub mod cli;
 #[cfg(feature = "std")]
 pub mod clock;
+#[cfg(feature = "std")]
+pub mod coco;
 #[cfg(feature = "std")]
 pub mod counts;
 #[cfg(feature = "std")]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::check::Checker;
 use super::error::BundleError;
-use super::manifest::{Manifest, token_width};
+use super::manifest::{Manifest, TensorSection, token_width};
 use super::shape::{self, Dimension, Symbol};
 use crate::decode::centergroup::{Config, Decoder};
 pub use crate::decode::centergroup::{ScoreRule, TieRule};
@@ -73,6 +73,13 @@ impl DecodeSection {
     }
 }
 
+/// Whether the networks also see the mirrored image: then `rows` and `pos_rows` hold a second half for it, cell by cell as the
+/// first, and the grouping network merges both results. Told by the shape of the backbone's `rows`, `H*W/4` for a stride of 4.
+pub fn is_mirrored(backbone_outputs: &[TensorSection], stride: usize) -> bool {
+    let both = Dimension::Symbolic { factor: 1, symbol: Symbol::Area, divisor: stride * stride / 4, addend: 0 };
+    backbone_outputs.iter().any(|tensor| tensor.name == "rows" && tensor.shape.first() == Some(&both))
+}
+
 /// Checks `[decode]`, `[limits]` and the networks' tensors; `manifest.keypoints` has been checked.
 pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeSection) -> Result<(), BundleError> {
     Decoder::new(&decode.config(manifest)).map_err(|error| checker.config(error))?;
@@ -92,7 +99,8 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     checker.require(width.is_multiple_of(4), "engine.backbone.outputs.rows", || {
         (format!("{width} channels"), "a multiple of 4".to_owned())
     })?;
-    let rows = vec![symbolic(1, Symbol::Area, cells / 2), number(width)];
+    let images = 1 + usize::from(is_mirrored(&backbone.outputs, decode.stride));
+    let rows = vec![symbolic(1, Symbol::Area, cells / 2 / images), number(width)];
     let half = |symbol| symbolic(1, symbol, decode.stride / 2);
     let heat_half = vec![number(keypoints + 1), half(Symbol::Height), half(Symbol::Width)];
     let chunk = Dimension::symbol(Symbol::Chunk);
@@ -104,7 +112,7 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     checker.tensors("engine.backbone.outputs", &backbone.outputs, &outputs)?;
     let inputs = [
         float("rows", rows),
-        float("pos_rows", vec![symbolic(1, Symbol::Area, cells), number(width)]),
+        float("pos_rows", vec![symbolic(1, Symbol::Area, cells / images), number(width)]),
         ("idx", DataType::I32, vec![tokens(keypoints + 1), number(4)]),
         float("wgt", vec![tokens(keypoints + 1), number(4)]),
         float("bias", vec![tokens(keypoints + 1)]),

@@ -7,7 +7,7 @@ use super::error::BundleError;
 use super::manifest::{Decode, EngineSection, Input, InputRule, Keypoints, Manifest, ModelFile, TensorSection};
 use super::parse::nearest;
 use super::shape::{self, Dimension};
-use super::{capeformer, centergroup, lofr, logocap};
+use super::{capeformer, centergroup, lofr, logocap, score};
 use crate::decode::ConfigError;
 use crate::engine::DataType;
 use crate::pose::{MAX_EDGES, MAX_KEYPOINTS, MAX_POSES};
@@ -167,6 +167,9 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
         Decode::Centergroup(decode) => centergroup::check(&checker, manifest, decode)?,
         Decode::Capeformer(decode) => capeformer::check(&checker, manifest, decode)?,
         Decode::Lofr(decode) => lofr::check(&checker, manifest, decode)?,
+    }
+    if let Some(section) = &manifest.score {
+        score::check(&checker, section)?;
     }
     for (index, row) in manifest.accuracy.iter().enumerate() {
         let key = |field: &str| format!("accuracy[{index}].{field}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::score::ScoreSection;
 use super::shape::Dimension;
 use super::{capeformer, centergroup, lofr, logocap};
 use crate::engine::DataType;
@@ -22,6 +23,8 @@ pub struct Manifest {
     pub engines: BTreeMap<String, EngineSection>,
     /// `[decode]`
     pub decode: Decode,
+    /// `[score]`
+    pub score: Option<ScoreSection>,
     /// `[limits]`
     pub limits: Limits,
     /// `[[accuracy]]`
@@ -52,6 +55,7 @@ pub(super) struct Sections<D> {
     pub keypoints: Keypoints,
     pub engine: BTreeMap<String, EngineSection>,
     pub decode: D,
+    pub score: Option<ScoreSection>,
     pub limits: Limits,
     #[serde(default)]
     pub accuracy: Vec<Accuracy>,
@@ -66,6 +70,7 @@ impl<D> Sections<D> {
             keypoints: self.keypoints,
             engines: self.engine,
             decode: decode(self.decode),
+            score: self.score,
             limits: self.limits,
             accuracy: self.accuracy,
             int8: self.int8,

@@ -15,6 +15,7 @@ pub mod lofr;
 pub mod logocap;
 pub mod manifest;
 mod parse;
+pub mod score;
 pub mod shape;
 
 use std::path::{Path, PathBuf};

@@ -34,7 +34,7 @@ pub struct DecodeArguments {
     /// How far poses are refined: none, partial or full [default: the bundle's, with --exact full]
     #[arg(long, value_parser = value::level)]
     level: Option<Refinement>,
-    /// Write the answer to this file instead of printing it
+    /// Write the result to this file instead of printing it
     #[arg(long, value_name = "OUT.npz")]
     dump: Option<PathBuf>,
 }
@@ -57,7 +57,7 @@ impl DecodeArguments {
     }
 }
 
-/// All arrays that can be read; what cannot is left out, with a warning, for it may not be wanted.
+/// All arrays that can be read. One that cannot is skipped with a warning: the decoder may not need it.
 fn read_all(path: &Path) -> anyhow::Result<Arrays> {
     let mut npz = Npz::open(path)?;
     let mut arrays = Arrays::new();

@@ -58,11 +58,11 @@ Examples:
         #[arg(value_name = "FILE")]
         engine: PathBuf,
     },
-    /// Let the library read an engine, and nothing else: what happens to this process does not happen to the one that asked
+    /// Let the library make a runtime, and read an engine if one is given: a crash stays in this process
     #[command(hide = true)]
     Probe {
         /// The engine's file
-        engine: PathBuf,
+        engine: Option<PathBuf>,
     },
 }
 
@@ -126,7 +126,11 @@ impl EngineArguments {
             EngineCommand::Verify(arguments) => verify(&arguments),
             EngineCommand::Inspect { engine } => inspect(&engine),
             EngineCommand::Probe { engine } => {
-                installation.probe_here(&engine).map(|()| Verdict::Good).map_err(Into::into)
+                match engine {
+                    Some(engine) => installation.probe_here(&engine)?,
+                    None => installation.probe_runtime_here()?,
+                }
+                Ok(Verdict::Good)
             }
         }
     }

@@ -4,7 +4,7 @@ use super::input_transform::InputTransform;
 use super::networks::{BySize, NetworkOpener};
 use super::stopwatch::Stopwatch;
 use super::{EstimateError, Estimator, Options, StageTimes};
-use crate::bundle::centergroup::{BACKBONE, DecodeSection, GROUPING};
+use crate::bundle::centergroup::{BACKBONE, DecodeSection, GROUPING, is_mirrored};
 use crate::bundle::manifest::token_width;
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
@@ -65,7 +65,8 @@ pub(super) struct Centergroup {
 struct Padding {
     /// Which pixels of the network's input come from the image.
     mask: Vec<u8>,
-    /// The position encoding of every cell, `[h * w, width]`.
+    /// The position encoding of every cell, `[h * w, width]`; for networks that also see the mirrored image, another one after
+    /// it, of what each cell's mirror image has there.
     positions: Vec<f32>,
 }
 
@@ -121,6 +122,15 @@ impl Padding {
         let width = token_width(&manifest.engines[BACKBONE].outputs, "rows").unwrap_or_default();
         let mut positions = vec![0.0; cells.width * cells.height * width];
         write_positions(Mask::new(&small, cells)?, width, &mut positions)?;
+        if is_mirrored(&manifest.engines[BACKBONE].outputs, stride) {
+            let mut mirrored = small;
+            mirrored.chunks_exact_mut(cells.width).for_each(<[u8]>::reverse);
+            let mut encoded = vec![0.0; positions.len()];
+            write_positions(Mask::new(&mirrored, cells)?, width, &mut encoded)?;
+            for row in encoded.chunks_exact(cells.width * width) {
+                positions.extend(row.rchunks_exact(width).flatten());
+            }
+        }
         Ok(Self { mask, positions })
     }
 }

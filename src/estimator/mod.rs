@@ -1,5 +1,6 @@
 //! The engines and the decoder of one model wired together; the only place that knows both.
 
+mod calibrated;
 mod capeformer;
 mod centergroup;
 mod input_transform;
@@ -61,10 +62,11 @@ pub struct Options {
     pub recording: Option<Recording>,
     /// How far a frame is refined, instead of the bundle's `decode.level`.
     pub level: Option<Refinement>,
-    /// Poses must score above this, instead of the bundle's `decode.score_threshold`.
+    /// Poses must score above this, instead of the bundle's `decode.score_threshold`; a probability where the bundle has a
+    /// `[score]` section.
     pub score_threshold: Option<f32>,
     /// Every hyper-parameter and behaviour of the decoder as in the reference implementation (for LOGO-CAP also the level
-    /// `full`), whatever the bundle says; `level` and `score_threshold` still count.
+    /// `full`), and its scores, whatever the bundle says; `level` and `score_threshold` still count.
     pub exact: bool,
     /// What to look for, for models that find what was enrolled.
     pub templates: Arc<[Template]>,
@@ -142,6 +144,23 @@ pub fn open_first(
 /// # Errors
 /// As [`open`].
 pub fn open_in(
+    environment: Session,
+    bundle: &Bundle,
+    options: &Options,
+    image: Size,
+    format: PixelFormat,
+) -> Result<Box<dyn Estimator>, EstimateError> {
+    let Some(section) = bundle.manifest().score.as_ref().filter(|_| !options.exact) else {
+        return open_model(environment, bundle, options, image, format);
+    };
+    let maps = section.maps().map_err(|error| EstimateError::option("score", error.to_string()))?;
+    let options = calibrated::uncalibrated(options, bundle.manifest().about.model, &maps);
+    let model = open_model(environment, bundle, &options, image, format)?;
+    Ok(Box::new(calibrated::Calibrated::new(model, maps)))
+}
+
+/// The model itself, with its own scores.
+fn open_model(
     environment: Session,
     bundle: &Bundle,
     options: &Options,

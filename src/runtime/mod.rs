@@ -146,8 +146,11 @@ impl Pipeline<'_> {
                 Ok(None) => return Ok(End::SourceEnded),
                 Err(SourceError::NotYet) => continue,
                 Err(error) if error.is_recoverable() => {
-                    counts.frames += 1;
-                    counts.dropped.unreadable += 1;
+                    // A camera's warnings come between its frames: none is lost with them.
+                    if matches!(error, SourceError::Skipped(_)) {
+                        counts.frames += 1;
+                        counts.dropped.unreadable += 1;
+                    }
                     self.observer.skipped(&error.into(), counts);
                     continue;
                 }
@@ -191,4 +194,68 @@ fn estimate(
     let (boxes, mut times) = boxes.boxes(frame)?;
     times += estimator.estimate(frame.image, boxes, poses)?;
     Ok(times)
+}
+
+#[cfg(all(test, feature = "camera"))]
+mod tests {
+    use super::*;
+    use crate::geometry::{Rectangle, Size};
+    use crate::pixels::{Image, ImageView, PixelFormat};
+    use crate::source::v4l2::CameraError;
+
+    /// A camera that warns before each of its two frames.
+    struct Warning {
+        image: Image,
+        calls: u64,
+    }
+
+    impl Source for Warning {
+        fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
+            self.calls += 1;
+            if self.calls % 2 == 1 {
+                return Err(SourceError::Camera(CameraError::Stalled { path: "/dev/video0".into(), seconds: 1.0 }));
+            }
+            let (image, sequence) = (self.image.view(), self.calls / 2 - 1);
+            let frame = Frame { image, sequence, captured: None, instant: None, name: None };
+            Ok((sequence < 2).then_some(frame))
+        }
+    }
+
+    struct NoPoses;
+
+    impl Estimator for NoPoses {
+        fn estimate(
+            &mut self,
+            _: ImageView<'_>,
+            _: Option<&[Rectangle]>,
+            _: &mut Poses,
+        ) -> Result<StageTimes, EstimateError> {
+            Ok(StageTimes::default())
+        }
+    }
+
+    struct Warnings(u64);
+
+    impl Observer for Warnings {
+        fn skipped(&mut self, _: &Skip, _: &Counts) {
+            self.0 += 1;
+        }
+    }
+
+    #[test]
+    fn a_cameras_warnings_are_no_unreadable_frames() {
+        let image = Image::new(PixelFormat::Grey, Size::new(1, 1), vec![0]).unwrap();
+        let (mut source, mut warnings, mut counts) = (Warning { image, calls: 0 }, Warnings(0), Counts::default());
+        let mut pipeline = Pipeline {
+            source: &mut source,
+            boxes: &mut WholeImage,
+            estimator: &mut NoPoses,
+            outputs: &Outputs::default(),
+            observer: &mut warnings,
+            deadline: None,
+            stop: &AtomicBool::new(false),
+        };
+        assert_eq!(pipeline.run(&mut counts).unwrap(), End::SourceEnded);
+        assert_eq!((warnings.0, counts.frames, counts.processed, counts.dropped.unreadable), (3, 2, 2, 0));
+    }
 }

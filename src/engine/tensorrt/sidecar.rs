@@ -24,7 +24,7 @@ pub struct Sidecar {
     pub schema: u32,
     /// Which network it is: bundle and role.
     pub label: String,
-    /// Version of the library that built the plan.
+    /// Version of the library that built the plan, with its build where the library tells it.
     pub trt_version: String,
     /// Major and minor part.
     pub compute_capability: (i32, i32),
@@ -255,7 +255,7 @@ mod tests {
     fn what_fits_is_taken_and_what_differs_is_named_with_both_values() {
         let plan = b"plan";
         let path = Path::new("x.engine");
-        let version = |minor| Version { major: 10, minor, patch: 0 };
+        let version = |minor| Version { major: 10, minor, patch: 0, build: None };
         let good = sidecar(plan);
         good.check_files(path, plan, &files(), &signature()).unwrap();
         good.check_machine(path, version(3), &device()).unwrap();
