@@ -33,6 +33,9 @@ DERIVED = (
 )
 """Weights of the graphs' modules that are computed from others, and from which part of `template.DERIVED`."""
 
+LIKE = {"logocap-w48": "logocap-w32", "centergroup-w48": "centergroup-w32"}
+"""Networks whose graphs differ from another's only in the width of the backbone."""
+
 
 @torch.no_grad()
 def randomise(model: nn.Module) -> None:
@@ -71,25 +74,32 @@ def source(name: str, values: torch.Tensor, own: dict[str, torch.Tensor]) -> str
     return same[0] if same else ""
 
 
-def stripped(graph: Graph, model: Model, layout: Layout) -> onnx.ModelProto:
-    """`graph` without the weights of `model`: notes say what fills them, in the shapes of `layout`."""
+def stripped(graph: Graph, model: Model) -> onnx.ModelProto:
+    """`graph` without the weights of `model`; notes say what fills them."""
     traced = trace(graph, fold=False)
     weights, own = graph.module.state_dict(), dict(model.state_dict())
-    # Only shapes matter here, and nothing is allocated for them.
-    zeros = {name: np.broadcast_to(np.float32(0), shape) for name, shape in layout.items()}
-    derived: dict[str, np.ndarray] = {}
     for initializer in traced.graph.initializer:
         note = source(initializer.name, weights[initializer.name], own)
         if note:
             initializer.ClearField("raw_data")
             initializer.doc_string = note
-            initializer.ClearField("dims")
-            initializer.dims.extend(template.values(note, zeros, derived).shape)
     for node in traced.graph.node:
         node.doc_string = ""
     # Sizes in between, which are those of the narrow network.
     del traced.graph.value_info[:]
     return traced
+
+
+def shape(model: onnx.ModelProto, layout: Layout) -> onnx.ModelProto:
+    """`model` with the shapes of weights that follow from `layout`."""
+    # Only shapes matter here, and nothing is allocated for them.
+    zeros = {name: np.broadcast_to(np.float32(0), sizes) for name, sizes in layout.items()}
+    derived: dict[str, np.ndarray] = {}
+    for initializer in model.graph.initializer:
+        if initializer.doc_string:
+            initializer.ClearField("dims")
+            initializer.dims.extend(template.values(initializer.doc_string, zeros, derived).shape)
+    return model
 
 
 def write(config: Config, flip: bool, path: Path, width: int = 8) -> None:
@@ -99,22 +109,40 @@ def write(config: Config, flip: bool, path: Path, width: int = 8) -> None:
     if layout_of(model).keys() != layout.keys():
         raise ValueError(f"{config.name}: a narrow one has other tensors")
     randomise(model)
-    made = contents(model, flip)
     with torch.device("meta"):
         described = asdict(replace(contents(network(config), flip), graphs=None))  # type: ignore[arg-type]
     del described["graphs"]
+    entries = {"layout.json": json.dumps(layout).encode(), "bundle.json": json.dumps(described).encode()}
+    for graph in contents(model, flip).graphs():
+        assert isinstance(graph, Graph)
+        entries[f"{graph.name}.onnx"] = _bytes(shape(stripped(graph, model), layout))
+    _archive(path, entries)
+
+
+def widen(config: Config, flip: bool, like: Path, path: Path) -> None:
+    """The template of a network that has the graphs of the template `like`, and other widths."""
+    layout = layout_without_weights(config)
+    with torch.device("meta"):
+        described = asdict(replace(contents(network(config), flip), graphs=None))  # type: ignore[arg-type]
+    del described["graphs"]
+    entries = {"layout.json": json.dumps(layout).encode(), "bundle.json": json.dumps(described).encode()}
+    with zipfile.ZipFile(like) as archive:
+        for role in described["engines"]:
+            model = onnx.load_from_string(archive.read(f"{role}.onnx"))
+            entries[f"{role}.onnx"] = _bytes(shape(model, layout))
+    _archive(path, entries)
+
+
+def _bytes(model: onnx.ModelProto) -> bytes:
+    return model.SerializeToString(deterministic=True)
+
+
+def _archive(path: Path, entries: dict[str, bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
-
-        def add(name: str, data: bytes) -> None:
+        for name, data in entries.items():
             # Without the time of day, so that the same contents make the same file.
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 9)
-
-        add("layout.json", json.dumps(layout).encode())
-        add("bundle.json", json.dumps(described).encode())
-        for graph in made.graphs():
-            assert isinstance(graph, Graph)
-            add(f"{graph.name}.onnx", stripped(graph, model, layout).SerializeToString(deterministic=True))
 
 
 def main() -> None:
@@ -132,7 +160,12 @@ def main() -> None:
         for flip in ((False,) if isinstance(config, CapeFormerConfig) else (False, True))
     ]
     for config, flip in tqdm(ways, disable=None):
-        write(config, flip, arguments.out / template.path_of(config.name, flip).name)
+        path = arguments.out / template.path_of(config.name, flip).name
+        like = arguments.out / template.path_of(LIKE.get(config.name, ""), flip).name
+        if config.name in LIKE and like.exists():
+            widen(config, flip, like, path)
+        else:
+            write(config, flip, path)
 
 
 if __name__ == "__main__":

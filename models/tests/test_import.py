@@ -212,6 +212,17 @@ def test_the_nodes_of_a_template_do_not_depend_on_the_width(tmp_path: Path) -> N
         assert made[0] == made[1], name
 
 
+def test_a_wider_network_has_the_same_graphs(tmp_path: Path) -> None:
+    """So that the template of W48 can be made from that of W32."""
+    narrow = CONFIGS["logocap"]
+    assert isinstance(narrow, LogoCapConfig)
+    wide = replace(narrow, backbone=replace(narrow.backbone, widths=(20, 40, 72, 136)))
+    make_templates.write(narrow, True, tmp_path / "narrow.zip")
+    make_templates.write(wide, True, tmp_path / "wide.zip")
+    make_templates.widen(wide, True, tmp_path / "narrow.zip", tmp_path / "widened.zip")
+    assert (tmp_path / "widened.zip").read_bytes() == (tmp_path / "wide.zip").read_bytes()
+
+
 def test_the_command_says_what_equals_the_official_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
