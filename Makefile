@@ -71,9 +71,14 @@ demo: ## Find people in pictures, crowds, boxes and a short video, and an enroll
 
 ##@ Checks
 
+SKIPPED_TESTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/skipped-tests
+
 .PHONY: test
-test: ## Unit, property and integration tests
-	$(CARGO) test $(PROFILE)
+test: ## Unit, property and integration tests; lists those that were skipped, or fails for them with SINEW_REQUIRE_FIXTURES=1
+	@rm -f $(SKIPPED_TESTS)
+	SINEW_SKIPPED=$(SKIPPED_TESTS) $(CARGO) test $(PROFILE)
+	@if [[ -s $(SKIPPED_TESTS) ]]; then echo "$$(wc -l <$(SKIPPED_TESTS)) tests skipped:"; sed 's/^/  /' $(SKIPPED_TESTS); \
+	    else echo "no test skipped"; fi
 
 .PHONY: test-deploy
 test-deploy: ## What is under `Boards`, on an emulated arm64 board with Debian (installs QEMU; as root; builds with link-time optimisation)

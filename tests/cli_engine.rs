@@ -1,6 +1,7 @@
 //! `sinew engine` and `--backend` with doubles of TensorRT, of the CUDA driver and of trtexec.
 
 mod cli_support;
+mod common;
 mod engine_support;
 mod tensorrt_support;
 

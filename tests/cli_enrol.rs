@@ -146,7 +146,7 @@ fn boxes_come_from_a_file() {
     let (people, source) = (spots(), flags.uri("a.png"));
     flags.run(&["--source", &source, "--boxes-from", &people]).expect(0);
     let itself = colours();
-    flags.run(&["--source", &source, "--boxes-from", &itself]).expect(2).says(&["finds people by itself"]);
+    flags.run(&["--source", &source, "--boxes-from", &itself]).expect(2).says(&["detects people by itself"]);
     run(&["run", "--model", &people, "--source", &source, "--boxes", text(&boxes)])
         .expect(2)
         .says(&["looks everywhere"]);

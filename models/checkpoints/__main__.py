@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Imports an official checkpoint as a bundle."""
     layouts = template.layouts()
     parser = argparse.ArgumentParser(prog="make import", description=main.__doc__)
-    parser.add_argument("model", choices=sorted(layouts), metavar="MODEL", help=", ".join(sorted(layouts)))
+    parser.add_argument("model", choices=template.NAMES, metavar="MODEL", help=", ".join(template.NAMES))
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument(
         "--aspect", type=_aspect, default=(640, 480), help="an image size to print the network's size for"
@@ -89,10 +89,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--out", type=Path, help="the bundle's folder (default: models/bundles/NAME-SIZE[-flip])"
     )
     given = parser.parse_args(arguments)
+    if given.flip and given.model.partition("-")[0] not in MIRRORED:
+        parser.error("FLIP=1: the official test of CapeFormer sees no mirrored image")
+    for path in (template.path_of(given.model, flip) for flip in (False, given.flip)):
+        if not path.exists():
+            parser.error(f"{path}: missing; `python -m models.checkpoints.make_templates` in .venv makes it")
     with zipfile.ZipFile(template.path_of(given.model, False)) as archive:
         described = json.loads(archive.read("bundle.json"))
-    if given.flip and described["model"] not in MIRRORED:
-        parser.error("FLIP=1: the official test of CapeFormer sees no mirrored image")
     side = "" if described["model"] == "capeformer" else f"-{described['input']['short_side']}"
     out = given.out or BUNDLES / f"{given.model}{side}{'-flip' if given.flip else ''}"
     try:

@@ -28,6 +28,15 @@ from models.export import bundle
 from models.export.simplify import ExportError, simplify
 
 FOLDER = Path(__file__).parent / "templates"
+NAMES = (
+    "logocap-w32",
+    "logocap-w48",
+    "centergroup-w32",
+    "centergroup-w48",
+    "centergroup-w48-crowdpose",
+    "capeformer-r50",
+)
+"""The official networks."""
 EPSILON = 1e-5
 """Of every batch norm in the official networks."""
 SMALL = {

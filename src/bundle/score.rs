@@ -2,8 +2,6 @@
 
 use serde::Deserialize;
 
-use super::check::Checker;
-use super::error::BundleError;
 use crate::decode::ConfigError;
 use crate::decode::score::{ScoreMap, ScoreMaps};
 
@@ -43,12 +41,4 @@ impl ScoreSection {
         };
         Ok(ScoreMaps { pose: map("score.pose", &self.pose)?, keypoint: map("score.keypoint", &self.keypoint)? })
     }
-}
-
-/// Whether the section can be used.
-pub(super) fn check(checker: &Checker<'_>, section: &ScoreSection) -> Result<(), BundleError> {
-    checker.require(section.pose.is_some() || section.keypoint.is_some(), "score", || {
-        ("an empty section".to_owned(), "`pose`, `keypoint` or both".to_owned())
-    })?;
-    section.maps().map(drop).map_err(|error| checker.config(error))
 }

@@ -15,7 +15,7 @@ use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision, Recording};
 use crate::estimator::{self, LazyEstimator};
 use crate::runtime::{Counts, Observer, Outputs, Pipeline, Skip};
-use crate::source;
+use crate::source::{self, SourceError};
 
 /// Record the inputs of the networks, to quantise them
 #[derive(Debug, Args)]
@@ -125,6 +125,10 @@ impl Observer for Limited {
 
     fn skipped(&mut self, why: &Skip, counts: &Counts) {
         self.watcher.skipped(why, counts);
+    }
+
+    fn warned(&mut self, warning: &SourceError, counts: &Counts) {
+        self.watcher.warned(warning, counts);
     }
 
     fn alive(&mut self, counts: &Counts) {

@@ -158,7 +158,7 @@ fn draw(path: &Path, name: &str, shot: &Shot) -> anyhow::Result<()> {
     let kind = Category {
         name: name.to_owned(),
         keypoints: points.iter().map(|point| point.name.clone()).collect(),
-        skeleton: Skeleton { edges: edges.iter().copied().collect(), ..Skeleton::default() },
+        skeleton: Skeleton { edges: edges.iter().copied().collect() },
     };
     let schema = OutputSchema { categories: vec![kind], templates: true, poses: 1, ..OutputSchema::default() };
     let keypoint = |point: &crate::template::Point| {

@@ -191,7 +191,9 @@ impl<'de> Visitor<'de> for Top<'_> {
                 "images" => images = Some(map.next_value_seed(List(self.0, PhantomData))?),
                 "annotations" => annotations = Some(map.next_value_seed(List(self.0, PhantomData))?),
                 "categories" => categories = Some(map.next_value_seed(List(self.0, PhantomData))?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
+                _ => {
+                    let _: IgnoredAny = map.next_value()?;
+                }
             }
         }
         Ok(CocoFile {

@@ -195,7 +195,7 @@ impl<R: Read> Sanitiser<R> {
 
     /// Reads the next bytes into `output`, which is empty; it stays so at the end.
     fn fill(&mut self) -> io::Result<()> {
-        (self.start, self.output) = (0, std::mem::take(&mut self.output));
+        self.start = 0;
         self.output.clear();
         while self.output.is_empty() && !self.ended {
             let mut count = 0;

@@ -1,12 +1,9 @@
 //! Probabilities in place of a model's own scores.
 
-use std::time::Instant;
-
-use super::{EstimateError, Estimator, Options, StageTimes};
+use super::{EstimateError, Estimator, Options, Request, StageTimes};
 use crate::bundle::Model;
 use crate::decode::score::ScoreMaps;
-use crate::geometry::Rectangle;
-use crate::pixels::ImageView;
+use crate::engine::Backend;
 use crate::pose::Poses;
 
 /// A model whose scores are mapped to probabilities, as its bundle's `[score]` says.
@@ -34,18 +31,13 @@ pub(super) fn uncalibrated(options: &Options, model: Model, maps: &ScoreMaps) ->
 }
 
 impl Estimator for Calibrated {
-    fn estimate(
-        &mut self,
-        image: ImageView<'_>,
-        boxes: Option<&[Rectangle]>,
-        poses: &mut Poses,
-    ) -> Result<StageTimes, EstimateError> {
-        let times = self.model.estimate(image, boxes, poses)?;
+    fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+        let times = self.model.estimate(request, poses)?;
         self.maps.apply(poses);
         Ok(times)
     }
 
-    fn due(&mut self, at: Option<Instant>) {
-        self.model.due(at);
+    fn backend(&self) -> Option<Backend> {
+        self.model.backend()
     }
 }

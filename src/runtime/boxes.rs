@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Deserialize;
 
 use crate::coco::{Id, Number, base_name, from_bytes};
-use crate::estimator::{EstimateError, Estimator, StageTimes};
+use crate::estimator::{EstimateError, Estimator, Request, StageTimes};
 use crate::geometry::{Rectangle, Size};
 use crate::pose::{MAX_POSES, Poses};
 use crate::source::Frame;
@@ -23,13 +24,16 @@ const MAX_MEMORY: usize = 192 << 20;
 /// What an entry takes beside its name and its boxes.
 const ENTRY: usize = 64;
 
+/// The boxes of a frame, image pixels, or `None` for the whole image; and how long it took to find them.
+pub type Located<'a> = (Option<&'a [Rectangle]>, StageTimes);
+
 /// Says where to look.
 pub trait Boxes {
     /// The boxes of a frame, image pixels, or `None` for the whole image; and how long it took to find them.
     ///
     /// # Errors
     /// Where a model that finds boxes fails.
-    fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError>;
+    fn boxes(&mut self, frame: &Frame<'_>, deadline: Option<Instant>) -> Result<Located<'_>, EstimateError>;
 
     /// What the user should know about the boxes after the last frame.
     fn remark(&self) -> Option<String> {
@@ -42,7 +46,7 @@ pub trait Boxes {
 pub struct WholeImage;
 
 impl Boxes for WholeImage {
-    fn boxes(&mut self, _frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
+    fn boxes(&mut self, _frame: &Frame<'_>, _deadline: Option<Instant>) -> Result<Located<'_>, EstimateError> {
         Ok((None, StageTimes::default()))
     }
 }
@@ -200,7 +204,7 @@ impl ListedBoxes {
 }
 
 impl Boxes for ListedBoxes {
-    fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
+    fn boxes(&mut self, frame: &Frame<'_>, _deadline: Option<Instant>) -> Result<Located<'_>, EstimateError> {
         self.frames += 1;
         self.inside.clear();
         let image = frame.image.size();
@@ -267,8 +271,8 @@ impl<E: Estimator> FoundBoxes<E> {
 }
 
 impl<E: Estimator> Boxes for FoundBoxes<E> {
-    fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
-        let times = self.estimator.estimate(frame.image, None, &mut self.poses)?;
+    fn boxes(&mut self, frame: &Frame<'_>, deadline: Option<Instant>) -> Result<Located<'_>, EstimateError> {
+        let times = self.estimator.estimate(&Request { image: frame.image, boxes: None, deadline }, &mut self.poses)?;
         self.boxes.clear();
         let image = frame.image.size();
         let around = self.poses.list.iter().filter_map(|pose| pose.bounds()).map(widened);
@@ -304,7 +308,7 @@ mod tests {
     fn boxes_of(listed: &mut ListedBoxes, name: Option<&str>, sequence: u64) -> Vec<Rectangle> {
         let image = Image::new(PixelFormat::Grey, Size::new(10, 10), vec![0; 100]).unwrap();
         let frame = Frame { image: image.view(), sequence, captured: None, instant: None, name };
-        listed.boxes(&frame).unwrap().0.unwrap().to_vec()
+        listed.boxes(&frame, None).unwrap().0.unwrap().to_vec()
     }
 
     #[test]
@@ -383,5 +387,27 @@ mod tests {
         let mut listed = ListedBoxes { memory: MAX_MEMORY - 1000, ..ListedBoxes::default() };
         let reason = endless.by_ref().take(100).find_map(|line| listed.add(line.as_bytes()).err()).unwrap();
         assert!(reason.contains("192 MB"), "{reason}");
+    }
+
+    /// Remembers the deadline of its last request.
+    #[derive(Default)]
+    struct Asked(Option<Instant>);
+
+    impl Estimator for Asked {
+        fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+            poses.clear();
+            self.0 = request.deadline;
+            Ok(StageTimes::default())
+        }
+    }
+
+    #[test]
+    fn the_model_that_finds_boxes_has_the_same_deadline() {
+        let image = Image::new(PixelFormat::Grey, Size::new(1, 1), vec![0]).unwrap();
+        let frame = Frame { image: image.view(), sequence: 0, captured: None, instant: None, name: None };
+        let deadline = Some(Instant::now());
+        let mut found = FoundBoxes::new(Asked::default());
+        found.boxes(&frame, deadline).unwrap();
+        assert_eq!(found.estimator.0, deadline);
     }
 }

@@ -130,7 +130,7 @@ impl Template {
     /// Which keypoints are joined.
     pub fn skeleton(&self) -> Skeleton {
         // The capacity holds: `check` compared the length with it.
-        Skeleton { edges: self.edges.iter().copied().collect(), ..Skeleton::default() }
+        Skeleton { edges: self.edges.iter().copied().collect() }
     }
 
     /// Whether `bundle` has the networks that the template was made with.

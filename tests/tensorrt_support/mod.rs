@@ -21,7 +21,7 @@ pub fn can_compile() -> bool {
     let found = Command::new(compiler()).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
         assert!(std::env::var_os("SINEW_REQUIRE_DOUBLES").is_none(), "no C++ compiler: set CXX or install g++");
-        eprintln!("no C++ compiler: TensorRT's doubles are not tried");
+        crate::common::skip("no C++ compiler for the doubles of TensorRT's library");
     }
     found
 }
@@ -148,7 +148,7 @@ impl Doubles {
 
 pub fn files(role: &str) -> EngineFiles {
     EngineFiles {
-        fp32: GraphFile { onnx: "none.onnx".into(), sha256: "0".repeat(64) },
+        fp32: GraphFile { onnx: "none.onnx".into(), sha256: "0".repeat(64), external: Vec::new() },
         fp16: None,
         int8: None,
         int8_cpu: None,

@@ -8,7 +8,7 @@ use super::set::ImageSet;
 use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
 use crate::cli::{Verdict, output};
-use crate::estimator::{self, EstimateError, Estimator as _, LazyEstimator};
+use crate::estimator::{self, EstimateError, Estimator as _, LazyEstimator, Request};
 use crate::eval::{GroundTruth, KeypointShare, Reach};
 use crate::geometry::Rectangle;
 use crate::pose::Poses;
@@ -77,7 +77,8 @@ fn process_all(
             if let Some((path, image)) = &pixels {
                 let [x, y, width, height] = person.bbox.map(|value| value as f32);
                 let bounds = [Rectangle { x, y, width, height }];
-                match estimator.estimate(image.view(), Some(&bounds), &mut poses) {
+                let request = Request { boxes: Some(&bounds), ..Request::new(image.view()) };
+                match estimator.estimate(&request, &mut poses) {
                     Ok(_) => found = places(&poses),
                     Err(error @ EstimateError::Image { .. }) => {
                         let skip = anyhow::Error::from(error).context(format!("{}: skipped", path.display()));

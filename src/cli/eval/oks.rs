@@ -13,7 +13,7 @@ use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
 use crate::cli::{Verdict, output};
 use crate::coco::Id;
-use crate::estimator::{self, EstimateError, Estimator as _, LazyEstimator};
+use crate::estimator::{self, EstimateError, Estimator as _, LazyEstimator, Request};
 use crate::eval::{Annotation, Detection, Evaluation, Figures, GroundTruth, ResultsWriter};
 use crate::geometry::Rectangle;
 use crate::pose::Poses;
@@ -114,7 +114,7 @@ pub(super) fn process_all(
             Some(listed) => Some(listed.of(Some(&image.file_name), sequence(&image.id))),
             None => top_down.then_some(&annotated[..]),
         };
-        match estimator.estimate(pixels.view(), boxes, &mut poses) {
+        match estimator.estimate(&Request { boxes, ..Request::new(pixels.view()) }, &mut poses) {
             Ok(_) => {}
             Err(error @ EstimateError::Image { .. }) => {
                 let skip = anyhow::Error::from(error).context(format!("{}: skipped", path.display()));

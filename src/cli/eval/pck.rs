@@ -10,7 +10,7 @@ use super::set::ImageSet;
 use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
 use crate::cli::{Verdict, output};
-use crate::estimator::{self, EnrolError, Shot};
+use crate::estimator::{self, EnrolError, Request, Shot};
 use crate::eval::pck::{Category, Episode, Objects, PckSum, THRESHOLDS, distances, episodes};
 use crate::pixels::Image;
 use crate::pose::Poses;
@@ -136,7 +136,7 @@ fn results(
             Some(estimator) => estimator,
             none => none.insert(estimator::open(bundle, arguments.backend, &options, image.size(), image.format())?),
         };
-        (estimator.estimate(image, Some(&[instance.bounds]), &mut poses))
+        (estimator.estimate(&Request { boxes: Some(&[instance.bounds]), ..Request::new(image) }, &mut poses))
             .with_context(|| instance.file_name.clone())?;
         let pose = poses.list.first();
         let found: Vec<Option<(f32, f32)>> = (positions.iter())

@@ -110,7 +110,7 @@ impl Installation {
 
 /// How exactly a network's plan computes.
 fn precision(files: &EngineFiles) -> Precision {
-    files.precision.unwrap_or(Precision::Fp16)
+    files.precision.unwrap_or(Precision::default_of(Backend::TensorRt))
 }
 
 /// The graph that a library of this major version builds a network's plan from.

@@ -198,7 +198,7 @@ mod tests {
 
     fn files() -> EngineFiles {
         EngineFiles {
-            fp32: GraphFile { onnx: "a.onnx".into(), sha256: "ab".repeat(32) },
+            fp32: GraphFile { onnx: "a.onnx".into(), sha256: "ab".repeat(32), external: Vec::new() },
             fp16: None,
             int8: None,
             int8_cpu: None,
@@ -268,7 +268,7 @@ mod tests {
         };
         says(good.check_files(path, b"plans", &files(), &signature()), &["size", "5", "4"]);
         says(good.check_files(path, b"plam", &files(), &signature()), &["sha256", &sha256(b"plam"), &sha256(plan)]);
-        let graph = |digits: &str| GraphFile { onnx: "b.onnx".into(), sha256: digits.repeat(32) };
+        let graph = |digits: &str| GraphFile { onnx: "b.onnx".into(), sha256: digits.repeat(32), external: Vec::new() };
         let other = EngineFiles { fp32: graph("cd"), ..files() };
         let hashes = [&*other.fp32.sha256, &files().fp32.sha256];
         says(good.check_files(path, plan, &other, &signature()), &["ONNX", hashes[0], hashes[1]]);
