@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from models import skeleton
+from models.paths import ROOT
 from models.reference import capeformer, geometry, golden_centergroup, logocap
 
 KEYPOINTS = len(skeleton.NAMES)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-ROOT = Path(__file__).resolve().parents[2]
 
 # A standing figure, in units of its height, around its middle; keypoints in the order of `skeleton.NAMES`.
 FIGURE = np.array(

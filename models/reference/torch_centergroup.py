@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.centergroup import position_rows
+from models.networks.centergroup import position_rows
 from models.reference import centergroup, geometry
 from models.reference.centergroup import Decoded, Peaks, Settings
 

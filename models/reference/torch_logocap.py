@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models import adaptation, skeleton
+from models import skeleton
+from models.networks import adaptation
 from models.reference import geometry
 from models.reference.logocap import Decoded, Settings, pose_nms
 

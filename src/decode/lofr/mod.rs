@@ -1,6 +1,6 @@
 //! LOFR around its network: crops, the place of every keypoint in its response map, and the way back.
 //!
-//! There is no reference implementation. What the paper leaves open is decided here, and in `models/lofr.py`: a keypoint
+//! There is no reference implementation. What the paper leaves open is decided here, and in `models/networks/lofr.py`: a keypoint
 //! lies in the highest cell of its map, moved by a quarter of a cell towards the higher neighbour on either axis; of
 //! several equally high cells, in the mean of them all, so that a map without any peak says the middle. Its score is the
 //! sigmoid of the network's presence.
