@@ -14,6 +14,8 @@ import onnxslim
 import torch
 from torch import Tensor, nn
 
+from models.export import float16_weights
+
 OPSET = 17
 TOLERANCE = 1e-4
 
@@ -33,6 +35,8 @@ class Graph:
     outputs: list[str]
     examples: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
     """Inputs of several sizes and what the network itself answers; the first is traced, all are compared."""
+    float16_weights: bool = False
+    """Whether weights that float16 holds exactly are stored so."""
 
 
 def export(graph: Graph, path: Path) -> float:
@@ -73,6 +77,8 @@ def export(graph: Graph, path: Path) -> float:
     norms = [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
     if norms:
         raise ExportError(f"{path}: batch norms were left unfolded: {', '.join(norms)}")
+    if graph.float16_weights:
+        float16_weights.narrow(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(path))
     return compare(graph, path)

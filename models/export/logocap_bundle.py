@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from models import skeleton
 from models.export import bundle
 from models.export.logocap_graphs import Sampling, backbone_graph, kam_graph
-from models.networks.logocap import KEYPOINTS, LogoCap
+from models.networks.logocap import KEYPOINTS, SecondStage
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Decode:
 
 
 def contents(
-    model: LogoCap,
+    model: SecondStage,
     decode: Decode = Decode(),
     flip: bool = False,
     sampling: Sampling = "gather",
