@@ -154,7 +154,7 @@ class Peers:
         self.model = LogoCap(LogoCapConfig.tiny()).eval()
         self.sessions = [peer_session(BUNDLES / f"logocap-tiny/{name}.onnx") for name in ("backbone", "kam")]
         self.settings = plain.Settings(center_threshold=0.1)
-        self.to_network = geometry.picture_to_network(frame, network)
+        self.to_network = geometry.network_from_image(frame, network)
         self.scale, self.offset = 1 / (255 * np.array(std)), -np.array(mean) / np.array(std)
 
     def image(self, frame: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@
 //! | 0 | `npz` | arrays in NumPy's files |
 //! | 0 | `thermal` | how hot the machine is |
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
-//! | 1 | `pixels` | pixel formats, the fused warp, picture files |
+//! | 1 | `pixels` | pixel formats, the fused warp, image files |
 //! | 2 | `source` | where frames come from |
 //! | 2 | `engine` | tensors in, tensors out: the backends |
 //! | 2 | `bundle` | the model folder: manifest, hashes, limits |

@@ -14,7 +14,7 @@ from models.networks.capeformer import CELLS, SIDE, CapeFormer
 class Decode:
     """What a bundle may choose; the defaults are for networks trained here."""
 
-    margin: float = 1.25
+    box_padding: float = 1.25
     """How much larger a crop is than the longer side of its box."""
     hidden_keypoints: str = "average-seen"
     """What becomes of a keypoint that some of several pictures do not show."""
@@ -26,11 +26,11 @@ class Decode:
 
 
 def contents(
-    model: CapeFormer, decode: Decode = Decode(), chunks: tuple[int, ...] = (16, 32, 100)
+    model: CapeFormer, decode: Decode = Decode(), batch_sizes: tuple[int, ...] = (16, 32, 100)
 ) -> bundle.Contents:
     """For `model`, in eval mode.
 
-    `chunks` are keypoints of a template; the smallest with room for all of them runs.
+    `batch_sizes` are keypoints of a template; the smallest with room for all of them runs.
     """
     config = model.config
     width, cells = config.width, CELLS * CELLS
@@ -58,12 +58,12 @@ def contents(
             "match": {
                 "inputs": [query, {"name": "support", "shape": ["n", width]}, identity, key_bias],
                 "outputs": [{"name": "similarity", "shape": ["n", cells]}, memory, refined],
-                "chunks": list(chunks),
+                "batch_sizes": list(batch_sizes),
             },
             "refine": {
                 "inputs": [memory, refined, identity, key_bias, {"name": "proposals", "shape": ["n", 2]}],
                 "outputs": [{"name": "keypoints", "shape": ["n", 2]}],
-                "chunks": list(chunks),
+                "batch_sizes": list(batch_sizes),
             },
         },
         decode=asdict(decode),

@@ -45,11 +45,11 @@ class Decode:
 
 
 def contents(
-    model: CenterGroup, decode: Decode = Decode(), chunks: tuple[int, ...] = (4, 8, 16, 30)
+    model: CenterGroup, decode: Decode = Decode(), batch_sizes: tuple[int, ...] = (4, 8, 16, 30)
 ) -> bundle.Contents:
     """For `model`, in eval mode.
 
-    `chunks` are tokens of a type in the second network; the smallest with room for all that count runs.
+    `batch_sizes` are tokens of a type in the second network; the smallest with room for all that count runs.
     """
     config = model.config
     types, width = config.keypoints + 1, config.width
@@ -69,7 +69,7 @@ def contents(
                 "inputs": [
                     rows,
                     {"name": "pos_rows", "shape": [f"H*W/{STRIDE * STRIDE}", width]},
-                    {"name": "idx", "element": "i32", "shape": [tokens, 4]},
+                    {"name": "idx", "data_type": "i32", "shape": [tokens, 4]},
                     {"name": "wgt", "shape": [tokens, 4]},
                     {"name": "bias", "shape": [tokens]},
                 ],
@@ -78,7 +78,7 @@ def contents(
                     {"name": "vis", "shape": [config.keypoints, "n"]},
                     {"name": "center", "shape": ["n"]},
                 ],
-                "chunks": list(chunks),
+                "batch_sizes": list(batch_sizes),
             },
         },
         decode={"stride": STRIDE, **asdict(decode)},

@@ -264,7 +264,7 @@ def warp_arrays() -> dict[str, dict[str, np.ndarray]]:
     for name, (picture_size, network, to_picture) in cases.items():
         picture = generator.integers(0, 256, (picture_size[1], picture_size[0], 3), np.uint8)
         if to_picture is None:
-            to_picture = geometry.invert(geometry.picture_to_network(picture_size, network))
+            to_picture = geometry.invert(geometry.network_from_image(picture_size, network))
         arrays[name] = {
             "rgb": picture,
             "to_picture": to_picture,

@@ -1,4 +1,4 @@
-//! Drawn pictures as files.
+//! Drawn images as files.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -49,7 +49,7 @@ pub fn write_jpeg<W: Write>(output: W, size: Size, rgb: &[u8], quality: u8, targ
     })
 }
 
-/// A side of the picture in the width that the encoder takes.
+/// A side of the image in the width that the encoder takes.
 fn side<T: TryFrom<usize>>(pixels: usize, size: Size, target: &str) -> Result<T, SinkError> {
     T::try_from(pixels).map_err(|_| SinkError::Encode {
         target: target.to_owned(),

@@ -1,33 +1,33 @@
-//! One picture, or all pictures of a folder.
+//! One image, or all images of a folder.
 
 use std::path::{Path, PathBuf};
 
-use super::{Frame, PICTURE_EXTENSIONS, Source, SourceError, has_extension};
-use crate::pixels::{Limits, Picture, read_picture};
+use super::{Frame, IMAGE_EXTENSIONS, Source, SourceError, has_extension};
+use crate::pixels::{Image, Limits, read_image};
 
-/// Picture files, read one after the other.
+/// Image files, read one after the other.
 #[derive(Debug)]
-pub struct Pictures {
+pub struct Images {
     paths: Vec<PathBuf>,
     next: usize,
-    /// Whether a picture that cannot be read ends it all.
+    /// Whether an image that cannot be read ends it all.
     single: bool,
     limits: Limits,
-    /// The current picture and its name.
-    picture: Option<Picture>,
+    /// The current image and its name.
+    image: Option<Image>,
     name: String,
 }
 
-impl Pictures {
-    /// One picture.
+impl Images {
+    /// One image.
     pub fn single(path: &Path) -> Self {
         Self::new(vec![path.to_owned()], true)
     }
 
-    /// The pictures directly in the folder `path`, by name; other files and hidden ones are passed over.
+    /// The images directly in the folder `path`, by name; other files and hidden ones are passed over.
     ///
     /// # Errors
-    /// Where the folder cannot be listed or has no pictures.
+    /// Where the folder cannot be listed or has no images.
     pub fn folder(path: &Path) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Open { path: path.to_owned(), source };
         let mut paths = Vec::new();
@@ -35,34 +35,34 @@ impl Pictures {
             let entry = entry.map_err(failed)?;
             let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
             let file = entry.path();
-            if !hidden && has_extension(&file, &PICTURE_EXTENSIONS) && !file.is_dir() {
+            if !hidden && has_extension(&file, &IMAGE_EXTENSIONS) && !file.is_dir() {
                 paths.push(file);
             }
         }
         if paths.is_empty() {
-            return Err(SourceError::NoPictures { path: path.to_owned() });
+            return Err(SourceError::NoImages { path: path.to_owned() });
         }
         paths.sort();
         Ok(Self::new(paths, false))
     }
 
     fn new(paths: Vec<PathBuf>, single: bool) -> Self {
-        Self { paths, next: 0, single, limits: Limits::default(), picture: None, name: String::new() }
+        Self { paths, next: 0, single, limits: Limits::default(), image: None, name: String::new() }
     }
 }
 
-impl Source for Pictures {
+impl Source for Images {
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
         let Some(path) = self.paths.get(self.next) else { return Ok(None) };
         let sequence = self.next as u64;
         self.next += 1;
-        let wrap = if self.single { SourceError::Picture } else { SourceError::Skipped };
-        // The memory of the picture before is given back first.
-        self.picture = None;
-        let picture = self.picture.insert(read_picture(path, &self.limits).map_err(wrap)?);
+        let wrap = if self.single { SourceError::Image } else { SourceError::Skipped };
+        // The memory of the image before is given back first.
+        self.image = None;
+        let image = self.image.insert(read_image(path, &self.limits).map_err(wrap)?);
         self.name.clear();
         self.name.push_str(&path.to_string_lossy());
-        Ok(Some(Frame { picture: picture.view(), sequence, captured: None, instant: None, name: Some(&self.name) }))
+        Ok(Some(Frame { image: image.view(), sequence, captured: None, instant: None, name: Some(&self.name) }))
     }
 
     fn frames(&self) -> Option<u64> {

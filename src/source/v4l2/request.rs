@@ -10,7 +10,7 @@ const MAX_RATE: f64 = 1000.0;
 
 /// What is asked of a camera; what is left open is chosen.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
+pub struct CaptureRequest {
     /// The device: `/dev/video0`, or a lasting name below `/dev/v4l/by-path` or `/dev/v4l/by-id`.
     pub path: PathBuf,
     /// Pixels of a frame.
@@ -23,7 +23,7 @@ pub struct Wanted {
     pub controls: Vec<(String, i32)>,
 }
 
-impl Wanted {
+impl CaptureRequest {
     /// A camera of which nothing is asked.
     pub fn of(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), size: None, rate: None, format: None, controls: Vec::new() }
@@ -84,8 +84,9 @@ mod tests {
 
     #[test]
     fn everything_can_be_asked_for() {
-        let wanted = Wanted::parse("/dev/video2?size=1280x720&fps=29.97&format=mjpeg&control.Gain=7&control.a-b=-1");
-        let expected = Wanted {
+        let wanted =
+            CaptureRequest::parse("/dev/video2?size=1280x720&fps=29.97&format=mjpeg&control.Gain=7&control.a-b=-1");
+        let expected = CaptureRequest {
             path: "/dev/video2".into(),
             size: Some(Size::new(1280, 720)),
             rate: Some(29.97),
@@ -93,7 +94,7 @@ mod tests {
             controls: vec![("gain".to_owned(), 7), ("a_b".to_owned(), -1)],
         };
         assert_eq!(wanted.unwrap(), expected);
-        assert_eq!(Wanted::parse("/dev/video0").unwrap(), Wanted::of("/dev/video0"));
+        assert_eq!(CaptureRequest::parse("/dev/video0").unwrap(), CaptureRequest::of("/dev/video0"));
         assert_eq!(control_name("White Balance Temperature, Auto"), "white_balance_temperature_auto");
     }
 
@@ -111,7 +112,7 @@ mod tests {
             ("/dev/video0?control.gain=much", "whole number"),
             ("/dev/video0?size", "no value"),
         ] {
-            let error = Wanted::parse(text).unwrap_err();
+            let error = CaptureRequest::parse(text).unwrap_err();
             assert!(error.contains(needle), "{text}: {error}");
         }
     }

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts of lines that were left out, added to by the sinks of a run and read while it goes on.
 #[derive(Debug, Default)]
-pub struct LeftOut {
+pub struct DroppedLines {
     disk: AtomicU64,
     readers: AtomicU64,
 }
 
-impl LeftOut {
+impl DroppedLines {
     /// A line found the disk full.
     pub(super) fn on_a_full_disk(&self) {
         self.disk.fetch_add(1, Ordering::Relaxed);
