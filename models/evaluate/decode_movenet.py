@@ -2,9 +2,9 @@
 
     people = decode(maps)                  # maps of one image, from models.networks.movenet.MoveNet
 
-Each keypoint is the cell of its heatmap with the highest value times a bell around the place that the centre's
-regression names, inside the person's box; its local offset is added. Coordinates are continuous: the corner of
-the first pixel is 0.
+Each keypoint is the cell of its heatmap with the highest value times a bell around the place that the
+centre's regression names, inside the person's box; its local offset is added. Coordinates are continuous:
+the corner of the first pixel is 0.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.networks.movenet import KEYPOINTS
+from models.networks.movenet import KEYPOINTS, STRIDE
 
-STRIDE = 4
 BELL = float(torch.tensor(0.3).half())
 """The graph's constant: the variance of the bell over the shorter side, in cells."""
 LEAST_KEYPOINT_SCORE = 0.126953125

@@ -1,8 +1,8 @@
 """Weights that are float16 in a file and float32 in the graph that reads them.
 
-MoveNet's weights are published as float16. A graph stores each of them so, followed by a Cast to float32, which
-every runtime folds while it loads the graph: the file is half as large and computes the same. Graphs of other
-precisions refer to the same bytes, see `calib/weights.py`.
+MoveNet's weights are published as float16. A graph stores each of them so, followed by a Cast to float32,
+which every runtime folds while it loads the graph: the file is half as large and computes the same. Graphs
+of other precisions refer to the same bytes, see `calib/weights.py`.
 """
 
 from __future__ import annotations

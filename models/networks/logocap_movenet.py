@@ -56,7 +56,9 @@ class MoveNetLogoCap(SecondStage):
         super().__init__(config)
         sizes = config.backbone
         if not isinstance(sizes, MoveNetConfig):
-            raise TypeError(f"{config.name}: the backbone is a {type(sizes).__name__}, expected MoveNetConfig")
+            raise TypeError(
+                f"{config.name}: the backbone is a {type(sizes).__name__}, expected MoveNetConfig"
+            )
         features, hidden = sizes.pyramid[2], sizes.hidden
         self.movenet = MoveNetBackbone(sizes)
         self.center = Head(features, hidden, 1)

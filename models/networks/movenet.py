@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 KEYPOINTS = 17
+STRIDE = 4
 STRIDED_BLOCKS = frozenset({1, 3, 6, 13})
 """Numbers of the blocks that halve the resolution."""
 TAPS = (2, 5, 9)

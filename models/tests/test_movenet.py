@@ -72,8 +72,10 @@ def test_reader_refuses_a_missing_weight(network: MoveNet, tmp_path: Path) -> No
 
 
 def test_reader_refuses_a_weight_without_a_layer(network: MoveNet, tmp_path: Path) -> None:
-    constants = constants_of(network) | {f"{reader.TRUNK}block_17_expand/Conv2D_weights": np.ones((1, 1, 2, 2), np.float32)}
-    with pytest.raises(reader.GraphModelError, match="1 tensors belong to no layer, such as .*block_17"):
+    constants = constants_of(network) | {
+        f"{reader.TRUNK}block_17_expand/Conv2D_weights": np.ones((1, 1, 2, 2), np.float32)
+    }
+    with pytest.raises(reader.GraphModelError, match=r"1 tensors belong to no layer, such as .*block_17"):
         reader.load(write_graph_model(tmp_path, constants), SMALL)
 
 
@@ -93,14 +95,14 @@ def test_reader_refuses_a_weight_file_of_another_length(
     if change is None:
         weights = tmp_path / "weights.bin"
         weights.write_bytes(weights.read_bytes()[:-2])
-    with pytest.raises(reader.GraphModelError, match="bytes after the last weight|which hold"):
+    with pytest.raises(reader.GraphModelError, match=r"bytes after the last weight|which hold"):
         reader.read_constants(path)
 
 
 def test_reader_refuses_another_kind_of_file(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text("[]")
-    with pytest.raises(reader.GraphModelError, match="not a TensorFlow.js graph model"):
+    with pytest.raises(reader.GraphModelError, match="not a TensorFlow"):
         reader.read_constants(path)
 
 
