@@ -9,6 +9,9 @@ from models.export import bundle
 from models.export.logocap_graphs import Sampling, backbone_graph, kam_graph
 from models.networks.logocap import KEYPOINTS, SecondStage
 
+MOVENET_SCORE_THRESHOLD = 0.02
+"""What is shown of `logocap-movenet`'s poses; its REPORT.md says how it was chosen."""
+
 
 @dataclass(frozen=True)
 class Decode:
@@ -25,6 +28,11 @@ class Decode:
     nms_distance: float = 0.05
     nms_keypoints: int = 8
     level: str = "full"
+
+    @classmethod
+    def movenet(cls) -> Decode:
+        """For `logocap-movenet`, whose centres and heatmaps are probabilities of MoveNet's own scale."""
+        return cls(center_threshold=0.1, score_threshold=MOVENET_SCORE_THRESHOLD)
 
     @classmethod
     def reference(cls) -> Decode:
