@@ -9,7 +9,7 @@ from models.export import bundle
 from models.export.logocap_graphs import Sampling, backbone_graph, kam_graph
 from models.networks.logocap import KEYPOINTS, SecondStage
 
-MOVENET_SCORE_THRESHOLD = 0.02
+MOVENET_SCORE_THRESHOLD = 0.015
 """What is shown of `logocap-movenet`'s poses; its REPORT.md says how it was chosen."""
 
 
