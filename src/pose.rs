@@ -1,4 +1,4 @@
-//! What every model answers: keypoints gathered into poses, with fixed capacity.
+//! The result of every model: keypoints grouped into poses, with fixed capacity.
 //!
 //! Nothing here allocates. The capacities are those of the largest model (100 keypoints for category-agnostic
 //! templates, 30 people for the bottom-up models); a bundle's limits may be smaller and are checked against them
@@ -15,7 +15,7 @@ pub const MAX_POSES: usize = 30;
 /// Most edges that a skeleton can hold.
 pub const MAX_EDGES: usize = 128;
 
-/// One keypoint in picture pixels.
+/// One keypoint in image pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Keypoint {
     /// Column, pixels, the centre of the leftmost pixel is 0.
@@ -80,11 +80,9 @@ impl Poses {
     }
 }
 
-/// Which keypoints are joined when a pose is drawn, and which swap when a picture is mirrored.
+/// Which keypoints are joined when a pose is drawn.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Skeleton {
     /// Pairs of keypoint indices to draw a line between.
     pub edges: Vec<(u16, u16), MAX_EDGES>,
-    /// Pairs of keypoint indices that are each other's mirror image.
-    pub flip_pairs: Vec<(u16, u16), MAX_KEYPOINTS>,
 }

@@ -1,6 +1,7 @@
 //! `sinew engine` and `--backend` with doubles of TensorRT, of the CUDA driver and of trtexec.
 
 mod cli_support;
+mod common;
 mod engine_support;
 mod tensorrt_support;
 
@@ -9,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use cli_support::{Ended, ended, sinew, text, write_png};
-use engine_support::{person, picture};
+use engine_support::{image, person};
 use sinew::bundle::Bundle;
 use sinew::engine::Network;
 use sinew::engine::tensorrt::Sidecar;
@@ -18,21 +19,34 @@ use sinew::geometry::Size;
 use tempfile::TempDir;
 use tensorrt_support::{Doubles, VERSIONS, can_compile, plan_of};
 
-const PICTURE: Size = Size::new(64, 48);
+const IMAGE: Size = Size::new(64, 48);
 
-/// A board with everything on it, the bundle `spots`, and a picture.
+/// A board with everything on it, the bundle `spots`, and an image.
 struct Board {
     doubles: Doubles,
     folder: TempDir,
 }
 
+/// What trtexec of a version does with words that another one knows, from NVIDIA's samples: it ends.
+fn refused_words(version: i32) -> &'static str {
+    match version {
+        ..=8599 => "--skipInference",
+        8600..100_000 => "--stronglyTyped",
+        100_000..110_000 => "--buildOnly",
+        _ => "--buildOnly|--fp16|--int8|--best|--stronglyTyped",
+    }
+}
+
 impl Board {
     fn new() -> Self {
-        let board =
-            Self { doubles: Doubles::new(VERSIONS[1], &["INTEGRATED=1"]), folder: tempfile::tempdir().unwrap() };
-        fs::create_dir(board.path("pictures")).unwrap();
-        let grey = vec![90; 3 * PICTURE.width * PICTURE.height];
-        write_png(&board.path("pictures/a.png"), PICTURE, &grey);
+        Self::with(Doubles::new(VERSIONS[1], &["INTEGRATED=1"]))
+    }
+
+    fn with(doubles: Doubles) -> Self {
+        let board = Self { doubles, folder: tempfile::tempdir().unwrap() };
+        fs::create_dir(board.path("images")).unwrap();
+        let grey = vec![90; 3 * IMAGE.width * IMAGE.height];
+        write_png(&board.path("images/a.png"), IMAGE, &grey);
         board.trtexec("");
         board
     }
@@ -46,11 +60,13 @@ impl Board {
     }
 
     fn networks() -> Vec<Network> {
-        estimator::networks(&Bundle::open(Self::bundle()).unwrap(), PICTURE, None).unwrap()
+        estimator::networks(&Bundle::open(Self::bundle()).unwrap(), IMAGE, None).unwrap()
     }
 
-    /// A builder that says two lines, writes the double's plan for the shapes that it is asked for, and then does `more`.
+    /// A builder that says two lines, writes the double's plan for the shapes that it is asked for, and then does `more`. It
+    /// refuses what the real one of 10.3 refuses: words that it does not know, and shapes for a graph of fixed shapes.
     fn trtexec(&self, more: &str) {
+        let refused = refused_words(100_300);
         let mut cases = String::new();
         for (number, Network { files, signature }) in Self::networks().iter().enumerate() {
             let plan = self.path(&format!("plan-{number}"));
@@ -66,7 +82,12 @@ impl Board {
         }
         let script = format!(
             "#!/bin/sh\nfor word; do case $word in --onnx=*) onnx=${{word#*=}};; --saveEngine=*) plan=${{word#*=}};; \
-             --shapes=*) shapes=${{word#*=}};; esac; done\necho building; echo tactics >&2\n\
+             --shapes=*) shapes=${{word#*=}};; {refused}) echo \"Unknown option: $word\"; exit 1;; \
+             --fp16|--int8|--skipInference|--timingCacheFile=*|--memPoolSize=*) ;; \
+             *) echo \"Unknown option: $word\"; exit 1;; esac; done\necho building; echo tactics >&2\n\
+             case $onnx in *features.onnx|*pose.onnx) test -z \"$shapes\" || {{ \
+             echo 'Static model does not take explicit shapes since the shape of inference tensors will be determined by the model \
+             itself'; exit 1; }};; esac\n\
              case $onnx,$shapes in\n{cases}*) echo \"nobody asked for $onnx $shapes\"; exit 9;; esac\n{more}\n"
         );
         let path = self.path("trtexec");
@@ -88,12 +109,12 @@ impl Board {
 
     fn build(&self, more: &[&str]) -> Ended {
         let model = Self::bundle();
-        self.run(&[&["engine", "build", "--model", &model, "--picture", "64x48"], more].concat())
+        self.run(&[&["engine", "build", "--model", &model, "--image-size", "64x48"], more].concat())
     }
 
     fn find(&self, more: &[&str]) -> Ended {
-        let (model, pictures) = (Self::bundle(), self.path("pictures"));
-        self.run(&[&["run", "--model", &model, "--source", text(&pictures)], more].concat())
+        let (model, images) = (Self::bundle(), self.path("images"));
+        self.run(&[&["run", "--model", &model, "--source", text(&images)], more].concat())
     }
 
     fn files(&self) -> Vec<String> {
@@ -116,8 +137,8 @@ fn without_a_model_the_configuration_says_what_is_built() {
     fs::write(&config, format!("[run]\nmodel = {model:?}\nprecision = \"fp32\"\nsource = {source:?}\n")).unwrap();
     let configured = ["engine", "build", "--dry-run", "--config", text(&config)];
     let given = ["engine", "build", "--dry-run", "--model", &model];
-    let same = board.run(&[&given[..], &["--picture", "128x64", "--precision", "fp32"]].concat()).expect(0).stdout;
-    let other = board.run(&[&given[..], &["--picture", "64x48", "--precision", "fp32"]].concat()).expect(0).stdout;
+    let same = board.run(&[&given[..], &["--image-size", "128x64", "--precision", "fp32"]].concat()).expect(0).stdout;
+    let other = board.run(&[&given[..], &["--image-size", "64x48", "--precision", "fp32"]].concat()).expect(0).stdout;
     assert_eq!(board.run(&configured).expect(0).stdout, same);
     assert_ne!(same, other, "the size makes a difference");
     fs::write(&config, "[run]\nprecision = \"fp32\"\n").unwrap();
@@ -154,19 +175,19 @@ fn engines_are_built_listed_and_used() {
     board.build(&["--precision", "int8"]).expect(2).says(&["spots was not quantised", "make calib"]);
     board.find(&["--backend", "tensorrt", "--precision", "fp32"]).expect(0);
     let first = PathBuf::from(listed[0]["file"].as_str().unwrap());
-    assert_eq!(board.run(&["engine", "inspect", text(&first)]).expect(0).json()["trt_version"], "10.3.0");
+    assert_eq!(board.run(&["engine", "inspect", text(&first)]).expect(0).json()["trt_version"], "10.3.0.26");
     assert!(board.run(&["engine", "list"]).expect(0).stdout.contains("10.3.0"));
 
-    // What the double computes is no pose, but it runs from the picture to the end.
+    // What the double computes is no pose, but it runs from the image to the end.
     board.find(&["--backend", "tensorrt"]).expect(0);
     let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tensorrt"]);
     assert_eq!(said.lines().len(), 2);
     assert!(first.with_file_name(format!("{}.probed", first.file_name().unwrap().to_str().unwrap())).exists());
     // It differs from tract, and `verify` says so.
     let model = Board::bundle();
-    let pictures = board.path("pictures");
-    write_png(&board.path("pictures/a.png"), PICTURE, picture(PICTURE, &person(8, 6)).data());
-    let verify = ["engine", "verify", "--model", &model, "--images", text(&pictures), "--json"];
+    let images = board.path("images");
+    write_png(&board.path("images/a.png"), IMAGE, image(IMAGE, &person(8, 6)).data());
+    let verify = ["engine", "verify", "--model", &model, "--images", text(&images), "--json"];
     assert!(board.run(&verify).expect(1).json()["different"].as_u64().unwrap() > 0);
 
     // Of another library nothing is taken.
@@ -188,8 +209,8 @@ fn without_engines_auto_takes_tract_and_says_why() {
     let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tract, because", "no such plan"]);
     assert_eq!(said.stderr.matches("backend auto").count(), 1, "{}", said.stderr);
     // On a machine without the libraries.
-    let (model, pictures) = (Board::bundle(), board.path("pictures"));
-    let mut command = sinew(&["run", "--model", &model, "--source", text(&pictures), "--backend", "tensorrt"]);
+    let (model, images) = (Board::bundle(), board.path("images"));
+    let mut command = sinew(&["run", "--model", &model, "--source", text(&images), "--backend", "tensorrt"]);
     command.env("SINEW_CUDA_LIBRARY", "/nowhere/libcuda.so.1");
     ended(command.output().unwrap()).expect(2).says(&["tensorrt", "/nowhere/libcuda.so.1"]);
 }
@@ -238,5 +259,55 @@ fn a_library_that_dies_is_an_error_and_a_fallback() {
         board.find(&["--backend", "tensorrt"]).expect(2).says(&["child process", said]);
         let ended = board.find(&["-v"]).expect(0).says(&["taking tract", said]);
         assert_eq!(ended.lines().len(), 2);
+    }
+}
+
+/// The library is there, but its runtime refuses this machine's driver, and what it returns then is not null: every command says
+/// the library's own reason, and `auto` takes tract.
+#[test]
+fn a_driver_too_old_for_the_library_is_told_in_the_librarys_words() {
+    if !can_compile() {
+        return;
+    }
+    let words = ["CUDA initialization failure with error: 35"];
+    for version in VERSIONS {
+        let board = Board::with(Doubles::with_library(version, &["NO_RUNTIME"], &["INTEGRATED=1"]));
+        board.build(&[]).expect(2).says(&words).says(&["engines are built on the board"]);
+        let listed = board.run(&["engine", "list", "--json"]);
+        assert!(listed.stdout.trim() == "[]" || listed.stdout.contains(words[0]), "{}", listed.stdout);
+        let network = &Board::networks()[0];
+        let mut installation = board.doubles.installation.clone();
+        installation.plans = board.path("engines");
+        fs::create_dir_all(&installation.plans).unwrap();
+        for network in Board::networks() {
+            let path = installation.plan(&network.files, &network.signature);
+            let plan = plan_of(&network.signature);
+            fs::write(&path, &plan).unwrap();
+            let sidecar = board.doubles.sidecar(&network.files, &network.signature, plan.as_bytes());
+            fs::write(Sidecar::path(&path), serde_json::to_string(&sidecar).unwrap()).unwrap();
+        }
+        assert!(installation.plan(&network.files, &network.signature).exists());
+        let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
+        assert!(listed[0]["state"].as_str().unwrap().contains(words[0]), "{listed}");
+        board.find(&["--backend", "tensorrt", "--precision", "fp16"]).expect(2).says(&words);
+        let said = board.find(&["-v"]).expect(0).says(&["taking tract"]);
+        assert_eq!(said.lines().len(), 2);
+        let doctor = board.run(&["doctor"]);
+        assert!(doctor.stdout.contains(words[0]) || doctor.stderr.contains(words[0]), "{}", doctor.stdout);
+    }
+}
+
+/// Graphs of fixed shapes are built without `--shapes`, which the real builder refuses for them.
+#[test]
+fn fixed_graphs_are_built_without_shapes() {
+    for (bundle, fixed) in [("capeformer-tiny", "features"), ("lofr-tiny", "pose")] {
+        let model = format!("{}/models/bundles/{bundle}", env!("CARGO_MANIFEST_DIR"));
+        let commands =
+            ended(sinew(&["engine", "build", "--dry-run", "--model", &model]).output().unwrap()).expect(0).stdout;
+        let of_fixed: Vec<&str> = commands.lines().filter(|line| line.contains(&format!("/{fixed}."))).collect();
+        assert!(!of_fixed.is_empty(), "{commands}");
+        assert!(of_fixed.iter().all(|line| !line.contains("--shapes")), "{commands}");
+        let open = commands.lines().filter(|line| !of_fixed.contains(line)).all(|line| line.contains("--shapes="));
+        assert!(open, "{commands}");
     }
 }

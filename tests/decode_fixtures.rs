@@ -2,6 +2,7 @@
 //! project: the environment variable `SINEW_FIXTURES` names the folder, and without it nothing is compared.
 
 mod arrays;
+mod common;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ const SCORES: f32 = 1e-6;
 
 fn cases() -> Vec<PathBuf> {
     let Some(root) = std::env::var_os("SINEW_FIXTURES") else {
-        eprintln!("SKIPPED: SINEW_FIXTURES does not name the folder of the reference arrays");
+        common::skip("SINEW_FIXTURES does not name the folder of the reference arrays");
         return Vec::new();
     };
     let folder = Path::new(&root).join("logocap");
@@ -85,7 +86,7 @@ fn the_reference_implementation_agrees() {
         assert_close(path, "out_initial_poses", &initial, &expected, PIXELS);
 
         let kam = reordered(&numbers(path, "in_kam_raw"), decoder.kam_len(1), &order);
-        // In chunks, as the second network answers, the last one padded.
+        // In batches, as the second network runs, the last one padded.
         for (chunk, kernels) in kam.chunks(4 * decoder.kam_len(1)).enumerate() {
             let mut padded = kernels.to_vec();
             padded.resize(4 * decoder.kam_len(1), 0.25);
@@ -101,7 +102,7 @@ fn the_reference_implementation_agrees() {
             Size::new(width as usize, height as usize)
         };
         let layout = ShortSideLayout::with_network(size("in_image_wh"), size("in_net_wh"), Centre::RoundedUp).unwrap();
-        decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
+        decoder.finish(&layout.image_from_network, &mut workspace, &mut poses);
         let scores: Vec<f32> = workspace.people().iter().map(|pose| pose.score).collect();
         let expected = reordered(&numbers(path, "out_scores"), 1, &order);
         assert_close(path, "out_scores", &scores, &expected, SCORES);

@@ -14,7 +14,7 @@ from models.networks.capeformer import CELLS, SIDE, CapeFormer
 class Decode:
     """What a bundle may choose; the defaults are for networks trained here."""
 
-    margin: float = 1.25
+    box_padding: float = 1.25
     """How much larger a crop is than the longer side of its box."""
     hidden_keypoints: str = "average-seen"
     """What becomes of a keypoint that some of several images do not show."""
@@ -26,11 +26,11 @@ class Decode:
 
 
 def contents(
-    model: CapeFormer, decode: Decode = Decode(), chunks: tuple[int, ...] = (16, 32, 100)
+    model: CapeFormer, decode: Decode = Decode(), batch_sizes: tuple[int, ...] = (16, 32, 100)
 ) -> bundle.Contents:
     """For `model`, in eval mode.
 
-    `chunks` are keypoints of a template; the smallest with room for all of them runs.
+    `batch_sizes` are keypoints of a template; the smallest with room for all of them runs.
     """
     config = model.config
     width, cells = config.width, CELLS * CELLS
@@ -52,18 +52,18 @@ def contents(
         keypoints=skeleton.NONE,
         engines={
             "features": {
-                "inputs": [{"name": "image", "shape": [1, 3, "H", "W"]}],
+                "inputs": [{"name": "image", "shape": [1, 3, SIDE, SIDE]}],
                 "outputs": [query, {"name": "support_tokens", "shape": [cells, width]}],
             },
             "match": {
                 "inputs": [query, {"name": "support", "shape": ["n", width]}, identity, key_bias],
                 "outputs": [{"name": "similarity", "shape": ["n", cells]}, memory, refined],
-                "chunks": list(chunks),
+                "batch_sizes": list(batch_sizes),
             },
             "refine": {
                 "inputs": [memory, refined, identity, key_bias, {"name": "proposals", "shape": ["n", 2]}],
                 "outputs": [{"name": "keypoints", "shape": ["n", 2]}],
-                "chunks": list(chunks),
+                "batch_sizes": list(batch_sizes),
             },
         },
         decode=asdict(decode),

@@ -48,11 +48,11 @@ def contents(
     model: CenterGroup,
     decode: Decode = Decode(),
     flip: bool = False,
-    chunks: tuple[int, ...] = (4, 8, 16, 30),
+    batch_sizes: tuple[int, ...] = (4, 8, 16, 30),
 ) -> bundle.Contents:
     """For `model`, in eval mode. With `flip` both networks also see the mirrored image.
 
-    `chunks` are tokens of a type in the second network; the smallest with room for all that count runs.
+    `batch_sizes` are tokens of a type in the second network; the smallest with room for all that count runs.
     """
     config = model.config
     types, width = config.keypoints + 1, config.width
@@ -73,7 +73,7 @@ def contents(
                 "inputs": [
                     rows,
                     {"name": "pos_rows", "shape": [f"H*W/{cells}", width]},
-                    {"name": "idx", "element": "i32", "shape": [tokens, 4]},
+                    {"name": "idx", "data_type": "i32", "shape": [tokens, 4]},
                     {"name": "wgt", "shape": [tokens, 4]},
                     {"name": "bias", "shape": [tokens]},
                 ],
@@ -82,7 +82,7 @@ def contents(
                     {"name": "vis", "shape": [config.keypoints, "n"]},
                     {"name": "center", "shape": ["n"]},
                 ],
-                "chunks": list(chunks),
+                "batch_sizes": list(batch_sizes),
             },
         },
         decode={"stride": STRIDE, **asdict(decode)},

@@ -17,7 +17,7 @@ MULTIPLE = 32
 class Decode:
     """What a bundle may choose."""
 
-    margin: float = 1.25
+    box_padding: float = 1.25
     """How much larger a crop is than its box, before it gets the network's aspect."""
     visible_threshold: float = 0.5
     """A keypoint counts from this score on."""

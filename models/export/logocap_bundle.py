@@ -43,11 +43,11 @@ def contents(
     decode: Decode = Decode(),
     flip: bool = False,
     sampling: Sampling = "gather",
-    chunks: tuple[int, ...] = (1,),
+    batch_sizes: tuple[int, ...] = (1,),
 ) -> bundle.Contents:
     """For `model`, in eval mode.
 
-    `chunks` are people per run of the second network. One at a time is the fastest on tract, which convolves
+    `batch_sizes` are people per run of the second network. One at a time is the fastest on tract, which convolves
     a batch of several through a copied matrix.
     """
     config = model.config
@@ -72,7 +72,7 @@ def contents(
             "kam": {
                 "inputs": [embedding, {"name": "grid", "shape": [f"{KEYPOINTS * side}*n", side, 2]}],
                 "outputs": [{"name": "kam", "shape": ["n", KEYPOINTS, side, side]}],
-                "chunks": list(chunks),
+                "batch_sizes": list(batch_sizes),
             },
         },
         decode={

@@ -9,8 +9,10 @@ use std::sync::{Arc, OnceLock};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
+use super::files::Graph;
 use super::{
-    Backend, Element, Engine, EngineError, EngineFiles, Handover, Opener, Place, Precision, Signature, TensorSpec,
+    Backend, DataType, DeviceTensor, Engine, EngineError, EngineFiles, Memory, OpenBackend, Precision, Signature,
+    TensorSpec,
 };
 
 /// Names the library.
@@ -43,16 +45,15 @@ impl OnnxRuntime {
     }
 }
 
-impl Opener for OnnxRuntime {
+impl OpenBackend for OnnxRuntime {
     fn backend(&self) -> Backend {
         Backend::OnnxRuntime
     }
 
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
-        let path = files.typed_for_cpu(files.precision.unwrap_or(Precision::Fp32))?.onnx.clone();
-        // What the library says of a missing file does not name it.
-        std::fs::metadata(&path).map_err(|source| EngineError::Read { path: path.clone(), source })?;
-        let session = self.session(&path).map_err(|reason| EngineError::Load {
+        let file = files.typed_for_cpu(files.precision.unwrap_or(Precision::default_of(Backend::OnnxRuntime)))?;
+        let path = file.onnx.clone();
+        let session = self.session(file.read()?).map_err(|reason| EngineError::Load {
             path: path.clone(),
             stage: "ONNX Runtime cannot read this graph",
             reason,
@@ -67,10 +68,10 @@ impl Opener for OnnxRuntime {
         }
         let values = |spec: &TensorSpec| vec![0.0; spec.shape.iter().product()];
         let inputs = (signature.inputs.iter())
-            .map(|spec| match (spec.place, spec.element) {
-                (Place::Engine, _) => Input::Received(None),
-                (Place::Host, Element::F32) => Input::Values(values(spec)),
-                (Place::Host, Element::I32) => Input::Indices(vec![0; spec.shape.iter().product()]),
+            .map(|spec| match (spec.memory, spec.data_type) {
+                (Memory::Device, _) => Input::FromEngine(None),
+                (Memory::Host, DataType::F32) => Input::Values(values(spec)),
+                (Memory::Host, DataType::I32) => Input::Indices(vec![0; spec.shape.iter().product()]),
             })
             .collect();
         let outputs = signature.outputs.iter().map(|spec| Arc::new(values(spec))).collect();
@@ -79,7 +80,7 @@ impl Opener for OnnxRuntime {
 }
 
 impl OnnxRuntime {
-    fn session(&self, path: &Path) -> Result<Session, String> {
+    fn session(&self, graph: Graph) -> Result<Session, String> {
         let build = || -> Result<Session, ort::Error> {
             let mut builder = Session::builder(&self.environment)?;
             // Spinning makes a network a little faster and everything beside it slower.
@@ -87,7 +88,10 @@ impl OnnxRuntime {
             if self.threads > 0 {
                 builder = builder.with_intra_threads(self.threads)?;
             }
-            builder.commit_from_file(path)
+            for (name, bytes) in graph.external {
+                builder = builder.with_external_initializer_file_in_memory(name, bytes)?;
+            }
+            builder.commit_from_memory(&graph.model)
         };
         build().map_err(|error| error.to_string())
     }
@@ -96,9 +100,9 @@ impl OnnxRuntime {
 /// Compares what the graph says of a tensor with the manifest; extents that the graph leaves open are compared when it has
 /// run.
 fn check(path: &Path, kind: &'static str, spec: &TensorSpec, found: Option<&ValueType>) -> Result<(), EngineError> {
-    let element = match spec.element {
-        Element::F32 => TensorElementType::Float32,
-        Element::I32 => TensorElementType::Int32,
+    let element = match spec.data_type {
+        DataType::F32 => TensorElementType::Float32,
+        DataType::I32 => TensorElementType::Int32,
     };
     let fits = matches!(found, Some(ValueType::Tensor { ty, shape, .. }) if *ty == element
         && shape.len() == spec.shape.len()
@@ -119,8 +123,8 @@ fn check(path: &Path, kind: &'static str, spec: &TensorSpec, found: Option<&Valu
 enum Input {
     Values(Vec<f32>),
     Indices(Vec<i32>),
-    /// Of another engine; nothing until it was received.
-    Received(Option<Arc<Vec<f32>>>),
+    /// An output of another engine; nothing until it is bound.
+    FromEngine(Option<Arc<Vec<f32>>>),
 }
 
 #[derive(Debug)]
@@ -160,12 +164,12 @@ impl Engine for OrtEngine {
             let value = match input {
                 Input::Values(values) => TensorRef::from_array_view((shape, &values[..])).map(Into::into),
                 Input::Indices(values) => TensorRef::from_array_view((shape, &values[..])).map(Into::into),
-                Input::Received(Some(values)) => TensorRef::from_array_view((shape, &values[..])).map(Into::into),
-                Input::Received(None) => {
-                    return Err(EngineError::Handover {
+                Input::FromEngine(Some(values)) => TensorRef::from_array_view((shape, &values[..])).map(Into::into),
+                Input::FromEngine(None) => {
+                    return Err(EngineError::DeviceTensor {
                         path: path.clone(),
                         tensor: spec.name.clone(),
-                        reason: "it was never received".to_owned(),
+                        reason: "it was never bound".to_owned(),
                     });
                 }
             };
@@ -181,7 +185,7 @@ impl Engine for OrtEngine {
                 let expected = &spec.shape;
                 return Err(failed(format!("output `{}` is {shape:?}, expected {expected:?}", spec.name)));
             }
-            // Who received the last one may still hold it.
+            // An engine that the last one was bound to may still hold it.
             match Arc::get_mut(output) {
                 Some(kept) => kept.copy_from_slice(values),
                 None => *output = Arc::new(values.to_vec()),
@@ -194,19 +198,19 @@ impl Engine for OrtEngine {
         &self.outputs[index]
     }
 
-    fn hand_over(&self, index: usize) -> Handover {
-        Handover::new(Arc::clone(&self.outputs[index]))
+    fn export_output(&self, index: usize) -> DeviceTensor {
+        DeviceTensor::new(Arc::clone(&self.outputs[index]))
     }
 
-    fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError> {
+    fn bind_input(&mut self, index: usize, tensor: &DeviceTensor) -> Result<(), EngineError> {
         let spec = &self.signature.inputs[index];
         let fail =
-            |reason: String| EngineError::Handover { path: self.path.clone(), tensor: spec.name.clone(), reason };
+            |reason: String| EngineError::DeviceTensor { path: self.path.clone(), tensor: spec.name.clone(), reason };
         let values: Arc<Vec<f32>> = tensor.tensor().ok_or_else(|| fail("it comes from another backend".to_owned()))?;
         if values.len() != spec.shape.iter().product::<usize>() {
             return Err(fail(format!("it has {} values, expected {:?}", values.len(), spec.shape)));
         }
-        self.inputs[index] = Input::Received(Some(values));
+        self.inputs[index] = Input::FromEngine(Some(values));
         Ok(())
     }
 }

@@ -1,16 +1,10 @@
 //! JSON lines: one header object, then one object per frame.
 //!
-//! Header: `{"sinew":version,"model":..,"bundle":..,"keypoints":[names],"skeleton":[[a,b],..]}`.
-//! Frame: `{"sequence":..,"name":..|null,"captured":seconds|null,"image":[width,height],
-//! "poses":[{"score":..,"keypoints":[[x,y,score],..],"box":[x,y,width,height]}],
-//! "dropped":{"frames":..,"poses":..},"times":{"preprocess":ms,"network":ms,"decode":ms}}`.
-//! With a deadline there is `"level"`: how far the poses of this frame were refined.
-//! Coordinates are picture pixels. A pose has an `"id"` where a tracker gave it one. Where templates are looked for, a
-//! pose has a `"template"`, its name, and the header has `"templates":[{"name":..,"keypoints":..,"skeleton":..}]`;
-//! `keypoints` and `skeleton` are then those of the first.
+//! `docs/schema/results.schema.json` describes every kind of line, docs/outputs.md has the same as a table. Times are in seconds
+//! and positions in image pixels, as the header says once.
 //!
-//! Every line is written into a buffer that is made at the start and handed to the output in one piece, its end
-//! included, the header first: an output may count on that. After the first lines nothing is allocated.
+//! Every line is written into a buffer that is made at the start, and passed to the output in one piece, its end included, the
+//! header first: outputs rely on that. After the first lines nothing is allocated.
 
 use std::io::Write;
 use std::time::Duration;
@@ -18,10 +12,12 @@ use std::time::Duration;
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
-use super::{Answer, Description, Kind, Sink, SinkError};
-use crate::bundle::logocap::Level;
+use super::{Category, FrameResult, OutputSchema, Sink, SinkError};
+use crate::bundle::logocap::Refinement;
 use crate::pose::{Keypoint, Pose};
 
+/// Version of the lines, in the header. It changes when a key is removed or means something else, not when one is added.
+const SCHEMA: u32 = 1;
 /// Bytes of a line besides its poses: the keys, the times, and a long file name.
 const LINE_BYTES: usize = 1024;
 /// Bytes of a pose besides its keypoints: the keys, its score, its box.
@@ -37,7 +33,8 @@ pub struct JsonLines<W> {
     line: Vec<u8>,
     /// Names of the templates, where there are some.
     templates: Vec<String>,
-    next_sequence: Option<u64>,
+    /// By camera: the number of the frame that would follow its last line.
+    next_sequences: Vec<u64>,
 }
 
 impl<W: Write + Send> JsonLines<W> {
@@ -45,37 +42,51 @@ impl<W: Write + Send> JsonLines<W> {
     ///
     /// # Errors
     /// Where the header cannot be written.
-    pub fn new(output: W, target: &str, description: &Description) -> Result<Self, SinkError> {
+    pub fn new(output: W, target: &str, schema: &OutputSchema) -> Result<Self, SinkError> {
         let mut header = serde_json::to_vec(&Header {
+            schema: SCHEMA,
             sinew: env!("CARGO_PKG_VERSION"),
-            model: &description.model,
-            bundle: &description.bundle,
-            keypoints: description.kinds.first().map_or(&[], |kind| &kind.keypoints),
-            skeleton: description.kinds.first().map_or(&[], |kind| &kind.skeleton.edges),
-            templates: description.templates.then(|| description.kinds.iter().map(TemplateObject::from).collect()),
+            units: Units { time: "s", position: "px" },
+            model: &schema.model,
+            bundle: &schema.bundle,
+            keypoints: schema.categories.first().map_or(&[], |kind| &kind.keypoints),
+            skeleton: schema.categories.first().map_or(&[], |kind| &kind.skeleton.edges),
+            templates: schema.templates.then(|| schema.categories.iter().map(TemplateObject::from).collect()),
         })
         .map_err(|error| SinkError::from_write(target, error.into()))?;
-        let names = if description.templates { &description.kinds[..] } else { &[] };
+        let names = if schema.templates { &schema.categories[..] } else { &[] };
         let templates: Vec<String> = names.iter().map(|kind| kind.name.clone()).collect();
-        let keypoints = description.kinds.iter().map(|kind| kind.keypoints.len()).max().unwrap_or_default();
+        let keypoints = schema.categories.iter().map(|kind| kind.keypoints.len()).max().unwrap_or_default();
         let name = templates.iter().map(String::len).max().unwrap_or_default();
         let pose_bytes = POSE_BYTES + 2 * name + keypoints * KEYPOINT_BYTES;
-        let line = vec![0; LINE_BYTES + description.poses * pose_bytes];
-        let mut sink = Self { output, target: target.to_owned(), line, templates, next_sequence: None };
+        let line = vec![0; LINE_BYTES + schema.poses * pose_bytes];
+        let mut sink = Self { output, target: target.to_owned(), line, templates, next_sequences: Vec::new() };
         header.push(b'\n');
         sink.output.write_all(&header).map_err(|error| SinkError::from_write(target, error))?;
         Ok(sink)
     }
 }
 
-impl<W: Write + Send> Sink for JsonLines<W> {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-        let sequence = answer.frame.sequence;
-        // The first frame has lost none, wherever the source begins to count.
-        let missed = self.next_sequence.map_or(0, |expected| sequence.saturating_sub(expected));
-        self.next_sequence = Some(sequence.saturating_add(1));
+impl<W> JsonLines<W> {
+    /// How many frames of this camera are missing before the one with this number.
+    fn missed(&mut self, camera: usize, sequence: u64) -> u64 {
+        let next = sequence.saturating_add(1);
+        match self.next_sequences.get_mut(camera) {
+            Some(expected) => sequence.saturating_sub(std::mem::replace(expected, next)),
+            // Before a camera's first line nothing is missing, wherever it begins to count.
+            None => {
+                self.next_sequences.resize(camera, u64::MAX);
+                self.next_sequences.push(next);
+                0
+            }
+        }
+    }
+}
 
-        let line = Line::new(answer, missed, &self.templates);
+impl<W: Write + Send> Sink for JsonLines<W> {
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+        let missed = self.missed(result.live.map_or(0, |live| live.camera), result.frame.sequence);
+        let line = Line::new(result, missed, &self.templates);
         let length = loop {
             // One byte is kept for the end of the line.
             let room = self.line.len() - 1;
@@ -87,8 +98,8 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         };
         self.line[length] = b'\n';
         let written = self.output.write_all(&self.line[..=length]);
-        // Whoever follows a camera wants each line at once.
-        let written = if answer.live.is_some() { written.and_then(|()| self.output.flush()) } else { written };
+        // Readers that follow a camera want each line at once.
+        let written = if result.live.is_some() { written.and_then(|()| self.output.flush()) } else { written };
         written.map_err(|error| SinkError::from_write(&self.target, error))
     }
 
@@ -99,7 +110,9 @@ impl<W: Write + Send> Sink for JsonLines<W> {
 
 #[derive(Serialize)]
 struct Header<'a> {
+    schema: u32,
     sinew: &'static str,
+    units: Units,
     model: &'a str,
     bundle: &'a str,
     keypoints: &'a [String],
@@ -109,14 +122,20 @@ struct Header<'a> {
 }
 
 #[derive(Serialize)]
+struct Units {
+    time: &'static str,
+    position: &'static str,
+}
+
+#[derive(Serialize)]
 struct TemplateObject<'a> {
     name: &'a str,
     keypoints: &'a [String],
     skeleton: &'a [(u16, u16)],
 }
 
-impl<'a> From<&'a Kind> for TemplateObject<'a> {
-    fn from(kind: &'a Kind) -> Self {
+impl<'a> From<&'a Category> for TemplateObject<'a> {
+    fn from(kind: &'a Category) -> Self {
         Self { name: &kind.name, keypoints: &kind.keypoints, skeleton: &kind.skeleton.edges }
     }
 }
@@ -131,7 +150,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     age: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    level: Option<Level>,
+    level: Option<Refinement>,
     image: (usize, usize),
     #[serde(serialize_with = "poses")]
     poses: PoseList<'a>,
@@ -172,30 +191,30 @@ struct PoseObject<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(answer: &Answer<'a>, missed: u64, templates: &'a [String]) -> Self {
-        let size = answer.frame.picture.size();
+    fn new(result: &FrameResult<'a>, missed: u64, templates: &'a [String]) -> Self {
+        let size = result.frame.image.size();
         Self {
-            sequence: answer.frame.sequence,
-            name: answer.frame.name,
-            captured: answer.frame.captured.map(|time| time.as_secs_f64()),
-            camera: answer.live.map(|live| live.camera),
-            age: answer.live.and_then(|live| live.age).map(milliseconds),
-            level: answer.times.level,
+            sequence: result.frame.sequence,
+            name: result.frame.name,
+            captured: result.frame.captured.map(|time| time.as_secs_f64()),
+            camera: result.live.map(|live| live.camera),
+            age: result.live.and_then(|live| live.age).map(seconds),
+            level: result.times.level,
             image: (size.width, size.height),
-            poses: PoseList { poses: &answer.poses.list, templates },
-            dropped: Dropped { frames: missed, poses: answer.poses.dropped },
+            poses: PoseList { poses: &result.poses.list, templates },
+            dropped: Dropped { frames: missed, poses: result.poses.dropped },
             times: Times {
-                preprocess: milliseconds(answer.times.preprocess),
-                network: milliseconds(answer.times.network),
-                decode: milliseconds(answer.times.decode),
+                preprocess: seconds(result.times.preprocess),
+                network: seconds(result.times.network),
+                decode: seconds(result.times.decode),
             },
         }
     }
 }
 
-/// Milliseconds, to the microsecond.
-fn milliseconds(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1000.0
+/// Seconds, to the microsecond.
+fn seconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e6
 }
 
 fn poses<S: Serializer>(list: &PoseList<'_>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -226,18 +245,19 @@ mod tests {
     use super::*;
     use crate::estimator::StageTimes;
     use crate::geometry::Size;
-    use crate::pixels::{PictureView, PixelFormat};
+    use crate::pixels::{ImageView, PixelFormat};
     use crate::pose::{Poses, Skeleton};
+    use crate::sink::{Live, RgbCache};
     use crate::source::Frame;
 
-    fn description() -> Description {
-        Description {
+    fn schema() -> OutputSchema {
+        OutputSchema {
             model: "logocap".into(),
             bundle: "tiny".into(),
-            kinds: vec![Kind {
+            categories: vec![Category {
                 name: "person".into(),
                 keypoints: vec!["nose".into(), "left_eye".into()],
-                skeleton: Skeleton { edges: [(0, 1)].into_iter().collect(), ..Skeleton::default() },
+                skeleton: Skeleton { edges: [(0, 1)].into_iter().collect() },
             }],
             templates: false,
             poses: 30,
@@ -254,18 +274,18 @@ mod tests {
     /// What is written for frames with these sequence numbers and names.
     fn lines(frames: &[(u64, Option<&str>)], poses: &Poses) -> Vec<Value> {
         let mut written = Vec::new();
-        let mut sink = JsonLines::new(&mut written, "memory", &description()).unwrap();
-        let picture = PictureView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
+        let mut sink = JsonLines::new(&mut written, "memory", &schema()).unwrap();
+        let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
         for &(sequence, name) in frames {
             let frame = Frame {
-                picture,
+                image,
                 sequence,
                 captured: name.is_none().then_some(Duration::from_millis(40)),
                 instant: None,
                 name,
             };
             let times = StageTimes { network: Duration::from_micros(1500), ..StageTimes::default() };
-            sink.put(&Answer { frame, poses, times, live: None }).unwrap();
+            sink.put(&FrameResult { frame, poses, times, live: None, rgb: &RgbCache::default() }).unwrap();
         }
         sink.finish().unwrap();
         let text = String::from_utf8(written).unwrap();
@@ -279,7 +299,7 @@ mod tests {
         assert_eq!(
             lines[0],
             json!({
-                "sinew": env!("CARGO_PKG_VERSION"), "model": "logocap", "bundle": "tiny",
+                "schema": 1, "sinew": env!("CARGO_PKG_VERSION"), "units": {"time": "s", "position": "px"}, "model": "logocap", "bundle": "tiny",
                 "keypoints": ["nose", "left_eye"], "skeleton": [[0, 1]],
             })
         );
@@ -291,7 +311,7 @@ mod tests {
                     "score": 0.125, "keypoints": [[1.5, 2.0, 0.25], [-4.0, 0.5, 0.0]], "box": [-4.0, 0.5, 5.5, 1.5],
                 }],
                 "dropped": {"frames": 0, "poses": 2},
-                "times": {"preprocess": 0.0, "network": 1.5, "decode": 0.0},
+                "times": {"preprocess": 0.0, "network": 0.0015, "decode": 0.0},
             })
         );
         assert_eq!(lines[2]["captured"], json!(0.04));
@@ -313,16 +333,45 @@ mod tests {
         let keypoints = std::iter::repeat_n(Keypoint { x: number, y: number, score: number }, 2).collect();
         let pose = Pose { keypoints, score: number, id: Some(u32::MAX), ..Pose::default() };
         let poses = Poses { list: std::iter::repeat_n(pose, 30).collect(), dropped: u32::MAX };
-        let mut sink = JsonLines::new(Vec::new(), "memory", &description()).unwrap();
+        let mut sink = JsonLines::new(Vec::new(), "memory", &schema()).unwrap();
         let capacity = sink.line.len();
-        let picture = PictureView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
+        let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
         let frame =
-            Frame { picture, sequence: u64::MAX, captured: Some(Duration::MAX), instant: None, name: Some("a.jpg") };
-        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
+            Frame { image, sequence: u64::MAX, captured: Some(Duration::MAX), instant: None, name: Some("a.jpg") };
+        sink.put(&FrameResult {
+            frame,
+            poses: &poses,
+            times: StageTimes::default(),
+            live: None,
+            rgb: &RgbCache::default(),
+        })
+        .unwrap();
         assert_eq!(sink.line.len(), capacity, "nothing had to grow");
     }
 
-    /// A pipe whose reader has gone.
+    #[test]
+    fn every_camera_has_its_own_sequence() {
+        let mut sink = JsonLines::new(Vec::new(), "memory", &schema()).unwrap();
+        let missed: Vec<u64> = [(1, 7), (0, 100), (1, 8), (0, 103), (1, 10), (0, 104), (2, 0), (2, 1)]
+            .map(|(camera, sequence)| sink.missed(camera, sequence))
+            .into();
+        assert_eq!(missed, [0, 0, 0, 2, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn ages_and_cameras_are_in_the_lines_of_cameras() {
+        let mut written = Vec::new();
+        let mut sink = JsonLines::new(&mut written, "memory", &schema()).unwrap();
+        let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
+        let frame = Frame { image, sequence: 0, captured: None, instant: None, name: None };
+        let live = Some(Live { age: Some(Duration::from_micros(41_250)), camera: 1 });
+        let times = StageTimes::default();
+        sink.put(&FrameResult { frame, poses: &poses(0), times, live, rgb: &RgbCache::default() }).unwrap();
+        let line: Value = serde_json::from_slice(written.split(|&byte| byte == b'\n').nth(1).unwrap()).unwrap();
+        assert_eq!((&line["camera"], &line["age"]), (&json!(1), &json!(0.04125)));
+    }
+
+    /// A pipe that its reader has closed.
     #[derive(Debug)]
     struct Closed;
 
@@ -338,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_told_apart() {
-        let error = JsonLines::new(Closed, "pipe", &description()).unwrap_err();
+        let error = JsonLines::new(Closed, "pipe", &schema()).unwrap_err();
         assert!(matches!(error, SinkError::Closed { .. }), "{error}");
     }
 }

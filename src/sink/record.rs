@@ -1,23 +1,23 @@
-//! `y4m:PATH`: the frames themselves, without anything drawn on them, as a video. What a camera has shown can be answered again.
+//! `y4m:PATH`: the frames themselves, without anything drawn on them, as a video. What a camera has seen can be processed again.
 //!
-//! Layouts of cameras lose nothing: 4:2:0 stays 4:2:0, YUYV and UYVY become planes of 4:2:2, grey stays grey. Red, green and blue, which is
-//! also what JPEGs are by then, become 4:2:0 as in every video. Times are not kept: the frames of a camera come as they can.
+//! Layouts of cameras lose nothing: 4:2:0 stays 4:2:0, YUYV and UYVY become planes of 4:2:2, grey stays grey. RGB, which is also
+//! what JPEGs are decoded to, becomes 4:2:0 as in every video. Times are not kept: cameras deliver frames at uneven intervals.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use super::output_file::Replacement;
 use super::y4m::to_planes;
-use super::{Answer, Sink, SinkError};
+use super::{FrameResult, Sink, SinkError};
 use crate::geometry::Size;
-use crate::pixels::{Colour, ColourMatrix, ColourRange, PictureView, PixelFormat, copy_planes};
+use crate::pixels::{Colour, ColourMatrix, ColourRange, ImageView, PixelFormat, copy_planes};
 
 /// Writes frames to `output`.
 #[derive(Debug)]
 struct Recording<W> {
     output: W,
     target: String,
-    /// What every frame is like, as soon as there was one.
+    /// Size, layout and colours of every frame, as soon as there was one.
     shape: Option<Shape>,
     planes: Vec<u8>,
 }
@@ -32,10 +32,9 @@ struct Shape {
 /// A video at `path`.
 ///
 /// # Errors
-/// Where the file cannot be made.
+/// Where the file cannot be made, or another program writes it.
 pub fn open(path: &str) -> Result<Box<dyn Sink>, SinkError> {
-    let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
-    let output = BufWriter::new(File::create(Path::new(path)).map_err(unwritable)?);
+    let output = BufWriter::new(Replacement::open(Path::new(path))?);
     Ok(Box::new(Recording::new(output, path)))
 }
 
@@ -44,13 +43,13 @@ impl<W: Write> Recording<W> {
         Self { output, target: target.to_owned(), shape: None, planes: Vec::new() }
     }
 
-    fn write(&mut self, picture: PictureView<'_>) -> std::io::Result<()> {
-        let shape = Shape::of(picture);
+    fn write(&mut self, image: ImageView<'_>) -> std::io::Result<()> {
+        let shape = Shape::of(image);
         if self.shape.is_none() {
             self.shape = Some(shape);
             let Size { width, height } = shape.size;
             let range = if shape.colour.range == ColourRange::Full { "FULL" } else { "LIMITED" };
-            // The format has no word for the matrix; this one is ours.
+            // The format has no tag for the matrix; this one is our own.
             let matrix = if shape.colour.matrix == ColourMatrix::Bt709 { "BT709" } else { "BT601" };
             writeln!(
                 self.output,
@@ -58,52 +57,52 @@ impl<W: Write> Recording<W> {
                 shape.layout
             )?;
         }
-        copy(picture, &mut self.planes);
+        copy(image, &mut self.planes);
         self.output.write_all(b"FRAME\n")?;
         self.output.write_all(&self.planes)
     }
 }
 
 impl Shape {
-    fn of(picture: PictureView<'_>) -> Self {
-        let size = picture.size();
-        let (layout, colour) = match picture.format() {
-            PixelFormat::Grey => ("mono", picture.colour()),
-            PixelFormat::Yuyv | PixelFormat::Uyvy => ("422", picture.colour()),
-            PixelFormat::Nv12 | PixelFormat::I420 => ("420jpeg", picture.colour()),
+    fn of(image: ImageView<'_>) -> Self {
+        let size = image.size();
+        let (layout, colour) = match image.format() {
+            PixelFormat::Grey => ("mono", image.colour()),
+            PixelFormat::Yuyv | PixelFormat::Uyvy => ("422", image.colour()),
+            PixelFormat::Nv12 | PixelFormat::I420 => ("420jpeg", image.colour()),
             PixelFormat::Rgb => ("420jpeg", Colour::usual_for_video(size)),
         };
         Self { size, layout, colour }
     }
 }
 
-/// The planes of a picture, rows without gaps.
-fn copy(picture: PictureView<'_>, planes: &mut Vec<u8>) {
-    if copy_planes(picture, planes) {
+/// The planes of an image, rows without gaps.
+fn copy(image: ImageView<'_>, planes: &mut Vec<u8>) {
+    if copy_planes(image, planes) {
         return;
     }
-    let (data, stride, Size { width, height }) = (picture.data(), picture.stride(), picture.size());
+    let (data, stride, Size { width, height }) = (image.data(), image.stride(), image.size());
     planes.resize(width * height + 2 * width.div_ceil(2) * height.div_ceil(2), 0);
     if stride == 3 * width {
-        return to_planes(data, picture.size(), planes);
+        return to_planes(data, image.size(), planes);
     }
     let mut rows = Vec::with_capacity(3 * width * height);
     (0..height).for_each(|row| rows.extend_from_slice(&data[row * stride..][..3 * width]));
-    to_planes(&rows, picture.size(), planes);
+    to_planes(&rows, image.size(), planes);
 }
 
 impl<W: Write + Send> Sink for Recording<W> {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-        let picture = answer.frame.picture;
-        if let Some(expected) = self.shape.filter(|shape| *shape != Shape::of(picture)) {
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+        let image = result.frame.image;
+        if let Some(expected) = self.shape.filter(|shape| *shape != Shape::of(image)) {
             return Err(SinkError::Size {
                 target: self.target.clone(),
-                sequence: answer.frame.sequence,
-                found: picture.size(),
+                sequence: result.frame.sequence,
+                found: image.size(),
                 expected: expected.size,
             });
         }
-        self.write(picture).map_err(|error| SinkError::from_write(&self.target, error))
+        self.write(image).map_err(|error| SinkError::from_write(&self.target, error))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -118,25 +117,25 @@ mod tests {
     use crate::source::{Source, Y4m};
 
     #[test]
-    fn what_was_recorded_is_what_was_seen() {
+    fn a_recording_is_what_was_seen() {
         let formats = [PixelFormat::Grey, PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12, PixelFormat::I420];
         for (width, height, gap) in [(6, 4, 0), (5, 3, 0), (8, 2, 6), (1282, 2, 0)] {
             let size = Size::new(width, height);
             for format in formats {
                 let stride = format.row_bytes(width).unwrap() + gap;
-                let bytes = format.picture_bytes(size, stride).unwrap();
+                let bytes = format.image_bytes(size, stride).unwrap();
                 let frames: Vec<Vec<u8>> = (1..4)
                     .map(|frame| (0..bytes).map(|index| (index * index * 7 + index * 31 * frame) as u8).collect())
                     .collect();
                 let mut video = Vec::new();
                 let mut recording = Recording::new(&mut video, "played");
-                let view = |frame| PictureView::new(format, size, stride, frame).unwrap();
+                let view = |frame| ImageView::new(format, size, stride, frame).unwrap();
                 frames.iter().for_each(|frame| recording.write(view(frame)).unwrap());
                 let mut again = Y4m::new(&video[..], "played").unwrap();
                 for frame in &frames {
                     let (mut expected, mut found) = (Vec::new(), Vec::new());
                     to_rgb(view(frame), &mut expected);
-                    to_rgb(again.next_frame().unwrap().unwrap().picture, &mut found);
+                    to_rgb(again.next_frame().unwrap().unwrap().image, &mut found);
                     assert!(expected == found, "{format} {size}, {gap} bytes between rows");
                 }
                 assert!(again.next_frame().unwrap().is_none());
@@ -145,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn packed_pixels_come_back_byte_for_byte() {
+    fn packed_pixels_are_read_back_byte_for_byte() {
         let size = Size::new(4, 2);
         let frame: Vec<u8> = (0..16).map(|index| index * 15).collect();
         let mut video = Vec::new();
-        let view = PictureView::new(PixelFormat::Yuyv, size, 8, &frame).unwrap();
+        let view = ImageView::new(PixelFormat::Yuyv, size, 8, &frame).unwrap();
         Recording::new(&mut video, "played").write(view).unwrap();
         let mut again = Y4m::new(&video[..], "played").unwrap();
-        let again = again.next_frame().unwrap().unwrap().picture;
+        let again = again.next_frame().unwrap().unwrap().image;
         assert_eq!((again.format(), again.data()), (PixelFormat::Yuyv, &frame[..]));
     }
 
@@ -160,7 +159,7 @@ mod tests {
     fn colours_are_recorded_as_those_of_a_video() {
         let mut video = Vec::new();
         let white = [255; 3 * 4 + 2];
-        let view = PictureView::new(PixelFormat::Rgb, Size::new(2, 2), 7, &white[..13]).unwrap();
+        let view = ImageView::new(PixelFormat::Rgb, Size::new(2, 2), 7, &white[..13]).unwrap();
         Recording::new(&mut video, "played").write(view).unwrap();
         assert_eq!(video.split_last_chunk::<6>().unwrap().1, &[235, 235, 235, 235, 128, 128]);
     }

@@ -1,4 +1,4 @@
-//! The bundles `spots` and `nearest` (tests/data/onnx/make.py), copied so that it can be broken, and pictures for it.
+//! The bundles `spots` and `nearest` (tests/data/onnx/make.py), copied so that it can be broken, and images for it.
 #![allow(dead_code)]
 
 use std::fs;
@@ -7,13 +7,18 @@ use std::path::{Path, PathBuf};
 use sinew::bundle::{Bundle, BundleError, MANIFEST};
 use sinew::engine::{EngineFiles, GraphFile};
 use sinew::geometry::Size;
-use sinew::pixels::{Picture, PixelFormat};
+use sinew::pixels::{Image, PixelFormat};
 use tempfile::TempDir;
 
 /// A graph as it is opened without a bundle.
 pub fn graph_files(onnx: &Path) -> EngineFiles {
     EngineFiles {
-        fp32: GraphFile { onnx: onnx.to_owned(), sha256: String::new() },
+        // A file that is not there has no hash.
+        fp32: GraphFile::of(onnx.to_owned()).unwrap_or_else(|_| GraphFile {
+            onnx: onnx.to_owned(),
+            sha256: "0".repeat(64),
+            external: Vec::new(),
+        }),
         fp16: None,
         int8: None,
         int8_cpu: None,
@@ -74,8 +79,8 @@ impl Spots {
     }
 }
 
-/// A black RGB picture with coloured cells of 4x4 pixels.
-pub fn picture(size: Size, cells: &[(usize, usize, [u8; 3])]) -> Picture {
+/// A black RGB image with coloured cells of 4x4 pixels.
+pub fn image(size: Size, cells: &[(usize, usize, [u8; 3])]) -> Image {
     let mut data = vec![0; 3 * size.width * size.height];
     for &(column, row, colour) in cells {
         for y in 4 * row..4 * row + 4 {
@@ -87,14 +92,14 @@ pub fn picture(size: Size, cells: &[(usize, usize, [u8; 3])]) -> Picture {
             }
         }
     }
-    Picture::new(PixelFormat::Rgb, size, data).unwrap()
+    Image::new(PixelFormat::Rgb, size, data).unwrap()
 }
 
 pub const GREEN: [u8; 3] = [0, 255, 0];
 pub const RED: [u8; 3] = [255, 0, 0];
 pub const BLUE: [u8; 3] = [0, 0, 255];
 
-/// Somebody whose centre is the cell `(column, row)`, with a red cell where the offsets put each keypoint.
+/// A person whose centre is the cell `(column, row)`, with a red cell where the offsets put each keypoint.
 pub fn person(column: usize, row: usize) -> [(usize, usize, [u8; 3]); 4] {
     [(column, row, GREEN), (column, row, RED), (column - 2, row, RED), (column, row + 2, RED)]
 }

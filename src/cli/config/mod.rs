@@ -1,6 +1,6 @@
-//! Where the options of `sinew run` come from.
+//! The options of `sinew run`, from flags, variables and files.
 //!
-//! Later ones win: defaults, `/etc/sinew/config.toml`, the file of `--config`, the `SINEW_*` variables, the flags. A
+//! Later ones take precedence: defaults, `/etc/sinew/config.toml`, the file of `--config`, the `SINEW_*` variables, the flags. A
 //! file has one table, `[run]`, whose keys are the flags' names with `_` for `-`; an unknown key is an error.
 
 mod show;
@@ -14,13 +14,17 @@ use serde::{Deserialize, Serialize};
 
 pub use self::show::{ConfigArguments, canonical};
 use super::value;
-use crate::bundle::logocap::Level;
+use crate::bundle::logocap::Refinement;
 use crate::engine::{Backend, Precision};
 use crate::estimator;
+use crate::read;
 use crate::template::Template;
 
+/// Most bytes of a configuration.
+const MAX_BYTES: u64 = 1 << 20;
+
 /// The configuration of the whole machine.
-const SYSTEM: &str = "/etc/sinew/config.toml";
+pub const SYSTEM: &str = "/etc/sinew/config.toml";
 
 /// The options of `sinew run`, each of them perhaps not given.
 #[derive(Debug, Clone, PartialEq, Default, Args, Deserialize, Serialize)]
@@ -29,7 +33,7 @@ pub struct Settings {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_MODEL")]
     pub model: Option<String>,
-    /// Where frames come from: a camera such as /dev/video0 or v4l2:/dev/video0?size=1280x720&fps=30, a picture, a folder, a
+    /// Where frames come from: a camera such as /dev/video0 or v4l2:/dev/video0?size=1280x720&fps=30, an image, a folder, a
     /// .y4m video, or - for y4m on standard input; cameras may be repeated
     #[arg(long, value_name = "URI", env = "SINEW_SOURCE")]
     #[serde(deserialize_with = "value::one_or_more")]
@@ -44,19 +48,19 @@ pub struct Settings {
     /// Threads for the CPU; 0 is one per core [default: 0]
     #[arg(long, value_name = "N", env = "SINEW_THREADS")]
     pub threads: Option<usize>,
-    /// What to look for, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
+    /// What to detect, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
     #[arg(long, value_name = "FILE", env = "SINEW_TEMPLATE")]
     pub template: Vec<PathBuf>,
-    /// Where to look, for capeformer bundles: a file of JSON lines (docs/enrol.md) [default: the whole picture]
+    /// Where to look, for capeformer bundles: a file of JSON lines (docs/enrol.md) [default: the whole image]
     #[arg(long, value_name = "FILE", env = "SINEW_BOXES", conflicts_with = "boxes_from")]
     pub boxes: Option<PathBuf>,
-    /// Where to look: around the people that this bundle finds
+    /// Where to look: around the people that this bundle detects
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_BOXES_FROM")]
     pub boxes_from: Option<String>,
     /// How far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
-    pub level: Option<Level>,
-    /// Refine late frames less, for logocap bundles: how old an answer should be at most, such as 30ms; every line says how far
+    pub level: Option<Refinement>,
+    /// Refine late frames less, for logocap bundles: maximum age of a result, such as 30ms; every line says how far
     /// it went [default: none]
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
     #[serde(deserialize_with = "value::deserialize_duration", serialize_with = "value::serialize_duration")]
@@ -65,14 +69,14 @@ pub struct Settings {
     /// fb:/dev/fb0; may be repeated [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
     pub sink: Vec<String>,
-    /// Draw the poses: pictures into the folder PATH, or a video if PATH ends in .y4m
+    /// Draw the poses: images into the folder PATH, or a video if PATH ends in .y4m
     #[arg(long, value_name = "PATH", env = "SINEW_OVERLAY")]
     pub overlay: Option<String>,
     /// Show the poses in a browser, and metrics: HOST:PORT, or a port that only this machine reaches; ?fps=N behind it is how
-    /// many pictures a second [default: off, and 10]
+    /// many images a second [default: off, and 10]
     #[arg(long, value_name = "ADDR", env = "SINEW_PREVIEW")]
     pub preview: Option<String>,
-    /// Leave out poses that do not score above this [default: the bundle's]
+    /// Drop poses that do not score above this [default: the bundle's]
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_THRESHOLD")]
     pub threshold: Option<f32>,
     /// Do not draw keypoints that score below this [default: 0]
@@ -120,12 +124,12 @@ impl Settings {
     /// Where nothing says so.
     pub fn sources(&self) -> anyhow::Result<&[String]> {
         match &self.source[..] {
-            [] => bail!("no source: give --source, such as a camera, a picture or a folder"),
+            [] => bail!("no source: give --source, such as a camera, an image or a folder"),
             sources => Ok(sources),
         }
     }
 
-    /// What they say of the model that answers.
+    /// Options of the model.
     pub fn model_options(&self, templates: Vec<Template>) -> estimator::Options {
         estimator::Options {
             level: self.level,
@@ -135,7 +139,7 @@ impl Settings {
         }
     }
 
-    /// What they say of every model that they open.
+    /// Options of every model that is opened.
     pub fn options(&self) -> estimator::Options {
         estimator::Options {
             threads: self.threads.unwrap_or(0),
@@ -145,8 +149,8 @@ impl Settings {
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let text =
+            read::text(path, MAX_BYTES).with_context(|| format!("cannot read the configuration {}", path.display()))?;
         let file: ConfigFile = toml::from_str(&text)
             .with_context(|| format!("the configuration {} is wrong; correct it or remove the line", path.display()))?;
         Ok(file.run)
@@ -191,7 +195,7 @@ mod tests {
         let expected = Settings {
             model: Some("c".into()),
             threads: Some(2),
-            level: Some(Level::None),
+            level: Some(Refinement::None),
             threshold: Some(0.5),
             backend: Some(Backend::Tract),
             sink: vec!["jsonl:a".into()],

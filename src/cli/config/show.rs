@@ -66,8 +66,7 @@ impl ShowArguments {
             };
             return output::print_table(["OPTION", "VALUE", "FROM"], &shown.iter().map(row).collect::<Vec<_>>());
         }
-        print!("{}", file(shown));
-        Ok(())
+        output::print_text(&file(shown))
     }
 }
 
@@ -179,7 +178,7 @@ mod tests {
             backend: Some(crate::engine::Backend::Tract),
             precision: Some(crate::engine::Precision::Int8),
             threshold: Some(0.1),
-            level: Some(crate::bundle::logocap::Level::Partial),
+            level: Some(crate::bundle::logocap::Refinement::Partial),
             ..Settings::default()
         };
         let text = file(&explain(settings.clone(), &[], str::to_owned));

@@ -1,4 +1,4 @@
-//! The features of an enrolled keypoint, from the tokens of a picture that shows it.
+//! The features of an enrolled keypoint, from the tokens of an image that shows it.
 
 use super::{CELLS, CROP, TOKENS};
 use crate::decode::ShapeError;
@@ -12,7 +12,7 @@ const ENLARGED: i32 = HEATMAP / CELLS as i32;
 const RADIUS: i32 = 6;
 
 /// How much each token counts in the features of a keypoint at `(x, y)`, crop pixels: `weights`, which sum up to 1
-/// (sections 1.2 and 1.3). `None` for a keypoint that lies outside the crop, or where it is not finite.
+/// (CapeFormer 2). `None` for a keypoint that lies outside the crop, or where it is not finite.
 ///
 /// The reference enlarges the tokens to 64 by 64 and takes the mean under a bell. Enlarging is linear, so the bell is
 /// carried down to the 8 by 8 instead, one axis at a time. It also accepts keypoints a little outside, some of which it
@@ -56,7 +56,7 @@ fn axis_weights(position: f32) -> ([f64; CELLS], f64) {
 
 /// Adds `share` times the features of a keypoint to `features [width]`: the mean of `tokens [64, width]` by `weights`.
 ///
-/// With several pictures, each adds its share.
+/// With several images, each adds its share.
 ///
 /// # Errors
 /// Where `tokens` has not 64 rows as long as `features`.

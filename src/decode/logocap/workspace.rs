@@ -1,4 +1,4 @@
-//! Storage for one frame, and what is to be said about it.
+//! Storage for one frame, and counts of its candidates.
 
 use core::ops::Range;
 
@@ -96,12 +96,12 @@ impl Workspace {
         self.refined.iter().take(self.centers.len()).map(|pose| &pose[..self.keypoints])
     }
 
-    /// The people whose score is above the threshold, picture pixels, best centre first, before pose NMS.
+    /// The people whose score is above the threshold, image pixels, best centre first, before pose NMS.
     pub fn people(&self) -> &[Pose] {
         &self.people
     }
 
-    /// Which of [`Workspace::people`] are answered, in the order of the answer.
+    /// Which of [`Workspace::people`] become poses, in the order of the poses.
     pub fn keep(&self) -> &[usize] {
         &self.keep
     }

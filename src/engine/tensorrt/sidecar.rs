@@ -24,7 +24,7 @@ pub struct Sidecar {
     pub schema: u32,
     /// Which network it is: bundle and role.
     pub label: String,
-    /// Version of the library that built the plan.
+    /// Version of the library that built the plan, with its build where the library tells it.
     pub trt_version: String,
     /// Major and minor part.
     pub compute_capability: (i32, i32),
@@ -67,14 +67,14 @@ pub struct TensorFacts {
     /// Its name.
     pub name: String,
     /// `float32` or `int32`.
-    pub element: String,
+    pub data_type: String,
     /// Its extents.
     pub shape: Vec<usize>,
 }
 
 impl From<&TensorSpec> for TensorFacts {
     fn from(spec: &TensorSpec) -> Self {
-        Self { name: spec.name.clone(), element: spec.element.to_string(), shape: spec.shape.clone() }
+        Self { name: spec.name.clone(), data_type: spec.data_type.to_string(), shape: spec.shape.clone() }
     }
 }
 
@@ -170,7 +170,7 @@ impl Stale<'_> {
 }
 
 fn describe(tensors: &[TensorFacts]) -> String {
-    let one = |tensor: &TensorFacts| format!("{} {} {:?}", tensor.name, tensor.element, tensor.shape);
+    let one = |tensor: &TensorFacts| format!("{} {} {:?}", tensor.name, tensor.data_type, tensor.shape);
     tensors.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
@@ -194,11 +194,11 @@ pub fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Element, GraphFile, Place, Precision};
+    use crate::engine::{DataType, GraphFile, Memory, Precision};
 
     fn files() -> EngineFiles {
         EngineFiles {
-            fp32: GraphFile { onnx: "a.onnx".into(), sha256: "ab".repeat(32) },
+            fp32: GraphFile { onnx: "a.onnx".into(), sha256: "ab".repeat(32), external: Vec::new() },
             fp16: None,
             int8: None,
             int8_cpu: None,
@@ -211,9 +211,9 @@ mod tests {
     fn signature() -> Signature {
         let spec = |name: &str, shape: &[usize]| TensorSpec {
             name: name.to_owned(),
-            element: Element::F32,
+            data_type: DataType::F32,
             shape: shape.to_vec(),
-            place: Place::Host,
+            memory: Memory::Host,
         };
         Signature { inputs: vec![spec("image", &[1, 3, 8, 8])], outputs: vec![spec("maps", &[4, 4])] }
     }
@@ -255,7 +255,7 @@ mod tests {
     fn what_fits_is_taken_and_what_differs_is_named_with_both_values() {
         let plan = b"plan";
         let path = Path::new("x.engine");
-        let version = |minor| Version { major: 10, minor, patch: 0 };
+        let version = |minor| Version { major: 10, minor, patch: 0, build: None };
         let good = sidecar(plan);
         good.check_files(path, plan, &files(), &signature()).unwrap();
         good.check_machine(path, version(3), &device()).unwrap();
@@ -268,7 +268,7 @@ mod tests {
         };
         says(good.check_files(path, b"plans", &files(), &signature()), &["size", "5", "4"]);
         says(good.check_files(path, b"plam", &files(), &signature()), &["sha256", &sha256(b"plam"), &sha256(plan)]);
-        let graph = |digits: &str| GraphFile { onnx: "b.onnx".into(), sha256: digits.repeat(32) };
+        let graph = |digits: &str| GraphFile { onnx: "b.onnx".into(), sha256: digits.repeat(32), external: Vec::new() };
         let other = EngineFiles { fp32: graph("cd"), ..files() };
         let hashes = [&*other.fp32.sha256, &files().fp32.sha256];
         says(good.check_files(path, plan, &other, &signature()), &["ONNX", hashes[0], hashes[1]]);

@@ -3,7 +3,7 @@
 //! A frame is scaled as large as the screen takes it, with black beside it: where it shrinks, whole pixels are averaged,
 //! where it grows, they are repeated, and one of the screen's size stays as it is. Poses are drawn afterwards, so that
 //! their lines fit the screen. Pixels are written into the device as into a file, and what the screen is like is read from
-//! sysfs: a display server is not needed, and may not run.
+//! sysfs: a display server is not needed, and must not run.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -16,22 +16,21 @@ use super::canvas::Canvas;
 use super::paint::Painter;
 use super::scale::{move_poses, resize};
 use super::uri::Parts;
-use super::{Answer, Description, Options, Sink, SinkError};
+use super::{FrameResult, Options, OutputSchema, Sink, SinkError};
 use crate::geometry::Size;
-use crate::pixels::rgb::to_rgb;
 use crate::pose::Poses;
 
 mod pixel;
 mod screen;
 
-/// Where the system tells of its screens.
+/// Where the kernel describes its screens.
 pub const SYSFS: &str = "/sys/class/graphics";
 
 /// The screen that `uri`, a device with or without options, names; `sysfs` is [`SYSFS`] or, in tests, something like it.
 ///
 /// # Errors
 /// Where there is no such device, it cannot be written, its pixels are of an unknown kind, or an option is wrong.
-pub fn open(uri: &str, sysfs: &Path, description: &Description, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
+pub fn open(uri: &str, sysfs: &Path, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let format = format(parts)?;
     let path = Path::new(parts.path);
@@ -41,7 +40,7 @@ pub fn open(uri: &str, sysfs: &Path, description: &Description, options: &Option
     let name = device.file_name().unwrap_or_default();
     let screen = Screen::read(path, &sysfs.join(name), format)?;
     tracing::debug!("{}: {} pixels, {}", path.display(), screen.size, screen.format.name());
-    Ok(Box::new(Framebuffer::new(file, path, screen, description, options)))
+    Ok(Box::new(Framebuffer::new(file, path, screen, schema, options)))
 }
 
 fn format(parts: Parts<'_>) -> Result<Option<Format>, SinkError> {
@@ -87,27 +86,25 @@ fn there_are(sysfs: &Path) -> String {
     }
 }
 
-/// A screen, and what is written to it.
+/// A screen, and the memory for what is written to it.
 #[derive(Debug)]
 struct Framebuffer {
     file: File,
     path: PathBuf,
     screen: Screen,
     painter: Painter,
-    /// The frame.
-    rgb: Vec<u8>,
-    /// The frame in the size in which it is shown.
-    scaled: Vec<u8>,
+    /// The frame in the size in which it is shown, with its poses.
+    pixels: Vec<u8>,
     /// Its poses there.
     poses: Poses,
-    /// What the screen is to hold, rows without gaps.
+    /// The contents of the screen, rows without gaps.
     bytes: Vec<u8>,
     /// A black row of it.
     black: Vec<u8>,
 }
 
 impl Framebuffer {
-    fn new(file: File, path: &Path, screen: Screen, description: &Description, options: &Options) -> Self {
+    fn new(file: File, path: &Path, screen: Screen, schema: &OutputSchema, options: &Options) -> Self {
         let Size { width, height } = screen.size;
         let mut black = vec![0; width * screen.format.bytes()];
         screen.format.convert(&vec![0; 3 * width], &mut black);
@@ -115,18 +112,17 @@ impl Framebuffer {
             file,
             path: path.to_owned(),
             screen,
-            painter: Painter::new(description, options.keypoint_threshold),
-            rgb: Vec::with_capacity(3 * width * height),
-            scaled: Vec::with_capacity(3 * width * height),
+            painter: Painter::new(schema, options.keypoint_threshold),
+            pixels: Vec::with_capacity(3 * width * height),
             poses: Poses::default(),
             bytes: black.repeat(height),
             black,
         }
     }
 
-    /// Writes the picture of this size, and black around it.
-    fn show(&mut self, size: Size, scaled: bool) -> io::Result<()> {
-        let pixels = if scaled { &self.scaled } else { &self.rgb };
+    /// Writes the image of this size, and black around it.
+    fn show(&mut self, size: Size) -> io::Result<()> {
+        let pixels = &self.pixels;
         let (screen, pixel) = (self.screen, self.screen.format.bytes());
         let (left, top) = ((screen.size.width - size.width) / 2, (screen.size.height - size.height) / 2);
         let columns = left * pixel..(left + size.width) * pixel;
@@ -149,30 +145,33 @@ impl Framebuffer {
 }
 
 impl Sink for Framebuffer {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-        let from = answer.frame.picture.size();
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+        let from = result.frame.image.size();
         let size = fitted(from, self.screen.size);
         let scaled = size != from;
-        to_rgb(answer.frame.picture, &mut self.rgb);
-        self.poses.clone_from(answer.poses);
+        let rgb = result.rgb();
+        self.poses.clone_from(result.poses);
         if scaled {
-            resize(&self.rgb, from, size, &mut self.scaled);
+            resize(rgb, from, size, &mut self.pixels);
             move_poses(&mut self.poses.list, from, size);
+        } else {
+            self.pixels.clear();
+            self.pixels.extend_from_slice(rgb);
         }
-        if let Some(mut canvas) = Canvas::new(if scaled { &mut self.scaled } else { &mut self.rgb }, size) {
+        if let Some(mut canvas) = Canvas::new(&mut self.pixels, size) {
             self.painter.draw(&mut canvas, &self.poses.list);
         }
-        self.show(size, scaled).map_err(|source| SinkError::Write { target: self.path.display().to_string(), source })
+        self.show(size).map_err(|source| SinkError::Write { target: self.path.display().to_string(), source })
     }
 }
 
-/// The largest size, with a picture's proportions, that fits into the screen.
-fn fitted(picture: Size, screen: Size) -> Size {
+/// The largest size, with an image's proportions, that fits into the screen.
+fn fitted(image: Size, screen: Size) -> Size {
     let side = |length: usize, to: usize, from: usize, most: usize| ((length * to + from / 2) / from).clamp(1, most);
-    if picture.width * screen.height >= picture.height * screen.width {
-        Size::new(screen.width, side(picture.height, screen.width, picture.width, screen.height))
+    if image.width * screen.height >= image.height * screen.width {
+        Size::new(screen.width, side(image.height, screen.width, image.width, screen.height))
     } else {
-        Size::new(side(picture.width, screen.height, picture.height, screen.width), screen.height)
+        Size::new(side(image.width, screen.height, image.height, screen.width), screen.height)
     }
 }
 
@@ -183,7 +182,7 @@ mod tests {
     #[test]
     fn as_large_as_the_screen_takes_it() {
         let screen = Size::new(1280, 800);
-        for (picture, shown) in [
+        for (image, shown) in [
             ((1280, 800), (1280, 800)),
             ((1280, 720), (1280, 720)),
             ((640, 480), (1067, 800)),
@@ -193,7 +192,7 @@ mod tests {
             ((1, 10_000), (1, 800)),
         ] {
             let size = |(width, height)| Size::new(width, height);
-            assert_eq!(fitted(size(picture), screen), size(shown), "{picture:?}");
+            assert_eq!(fitted(size(image), screen), size(shown), "{image:?}");
         }
     }
 }

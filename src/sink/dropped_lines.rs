@@ -1,0 +1,32 @@
+//! Lines that never reached their reader.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts of lines that were dropped, added to by the sinks of a run and read while it goes on.
+#[derive(Debug, Default)]
+pub struct DroppedLines {
+    disk: AtomicU64,
+    readers: AtomicU64,
+}
+
+impl DroppedLines {
+    /// The disk was full for a line.
+    pub(super) fn on_full_disk(&self) {
+        self.disk.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A line did not fit into the buffer of one reader.
+    pub(super) fn for_slow_reader(&self) {
+        self.readers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lines for which the disk was full.
+    pub fn disk(&self) -> u64 {
+        self.disk.load(Ordering::Relaxed)
+    }
+
+    /// Lines that did not fit into a reader's buffer, summed over the readers.
+    pub fn readers(&self) -> u64 {
+        self.readers.load(Ordering::Relaxed)
+    }
+}
