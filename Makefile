@@ -15,16 +15,17 @@ BARE_TARGET := aarch64-unknown-none
 PROFILE := --release
 
 OUT := out
-# Real photographs first, then generated pictures that training never saw.
-DEMO_PICTURES := $(sort $(wildcard tests/data/photos/*.jpg tests/data/photos/*.png)) \
-    $(wordlist 1,12,$(sort $(wildcard tests/data/people/*.jpg)))
-DEMO_VIDEO_OF := $(firstword $(DEMO_PICTURES))
+DEMO_MODEL ?= logocap-movenet
+# Photographs first, then generated images; training saw neither.
+DEMO_IMAGES := $(sort $(wildcard tests/data/photos/*.jpg tests/data/photos/*.png)) \
+    $(wordlist 1,4,$(sort $(wildcard tests/data/people/*.jpg)))
+DEMO_VIDEO_OF := tests/data/photos/walkers.jpg
 DEMO_CROWDS := $(wordlist 1,4,$(sort $(wildcard tests/data/people-crowd/*.jpg)))
 DEMO_BOXED := $(wordlist 1,4,$(sort $(wildcard tests/data/people/*.jpg)))
-# Enrolled from one picture, found in the others.
+# Enrolled from one image, detected in the others.
 OBJECTS := tests/data/objects
-DEMO_THING := $(OBJECTS)/scissors-1.jpg
-DEMO_THINGS := $(wordlist 2,5,$(sort $(wildcard $(OBJECTS)/scissors-*.jpg)))
+DEMO_OBJECT := $(OBJECTS)/scissors-1.jpg
+DEMO_OBJECTS := $(wordlist 2,5,$(sort $(wildcard $(OBJECTS)/scissors-*.jpg)))
 STATE := $(or $(SINEW_STATE),models/state)
 
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
@@ -43,30 +44,30 @@ build: ## Build the program: target/release/sinew
 	$(CARGO) build $(PROFILE)
 
 .PHONY: demo
-demo: ## Find people in pictures, crowds, boxes and a short video, and an enrolled thing; draws them under out/
+demo: ## Detect people in photographs, crowds, boxes and a short video, and an enrolled object; draws them under out/
 	$(CARGO) build $(PROFILE) --bins --examples
-	@rm -rf $(addprefix $(OUT)/,pictures overlays crowds crowd-overlays people boxed-overlays things thing-overlays)
-	@mkdir -p $(addprefix $(OUT)/,pictures crowds people things)
-	@cp $(DEMO_PICTURES) $(OUT)/pictures/
+	@rm -rf $(addprefix $(OUT)/,images overlays crowds crowd-overlays people boxed-overlays objects object-overlays)
+	@mkdir -p $(addprefix $(OUT)/,images crowds people objects)
+	@cp $(DEMO_IMAGES) $(OUT)/images/
 	@cp $(DEMO_CROWDS) $(OUT)/crowds/
 	@cp $(DEMO_BOXED) $(OUT)/people/
-	@cp $(DEMO_THINGS) $(OUT)/things/
+	@cp $(DEMO_OBJECTS) $(OUT)/objects/
 	target=$${CARGO_TARGET_DIR:-target}/release; sinew=$$target/sinew; \
-	run="$$sinew run --model $(MODEL)"; \
-	$$run --source $(OUT)/pictures --sink jsonl:$(OUT)/poses.jsonl --overlay $(OUT)/overlays; \
+	run="$$sinew run --model $(DEMO_MODEL)"; \
+	$$run --source $(OUT)/images --sink jsonl:$(OUT)/poses.jsonl --overlay $(OUT)/overlays; \
 	$$target/examples/pan $(DEMO_VIDEO_OF) $(OUT)/pan.y4m; \
 	$$run --source $(OUT)/pan.y4m --sink jsonl:$(OUT)/pan.jsonl --overlay $(OUT)/pan-overlay.y4m; \
 	$$sinew run --model centergroup-tiny --source $(OUT)/crowds --sink jsonl:$(OUT)/crowds.jsonl --overlay $(OUT)/crowd-overlays; \
-	$$sinew run --model lofr-tiny --boxes-from logocap-tiny --source $(OUT)/people --sink jsonl:$(OUT)/boxed.jsonl --overlay $(OUT)/boxed-overlays; \
-	$$sinew enrol --model capeformer-tiny --image $(DEMO_THING) --keypoints $(OBJECTS)/annotations.json --out $(OUT)/scissors.template; \
-	$$sinew run --model capeformer-tiny --template $(OUT)/scissors.template --source $(OUT)/things \
-	    --sink jsonl:$(OUT)/things.jsonl --overlay $(OUT)/thing-overlays; \
-	$$target/examples/contact_sheet $(OUT)/demo.png $(addprefix $(OUT)/overlays/,$(notdir $(DEMO_PICTURES))) $(OUT)/pan-overlay.y4m \
+	$$sinew run --model lofr-tiny --boxes-from $(DEMO_MODEL) --source $(OUT)/people --sink jsonl:$(OUT)/boxed.jsonl --overlay $(OUT)/boxed-overlays; \
+	$$sinew enrol --model capeformer-tiny --image $(DEMO_OBJECT) --keypoints $(OBJECTS)/annotations.json --out $(OUT)/scissors.template; \
+	$$sinew run --model capeformer-tiny --template $(OUT)/scissors.template --source $(OUT)/objects \
+	    --sink jsonl:$(OUT)/objects.jsonl --overlay $(OUT)/object-overlays; \
+	$$target/examples/contact_sheet $(OUT)/demo.png $(addprefix $(OUT)/overlays/,$(notdir $(DEMO_IMAGES))) $(OUT)/pan-overlay.y4m \
 	    $(addprefix $(OUT)/crowd-overlays/,$(notdir $(DEMO_CROWDS))) \
-	    $(addprefix $(OUT)/boxed-overlays/,$(notdir $(DEMO_BOXED))) $(addprefix $(OUT)/thing-overlays/,$(notdir $(DEMO_THINGS)))
+	    $(addprefix $(OUT)/boxed-overlays/,$(notdir $(DEMO_BOXED))) $(addprefix $(OUT)/object-overlays/,$(notdir $(DEMO_OBJECTS)))
 	@echo
-	@echo "poses       $(OUT)/poses.jsonl, $(OUT)/pan.jsonl, $(OUT)/crowds.jsonl, $(OUT)/boxed.jsonl, $(OUT)/things.jsonl"
-	@echo "drawn       $(OUT)/overlays/, $(OUT)/pan-overlay.y4m, $(OUT)/crowd-overlays/, $(OUT)/boxed-overlays/, $(OUT)/thing-overlays/"
+	@echo "poses       $(OUT)/poses.jsonl, $(OUT)/pan.jsonl, $(OUT)/crowds.jsonl, $(OUT)/boxed.jsonl, $(OUT)/objects.jsonl"
+	@echo "drawn       $(OUT)/overlays/, $(OUT)/pan-overlay.y4m, $(OUT)/crowd-overlays/, $(OUT)/boxed-overlays/, $(OUT)/object-overlays/"
 	@echo "all of them $(OUT)/demo.png"
 
 ##@ Checks
