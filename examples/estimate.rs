@@ -1,4 +1,4 @@
-//! Estimates the poses in an image: `cargo run --release --example estimate -- logocap-tiny photo.jpg`.
+//! Estimates the poses in an image: `cargo run --release --example estimate -- logocap-movenet photo.jpg`.
 
 use std::error::Error;
 

@@ -9,7 +9,7 @@
 //! use sinew::pixels::{Limits, read_image};
 //! use sinew::pose::Poses;
 //!
-//! let bundle = Bundle::open("logocap-tiny")?;
+//! let bundle = Bundle::open("logocap-movenet")?;
 //! let image = read_image("photo.jpg".as_ref(), &Limits::default())?;
 //! let options = Options::default();
 //! let mut estimator = estimator::open(&bundle, Backend::Auto, &options, image.size(), image.format())?;

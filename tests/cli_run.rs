@@ -247,7 +247,9 @@ fn broken_bundles_are_named() {
     let missing = Spots::new();
     fs::remove_file(missing.path().join("backbone.onnx")).unwrap();
     with(&missing).expect(2).says(&["backbone.onnx"]);
-    run(&["run", "--model", "logocap-huge", "--source", &source]).expect(2).says(&["logocap-huge", "logocap-tiny"]);
+    run(&["run", "--model", "logocap-huge", "--source", &source])
+        .expect(2)
+        .says(&["logocap-huge", "did you mean `logocap-movenet`"]);
 }
 
 #[test]

@@ -190,7 +190,8 @@ fn siblings(tree: &Tree) -> BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<Stri
                 continue;
             }
             let (from, to) = (&module[common], &target[common]);
-            let is_child = |name: &String| tree.keys().any(|key| key.starts_with(&[parent, std::slice::from_ref(name)].concat()));
+            let is_child =
+                |name: &String| tree.keys().any(|key| key.starts_with(&[parent, std::slice::from_ref(name)].concat()));
             let to =
                 if is_child(to) { Some(to) } else { exports.get(&parent.to_vec()).and_then(|items| items.get(to)) };
             if let Some(to) = to.filter(|to| *to != from) {

@@ -1,7 +1,7 @@
 //! The model folder: manifest, hashes, limits (`docs/bundle.md`).
 //!
 //! ```no_run
-//! let bundle = sinew::bundle::Bundle::open("logocap-tiny")?;
+//! let bundle = sinew::bundle::Bundle::open("logocap-movenet")?;
 //! println!("{}: {}", bundle.manifest().about.name, bundle.keypoint_names().join(" "));
 //! # Ok::<(), sinew::bundle::BundleError>(())
 //! ```

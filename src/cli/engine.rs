@@ -41,8 +41,8 @@ enum EngineCommand {
     #[command(after_help = "\
 Examples:
   sinew engine build                      # for what /etc/sinew/config.toml says
-  sinew engine build --model logocap-tiny --image-size 1280x720
-  sinew engine build --model logocap-tiny --dry-run")]
+  sinew engine build --model logocap-movenet --image-size 1280x720
+  sinew engine build --model logocap-movenet --dry-run")]
     Build(BuildArguments),
     /// List what is built, and whether it fits this machine
     List {

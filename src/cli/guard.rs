@@ -17,6 +17,8 @@ use crate::sink::resolve;
 const DEPTH: usize = 4;
 /// What messages call standard output.
 const STANDARD_OUTPUT: &str = "standard output";
+/// What images in a folder end in; other files there, such as earlier results, are not read.
+const IMAGES: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// What tells a file from every other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,9 +59,17 @@ pub struct FileGuard {
 }
 
 impl FileGuard {
-    /// `path` is read: a file, or the files of a folder.
+    /// `path` is read: a file, or the images of a folder.
     pub fn input(&mut self, path: &Path) {
-        self.input_to(path, 1);
+        if !path.is_dir() {
+            return self.input_to(path, 0);
+        }
+        let is_image = |path: &Path| {
+            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            IMAGES.iter().any(|image| extension.eq_ignore_ascii_case(image))
+        };
+        let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        entries.filter(|path| is_image(path)).for_each(|path| self.input_to(&path, 0));
     }
 
     /// `path` is a folder that is read with all folders in it, such as a bundle.

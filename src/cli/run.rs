@@ -29,8 +29,8 @@ use crate::template::Template;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sinew run --model logocap-tiny --source photo.jpg --overlay out
-  ffmpeg -i film.mp4 -f yuv4mpegpipe - | sinew run --model logocap-tiny --source - --overlay out.y4m > poses.jsonl")]
+  sinew run --model logocap-movenet --source photo.jpg --overlay out
+  ffmpeg -i film.mp4 -f yuv4mpegpipe - | sinew run --model logocap-movenet --source - --overlay out.y4m > poses.jsonl")]
 pub struct RunArguments {
     #[command(flatten)]
     settings: Settings,

@@ -39,9 +39,9 @@ before as a camera's frame is; --as-camera gives them a camera's layout and size
 written to nowhere.
 
 Examples:
-  sinew bench --model logocap-tiny --source photos --as-camera 1280x720 --threads 1
-  sinew bench --model logocap-tiny --source /dev/video0 --json > before.json
-  sinew bench --model logocap-tiny --source /dev/video0 --compare before.json")]
+  sinew bench --model logocap-movenet --source photos --as-camera 1280x720 --threads 1
+  sinew bench --model logocap-movenet --source /dev/video0 --json > before.json
+  sinew bench --model logocap-movenet --source /dev/video0 --compare before.json")]
 pub struct BenchArguments {
     #[command(flatten)]
     run: RunArguments,

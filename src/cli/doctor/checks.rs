@@ -166,7 +166,7 @@ fn engines() -> Vec<Finding> {
     }
     if findings.iter().all(|finding| !finding.what.starts_with("engine ")) {
         let found = format!("none in {}", installation.plans.display());
-        findings.push(Finding::warn("engines", found, "build some with `sinew engine build --model logocap-tiny`"));
+        findings.push(Finding::warn("engines", found, "build some with `sinew engine build --model logocap-movenet`"));
     }
     findings
 }

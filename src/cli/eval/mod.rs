@@ -24,7 +24,7 @@ use crate::eval::Reach;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sinew eval --model logocap-tiny --coco tests/data/people/annotations.json --images tests/data/people
+  sinew eval --model logocap-movenet --coco tests/data/people/annotations.json --images tests/data/people
   sinew eval --metric pck --shots 1 --model capeformer-tiny --coco objects/annotations.json --images objects")]
 pub struct EvalArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
