@@ -99,7 +99,7 @@ def test_resized_vectors_keep_their_place() -> None:
     regress = (point - (cells - 0.5)).expand(1, 1, 6, 6).repeat(1, 34, 1, 1)
     maps = {"center": torch.zeros(1, 1, 6, 6), "regress": regress}
     found = movenet_teacher.resized(maps, (12, 12), 0.5)["regress"][0, 0, 0]
-    # The middle of cell 4 of 12 is the middle of the image's 2.25 of 6 cells; borders repeat and are left out.
+    # Borders repeat their cell, so the first and the last vector are skipped.
     reached = torch.arange(12) + found
     torch.testing.assert_close(reached[1:-1], torch.full((10,), 2 * point))
 
