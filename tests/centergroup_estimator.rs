@@ -1,4 +1,4 @@
-//! CenterGroup from an image to poses, with the bundle `nearest`, whose answers can be worked out by hand.
+//! CenterGroup from an image to poses, with the bundle `nearest`, whose results can be worked out by hand.
 
 mod engine_support;
 
@@ -6,7 +6,7 @@ use engine_support::{BLUE, GREEN, RED, Spots, graphs, image};
 use sinew::bundle::Bundle;
 use sinew::bundle::logocap::Refinement;
 use sinew::engine::Backend;
-use sinew::estimator::{self, Estimator, Options};
+use sinew::estimator::{self, Estimator, Options, Request};
 use sinew::geometry::Size;
 use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
@@ -24,7 +24,7 @@ fn open(options: &Options) -> Box<dyn Estimator> {
 
 fn estimate(estimator: &mut dyn Estimator, image: &Image) -> Poses {
     let mut poses = Poses::default();
-    estimator.estimate(image.view(), None, &mut poses).unwrap();
+    estimator.estimate(&Request::new(image.view()), &mut poses).unwrap();
     poses
 }
 
@@ -116,7 +116,11 @@ fn options_count() {
 #[test]
 fn a_wrong_bundle_is_explained() {
     for (from, to, needles) in [
-        ("element = \"i32\"", "element = \"f32\"", &["engine.grouping.inputs.idx.data_type", "float32", "int32"][..]),
+        (
+            "data_type = \"i32\"",
+            "data_type = \"f32\"",
+            &["engine.grouping.inputs.idx.data_type", "float32", "int32"][..],
+        ),
         ("batch_sizes = [2, 10]", "batch_sizes = [2, 8]", &["engine.grouping.batch_sizes", "limits.centers, 10"]),
         ("\"H*W/16\"", "\"H*W/8\"", &["engine.grouping.inputs.pos_rows", "H*W/16"]),
         ("least_tokens = 0", "least_tokens = 11", &["decode.least_tokens", "11"]),

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument(
         "--flip",
         action="store_true",
-        help="LOGO-CAP: average with the mirrored picture, at twice the cost",
+        help="LOGO-CAP: average with the mirrored image, at twice the cost",
     )
     parser.add_argument("--sampling", choices=["gather", "grid-sample"], default="gather")
     parser.add_argument("--version", type=int, default=1, help="of the bundle's contents")

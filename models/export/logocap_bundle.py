@@ -55,8 +55,8 @@ def contents(
 ) -> bundle.Contents:
     """For `model`, in eval mode.
 
-    `batch_sizes` are people per run of the second network. One at a time is the fastest on tract, which convolves
-    a batch of several through a copied matrix.
+    `batch_sizes` are people per run of the second network. One at a time is the fastest on tract, which
+    convolves a batch of several through a copied matrix.
     """
     config = model.config
     stride, side = config.stride, 2 * config.mesh_radius + 1

@@ -1,4 +1,4 @@
-//! `sinew enrol`: a thing in a few images to a template that `sinew run` finds it by.
+//! `sinew enrol`: from a few images of an object to a template, by which `sinew run` locates its keypoints.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::guard::FileGuard;
 use super::{Verdict, output};
 use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision};
@@ -15,10 +16,10 @@ use crate::pose::{Keypoint, Pose, Skeleton};
 use crate::sink::{Category, OutputSchema, overlay};
 use crate::template::Annotation;
 
-/// Learn the keypoints of a thing from a few images
+/// Learn the keypoints of an object from a few images
 ///
-/// Give one to five images of the thing, each with a JSON file that says where its keypoints are (docs/enrol.md). The
-/// template is then found in other images with `sinew run --template`.
+/// Give one to five images of the object, each with a JSON file that says where its keypoints are (docs/enrol.md).
+/// `sinew run --template` then locates them in other images.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -28,7 +29,7 @@ pub struct EnrolArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR")]
     model: PathBuf,
-    /// An image of the thing; may be repeated
+    /// An image of the object; may be repeated
     #[arg(long, value_name = "A.jpg", required = true)]
     image: Vec<PathBuf>,
     /// Where its keypoints are in that image; once for every --image, in the same order
@@ -37,7 +38,7 @@ pub struct EnrolArguments {
     /// The template to write
     #[arg(long, value_name = "OUT.template")]
     out: PathBuf,
-    /// What to call the thing [default: the template's file name]
+    /// What to call the object [default: the template's file name]
     #[arg(long)]
     name: Option<String>,
     /// Only check the annotations, and draw the keypoints onto copies of the images beside OUT.template
@@ -70,10 +71,11 @@ impl EnrolArguments {
             bail!("{}: no name in it; give one with --name", self.out.display());
         }
         let bundle = Bundle::open(&self.model)?;
+        self.guard(&bundle)?;
         let mut shots = Vec::new();
         for (path, keypoints) in self.image.iter().zip(&self.keypoints) {
             let image = read_image(path, &Limits::default())?;
-            let annotation = Annotation::read(keypoints, path)?;
+            let annotation = Annotation::read(keypoints, path, image.view().size())?;
             shots.push(Shot { name: path.display().to_string(), image, annotation });
         }
         estimator::check_shots(&bundle, &name, &shots)?;
@@ -97,29 +99,54 @@ impl EnrolArguments {
         } else {
             let images = if shots.len() == 1 { "image" } else { "images" };
             let (path, count) = (self.out.display(), names.len());
-            println!("{path}: `{name}`, {count} keypoints from {} {images}: {}", shots.len(), names.join(" "));
+            output::print_line(format_args!(
+                "{path}: `{name}`, {count} keypoints from {} {images}: {}",
+                shots.len(),
+                names.join(" ")
+            ))?;
             if !enrolment.omitted.is_empty() {
-                println!("left out, because some images do not show them: {}", enrolment.omitted.join(" "));
+                output::print_line(format_args!(
+                    "omitted, because some images do not show them: {}",
+                    enrolment.omitted.join(" ")
+                ))?;
             }
         }
         Ok(Verdict::Good)
+    }
+
+    /// Refuses to write over an image, an annotation or a file of the bundle.
+    fn guard(&self, bundle: &Bundle) -> anyhow::Result<()> {
+        let mut guard = FileGuard::default();
+        self.image.iter().chain(&self.keypoints).for_each(|path| guard.input(path));
+        guard.input_tree(bundle.folder());
+        if self.dry_run {
+            return (0..self.image.len()).try_for_each(|number| guard.output("--out", &self.drawing(number)));
+        }
+        guard.output("--out", &self.out)
+    }
+
+    /// Where a dry run draws the image with this number.
+    fn drawing(&self, number: usize) -> PathBuf {
+        let stem = self.out.file_stem().unwrap_or_default().to_string_lossy();
+        self.out.with_file_name(format!("{stem}-{}.jpg", number + 1))
     }
 
     /// The images with what was annotated on them, beside the template.
     fn draw(&self, name: &str, shots: &[Shot]) -> anyhow::Result<Verdict> {
         let mut drawn = Vec::new();
         for (number, shot) in shots.iter().enumerate() {
-            let stem = self.out.file_stem().unwrap_or_default().to_string_lossy();
-            let path = self.out.with_file_name(format!("{stem}-{}.jpg", number + 1));
+            let path = self.drawing(number);
             draw(&path, name, shot).with_context(|| format!("cannot draw {}", shot.name))?;
             drawn.push(path);
         }
         if self.json {
             output::print_json(&json!({ "name": name, "drawn": drawn }))?;
         } else {
-            println!("nothing is wrong with the annotations; look whether the keypoints are where they should be:");
+            output::print_line(format_args!(
+                "the annotations are valid; check that the keypoints are where they should be:"
+            ))?;
             for path in &drawn {
-                println!("{}", path.display());
+                output::print_line(format_args!("{}", path.display()))?;
             }
         }
         Ok(Verdict::Good)
@@ -131,7 +158,7 @@ fn draw(path: &Path, name: &str, shot: &Shot) -> anyhow::Result<()> {
     let kind = Category {
         name: name.to_owned(),
         keypoints: points.iter().map(|point| point.name.clone()).collect(),
-        skeleton: Skeleton { edges: edges.iter().copied().collect(), ..Skeleton::default() },
+        skeleton: Skeleton { edges: edges.iter().copied().collect() },
     };
     let schema = OutputSchema { categories: vec![kind], templates: true, poses: 1, ..OutputSchema::default() };
     let keypoint = |point: &crate::template::Point| {

@@ -1,4 +1,4 @@
-//! `sinew models`: which bundles are there, what one says, whether they work.
+//! `sinew models`: lists, shows and checks bundles.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Verdict, output};
 use crate::bundle::{self, Accuracy, Bundle, BundleError, MANIFEST, Model};
 use crate::engine::Backend;
-use crate::estimator::{self, Shot};
+use crate::estimator::{self, Request, Shot};
 use crate::geometry::Size;
 use crate::pixels::{Image, ImageView, PixelFormat};
 use crate::pose::Poses;
@@ -35,7 +35,7 @@ enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show what a bundle says of itself
+    /// Show a bundle's manifest
     Show {
         /// A name that `sinew models list` shows, or a folder
         #[arg(value_name = "NAME|DIR")]
@@ -183,7 +183,7 @@ fn show(bundle: &Bundle, json: bool) -> anyhow::Result<Verdict> {
     Ok(Verdict::Good)
 }
 
-/// What became of one bundle.
+/// The result for one bundle.
 #[derive(Debug, Serialize)]
 struct Verified {
     name: String,
@@ -200,7 +200,7 @@ fn verify(models: Vec<PathBuf>, backend: Backend, json: bool) -> anyhow::Result<
     };
     let mut verified = Vec::new();
     for (folder, bundle) in found {
-        // A bundle that is damaged is an answer; one that is not there is a mistake in the question.
+        // A damaged bundle is a result of the check; one that does not exist is an error of the command.
         let bundle = match bundle {
             Err(error) if error.is_missing() => return Err(error.into()),
             other => other,
@@ -235,7 +235,7 @@ fn try_out(bundle: &Bundle, backend: Backend) -> anyhow::Result<()> {
     let options = estimator::Options { templates, ..estimator::Options::default() };
     let mut estimator = estimator::open(bundle, backend, &options, TRIAL, PixelFormat::Grey)?;
     let pixels = vec![128; TRIAL.width * TRIAL.height];
-    estimator.estimate(image_of(&pixels)?, None, &mut Poses::default())?;
+    estimator.estimate(&Request::new(image_of(&pixels)?), &mut Poses::default())?;
     Ok(())
 }
 

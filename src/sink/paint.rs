@@ -59,7 +59,7 @@ impl Look {
 }
 
 impl Painter {
-    /// A painter for poses as `description` has them; keypoints below `keypoint_threshold`, and their bones, are left out.
+    /// A painter for the poses that `schema` describes; keypoints below `keypoint_threshold`, and their bones, are not drawn.
     pub fn new(schema: &OutputSchema, keypoint_threshold: f32) -> Self {
         let looks = schema.categories.iter().map(|kind| Look::new(kind, schema.templates)).collect();
         Self { looks, keypoint_threshold }
@@ -364,7 +364,7 @@ mod tests {
         OutputSchema {
             categories: vec![Category {
                 keypoints: names.map(str::to_owned).into(),
-                skeleton: crate::pose::Skeleton { edges: edges.into_iter().collect(), ..Default::default() },
+                skeleton: crate::pose::Skeleton { edges: edges.into_iter().collect() },
                 ..Category::default()
             }],
             ..OutputSchema::default()

@@ -1,4 +1,4 @@
-//! What is looked at, one function a thing.
+//! The checks, one function each.
 
 use std::path::Path;
 
@@ -6,15 +6,15 @@ use super::Finding;
 use crate::bundle::{self, Bundle};
 use crate::cli::config::Settings;
 use crate::cli::machine::Machine;
-use crate::engine::{Backend, Session};
+use crate::engine::{Backend, EngineError, Session};
 
-/// Free space below this is worth a word, MiB: a few engines take as much.
+/// Free space below this is reported, MiB: a few engines take as much.
 #[cfg(feature = "tensorrt")]
 const LEAST_SPACE: u64 = 500;
-/// Free memory below this is worth a word, MiB.
+/// Free memory below this is reported, MiB.
 const LEAST_MEMORY: u64 = 500;
 
-/// Everything.
+/// All checks.
 pub fn all(config: Option<&Path>) -> Vec<Finding> {
     let here = Machine::here();
     let mut findings = vec![machine(&here), memory(), configuration(config)];
@@ -85,7 +85,7 @@ fn bundles() -> Vec<Finding> {
     if listed.is_empty() {
         return vec![Finding::fail(
             "bundles",
-            "none is found by name",
+            "no bundle is found by name",
             "start the program in the project's folder, install it with its models, or set SINEW_BUNDLES",
         )];
     }
@@ -106,47 +106,44 @@ fn backends() -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut works = 0;
     for (backend, remedy) in [
-        (Backend::TensorRt, "on a Jetson, install JetPack; elsewhere the CPU does it"),
+        (Backend::TensorRt, "on a Jetson, install JetPack; elsewhere the CPU is used"),
         (
             Backend::OnnxRuntime,
-            "if you want it, install ONNX Runtime and set SINEW_ONNXRUNTIME_LIBRARY; tract does without",
+            "if you want it, install ONNX Runtime and set SINEW_ONNXRUNTIME_LIBRARY; tract needs no library",
         ),
         (Backend::Tract, "build the program with the cargo feature `tract`"),
     ] {
         let what = format!("backend {backend}");
-        match Session::new(backend, 1) {
-            Ok(_) => {
+        match Session::new(backend, 1).and_then(|_| describe(backend)) {
+            Ok(found) => {
                 works += 1;
-                findings.push(Finding::ok(what, describe(backend)));
+                findings.push(Finding::ok(what, found));
             }
             Err(error) => findings.push(Finding::warn(what, error.to_string(), remedy)),
         }
     }
     if works == 0 {
-        findings.push(Finding::fail("backends", "none works", "mend one of those above"));
+        findings.push(Finding::fail("backends", "none works", "fix one of those above"));
     }
     findings
 }
 
+/// What works, in words. TensorRT works once its library could make a runtime.
 #[cfg(feature = "tensorrt")]
-fn describe(backend: Backend) -> String {
+fn describe(backend: Backend) -> Result<String, EngineError> {
     use crate::engine::tensorrt::Installation;
 
     if backend != Backend::TensorRt {
-        return "works".to_owned();
+        return Ok("works".to_owned());
     }
-    match Installation::from_environment().machine() {
-        Ok(machine) => {
-            let (major, minor) = machine.device.compute_capability;
-            format!("TensorRT {} on {}, compute capability {major}.{minor}", machine.version, machine.device.name)
-        }
-        Err(_) => "works".to_owned(),
-    }
+    let machine = Installation::from_environment().machine()?;
+    let (major, minor) = machine.device.compute_capability;
+    Ok(format!("TensorRT {} on {}, compute capability {major}.{minor}", machine.version, machine.device.name))
 }
 
 #[cfg(not(feature = "tensorrt"))]
-fn describe(_: Backend) -> String {
-    "works".to_owned()
+fn describe(_: Backend) -> Result<String, EngineError> {
+    Ok("works".to_owned())
 }
 
 #[cfg(feature = "tensorrt")]
@@ -213,7 +210,7 @@ fn cameras() -> Vec<Finding> {
                 Ok(choice) => Finding::ok(what, choice),
                 Err(reason) => Finding::warn(what, reason, "docs/cameras.md says how such cameras are read"),
             }),
-            // Nodes that give no frames belong to a camera too; only what hinders whoever asks is worth a word.
+            // Cameras have nodes without frames too; only missing permissions are worth a report.
             Err(error) if is_forbidden(&path) => {
                 let remedy = "add the user to the group `video`: sudo usermod -aG video $USER, then log in again";
                 findings.push(Finding::fail(what, error.to_string(), remedy));
@@ -251,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hot_board_is_worth_a_word() {
+    fn a_hot_board_is_reported() {
         let machine = Machine { temperature_celsius: Some(97.0), ..Machine::default() };
         assert_eq!(throttling(&machine).unwrap().state, State::Ok);
         let machine = Machine { throttling: vec!["gpu".into()], ..machine };

@@ -1,6 +1,6 @@
 //! From an image to a network's input in one pass: colours, geometry and normalisation together.
 //!
-//! The answer is what OpenCV's `warpAffine` gives of the image in RGB, bilinear, with a constant black border, scaled
+//! The result is what OpenCV's `warpAffine` gives of the image in RGB, bilinear, with a constant black border, scaled
 //! to 0..1 and normalised: every network pixel `(x, y)` is looked up at `image_from_network(x, y)`, a sample outside the
 //! image counts as RGB 0, and a network pixel within one pixel of the image's edge is a blend with that black.
 //!
@@ -9,7 +9,7 @@
 //! and 255 once instead of for every image pixel. Pixels that share a chroma value have it as it is, as in OpenCV's
 //! `cvtColor`.
 //!
-//! Positions are computed in `f64`, weights in 16 bits. The answer stays within a quarter of a grey level of the
+//! Positions are computed in `f64`, weights in 16 bits. The result stays within a quarter of a grey level of the
 //! exact one.
 
 mod channels;
@@ -61,21 +61,40 @@ impl Warp {
         mean: [f32; 3],
         std: [f32; 3],
     ) -> Result<Self, WarpError> {
-        for (what, size) in [("image", image), ("network", network)] {
-            let sides = 1..=LONGEST_SIDE;
-            if !sides.contains(&size.width) || !sides.contains(&size.height) {
-                return Err(WarpError::Size { what, size });
-            }
-        }
-        if image_from_network.inverse().is_none() {
-            return Err(WarpError::Map { map: *image_from_network });
-        }
+        check(image, network, image_from_network)?;
         let normalisation = Normalisation::new(mean, std)?;
         let path = match Separable::new(format, image, image_from_network, network) {
             Some(separable) => Path::Separable(Box::new(separable)),
             None => Path::General(General::new(image_from_network)),
         };
         Ok(Self { format, image, network, normalisation, path })
+    }
+
+    /// Prepares another map to the same network, for images of another size or format if need be; the same one is kept.
+    ///
+    /// The tables are refilled in place: nothing is allocated after the first map of an image's size and format, unless the
+    /// map turns. After an error the warp is as it was.
+    ///
+    /// # Errors
+    /// As [`Warp::new`].
+    pub fn aim(&mut self, format: PixelFormat, image: Size, image_from_network: &Affine) -> Result<(), WarpError> {
+        check(image, self.network, image_from_network)?;
+        match &mut self.path {
+            Path::Separable(separable) if Separable::takes(image_from_network) => {
+                let same_images = (self.format, self.image) == (format, image);
+                if !(same_images && separable.is_for(image_from_network)) {
+                    separable.fill(format, image, image_from_network, self.network);
+                }
+            }
+            path => {
+                *path = match Separable::new(format, image, image_from_network, self.network) {
+                    Some(separable) => Path::Separable(Box::new(separable)),
+                    None => Path::General(General::new(image_from_network)),
+                };
+            }
+        }
+        (self.format, self.image) = (format, image);
+        Ok(())
     }
 
     /// The network's input size.
@@ -111,6 +130,20 @@ impl Warp {
         }
         Ok(())
     }
+}
+
+/// Whether a map of images of this size to a network of that size can be prepared.
+fn check(image: Size, network: Size, image_from_network: &Affine) -> Result<(), WarpError> {
+    for (what, size) in [("image", image), ("network", network)] {
+        let sides = 1..=LONGEST_SIDE;
+        if !sides.contains(&size.width) || !sides.contains(&size.height) {
+            return Err(WarpError::Size { what, size });
+        }
+    }
+    if image_from_network.inverse().is_none() {
+        return Err(WarpError::Map { map: *image_from_network });
+    }
+    Ok(())
 }
 
 /// `(value / 255 - mean) / std` as `scale value + offset`, per channel.
