@@ -49,7 +49,7 @@ def test_training_changes_what_it_should_and_resumes(
     monkeypatch.setattr(movenet_training, "DEEP_AFTER", 0)
     # A second passes each time that the clock is read: runs take as many steps on any machine.
     seconds = itertools.count()
-    monkeypatch.setattr(movenet_training.time, "monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr(movenet_training, "monotonic", lambda: float(next(seconds)))
     write_shard(tmp_path / "shards", network)
     model = MoveNetLogoCap.from_movenet(network)
     before = {name: value.clone() for name, value in model.state_dict().items()}
