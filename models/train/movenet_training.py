@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 import torch
 from torch import Tensor, nn
@@ -235,9 +235,9 @@ def train(
         for optimiser, state in zip(used, kept["optimisers"], strict=True):
             optimiser.load_state_dict(state)
     generator = torch.Generator().manual_seed(1000 * seed + step)
-    begun = time.monotonic() - before
+    begun = monotonic() - before
     model.train()
-    while (done := (time.monotonic() - begun) / (60 * minutes)) < 1:
+    while (done := (monotonic() - begun) / (60 * minutes)) < 1:
         for optimiser in used:
             for group in optimiser.param_groups:
                 warmth = min(1.0, max(0.0, (step - DEEP_AFTER) / WARM_UP_STEPS)) if group.get("deep") else 1.0
@@ -256,8 +256,8 @@ def train(
         step += 1
         if step % SAVE_EVERY == 0:
             print(f"step {step}", *(f"{name} {value:.5f}" for name, value in parts.items()), flush=True)
-            keep(folder, model, average, used, step, time.monotonic() - begun)
-    keep(folder, model, average, used, step, time.monotonic() - begun)
+            keep(folder, model, average, used, step, monotonic() - begun)
+    keep(folder, model, average, used, step, monotonic() - begun)
     return step
 
 
