@@ -9,6 +9,7 @@
 //! | 0 | `npz` | arrays in NumPy's files |
 //! | 0 | `thermal` | how hot the machine is |
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
+//! | 1 | [`track`] | poses to identities that last and keypoints that do not shake; no operating system, no allocator |
 //! | 1 | `pixels` | pixel formats, the fused warp, picture files |
 //! | 2 | `source` | where frames come from |
 //! | 2 | `engine` | tensors in, tensors out: the backends |
@@ -28,6 +29,7 @@ extern crate std;
 pub mod decode;
 pub mod geometry;
 pub mod pose;
+pub mod track;
 mod vectors;
 
 #[cfg(feature = "std")]

@@ -1,0 +1,246 @@
+//! What a track remembers of a body, and how like a found pose is to it.
+
+use heapless::Vec;
+
+use super::motion::{Measurement, Motion, PLACE, SIZE, square};
+use super::options::{DEFAULT_SIGMA, TrackOptions};
+use crate::pose::{Keypoint, MAX_KEYPOINTS, Pose};
+
+/// Coordinates beyond are taken for garbage, pixels.
+const FARTHEST: f32 = 1e6;
+/// Smallest size of a body, pixels.
+const LEAST_SIZE: f32 = 1.0;
+/// A body is at least this part of its longer side across: poses seen from the side and lines have a size too.
+const NARROWEST: f32 = 0.3;
+/// Part of the difference that the remembered shape moves towards a matched pose.
+const SHAPE_GAIN: f32 = 0.6;
+/// How much limbs move, in multiples of the OKS's own distances: at once, and more per square root of a second unseen.
+const LIMBER: f32 = 1.5;
+const LIMBER_PER_SECOND: f32 = 2.0;
+/// Seconds after which a body's shape says no less than before.
+const LONGEST: f32 = 2.0;
+/// Squared distances beyond this many variances are not looked at.
+pub(super) const GATE: f32 = 16.0;
+
+/// A found pose, and what the tracker needs of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sighting<'a> {
+    pub pose: &'a Pose,
+    /// Keypoints that are seen.
+    pub count: usize,
+    /// Their mean.
+    pub centre: (f32, f32),
+    /// Size of the box around them: the square root of its area.
+    pub size: f32,
+    /// The pose's score, 0 where it is not a number.
+    pub score: f32,
+}
+
+/// Whether a keypoint counts.
+pub(super) fn is_seen(keypoint: &Keypoint, threshold: f32) -> bool {
+    keypoint.score >= threshold && keypoint.x.abs() < FARTHEST && keypoint.y.abs() < FARTHEST
+}
+
+impl<'a> Sighting<'a> {
+    /// Sums up a pose; `None` where too few keypoints are seen.
+    pub fn of(pose: &'a Pose, options: &TrackOptions) -> Option<Self> {
+        let (mut count, mut x, mut y) = (0, 0.0, 0.0);
+        let (mut left, mut right, mut top, mut bottom) =
+            (f32::INFINITY, f32::NEG_INFINITY, f32::INFINITY, f32::NEG_INFINITY);
+        for keypoint in pose.keypoints.iter().filter(|keypoint| is_seen(keypoint, options.pose_kpt_thr)) {
+            count += 1;
+            x += keypoint.x;
+            y += keypoint.y;
+            left = left.min(keypoint.x);
+            right = right.max(keypoint.x);
+            top = top.min(keypoint.y);
+            bottom = bottom.max(keypoint.y);
+        }
+        if count < options.pose_min_keypoints {
+            return None;
+        }
+        let (width, height) = (right - left, bottom - top);
+        let narrowest = NARROWEST * width.max(height);
+        let size = libm::sqrtf(width.max(narrowest) * height.max(narrowest)).max(LEAST_SIZE);
+        let score = if pose.score.is_finite() { pose.score } else { 0.0 };
+        Some(Self { pose, count, centre: (x / count as f32, y / count as f32), size, score })
+    }
+}
+
+impl Sighting<'_> {
+    /// OKS of two found poses, by the size of the first; 0 without a keypoint in common.
+    pub fn coincides(&self, other: &Self, options: &TrackOptions) -> f32 {
+        let far = self.size + other.size;
+        if (self.centre.0 - other.centre.0).abs() + (self.centre.1 - other.centre.1).abs() > far {
+            return 0.0;
+        }
+        let (mut count, mut similarity) = (0.0, 0.0);
+        for (index, (a, b)) in self.pose.keypoints.iter().zip(&other.pose.keypoints).enumerate() {
+            if is_seen(a, options.pose_kpt_thr) && is_seen(b, options.pose_kpt_thr) {
+                let sigma = options.keypoint_sigmas.get(index).copied().unwrap_or(DEFAULT_SIGMA);
+                let distance = square(a.x - b.x) + square(a.y - b.y);
+                similarity += falling_exponential(distance / (8.0 * square(self.size * sigma)));
+                count += 1.0;
+            }
+        }
+        if count > 0.0 { similarity / count } else { 0.0 }
+    }
+}
+
+/// A keypoint in body coordinates: from the anchor, in sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Part {
+    x: f32,
+    y: f32,
+    /// Whether it was ever seen.
+    known: bool,
+}
+
+/// The remembered shape of a body.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Shape {
+    parts: Vec<Part, MAX_KEYPOINTS>,
+}
+
+/// How a pose compares with what was predicted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Comparison {
+    /// Shift of the pose from its prediction, pixels.
+    pub shift: (f32, f32),
+    /// Logarithm of the change of size, where enough keypoints are in common.
+    pub growth: Option<f32>,
+    /// Squared shift over its variance; 2 on average for the right pose.
+    pub surprise: f32,
+    /// Squared growth over its variance.
+    pub growth_surprise: f32,
+    /// OKS of the poses once shift and growth are taken out, 0..=1.
+    pub shape: f32,
+    /// Logarithm of the variance of the shift, in squared sizes.
+    pub log_variance: f32,
+}
+
+impl Comparison {
+    /// The similarity that `track_iou_thr` speaks of, 0..=1.
+    pub fn similarity(&self) -> f32 {
+        self.shape * libm::expf(-(self.surprise + self.growth_surprise) / 2.0)
+    }
+
+    /// Minus the logarithm of the likelihood, up to a constant.
+    pub fn cost(&self) -> f32 {
+        (self.surprise + self.growth_surprise) / 2.0 + self.log_variance - 2.0 * libm::logf(self.shape.max(1e-9))
+    }
+}
+
+impl Shape {
+    /// The shape of a pose whose anchor is its centre.
+    pub fn new(sighting: &Sighting<'_>, options: &TrackOptions) -> Self {
+        let part = |keypoint: &Keypoint| Part {
+            x: (keypoint.x - sighting.centre.0) / sighting.size,
+            y: (keypoint.y - sighting.centre.1) / sighting.size,
+            known: is_seen(keypoint, options.pose_kpt_thr),
+        };
+        Self { parts: sighting.pose.keypoints.iter().map(part).collect() }
+    }
+
+    /// How like `sighting` is to this shape moved to `motion`, `unseen` seconds after it was seen last; `None` where it
+    /// is too far away or has no keypoint in common.
+    pub fn compare(
+        &self,
+        motion: &Motion,
+        size: f32,
+        unseen: f32,
+        sighting: &Sighting<'_>,
+        options: &TrackOptions,
+        reach: f32,
+    ) -> Option<Comparison> {
+        let anchor = (motion.x.value, motion.y.value);
+        let variance = motion.place.value + square(PLACE.place * size);
+        // The centre may lie elsewhere in the body where other keypoints are seen.
+        let far = libm::sqrtf(GATE * variance) + size.max(sighting.size) + reach;
+        if (sighting.centre.0 - anchor.0).abs() > far || (sighting.centre.1 - anchor.1).abs() > far {
+            return None;
+        }
+        let common = || {
+            let pairs = sighting.pose.keypoints.iter().zip(&self.parts).enumerate();
+            pairs.filter(|(_, (keypoint, part))| part.known && is_seen(keypoint, options.pose_kpt_thr))
+        };
+
+        // Both clouds of points: sums, and sums of squares, from the anchor.
+        let (mut count, mut found, mut expected) = (0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0));
+        for (_, (keypoint, part)) in common() {
+            let (x, y) = (keypoint.x - anchor.0, keypoint.y - anchor.1);
+            let (u, v) = (part.x * size, part.y * size);
+            count += 1.0;
+            found = (found.0 + x, found.1 + y, found.2 + x * x + y * y);
+            expected = (expected.0 + u, expected.1 + v, expected.2 + u * u + v * v);
+        }
+        if count < 1.0 {
+            return None;
+        }
+        let mean = |sums: (f32, f32, f32)| (sums.0 / count, sums.1 / count);
+        let spread = |sums: (f32, f32, f32)| {
+            let (x, y) = mean(sums);
+            sums.2 / count - x * x - y * y
+        };
+        let (found_mean, expected_mean) = (mean(found), mean(expected));
+        let (found_spread, expected_spread) = (spread(found), spread(expected));
+        let wide = |spread: f32| spread > square(0.1 * size).max(0.25);
+        let growth = (count >= 3.0 && wide(found_spread) && wide(expected_spread))
+            .then(|| libm::logf(found_spread / expected_spread) / 2.0);
+        let scale = growth.map_or(1.0, |growth| libm::expf(growth.clamp(-2.0, 2.0)));
+        // The shift of the anchor, once the size is right.
+        let shift = (found_mean.0 - scale * expected_mean.0, found_mean.1 - scale * expected_mean.1);
+        let growth_variance = motion.scale.value + square(SIZE.place);
+
+        let limber = LIMBER + LIMBER_PER_SECOND * libm::sqrtf(unseen.min(LONGEST));
+        let unit = 1.0 / (8.0 * square(size * scale * limber));
+        let mut similarity = 0.0;
+        for (index, (keypoint, part)) in common() {
+            let sigma = options.keypoint_sigmas.get(index).copied().unwrap_or(DEFAULT_SIGMA);
+            let x = keypoint.x - anchor.0 - shift.0 - scale * size * part.x;
+            let y = keypoint.y - anchor.1 - shift.1 - scale * size * part.y;
+            similarity += falling_exponential((x * x + y * y) * unit / square(sigma));
+        }
+        Some(Comparison {
+            shift,
+            growth,
+            surprise: (square(shift.0) + square(shift.1)) / variance,
+            growth_surprise: growth.map_or(1.0, |growth| square(growth) / growth_variance),
+            shape: similarity / count,
+            log_variance: libm::logf(variance / square(size)),
+        })
+    }
+
+    /// The measurement that a pose with this comparison is.
+    pub fn measurement(motion: &Motion, comparison: &Comparison) -> Measurement {
+        Measurement {
+            x: motion.x.value + comparison.shift.0,
+            y: motion.y.value + comparison.shift.1,
+            log_size: comparison.growth.map(|growth| motion.log_size.value + growth),
+        }
+    }
+
+    /// Takes the shape of a matched pose in; `motion` has been corrected already.
+    pub fn learn(&mut self, motion: &Motion, sighting: &Sighting<'_>, unseen: f32, options: &TrackOptions) {
+        let (unit, gain) = (1.0 / motion.size(), (SHAPE_GAIN + unseen).min(1.0));
+        for (index, keypoint) in sighting.pose.keypoints.iter().enumerate() {
+            let seen = is_seen(keypoint, options.pose_kpt_thr);
+            let (x, y) = ((keypoint.x - motion.x.value) * unit, (keypoint.y - motion.y.value) * unit);
+            match self.parts.get_mut(index) {
+                Some(part) if seen && part.known => {
+                    part.x += gain * (x - part.x);
+                    part.y += gain * (y - part.y);
+                }
+                Some(part) if seen => *part = Part { x, y, known: true },
+                Some(_) => {}
+                // A pose may have more keypoints than those before it; all fit.
+                None => drop(self.parts.push(Part { x, y, known: seen })),
+            }
+        }
+    }
+}
+
+/// `exp(-x)` for `x >= 0`, to 1e-4: `(1 - x / 32)^32` would do, this is closer.
+fn falling_exponential(x: f32) -> f32 {
+    if x > 12.0 { 0.0 } else { libm::expf(-x) }
+}

@@ -1,0 +1,151 @@
+//! One track: a person's motion, shape and smoothed keypoints.
+
+use core::time::Duration;
+
+use heapless::Vec;
+
+use super::Identity;
+use super::body::{Comparison, GATE, Shape, Sighting, is_seen};
+use super::motion::{Measurement, Motion};
+use super::options::TrackOptions;
+use super::smooth::{SmoothedKeypoint, Step};
+use crate::pose::{MAX_KEYPOINTS, Pose};
+
+/// Steps of the straight line that a track is led along after a gap.
+const GAP_STEPS: u32 = 6;
+
+/// Someone who is followed.
+#[derive(Debug, Clone)]
+pub(super) struct Track {
+    /// `None` until it was matched often enough.
+    pub id: Option<u32>,
+    /// Frames since it was matched; 0 where it was in this one.
+    pub missing: u32,
+    /// Frames in which it was matched.
+    pub hits: u32,
+    /// Size, pixels: that of `motion`.
+    pub size: f32,
+    template: u16,
+    begun: Duration,
+    /// Now, as predicted or corrected.
+    motion: Motion,
+    /// As it was when matched last, but where the camera looks now.
+    last: Motion,
+    /// Seconds since it was matched.
+    unseen: f32,
+    shape: Shape,
+    smoothed: Vec<SmoothedKeypoint, MAX_KEYPOINTS>,
+    /// What the last match did, for the filters of the keypoints.
+    step: Step,
+}
+
+impl Track {
+    /// A track that begins with this pose.
+    pub fn new(time: Duration, sighting: &Sighting<'_>, options: &TrackOptions) -> Self {
+        let motion = Motion::new(sighting.centre.0, sighting.centre.1, sighting.size);
+        Self {
+            id: None,
+            missing: 0,
+            hits: 1,
+            size: sighting.size,
+            template: sighting.pose.template,
+            begun: time,
+            motion,
+            last: motion,
+            unseen: 0.0,
+            shape: Shape::new(sighting, options),
+            smoothed: Vec::new(),
+            step: Step { seconds: 0.0, size: sighting.size, body: (0.0, 0.0) },
+        }
+    }
+
+    /// Moves the track on to the next frame.
+    pub fn predict(&mut self, seconds: f32, unrest: f32) {
+        self.missing = self.missing.saturating_add(1);
+        self.unseen += seconds;
+        self.motion.predict(seconds, unrest);
+        self.size = self.motion.size();
+    }
+
+    /// The camera turned: everything moved in the image.
+    pub fn shift(&mut self, x: f32, y: f32) {
+        self.motion.shift(x, y);
+        self.last.shift(x, y);
+        self.smoothed.iter_mut().for_each(|keypoint| keypoint.shift(x, y));
+    }
+
+    /// Compares a pose with the prediction; `reach` allows for that many pixels more.
+    pub fn compare(&self, sighting: &Sighting<'_>, options: &TrackOptions, reach: f32) -> Option<Comparison> {
+        if sighting.pose.template != self.template {
+            return None;
+        }
+        self.shape.compare(&self.motion, self.size, self.unseen, sighting, options, reach)
+    }
+
+    /// What it costs to take this pose; infinity where it must not be.
+    pub fn cost(&self, sighting: &Sighting<'_>, options: &TrackOptions) -> f32 {
+        match self.compare(sighting, options, 0.0) {
+            Some(found) if found.surprise < GATE && found.similarity() >= options.track_iou_thr => {
+                (COST_BASE + found.cost()).max(0.0)
+            }
+            _ => f32::INFINITY,
+        }
+    }
+
+    /// Takes a pose in.
+    pub fn correct(&mut self, comparison: &Comparison, sighting: &Sighting<'_>, options: &TrackOptions, unrest: f32) {
+        let found = Shape::measurement(&self.motion, comparison);
+        if self.missing > 1 && self.unseen > 0.0 {
+            self.lead(&found, unrest);
+        }
+        self.motion.correct(&found);
+        let body = (self.motion.x.value - self.last.x.value, self.motion.y.value - self.last.y.value);
+        self.size = self.motion.size();
+        self.step = Step { seconds: self.unseen, size: self.size, body };
+        self.shape.learn(&self.motion, sighting, self.unseen, options);
+        self.last = self.motion;
+        self.missing = 0;
+        self.unseen = 0.0;
+        self.hits = self.hits.saturating_add(1);
+    }
+
+    /// Goes back to where the track was seen last, and from there in a straight line to just before `found`.
+    fn lead(&mut self, found: &Measurement, unrest: f32) {
+        let steps = self.missing.min(GAP_STEPS);
+        let (from, seconds) = (self.last, self.unseen / steps as f32);
+        let between = |a: f32, b: f32, step: u32| a + (b - a) * step as f32 / steps as f32;
+        self.motion = from;
+        for step in 1..=steps {
+            self.motion.predict(seconds, unrest);
+            if step < steps {
+                self.motion.correct(&Measurement {
+                    x: between(from.x.value, found.x, step),
+                    y: between(from.y.value, found.y, step),
+                    log_size: found.log_size.map(|size| between(from.log_size.value, size, step)),
+                });
+            }
+        }
+    }
+
+    /// Who it is, where it has an identity.
+    pub fn identity(&self, time: Duration) -> Option<Identity> {
+        Some(Identity { id: self.id?, age: time.saturating_sub(self.begun), seen: self.hits })
+    }
+
+    /// Smooths the keypoints of the pose that was matched in this frame.
+    pub fn smooth(&mut self, found: &Pose, options: &TrackOptions, into: &mut Pose) {
+        let Some(params) = &options.smooth_params else { return };
+        // A pose may have more keypoints than those before it; all fit.
+        while self.smoothed.len() < found.keypoints.len() && self.smoothed.push(SmoothedKeypoint::default()).is_ok() {}
+        for ((filter, found), into) in self.smoothed.iter_mut().zip(&found.keypoints).zip(&mut into.keypoints) {
+            *into = if is_seen(found, options.pose_kpt_thr) {
+                filter.seen(found, &self.step, params)
+            } else {
+                filter.unseen(found, &self.step)
+            };
+        }
+    }
+}
+
+/// Keeps the cost of a good match near 0: the logarithm of the variance that a track has in steady state.
+const COST_BASE: f32 = 5.0;
