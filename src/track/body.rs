@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use super::motion::{Measurement, Motion, PLACE, SIZE, square};
-use super::options::{DEFAULT_SIGMA, TrackOptions};
+use super::options::{t, DEFAULT_SIGMA, TrackOptions};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, Pose};
 
 /// Coordinates beyond are taken for garbage, pixels.
@@ -122,12 +122,19 @@ pub(super) struct Comparison {
 impl Comparison {
     /// The similarity that `track_iou_thr` speaks of, 0..=1.
     pub fn similarity(&self) -> f32 {
-        self.shape * libm::expf(-(self.surprise + self.growth_surprise) / 2.0)
+        libm::expf(-self.unlikeness() / 2.0)
     }
 
     /// Minus the logarithm of the likelihood, up to a constant.
     pub fn cost(&self) -> f32 {
-        (self.surprise + self.growth_surprise) / 2.0 + self.log_variance - 2.0 * libm::logf(self.shape.max(1e-9))
+        self.unlikeness() + self.log_variance
+    }
+
+    fn unlikeness(&self) -> f32 {
+        let nu = t(8, 4.0);
+        (nu + 2.0) / 2.0 * libm::logf(1.0 + self.surprise / nu)
+            + (nu + 1.0) / 2.0 * libm::logf(1.0 + self.growth_surprise / nu)
+            - t(9, 2.0) * libm::logf(self.shape.max(1e-6))
     }
 }
 
@@ -151,12 +158,13 @@ impl Shape {
         unseen: f32,
         sighting: &Sighting<'_>,
         options: &TrackOptions,
+        unrest: f32,
         reach: f32,
     ) -> Option<Comparison> {
         let anchor = (motion.x.value, motion.y.value);
-        let variance = motion.place.value + square(PLACE.place * size);
+        let variance = motion.place.value + unrest * square(t(0, 0.05) * size);
         // The centre may lie elsewhere in the body where other keypoints are seen.
-        let far = libm::sqrtf(GATE * variance) + size.max(sighting.size) + reach;
+        let far = libm::sqrtf(GATE * variance) + t(11, 1.0) * size.max(sighting.size) + reach;
         if (sighting.centre.0 - anchor.0).abs() > far || (sighting.centre.1 - anchor.1).abs() > far {
             return None;
         }
@@ -190,9 +198,9 @@ impl Shape {
         let scale = growth.map_or(1.0, |growth| libm::expf(growth.clamp(-2.0, 2.0)));
         // The shift of the anchor, once the size is right.
         let shift = (found_mean.0 - scale * expected_mean.0, found_mean.1 - scale * expected_mean.1);
-        let growth_variance = motion.scale.value + square(SIZE.place);
+        let growth_variance = motion.scale.value + square(t(3, 0.07));
 
-        let limber = LIMBER + LIMBER_PER_SECOND * libm::sqrtf(unseen.min(LONGEST));
+        let limber = t(6, LIMBER) + t(7, LIMBER_PER_SECOND) * libm::sqrtf(unseen.min(LONGEST));
         let unit = 1.0 / (8.0 * square(size * scale * limber));
         let mut similarity = 0.0;
         for (index, (keypoint, part)) in common() {
@@ -222,7 +230,7 @@ impl Shape {
 
     /// Takes the shape of a matched pose in; `motion` has been corrected already.
     pub fn learn(&mut self, motion: &Motion, sighting: &Sighting<'_>, unseen: f32, options: &TrackOptions) {
-        let (unit, gain) = (1.0 / motion.size(), (SHAPE_GAIN + unseen).min(1.0));
+        let (unit, gain) = (1.0 / motion.size(), (t(5, SHAPE_GAIN) + unseen).min(1.0));
         for (index, keypoint) in sighting.pose.keypoints.iter().enumerate() {
             let seen = is_seen(keypoint, options.pose_kpt_thr);
             let (x, y) = ((keypoint.x - motion.x.value) * unit, (keypoint.y - motion.y.value) * unit);

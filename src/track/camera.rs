@@ -12,7 +12,7 @@ const NEAR: usize = 5;
 /// Voters whose shifts are tried.
 const TRIED: usize = 6;
 /// Votes that agree, at least.
-const LEAST_VOTES: f32 = 3.0;
+const LEAST_VOTES: usize = 3;
 /// Shifts this near agree, in sizes.
 const AGREEMENT: f32 = 0.12;
 
@@ -64,8 +64,8 @@ pub(super) fn common_shift(voters: &Voters) -> (f32, f32) {
             (best, most) = ((x, y), found);
         }
     }
-    // The pose that is tried agrees with itself.
-    if most < LEAST_VOTES.max(0.5 * able as f32) {
+    let agreeing = voters.iter().filter(|voter| voter.agrees(best.0, best.1).is_some()).count();
+    if agreeing < LEAST_VOTES.max(able / 2) {
         return (0.0, 0.0);
     }
     let mut x: Vec<f32, MAX_POSES> = Vec::new();
@@ -74,9 +74,14 @@ pub(super) fn common_shift(voters: &Voters) -> (f32, f32) {
         // There are fewer voters than places.
         let _ = (x.push(shift.0), y.push(shift.1));
     }
-    // Few tracks say less: their own motion does not average out.
-    let trust = x.len() as f32 / (x.len() as f32 + 1.0);
-    (trust * median(&mut x), trust * median(&mut y))
+    let (shift_x, shift_y) = (median(&mut x), median(&mut y));
+    // What is no larger than chance would make it is not taken out, and few tracks say less than many.
+    let count = x.len() as f32;
+    let scatter = |values: &[f32], middle: f32| values.iter().map(|value| square(value - middle)).sum::<f32>();
+    let error = (scatter(&x, shift_x) + scatter(&y, shift_y)) / square(count);
+    let length = square(shift_x) + square(shift_y);
+    let trust = (1.0 - 2.0 * error / length.max(1e-6)).max(0.0) * count / (count + 1.0);
+    (trust * shift_x, trust * shift_y)
 }
 
 fn median(values: &mut [f32]) -> f32 {

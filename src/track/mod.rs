@@ -26,7 +26,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 
-pub use options::{DEFAULT_SIGMA, SmoothParams, TrackOptionError, TrackOptions};
+pub use options::{TUNE, DEFAULT_SIGMA, SmoothParams, TrackOptionError, TrackOptions};
 
 use crate::pose::{MAX_POSES, Poses};
 use assignment::{Costs, assign};
@@ -83,6 +83,7 @@ pub struct Tracker {
     /// How much people accelerate here, as a multiple of what is expected.
     unrest: f32,
     costs: Costs,
+    cam:(f32,f32),
 }
 
 impl Tracker {
@@ -101,7 +102,7 @@ impl Tracker {
             interval: 0.0,
             usual_score: None,
             unrest: 1.0,
-            costs: [[f32::INFINITY; MAX_TRACKS]; MAX_POSES],
+            costs: [[f32::INFINITY; MAX_TRACKS]; MAX_POSES], cam:(0.0,0.0),
         })
     }
 
@@ -115,6 +116,7 @@ impl Tracker {
         self.tracks.iter().filter(|track| track.id.is_some()).count()
     }
 
+    pub fn dbg(&self)->(usize,f32,f32,(f32,f32)){(self.tracks.len(),self.unrest,self.usual_score.unwrap_or(0.0),self.cam)}
     /// Who the poses of the last frame are, in their order.
     pub fn identities(&self) -> &[Option<Identity>] {
         &self.identities
@@ -140,7 +142,7 @@ impl Tracker {
         }
         if self.options.track_camera_motion {
             let (x, y) = self.camera_shift(&sightings);
-            self.tracks.iter_mut().for_each(|track| track.shift(x, y));
+            self.cam=(x,y);            self.tracks.iter_mut().for_each(|track| track.shift(x, y));
         }
         let threshold = self.confident_score();
         let mut track_of = [None; MAX_POSES];
@@ -154,9 +156,7 @@ impl Tracker {
         self.start_tracks(time, &sightings, &mut track_of, threshold);
         self.write(time, found, &track_of, tracked);
         let most = self.options.track_max_missing;
-        self.tracks.retain(|track| {
-            track.missing <= if track.id.is_some() { most } else { most.min(TENTATIVE_MISSING) }
-        });
+        self.tracks.retain(|track| !track.is_lost(most));
     }
 
     /// Moves all tracks to `time`.
@@ -182,7 +182,7 @@ impl Tracker {
             let mut voter = Voter::new(track.size);
             for sighting in sightings.iter().flatten() {
                 let near = CAMERA_REACH * track.size;
-                if let Some(comparison) = track.compare(sighting, &self.options, near)
+                if let Some(comparison) = track.compare(sighting, &self.options, self.unrest, near)
                     && comparison.shape > 0.3
                     && comparison.growth_surprise < 9.0
                     && comparison.shift.0.abs().max(comparison.shift.1.abs()) < 2.0 * near
@@ -217,7 +217,7 @@ impl Tracker {
             let Some(sighting) = sighting.as_ref().filter(|_| taken.is_none()) else { continue };
             for ((cost, track), free) in costs.iter_mut().zip(&self.tracks).zip(&*free) {
                 if *free && allowed(sighting, track) {
-                    *cost = track.cost(sighting, &self.options);
+                    *cost = track.cost(sighting, &self.options, self.unrest);
                     any |= *cost < f32::INFINITY;
                 }
             }
@@ -225,7 +225,7 @@ impl Tracker {
         if !any {
             return;
         }
-        let columns = assign(&self.costs, MAX_POSES, self.tracks.len(), ALONE);
+        let columns = assign(&self.costs, MAX_POSES, self.tracks.len(), options::t(10, ALONE));
         for (pairing, column) in track_of.iter_mut().zip(columns) {
             let Some(column) = column.filter(|_| pairing.is_none()) else { continue };
             *pairing = Some(column);
@@ -240,10 +240,10 @@ impl Tracker {
         for (pairing, sighting) in track_of.iter().zip(sightings) {
             let (Some(pairing), Some(sighting)) = (pairing, sighting) else { continue };
             let Some(track) = self.tracks.get_mut(*pairing) else { continue };
-            let Some(comparison) = track.compare(sighting, &self.options, 0.0) else { continue };
+            let Some(comparison) = track.compare(sighting, &self.options, self.unrest, 0.0) else { continue };
             if track.missing == 1 && track.hits > 2 {
                 let surprise = (comparison.surprise / 2.0).min(8.0);
-                self.unrest = (self.unrest * (1.0 + 0.02 * (surprise - 1.0))).clamp(UNREST.0, UNREST.1);
+                self.unrest = (self.unrest * (1.0 + options::t(13, 0.02) * (surprise - 1.0))).clamp(UNREST.0, UNREST.1);
             }
             let usual = self.usual_score.unwrap_or(sighting.score);
             self.usual_score = Some(usual + SCORE_GAIN * (sighting.score - usual));

@@ -3,6 +3,7 @@
 //! Both axes have the same uncertainty and share it. The size is filtered as its logarithm, so that it stays positive and
 //! errors are relative.
 
+use super::options::t;
 /// A value and its change per second.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Axis {
@@ -104,9 +105,9 @@ impl Motion {
     /// A motion that starts here.
     pub fn new(x: f32, y: f32, size: f32) -> Self {
         let variance = |noise: &Noise, unit: f32| Covariance {
-            value: square(noise.place * unit),
+            value: square(if unit == 1.0 { t(3, 0.07) } else { t(0, 0.05) } * unit),
             both: 0.0,
-            rate: square(noise.speed * unit),
+            rate: square(if unit == 1.0 { 0.15 } else { t(1, 1.0) } * unit),
         };
         Self {
             x: Axis { value: x, rate: 0.0 },
@@ -128,17 +129,17 @@ impl Motion {
         self.x.predict(seconds);
         self.y.predict(seconds);
         self.log_size.predict(seconds);
-        self.place.predict(seconds, unrest * square(PLACE.acceleration * size));
-        self.scale.predict(seconds, square(SIZE.acceleration));
+        self.place.predict(seconds, unrest * square(t(2, 1.0) * size));
+        self.scale.predict(seconds, square(t(4, 0.15)));
     }
 
-    /// Takes a measurement in.
-    pub fn correct(&mut self, found: &Measurement) {
-        let gains = self.place.correct(square(PLACE.place * self.size()));
+    /// Takes a measurement in; `unrest` multiplies its noise.
+    pub fn correct(&mut self, found: &Measurement, unrest: f32) {
+        let gains = self.place.correct(unrest * square(t(0, 0.05) * self.size()));
         self.x.correct(found.x, gains);
         self.y.correct(found.y, gains);
         if let Some(log_size) = found.log_size {
-            let gains = self.scale.correct(square(SIZE.place));
+            let gains = self.scale.correct(square(t(3, 0.07)));
             self.log_size.correct(log_size, gains);
         }
     }
@@ -167,7 +168,7 @@ mod tests {
         let mut motion = Motion::new(0.0, 50.0, 54.6);
         for step in 1..30 {
             motion.predict(0.1, 1.0);
-            motion.correct(&at(3.0 * step as f32));
+            motion.correct(&at(3.0 * step as f32), 1.0);
         }
         assert!((motion.x.rate - 30.0).abs() < 0.5, "{motion:?}");
         assert!(motion.y.rate.abs() < 1e-3);
@@ -182,7 +183,7 @@ mod tests {
         motion.predict(0.5, 1.0);
         let grown = motion.place.value;
         assert!(grown > before);
-        motion.correct(&at(0.0));
+        motion.correct(&at(0.0), 1.0);
         assert!(motion.place.value < grown);
     }
 

@@ -167,3 +167,6 @@ mod tests {
         }
     }
 }
+
+pub static TUNE: [core::sync::atomic::AtomicU32; 24] = [const { core::sync::atomic::AtomicU32::new(0) }; 24];
+pub(super) fn t(i: usize, d: f32) -> f32 { let b = TUNE[i].load(core::sync::atomic::Ordering::Relaxed); if b == 0 { d } else { f32::from_bits(b) } }

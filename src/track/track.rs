@@ -7,7 +7,7 @@ use heapless::Vec;
 use super::Identity;
 use super::body::{Comparison, GATE, Shape, Sighting, is_seen};
 use super::motion::{Measurement, Motion};
-use super::options::TrackOptions;
+use super::options::{TrackOptions, t};
 use super::smooth::{SmoothedKeypoint, Step};
 use crate::pose::{MAX_KEYPOINTS, Pose};
 
@@ -75,21 +75,32 @@ impl Track {
     }
 
     /// Compares a pose with the prediction; `reach` allows for that many pixels more.
-    pub fn compare(&self, sighting: &Sighting<'_>, options: &TrackOptions, reach: f32) -> Option<Comparison> {
+    pub fn compare(&self, sighting: &Sighting<'_>, options: &TrackOptions, unrest: f32, reach: f32) -> Option<Comparison> {
         if sighting.pose.template != self.template {
             return None;
         }
-        self.shape.compare(&self.motion, self.size, self.unseen, sighting, options, reach)
+        self.shape.compare(&self.motion, self.size, self.unseen, sighting, options, unrest, reach)
     }
 
     /// What it costs to take this pose; infinity where it must not be.
-    pub fn cost(&self, sighting: &Sighting<'_>, options: &TrackOptions) -> f32 {
-        match self.compare(sighting, options, 0.0) {
-            Some(found) if found.surprise < GATE && found.similarity() >= options.track_iou_thr => {
-                (COST_BASE + found.cost()).max(0.0)
+    pub fn cost(&self, sighting: &Sighting<'_>, options: &TrackOptions, unrest: f32) -> f32 {
+        match self.compare(sighting, options, unrest, 0.0) {
+            Some(found) if self.near(&found) && found.similarity() >= options.track_iou_thr => {
+                (COST_BASE + found.cost() + t(17, 3.0) / self.hits as f32).max(0.0)
             }
             _ => f32::INFINITY,
         }
+    }
+
+    fn near(&self, found: &Comparison) -> bool {
+        if self.id.is_none() { return found.surprise < t(16, 12.0) && found.growth_surprise < 9.0; }
+        found.surprise < GATE || super::motion::square(found.shift.0)+super::motion::square(found.shift.1) < super::motion::square(t(12, 0.7)*self.size)
+    }
+
+    /// Whether it has been missing for too long.
+    pub fn is_lost(&self, most: u32) -> bool {
+        let allowed = if self.id.is_none() { t(14, 4.0) as u32 } else { 3 + (t(15, 3.0) * self.hits as f32) as u32 };
+        self.missing > most.min(allowed)
     }
 
     /// Takes a pose in.
@@ -98,7 +109,7 @@ impl Track {
         if self.missing > 1 && self.unseen > 0.0 {
             self.lead(&found, unrest);
         }
-        self.motion.correct(&found);
+        self.motion.correct(&found, unrest);
         let body = (self.motion.x.value - self.last.x.value, self.motion.y.value - self.last.y.value);
         self.size = self.motion.size();
         self.step = Step { seconds: self.unseen, size: self.size, body };
@@ -122,7 +133,7 @@ impl Track {
                     x: between(from.x.value, found.x, step),
                     y: between(from.y.value, found.y, step),
                     log_size: found.log_size.map(|size| between(from.log_size.value, size, step)),
-                });
+                }, unrest);
             }
         }
     }
