@@ -135,7 +135,7 @@ test-paths: test test-onnxruntime test-arm test-simd ## The same answers on ever
 test-slow: miri proptest-long fuzz-smoke python-test check-eval ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python
 
 .PHONY: lint
-lint: lint-rust lint-python ## Formatting, clippy, documentation, ruff; warnings are errors
+lint: lint-rust lint-python ## Formatting, clippy, documentation, ruff, mypy; warnings are errors
 
 .PHONY: lint-rust
 lint-rust: ## The Rust part of `lint`
@@ -147,6 +147,7 @@ lint-rust: ## The Rust part of `lint`
 .PHONY: lint-python
 lint-python: $(VENV)/ready ## The Python part of `lint` (makes .venv)
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
 
 .PHONY: check-core
 check-core: ## The core builds without an operating system or an allocator, and the library without tract
@@ -233,9 +234,9 @@ python-test: $(VENV)/ready ## Tests of the Python code
 	$(MAKE) test-onnxruntime
 
 .PHONY: train
-train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny, capeformer-tiny, lofr-tiny) until interrupted; resumes; OPTIONS="--crowded 0.3"
-	@test -e $(STATE)/assets || $(PYTHON) -m models.people.assets
-	@test -e $(STATE)/bank || $(PYTHON) -m models.people.render_bank
+train: $(VENV)/ready ## Train MODEL (logocap-tiny, centergroup-tiny, capeformer-tiny, lofr-tiny) until interrupted; resumes; OPTIONS="--crowd-fraction 0.3"
+	@test -e $(STATE)/assets || $(PYTHON) -m models.data.people.assets
+	@test -e $(STATE)/bank || $(PYTHON) -m models.data.people.render_bank
 	$(PYTHON) -m models.train $(MODEL) $(OPTIONS)
 
 .PHONY: models
@@ -250,14 +251,14 @@ calib: $(VENV)/ready build ## Make and measure the int8 and fp16 graphs of BUNDL
 	$(PYTHON) -m calib models/bundles/$(BUNDLE) --recorded $(OUT)/calib/$(BUNDLE) --sinew $(SINEW)
 
 .PHONY: photographs
-photographs: $(VENV)/ready build ## Measure MODEL on annotated photographs of your own: FOLDER=path (see models/photographs.py)
+photographs: $(VENV)/ready build ## Measure MODEL on annotated photographs of your own: FOLDER=path (see models/evaluate/photographs.py)
 	@test -n "$(FOLDER)" || { echo "make photographs: name the folder, as in FOLDER=path/to/folder" >&2; exit 2; }
-	$(PYTHON) -m models.photographs $(FOLDER) --model $(MODEL)
+	$(PYTHON) -m models.evaluate.photographs $(FOLDER) --model $(MODEL)
 
 .PHONY: import
 import: $(VENV)/ready ## Convert an official checkpoint: MODEL=logocap-w32|centergroup-w32|... CKPT=file.pth [ASPECT=640x480] [FLIP=1]
 	@test -n "$(CKPT)" || { echo "make import: name the checkpoint, as in CKPT=path/to/file.pth" >&2; exit 2; }
-	$(PYTHON) -m models.checkpoint $(MODEL) $(CKPT) $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
+	$(PYTHON) -m models.checkpoints $(MODEL) $(CKPT) $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
 
 ##@ Cleaning up
 

@@ -75,7 +75,7 @@ fn measure(path: &Path) -> Result<Measured, Box<dyn Error>> {
         decoder.write_bias(TOKENS, &workspace, &mut bias)?;
         marks[2] = Instant::now();
         let grouped = decoder.grouped(TOKENS, &attention, &visible, &center)?;
-        decoder.group(&inputs, Some(&grouped), &layout.network_to_picture, &mut workspace, &mut poses);
+        decoder.group(&inputs, Some(&grouped), &layout.image_from_network, &mut workspace, &mut poses);
         marks[3] = Instant::now();
         for stage in 0..3 {
             times[stage].push(1e3 * (marks[stage + 1] - marks[stage]).as_secs_f64());

@@ -159,7 +159,7 @@ fn measure(people: usize, scene: &Scene) -> Result<Measured, Box<dyn Error>> {
         marks[2] = Instant::now();
         decoder.refine(&inputs, candidates, &kam, &mut workspace)?;
         marks[3] = Instant::now();
-        decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
+        decoder.finish(&layout.image_from_network, &mut workspace, &mut poses);
         marks[4] = Instant::now();
         for stage in 0..4 {
             times[stage].push(1e3 * (marks[stage + 1] - marks[stage]).as_secs_f64());

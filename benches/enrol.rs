@@ -1,9 +1,9 @@
-//! How long it takes on one core to gather the features of one picture's keypoints from the network's tokens.
+//! How long it takes on one core to gather the features of one image's keypoints from the network's tokens.
 //!
 //!     cargo bench --bench enrol -- --scenes FOLDER [--json]
 //!
 //! `FOLDER/enrol.npz` holds `points [K, 2]` in crop pixels and `tokens [64, width]`; `benches/compare_enrol.py` makes it and
-//! measures PyTorch on the same picture.
+//! measures PyTorch on the same image.
 
 mod arguments;
 
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { scenes, json } = Arguments::parse()?;
     let Some(folder) = scenes else {
-        println!("no picture to enrol: benches/compare_enrol.py makes one");
+        println!("no image to enrol: benches/compare_enrol.py makes one");
         return Ok(());
     };
     let mut file = Npz::open(&folder.join("enrol.npz"))?;

@@ -16,9 +16,9 @@ import torch
 from table import BUNDLES, FRAMES, ROOT, Program, Row, peer_session
 
 from calib import __main__ as calib
-from models import bundle, capeformer_bundle, logocap_bundle
-from models.capeformer import CapeFormer, CapeFormerConfig
-from models.logocap import LogoCap, LogoCapConfig
+from models.export import bundle, capeformer_bundle, logocap_bundle
+from models.networks.capeformer import CapeFormer, CapeFormerConfig
+from models.networks.logocap import LogoCap, LogoCapConfig
 
 
 def model_arguments(template: Path) -> dict[str, list[str]]:

@@ -31,8 +31,8 @@ from networks import large_rows, network_rows
 from table import BUNDLES, FRAMES, ROOT, Program, Row, peer_session
 from tqdm import tqdm
 
-from models import export
-from models.logocap import LogoCap, LogoCapConfig
+from models.export import logocap_graphs
+from models.networks.logocap import LogoCap, LogoCapConfig
 from models.reference import geometry, torch_logocap
 from models.reference import logocap as plain
 
@@ -154,7 +154,7 @@ class Peers:
         self.model = LogoCap(LogoCapConfig.tiny()).eval()
         self.sessions = [peer_session(BUNDLES / f"logocap-tiny/{name}.onnx") for name in ("backbone", "kam")]
         self.settings = plain.Settings(center_threshold=0.1)
-        self.to_network = geometry.picture_to_network(frame, network)
+        self.to_network = geometry.network_from_image(frame, network)
         self.scale, self.offset = 1 / (255 * np.array(std)), -np.array(mean) / np.array(std)
 
     def image(self, frame: np.ndarray) -> np.ndarray:
@@ -171,7 +171,7 @@ class Peers:
         large = plain.upsample(heatmaps[-1:], 4)[0]
         initial = plain.initial_poses(offsets, plain.find_centers(large, self.settings), self.settings)
         mesh = torch.from_numpy(plain.local_mesh(initial, self.settings)).float() / 4
-        grid = export.normalised_grid(mesh, *heatmaps.shape[1:]).flatten(0, 2).numpy()
+        grid = logocap_graphs.normalised_grid(mesh, *heatmaps.shape[1:]).flatten(0, 2).numpy()
         (kam,) = self.sessions[1].run(None, {"embedding": embedding, "grid": grid})
         return heatmaps, offsets, kam
 

@@ -7,19 +7,19 @@
 use std::time::{Duration, Instant};
 
 use sinew::geometry::{Affine, Size};
-use sinew::pixels::{Picture, PixelFormat, Warp};
+use sinew::pixels::{Image, PixelFormat, Warp};
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// What is measured: a name, the network's size, and picture pixels per network pixel.
+/// What is measured: a name, the network's size, and image pixels per network pixel.
 const CASES: [(&str, Size, f64); 3] = [
     ("fit-short-side", Size::new(928, 512), 720.0 / 512.0),
     ("crop-square", Size::new(512, 512), 720.0 / 512.0),
     ("fit-long-side", Size::new(512, 512), 1280.0 / 512.0),
 ];
 
-const PICTURE: Size = Size::new(1280, 720);
+const IMAGE: Size = Size::new(1280, 720);
 
 fn main() {
     let json = std::env::args().any(|argument| argument == "--json");
@@ -37,8 +37,8 @@ fn main() {
     for (name, network, step) in CASES {
         let centred = |scale: f64, side: usize, network: usize| side as f64 / 2.0 - scale * network as f64 / 2.0;
         let map = Affine {
-            x0: centred(step, PICTURE.width, network.width),
-            y0: centred(step, PICTURE.height, network.height),
+            x0: centred(step, IMAGE.width, network.width),
+            y0: centred(step, IMAGE.height, network.height),
             ..Affine::scale_shift(step, 0.0, 0.0)
         };
         for format in formats {
@@ -50,21 +50,21 @@ fn main() {
 }
 
 fn measure(name: &str, format: PixelFormat, network: Size, map: &Affine, json: bool) {
-    let stride = format.row_bytes(PICTURE.width).unwrap();
-    let bytes = format.picture_bytes(PICTURE, stride).unwrap();
+    let stride = format.row_bytes(IMAGE.width).unwrap();
+    let bytes = format.image_bytes(IMAGE, stride).unwrap();
     // Bytes without a pattern, the same in every run.
     let mut state = 1_u32;
     let data = (0..bytes).map(|_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     });
-    let picture = Picture::new(format, PICTURE, data.collect()).unwrap();
-    let mut warp = Warp::new(format, PICTURE, map, network, MEAN, STD).unwrap();
+    let image = Image::new(format, IMAGE, data.collect()).unwrap();
+    let mut warp = Warp::new(format, IMAGE, map, network, MEAN, STD).unwrap();
     let mut output = vec![0.0; warp.output_len()];
     let mut times: Vec<Duration> = (0..100)
         .map(|_| {
             let start = Instant::now();
-            warp.run(picture.view(), std::hint::black_box(&mut output)).unwrap();
+            warp.run(image.view(), std::hint::black_box(&mut output)).unwrap();
             start.elapsed()
         })
         .collect();

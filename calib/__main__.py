@@ -24,7 +24,7 @@ import onnx
 
 from calib import graphs, measure
 from calib.recipe import RECIPES, Recipe, place
-from models.bundle import MANIFEST, dump
+from models.export.bundle import MANIFEST, dump
 
 ALLOWED_DROP = {"fp16": 0.5, "int8": 1.0, "int8_cpu": 1.0}
 """Points of the metric."""
@@ -49,7 +49,7 @@ def main() -> int:
     if not manifest.get("accuracy"):
         parser.error(
             f"{arguments.bundle / MANIFEST}: [[accuracy]] is missing, and says what to measure; "
-            "`python -m models.bundle accuracy` writes one, with what `sinew eval` found"
+            "`python -m models.export.bundle accuracy` writes one, with what `sinew eval` found"
         )
     with tempfile.TemporaryDirectory(dir=arguments.bundle.parent, prefix=".calib-") as directory:
         trial = Path(directory) / arguments.bundle.name

@@ -14,7 +14,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from models.bundle import MANIFEST
+from models.export.bundle import MANIFEST
 
 PEOPLE = Path("tests/data/people-hard")
 THINGS_SEED = 7
@@ -51,7 +51,7 @@ def main() -> int:
 def draw(sinew: Path, bundle: Path, folder: Path) -> list[Path]:
     """Pictures of drawn things in `folder`, and a template of each kind beside it."""
     # Drawing needs more packages than the rest.
-    from models.things import heldout
+    from models.data.objects import heldout
 
     heldout.make(folder, THINGS_SEED)
     templates = folder.with_name(f"{folder.name}-templates")

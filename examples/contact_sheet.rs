@@ -1,4 +1,4 @@
-//! Lays pictures out on one sheet: `cargo run --example contact_sheet -- OUT.png PICTURE...`. Of a video the middle frame
+//! Lays images out on one sheet: `cargo run --example contact_sheet -- OUT.png IMAGE...`. Of a video the middle frame
 //! is taken.
 
 use std::fs::File;
@@ -9,12 +9,12 @@ use sinew::geometry::Size;
 use sinew::pixels::to_rgb;
 use sinew::source;
 
-/// Pixels per side of a picture's place on the sheet.
+/// Pixels per side of an image's place on the sheet.
 const CELL: usize = 256;
 const GAP: usize = 6;
 const BACKGROUND: u8 = 24;
 
-/// The picture, or the video's middle frame, in RGB.
+/// The image, or the video's middle frame, in RGB.
 fn read(uri: &str) -> anyhow::Result<(Size, Vec<u8>)> {
     let mut frames = 0_usize;
     let mut video = source::open(uri)?;
@@ -27,11 +27,11 @@ fn read(uri: &str) -> anyhow::Result<(Size, Vec<u8>)> {
     }
     let frame = video.next_frame()?.with_context(|| format!("{uri}: no frame"))?;
     let mut rgb = Vec::new();
-    to_rgb(frame.picture, &mut rgb);
-    Ok((frame.picture.size(), rgb))
+    to_rgb(frame.image, &mut rgb);
+    Ok((frame.image.size(), rgb))
 }
 
-/// Draws a picture into the square cell at `(left, top)`, as large as fits; a shrunk pixel is the mean of those it covers.
+/// Draws an image into the square cell at `(left, top)`, as large as fits; a shrunk pixel is the mean of those it covers.
 fn draw(sheet: &mut [u8], width: usize, (left, top): (usize, usize), size: Size, rgb: &[u8]) {
     let scale = size.width.max(size.height) as f64 / CELL as f64;
     let drawn = Size::new((size.width as f64 / scale) as usize, (size.height as f64 / scale) as usize);
@@ -56,20 +56,20 @@ fn draw(sheet: &mut [u8], width: usize, (left, top): (usize, usize), size: Size,
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [target, pictures @ ..] = arguments.as_slice() else { bail!("usage: contact_sheet OUT.png PICTURE...") };
-    if pictures.is_empty() {
-        bail!("no picture to lay out");
+    let [target, images @ ..] = arguments.as_slice() else { bail!("usage: contact_sheet OUT.png IMAGE...") };
+    if images.is_empty() {
+        bail!("no image to lay out");
     }
     // Not higher than wide, at most twice as wide as high, and as few places empty as can be.
-    let square = (pictures.len() as f64).sqrt().ceil() as usize;
-    let widest = (2.0 * pictures.len() as f64).sqrt().ceil() as usize;
-    let empty = |columns: &usize| pictures.len().div_ceil(*columns) * columns - pictures.len();
+    let square = (images.len() as f64).sqrt().ceil() as usize;
+    let widest = (2.0 * images.len() as f64).sqrt().ceil() as usize;
+    let empty = |columns: &usize| images.len().div_ceil(*columns) * columns - images.len();
     let columns = (square..=widest).min_by_key(empty).unwrap_or(square);
-    let rows = pictures.len().div_ceil(columns);
+    let rows = images.len().div_ceil(columns);
     let (width, height) = (columns * (CELL + GAP) + GAP, rows * (CELL + GAP) + GAP);
     let mut sheet = vec![BACKGROUND; 3 * width * height];
-    for (index, picture) in pictures.iter().enumerate() {
-        let (size, rgb) = read(picture)?;
+    for (index, image) in images.iter().enumerate() {
+        let (size, rgb) = read(image)?;
         let place = (GAP + index % columns * (CELL + GAP), GAP + index / columns * (CELL + GAP));
         draw(&mut sheet, width, place, size, &rgb);
     }

@@ -1,11 +1,11 @@
-//! Makes a short video out of one picture, by moving a window over it: `cargo run --example pan -- PICTURE OUT.y4m`.
+//! Makes a short video out of one image, by moving a window over it: `cargo run --example pan -- IMAGE OUT.y4m`.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
 use anyhow::{Context, bail};
 use sinew::geometry::Size;
-use sinew::pixels::{Limits, read_picture, to_rgb};
+use sinew::pixels::{Limits, read_image, to_rgb};
 
 const FRAMES: usize = 36;
 const FRAMES_PER_SECOND: usize = 12;
@@ -13,14 +13,14 @@ const VIDEO: Size = Size::new(320, 240);
 /// The window's width at the start and at the end, as a part of the widest that fits.
 const ZOOM: (f32, f32) = (1.0, 0.8);
 
-/// A picture in RGB.
+/// An image in RGB.
 struct Rgb {
     size: Size,
     bytes: Vec<u8>,
 }
 
 impl Rgb {
-    /// The bilinear value at a point within the picture.
+    /// The bilinear value at a point within the image.
     fn at(&self, x: f32, y: f32) -> [f32; 3] {
         let (left, top) = (x.floor(), y.floor());
         let (right_part, bottom_part) = (x - left, y - top);
@@ -34,10 +34,10 @@ impl Rgb {
     }
 }
 
-/// One frame as the window sees the picture at `time`, 0 to 1: from the top left to the bottom right while zooming in.
-fn frame(picture: &Rgb, time: f32) -> Vec<[f32; 3]> {
+/// One frame as the window sees the image at `time`, 0 to 1: from the top left to the bottom right while zooming in.
+fn frame(image: &Rgb, time: f32) -> Vec<[f32; 3]> {
     let (width, height) = (VIDEO.width as f32, VIDEO.height as f32);
-    let (across, down) = ((picture.size.width - 1) as f32, (picture.size.height - 1) as f32);
+    let (across, down) = ((image.size.width - 1) as f32, (image.size.height - 1) as f32);
     let widest = (across / (width - 1.0)).min(down / (height - 1.0));
     let scale = widest * (ZOOM.0 + (ZOOM.1 - ZOOM.0) * time);
     // Slow at both ends.
@@ -45,9 +45,7 @@ fn frame(picture: &Rgb, time: f32) -> Vec<[f32; 3]> {
     let (left, top) = ((across - scale * (width - 1.0)) * way, (down - scale * (height - 1.0)) * way);
     let points = (0..VIDEO.height).flat_map(|y| (0..VIDEO.width).map(move |x| (x, y)));
     points
-        .map(|(x, y)| {
-            picture.at((left + scale * x as f32).clamp(0.0, across), (top + scale * y as f32).clamp(0.0, down))
-        })
+        .map(|(x, y)| image.at((left + scale * x as f32).clamp(0.0, across), (top + scale * y as f32).clamp(0.0, down)))
         .collect()
 }
 
@@ -72,16 +70,16 @@ fn write_frame(output: &mut impl Write, pixels: &[[f32; 3]]) -> std::io::Result<
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [source, target] = arguments.as_slice() else { bail!("usage: pan PICTURE OUT.y4m") };
-    let read = read_picture(source.as_ref(), &Limits::default())?;
-    let mut picture = Rgb { size: read.size(), bytes: Vec::new() };
-    to_rgb(read.view(), &mut picture.bytes);
+    let [source, target] = arguments.as_slice() else { bail!("usage: pan IMAGE OUT.y4m") };
+    let read = read_image(source.as_ref(), &Limits::default())?;
+    let mut image = Rgb { size: read.size(), bytes: Vec::new() };
+    to_rgb(read.view(), &mut image.bytes);
 
     let file = File::create(target).with_context(|| format!("cannot write {target}"))?;
     let mut output = BufWriter::new(file);
     writeln!(output, "YUV4MPEG2 W{} H{} F{FRAMES_PER_SECOND}:1 Ip A1:1 C420jpeg", VIDEO.width, VIDEO.height)?;
     for index in 0..FRAMES {
-        write_frame(&mut output, &frame(&picture, index as f32 / (FRAMES - 1) as f32))?;
+        write_frame(&mut output, &frame(&image, index as f32 / (FRAMES - 1) as f32))?;
     }
     output.flush()?;
     Ok(())

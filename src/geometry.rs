@@ -1,4 +1,4 @@
-//! Sizes, boxes and affine maps between pictures and networks.
+//! Sizes, boxes and affine maps between images and networks.
 //!
 //! Coordinates are pixels; the centre of the top-left pixel is `(0, 0)`, x to the right, y down.
 
@@ -43,15 +43,15 @@ pub struct Rectangle {
 }
 
 impl Rectangle {
-    /// The rectangle around all of a picture.
-    pub const fn of(picture: Size) -> Self {
-        Self { x: 0.0, y: 0.0, width: picture.width as f32, height: picture.height as f32 }
+    /// The rectangle around all of an image.
+    pub const fn of(image: Size) -> Self {
+        Self { x: 0.0, y: 0.0, width: image.width as f32, height: image.height as f32 }
     }
 }
 
 /// A 2-D affine map, `x' = xx x + xy y + x0`, `y' = yx x + yy y + y0`.
 ///
-/// Kept in `f64`: a map from a large picture to a small network loses a hundredth of a pixel in `f32`.
+/// Kept in `f64`: a map from a large image to a small network loses a hundredth of a pixel in `f32`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Affine {
     /// x' per x.
@@ -97,7 +97,7 @@ impl Affine {
     }
 }
 
-/// Which whole pixel of a picture lands in the middle of the network's input, where half a side is not whole.
+/// Which whole pixel of an image lands in the middle of the network's input, where half a side is not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Centre {
     /// The upper one: 2.5 becomes 3 (LOGO-CAP).
@@ -116,7 +116,7 @@ impl Centre {
     }
 }
 
-/// How a whole picture is laid into a network's input: one isotropic scale, short side fixed,
+/// How a whole image is laid into a network's input: one isotropic scale, short side fixed,
 /// long side rounded up to a multiple, the rest black.
 ///
 /// This is the bottom-up rule of the reference implementations (LOGO-CAP spec, section 1.1).
@@ -124,53 +124,53 @@ impl Centre {
 pub struct ShortSideLayout {
     /// The network's input size.
     pub network: Size,
-    /// Picture pixels to network pixels.
-    pub picture_to_network: Affine,
-    /// Network pixels to picture pixels.
-    pub network_to_picture: Affine,
+    /// Image pixels to network pixels.
+    pub network_from_image: Affine,
+    /// Network pixels to image pixels.
+    pub image_from_network: Affine,
 }
 
 impl ShortSideLayout {
-    /// Lays a picture of size `picture` into a network whose short side is `short_side` rounded up to `multiple`.
+    /// Lays an image of size `image` into a network whose short side is `short_side` rounded up to `multiple`.
     ///
-    /// `None` where the picture is empty or `short_side` or `multiple` is 0.
-    pub fn new(picture: Size, short_side: usize, multiple: usize, centre: Centre) -> Option<Self> {
-        if picture.width == 0 || picture.height == 0 || short_side == 0 || multiple == 0 {
+    /// `None` where the image is empty or `short_side` or `multiple` is 0.
+    pub fn new(image: Size, short_side: usize, multiple: usize, centre: Centre) -> Option<Self> {
+        if image.width == 0 || image.height == 0 || short_side == 0 || multiple == 0 {
             return None;
         }
         let short = short_side.checked_next_multiple_of(multiple)?;
-        let picture_short = picture.width.min(picture.height);
-        let picture_long = picture.width.max(picture.height);
+        let image_short = image.width.min(image.height);
+        let image_long = image.width.max(image.height);
         // The reference computes floor((m / short * long + multiple - 1) / multiple) * multiple in floating point.
-        let exact = short as f64 / picture_short as f64 * picture_long as f64;
+        let exact = short as f64 / image_short as f64 * image_long as f64;
         let long = libm::floor((exact + (multiple - 1) as f64) / multiple as f64) as usize * multiple;
-        let network = if picture.width < picture.height { Size::new(short, long) } else { Size::new(long, short) };
-        Self::around(picture, network, short as f64 / picture_short as f64, centre)
+        let network = if image.width < image.height { Size::new(short, long) } else { Size::new(long, short) };
+        Self::around(image, network, short as f64 / image_short as f64, centre)
     }
 
-    /// Lays a picture into a network of a given size, as [`ShortSideLayout::new`] would have chosen it:
-    /// the scale that fits the picture's short side to the network's.
-    pub fn with_network(picture: Size, network: Size, centre: Centre) -> Option<Self> {
-        if picture.width == 0 || picture.height == 0 || network.width == 0 || network.height == 0 {
+    /// Lays an image into a network of a given size, as [`ShortSideLayout::new`] would have chosen it:
+    /// the scale that fits the image's short side to the network's.
+    pub fn with_network(image: Size, network: Size, centre: Centre) -> Option<Self> {
+        if image.width == 0 || image.height == 0 || network.width == 0 || network.height == 0 {
             return None;
         }
-        let scale = if picture.width < picture.height {
-            network.width as f64 / picture.width as f64
+        let scale = if image.width < image.height {
+            network.width as f64 / image.width as f64
         } else {
-            network.height as f64 / picture.height as f64
+            network.height as f64 / image.height as f64
         };
-        Self::around(picture, network, scale, centre)
+        Self::around(image, network, scale, centre)
     }
 
-    fn around(picture: Size, network: Size, scale: f64, centre: Centre) -> Option<Self> {
-        let (centre_x, centre_y) = (centre.of(picture.width), centre.of(picture.height));
-        let picture_to_network = Affine::scale_shift(
+    fn around(image: Size, network: Size, scale: f64, centre: Centre) -> Option<Self> {
+        let (centre_x, centre_y) = (centre.of(image.width), centre.of(image.height));
+        let network_from_image = Affine::scale_shift(
             scale,
             network.width as f64 / 2.0 - scale * centre_x,
             network.height as f64 / 2.0 - scale * centre_y,
         );
-        let network_to_picture = picture_to_network.inverse()?;
-        Some(Self { network, picture_to_network, network_to_picture })
+        let image_from_network = network_from_image.inverse()?;
+        Some(Self { network, network_from_image, image_from_network })
     }
 }
 
@@ -192,10 +192,10 @@ mod tests {
 
     #[test]
     fn the_middle_of_an_odd_side_is_rounded() {
-        // Two network pixels per picture pixel, and 4 columns wide: the middle lands on 4.
+        // Two network pixels per image pixel, and 4 columns wide: the middle lands on 4.
         let x = |width, centre| {
             let layout = ShortSideLayout::with_network(Size::new(width, 4), Size::new(8, 8), centre).unwrap();
-            layout.network_to_picture.apply(4.0, 4.0).0
+            layout.image_from_network.apply(4.0, 4.0).0
         };
         assert_eq!([5, 6, 7].map(|width| x(width, Centre::RoundedUp)), [3.0, 3.0, 4.0]);
         assert_eq!([5, 6, 7].map(|width| x(width, Centre::RoundedToEven)), [2.0, 3.0, 4.0]);
@@ -204,8 +204,8 @@ mod tests {
     #[test]
     fn inverse_undoes() {
         let layout = ShortSideLayout::new(Size::new(641, 479), 256, 32, Centre::RoundedUp).unwrap();
-        let (x, y) = layout.picture_to_network.apply(123.0, 45.0);
-        let (back_x, back_y) = layout.network_to_picture.apply(x, y);
+        let (x, y) = layout.network_from_image.apply(123.0, 45.0);
+        let (back_x, back_y) = layout.image_from_network.apply(x, y);
         assert!((back_x - 123.0).abs() < 1e-9 && (back_y - 45.0).abs() < 1e-9);
     }
 

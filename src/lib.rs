@@ -10,7 +10,7 @@
 //! | 0 | `thermal` | how hot the machine is |
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
 //! | 1 | [`track`] | poses to identities that last and keypoints that do not shake; no operating system, no allocator |
-//! | 1 | `pixels` | pixel formats, the fused warp, picture files |
+//! | 1 | `pixels` | pixel formats, the fused warp, image files |
 //! | 2 | `source` | where frames come from |
 //! | 2 | `engine` | tensors in, tensors out: the backends |
 //! | 2 | `bundle` | the model folder: manifest, hashes, limits |

@@ -15,7 +15,7 @@ pub const MAX_POSES: usize = 30;
 /// Most edges that a skeleton can hold.
 pub const MAX_EDGES: usize = 128;
 
-/// One keypoint in picture pixels.
+/// One keypoint in image pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Keypoint {
     /// Column, pixels, the centre of the leftmost pixel is 0.
@@ -80,7 +80,7 @@ impl Poses {
     }
 }
 
-/// Which keypoints are joined when a pose is drawn, and which swap when a picture is mirrored.
+/// Which keypoints are joined when a pose is drawn, and which swap when an image is mirrored.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Skeleton {
     /// Pairs of keypoint indices to draw a line between.

@@ -9,21 +9,21 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use counting::allocations;
-use full_frame::{CELLS, KEYPOINTS, PEOPLE, decode, description, outputs};
-use sinew::decode::capeformer::{self, Crop, Soundness, TOKENS};
-use sinew::decode::logocap::{Config, Decoder, Level, Workspace};
+use full_frame::{CELLS, KEYPOINTS, PEOPLE, decode, outputs, schema};
+use sinew::decode::capeformer::{self, Crop, Finiteness, TOKENS};
+use sinew::decode::logocap::{Config, Decoder, Refinement, Workspace};
 use sinew::decode::{Maps, centergroup};
 use sinew::estimator::StageTimes;
 use sinew::geometry::{Affine, Centre, Rectangle, ShortSideLayout, Size};
-use sinew::pixels::{Picture, PixelFormat, Warp};
+use sinew::pixels::{Image, PixelFormat, Warp};
 use sinew::pose::{Pose, Poses};
 use sinew::sink::jsonl::JsonLines;
-use sinew::sink::{Answer, Description, Kind, Sink};
+use sinew::sink::{Category, FrameResult, OutputSchema, Sink};
 use sinew::source::Frame;
 
 const FRAMES: u64 = 1000;
 
-fn picture(format: PixelFormat, size: Size) -> Picture {
+fn image(format: PixelFormat, size: Size) -> Image {
     let bytes = match format {
         PixelFormat::Rgb => 3 * size.width * size.height,
         PixelFormat::Grey => size.width * size.height,
@@ -31,7 +31,7 @@ fn picture(format: PixelFormat, size: Size) -> Picture {
         _ => size.width * size.height * 3 / 2,
     };
     let data = (0..bytes).map(|index| (index * 31 % 251) as u8).collect();
-    Picture::new(format, size, data).unwrap()
+    Image::new(format, size, data).unwrap()
 }
 
 #[test]
@@ -53,30 +53,30 @@ fn a_thousand_frames_without_an_allocation() {
     let size = Size::new(640, 480);
     let layout = ShortSideLayout::new(size, 256, 32, Centre::RoundedUp).unwrap();
     let formats = [PixelFormat::Rgb, PixelFormat::Grey, PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12];
-    let pictures = formats.map(|format| picture(format, size));
+    let images = formats.map(|format| image(format, size));
     let mut warps = formats.map(|format| {
-        Warp::new(format, size, &layout.network_to_picture, layout.network, [0.45; 3], [0.22; 3]).unwrap()
+        Warp::new(format, size, &layout.image_from_network, layout.network, [0.45; 3], [0.22; 3]).unwrap()
     });
     let mut network = vec![0.0; warps[0].output_len()];
 
-    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &description()).unwrap();
+    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &schema()).unwrap();
 
     let mut most_poses = 0;
     let mut frame = |sequence: u64| {
         let turn = sequence as usize % formats.len();
-        warps[turn].run(pictures[turn].view(), &mut network).unwrap();
-        let level = [Level::None, Level::Partial, Level::Full][sequence as usize % 3];
+        warps[turn].run(images[turn].view(), &mut network).unwrap();
+        let level = [Refinement::None, Refinement::Partial, Refinement::Full][sequence as usize % 3];
         decode(&decoder, level, &inputs, &outputs.kam, &mut grid, &mut workspace);
-        decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
+        decoder.finish(&layout.image_from_network, &mut workspace, &mut poses);
         most_poses = most_poses.max(poses.list.len());
         let frame = Frame {
-            picture: pictures[turn].view(),
+            image: images[turn].view(),
             sequence,
             captured: Some(Duration::from_millis(33 * sequence)),
             instant: None,
             name: Some("camera"),
         };
-        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
+        sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
     };
     // What is made once, in the first frames of every kind, may allocate.
     (0..15).for_each(&mut frame);
@@ -156,29 +156,29 @@ fn templates_allocate_nothing() {
         Crop::around(Rectangle { x: 40.0, y: 30.0, width: 200.0, height: 150.0 }, Size::new(640, 480), 1.25).unwrap();
     let similarity: Vec<f32> = (0..100 * TOKENS).map(|index| (index % 97) as f32 / 10.0).collect();
     let places: Vec<f32> = (0..200).map(|index| index as f32 / 200.0).collect();
-    let kind = |count: usize| Kind {
+    let kind = |count: usize| Category {
         name: format!("thing {count}"),
         keypoints: (0..count).map(|keypoint| format!("keypoint_{keypoint}")).collect(),
-        ..Kind::default()
+        ..Category::default()
     };
-    let description =
-        Description { kinds: keypoints.map(kind).into(), templates: true, poses: 3, ..Description::default() };
-    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &description).unwrap();
+    let schema =
+        OutputSchema { categories: keypoints.map(kind).into(), templates: true, poses: 3, ..OutputSchema::default() };
+    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &schema).unwrap();
     let mut workspace = Box::new(capeformer::Workspace::new());
     let mut proposals = vec![0.0; 200];
     let mut poses = Poses::default();
-    let camera = picture(PixelFormat::Rgb, Size::new(64, 48));
+    let camera = image(PixelFormat::Rgb, Size::new(64, 48));
     let mut frame = |sequence: u64| {
         poses.clear();
         for (number, &count) in keypoints.iter().enumerate() {
-            assert_eq!(workspace.propose(&similarity, count), Ok(Soundness::Finite));
+            assert_eq!(workspace.propose(&similarity, count), Ok(Finiteness::Finite));
             workspace.write_proposals(&mut proposals).unwrap();
             let mut pose = Pose { template: number as u16, ..Pose::default() };
-            assert_eq!(workspace.answer(&places, &crop, &mut pose), Ok(Soundness::Finite));
+            assert_eq!(workspace.answer(&places, &crop, &mut pose), Ok(Finiteness::Finite));
             poses.list.push(pose).unwrap();
         }
-        let frame = Frame { picture: camera.view(), sequence, captured: None, instant: None, name: Some("camera") };
-        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
+        let frame = Frame { image: camera.view(), sequence, captured: None, instant: None, name: Some("camera") };
+        sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
     };
     (0..3).for_each(&mut frame);
     assert_eq!(allocations(|| (3..3 + FRAMES).for_each(&mut frame)), 0);

@@ -48,7 +48,7 @@ fn unknown_keys_are_named_with_the_nearest_valid_one() {
         ("licence = ", "license = ", &["`bundle.license`", "did you mean `licence`?"]),
         ("[decode]", "[decoder]", &["`decoder`", "did you mean `decode`?"]),
         ("nms_distance = 0.05", "nms_dist = 0.05", &["`decode.nms_dist`", "did you mean `nms_distance`?"]),
-        ("chunks = [1, 2]", "chunk = [1, 2]", &["`engine.kam.chunk`", "did you mean `chunks`?"]),
+        ("batch_sizes = [1, 2]", "chunk = [1, 2]", &["`engine.kam.chunk`", "did you mean `batch_sizes`?"]),
         ("{ name = \"image\"", "{ nam = \"image\"", &["`engine.backbone.inputs[0].nam`", "did you mean `name`?"]),
         ("poses = 10", "people = 10", &["`limits.people`", "unknown field `people`"]),
         ("[engine.kam]", "[engine.kan]", &["`engine.kan`", "backbone and kam", "did you mean `kam`?"]),
@@ -105,9 +105,9 @@ fn values_that_do_not_fit_each_other_are_named() {
         ("multiple = 32", "multiple = 30", &["`input.multiple` is 30", "decode.stride, 4"]),
         ("short_side = 64", "short_side = 0", &["`input.short_side` is 0"]),
         ("short_side = 64", "short_side = 64000", &["`input.short_side` is 64000"]),
-        ("chunks = [1, 2]", "chunks = []", &["`engine.kam.chunks`"]),
-        ("chunks = [1, 2]", "chunks = [2, 1]", &["`engine.kam.chunks`", "ascending"]),
-        ("chunks = [1, 2]", "chunks = [1, 11]", &["`engine.kam.chunks`", "limits.centers, 10"]),
+        ("batch_sizes = [1, 2]", "batch_sizes = []", &["`engine.kam.batch_sizes`"]),
+        ("batch_sizes = [1, 2]", "batch_sizes = [2, 1]", &["`engine.kam.batch_sizes`", "ascending"]),
+        ("batch_sizes = [1, 2]", "batch_sizes = [1, 11]", &["`engine.kam.batch_sizes`", "limits.centers, 10"]),
         ("name = \"spots\"", "name = \"a/b\"", &["`bundle.name`"]),
         ("stride = 4\n", "stride = 8\n", &["`decode.stride` is 8, expected 4"]),
         ("mesh_radius = 5", "mesh_radius = 6", &["`decode.mesh_radius` is 6"]),
@@ -228,18 +228,18 @@ fn what_a_capeformer_bundle_must_be() {
     refused("short_side = 256", "short_side = 224", &["input.short_side", "224", "256"]);
     refused("multiple = 256", "multiple = 32", &["input.multiple"]);
     refused("names = []", "names = [\"rim\"]", &["keypoints.names", "templates"]);
-    refused("margin = 1.0", "margin = 0.5", &["decode.margin", "0.5"]);
+    refused("box_padding = 1.0", "box_padding = 0.5", &["decode.box_padding", "0.5"]);
     refused("\"average-seen\"", "\"average\"", &["average-seen"]);
     refused("poses = 5", "poses = 31", &["limits.poses", "31"]);
     refused("poses = 5", "poses = 5\ncenters = 5", &["limits.centers", "no centres"]);
-    refused("chunks = [2, 8]", "chunks = [2, 101]", &["engine.match.chunks", "100"]);
+    refused("batch_sizes = [2, 8]", "batch_sizes = [2, 101]", &["engine.match.batch_sizes", "100"]);
     refused("[engine.refine]", "[engine.refined]", &["refined", "refine"]);
     refused(
         "{ name = \"similarity\", shape = [\"n\", 64] }",
         "{ name = \"similarity\", shape = [\"n\", 49] }",
         &["49", "64"],
     );
-    // A rule for crops is none for whole pictures.
+    // A rule for crops is none for whole images.
     let people = Spots::with("rule = \"short-side\"", "rule = \"crop\"");
     assert!(people.open().unwrap_err().to_string().contains("input.rule"));
 }

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use sinew::geometry::Size;
 use sinew::pixels::PixelFormat;
-use sinew::source::v4l2::{Camera, CameraError, Driver, FourCc, Frames, Patience, Setting, Taken};
+use sinew::source::v4l2::{
+    Camera, CameraError, CaptureBackend, CaptureFormat, CaptureStream, Dequeued, FourCc, RetryPolicy,
+};
 use sinew::source::{Source, SourceError};
 
 const SIZE: Size = Size::new(4, 2);
-const PATIENCE: Patience = Patience {
+const PATIENCE: RetryPolicy = RetryPolicy {
     frame: Duration::from_millis(1),
     stall: Duration::from_millis(30),
     first: Duration::from_millis(20),
@@ -24,7 +26,7 @@ const PATIENCE: Patience = Patience {
 #[derive(Clone)]
 enum Deed {
     /// A frame with this count of the driver's, after so many older and so many damaged ones.
-    Frame { sequence: u32, stale: u32, damaged: u32 },
+    Frame { sequence: u32, superseded: u32, corrupt: u32 },
     /// A frame of other bytes than its layout has.
     Cut { sequence: u32 },
     /// Frames that are all marked as damaged.
@@ -36,7 +38,7 @@ enum Deed {
 }
 
 fn frame(sequence: u32) -> Deed {
-    Deed::Frame { sequence, stale: 0, damaged: 0 }
+    Deed::Frame { sequence, superseded: 0, corrupt: 0 }
 }
 
 /// What happens, start by start: the error that a start fails with, or the deeds of the stream.
@@ -49,7 +51,7 @@ struct Script {
 
 struct Played {
     script: Arc<Mutex<Script>>,
-    setting: Setting,
+    setting: CaptureFormat,
 }
 
 fn failed(errno: i32) -> CameraError {
@@ -60,8 +62,8 @@ fn failed(errno: i32) -> CameraError {
     }
 }
 
-impl Driver for Played {
-    fn start(&mut self) -> Result<Box<dyn Frames>, CameraError> {
+impl CaptureBackend for Played {
+    fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError> {
         let mut script = self.script.lock().unwrap();
         script.started += 1;
         let deeds = script.starts.pop_front().unwrap_or(Err(19)).map_err(failed)?;
@@ -75,18 +77,18 @@ impl Driver for Played {
 
 struct Stream {
     deeds: VecDeque<Deed>,
-    setting: Setting,
+    setting: CaptureFormat,
     bytes: Vec<u8>,
 }
 
-impl Frames for Stream {
-    fn setting(&self) -> Setting {
+impl CaptureStream for Stream {
+    fn setting(&self) -> CaptureFormat {
         self.setting
     }
 
-    fn newest(&mut self, timeout: Duration) -> Result<Taken, CameraError> {
-        let nothing = Taken::default();
-        let (sequence, length, stale, damaged) = match self.deeds.front_mut() {
+    fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError> {
+        let nothing = Dequeued::default();
+        let (sequence, length, superseded, corrupt) = match self.deeds.front_mut() {
             None => {
                 std::thread::sleep(timeout);
                 return Ok(nothing);
@@ -101,16 +103,16 @@ impl Frames for Stream {
             }
             Some(Deed::Damaged) => {
                 self.deeds.pop_front();
-                return Ok(Taken { damaged: 2, ..nothing });
+                return Ok(Dequeued { corrupt: 2, ..nothing });
             }
             Some(Deed::Fail(errno)) => return Err(failed(*errno)),
-            Some(Deed::Frame { sequence, stale, damaged }) => (*sequence, 16, *stale, *damaged),
+            Some(Deed::Frame { sequence, superseded, corrupt }) => (*sequence, 16, *superseded, *corrupt),
             Some(Deed::Cut { sequence }) => (*sequence, 15, 0, 0),
         };
         self.deeds.pop_front();
         self.bytes = vec![sequence as u8; length];
         let captured = Duration::from_millis(u64::from(sequence));
-        Ok(Taken { is_frame: true, sequence, captured, instant: Some(Instant::now()), stale, damaged })
+        Ok(Dequeued { is_frame: true, sequence, captured, instant: Some(Instant::now()), superseded, corrupt })
     }
 
     fn bytes(&self) -> &[u8] {
@@ -120,7 +122,7 @@ impl Frames for Stream {
 
 fn open(starts: Vec<Result<Vec<Deed>, i32>>) -> (Result<Camera, CameraError>, Arc<Mutex<Script>>) {
     let script = Arc::new(Mutex::new(Script { starts: starts.into(), is_there: true, started: 0 }));
-    let setting = Setting { format: FourCc::new(*b"YUYV"), size: SIZE, stride: 8, rate: Some(30.0) };
+    let setting = CaptureFormat { format: FourCc::new(*b"YUYV"), size: SIZE, stride: 8, rate: Some(30.0) };
     let driver = Played { script: Arc::clone(&script), setting };
     (Camera::of(Box::new(driver), "/dev/played".into(), PATIENCE), script)
 }
@@ -132,8 +134,8 @@ fn next(camera: &mut Camera) -> (u64, u8, Vec<String>) {
     while Instant::now() < until {
         match camera.next_frame() {
             Ok(Some(frame)) => {
-                assert_eq!((frame.picture.format(), frame.picture.size()), (PixelFormat::Yuyv, SIZE));
-                return (frame.sequence, frame.picture.data()[0], said);
+                assert_eq!((frame.image.format(), frame.image.size()), (PixelFormat::Yuyv, SIZE));
+                return (frame.sequence, frame.image.data()[0], said);
             }
             Ok(None) => panic!("a camera does not end"),
             Err(SourceError::NotYet) => {}
@@ -150,9 +152,9 @@ fn next(camera: &mut Camera) -> (u64, u8, Vec<String>) {
 fn frames_that_are_missing_are_counted() {
     let deeds = vec![
         frame(7),
-        Deed::Frame { sequence: 10, stale: 1, damaged: 1 },
+        Deed::Frame { sequence: 10, superseded: 1, corrupt: 1 },
         Deed::Damaged,
-        Deed::Frame { sequence: 15, stale: 0, damaged: 0 },
+        Deed::Frame { sequence: 15, superseded: 0, corrupt: 0 },
         frame(16),
     ];
     let (camera, _) = open(vec![Ok(deeds)]);
@@ -161,9 +163,9 @@ fn frames_that_are_missing_are_counted() {
     // The count begins at 0, and its gaps are those of the driver.
     assert_eq!(found, [(0, 7), (3, 10), (8, 15), (9, 16)]);
     let live = camera.live().unwrap();
-    assert_eq!((live.stale, live.damaged), (1, 3));
+    assert_eq!((live.superseded, live.corrupt), (1, 3));
     // 8 and 9 were passed over or damaged; of 11 to 14 two came damaged, before the frame.
-    assert_eq!(live.lost, 4);
+    assert_eq!(live.lost_by_driver, 4);
 }
 
 #[test]
@@ -239,7 +241,7 @@ fn a_frame_of_the_wrong_size_costs_only_itself() {
     assert_eq!((sequence, byte), (3, 3));
     assert_eq!(said.len(), 1, "the same damage twice is said once: {said:?}");
     assert!(said[0].contains("16 bytes, but there are 15"), "{said:?}");
-    assert_eq!(camera.live().unwrap().damaged, 2);
+    assert_eq!(camera.live().unwrap().corrupt, 2);
 }
 
 #[test]
@@ -250,7 +252,7 @@ fn damage_that_comes_again_and_again_is_said_once() {
         deeds.extend([frame(3 * sequence), if sequence % 2 == 0 { cut } else { Deed::Damaged }]);
     }
     // Both at once.
-    deeds.insert(1, Deed::Frame { sequence: 10, stale: 0, damaged: 1 });
+    deeds.insert(1, Deed::Frame { sequence: 10, superseded: 0, corrupt: 1 });
     deeds.push(frame(100));
     let (camera, script) = open(vec![Ok(deeds)]);
     let mut camera = camera.unwrap();
@@ -258,7 +260,7 @@ fn damage_that_comes_again_and_again_is_said_once() {
     let damaged = said.iter().filter(|text| text.contains("damaged")).count();
     let lost = said.iter().filter(|text| text.contains("lost")).count();
     assert_eq!((damaged, lost, said.len()), (1, 1, 2), "{said:?}");
-    assert_eq!(camera.live().unwrap().damaged, 10 + 20 + 1);
+    assert_eq!(camera.live().unwrap().corrupt, 10 + 20 + 1);
     assert_eq!(script.lock().unwrap().started, 1);
 }
 

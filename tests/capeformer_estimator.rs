@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use engine_support::{Spots, graphs};
 use sinew::bundle::Bundle;
-use sinew::bundle::logocap::Level;
+use sinew::bundle::logocap::Refinement;
 use sinew::engine::Backend;
 use sinew::estimator::{self, EnrolError, Enrolment, Estimator, Options, Shot};
 use sinew::geometry::{Rectangle, Size};
-use sinew::pixels::{Picture, PixelFormat};
+use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
 use sinew::template::{Annotation, Point, Template, TemplateError};
 
-/// The picture's 8 by 8 cells are those of the network; a crop of the whole is a pixel smaller on every side.
+/// The image's 8 by 8 cells are those of the network; a crop of the whole is a pixel smaller on every side.
 const SIDE: usize = 256;
 const CELL: usize = SIDE / 8;
 const RED: [u8; 3] = [255, 0, 0];
@@ -25,8 +25,8 @@ fn colours() -> Bundle {
     Bundle::open(graphs().join("colours")).unwrap()
 }
 
-/// A black picture with some cells in colours.
-fn picture(cells: &[(usize, usize, [u8; 3])]) -> Picture {
+/// A black image with some cells in colours.
+fn image(cells: &[(usize, usize, [u8; 3])]) -> Image {
     let mut data = vec![0; 3 * SIDE * SIDE];
     for &(column, row, colour) in cells {
         for y in CELL * row..CELL * (row + 1) {
@@ -35,7 +35,7 @@ fn picture(cells: &[(usize, usize, [u8; 3])]) -> Picture {
             }
         }
     }
-    Picture::new(PixelFormat::Rgb, Size::new(SIDE, SIDE), data).unwrap()
+    Image::new(PixelFormat::Rgb, Size::new(SIDE, SIDE), data).unwrap()
 }
 
 /// The middle of a cell.
@@ -50,7 +50,7 @@ fn point(name: &str, (x, y): (f32, f32), visible: bool) -> Point {
 
 fn shot(name: &str, cells: &[(usize, usize, [u8; 3])], points: Vec<Point>) -> Shot {
     let annotation = Annotation { bounds: None, points, edges: vec![(0, 1)] };
-    Shot { name: name.to_owned(), picture: picture(cells), annotation }
+    Shot { name: name.to_owned(), image: image(cells), annotation }
 }
 
 /// A flag: red at its left, blue at its right.
@@ -93,7 +93,7 @@ fn what_was_enrolled_is_found_elsewhere() {
     assert_eq!(template.skeleton().edges, [(0, 1)]);
     let mut estimator = open(&bundle, &[template]);
     let mut poses = Poses::default();
-    let seen = picture(&[(6, 1, RED), (1, 6, BLUE)]);
+    let seen = image(&[(6, 1, RED), (1, 6, BLUE)]);
     estimator.estimate(seen.view(), None, &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (1, 0));
     assert_near(&places(&poses, 0), &[middle(6, 1), middle(1, 6)], 3.0);
@@ -111,12 +111,12 @@ fn templates_and_boxes_are_answered_in_order() {
     let mut estimator = open(&bundle, &[flag(&bundle), three.template]);
     let mut poses = Poses::default();
     // The left half has a flag of its own, a quarter as large; the box is cut to half the cells.
-    let seen = picture(&[(0, 0, RED), (3, 3, BLUE), (1, 2, GREEN), (6, 6, RED), (7, 7, BLUE)]);
+    let seen = image(&[(0, 0, RED), (3, 3, BLUE), (1, 2, GREEN), (6, 6, RED), (7, 7, BLUE)]);
     let half = Rectangle { x: 0.0, y: 0.0, width: 129.0, height: 129.0 };
     let outside = Rectangle { x: 300.0, y: 0.0, width: 50.0, height: 50.0 };
     estimator.estimate(seen.view(), Some(&[half, outside]), &mut poses).unwrap();
     assert_eq!(poses.list.iter().map(|pose| pose.template).collect::<Vec<_>>(), [0, 1]);
-    assert_eq!(poses.dropped, 2, "a box outside the picture, once per template");
+    assert_eq!(poses.dropped, 2, "a box outside the image, once per template");
     assert_near(&places(&poses, 0), &[middle(0, 0), middle(3, 3)], 18.0);
     assert_near(&places(&poses, 1), &[middle(0, 0), middle(1, 2), middle(3, 3)], 18.0);
 
@@ -128,7 +128,7 @@ fn templates_and_boxes_are_answered_in_order() {
 }
 
 #[test]
-fn several_pictures_are_averaged() {
+fn several_images_are_averaged() {
     let bundle = colours();
     let second = shot(
         "dark.png",
@@ -136,7 +136,7 @@ fn several_pictures_are_averaged() {
         vec![point("left", middle(4, 4), true), point("right", (0.0, 0.0), false)],
     );
     let both = enrolled(&bundle, &[flag_shot(), second]).unwrap();
-    assert!(both.left_out.is_empty(), "what one picture shows is enrolled from it");
+    assert!(both.omitted.is_empty(), "what one image shows is enrolled from it");
     let one = flag(&bundle);
     assert_eq!(both.template.features(1), one.features(1));
     let red = |template: &Template| template.features(0)[0];
@@ -149,7 +149,7 @@ fn several_pictures_are_averaged() {
         shot("x.png", &[(4, 4, RED)], vec![point("left", middle(4, 4), visible), point("right", middle(1, 1), true)])
     };
     let dropped = enrolled(&strict.open().unwrap(), &[flag_shot(), hidden(false)]).unwrap();
-    assert_eq!(dropped.left_out, ["left"]);
+    assert_eq!(dropped.omitted, ["left"]);
     assert_eq!(dropped.template.keypoints()[0].index, 1);
     assert!(dropped.template.skeleton().edges.is_empty());
 }
@@ -163,17 +163,17 @@ fn what_cannot_be_enrolled_is_refused() {
             assert!(error.contains(needle), "no {needle:?} in: {error}");
         }
     };
-    refused(&[], &["no picture"]);
+    refused(&[], &["no image"]);
     let mut outside = flag_shot();
     outside.annotation.points[1].x = 300.0;
     refused(&[outside], &["flag.png", "`right`", "300", "outside"]);
     let mut hidden = flag_shot();
     hidden.annotation.points[0].visible = false;
-    // The check before an enrolment refuses what no picture shows; the enrolment itself leaves it out.
+    // The check before an enrolment refuses what no image shows; the enrolment itself leaves it out.
     let shots = [hidden];
     let error = estimator::check_shots(&bundle, "flag", &shots).unwrap_err().to_string();
-    assert!(error.contains("`left`") && error.contains("none of the pictures"), "{error}");
-    assert_eq!(enrolled(&bundle, &shots).unwrap().left_out, ["left"]);
+    assert!(error.contains("`left`") && error.contains("none of the images"), "{error}");
+    assert_eq!(enrolled(&bundle, &shots).unwrap().omitted, ["left"]);
     let mut renamed = flag_shot();
     renamed.annotation.points[0].name = "top".to_owned();
     refused(&[flag_shot(), renamed], &["\"top\"", "\"left\""]);
@@ -213,7 +213,7 @@ fn options_are_checked() {
     };
     assert!(open(Options::default()).contains("template"));
     let templates: Arc<[Template]> = Arc::from([flag(&bundle)]);
-    assert!(open(Options { templates, level: Some(Level::Full), ..Options::default() }).contains("level"));
+    assert!(open(Options { templates, level: Some(Refinement::Full), ..Options::default() }).contains("level"));
     let points: Vec<Point> = (0..9).map(|index| point(&index.to_string(), middle(index % 8, 1), true)).collect();
     let large =
         estimator::enrol(&bundle, Backend::Tract, &Options::default(), "large", &[shot("l.png", &[], points)]).unwrap();
@@ -232,6 +232,6 @@ fn numbers_that_are_none_give_no_pose() {
     odd.edit("std = [1.0, 1.0, 1.0]", "std = [1e-38, 1.0, 1.0]");
     let mut estimator = open(&odd.open().unwrap(), &[template]);
     let mut poses = Poses::default();
-    estimator.estimate(picture(&[(1, 1, RED)]).view(), None, &mut poses).unwrap();
+    estimator.estimate(image(&[(1, 1, RED)]).view(), None, &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (0, 1));
 }

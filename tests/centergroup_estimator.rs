@@ -1,14 +1,14 @@
-//! CenterGroup from a picture to poses, with the bundle `nearest`, whose answers can be worked out by hand.
+//! CenterGroup from an image to poses, with the bundle `nearest`, whose answers can be worked out by hand.
 
 mod engine_support;
 
-use engine_support::{BLUE, GREEN, RED, Spots, graphs, picture};
+use engine_support::{BLUE, GREEN, RED, Spots, graphs, image};
 use sinew::bundle::Bundle;
-use sinew::bundle::logocap::Level;
+use sinew::bundle::logocap::Refinement;
 use sinew::engine::Backend;
 use sinew::estimator::{self, Estimator, Options};
 use sinew::geometry::Size;
-use sinew::pixels::{Picture, PixelFormat};
+use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
 
 const SQUARE: Size = Size::new(64, 64);
@@ -22,9 +22,9 @@ fn open(options: &Options) -> Box<dyn Estimator> {
     estimator::open(&nearest(), Backend::Tract, &options, SQUARE, PixelFormat::Rgb).unwrap()
 }
 
-fn estimate(estimator: &mut dyn Estimator, picture: &Picture) -> Poses {
+fn estimate(estimator: &mut dyn Estimator, image: &Image) -> Poses {
     let mut poses = Poses::default();
-    estimator.estimate(picture.view(), None, &mut poses).unwrap();
+    estimator.estimate(image.view(), None, &mut poses).unwrap();
     poses
 }
 
@@ -50,7 +50,7 @@ fn two_people() -> Vec<(usize, usize, [u8; 3])> {
 #[test]
 fn every_centre_takes_its_nearest_keypoints() {
     let mut estimator = open(&Options::default());
-    let poses = estimate(&mut *estimator, &picture(SQUARE, &two_people()));
+    let poses = estimate(&mut *estimator, &image(SQUARE, &two_people()));
     assert_eq!(places(&poses), [[cell(3, 4), cell(5, 5)], [cell(12, 13), cell(13, 12)]]);
     assert_eq!(poses.dropped, 0);
     assert!(poses.list.iter().all(|pose| pose.score > 0.9), "{poses:?}");
@@ -61,7 +61,7 @@ fn more_tokens_take_the_larger_engine() {
     // Five red cells; the manifest's smallest chunk has room for two.
     let mut cells = two_people();
     cells.extend([(9, 1, RED), (1, 9, RED), (9, 9, RED)]);
-    let poses = estimate(&mut *open(&Options::default()), &picture(SQUARE, &cells));
+    let poses = estimate(&mut *open(&Options::default()), &image(SQUARE, &cells));
     assert_eq!(places(&poses), [[cell(3, 4), cell(5, 5)], [cell(12, 13), cell(13, 12)]]);
 }
 
@@ -69,7 +69,7 @@ fn more_tokens_take_the_larger_engine() {
 fn nobody_is_nobody() {
     let mut estimator = open(&Options::default());
     for cells in [vec![], vec![(3, 3, RED), (5, 5, BLUE)], vec![(4, 4, GREEN)]] {
-        let poses = estimate(&mut *estimator, &picture(SQUARE, &cells));
+        let poses = estimate(&mut *estimator, &image(SQUARE, &cells));
         assert_eq!((poses.list.len(), poses.dropped), (0, 0), "{cells:?}");
     }
 }
@@ -80,7 +80,7 @@ fn padding_is_left_out() {
     let mut estimator = open(&Options::default());
     for size in [Size::new(64, 48), Size::new(48, 64), Size::new(96, 48)] {
         let cells = [(5, 5, GREEN), (4, 5, RED), (6, 6, BLUE)];
-        let poses = estimate(&mut *estimator, &picture(size, &cells));
+        let poses = estimate(&mut *estimator, &image(size, &cells));
         let found = places(&poses);
         assert_eq!(found.len(), 1, "{size}: {poses:?}");
         for ((x, y), (column, row)) in found[0].into_iter().zip([(4, 5), (6, 6)]) {
@@ -91,12 +91,12 @@ fn padding_is_left_out() {
 }
 
 #[test]
-fn pictures_of_several_sizes_do_not_disturb_each_other() {
+fn images_of_several_sizes_do_not_disturb_each_other() {
     let mut estimator = open(&Options::default());
-    let square = picture(SQUARE, &two_people());
+    let square = image(SQUARE, &two_people());
     let first = estimate(&mut *estimator, &square);
     for size in [Size::new(96, 64), Size::new(64, 48), Size::new(60, 48)] {
-        estimate(&mut *estimator, &picture(size, &[(5, 5, GREEN), (4, 5, RED), (6, 6, BLUE)]));
+        estimate(&mut *estimator, &image(size, &[(5, 5, GREEN), (4, 5, RED), (6, 6, BLUE)]));
         assert_eq!(estimate(&mut *estimator, &square), first);
     }
 }
@@ -104,11 +104,11 @@ fn pictures_of_several_sizes_do_not_disturb_each_other() {
 #[test]
 fn options_count() {
     let threshold = Options { score_threshold: Some(1.0), ..Options::default() };
-    assert_eq!(estimate(&mut *open(&threshold), &picture(SQUARE, &two_people())).list.len(), 0);
+    assert_eq!(estimate(&mut *open(&threshold), &image(SQUARE, &two_people())).list.len(), 0);
     // As the reference: four tied centres a person, none dropped.
     let exact = Options { exact: true, ..Options::default() };
-    assert_eq!(estimate(&mut *open(&exact), &picture(SQUARE, &two_people())).list.len(), 8);
-    let level = Options { level: Some(Level::None), ..Options::default() };
+    assert_eq!(estimate(&mut *open(&exact), &image(SQUARE, &two_people())).list.len(), 8);
+    let level = Options { level: Some(Refinement::None), ..Options::default() };
     let error = estimator::open(&nearest(), Backend::Tract, &level, SQUARE, PixelFormat::Rgb).err().unwrap();
     assert_eq!(error.to_string(), "option `level`: CenterGroup has no levels");
 }
@@ -116,8 +116,8 @@ fn options_count() {
 #[test]
 fn a_wrong_bundle_is_explained() {
     for (from, to, needles) in [
-        ("element = \"i32\"", "element = \"f32\"", &["engine.grouping.inputs.idx.element", "float32", "int32"][..]),
-        ("chunks = [2, 10]", "chunks = [2, 8]", &["engine.grouping.chunks", "limits.centers, 10"]),
+        ("element = \"i32\"", "element = \"f32\"", &["engine.grouping.inputs.idx.data_type", "float32", "int32"][..]),
+        ("batch_sizes = [2, 10]", "batch_sizes = [2, 8]", &["engine.grouping.batch_sizes", "limits.centers, 10"]),
         ("\"H*W/16\"", "\"H*W/8\"", &["engine.grouping.inputs.pos_rows", "H*W/16"]),
         ("least_tokens = 0", "least_tokens = 11", &["decode.least_tokens", "11"]),
         ("least_tokens = 0", "least_token = 0", &["decode.least_token", "did you mean `least_tokens`?"]),

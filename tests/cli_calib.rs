@@ -7,23 +7,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cli_support::{run, spots, text, write_png};
-use engine_support::{person, picture};
+use engine_support::{image, person};
 use sinew::geometry::Size;
 use sinew::npz::Npz;
 use tempfile::TempDir;
 
 const SIZE: Size = Size::new(64, 48);
 
-/// A folder with three pictures of two people each.
-fn pictures() -> (TempDir, PathBuf) {
+/// A folder with three images of two people each.
+fn images() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let pictures = folder.path().join("pictures");
-    fs::create_dir(&pictures).unwrap();
+    let images = folder.path().join("images");
+    fs::create_dir(&images).unwrap();
     for number in 0..3 {
         let cells = [person(3 + number, 4), person(9 + number, 7)].concat();
-        write_png(&pictures.join(format!("{number}.png")), SIZE, picture(SIZE, &cells).data());
+        write_png(&images.join(format!("{number}.png")), SIZE, image(SIZE, &cells).data());
     }
-    (folder, pictures)
+    (folder, images)
 }
 
 fn recorded(folder: &Path) -> Vec<String> {
@@ -35,9 +35,9 @@ fn recorded(folder: &Path) -> Vec<String> {
 
 #[test]
 fn inputs_of_every_network_are_written_down() {
-    let (folder, pictures) = pictures();
+    let (folder, images) = images();
     let out = folder.path().join("recorded");
-    let record = ["calib", "record", "--model", &spots(), "--source", text(&pictures), "--out", text(&out)];
+    let record = ["calib", "record", "--model", &spots(), "--source", text(&images), "--out", text(&out)];
     run(&record).expect(0).says(&["3 frames seen"]);
     assert_eq!(recorded(&out), ["backbone", "kam"]);
     assert_eq!(recorded(&out.join("backbone")), ["0000.npz", "0001.npz", "0002.npz"]);
@@ -45,7 +45,7 @@ fn inputs_of_every_network_are_written_down() {
     assert_eq!(image.names(), ["image"]);
     let image = image.array("image").unwrap().unwrap();
     assert_eq!(image.shape[..2], [1, 3]);
-    assert!(image.to_f32().iter().any(|&value| value != image.to_f32()[0]), "a picture with people in it");
+    assert!(image.to_f32().iter().any(|&value| value != image.to_f32()[0]), "an image with people in it");
     // What came from the other network is written down too.
     let mut kam = Npz::open(&out.join("kam/0000.npz")).unwrap();
     assert_eq!(kam.names(), ["embedding", "grid"]);
@@ -54,18 +54,18 @@ fn inputs_of_every_network_are_written_down() {
     // A folder that holds something is left alone.
     run(&record).expect(2).says(&["recorded: there is something in it already"]);
     let few = folder.path().join("few");
-    run(&["calib", "record", "--model", &spots(), "--source", text(&pictures), "--out", text(&few), "--limit", "2"])
+    run(&["calib", "record", "--model", &spots(), "--source", text(&images), "--out", text(&few), "--limit", "2"])
         .expect(0);
     assert_eq!(recorded(&few.join("backbone")).len(), 2);
 }
 
 #[test]
 fn recording_does_not_change_the_answers() {
-    // The recorder hands tensors over by itself; `run` on the same pictures finds the same people.
-    let (folder, pictures) = pictures();
+    // The recorder hands tensors over by itself; `run` on the same images finds the same people.
+    let (folder, images) = images();
     let out = folder.path().join("recorded");
-    run(&["calib", "record", "--model", &spots(), "--source", text(&pictures), "--out", text(&out)]).expect(0);
-    let poses = run(&["run", "--model", &spots(), "--source", text(&pictures)]).expect(0).lines();
+    run(&["calib", "record", "--model", &spots(), "--source", text(&images), "--out", text(&out)]).expect(0);
+    let poses = run(&["run", "--model", &spots(), "--source", text(&images)]).expect(0).lines();
     let people: usize = poses[1..].iter().map(|line| line["poses"].as_array().unwrap().len()).sum();
     let runs = recorded(&out.join("kam")).len();
     assert!(people == 6 && runs >= 3, "{people} people, {runs} runs of the second network");
@@ -73,9 +73,9 @@ fn recording_does_not_change_the_answers() {
 
 #[test]
 fn a_precision_that_is_not_there_says_what_to_do() {
-    let (_folder, pictures) = pictures();
+    let (_folder, images) = images();
     let ask = |precision: &str| {
-        run(&["run", "--model", &spots(), "--source", text(&pictures), "--backend", "tract", "--precision", precision])
+        run(&["run", "--model", &spots(), "--source", text(&images), "--backend", "tract", "--precision", precision])
     };
     ask("int8").expect(2).says(&["`precision`", "spots was not quantised", "make calib"]);
     ask("fp16").expect(2).says(&["tract", "32 bits"]);

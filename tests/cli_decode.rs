@@ -50,17 +50,17 @@ fn golden_arrays_come_out_as_numpy_made_them() {
 #[test]
 fn without_a_dump_it_prints_json() {
     let path = golden("empty.npz");
-    let answer = decode(&path, &size_of(&path), &["--exact"]).expect(0).json();
+    let result = decode(&path, &size_of(&path), &["--exact"]).expect(0).json();
     // Without a peak the reference takes the first pixel for a centre, and drops its pose at the end.
     for (name, rows) in
         [("centers", 1), ("initial_poses", 1), ("refined_poses", 1), ("scores", 0), ("poses", 0), ("keep", 0)]
     {
-        assert_eq!(answer[name].as_array().map(Vec::len), Some(rows), "{name}");
+        assert_eq!(result[name].as_array().map(Vec::len), Some(rows), "{name}");
     }
     let path = golden("one_person.npz");
-    let answer = decode(&path, &size_of(&path), &["--exact"]).expect(0).json();
-    assert_eq!(answer["poses"][0].as_array().unwrap().len(), 17);
-    assert_eq!(answer["poses"][0][0].as_array().unwrap().len(), 3);
+    let result = decode(&path, &size_of(&path), &["--exact"]).expect(0).json();
+    assert_eq!(result["poses"][0].as_array().unwrap().len(), 17);
+    assert_eq!(result["poses"][0][0].as_array().unwrap().len(), 3);
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn numbers_that_are_none_give_no_pose() {
             arrays.insert(name.to_owned(), Array::from_f32(&like.shape, vec![value; count]).unwrap());
         }
         npz::write(&path, &arrays).unwrap();
-        let answer = decode(&path, &size_of(&source), &["--exact"]).expect(0).json();
-        assert_eq!(answer["poses"].as_array().map(Vec::len), Some(0), "{value}");
+        let result = decode(&path, &size_of(&source), &["--exact"]).expect(0).json();
+        assert_eq!(result["poses"].as_array().map(Vec::len), Some(0), "{value}");
     }
 }
 
@@ -181,9 +181,9 @@ fn centergroup_s_tokens_need_no_grouping() {
     npz::write(&tensors, &Arrays::from([("heat_half".to_owned(), heat_half)])).unwrap();
     // A flat map: by our own rule one token of every type, by the reference's as many as there is room for.
     for (more, most, count) in [(&[][..], 10, 1), (&["--exact"], 30, 30)] {
-        let answer = decode_centergroup(&model, &tensors, "16x16", more).expect(0).json();
-        assert!(answer.get("poses").is_none());
-        for keep in answer["peaks_keep"].as_array().unwrap() {
+        let result = decode_centergroup(&model, &tensors, "16x16", more).expect(0).json();
+        assert!(result.get("poses").is_none());
+        for keep in result["peaks_keep"].as_array().unwrap() {
             let keep: Vec<i64> = keep.as_array().unwrap().iter().map(|keep| keep.as_i64().unwrap()).collect();
             assert_eq!((keep.len(), keep.iter().sum::<i64>()), (most, count));
         }
@@ -209,8 +209,8 @@ fn wrong_arrays_of_centergroup_are_named() {
     };
     npz::write(&path, &sound()).unwrap();
     // Padding everywhere: no token, nobody.
-    let answer = decode_centergroup(&model, &path, "16x16", &["--exact"]).expect(0).json();
-    assert_eq!(answer["poses"].as_array().map(Vec::len), Some(0));
+    let result = decode_centergroup(&model, &path, "16x16", &["--exact"]).expect(0).json();
+    assert_eq!(result["poses"].as_array().map(Vec::len), Some(0));
     for (name, array, needles) in [
         ("heat_half", None, &["heat_half", "missing"][..]),
         ("heat_half", Some(zeros(&[17, 8, 8])), &["heat_half", "[17, 8, 8]", "[18, h, w]"]),

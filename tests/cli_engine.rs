@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use cli_support::{Ended, ended, sinew, text, write_png};
-use engine_support::{person, picture};
+use engine_support::{image, person};
 use sinew::bundle::Bundle;
 use sinew::engine::Network;
 use sinew::engine::tensorrt::Sidecar;
@@ -18,9 +18,9 @@ use sinew::geometry::Size;
 use tempfile::TempDir;
 use tensorrt_support::{Doubles, VERSIONS, can_compile, plan_of};
 
-const PICTURE: Size = Size::new(64, 48);
+const IMAGE: Size = Size::new(64, 48);
 
-/// A board with everything on it, the bundle `spots`, and a picture.
+/// A board with everything on it, the bundle `spots`, and an image.
 struct Board {
     doubles: Doubles,
     folder: TempDir,
@@ -30,9 +30,9 @@ impl Board {
     fn new() -> Self {
         let board =
             Self { doubles: Doubles::new(VERSIONS[1], &["INTEGRATED=1"]), folder: tempfile::tempdir().unwrap() };
-        fs::create_dir(board.path("pictures")).unwrap();
-        let grey = vec![90; 3 * PICTURE.width * PICTURE.height];
-        write_png(&board.path("pictures/a.png"), PICTURE, &grey);
+        fs::create_dir(board.path("images")).unwrap();
+        let grey = vec![90; 3 * IMAGE.width * IMAGE.height];
+        write_png(&board.path("images/a.png"), IMAGE, &grey);
         board.trtexec("");
         board
     }
@@ -46,7 +46,7 @@ impl Board {
     }
 
     fn networks() -> Vec<Network> {
-        estimator::networks(&Bundle::open(Self::bundle()).unwrap(), PICTURE, None).unwrap()
+        estimator::networks(&Bundle::open(Self::bundle()).unwrap(), IMAGE, None).unwrap()
     }
 
     /// A builder that says two lines, writes the double's plan for the shapes that it is asked for, and then does `more`.
@@ -88,12 +88,12 @@ impl Board {
 
     fn build(&self, more: &[&str]) -> Ended {
         let model = Self::bundle();
-        self.run(&[&["engine", "build", "--model", &model, "--picture", "64x48"], more].concat())
+        self.run(&[&["engine", "build", "--model", &model, "--image-size", "64x48"], more].concat())
     }
 
     fn find(&self, more: &[&str]) -> Ended {
-        let (model, pictures) = (Self::bundle(), self.path("pictures"));
-        self.run(&[&["run", "--model", &model, "--source", text(&pictures)], more].concat())
+        let (model, images) = (Self::bundle(), self.path("images"));
+        self.run(&[&["run", "--model", &model, "--source", text(&images)], more].concat())
     }
 
     fn files(&self) -> Vec<String> {
@@ -116,8 +116,8 @@ fn without_a_model_the_configuration_says_what_is_built() {
     fs::write(&config, format!("[run]\nmodel = {model:?}\nprecision = \"fp32\"\nsource = {source:?}\n")).unwrap();
     let configured = ["engine", "build", "--dry-run", "--config", text(&config)];
     let given = ["engine", "build", "--dry-run", "--model", &model];
-    let same = board.run(&[&given[..], &["--picture", "128x64", "--precision", "fp32"]].concat()).expect(0).stdout;
-    let other = board.run(&[&given[..], &["--picture", "64x48", "--precision", "fp32"]].concat()).expect(0).stdout;
+    let same = board.run(&[&given[..], &["--image-size", "128x64", "--precision", "fp32"]].concat()).expect(0).stdout;
+    let other = board.run(&[&given[..], &["--image-size", "64x48", "--precision", "fp32"]].concat()).expect(0).stdout;
     assert_eq!(board.run(&configured).expect(0).stdout, same);
     assert_ne!(same, other, "the size makes a difference");
     fs::write(&config, "[run]\nprecision = \"fp32\"\n").unwrap();
@@ -157,16 +157,16 @@ fn engines_are_built_listed_and_used() {
     assert_eq!(board.run(&["engine", "inspect", text(&first)]).expect(0).json()["trt_version"], "10.3.0");
     assert!(board.run(&["engine", "list"]).expect(0).stdout.contains("10.3.0"));
 
-    // What the double computes is no pose, but it runs from the picture to the end.
+    // What the double computes is no pose, but it runs from the image to the end.
     board.find(&["--backend", "tensorrt"]).expect(0);
     let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tensorrt"]);
     assert_eq!(said.lines().len(), 2);
     assert!(first.with_file_name(format!("{}.probed", first.file_name().unwrap().to_str().unwrap())).exists());
     // It differs from tract, and `verify` says so.
     let model = Board::bundle();
-    let pictures = board.path("pictures");
-    write_png(&board.path("pictures/a.png"), PICTURE, picture(PICTURE, &person(8, 6)).data());
-    let verify = ["engine", "verify", "--model", &model, "--images", text(&pictures), "--json"];
+    let images = board.path("images");
+    write_png(&board.path("images/a.png"), IMAGE, image(IMAGE, &person(8, 6)).data());
+    let verify = ["engine", "verify", "--model", &model, "--images", text(&images), "--json"];
     assert!(board.run(&verify).expect(1).json()["different"].as_u64().unwrap() > 0);
 
     // Of another library nothing is taken.
@@ -188,8 +188,8 @@ fn without_engines_auto_takes_tract_and_says_why() {
     let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tract, because", "no such plan"]);
     assert_eq!(said.stderr.matches("backend auto").count(), 1, "{}", said.stderr);
     // On a machine without the libraries.
-    let (model, pictures) = (Board::bundle(), board.path("pictures"));
-    let mut command = sinew(&["run", "--model", &model, "--source", text(&pictures), "--backend", "tensorrt"]);
+    let (model, images) = (Board::bundle(), board.path("images"));
+    let mut command = sinew(&["run", "--model", &model, "--source", text(&images), "--backend", "tensorrt"]);
     command.env("SINEW_CUDA_LIBRARY", "/nowhere/libcuda.so.1");
     ended(command.output().unwrap()).expect(2).says(&["tensorrt", "/nowhere/libcuda.so.1"]);
 }

@@ -93,7 +93,7 @@ fn assert_near(found: (f64, f64), cell: (usize, usize)) {
 fn enrolled_things_are_found_drawn_and_named() {
     let flags = Flags::new();
     let done = flags.enrol(&["a"], &[]).expect(0);
-    assert!(done.stdout.contains("`flag`, 2 keypoints from 1 picture: left right"), "{}", done.stdout);
+    assert!(done.stdout.contains("`flag`, 2 keypoints from 1 image: left right"), "{}", done.stdout);
     let drawn = flags.uri("drawn");
     let lines = flags.run(&["--source", &flags.uri("b.png"), "--overlay", &drawn]).expect(0).lines();
     assert_eq!(lines[0]["templates"], json!([{"name": "flag", "keypoints": ["left", "right"], "skeleton": [[0, 1]]}]));
@@ -106,10 +106,10 @@ fn enrolled_things_are_found_drawn_and_named() {
 }
 
 #[test]
-fn several_pictures_and_several_templates() {
+fn several_images_and_several_templates() {
     let flags = Flags::new();
     let both = flags.enrol(&["a", "b"], &["--json", "--name", "banner"]).expect(0).json();
-    assert_eq!((&both["shots"], &both["left_out"], &both["name"]), (&json!(2), &json!([]), &json!("banner")));
+    assert_eq!((&both["shots"], &both["omitted"], &both["name"]), (&json!(2), &json!([]), &json!("banner")));
     fs::rename(flags.path("flag.template"), flags.path("banner.template")).unwrap();
     flags.enrol(&["a"], &[]).expect(0);
     let banner = flags.uri("banner.template");
@@ -126,22 +126,22 @@ fn boxes_come_from_a_file() {
     flags.enrol(&["a"], &[]).expect(0);
     let boxes = flags.path("boxes.jsonl");
     fs::write(&boxes, "{\"name\": \"b.png\", \"boxes\": [[0, 0, 256, 256], [128, 0, 128, 128]]}\n").unwrap();
-    let pictures = flags.0.path().join("pictures");
-    fs::create_dir(&pictures).unwrap();
+    let images = flags.0.path().join("images");
+    fs::create_dir(&images).unwrap();
     for name in ["a.png", "b.png"] {
-        fs::copy(flags.path(name), pictures.join(name)).unwrap();
+        fs::copy(flags.path(name), images.join(name)).unwrap();
     }
-    let listed = flags.run(&["--source", text(&pictures), "--boxes", text(&boxes)]).expect(0);
+    let listed = flags.run(&["--source", text(&images), "--boxes", text(&boxes)]).expect(0);
     let listed = listed.says(&["lists 1 frames; 1 of the 2 that came"]).lines();
     assert_eq!(listed[1]["poses"], json!([]), "a.png is not listed");
     assert_eq!(listed[2]["poses"].as_array().unwrap().len(), 2);
 
     fs::write(&boxes, "{\"name\": \"other.png\", \"boxes\": [[0, 0, 9, 9]]}\n").unwrap();
-    let lost = flags.run(&["--source", text(&pictures), "--boxes", text(&boxes)]).expect(0);
+    let lost = flags.run(&["--source", text(&images), "--boxes", text(&boxes)]).expect(0);
     lost.says(&["lists 1 frames; 0 of the 2 that came"]);
 
     fs::write(&boxes, "{\"name\": \"b.png\", \"boxes\": [[0, 0, 0, 9]]}\n").unwrap();
-    let wrong = flags.run(&["--source", text(&pictures), "--boxes", text(&boxes)]);
+    let wrong = flags.run(&["--source", text(&images), "--boxes", text(&boxes)]);
     wrong.expect(2).says(&["boxes.jsonl:1", "empty"]);
     let (people, source) = (spots(), flags.uri("a.png"));
     flags.run(&["--source", &source, "--boxes-from", &people]).expect(0);
@@ -172,7 +172,7 @@ fn bad_annotations_are_refused() {
     with("{").says(&["a.json", "JSON", "docs/enrol.md"]);
     with(r#"{"keypoints": []}"#).says(&["a.json", "0 keypoints"]);
     with(r#"{"keypoints": [{"name": "x", "x": 300, "y": 10}]}"#).says(&["a.png", "`x`", "outside"]);
-    with(r#"{"keypoints": [{"name": "x", "x": 9, "y": 10, "visible": false}]}"#).says(&["`x`", "none of the pictures"]);
+    with(r#"{"keypoints": [{"name": "x", "x": 9, "y": 10, "visible": false}]}"#).says(&["`x`", "none of the images"]);
     with(r#"{"box": [9, 9, 0, 9], "keypoints": [{"name": "x", "x": 9, "y": 10}]}"#).says(&["empty"]);
     with(r#"{"box": [900, 9, 20, 9], "keypoints": [{"name": "x", "x": 9, "y": 10}]}"#).says(&["box", "256x256"]);
 }
@@ -249,27 +249,27 @@ fn the_share_of_correct_keypoints() {
         run(&[&fixed[..], more].concat())
     };
     let found = eval(&["--json", "--metric", "pck"]).expect(0).json();
-    assert_eq!((&found["shots"], &found["answers"]), (&json!(1), &json!(2)));
+    assert_eq!((&found["shots"], &found["results"]), (&json!(1), &json!(2)));
     // Enrolled from the second flag, the right end is black: found anywhere. From the first, it is 40 pixels off.
     let figure = |name: &str| found["categories"]["flag"][name].as_f64().unwrap();
     assert!(figure("pck@0.1") <= 0.75 && figure("pck@0.2") >= 0.75, "{found}");
     assert_eq!(found["figures"], found["categories"]["flag"]);
     assert!(eval(&[]).expect(0).stdout.contains("flag"));
     eval(&["--min-pck", "1.1"]).expect(1).says(&["below 1.1"]);
-    eval(&["--shots", "2"]).expect(2).says(&["more than 2 pictures"]);
+    eval(&["--shots", "2"]).expect(2).says(&["more than 2 images"]);
     eval(&["--metric", "oks"]).expect(2).says(&["--metric pck"]);
     eval(&["--min-ap", "0.5"]).expect(2).says(&["--min-ap", "--metric pck"]);
 
-    // What the enrolled picture does not show counts for nothing, and is no error.
+    // What the enrolled image does not show counts for nothing, and is no error.
     let mut hidden = truth;
     hidden["annotations"][0]["keypoints"][5] = json!(0);
     fs::write(&path, hidden.to_string()).unwrap();
     let found = eval(&["--json"]).expect(0).json();
-    assert_eq!(found["answers"], json!(2));
+    assert_eq!(found["results"], json!(2));
     assert!(found["figures"]["pck@0.2"].as_f64().unwrap() > 0.9, "{found}");
 }
 
-/// One picture is enough for the example of docs/enrol.md: whoever copies it must not be refused.
+/// One image is enough for the example of docs/enrol.md: whoever copies it must not be refused.
 #[test]
 fn the_documented_annotation_can_be_enrolled_alone() {
     let page = fs::read_to_string(root("docs/enrol.md")).unwrap();
@@ -277,5 +277,5 @@ fn the_documented_annotation_can_be_enrolled_alone() {
     let flags = Flags::new();
     fs::write(flags.path("a.json"), example).unwrap();
     let found = flags.enrol(&["a"], &["--json"]).expect(0).json();
-    assert_eq!((&found["keypoints"], &found["left_out"]), (&json!(["rim", "handle", "foot"]), &json!([])));
+    assert_eq!((&found["keypoints"], &found["omitted"]), (&json!(["rim", "handle", "foot"]), &json!([])));
 }

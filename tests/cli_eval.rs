@@ -6,7 +6,7 @@ mod engine_support;
 use std::{env, fs};
 
 use cli_support::{ended, root, run, sinew, spots, text, write_png};
-use engine_support::{Spots, person, picture};
+use engine_support::{Spots, image, person};
 use serde_json::{Value, json};
 use sinew::geometry::Size;
 use tempfile::TempDir;
@@ -15,10 +15,10 @@ const SQUARE: Size = Size::new(64, 64);
 /// Where the bundle `spots` puts the keypoints of `person(8, 8)`.
 const KEYPOINTS: [f64; 9] = [33.0, 33.0, 2.0, 25.0, 33.0, 2.0, 33.0, 41.0, 2.0];
 
-/// Two pictures of one person each, annotated where `shift` puts them.
+/// Two images of one person each, annotated where `shift` puts them.
 fn annotated(shift: f64) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let somebody = picture(SQUARE, &person(8, 8));
+    let somebody = image(SQUARE, &person(8, 8));
     for name in ["a.png", "b.png"] {
         write_png(&folder.path().join(name), SQUARE, somebody.data());
     }
@@ -47,7 +47,7 @@ fn eval(folder: &TempDir, more: &[&str]) -> cli_support::Ended {
 #[test]
 fn everybody_found_is_an_ap_of_one_and_nobody_of_nought() {
     let right = eval(&annotated(0.0), &["--json"]).expect(0).json();
-    assert_eq!((&right["pictures"], &right["poses"], &right["skipped"]), (&json!(2), &json!(2), &json!(0)));
+    assert_eq!((&right["images"], &right["poses"], &right["skipped"]), (&json!(2), &json!(2), &json!(0)));
     assert!((right["figures"]["ap"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{right}");
     let wrong = eval(&annotated(300.0), &["--json"]).expect(0).json();
     assert_eq!(wrong["figures"]["ap"], 0.0);
@@ -77,14 +77,14 @@ fn results_are_in_the_format_of_coco() {
 }
 
 #[test]
-fn a_missing_picture_is_counted_and_the_rest_goes_on() {
+fn a_missing_image_is_counted_and_the_rest_goes_on() {
     let folder = annotated(0.0);
     fs::remove_file(folder.path().join("a.png")).unwrap();
     let done = eval(&folder, &["--json"]).expect(1).says(&["a.png"]);
-    let answer = done.json();
-    assert_eq!((&answer["pictures"], &answer["skipped"]), (&json!(1), &json!(1)));
+    let result = done.json();
+    assert_eq!((&result["images"], &result["skipped"]), (&json!(1), &json!(1)));
     // The person in it was not found.
-    assert!((answer["figures"]["ar"].as_f64().unwrap() - 0.5).abs() < 1e-9, "{answer}");
+    assert!((result["figures"]["ar"].as_f64().unwrap() - 0.5).abs() < 1e-9, "{result}");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn evaluate(bundle: &str, options: &[&str]) -> Value {
     ended(command.output().unwrap()).expect(0).json()
 }
 
-/// The shipped bundle on pictures that its training never saw: whatever breaks the chain from pixels to poses shows
+/// The shipped bundle on images that its training never saw: whatever breaks the chain from pixels to poses shows
 /// here. The whole set's figures stand in the bundle's report.
 #[test]
 fn the_shipped_bundle_keeps_its_accuracy() {
@@ -157,7 +157,7 @@ fn the_shipped_bundle_keeps_its_accuracy() {
     assert!(refined > initial, "refined poses beat initial ones: {refined}, {initial}");
 }
 
-/// A little below what the bundle reaches on the first 60 pictures.
+/// A little below what the bundle reaches on the first 60 images.
 const FLOOR: f64 = 0.22;
 const FLOOR_50: f64 = 0.59;
 
@@ -166,7 +166,7 @@ const PEOPLE: (f64, f64) = (0.22, 0.565);
 const CROWD: (f64, f64) = (0.095, 0.33);
 
 /// The same for `capeformer-tiny`, PCK@0.2 from one example, on kinds that it finds well: in annotated boxes, and in the whole
-/// picture, which is what is looked at where nobody gives a box.
+/// image, which is what is looked at where nobody gives a box.
 const THINGS: f64 = 0.82;
 const THINGS_WITHOUT_BOXES: f64 = 0.83;
 
@@ -175,8 +175,8 @@ fn the_bundle_for_things_keeps_its_accuracy() {
     let folder = root("tests/data/objects");
     let text_of = fs::read_to_string(folder.join("annotations.json")).unwrap();
     let mut truth: Value = serde_json::from_str(&text_of).unwrap();
-    let kinds = ["bottle", "guitar", "scissors", "umbrella"];
-    let is_chosen = |category: &Value| kinds.contains(&category["name"].as_str().unwrap());
+    let categories = ["bottle", "guitar", "scissors", "umbrella"];
+    let is_chosen = |category: &Value| categories.contains(&category["name"].as_str().unwrap());
     truth["categories"].as_array_mut().unwrap().retain(is_chosen);
     let chosen: Vec<Value> = truth["categories"].as_array().unwrap().iter().map(|kind| kind["id"].clone()).collect();
     truth["annotations"].as_array_mut().unwrap().retain(|annotation| chosen.contains(&annotation["category_id"]));
@@ -191,13 +191,13 @@ fn the_bundle_for_things_keeps_its_accuracy() {
         let path = shorter.path().join("truth.json");
         fs::write(&path, truth.to_string()).unwrap();
         let report = evaluate("capeformer-tiny", &["--json", "--coco", text(&path), "--images", text(&folder)]);
-        assert_eq!(report["answers"], 4 * 6 * 5);
+        assert_eq!(report["results"], 4 * 6 * 5);
         let figure = report["figures"]["pck@0.2"].as_f64().unwrap();
         assert!(figure >= floor, "PCK@0.2 {figure}, at least {floor}");
     }
 }
 
-/// The same for `lofr-tiny`, PCK@0.1 in the boxes of the first 60 pictures; the mean pose, which does not look, reaches 0.37.
+/// The same for `lofr-tiny`, PCK@0.1 in the boxes of the first 60 images; the mean pose, which does not look, reaches 0.37.
 const BOXED: f64 = 0.6;
 
 #[test]

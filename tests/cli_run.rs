@@ -9,24 +9,24 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use cli_support::{Ended, json_lines, root, run, run_with_input, sinew, spots, text, write_png};
-use engine_support::{Spots, person, picture};
+use engine_support::{Spots, image, person};
 use serde_json::{Value, json};
 use sinew::geometry::Size;
 use tempfile::TempDir;
 
 const SQUARE: Size = Size::new(64, 64);
 
-/// A folder with pictures of one person each, for the bundle `spots`.
-struct Pictures(TempDir);
+/// A folder with images of one person each, for the bundle `spots`.
+struct Images(TempDir);
 
-impl Pictures {
+impl Images {
     fn new(names: &[&str]) -> Self {
-        let pictures = Self(tempfile::tempdir().unwrap());
-        let somebody = picture(SQUARE, &person(8, 8));
+        let images = Self(tempfile::tempdir().unwrap());
+        let somebody = image(SQUARE, &person(8, 8));
         for name in names {
-            write_png(&pictures.path(name), SQUARE, somebody.data());
+            write_png(&images.path(name), SQUARE, somebody.data());
         }
-        pictures
+        images
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -58,9 +58,9 @@ fn y4m(size: Size, frames: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_picture_becomes_a_header_and_a_line() {
-    let pictures = Pictures::new(&["one.png"]);
-    let done = on(&pictures.uri("one.png"), &[]).expect(0).says(&["1 frames", "1 poses"]);
+fn a_image_becomes_a_header_and_a_line() {
+    let images = Images::new(&["one.png"]);
+    let done = on(&images.uri("one.png"), &[]).expect(0).says(&["1 frames", "1 poses"]);
     let lines = done.lines();
     assert_eq!(lines.len(), 2);
     let [header, frame] = &lines[..] else { panic!() };
@@ -69,7 +69,7 @@ fn a_picture_becomes_a_header_and_a_line() {
     assert_eq!(header["keypoints"], json!(["middle", "left", "below"]));
     assert_eq!(header["skeleton"], json!([[0, 1], [0, 2]]));
     assert_eq!(frame["sequence"], 0);
-    assert_eq!(frame["name"], pictures.uri("one.png"));
+    assert_eq!(frame["name"], images.uri("one.png"));
     assert_eq!(frame["image"], json!([64, 64]));
     assert_eq!(frame["captured"], Value::Null);
     assert_eq!(frame["dropped"], json!({"frames": 0, "poses": 0}));
@@ -89,13 +89,13 @@ fn a_picture_becomes_a_header_and_a_line() {
 }
 
 #[test]
-fn a_bad_picture_in_a_folder_costs_only_itself() {
-    let pictures = Pictures::new(&["a.png", "b.png", "d.png", "e.png"]);
-    let whole = fs::read(pictures.path("a.png")).unwrap();
-    fs::write(pictures.path("b.png"), &whole[..whole.len() / 2]).unwrap();
-    fs::write(pictures.path("c.jpg"), b"").unwrap();
-    fs::write(pictures.path("notes.txt"), b"no picture").unwrap();
-    let done = on(&pictures.folder(), &[]).expect(1);
+fn a_bad_image_in_a_folder_costs_only_itself() {
+    let images = Images::new(&["a.png", "b.png", "d.png", "e.png"]);
+    let whole = fs::read(images.path("a.png")).unwrap();
+    fs::write(images.path("b.png"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(images.path("c.jpg"), b"").unwrap();
+    fs::write(images.path("notes.txt"), b"no image").unwrap();
+    let done = on(&images.folder(), &[]).expect(1);
     let done = done.says(&["b.png", "c.jpg", "2 frames could not be read", "5 frames"]);
     let lines = done.lines();
     let names: Vec<_> =
@@ -105,22 +105,22 @@ fn a_bad_picture_in_a_folder_costs_only_itself() {
 }
 
 #[test]
-fn a_bad_picture_alone_is_an_error() {
-    let pictures = Pictures::new(&["whole.png"]);
-    let whole = fs::read(pictures.path("whole.png")).unwrap();
-    fs::write(pictures.path("short.png"), &whole[..whole.len() - 30]).unwrap();
-    fs::write(pictures.path("empty.jpg"), b"").unwrap();
-    fs::write(pictures.path("prose.jpg"), b"this is no picture at all").unwrap();
+fn a_bad_image_alone_is_an_error() {
+    let images = Images::new(&["whole.png"]);
+    let whole = fs::read(images.path("whole.png")).unwrap();
+    fs::write(images.path("short.png"), &whole[..whole.len() - 30]).unwrap();
+    fs::write(images.path("empty.jpg"), b"").unwrap();
+    fs::write(images.path("prose.jpg"), b"this is no image at all").unwrap();
     // A header that promises 60000x60000 pixels: refused before memory is asked for.
     let mut absurd = whole.clone();
     absurd[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
     let crc = crc32(&absurd[12..29]);
     absurd[29..33].copy_from_slice(&crc.to_be_bytes());
-    fs::write(pictures.path("absurd.png"), &absurd).unwrap();
+    fs::write(images.path("absurd.png"), &absurd).unwrap();
     for name in ["short.png", "empty.jpg", "prose.jpg", "absurd.png", "missing.png"] {
-        on(&pictures.uri(name), &[]).expect(2).says(&["sinew: ", name]);
+        on(&images.uri(name), &[]).expect(2).says(&["sinew: ", name]);
     }
-    on(&pictures.uri("absurd.png"), &[]).says(&["60000x60000"]);
+    on(&images.uri("absurd.png"), &[]).says(&["60000x60000"]);
 }
 
 /// The checksum of PNG's chunks.
@@ -132,12 +132,12 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn sources_that_are_none() {
-    let pictures = Pictures::new(&[]);
-    on(&pictures.folder(), &[]).expect(2).says(&["no picture in this folder", ".jpg"]);
-    on(&pictures.uri("nowhere"), &[]).expect(2).says(&["nowhere", "cannot be opened"]);
+    let images = Images::new(&[]);
+    on(&images.folder(), &[]).expect(2).says(&["no image in this folder", ".jpg"]);
+    on(&images.uri("nowhere"), &[]).expect(2).says(&["nowhere", "cannot be opened"]);
     on("rtsp://127.0.0.1/x", &[]).expect(2).says(&["rtsp://127.0.0.1/x", "is not known"]);
-    fs::write(pictures.path("film.y4m"), "YUV4MPEG2 W64 H64 C444p16\n").unwrap();
-    on(&pictures.uri("film.y4m"), &[]).expect(2).says(&["film.y4m", "444p16"]);
+    fs::write(images.path("film.y4m"), "YUV4MPEG2 W64 H64 C444p16\n").unwrap();
+    on(&images.uri("film.y4m"), &[]).expect(2).says(&["film.y4m", "444p16"]);
     let model = spots();
     run(&["run", "--model", &model]).expect(2).says(&["--source"]);
     run(&["run", "--source", "x.png"]).expect(2).says(&["--model", "sinew models list"]);
@@ -145,7 +145,7 @@ fn sources_that_are_none() {
 
 #[test]
 fn video_from_a_file_and_from_standard_input() {
-    let folder = Pictures::new(&[]);
+    let folder = Images::new(&[]);
     let video = y4m(SQUARE, 3);
     fs::write(folder.path("film.y4m"), &video).unwrap();
     let drawn = folder.uri("drawn.y4m");
@@ -169,26 +169,26 @@ fn video_from_a_file_and_from_standard_input() {
 }
 
 #[test]
-fn overlays_are_pictures_of_the_same_name_and_size() {
-    let pictures = Pictures::new(&["a.png", "b.png"]);
-    let drawn = pictures.uri("drawn");
-    on(&pictures.folder(), &["--overlay", &drawn]).expect(0);
+fn overlays_are_images_of_the_same_name_and_size() {
+    let images = Images::new(&["a.png", "b.png"]);
+    let drawn = images.uri("drawn");
+    on(&images.folder(), &["--overlay", &drawn]).expect(0);
     for name in ["a.png", "b.png"] {
         let path = Path::new(&drawn).join(name);
         let reader = png::Decoder::new(std::io::BufReader::new(fs::File::open(&path).unwrap())).read_info().unwrap();
         assert_eq!((reader.info().width, reader.info().height), (64, 64));
-        assert_ne!(fs::read(&path).unwrap(), fs::read(pictures.path(name)).unwrap(), "something is drawn");
+        assert_ne!(fs::read(&path).unwrap(), fs::read(images.path(name)).unwrap(), "something is drawn");
     }
-    // Into the folder of the pictures themselves it would replace them.
-    let before = fs::read(pictures.path("a.png")).unwrap();
-    on(&pictures.folder(), &["--overlay", &pictures.folder()]).expect(2).says(&["overwrite its own source"]);
-    assert_eq!(fs::read(pictures.path("a.png")).unwrap(), before);
+    // Into the folder of the images themselves it would replace them.
+    let before = fs::read(images.path("a.png")).unwrap();
+    on(&images.folder(), &["--overlay", &images.folder()]).expect(2).says(&["overwrite its own source"]);
+    assert_eq!(fs::read(images.path("a.png")).unwrap(), before);
 }
 
 #[test]
 fn outputs_that_cannot_be_written_are_found_out_first() {
-    let pictures = Pictures::new(&["a.png"]);
-    let source = pictures.uri("a.png");
+    let images = Images::new(&["a.png"]);
+    let source = images.uri("a.png");
     let inside_a_file = format!("{source}/poses.jsonl");
     let sink = format!("jsonl:{inside_a_file}");
     let done = on(&source, &["--sink", &sink]).expect(2).says(&[&inside_a_file, "cannot write"]);
@@ -206,8 +206,8 @@ fn outputs_that_cannot_be_written_are_found_out_first() {
 
 #[test]
 fn a_socket_and_a_preview_beside_standard_output() {
-    let pictures = Pictures::new(&["a.png"]);
-    let (source, socket) = (pictures.uri("a.png"), pictures.uri("poses.socket"));
+    let images = Images::new(&["a.png"]);
+    let (source, socket) = (images.uri("a.png"), images.uri("poses.socket"));
     let sinks = ["--preview", "127.0.0.1:0", "--sink", "jsonl:-", "--sink", &format!("unix:{socket}")];
     let done = on(&source, &sinks).expect(0).says(&["preview on http://127.0.0.1:"]);
     assert_eq!(done.lines().len(), 2);
@@ -216,7 +216,7 @@ fn a_socket_and_a_preview_beside_standard_output() {
 
 #[test]
 fn a_closed_pipe_is_a_quiet_success() {
-    let folder = Pictures::new(&[]);
+    let folder = Images::new(&[]);
     fs::write(folder.path("film.y4m"), y4m(SQUARE, 400)).unwrap();
     let (model, source) = (spots(), folder.uri("film.y4m"));
     let mut command = sinew(&["run", "--model", &model, "--source", &source, "--quiet"]);
@@ -231,8 +231,8 @@ fn a_closed_pipe_is_a_quiet_success() {
 
 #[test]
 fn broken_bundles_are_named() {
-    let pictures = Pictures::new(&["a.png"]);
-    let source = pictures.uri("a.png");
+    let images = Images::new(&["a.png"]);
+    let source = images.uri("a.png");
     let with = |bundle: &Spots| run(&["run", "--model", text(bundle.path()), "--source", &source]);
 
     with(&Spots::with("short_side", "short_sid")).expect(2).says(&["bundle.toml", "short_sid", "did you mean"]);
@@ -250,9 +250,9 @@ fn broken_bundles_are_named() {
 
 #[test]
 fn flags_win_over_variables_and_variables_over_files() {
-    let pictures = Pictures::new(&["a.png"]);
-    let config = pictures.path("config.toml");
-    let (model, source) = (spots(), pictures.uri("a.png"));
+    let images = Images::new(&["a.png"]);
+    let config = images.path("config.toml");
+    let (model, source) = (spots(), images.uri("a.png"));
     fs::write(&config, format!("[run]\nmodel = {model:?}\nsource = {source:?}\nthreshold = 0.99\n")).unwrap();
     let poses = |done: Ended| done.expect(0).lines()[1]["poses"].as_array().unwrap().len();
     let with_config = ["run", "--config", text(&config)];
@@ -268,8 +268,8 @@ fn flags_win_over_variables_and_variables_over_files() {
 
 #[test]
 fn options_that_make_no_sense() {
-    let pictures = Pictures::new(&["a.png"]);
-    let source = pictures.uri("a.png");
+    let images = Images::new(&["a.png"]);
+    let source = images.uri("a.png");
     let model = spots();
     let fixed = ["run", "--model", &model, "--source", &source];
     run(&[&fixed[..], &["--level", "fulll"]].concat()).expect(2).says(&["fulll", "full"]);
@@ -301,9 +301,9 @@ fn a_quantised_network_answers_nearly_the_same() {
 }
 
 #[test]
-fn late_pictures_are_refined_less_and_say_so() {
-    let pictures = Pictures::new(&["a.png", "b.png", "c.png"]);
-    let (model, folder) = (spots(), pictures.folder());
+fn late_images_are_refined_less_and_say_so() {
+    let images = Images::new(&["a.png", "b.png", "c.png"]);
+    let (model, folder) = (spots(), images.folder());
     let fixed = ["run", "--model", &model, "--source", &folder, "--backend", "tract", "--threads", "1"];
     let with = |more: &[&str]| run(&[&fixed[..], more].concat());
     let levels = |deadline: &str| -> Vec<Value> {
@@ -319,10 +319,10 @@ fn late_pictures_are_refined_less_and_say_so() {
 
 #[test]
 fn the_service_manager_hears_of_the_first_frame_and_of_every_later_one() {
-    let pictures = Pictures::new(&["a.png", "b.png", "c.png"]);
-    let socket = pictures.path("notify");
+    let images = Images::new(&["a.png", "b.png", "c.png"]);
+    let socket = images.path("notify");
     let manager = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
-    let (model, source) = (spots(), pictures.folder());
+    let (model, source) = (spots(), images.folder());
     let mut command = sinew(&["run", "--model", &model, "--source", &source, "--backend", "tract"]);
     // A microsecond: the watchdog is fed with every frame.
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "2").env_remove("WATCHDOG_PID");

@@ -6,18 +6,18 @@ mod engine_support;
 use std::fs;
 
 use cli_support::{Ended, ended, run, sinew, spots, text, write_png};
-use engine_support::{person, picture};
+use engine_support::{image, person};
 use serde_json::Value;
 use sinew::geometry::Size;
 use tempfile::TempDir;
 
 const SQUARE: Size = Size::new(64, 64);
 
-/// Two pictures of one person each.
-fn pictures() -> TempDir {
+/// Two images of one person each.
+fn images() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a.png", "b.png"] {
-        write_png(&folder.path().join(name), SQUARE, picture(SQUARE, &person(8, 8)).data());
+        write_png(&folder.path().join(name), SQUARE, image(SQUARE, &person(8, 8)).data());
     }
     folder
 }
@@ -30,7 +30,7 @@ fn bench(folder: &TempDir, more: &[&str]) -> Ended {
 
 #[test]
 fn a_bench_says_what_was_measured_and_how_long_it_took() {
-    let folder = pictures();
+    let folder = images();
     let report = bench(&folder, &["--json"]).expect(0).json();
     assert_eq!((&report["frames"], &report["warm_up"]), (&6.into(), &1.into()));
     assert_eq!(report["poses"], 1.0);
@@ -49,19 +49,19 @@ fn a_bench_says_what_was_measured_and_how_long_it_took() {
 }
 
 #[test]
-fn pictures_can_be_given_a_cameras_layout() {
-    let report = bench(&pictures(), &["--json", "--as-camera", "128x64"]).expect(0).json();
+fn images_can_be_given_a_cameras_layout() {
+    let report = bench(&images(), &["--json", "--as-camera", "128x64"]).expect(0).json();
     assert_eq!(
         (&report["source"]["size"], &report["source"]["format"]),
         (&serde_json::json!([128, 64]), &"YUYV".into())
     );
     assert_eq!(report["poses"], 1.0);
-    bench(&pictures(), &["--as-camera", "127x64"]).expect(2).says(&["even width"]);
+    bench(&images(), &["--as-camera", "127x64"]).expect(2).says(&["even width"]);
 }
 
 #[test]
 fn reports_are_compared_and_differences_said() {
-    let folder = pictures();
+    let folder = images();
     let earlier = folder.path().join("earlier.json");
     fs::write(&earlier, bench(&folder, &["--json"]).expect(0).stdout).unwrap();
     let compared = bench(&folder, &["--compare", text(&earlier)]).expect(0);
@@ -76,9 +76,9 @@ fn reports_are_compared_and_differences_said() {
 
 #[test]
 fn one_size_is_measured_at_a_time() {
-    let folder = pictures();
+    let folder = images();
     let wide = Size::new(96, 64);
-    write_png(&folder.path().join("c.png"), wide, picture(wide, &person(8, 8)).data());
+    write_png(&folder.path().join("c.png"), wide, image(wide, &person(8, 8)).data());
     bench(&folder, &[]).expect(2).says(&["64x64", "96x64", "--as-camera"]);
     bench(&folder, &["--as-camera", "64x64"]).expect(0);
 }

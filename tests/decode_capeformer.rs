@@ -30,13 +30,13 @@ fn proposals_agree() {
 
 #[test]
 fn crops_agree() {
-    let [width, height] = numbers(&golden(), "picture")[..] else { panic!("picture") };
-    let picture = Size::new(width as usize, height as usize);
+    let [width, height] = numbers(&golden(), "image")[..] else { panic!("image") };
+    let image = Size::new(width as usize, height as usize);
     let found: Vec<f32> = numbers(&golden(), "boxes")
         .as_chunks::<4>()
         .0
         .iter()
-        .map(|&[x, y, width, height]| Crop::around(Rectangle { x, y, width, height }, picture, 1.25).unwrap())
+        .map(|&[x, y, width, height]| Crop::around(Rectangle { x, y, width, height }, image, 1.25).unwrap())
         .flat_map(|crop| [crop.x as f32, crop.y as f32, crop.side as f32])
         .collect();
     assert_close(&golden(), "crops", &found, &numbers(&golden(), "crops"), 1e-4);

@@ -59,9 +59,9 @@ fn flat(workspace: &Workspace) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     )
 }
 
-fn layout(picture: &[f32], network: Size) -> ShortSideLayout {
-    let picture = Size::new(picture[0] as usize, picture[1] as usize);
-    ShortSideLayout::with_network(picture, network, Centre::RoundedToEven).unwrap()
+fn layout(image: &[f32], network: Size) -> ShortSideLayout {
+    let image = Size::new(image[0] as usize, image[1] as usize);
+    ShortSideLayout::with_network(image, network, Centre::RoundedToEven).unwrap()
 }
 
 /// Everything after the grouping network: poses as x, y and visibility, and scores.
@@ -74,7 +74,7 @@ fn people(
 ) -> (Vec<f32>, Vec<f32>) {
     let grouped = decoder.grouped(TOKENS, attention, visible, center).unwrap();
     let mut poses = Poses::default();
-    decoder.group(inputs, Some(&grouped), &layout.network_to_picture, workspace, &mut poses);
+    decoder.group(inputs, Some(&grouped), &layout.image_from_network, workspace, &mut poses);
     assert_eq!(poses.dropped, 0);
     let points = poses.list.iter().flat_map(|pose| &pose.keypoints);
     (points.flat_map(|p| [p.x, p.y, p.score]).collect(), poses.list.iter().map(|pose| pose.score).collect())
@@ -94,8 +94,8 @@ fn golden_arrays_agree() {
 
         let mut mask = vec![7; network.area().unwrap()];
         let size = numbers(&path, "image_size");
-        let picture = Size::new(size[0] as usize, size[1] as usize);
-        write_mask(picture, &layout.network_to_picture, network, &mut mask).unwrap();
+        let image = Size::new(size[0] as usize, size[1] as usize);
+        write_mask(image, &layout.image_from_network, network, &mut mask).unwrap();
         let expected =
             if has(&path, "mask") { bytes(&numbers(&path, "mask")) } else { vec![1; network.area().unwrap()] };
         assert!(mask == expected, "{}: mask", path.display());
@@ -119,14 +119,14 @@ fn golden_arrays_agree() {
         assert_close(&path, "bias", &bias, &numbers(&path, "bias"), 0.0);
 
         let [attention, visible, center] = ["attn", "vis", "center"].map(|name| numbers(&path, name));
-        let answer = [&attention[..], &visible, &center];
-        let (poses, scores) = people(&decoder, &inputs, answer, &layout, &mut workspace);
+        let result = [&attention[..], &visible, &center];
+        let (poses, scores) = people(&decoder, &inputs, result, &layout, &mut workspace);
         let expected: Vec<f32> =
             numbers(&path, "poses").as_chunks::<4>().0.iter().flat_map(|&[x, y, visible, _]| [x, y, visible]).collect();
         assert_close(&path, "poses", &poses, &expected, 1e-5);
         assert_close(&path, "scores", &scores, &numbers(&path, "scores"), 1e-6);
         // Our own score, everything else as in the reference.
-        let (_, scores) = people(&evidence, &inputs, answer, &layout, &mut workspace);
+        let (_, scores) = people(&evidence, &inputs, result, &layout, &mut workspace);
         assert_close(&path, "evidence", &scores, &numbers(&path, "evidence"), 1e-5);
     }
 }
@@ -190,7 +190,7 @@ fn the_reference_implementation_agrees() {
         assert!(untied >= TYPES, "{case}: only {untied} places can be compared");
 
         // The rest depends on the order of equal tokens, so it is compared where ours is the reference's.
-        let (group, answer) = (folder.join(format!("{case}_group.npz")), folder.join(format!("{case}_poses.npz")));
+        let (group, result) = (folder.join(format!("{case}_group.npz")), folder.join(format!("{case}_poses.npz")));
         let logits = numbers(&group, "attn_logits");
         let row = (TYPES - 1) * TOKENS;
         let mut attention = vec![0.0; logits.len()];
@@ -211,11 +211,11 @@ fn the_reference_implementation_agrees() {
         }
         let presence = numbers(&group, "center_logit");
         let center: Vec<f32> = order[row..].iter().map(|&theirs| presence[theirs - row]).collect();
-        let [height, width] = numbers(&answer, "image_hw")[..] else { panic!("image_hw") };
+        let [height, width] = numbers(&result, "image_hw")[..] else { panic!("image_hw") };
         let layout = layout(&[width, height], network);
         let (poses, scores) = people(&decoder, &inputs, [&attention, &visible, &center], &layout, &mut workspace);
 
-        let [image, net] = ["poses_image", "poses_net"].map(|name| numbers(&answer, name));
+        let [image, net] = ["poses_image", "poses_net"].map(|name| numbers(&result, name));
         let expected: Vec<f32> = image
             .chunks(image.len() / (net.len() / 3))
             .zip(net.chunks(3))
@@ -225,8 +225,8 @@ fn the_reference_implementation_agrees() {
         let sure = workspace.tokens().last().unwrap().iter().filter(|token| token.keep && token.score > 0.0).count();
         assert!(sure > 0);
         let length = 3 * (TYPES - 1);
-        assert_close(&answer, "poses_image", &poses[..sure * length], &expected[..sure * length], 1e-3);
-        assert_close(&answer, "scores", &scores[..sure], &numbers(&answer, "scores")[..sure], 1e-5);
+        assert_close(&result, "poses_image", &poses[..sure * length], &expected[..sure * length], 1e-3);
+        assert_close(&result, "scores", &scores[..sure], &numbers(&result, "scores")[..sure], 1e-5);
         println!("{case}: {untied} places and {sure} people agree");
     }
 }
@@ -252,14 +252,14 @@ fn masks_and_positions_agree_with_the_reference() {
     let path = folder.join("preprocess.npz");
     for number in 0..4 {
         let rgb = array(&path, &format!("img{number}_rgb"));
-        let picture = Size::new(rgb.shape[1], rgb.shape[0]);
+        let image = Size::new(rgb.shape[1], rgb.shape[0]);
         for part in ["quarter", "half", "full"] {
             let name = format!("img{number}_pad_{part}");
             let expected = array(&path, &name);
             let size = Size::new(expected.shape[1], expected.shape[0]);
-            let layout = ShortSideLayout::with_network(picture, size, Centre::RoundedToEven).unwrap();
+            let layout = ShortSideLayout::with_network(image, size, Centre::RoundedToEven).unwrap();
             let mut mask = vec![7; size.area().unwrap()];
-            write_mask(picture, &layout.network_to_picture, size, &mut mask).unwrap();
+            write_mask(image, &layout.image_from_network, size, &mut mask).unwrap();
             assert!(mask == bytes(&expected.to_f32()), "{name}");
         }
     }
@@ -300,5 +300,27 @@ fn masks_and_positions_agree_with_the_reference() {
             assert_close(&tokens, "kp_pos", &read, &expected[128 * slot..][..128], 4e-6);
         }
         assert!(compared >= TYPES, "{case}: only {compared} tokens can be compared");
+    }
+}
+
+/// Against `tests/golden/centergroup-masks.txt`, what OpenCV 4 makes of a white image, by count and by checksum.
+#[test]
+fn masks_are_those_of_the_official_warp() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/centergroup-masks.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(lines.len() > 200, "{} masks", lines.len());
+    for line in lines {
+        let numbers: Vec<usize> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        let [width, height, short_side, divisor, valid, checksum] = numbers[..] else { panic!("{line}") };
+        let image = Size::new(width, height);
+        let network = ShortSideLayout::new(image, short_side, 64, Centre::RoundedToEven).unwrap().network;
+        let size = Size::new(network.width / divisor, network.height / divisor);
+        let layout = ShortSideLayout::with_network(image, size, Centre::RoundedToEven).unwrap();
+        let mut mask = vec![9; size.width * size.height];
+        write_mask(image, &layout.image_from_network, size, &mut mask).unwrap();
+        let indices = || mask.iter().enumerate().filter(|&(_, &byte)| byte == 1).map(|(index, _)| index as u64);
+        let squares = indices().fold(0_u64, |sum, index| sum.wrapping_add(index * index));
+        assert_eq!((indices().count(), squares % (1 << 32)), (valid, checksum as u64), "{line}");
     }
 }

@@ -101,7 +101,7 @@ fn the_reference_implementation_agrees() {
             Size::new(width as usize, height as usize)
         };
         let layout = ShortSideLayout::with_network(size("in_image_wh"), size("in_net_wh"), Centre::RoundedUp).unwrap();
-        decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
+        decoder.finish(&layout.image_from_network, &mut workspace, &mut poses);
         let scores: Vec<f32> = workspace.people().iter().map(|pose| pose.score).collect();
         let expected = reordered(&numbers(path, "out_scores"), 1, &order);
         assert_close(path, "out_scores", &scores, &expected, SCORES);

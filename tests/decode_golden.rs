@@ -5,7 +5,7 @@ mod arrays;
 use std::path::{Path, PathBuf};
 
 use arrays::{SIGMAS, array, maps, numbers};
-use sinew::decode::logocap::{Config, Decoder, Level, Workspace};
+use sinew::decode::logocap::{Config, Decoder, Refinement, Workspace};
 use sinew::geometry::{Centre, ShortSideLayout, Size};
 use sinew::npz::Npz;
 use sinew::pose::{Keypoint, Poses};
@@ -63,13 +63,14 @@ fn golden_arrays_agree_at_every_level() {
             assert!(rest.iter().all(|value| *value == 0.0));
         }
 
-        for (level, ending) in [(Level::None, "_none"), (Level::Partial, "_partial"), (Level::Full, "")] {
+        for (level, ending) in [(Refinement::None, "_none"), (Refinement::Partial, "_partial"), (Refinement::Full, "")]
+        {
             match level {
-                Level::None => decoder.score_initial(&inputs, &mut workspace),
-                Level::Partial => decoder.refine_locally(0..count, &kernels, &mut workspace).unwrap(),
-                Level::Full => decoder.refine(&inputs, 0..count, &kernels, &mut workspace).unwrap(),
+                Refinement::None => decoder.score_initial(&inputs, &mut workspace),
+                Refinement::Partial => decoder.refine_locally(0..count, &kernels, &mut workspace).unwrap(),
+                Refinement::Full => decoder.refine(&inputs, 0..count, &kernels, &mut workspace).unwrap(),
             }
-            decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
+            decoder.finish(&layout.image_from_network, &mut workspace, &mut poses);
             let flatten = |keypoint: &Keypoint| [keypoint.x, keypoint.y, keypoint.score];
             let refined: Vec<f32> = workspace.refined_poses().flatten().flat_map(flatten).collect();
             assert_close(&path, &format!("refined_poses{ending}"), &refined);

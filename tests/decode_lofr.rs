@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use arrays::{assert_close, numbers};
 use sinew::decode::Maps;
-use sinew::decode::lofr::{Config, Crop, Decoder, Found};
+use sinew::decode::lofr::{Config, Crop, Decoder, Detections};
 use sinew::geometry::{Rectangle, Size};
 use sinew::pose::Pose;
 
-const PICTURE: Size = Size::new(640, 480);
+const IMAGE: Size = Size::new(640, 480);
 const NETWORK: Size = Size::new(96, 128);
 const CELLS: Size = Size::new(24, 32);
 const KEYPOINTS: usize = 17;
@@ -27,12 +27,12 @@ fn poses_agree() {
     let area = KEYPOINTS * CELLS.width * CELLS.height;
     let mut found = Vec::new();
     for (number, &[x, y, width, height]) in boxes.as_chunks::<4>().0.iter().enumerate() {
-        let crop = Crop::around(Rectangle { x, y, width, height }, PICTURE, NETWORK, 1.25).unwrap();
+        let crop = Crop::around(Rectangle { x, y, width, height }, IMAGE, NETWORK, 1.25).unwrap();
         let shape = [KEYPOINTS, CELLS.height, CELLS.width];
         let maps = Maps::new("response", &response[number * area..][..area], shape).unwrap();
         let mut pose = Pose::default();
         let logits = &presence[number * KEYPOINTS..][..KEYPOINTS];
-        assert_eq!(decoder.locate(&maps, logits, &crop, &mut pose), Ok(Found::Somebody));
+        assert_eq!(decoder.locate(&maps, logits, &crop, &mut pose), Ok(Detections::Somebody));
         found.extend(pose.keypoints.iter().flat_map(|point| [point.x, point.y, point.score]));
     }
     assert_close(&golden(), "poses", &found, &numbers(&golden(), "poses"), 1e-3);

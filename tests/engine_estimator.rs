@@ -1,17 +1,17 @@
-//! LOGO-CAP from a picture to poses, with the bundle `spots`, whose answers can be worked out by hand.
+//! LOGO-CAP from an image to poses, with the bundle `spots`, whose answers can be worked out by hand.
 
 mod engine_support;
 
 use std::time::{Duration, Instant};
 
-use engine_support::{BLUE, GREEN, RED, Spots, graph_files, graphs, person, picture};
+use engine_support::{BLUE, GREEN, RED, Spots, graph_files, graphs, image, person};
 use sinew::bundle::Bundle;
-use sinew::bundle::logocap::Level;
-use sinew::engine::{Backend, Element, Environment, Place, Signature, TensorSpec};
+use sinew::bundle::logocap::Refinement;
+use sinew::engine::{Backend, DataType, Memory, Session, Signature, TensorSpec};
 use sinew::estimator::{self, EstimateError, Estimator, Options};
 use sinew::geometry::Size;
 use sinew::npz::{Array, Arrays, Values};
-use sinew::pixels::{Picture, PixelFormat};
+use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
 
 const SQUARE: Size = Size::new(64, 64);
@@ -25,13 +25,13 @@ fn open(bundle: &Bundle, options: &Options) -> Box<dyn Estimator> {
     estimator::open(bundle, Backend::Tract, &options, SQUARE, PixelFormat::Rgb).unwrap()
 }
 
-fn at(level: Level) -> Options {
+fn at(level: Refinement) -> Options {
     Options { level: Some(level), ..Options::default() }
 }
 
-fn estimate(estimator: &mut dyn Estimator, picture: &Picture) -> Poses {
+fn estimate(estimator: &mut dyn Estimator, image: &Image) -> Poses {
     let mut poses = Poses::default();
-    estimator.estimate(picture.view(), None, &mut poses).unwrap();
+    estimator.estimate(image.view(), None, &mut poses).unwrap();
     poses
 }
 
@@ -43,8 +43,8 @@ fn three_people() -> Vec<(usize, usize, [u8; 3])> {
 #[test]
 fn initial_poses_lie_where_the_offsets_say() {
     let bundle = spots();
-    let mut estimator = open(&bundle, &at(Level::None));
-    let poses = estimate(&mut *estimator, &picture(SQUARE, &person(8, 8)));
+    let mut estimator = open(&bundle, &at(Refinement::None));
+    let poses = estimate(&mut *estimator, &image(SQUARE, &person(8, 8)));
     assert_eq!((poses.list.len(), poses.dropped), (1, 0));
     // The cell's four middle pixels are equally high; of the two middle ones per axis the first counts.
     for (keypoint, expected) in poses.list[0].keypoints.iter().zip([(33.0, 33.0), (25.0, 33.0), (33.0, 41.0)]) {
@@ -57,10 +57,10 @@ fn initial_poses_lie_where_the_offsets_say() {
 #[test]
 fn kernels_move_keypoints_to_what_attracts_them() {
     let bundle = spots();
-    let mut estimator = open(&bundle, &at(Level::Partial));
+    let mut estimator = open(&bundle, &at(Refinement::Partial));
     // Each keypoint's red cell lies one cell away from where the offsets put it.
     let cells = [(8, 8, GREEN), (9, 8, RED), (6, 7, RED), (8, 11, RED)];
-    let poses = estimate(&mut *estimator, &picture(SQUARE, &cells));
+    let poses = estimate(&mut *estimator, &image(SQUARE, &cells));
     assert_eq!(poses.list.len(), 1);
     // The embedding is sampled without the half-pixel shift: cell i is at pixel 4i. The mesh has steps of one pixel.
     for (keypoint, (column, row)) in poses.list[0].keypoints.iter().zip([(9, 8), (6, 7), (8, 11)]) {
@@ -71,53 +71,59 @@ fn kernels_move_keypoints_to_what_attracts_them() {
 
 #[test]
 fn the_order_of_work_does_not_change_the_answer() {
-    let picture = picture(SQUARE, &three_people());
-    let mut answers = Vec::new();
-    for chunks in ["chunks = [1]", "chunks = [1, 2]", "chunks = [2]", "chunks = [4]", "chunks = [2, 3, 7]"] {
-        let folder = Spots::with("chunks = [1, 2]", chunks);
+    let image = image(SQUARE, &three_people());
+    let mut results = Vec::new();
+    for batch_sizes in [
+        "batch_sizes = [1]",
+        "batch_sizes = [1, 2]",
+        "batch_sizes = [2]",
+        "batch_sizes = [4]",
+        "batch_sizes = [2, 3, 7]",
+    ] {
+        let folder = Spots::with("batch_sizes = [1, 2]", batch_sizes);
         let bundle = folder.open().unwrap();
         for threads in [1, 2] {
-            let options = Options { threads, ..at(Level::Full) };
+            let options = Options { threads, ..at(Refinement::Full) };
             let mut estimator = estimator::open(&bundle, Backend::Auto, &options, SQUARE, PixelFormat::Rgb).unwrap();
-            let poses = estimate(&mut *estimator, &picture);
-            assert_eq!(poses.list.len(), 3, "{chunks}");
-            assert_eq!(estimate(&mut *estimator, &picture), poses, "{chunks}: a second time");
-            answers.push(poses);
+            let poses = estimate(&mut *estimator, &image);
+            assert_eq!(poses.list.len(), 3, "{batch_sizes}");
+            assert_eq!(estimate(&mut *estimator, &image), poses, "{batch_sizes}: a second time");
+            results.push(poses);
         }
     }
-    assert!(answers.iter().all(|poses| *poses == answers[0]));
+    assert!(results.iter().all(|poses| *poses == results[0]));
 }
 
 #[test]
 fn a_frame_that_is_late_is_refined_less_and_says_so() {
     let bundle = spots();
-    let image = picture(SQUARE, &three_people());
-    let mut hurried = open(&bundle, &at(Level::Full));
-    let mut answer = |due: Option<Instant>| {
+    let image = image(SQUARE, &three_people());
+    let mut hurried = open(&bundle, &at(Refinement::Full));
+    let mut result = |due: Option<Instant>| {
         let mut poses = Poses::default();
         hurried.due(due);
         let times = hurried.estimate(image.view(), None, &mut poses).unwrap();
         (times.level, poses)
     };
     let plain = |level| estimate(&mut *open(&bundle, &at(level)), &image);
-    assert_eq!(answer(None), (None, plain(Level::Full)));
+    assert_eq!(result(None), (None, plain(Refinement::Full)));
     let later = Instant::now() + Duration::from_secs(3600);
-    assert_eq!(answer(Some(later)), (Some(Level::Full), plain(Level::Full)));
+    assert_eq!(result(Some(later)), (Some(Refinement::Full), plain(Refinement::Full)));
     // What was never done is tried once.
     let past = Instant::now();
-    assert_eq!(answer(Some(past)), (Some(Level::Partial), plain(Level::Partial)));
-    assert_eq!(answer(Some(past)), (Some(Level::None), plain(Level::None)));
-    assert_eq!(answer(Some(later)), (Some(Level::Full), plain(Level::Full)));
+    assert_eq!(result(Some(past)), (Some(Refinement::Partial), plain(Refinement::Partial)));
+    assert_eq!(result(Some(past)), (Some(Refinement::None), plain(Refinement::None)));
+    assert_eq!(result(Some(later)), (Some(Refinement::Full), plain(Refinement::Full)));
 }
 
 #[test]
 fn nobody_is_an_answer() {
     let bundle = spots();
-    for level in [Level::None, Level::Partial, Level::Full] {
+    for level in [Refinement::None, Refinement::Partial, Refinement::Full] {
         let mut estimator = open(&bundle, &at(level));
-        let mut poses = estimate(&mut *estimator, &picture(SQUARE, &three_people()));
+        let mut poses = estimate(&mut *estimator, &image(SQUARE, &three_people()));
         assert_eq!(poses.list.len(), 3);
-        estimator.estimate(picture(SQUARE, &[(3, 3, RED)]).view(), None, &mut poses).unwrap();
+        estimator.estimate(image(SQUARE, &[(3, 3, RED)]).view(), None, &mut poses).unwrap();
         assert_eq!(poses, Poses::default(), "the last frame's poses are gone");
     }
 }
@@ -125,13 +131,13 @@ fn nobody_is_an_answer() {
 #[test]
 fn numbers_that_are_none_give_no_pose_and_are_counted() {
     let bundle = spots();
-    for level in [Level::None, Level::Partial, Level::Full] {
+    for level in [Refinement::None, Refinement::Partial, Refinement::Full] {
         let mut estimator = open(&bundle, &at(level));
-        // Blue over the whole picture divides every map by zero; in one cell it spoils what lies around it.
+        // Blue over the whole image divides every map by zero; in one cell it spoils what lies around it.
         let everywhere: Vec<_> = (0..256).map(|cell| (cell % 16, cell / 16, [255, 255, 255])).collect();
         let on_a_keypoint: Vec<_> = person(8, 8).into_iter().chain([(8, 10, BLUE)]).collect();
         for cells in [everywhere, on_a_keypoint] {
-            let poses = estimate(&mut *estimator, &picture(SQUARE, &cells));
+            let poses = estimate(&mut *estimator, &image(SQUARE, &cells));
             assert!(poses.dropped > 0, "{level:?}: {poses:?}");
             let keypoints = poses.list.iter().flat_map(|pose| &pose.keypoints);
             assert!(
@@ -139,44 +145,44 @@ fn numbers_that_are_none_give_no_pose_and_are_counted() {
             );
         }
         // And the next frame is answered as if nothing had been.
-        assert_eq!(estimate(&mut *estimator, &picture(SQUARE, &three_people())).list.len(), 3);
+        assert_eq!(estimate(&mut *estimator, &image(SQUARE, &three_people())).list.len(), 3);
     }
 }
 
 #[test]
-fn pictures_of_mixed_sizes_and_formats() {
+fn images_of_mixed_sizes_and_formats() {
     let bundle = spots();
     // A kernel's highest cell is unique here; the windows of `full` would be as high at two neighbours.
-    let mut estimator = open(&bundle, &at(Level::Partial));
-    let first = estimate(&mut *estimator, &picture(SQUARE, &person(8, 8)));
+    let mut estimator = open(&bundle, &at(Refinement::Partial));
+    let first = estimate(&mut *estimator, &image(SQUARE, &person(8, 8)));
     // More network sizes than are kept open, and back again; none is scaled, so that the answer is only shifted.
     for _ in 0..2 {
         for (width, height) in [(96, 64), (128, 64), (64, 96), (64, 128), (160, 64), (192, 64), (64, 64)] {
-            let poses = estimate(&mut *estimator, &picture(Size::new(width, height), &person(8, 8)));
+            let poses = estimate(&mut *estimator, &image(Size::new(width, height), &person(8, 8)));
             assert_eq!(poses.list.len(), 1, "{width}x{height}");
             for (found, expected) in poses.list[0].keypoints.iter().zip(&first.list[0].keypoints) {
                 assert!((found.x - expected.x).abs() < 1e-3 && (found.y - expected.y).abs() < 1e-3, "{width}x{height}");
             }
         }
     }
-    // A grey picture is white, and so blue, where there is something.
+    // A grey image is white, and so blue, where there is something.
     let mut grey = vec![0; 64 * 64];
     grey[33 * 64 + 33] = 255;
-    let grey = Picture::new(PixelFormat::Grey, SQUARE, grey).unwrap();
+    let grey = Image::new(PixelFormat::Grey, SQUARE, grey).unwrap();
     estimate(&mut *estimator, &grey);
-    assert_eq!(estimate(&mut *estimator, &picture(SQUARE, &person(8, 8))), first);
+    assert_eq!(estimate(&mut *estimator, &image(SQUARE, &person(8, 8))), first);
 }
 
 #[test]
-fn a_picture_that_does_not_fit_leaves_everything_as_it_was() {
+fn a_image_that_does_not_fit_leaves_everything_as_it_was() {
     let bundle = spots();
-    let mut estimator = open(&bundle, &at(Level::Full));
-    let good = picture(SQUARE, &person(8, 8));
+    let mut estimator = open(&bundle, &at(Refinement::Full));
+    let good = image(SQUARE, &person(8, 8));
     let first = estimate(&mut *estimator, &good);
     let mut poses = first.clone();
-    let wide = picture(Size::new(900, 100), &[]);
+    let wide = image(Size::new(900, 100), &[]);
     let error = estimator.estimate(wide.view(), None, &mut poses).unwrap_err();
-    assert!(matches!(error, EstimateError::Picture { .. }), "{error}");
+    assert!(matches!(error, EstimateError::Image { .. }), "{error}");
     assert!(error.to_string().contains("900x100"), "{error}");
     assert!(poses.list.is_empty());
     assert_eq!(estimate(&mut *estimator, &good), first);
@@ -185,7 +191,7 @@ fn a_picture_that_does_not_fit_leaves_everything_as_it_was() {
 #[test]
 fn options_count() {
     let bundle = spots();
-    let people = picture(SQUARE, &three_people());
+    let people = image(SQUARE, &three_people());
     let strict = Options { score_threshold: Some(10.0), ..Options::default() };
     assert!(estimate(&mut *open(&bundle, &strict), &people).list.is_empty());
     for (options, needle) in [
@@ -196,35 +202,35 @@ fn options_count() {
         assert!(error.to_string().contains(needle), "{error}");
     }
     // The reference keeps the best centre whatever its value, and all four pixels of the tie that a lone cell makes.
-    let exact = Options { exact: true, ..at(Level::None) };
-    let poses = estimate(&mut *open(&bundle, &exact), &picture(SQUARE, &person(8, 8)));
+    let exact = Options { exact: true, ..at(Refinement::None) };
+    let poses = estimate(&mut *open(&bundle, &exact), &image(SQUARE, &person(8, 8)));
     assert!(poses.list.iter().all(|pose| pose.keypoints[0].x.fract() == 0.0), "{poses:?}");
 }
 
-/// The networks' outputs for a picture, as something else would dump them.
-fn dump(bundle: &Bundle, image: &Picture, grid: &[f32], people: usize) -> Arrays {
-    let spec = |name: &str, shape: &[usize], place| TensorSpec {
+/// The networks' outputs for an image, as something else would dump them.
+fn dump(bundle: &Bundle, image: &Image, grid: &[f32], people: usize) -> Arrays {
+    let spec = |name: &str, shape: &[usize], memory| TensorSpec {
         name: name.to_owned(),
-        element: Element::F32,
+        data_type: DataType::F32,
         shape: shape.to_vec(),
-        place,
+        memory,
     };
-    let environment = Environment::new(Backend::Tract, 1).unwrap();
+    let environment = Session::new(Backend::Tract, 1).unwrap();
     let open = |file: &str, inputs, outputs| {
         environment.open(&graph_files(&bundle.folder().join(file)), Signature { inputs, outputs }).unwrap()
     };
-    let heatmaps = spec("heatmaps", &[4, 16, 16], Place::Host);
-    let offsets = spec("offsets", &[6, 16, 16], Place::Host);
-    let embedding = spec("embedding", &[2, 18, 18], Place::Engine);
-    let input = spec("image", &[1, 3, 64, 64], Place::Host);
+    let heatmaps = spec("heatmaps", &[4, 16, 16], Memory::Host);
+    let offsets = spec("offsets", &[6, 16, 16], Memory::Host);
+    let embedding = spec("embedding", &[2, 18, 18], Memory::Device);
+    let input = spec("image", &[1, 3, 64, 64], Memory::Host);
     let mut backbone = open("backbone.onnx", vec![input], vec![heatmaps, offsets, embedding.clone()]);
     for (index, value) in backbone.input(0).iter_mut().enumerate() {
         *value = f32::from(image.data()[index % 4096 * 3 + index / 4096]) / 255.0;
     }
     backbone.run().unwrap();
-    let inputs = vec![embedding, spec("grid", &[33 * people, 11, 2], Place::Host)];
-    let mut kam = open("kam.onnx", inputs, vec![spec("kam", &[people, 3, 11, 11], Place::Host)]);
-    kam.receive(0, &backbone.hand_over(2)).unwrap();
+    let inputs = vec![embedding, spec("grid", &[33 * people, 11, 2], Memory::Host)];
+    let mut kam = open("kam.onnx", inputs, vec![spec("kam", &[people, 3, 11, 11], Memory::Host)]);
+    kam.bind_input(0, &backbone.export_output(2)).unwrap();
     kam.input(1).copy_from_slice(grid);
     kam.run().unwrap();
     let array = |shape: &[usize], values: &[f32]| Array::from_f32(shape, values.to_vec()).unwrap();
@@ -238,7 +244,7 @@ fn dump(bundle: &Bundle, image: &Picture, grid: &[f32], people: usize) -> Arrays
 #[test]
 fn decoding_dumped_tensors_gives_the_same_poses() {
     let bundle = spots();
-    let image = picture(SQUARE, &three_people());
+    let image = image(SQUARE, &three_people());
     // The grid around three initial poses, best centre first, equal ones in reading order; one position per axis is in
     // cells plus 1 from the last cell on, over 17, times 2, minus 1.
     let mut grid = Vec::new();
@@ -255,18 +261,18 @@ fn decoding_dumped_tensors_gives_the_same_poses() {
         }
     }
     let tensors = dump(&bundle, &image, &grid, 3);
-    for level in [Level::None, Level::Partial, Level::Full] {
+    for level in [Refinement::None, Refinement::Partial, Refinement::Full] {
         let expected = estimate(&mut *open(&bundle, &at(level)), &image);
-        let answer = estimator::postprocess(&bundle, &at(level), SQUARE, &tensors).unwrap();
-        assert_eq!(answer["centers"].shape, [3, 3]);
-        assert_eq!(answer["initial_poses"].shape, [3, 3, 2]);
-        assert_eq!(answer["refined_poses"].shape, [3, 3, 3]);
-        assert_eq!(answer["scores"].shape, [3]);
-        assert_eq!(answer["keep"].values, Values::I64(vec![0, 1, 2]));
+        let result = estimator::postprocess(&bundle, &at(level), SQUARE, &tensors).unwrap();
+        assert_eq!(result["centers"].shape, [3, 3]);
+        assert_eq!(result["initial_poses"].shape, [3, 3, 2]);
+        assert_eq!(result["refined_poses"].shape, [3, 3, 3]);
+        assert_eq!(result["scores"].shape, [3]);
+        assert_eq!(result["keep"].values, Values::I64(vec![0, 1, 2]));
         let flat: Vec<f32> = (expected.list.iter().flat_map(|pose| &pose.keypoints))
             .flat_map(|point| [point.x, point.y, point.score])
             .collect();
-        for (found, expected) in answer["poses"].to_f32().iter().zip(&flat) {
+        for (found, expected) in result["poses"].to_f32().iter().zip(&flat) {
             assert!((found - expected).abs() < 1e-4, "{level:?}: {found}, not {expected}");
         }
     }
@@ -275,34 +281,34 @@ fn decoding_dumped_tensors_gives_the_same_poses() {
 #[test]
 fn dumped_tensors_that_do_not_fit_are_named() {
     let bundle = spots();
-    let image = picture(SQUARE, &person(8, 8));
+    let image = image(SQUARE, &person(8, 8));
     let tensors = dump(&bundle, &image, &[0.0; 726], 1);
     let decode = |tensors: &Arrays, level| estimator::postprocess(&bundle, &at(level), SQUARE, tensors);
-    assert!(decode(&tensors, Level::Full).is_ok());
+    assert!(decode(&tensors, Refinement::Full).is_ok());
     for name in ["heatmaps", "offsets", "kam"] {
         let mut fewer = tensors.clone();
         fewer.remove(name);
-        let error = decode(&fewer, Level::Full).unwrap_err().to_string();
+        let error = decode(&fewer, Refinement::Full).unwrap_err().to_string();
         assert!(error.starts_with(&format!("array `{name}` is missing, expected [")), "{error}");
     }
     for (name, shape) in [("heatmaps", [3, 16, 16]), ("offsets", [6, 8, 16]), ("offsets", [6, 0, 16])] {
         let mut other = tensors.clone();
         let values = vec![0.0; shape.iter().product()];
         other.insert(name.to_owned(), Array::from_f32(&shape, values).unwrap());
-        let error = decode(&other, Level::Full).unwrap_err().to_string();
+        let error = decode(&other, Refinement::Full).unwrap_err().to_string();
         assert!(error.contains(&format!("`{name}`")), "{error}");
     }
     let mut more = tensors.clone();
     more.insert("kam".to_owned(), Array::from_f32(&[2, 3, 11, 11], vec![0.0; 726]).unwrap());
-    let error = decode(&more, Level::Full).unwrap_err().to_string();
+    let error = decode(&more, Refinement::Full).unwrap_err().to_string();
     assert_eq!(error, "array `kam` is of shape [2, 3, 11, 11], expected [1, 3, 11, 11], one per centre");
-    assert!(decode(&more, Level::None).is_ok(), "the level does not read it");
+    assert!(decode(&more, Refinement::None).is_ok(), "the level does not read it");
 
     // Nobody there: empty arrays.
     let mut nobody = tensors;
     nobody.insert("heatmaps".to_owned(), Array::from_f32(&[4, 16, 16], vec![0.0; 1024]).unwrap());
     nobody.remove("kam");
-    let answer = decode(&nobody, Level::Full).unwrap();
-    let shapes: Vec<&[usize]> = answer.values().map(|array| &*array.shape).collect();
+    let result = decode(&nobody, Refinement::Full).unwrap();
+    let shapes: Vec<&[usize]> = result.values().map(|array| &*array.shape).collect();
     assert_eq!(shapes, [&[0, 3][..], &[0, 3, 2], &[0], &[0, 3, 3], &[0, 3, 3], &[0]]);
 }

@@ -5,9 +5,9 @@ mod cli_support;
 mod engine_support;
 
 use cli_support::{ended, sinew, spots, text, write_png};
-use engine_support::{Spots, graph_files, graphs, person, picture};
+use engine_support::{Spots, graph_files, graphs, image, person};
 use sinew::bundle::Bundle;
-use sinew::engine::{Backend, Element, EngineFiles, Environment, GraphFile, Place, Precision, Signature, TensorSpec};
+use sinew::engine::{Backend, DataType, EngineFiles, GraphFile, Memory, Precision, Session, Signature, TensorSpec};
 use sinew::estimator::{self, Options};
 use sinew::geometry::Size;
 use sinew::pixels::PixelFormat;
@@ -28,7 +28,7 @@ fn has_library() -> bool {
 fn without_the_library_it_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.png");
-    write_png(&path, SQUARE, picture(SQUARE, &person(8, 8)).data());
+    write_png(&path, SQUARE, image(SQUARE, &person(8, 8)).data());
     let mut command = sinew(&["run", "--model", &spots(), "--source", text(&path), "--backend", "onnxruntime"]);
     let output = command.env(VARIABLE, folder.path().join("no-such-library.so")).output().unwrap();
     ended(output).expect(2).says(&["backend `onnxruntime`", "no-such-library.so", VARIABLE]);
@@ -47,7 +47,7 @@ fn it_answers_as_tract_does() {
         let mut poses = Poses::default();
         // The second frame shows whether anything is kept that must not be.
         for _ in 0..2 {
-            estimator.estimate(picture(SQUARE, &cells).view(), None, &mut poses).unwrap();
+            estimator.estimate(image(SQUARE, &cells).view(), None, &mut poses).unwrap();
         }
         poses
     });
@@ -65,12 +65,12 @@ fn what_does_not_fit_is_refused() {
     if !has_library() {
         return;
     }
-    let environment = Environment::new(Backend::OnnxRuntime, 1).unwrap();
+    let environment = Session::new(Backend::OnnxRuntime, 1).unwrap();
     let spec = |name: &str, shape: &[usize]| TensorSpec {
         name: name.to_owned(),
-        element: Element::F32,
+        data_type: DataType::F32,
         shape: shape.to_vec(),
-        place: Place::Host,
+        memory: Memory::Host,
     };
     let spots = Spots::new();
     let onnx = spots.path().join("backbone.onnx");
@@ -78,8 +78,8 @@ fn what_does_not_fit_is_refused() {
         let signature = Signature { inputs: vec![input], outputs: Vec::new() };
         environment.open(&graph_files(&onnx), signature).unwrap_err().to_string()
     };
-    let missing = open(spec("picture", &[1, 3, 64, 64]));
-    assert!(missing.contains("`picture`") && missing.contains("not in the graph"), "{missing}");
+    let missing = open(spec("image", &[1, 3, 64, 64]));
+    assert!(missing.contains("`image`") && missing.contains("not in the graph"), "{missing}");
     let flat = open(spec("image", &[3, 64, 64]));
     assert!(flat.contains("`image`") && flat.contains("[3, 64, 64]"), "{flat}");
     let whole = std::fs::read(&onnx).unwrap();
@@ -95,7 +95,7 @@ fn of_eight_bits_it_takes_the_graph_that_is_for_cpus() {
     if !has_library() {
         return;
     }
-    let environment = Environment::new(Backend::OnnxRuntime, 1).unwrap();
+    let environment = Session::new(Backend::OnnxRuntime, 1).unwrap();
     let spots = Spots::new();
     let mut files = graph_files(&spots.path().join("backbone.onnx"));
     files.int8 = Some(files.fp32.clone());

@@ -8,7 +8,7 @@ use std::fs;
 
 use counting::allocations;
 use sinew::engine::tensorrt::Sidecar;
-use sinew::engine::{Backend, Element, Engine, EngineError, Environment, Place, Signature};
+use sinew::engine::{Backend, DataType, Engine, EngineError, Memory, Session, Signature};
 use tensorrt_support::{Doubles, VERSIONS, can_compile, compile, files, plan_of, spec};
 
 const GPUS: [&str; 2] = ["INTEGRATED=1", "INTEGRATED=0"];
@@ -17,10 +17,13 @@ const GPUS: [&str; 2] = ["INTEGRATED=1", "INTEGRATED=0"];
 fn signature() -> Signature {
     Signature {
         inputs: vec![
-            spec("image", Element::F32, &[1, 2, 3], Place::Host),
-            spec("idx", Element::I32, &[2], Place::Host),
+            spec("image", DataType::F32, &[1, 2, 3], Memory::Host),
+            spec("idx", DataType::I32, &[2], Memory::Host),
         ],
-        outputs: vec![spec("maps", Element::F32, &[6], Place::Host), spec("rows", Element::F32, &[2, 2], Place::Host)],
+        outputs: vec![
+            spec("maps", DataType::F32, &[6], Memory::Host),
+            spec("rows", DataType::F32, &[2, 2], Memory::Host),
+        ],
     }
 }
 
@@ -72,8 +75,8 @@ fn open_extents_are_fixed_when_a_plan_is_opened() {
     for version in VERSIONS {
         let doubles = Doubles::new(version, &GPUS[..1]);
         let wanted = Signature {
-            inputs: vec![spec("grid", Element::F32, &[3, 2], Place::Host)],
-            outputs: vec![spec("kam", Element::F32, &[3, 2], Place::Host)],
+            inputs: vec![spec("grid", DataType::F32, &[3, 2], Memory::Host)],
+            outputs: vec![spec("kam", DataType::F32, &[3, 2], Memory::Host)],
         };
         doubles.build(&files("backbone"), &wanted, "double\ninput grid 0 -1 2\noutput kam 0 -1 2\n");
         let mut engine = open(&doubles, wanted).unwrap();
@@ -91,15 +94,15 @@ fn tensors_between_engines_stay_on_the_gpu() {
     for (version, gpu) in VERSIONS.into_iter().zip(["INTEGRATED=0", "INTEGRATED=1", "INTEGRATED=0"]) {
         let doubles = Doubles::new(version, &[gpu]);
         let first = Signature {
-            inputs: vec![spec("image", Element::F32, &[4], Place::Host)],
-            outputs: vec![spec("embedding", Element::F32, &[4], Place::Engine)],
+            inputs: vec![spec("image", DataType::F32, &[4], Memory::Host)],
+            outputs: vec![spec("embedding", DataType::F32, &[4], Memory::Device)],
         };
         let second = Signature {
             inputs: vec![
-                spec("embedding", Element::F32, &[4], Place::Engine),
-                spec("grid", Element::F32, &[4], Place::Host),
+                spec("embedding", DataType::F32, &[4], Memory::Device),
+                spec("grid", DataType::F32, &[4], Memory::Host),
             ],
-            outputs: vec![spec("kam", Element::F32, &[4], Place::Host)],
+            outputs: vec![spec("kam", DataType::F32, &[4], Memory::Host)],
         };
         doubles.build(&files("backbone"), &first, &plan_of(&first));
         doubles.build(&files("kam"), &second, &plan_of(&second));
@@ -114,7 +117,7 @@ fn tensors_between_engines_stay_on_the_gpu() {
             let source = if frame < 4 { &mut one } else { &mut other };
             source.input(0).fill(frame as f32);
             source.run().unwrap();
-            kam.receive(0, &source.hand_over(0)).unwrap();
+            kam.bind_input(0, &source.export_output(0)).unwrap();
             kam.input(1).copy_from_slice(&[0.5, 1.5, 2.5, 3.5]);
             kam.run().unwrap();
             let expected: Vec<f32> = [0.5, 1.5, 2.5, 3.5].map(|grid| 2.0 * (2.0 * frame as f32 + grid)).to_vec();
@@ -170,7 +173,7 @@ fn libraries_that_do_not_fit_are_refused_with_a_reason() {
     let with = |change: &dyn Fn(&mut sinew::engine::tensorrt::Installation)| {
         let mut installation = doubles.installation.clone();
         change(&mut installation);
-        Environment::tensorrt(installation).unwrap_err().to_string()
+        Session::tensorrt(installation).unwrap_err().to_string()
     };
     let version = |number: i32, name: &str| compile("nvinfer.cpp", &[format!("-DTRT_VERSION={number}")], name);
     let says = |text: String, needles: &[&str]| {
@@ -211,7 +214,7 @@ fn plans_that_do_not_fit_are_refused_with_both_values() {
     let plan = plan_of(&signature());
     says("something else", &["refused the plan", "magicTag"]);
     says("null", &["refused the plan"]);
-    says(&plan.replace("image", "picture"), &["picture", "no such tensor"]);
+    says(&plan.replace("image", "image"), &["image", "no such tensor"]);
     says(&plan.replace("output rows", "input rows"), &["output `rows` is an input"]);
     says(&plan.replace("input image 0", "input image 1"), &["image", "float16", "float32 [1, 2, 3]"]);
     says(&plan.replace("image 0 1 2 3", "image 0 1 2 4"), &["image", "[1, 2, 4]", "[1, 2, 3]"]);
@@ -306,15 +309,14 @@ fn damaged_files_are_refused() {
 
 #[test]
 fn without_a_library_the_backend_says_so() {
-    let error = Backend::TensorRt.first_that_works(|backend| Environment::new(backend, 1).map(|_| ()), |_| None);
+    let error = Backend::TensorRt.open_with_fallback(|backend| Session::new(backend, 1).map(|_| ()), |_| None);
     if let Err(error) = error {
         assert!(matches!(error, EngineError::Unavailable { .. }), "{error}");
     }
     if !cfg!(feature = "tract") {
         return;
     }
-    let taken = Backend::Auto
-        .first_that_works(|backend| Environment::new(backend, 1), |error| Some(error.to_string()))
-        .unwrap();
+    let taken =
+        Backend::Auto.open_with_fallback(|backend| Session::new(backend, 1), |error| Some(error.to_string())).unwrap();
     assert!(matches!(taken.backend(), Backend::Tract | Backend::TensorRt));
 }

@@ -3,33 +3,33 @@
 mod engine_support;
 
 use engine_support::{Spots, graph_files, graphs};
-use sinew::engine::{Backend, Element, Engine, EngineError, Environment, Place, Signature, TensorSpec};
+use sinew::engine::{Backend, DataType, Engine, EngineError, Memory, Session, Signature, TensorSpec};
 
-fn spec(name: &str, shape: &[usize], place: Place) -> TensorSpec {
-    TensorSpec { name: name.to_owned(), element: Element::F32, shape: shape.to_vec(), place }
+fn spec(name: &str, shape: &[usize], memory: Memory) -> TensorSpec {
+    TensorSpec { name: name.to_owned(), data_type: DataType::F32, shape: shape.to_vec(), memory }
 }
 
-/// The first network of `spots` for a picture of `4 * columns` by `4 * rows` pixels.
-fn backbone(environment: &Environment, rows: usize, columns: usize) -> Box<dyn Engine> {
+/// The first network of `spots` for an image of `4 * columns` by `4 * rows` pixels.
+fn backbone(environment: &Session, rows: usize, columns: usize) -> Box<dyn Engine> {
     let signature = Signature {
-        inputs: vec![spec("image", &[1, 3, 4 * rows, 4 * columns], Place::Host)],
+        inputs: vec![spec("image", &[1, 3, 4 * rows, 4 * columns], Memory::Host)],
         // Not the order of the file.
         outputs: vec![
-            spec("embedding", &[2, rows + 2, columns + 2], Place::Engine),
-            spec("offsets", &[6, rows, columns], Place::Host),
-            spec("heatmaps", &[4, rows, columns], Place::Host),
+            spec("embedding", &[2, rows + 2, columns + 2], Memory::Device),
+            spec("offsets", &[6, rows, columns], Memory::Host),
+            spec("heatmaps", &[4, rows, columns], Memory::Host),
         ],
     };
     environment.open(&graph_files(&graphs().join("spots/backbone.onnx")), signature).unwrap()
 }
 
-fn kam(environment: &Environment, rows: usize, columns: usize, people: usize) -> Box<dyn Engine> {
+fn kam(environment: &Session, rows: usize, columns: usize, people: usize) -> Box<dyn Engine> {
     let signature = Signature {
         inputs: vec![
-            spec("grid", &[33 * people, 11, 2], Place::Host),
-            spec("embedding", &[2, rows + 2, columns + 2], Place::Engine),
+            spec("grid", &[33 * people, 11, 2], Memory::Host),
+            spec("embedding", &[2, rows + 2, columns + 2], Memory::Device),
         ],
-        outputs: vec![spec("kam", &[people, 3, 11, 11], Place::Host)],
+        outputs: vec![spec("kam", &[people, 3, 11, 11], Memory::Host)],
     };
     environment.open(&graph_files(&graphs().join("spots/kam.onnx")), signature).unwrap()
 }
@@ -42,8 +42,8 @@ fn fill(image: &mut [f32]) {
     }
 }
 
-fn environment(threads: usize) -> Environment {
-    Environment::new(Backend::Tract, threads).unwrap()
+fn environment(threads: usize) -> Session {
+    Session::new(Backend::Tract, threads).unwrap()
 }
 
 #[test]
@@ -92,15 +92,15 @@ fn inputs_keep_their_place_and_their_values() {
 
 #[test]
 fn threads_do_not_change_the_answer() {
-    let answers = [1, 2, 0].map(|threads| {
+    let results = [1, 2, 0].map(|threads| {
         let mut engine = backbone(&environment(threads), 16, 16);
         fill(engine.input(0));
         engine.run().unwrap();
         engine.output(2).to_vec()
     });
-    assert_eq!(answers[0], answers[1]);
-    assert_eq!(answers[0], answers[2]);
-    let error = Environment::new(Backend::Tract, 100_000).unwrap_err();
+    assert_eq!(results[0], results[1]);
+    assert_eq!(results[0], results[2]);
+    let error = Session::new(Backend::Tract, 100_000).unwrap_err();
     assert!(error.to_string().starts_with("100000 threads for the engines: expected 0"), "{error}");
 }
 
@@ -109,11 +109,11 @@ fn an_output_reaches_another_engine_without_a_copy() {
     let environment = environment(1);
     let (mut first, mut second) = (backbone(&environment, 4, 4), kam(&environment, 4, 4, 1));
     let error = second.run().unwrap_err();
-    assert!(matches!(&error, EngineError::Handover { tensor, .. } if tensor == "embedding"), "{error}");
+    assert!(matches!(&error, EngineError::DeviceTensor { tensor, .. } if tensor == "embedding"), "{error}");
 
     fill(first.input(0));
     first.run().unwrap();
-    second.receive(1, &first.hand_over(0)).unwrap();
+    second.bind_input(1, &first.export_output(0)).unwrap();
     // The top-left cell of the embedding, whatever the padding.
     second.input(0).fill(-1.0);
     second.run().unwrap();
@@ -126,12 +126,12 @@ fn an_output_reaches_another_engine_without_a_copy() {
     first.run().unwrap();
     second.run().unwrap();
     assert!(second.output(0).iter().all(|value| (value - expected).abs() < 1e-6));
-    second.receive(1, &first.hand_over(0)).unwrap();
+    second.bind_input(1, &first.export_output(0)).unwrap();
     second.run().unwrap();
     assert!(second.output(0).iter().all(|&value| value == 0.0));
 
     let other_size = backbone(&environment, 4, 6);
-    let error = second.receive(1, &other_size.hand_over(0)).unwrap_err();
+    let error = second.bind_input(1, &other_size.export_output(0)).unwrap_err();
     assert!(error.to_string().contains("`embedding`") && error.to_string().contains("[2, 6, 8]"), "{error}");
 }
 
@@ -144,17 +144,17 @@ fn backends_have_names() {
     let error = "tensorflow".parse::<Backend>().unwrap_err();
     assert!(error.to_string().starts_with("unknown backend `tensorflow`, expected `auto`"), "{error}");
     assert_eq!("onnxruntime".parse::<Backend>().unwrap(), Backend::OnnxRuntime);
-    assert_eq!(Environment::new(Backend::Auto, 1).unwrap().backend(), Backend::Tract);
+    assert_eq!(Session::new(Backend::Auto, 1).unwrap().backend(), Backend::Tract);
 }
 
 /// What `spots` expects of its first network for 16x16 pixels.
 fn expected() -> Signature {
     Signature {
-        inputs: vec![spec("image", &[1, 3, 16, 16], Place::Host)],
+        inputs: vec![spec("image", &[1, 3, 16, 16], Memory::Host)],
         outputs: vec![
-            spec("heatmaps", &[4, 4, 4], Place::Host),
-            spec("offsets", &[6, 4, 4], Place::Host),
-            spec("embedding", &[2, 6, 6], Place::Engine),
+            spec("heatmaps", &[4, 4, 4], Memory::Host),
+            spec("offsets", &[6, 4, 4], Memory::Host),
+            spec("embedding", &[2, 6, 6], Memory::Device),
         ],
     }
 }

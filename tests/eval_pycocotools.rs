@@ -58,7 +58,7 @@ fn a_size_that_nobody_has() {
     assert_eq!(evaluation.figures().ap_large, None);
 }
 
-/// The folder that `make check-eval` makes: the held-out pictures' annotations, their poses perturbed.
+/// The folder that `make check-eval` makes: the held-out images' annotations, their poses perturbed.
 #[test]
 #[ignore = "reads the folder in SINEW_EVAL_CASE: run `make check-eval`"]
 fn a_folder_made_outside() {

@@ -1,5 +1,5 @@
-//! A frame's whole way through doubles of TensorRT and of the CUDA driver, for all four models: from a picture to a line
-//! of JSON, without an allocation. What the doubles compute are no poses of anything in the picture, but they depend on it.
+//! A frame's whole way through doubles of TensorRT and of the CUDA driver, for all four models: from an image to a line
+//! of JSON, without an allocation. What the doubles compute are no poses of anything in the image, but they depend on it.
 
 mod counting;
 mod engine_support;
@@ -13,10 +13,10 @@ use sinew::bundle::Bundle;
 use sinew::engine::Backend;
 use sinew::estimator::{self, Options, Shot, StageTimes};
 use sinew::geometry::Size;
-use sinew::pixels::{Picture, PixelFormat};
+use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
 use sinew::sink::jsonl::JsonLines;
-use sinew::sink::{Answer, Description, Kind, Sink as _};
+use sinew::sink::{Category, FrameResult, OutputSchema, Sink as _};
 use sinew::source::Frame;
 use sinew::template::{Annotation, Point, Template};
 use tensorrt_support::{Doubles, VERSIONS, can_compile, plan_of};
@@ -24,23 +24,23 @@ use tensorrt_support::{Doubles, VERSIONS, can_compile, plan_of};
 const SIZE: Size = Size::new(64, 64);
 const FRAMES: u64 = 1000;
 
-/// Pictures of noise, each another one.
-fn pictures() -> Vec<Picture> {
+/// Images of noise, each another one.
+fn images() -> Vec<Image> {
     let mut state = 1_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     };
-    let picture = |_| Picture::new(PixelFormat::Rgb, SIZE, (0..3 * 64 * 64).map(|_| next()).collect()).unwrap();
-    (0..3).map(picture).collect()
+    let image = |_| Image::new(PixelFormat::Rgb, SIZE, (0..3 * 64 * 64).map(|_| next()).collect()).unwrap();
+    (0..3).map(image).collect()
 }
 
-/// Two keypoints enrolled from a picture, by tract.
+/// Two keypoints enrolled from an image, by tract.
 fn template(bundle: &Bundle) -> Template {
     let point = |name: &str, x, y| Point { name: name.to_owned(), x, y, visible: true };
     let points = vec![point("left", 20.0, 20.0), point("right", 40.0, 30.0)];
     let annotation = Annotation { bounds: None, points, edges: Vec::new() };
-    let shot = Shot { name: "noise".to_owned(), picture: pictures().remove(0), annotation };
+    let shot = Shot { name: "noise".to_owned(), image: images().remove(0), annotation };
     estimator::enrol(bundle, Backend::Tract, &Options::default(), "noise", &[shot]).unwrap().template
 }
 
@@ -59,23 +59,23 @@ fn run(name: &str) -> usize {
     };
     let options = Options { score_threshold: threshold, templates: Arc::from(&templates[..]), ..Options::default() };
     let mut estimator = estimator::open_in(doubles.environment(), &bundle, &options, SIZE, PixelFormat::Rgb).unwrap();
-    let kind = Kind { keypoints: bundle.keypoint_names().to_vec(), ..Kind::default() };
-    let description = Description {
-        kinds: vec![kind],
+    let kind = Category { keypoints: bundle.keypoint_names().to_vec(), ..Category::default() };
+    let schema = OutputSchema {
+        categories: vec![kind],
         templates: !templates.is_empty(),
         poses: bundle.manifest().limits.poses,
-        ..Description::default()
+        ..OutputSchema::default()
     };
-    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &description).unwrap();
-    let pictures = pictures();
+    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &schema).unwrap();
+    let images = images();
     let mut poses = Poses::default();
     let mut most = 0;
     let mut frame = |sequence: u64| {
-        let picture = pictures[sequence as usize % pictures.len()].view();
-        estimator.estimate(picture, None, &mut poses).unwrap();
+        let image = images[sequence as usize % images.len()].view();
+        estimator.estimate(image, None, &mut poses).unwrap();
         most = most.max(poses.list.len());
-        let frame = Frame { picture, sequence, captured: None, instant: None, name: None };
-        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
+        let frame = Frame { image, sequence, captured: None, instant: None, name: None };
+        sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
     };
     // Storage is made for the first frames; the second run of an engine is recorded.
     (0..6).for_each(&mut frame);

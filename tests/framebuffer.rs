@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 use counting::allocations;
 use sinew::geometry::Size;
-use sinew::pixels::{Picture, PixelFormat};
+use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
 use sinew::sink::{self, Sink, SinkError, framebuffer, overlay};
-use sinks_support::{Shown, description, grey, noise, poses};
+use sinks_support::{Shown, grey, noise, poses, schema};
 use tempfile::TempDir;
 
 /// What the device holds before anything is written.
@@ -54,7 +54,7 @@ impl Screen {
 
     fn open(&self, options: &str) -> Result<Box<dyn Sink>, SinkError> {
         let uri = format!("{}{options}", self.device().display());
-        framebuffer::open(&uri, &self.sysfs(), &description(), &sink::Options::default())
+        framebuffer::open(&uri, &self.sysfs(), &schema(), &sink::Options::default())
     }
 
     /// What it says when it cannot be opened, and why.
@@ -64,10 +64,10 @@ impl Screen {
         error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
     }
 
-    /// Shows one picture and gives the rows of the device.
-    fn shown(&self, options: &str, picture: &Picture, poses: &Poses) -> Vec<Vec<u8>> {
+    /// Shows one image and gives the rows of the device.
+    fn shown(&self, options: &str, image: &Image, poses: &Poses) -> Vec<Vec<u8>> {
         let mut sink = self.open(options).unwrap();
-        Shown { picture, poses, ..Shown::default() }.put(sink.as_mut(), 0);
+        Shown { image, poses, ..Shown::default() }.put(sink.as_mut(), 0);
         sink.finish().unwrap();
         let bytes = fs::read(self.device()).unwrap();
         bytes.chunks(self.stride).map(<[u8]>::to_vec).collect()
@@ -103,9 +103,9 @@ const SIZE: Size = Size::new(40, 24);
 const MODE: &str = "U:40x24p-0\n";
 
 #[test]
-fn a_picture_of_the_screens_size_is_exact() {
-    let picture = noise(SIZE, 7);
-    let rgb = picture.view().data();
+fn a_image_of_the_screens_size_is_exact() {
+    let image = noise(SIZE, 7);
+    let rgb = image.view().data();
     for (bits, stride, options, pixel) in [
         (32, 4 * 40 + 32, "", xrgb8888 as fn(&[u8]) -> Vec<u8>),
         (32, 4 * 40, "?format=xrgb8888", xrgb8888),
@@ -114,21 +114,21 @@ fn a_picture_of_the_screens_size_is_exact() {
         (16, 2 * 40 + 6, "?format=rgb555", rgb555),
     ] {
         let screen = Screen::new(SIZE, bits, stride, MODE);
-        assert_eq!(screen.shown(options, &picture, &Poses::default()), rows(rgb, 40, stride, pixel), "{bits}{options}");
+        assert_eq!(screen.shown(options, &image, &Poses::default()), rows(rgb, 40, stride, pixel), "{bits}{options}");
     }
 }
 
 #[test]
 fn poses_are_drawn() {
-    let (picture, people) = (grey(SIZE, 90), poses(2));
+    let (image, people) = (grey(SIZE, 90), poses(2));
     let drawn = tempfile::tempdir().unwrap();
     let path = drawn.path().join("drawn.png");
-    overlay::write(&path, &description(), 0.0, picture.view(), &people.list).unwrap();
+    overlay::write(&path, &schema(), 0.0, image.view(), &people.list).unwrap();
     let drawn = sinew::pixels::file::decode(&fs::read(path).unwrap(), &sinew::pixels::Limits::default()).unwrap();
     let screen = Screen::new(SIZE, 32, 4 * 40 + 8, MODE);
     let expected = rows(drawn.view().data(), 40, 4 * 40 + 8, xrgb8888);
-    assert_eq!(screen.shown("", &picture, &people), expected, "as in drawn pictures");
-    assert_ne!(screen.shown("", &picture, &Poses::default()), expected);
+    assert_eq!(screen.shown("", &image, &people), expected, "as in drawn images");
+    assert_ne!(screen.shown("", &image, &Poses::default()), expected);
 }
 
 #[test]
@@ -138,13 +138,13 @@ fn other_sizes_are_scaled_with_black_beside_them() {
 
     // Twice as large: 24x24 with 8 black columns on either side.
     let screen = Screen::new(SIZE, 32, 4 * 40, MODE);
-    let picture = noise(Size::new(12, 12), 3);
-    let shown = screen.shown("", &picture, &Poses::default());
+    let image = noise(Size::new(12, 12), 3);
+    let shown = screen.shown("", &image, &Poses::default());
     for y in 0..24 {
         for x in 0..40 {
             let expected = if (8..32).contains(&x) {
                 let start = 3 * (y / 2 * 12 + (x - 8) / 2);
-                xrgb8888(&picture.view().data()[start..start + 3])
+                xrgb8888(&image.view().data()[start..start + 3])
             } else {
                 black.clone()
             };
@@ -155,8 +155,8 @@ fn other_sizes_are_scaled_with_black_beside_them() {
     // Half as large: 40x10 with 7 black rows on either side. Each pixel is the average of four.
     let values = [[10, 20], [30, 41]];
     let data = (0..20).flat_map(|y| (0..80).map(move |x| values[y % 2][x % 2])).collect();
-    let picture = Picture::new(PixelFormat::Grey, Size::new(80, 20), data).unwrap();
-    let shown = screen.shown("", &picture, &Poses::default());
+    let image = Image::new(PixelFormat::Grey, Size::new(80, 20), data).unwrap();
+    let shown = screen.shown("", &image, &Poses::default());
     for y in 0..24 {
         let expected = if (7..17).contains(&y) { xrgb8888(&[25; 3]) } else { black.clone() };
         for x in 0..40 {
@@ -166,8 +166,8 @@ fn other_sizes_are_scaled_with_black_beside_them() {
 }
 
 #[test]
-fn poses_go_with_the_picture() {
-    // The same pose on a picture twice as large, shown in half its size, is where it is on the smaller one.
+fn poses_go_with_the_image() {
+    // The same pose on an image twice as large, shown in half its size, is where it is on the smaller one.
     let screen = Screen::new(SIZE, 32, 4 * 40, MODE);
     let mut people = poses(1);
     let small = screen.shown("", &grey(SIZE, 90), &people);
@@ -178,11 +178,11 @@ fn poses_go_with_the_picture() {
 }
 
 #[test]
-fn pictures_of_changing_size_leave_nothing_behind() {
+fn images_of_changing_size_leave_nothing_behind() {
     let screen = Screen::new(SIZE, 16, 80, MODE);
     let mut sink = screen.open("").unwrap();
     for (number, size) in [SIZE, Size::new(12, 24), Size::new(40, 4)].into_iter().enumerate() {
-        Shown { picture: &grey(size, 255), ..Shown::default() }.put(sink.as_mut(), number as u64);
+        Shown { image: &grey(size, 255), ..Shown::default() }.put(sink.as_mut(), number as u64);
     }
     let rows: Vec<Vec<u8>> = fs::read(screen.device()).unwrap().chunks(80).map(<[u8]>::to_vec).collect();
     for (y, row) in rows.iter().enumerate() {
@@ -193,15 +193,15 @@ fn pictures_of_changing_size_leave_nothing_behind() {
 
 #[test]
 fn only_what_can_be_seen_is_written() {
-    let picture = noise(SIZE, 5);
+    let image = noise(SIZE, 5);
     let stride = 4 * 48;
-    let expected = rows(picture.view().data(), 40, stride, xrgb8888);
+    let expected = rows(image.view().data(), 40, stride, xrgb8888);
     let memory = Size::new(48, 60);
     let untouched = vec![UNTOUCHED; stride];
 
     // The driver does not say which mode is set.
     let screen = Screen::new(memory, 32, stride, "D:1920x1080p-60\nU:40x24p-0\nD:32x20p-60\n");
-    let shown = screen.shown("", &picture, &Poses::default());
+    let shown = screen.shown("", &image, &Poses::default());
     assert_eq!(shown[..24], expected);
     assert!(shown[24..].iter().all(|row| *row == untouched));
 
@@ -209,13 +209,13 @@ fn only_what_can_be_seen_is_written() {
     let screen = Screen::new(memory, 32, stride, "D:48x60p-60\n");
     screen.says("mode", "U:40x24p-0\n");
     screen.says("pan", "0,30\n");
-    let shown = screen.shown("", &picture, &Poses::default());
+    let shown = screen.shown("", &image, &Poses::default());
     assert_eq!(shown[30..54], expected);
     assert!(shown[..30].iter().chain(&shown[54..]).all(|row| *row == untouched));
 
     // It says nothing: all of it.
     let screen = Screen::new(SIZE, 32, stride, "");
-    assert_eq!(screen.shown("", &picture, &Poses::default()), expected);
+    assert_eq!(screen.shown("", &image, &Poses::default()), expected);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_link_to_the_device_will_do() {
     let link = screen.folder.path().join("screen");
     std::os::unix::fs::symlink(screen.device(), &link).unwrap();
     let uri = link.display().to_string();
-    assert!(framebuffer::open(&uri, &screen.sysfs(), &description(), &sink::Options::default()).is_ok());
+    assert!(framebuffer::open(&uri, &screen.sysfs(), &schema(), &sink::Options::default()).is_ok());
 }
 
 #[test]
@@ -233,8 +233,8 @@ fn nothing_is_allocated_after_the_first_frame() {
     let people = poses(20);
     for size in [SIZE, Size::new(80, 60)] {
         let mut sink = screen.open("").unwrap();
-        let picture = noise(size, 1);
-        let shown = Shown { picture: &picture, poses: &people, ..Shown::default() };
+        let image = noise(size, 1);
+        let shown = Shown { image: &image, poses: &people, ..Shown::default() };
         shown.put(sink.as_mut(), 0);
         assert_eq!(allocations(|| (1..20).for_each(|number| shown.put(sink.as_mut(), number))), 0, "{size}");
     }
@@ -312,20 +312,19 @@ fn a_screen_that_is_gone_is_an_error() {
     std::os::unix::fs::symlink("/dev/full", &full).unwrap();
     fs::rename(screen.sysfs().join("fb0"), screen.sysfs().join("full")).unwrap();
     let uri = full.display().to_string();
-    let mut sink = framebuffer::open(&uri, &screen.sysfs(), &description(), &sink::Options::default()).unwrap();
-    let picture = grey(SIZE, 0);
-    let frame =
-        sinew::source::Frame { picture: picture.view(), sequence: 0, captured: None, instant: None, name: None };
+    let mut sink = framebuffer::open(&uri, &screen.sysfs(), &schema(), &sink::Options::default()).unwrap();
+    let image = grey(SIZE, 0);
+    let frame = sinew::source::Frame { image: image.view(), sequence: 0, captured: None, instant: None, name: None };
     let nobody = Poses::default();
-    let answer = sink::Answer { frame, poses: &nobody, times: Default::default(), live: None };
-    let error = sink.put(&answer).unwrap_err();
+    let result = sink::FrameResult { frame, poses: &nobody, times: Default::default(), live: None };
+    let error = sink.put(&result).unwrap_err();
     assert!(matches!(&error, SinkError::Write { target, .. } if *target == uri), "{error}");
 }
 
 #[test]
 fn other_uris_say_that_there_are_screens() {
     for uri in ["fb:", "screen:/dev/fb0"] {
-        let error = sink::open(uri, &description(), &sink::Options::default()).err().unwrap();
+        let error = sink::open(uri, &schema(), &sink::Options::default()).err().unwrap();
         contains(&error.to_string(), &["fb:/dev/fb0"]);
     }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use sinew::estimator::{EstimateError, Estimator, StageTimes};
 use sinew::geometry::{Rectangle, Size};
-use sinew::pixels::{PictureView, PixelFormat};
+use sinew::pixels::{ImageView, PixelFormat};
 use sinew::pose::{Pose, Poses};
-use sinew::runtime::{Counts, End, LivePipeline, Observer, RunError, Skip, WholePicture};
-use sinew::sink::{Answer, Sink, SinkError};
+use sinew::runtime::{Counts, End, LivePipeline, Observer, RunError, Skip, WholeImage};
+use sinew::sink::{FrameResult, Sink, SinkError};
 use sinew::source::{Frame, LiveCounts, Source, SourceError};
 
 const SIZE: Size = Size::new(16, 8);
@@ -42,9 +42,9 @@ impl Source for Played {
         self.next += 1;
         self.bytes[..8].copy_from_slice(&sequence.to_le_bytes());
         self.newest.store(sequence, Ordering::SeqCst);
-        let picture = PictureView::new(PixelFormat::Rgb, SIZE, 3 * 16, &self.bytes).unwrap();
+        let image = ImageView::new(PixelFormat::Rgb, SIZE, 3 * 16, &self.bytes).unwrap();
         let instant = Some(Instant::now());
-        Ok(Some(Frame { picture, sequence, captured: None, instant, name: Some("played") }))
+        Ok(Some(Frame { image, sequence, captured: None, instant, name: Some("played") }))
     }
 
     fn live(&self) -> Option<LiveCounts> {
@@ -63,11 +63,11 @@ struct Model {
 impl Estimator for Model {
     fn estimate(
         &mut self,
-        picture: PictureView<'_>,
+        image: ImageView<'_>,
         _boxes: Option<&[Rectangle]>,
         poses: &mut Poses,
     ) -> Result<StageTimes, EstimateError> {
-        let number = u64::from_le_bytes(picture.data()[..8].try_into().unwrap());
+        let number = u64::from_le_bytes(image.data()[..8].try_into().unwrap());
         let behind = self.newest.load(Ordering::SeqCst).saturating_sub(number);
         self.behind.fetch_max(behind, Ordering::SeqCst);
         if !self.time.is_zero() {
@@ -90,14 +90,14 @@ struct Taking {
 }
 
 impl Sink for Taking {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         if let Some(gate) = &self.gate {
             let open = gate.0.lock().unwrap();
             drop(gate.1.wait_while(open, |open| !*open).unwrap());
         }
-        let sequence = answer.frame.sequence;
-        assert_eq!(answer.poses.list[0].score, sequence as f32, "the answer is that of its frame");
-        let age = answer.live.unwrap().age.unwrap();
+        let sequence = result.frame.sequence;
+        assert_eq!(result.poses.list[0].score, sequence as f32, "the result is that of its frame");
+        let age = result.live.unwrap().age.unwrap();
         assert!(age < Duration::from_secs(60));
         self.ages.lock().unwrap().push(age);
         let mut taken = self.taken.lock().unwrap();
@@ -117,12 +117,12 @@ impl Sink for Taking {
 
 #[derive(Default)]
 struct Watching {
-    answered: u64,
+    processed: u64,
 }
 
 impl Observer for Watching {
-    fn answered(&mut self, _: &Counts) {
-        self.answered += 1;
+    fn processed(&mut self, _: &Counts) {
+        self.processed += 1;
     }
 
     fn skipped(&mut self, why: &Skip, _: &Counts) {
@@ -148,7 +148,7 @@ impl Bench {
         let ended = LivePipeline {
             cameras: vec![Played::boxed(frames, period, &self.newest)],
             estimators: &mut estimators,
-            boxes: &mut WholePicture,
+            boxes: &mut WholeImage,
             sinks: vec![Box::new(sink)],
             observer: &mut Watching::default(),
             deadline: None,
@@ -162,7 +162,11 @@ impl Bench {
 /// Every frame is answered, or counted as one of the others.
 #[track_caller]
 fn assert_balanced(counts: &Counts) {
-    assert_eq!(counts.frames, counts.answered + counts.passed_over + counts.too_slow + counts.unfit, "{counts:?}");
+    assert_eq!(
+        counts.frames,
+        counts.processed + counts.superseded + counts.dropped_by_output + counts.unsupported_size,
+        "{counts:?}"
+    );
 }
 
 fn resident_kilobytes() -> u64 {
@@ -187,7 +191,7 @@ fn a_hundred_thousand_frames_leave_nothing_behind() {
     assert!(matches!(ended, Ok(End::SourceEnded)));
     assert_eq!(counts.frames, FRAMES);
     assert_balanced(&counts);
-    assert_eq!(taken.lock().unwrap().len() as u64, counts.answered);
+    assert_eq!(taken.lock().unwrap().len() as u64, counts.processed);
     // The list of what was taken is a megabyte at most; other tests run beside this one.
     let grown = resident_kilobytes().saturating_sub(memory);
     assert!(grown < 1024 + 800, "{grown} kB more");
@@ -200,7 +204,7 @@ fn a_slow_model_always_gets_the_newest_frame() {
     let (ended, counts) = bench.run(300, Duration::from_millis(2), Duration::from_millis(6), Taking::default());
     assert!(ended.is_ok());
     assert_balanced(&counts);
-    assert!(counts.passed_over > 50, "{counts:?}");
+    assert!(counts.superseded > 50, "{counts:?}");
     // The camera may give one more between the frame being fetched and being looked at here; on a busy machine a few.
     let behind = bench.behind.load(Ordering::SeqCst);
     assert!(behind <= 10, "a frame was {behind} frames old when it was begun: frames are kept waiting");
@@ -216,7 +220,7 @@ fn ages_do_not_grow_where_the_model_is_slower_than_the_camera() {
     let (ended, counts) = Bench::new().run(seconds * 100, period, inference, taking);
     assert!(ended.is_ok());
     assert_balanced(&counts);
-    assert!(counts.passed_over > counts.answered, "{counts:?}");
+    assert!(counts.superseded > counts.processed, "{counts:?}");
     let ages = ages.lock().unwrap();
     let percentile = |ages: &[Duration], share: usize| {
         let mut sorted = ages.to_vec();
@@ -243,7 +247,7 @@ fn a_sink_that_blocks_stops_nobody() {
     let (ended, counts) = bench.run(200, Duration::from_millis(1), Duration::ZERO, taking);
     // All frames were answered, though none was taken; then the sink is given up.
     assert!(ended.is_ok());
-    assert!(counts.too_slow > 100, "{counts:?}");
+    assert!(counts.dropped_by_output > 100, "{counts:?}");
     assert!(start.elapsed() < Duration::from_secs(30));
     *gate.0.lock().unwrap() = true;
     gate.1.notify_all();
@@ -267,7 +271,7 @@ fn what_was_answered_is_handed_on_when_it_stops() {
     assert!(ended.is_ok());
     assert!(finished.load(Ordering::SeqCst));
     assert_balanced(&counts);
-    assert!(counts.answered >= 20 && counts.answered == taken.lock().unwrap().len() as u64);
+    assert!(counts.processed >= 20 && counts.processed == taken.lock().unwrap().len() as u64);
 }
 
 #[test]
@@ -290,7 +294,7 @@ fn a_network_that_hangs_does_not_keep_the_sinks() {
     assert!(ended.is_ok());
     assert!(took < hang - Duration::from_secs(1), "the sinks were finished {took:?} after the stop, with the network");
     // The answer came when nobody took it any more.
-    assert_eq!((counts.answered, counts.too_slow), (0, 1));
+    assert_eq!((counts.processed, counts.dropped_by_output), (0, 1));
     assert_balanced(&counts);
 }
 
@@ -299,7 +303,7 @@ fn a_reader_that_goes_is_an_end() {
     let taking = Taking { fails_after: Some(5), ..Taking::default() };
     let (ended, counts) = Bench::new().run(u64::MAX, Duration::from_micros(200), Duration::ZERO, taking);
     assert!(matches!(ended, Ok(End::ReaderClosed)), "{ended:?}");
-    assert_eq!(counts.answered, 5);
+    assert_eq!(counts.processed, 5);
     assert_balanced(&counts);
 }
 
@@ -313,7 +317,7 @@ impl Source for Troubled {
     }
 
     fn live(&self) -> Option<LiveCounts> {
-        Some(LiveCounts { restarts: self.1, lost: 2 * self.1, ..LiveCounts::default() })
+        Some(LiveCounts { restarts: self.1, lost_by_driver: 2 * self.1, ..LiveCounts::default() })
     }
 }
 
@@ -322,12 +326,12 @@ fn counts_are_known_while_it_runs() {
     /// Stops the work as soon as the counts say enough.
     struct Reading(Arc<AtomicBool>, Counts);
     impl Observer for Reading {
-        fn answered(&mut self, counts: &Counts) {
+        fn processed(&mut self, counts: &Counts) {
             let grown = |new: u64, old: u64| assert!(new >= old, "{counts:?} after {:?}", self.1);
             grown(counts.frames, self.1.frames);
             grown(counts.live.restarts, self.1.live.restarts);
             self.1 = *counts;
-            if counts.live.restarts > 20 && counts.live.lost > 40 && counts.frames > 20 {
+            if counts.live.restarts > 20 && counts.live.lost_by_driver > 40 && counts.frames > 20 {
                 self.0.store(true, Ordering::SeqCst);
             }
         }
@@ -346,7 +350,7 @@ fn counts_are_known_while_it_runs() {
     let mut counts = Counts::default();
     let cameras = vec![camera(), camera()];
     let estimators = &mut [model(), model()];
-    let (boxes, sinks, observer) = (&mut WholePicture, Vec::new(), &mut reading);
+    let (boxes, sinks, observer) = (&mut WholeImage, Vec::new(), &mut reading);
     LivePipeline { cameras, estimators, boxes, sinks, observer, deadline: None, stop }.run(&mut counts).unwrap();
     assert!(reading.1.frames < 40_000 && reading.1.live.restarts > 20, "{:?}", reading.1);
     assert_balanced(&counts);
@@ -362,13 +366,13 @@ fn every_camera_has_its_turn() {
     #[derive(Default)]
     struct PerCamera(Arc<Mutex<[u64; 2]>>);
     impl Sink for PerCamera {
-        fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-            self.0.lock().unwrap()[answer.live.unwrap().camera] += 1;
+        fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+            self.0.lock().unwrap()[result.live.unwrap().camera] += 1;
             Ok(())
         }
     }
     let sink = PerCamera::default();
-    let answers = Arc::clone(&sink.0);
+    let results = Arc::clone(&sink.0);
     let mut counts = Counts::default();
     // One of them gives frames ten times as fast.
     let cameras = vec![
@@ -378,7 +382,7 @@ fn every_camera_has_its_turn() {
     LivePipeline {
         cameras,
         estimators: &mut [model(), model()],
-        boxes: &mut WholePicture,
+        boxes: &mut WholeImage,
         sinks: vec![Box::new(sink)],
         observer: &mut Watching::default(),
         deadline: None,
@@ -387,6 +391,6 @@ fn every_camera_has_its_turn() {
     .run(&mut counts)
     .unwrap();
     assert_balanced(&counts);
-    let [fast, slow] = *answers.lock().unwrap();
-    assert!(slow >= 80 && fast >= 80, "{fast} and {slow} answers");
+    let [fast, slow] = *results.lock().unwrap();
+    assert!(slow >= 80 && fast >= 80, "{fast} and {slow} results");
 }

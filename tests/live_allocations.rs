@@ -12,15 +12,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use counting::everywhere;
-use full_frame::{KEYPOINTS, Outputs, PEOPLE, decode, description, outputs};
-use sinew::decode::logocap::{Config, Decoder, Level, Workspace};
+use full_frame::{KEYPOINTS, Outputs, PEOPLE, decode, outputs, schema};
+use sinew::decode::logocap::{Config, Decoder, Refinement, Workspace};
 use sinew::estimator::{EstimateError, Estimator, StageTimes};
 use sinew::geometry::{Centre, Rectangle, ShortSideLayout, Size};
-use sinew::pixels::{PictureView, Warp};
+use sinew::pixels::{ImageView, Warp};
 use sinew::pose::Poses;
-use sinew::runtime::{Counts, LivePipeline, Observer, Skip, WholePicture};
+use sinew::runtime::{Counts, LivePipeline, Observer, Skip, WholeImage};
 use sinew::sink::jsonl::JsonLines;
-use sinew::source::v4l2::{Camera, CameraError, Driver, FourCc, Frames, Patience, Setting, Taken, Wanted};
+use sinew::source::v4l2::{
+    Camera, CameraError, CaptureBackend, CaptureFormat, CaptureRequest, CaptureStream, Dequeued, FourCc, RetryPolicy,
+};
 
 const FRAMES: u64 = 1000;
 /// What is made once is made by then.
@@ -29,13 +31,13 @@ const WARM: u64 = 50;
 /// A camera that always has a frame.
 #[derive(Clone)]
 struct Played {
-    setting: Setting,
+    setting: CaptureFormat,
     bytes: Vec<u8>,
     sequence: u32,
 }
 
-impl Driver for Played {
-    fn start(&mut self) -> Result<Box<dyn Frames>, CameraError> {
+impl CaptureBackend for Played {
+    fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError> {
         Ok(Box::new(self.clone()))
     }
 
@@ -44,17 +46,17 @@ impl Driver for Played {
     }
 }
 
-impl Frames for Played {
-    fn setting(&self) -> Setting {
+impl CaptureStream for Played {
+    fn setting(&self) -> CaptureFormat {
         self.setting
     }
 
-    fn newest(&mut self, _: Duration) -> Result<Taken, CameraError> {
+    fn newest(&mut self, _: Duration) -> Result<Dequeued, CameraError> {
         std::thread::sleep(Duration::from_millis(1));
         self.sequence += 1;
         let captured = Duration::from_millis(u64::from(self.sequence));
         let instant = Some(Instant::now());
-        Ok(Taken { is_frame: true, sequence: self.sequence, captured, instant, stale: 0, damaged: 0 })
+        Ok(Dequeued { is_frame: true, sequence: self.sequence, captured, instant, superseded: 0, corrupt: 0 })
     }
 
     fn bytes(&self) -> &[u8] {
@@ -63,8 +65,8 @@ impl Frames for Played {
 }
 
 fn played(format: &[u8; 4], stride: usize, bytes: Vec<u8>, size: Size) -> Camera {
-    let setting = Setting { format: FourCc::new(*format), size, stride, rate: None };
-    Camera::of(Box::new(Played { setting, bytes, sequence: 0 }), "/dev/played".into(), Patience::default()).unwrap()
+    let setting = CaptureFormat { format: FourCc::new(*format), size, stride, rate: None };
+    Camera::of(Box::new(Played { setting, bytes, sequence: 0 }), "/dev/played".into(), RetryPolicy::default()).unwrap()
 }
 
 /// Everything of LOGO-CAP but its networks, whose answers are always the same.
@@ -90,21 +92,21 @@ impl Model {
 impl Estimator for Model {
     fn estimate(
         &mut self,
-        picture: PictureView<'_>,
+        image: ImageView<'_>,
         _: Option<&[Rectangle]>,
         poses: &mut Poses,
     ) -> Result<StageTimes, EstimateError> {
         let (warp, layout) = self.warp.get_or_insert_with(|| {
-            let layout = ShortSideLayout::new(picture.size(), 256, 32, Centre::RoundedUp).unwrap();
-            let map = &layout.network_to_picture;
+            let layout = ShortSideLayout::new(image.size(), 256, 32, Centre::RoundedUp).unwrap();
+            let map = &layout.image_from_network;
             let (mean, spread) = ([0.45; 3], [0.22; 3]);
-            (Warp::new(picture.format(), picture.size(), map, layout.network, mean, spread).unwrap(), layout)
+            (Warp::new(image.format(), image.size(), map, layout.network, mean, spread).unwrap(), layout)
         });
         self.network.resize(warp.output_len(), 0.0);
-        warp.run(picture, &mut self.network).unwrap();
+        warp.run(image, &mut self.network).unwrap();
         let inputs = self.outputs.inputs(&self.decoder);
-        decode(&self.decoder, Level::Full, &inputs, &self.outputs.kam, &mut self.grid, &mut self.workspace);
-        self.decoder.finish(&layout.network_to_picture, &mut self.workspace, poses);
+        decode(&self.decoder, Refinement::Full, &inputs, &self.outputs.kam, &mut self.grid, &mut self.workspace);
+        self.decoder.finish(&layout.image_from_network, &mut self.workspace, poses);
         assert!(poses.list.len() >= 10, "only {} poses: the frames are not full", poses.list.len());
         Ok(StageTimes::default())
     }
@@ -113,18 +115,18 @@ impl Estimator for Model {
 /// Counts over so many frames in a row, and ends it then.
 struct Counting {
     stop: Arc<AtomicBool>,
-    answered: u64,
+    processed: u64,
     before: u64,
     allocations: Option<u64>,
 }
 
 impl Observer for Counting {
-    fn answered(&mut self, _: &Counts) {
-        self.answered += 1;
-        if self.answered == WARM {
+    fn processed(&mut self, _: &Counts) {
+        self.processed += 1;
+        if self.processed == WARM {
             self.before = everywhere();
         }
-        if self.answered == WARM + FRAMES {
+        if self.processed == WARM + FRAMES {
             self.allocations = Some(everywhere() - self.before);
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -133,19 +135,19 @@ impl Observer for Counting {
     /// A fault may allocate what it says.
     fn skipped(&mut self, why: &Skip, _: &Counts) {
         println!("counting begins again: {why}");
-        self.answered = 0;
+        self.processed = 0;
     }
 }
 
 /// Allocations over the frames of one camera.
 fn allocations(camera: Camera) -> u64 {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut counting = Counting { stop: Arc::clone(&stop), answered: 0, before: 0, allocations: None };
+    let mut counting = Counting { stop: Arc::clone(&stop), processed: 0, before: 0, allocations: None };
     LivePipeline {
         cameras: vec![Box::new(camera)],
         estimators: &mut [Model::boxed()],
-        boxes: &mut WholePicture,
-        sinks: vec![Box::new(JsonLines::new(std::io::sink(), "nowhere", &description()).unwrap())],
+        boxes: &mut WholeImage,
+        sinks: vec![Box::new(JsonLines::new(std::io::sink(), "nowhere", &schema()).unwrap())],
         observer: &mut counting,
         deadline: None,
         stop,
@@ -157,7 +159,7 @@ fn allocations(camera: Camera) -> u64 {
 
 fn main() {
     if let Ok(uri) = std::env::var("SINEW_CAMERA") {
-        let count = allocations(Camera::open(Wanted::parse(&uri).unwrap()).unwrap());
+        let count = allocations(Camera::open(CaptureRequest::parse(&uri).unwrap()).unwrap());
         println!("{uri}: {count} allocations in {FRAMES} frames");
         assert_eq!(count, 0);
         return;

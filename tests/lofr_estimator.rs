@@ -4,11 +4,11 @@ mod engine_support;
 
 use engine_support::{Spots, graphs};
 use sinew::bundle::Bundle;
-use sinew::bundle::logocap::Level;
+use sinew::bundle::logocap::Refinement;
 use sinew::engine::Backend;
 use sinew::estimator::{self, Estimator, Options};
 use sinew::geometry::{Rectangle, Size};
-use sinew::pixels::{Picture, PixelFormat};
+use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
 
 /// Two crops of the network's size, side by side.
@@ -22,9 +22,9 @@ fn painted() -> Bundle {
     Bundle::open(graphs().join("painted")).unwrap()
 }
 
-/// A black picture with cells of 4x4 pixels in colours.
-fn picture(cells: &[(usize, usize, [u8; 3])]) -> Picture {
-    engine_support::picture(SIZE, cells)
+/// A black image with cells of 4x4 pixels in colours.
+fn image(cells: &[(usize, usize, [u8; 3])]) -> Image {
+    engine_support::image(SIZE, cells)
 }
 
 fn open(options: &Options) -> Box<dyn Estimator> {
@@ -37,7 +37,7 @@ fn places(poses: &Poses) -> Vec<[(f32, f32); 2]> {
     poses.list.iter().map(|pose| [place(pose, 0), place(pose, 1)]).collect()
 }
 
-/// The middle of a cell; crop pixels are picture pixels.
+/// The middle of a cell; crop pixels are image pixels.
 fn cell(column: usize, row: usize) -> (f32, f32) {
     (4.0 * column as f32 + 2.0, 4.0 * row as f32 + 2.0)
 }
@@ -45,7 +45,7 @@ fn cell(column: usize, row: usize) -> (f32, f32) {
 #[test]
 fn every_box_has_its_own_person() {
     let mut poses = Poses::default();
-    let seen = picture(&[(2, 3, RED), (5, 12, BLUE), (10, 8, RED), (13, 2, BLUE)]);
+    let seen = image(&[(2, 3, RED), (5, 12, BLUE), (10, 8, RED), (13, 2, BLUE)]);
     open(&Options::default()).estimate(seen.view(), Some(&[LEFT, RIGHT]), &mut poses).unwrap();
     assert_eq!(places(&poses), [[cell(2, 3), cell(5, 12)], [cell(10, 8), cell(13, 2)]]);
     assert_eq!(poses.dropped, 0);
@@ -53,10 +53,10 @@ fn every_box_has_its_own_person() {
 }
 
 #[test]
-fn without_boxes_the_whole_picture_is_one() {
+fn without_boxes_the_whole_image_is_one() {
     let mut poses = Poses::default();
-    // The crop has the network's aspect: as wide as the picture and twice as high, black above and below.
-    let seen = picture(&[
+    // The crop has the network's aspect: as wide as the image and twice as high, black above and below.
+    let seen = image(&[
         (4, 4, RED),
         (5, 4, RED),
         (4, 5, RED),
@@ -76,7 +76,7 @@ fn without_boxes_the_whole_picture_is_one() {
 fn nobody_and_no_box_are_told_apart() {
     let mut estimator = open(&Options::default());
     let mut poses = Poses::default();
-    let seen = picture(&[(2, 3, RED)]);
+    let seen = image(&[(2, 3, RED)]);
     estimator.estimate(seen.view(), Some(&[LEFT, RIGHT]), &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (1, 0), "the right half is empty, which is no fault");
     assert!(poses.list[0].keypoints[1].score < 0.01);
@@ -96,11 +96,11 @@ fn options_are_checked() {
         let opened = estimator::open(&painted(), Backend::Tract, &options, SIZE, PixelFormat::Rgb);
         opened.map(|_| ()).unwrap_err().to_string()
     };
-    assert!(refused(Options { level: Some(Level::Full), ..Options::default() }).contains("level"));
+    assert!(refused(Options { level: Some(Refinement::Full), ..Options::default() }).contains("level"));
     assert!(refused(Options { score_threshold: Some(2.0), ..Options::default() }).contains("score_threshold"));
     let mut poses = Poses::default();
     let sure = Options { score_threshold: Some(0.0), ..Options::default() };
-    open(&sure).estimate(picture(&[]).view(), Some(&[LEFT]), &mut poses).unwrap();
+    open(&sure).estimate(image(&[]).view(), Some(&[LEFT]), &mut poses).unwrap();
     assert_eq!(poses.list.len(), 1, "from 0 on everybody is somebody");
 }
 
@@ -112,7 +112,7 @@ fn numbers_that_are_none_give_no_pose() {
     let mut estimator =
         estimator::open(&odd.open().unwrap(), Backend::Tract, &options, SIZE, PixelFormat::Rgb).unwrap();
     let mut poses = Poses::default();
-    estimator.estimate(picture(&[(1, 1, RED)]).view(), Some(&[LEFT]), &mut poses).unwrap();
+    estimator.estimate(image(&[(1, 1, RED)]).view(), Some(&[LEFT]), &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (0, 1));
 }
 
@@ -132,7 +132,7 @@ fn what_a_lofr_bundle_must_be() {
     refused("shape = [1, 3, 64, 32]", "shape = [1, 3, \"H\", \"W\"]", &["engine.pose.inputs.image"]);
     refused("shape = [2, 16, 8]", "shape = [3, 16, 8]", &["response", "3", "2"]);
     refused("visible_threshold = 0.5", "visible_threshold = 1.5", &["decode.visible_threshold", "0 to 1"]);
-    refused("margin = 1.0", "margin = nan", &["decode.margin"]);
+    refused("box_padding = 1.0", "box_padding = nan", &["decode.box_padding"]);
     refused("poses = 3", "poses = 3\ncenters = 3", &["limits.centers", "no centres"]);
     refused("[engine.pose]", "[engine.poses]", &["poses", "pose"]);
 }

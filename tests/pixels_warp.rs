@@ -8,7 +8,7 @@ use arrays::{array, assert_close};
 use proptest::prelude::*;
 use sinew::geometry::{Affine, Size};
 use sinew::npz::{Array, Values};
-use sinew::pixels::{Colour, ColourMatrix, ColourRange, Picture, PictureView, PixelFormat, Warp};
+use sinew::pixels::{Colour, ColourMatrix, ColourRange, Image, ImageView, PixelFormat, Warp};
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
@@ -33,23 +33,23 @@ fn golden_arrays_agree() {
     for name in ["landscape", "portrait", "rotated", "outside"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/warp/{name}.npz"));
         let [rgb, map, mean, std, expected] =
-            ["rgb", "to_picture", "mean", "std", "network"].map(|key| array(&path, key));
+            ["rgb", "image_from_mask", "mean", "std", "network"].map(|key| array(&path, key));
         let map = numbers(&map);
         let map = Affine { xx: map[0], xy: map[1], x0: map[2], yx: map[3], yy: map[4], y0: map[5] };
-        let picture_size = Size::new(rgb.shape[1], rgb.shape[0]);
+        let image_size = Size::new(rgb.shape[1], rgb.shape[0]);
         let network = Size::new(expected.shape[2], expected.shape[1]);
         let three = |array: &Array| -> [f32; 3] { array.to_f32().try_into().unwrap() };
         let bytes = numbers(&rgb).iter().map(|&value| value as u8).collect();
-        let picture = Picture::new(PixelFormat::Rgb, picture_size, bytes).unwrap();
-        let mut warp = Warp::new(PixelFormat::Rgb, picture_size, &map, network, three(&mean), three(&std)).unwrap();
+        let image = Image::new(PixelFormat::Rgb, image_size, bytes).unwrap();
+        let mut warp = Warp::new(PixelFormat::Rgb, image_size, &map, network, three(&mean), three(&std)).unwrap();
         let mut found = vec![f32::NAN; warp.output_len()];
-        warp.run(picture.view(), &mut found).unwrap();
+        warp.run(image.view(), &mut found).unwrap();
         assert_close(&path, "network", &found, &expected.to_f32(), 0.25 * grey_level());
     }
 }
 
-/// The values of every pixel as they are in the picture, and those of black.
-fn values(view: PictureView<'_>) -> (Vec<[f64; 3]>, [f64; 3]) {
+/// The values of every pixel as they are in the image, and those of black.
+fn values(view: ImageView<'_>) -> (Vec<[f64; 3]>, [f64; 3]) {
     let (data, stride, Size { width, height }) = (view.data(), view.stride(), view.size());
     let half = stride.div_ceil(2);
     let at = |x: usize, y: usize| -> [usize; 3] {
@@ -79,7 +79,7 @@ fn values(view: PictureView<'_>) -> (Vec<[f64; 3]>, [f64; 3]) {
 }
 
 /// Red, green and blue of a pixel's values, by the definitions of BT.601 and BT.709.
-fn rgb_of(view: PictureView<'_>, [luma, u, v]: [f64; 3]) -> [f64; 3] {
+fn rgb_of(view: ImageView<'_>, [luma, u, v]: [f64; 3]) -> [f64; 3] {
     if matches!(view.format(), PixelFormat::Rgb | PixelFormat::Grey) {
         return [luma, u, v];
     }
@@ -97,7 +97,7 @@ fn rgb_of(view: PictureView<'_>, [luma, u, v]: [f64; 3]) -> [f64; 3] {
 }
 
 /// Exact bilinear interpolation, black outside, in `f64`.
-fn exact(view: PictureView<'_>, map: &Affine, network: Size) -> Vec<f64> {
+fn exact(view: ImageView<'_>, map: &Affine, network: Size) -> Vec<f64> {
     let size = view.size();
     let (pixels, black) = values(view);
     let pixel = |x: i64, y: i64| {
@@ -128,14 +128,14 @@ fn exact(view: PictureView<'_>, map: &Affine, network: Size) -> Vec<f64> {
     output
 }
 
-/// A picture, perhaps with rows further apart than needed, and what lies between them set to a loud value.
+/// An image, perhaps with rows further apart than needed, and what lies between them set to a loud value.
 fn made(format: PixelFormat, size: Size, slack: usize, seed: u64) -> (usize, Vec<u8>) {
     let mut state = seed | 1;
     let mut stride = format.row_bytes(size.width).unwrap() + slack;
     if format == PixelFormat::I420 {
         stride = stride.next_multiple_of(2);
     }
-    let bytes = format.picture_bytes(size, stride).unwrap();
+    let bytes = format.image_bytes(size, stride).unwrap();
     let random = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
@@ -143,7 +143,7 @@ fn made(format: PixelFormat, size: Size, slack: usize, seed: u64) -> (usize, Vec
     (stride, (0..bytes).map(random).collect())
 }
 
-fn check(view: PictureView<'_>, map: &Affine, network: Size) {
+fn check(view: ImageView<'_>, map: &Affine, network: Size) {
     let size = view.size();
     let mut warp = Warp::new(view.format(), size, map, network, MEAN, STD).unwrap();
     let mut found = vec![f32::NAN; warp.output_len()];
@@ -162,52 +162,52 @@ fn sizes(longest: usize) -> impl Strategy<Value = Size> {
 
 proptest! {
     #[test]
-    fn scaled_and_shifted_pictures_are_exact(
+    fn scaled_and_shifted_images_are_exact(
         format in prop::sample::select(&FORMATS[..]),
-        (picture, network) in (sizes(70), sizes(48)),
+        (image, network) in (sizes(70), sizes(48)),
         (slack, seed) in (0..9_usize, any::<u64>()),
         (xx, yy) in (0.05..3.0_f64, 0.05..3.0_f64),
         (x0, y0) in (-40.0..80.0_f64, -40.0..80.0_f64),
         mirrored in any::<bool>(),
         (full, high) in (any::<bool>(), any::<bool>()),
     ) {
-        let (stride, data) = made(format, picture, slack, seed);
+        let (stride, data) = made(format, image, slack, seed);
         let colour = Colour {
             matrix: if high { ColourMatrix::Bt709 } else { ColourMatrix::Bt601 },
             range: if full { ColourRange::Full } else { ColourRange::Limited },
         };
-        let view = PictureView::new(format, picture, stride, &data).unwrap().with_colour(colour);
+        let view = ImageView::new(format, image, stride, &data).unwrap().with_colour(colour);
         let xx = if mirrored { -xx } else { xx };
         check(view, &Affine { xx, xy: 0.0, x0, yx: 0.0, yy, y0 }, network);
     }
 
     #[test]
-    fn turned_pictures_are_exact(
+    fn turned_images_are_exact(
         format in prop::sample::select(&FORMATS[..]),
-        (picture, network) in (sizes(50), sizes(32)),
+        (image, network) in (sizes(50), sizes(32)),
         (slack, seed) in (0..9_usize, any::<u64>()),
         (scale, angle) in (0.1..3.0_f64, -3.2..3.2_f64),
         (x0, y0) in (-40.0..80.0_f64, -40.0..80.0_f64),
     ) {
-        let (stride, data) = made(format, picture, slack, seed);
-        let view = PictureView::new(format, picture, stride, &data).unwrap();
+        let (stride, data) = made(format, image, slack, seed);
+        let view = ImageView::new(format, image, stride, &data).unwrap();
         let (sine, cosine) = (scale * angle.sin(), scale * angle.cos());
         check(view, &Affine { xx: cosine, xy: -sine, x0, yx: sine, yy: cosine, y0 }, network);
     }
 
-    /// The two ways over the picture answer the same at a map that is all but unturned.
+    /// The two ways over the image answer the same at a map that is all but unturned.
     #[test]
     fn both_ways_agree(
         format in prop::sample::select(&FORMATS[..]),
-        (picture, network) in (sizes(50), sizes(32)),
+        (image, network) in (sizes(50), sizes(32)),
         (seed, scale) in (any::<u64>(), 0.1..3.0_f64),
         (x0, y0) in (-20.0..20.0_f64, -20.0..20.0_f64),
     ) {
-        let (stride, data) = made(format, picture, 0, seed);
-        let view = PictureView::new(format, picture, stride, &data).unwrap();
+        let (stride, data) = made(format, image, 0, seed);
+        let view = ImageView::new(format, image, stride, &data).unwrap();
         let plain = Affine::scale_shift(scale, x0, y0);
         let mut outputs = [plain, Affine { xy: 1e-9, ..plain }].map(|map| {
-            let mut warp = Warp::new(format, picture, &map, network, MEAN, STD).unwrap();
+            let mut warp = Warp::new(format, image, &map, network, MEAN, STD).unwrap();
             let mut output = vec![f32::NAN; warp.output_len()];
             warp.run(view, &mut output).unwrap();
             output
@@ -219,17 +219,17 @@ proptest! {
     }
 }
 
-/// Every value that a picture can have comes out as it is where nothing is scaled: a rounding error of the smallest kind
+/// Every value that an image can have comes out as it is where nothing is scaled: a rounding error of the smallest kind
 /// would show.
 #[test]
-fn an_unscaled_picture_is_exact() {
+fn an_unscaled_image_is_exact() {
     let size = Size::new(256, 3);
     let data: Vec<u8> = (0..3 * 256 * 3).map(|index| (index / 3 % 256) as u8).collect();
-    let picture = Picture::new(PixelFormat::Rgb, size, data).unwrap();
+    let image = Image::new(PixelFormat::Rgb, size, data).unwrap();
     let identity = Affine::scale_shift(1.0, 0.0, 0.0);
     let mut warp = Warp::new(PixelFormat::Rgb, size, &identity, size, [0.0; 3], [1.0; 3]).unwrap();
     let mut output = vec![f32::NAN; warp.output_len()];
-    warp.run(picture.view(), &mut output).unwrap();
+    warp.run(image.view(), &mut output).unwrap();
     for (index, value) in output.iter().enumerate() {
         let expected = (index % 256) as f32 / 255.0;
         assert!((value - expected).abs() <= 2e-7, "{value}, not {expected}");
@@ -248,12 +248,12 @@ fn absurd_maps_are_refused_or_black() {
         let error = make(map).unwrap_err().to_string();
         assert!(error.contains("singular or not finite"), "{error}");
     }
-    let picture = Picture::new(PixelFormat::Rgb, size, vec![255; 48]).unwrap();
+    let image = Image::new(PixelFormat::Rgb, size, vec![255; 48]).unwrap();
     for far in [1e3, -1e300, 1e300] {
         for turn in [0.0, 1e-3] {
             let mut warp = make(Affine { xy: turn, ..Affine::scale_shift(1.0, far, 0.0) }).unwrap();
             let mut output = vec![f32::NAN; warp.output_len()];
-            warp.run(picture.view(), &mut output).unwrap();
+            warp.run(image.view(), &mut output).unwrap();
             for (plane, (mean, std)) in output.chunks_exact(16).zip(MEAN.iter().zip(STD)) {
                 assert!(plane.iter().all(|&value| (value + mean / std).abs() < 1e-6), "{plane:?}");
             }
@@ -262,18 +262,18 @@ fn absurd_maps_are_refused_or_black() {
 }
 
 #[test]
-fn a_foreign_picture_or_output_is_refused() {
+fn a_foreign_image_or_output_is_refused() {
     let (size, other) = (Size::new(4, 4), Size::new(4, 6));
     let map = Affine::scale_shift(1.0, 0.0, 0.0);
     let mut warp = Warp::new(PixelFormat::Rgb, size, &map, size, MEAN, STD).unwrap();
     let mut output = vec![0.0; warp.output_len()];
-    let wrong_size = Picture::new(PixelFormat::Rgb, other, vec![0; 72]).unwrap();
+    let wrong_size = Image::new(PixelFormat::Rgb, other, vec![0; 72]).unwrap();
     let error = warp.run(wrong_size.view(), &mut output).unwrap_err().to_string();
     assert!(error.contains("4x6") && error.contains("4x4"), "{error}");
-    let wrong_format = Picture::new(PixelFormat::Grey, size, vec![0; 16]).unwrap();
+    let wrong_format = Image::new(PixelFormat::Grey, size, vec![0; 16]).unwrap();
     let error = warp.run(wrong_format.view(), &mut output).unwrap_err().to_string();
     assert!(error.contains("GREY") && error.contains("RGB"), "{error}");
-    let right = Picture::new(PixelFormat::Rgb, size, vec![0; 48]).unwrap();
+    let right = Image::new(PixelFormat::Rgb, size, vec![0; 48]).unwrap();
     let error = warp.run(right.view(), &mut output[..47]).unwrap_err().to_string();
     assert!(error.contains("47") && error.contains("48"), "{error}");
 }

@@ -23,12 +23,12 @@ use sinew::sink::http::metrics::Totals;
 use sinew::sink::http::{Http, Options};
 use sinew::sink::{self, Sink, SinkError};
 use sinew::source::LiveCounts;
-use sinks_support::{Shown, description, grey, noise, poses};
+use sinks_support::{Shown, grey, noise, poses, schema};
 
 const SMALL: Size = Size::new(16, 8);
 
 fn open(uri: &str) -> Result<Box<dyn Sink>, SinkError> {
-    sink::open(uri, &description(), &sink::Options::default())
+    sink::open(uri, &schema(), &sink::Options::default())
 }
 
 fn uri(kind: &str, path: &Path) -> String {
@@ -37,9 +37,9 @@ fn uri(kind: &str, path: &Path) -> String {
 
 /// Puts frames with these numbers and so many poses.
 fn put(sink: &mut dyn Sink, numbers: std::ops::Range<u64>, people: usize) {
-    let picture = grey(SMALL, 0);
+    let image = grey(SMALL, 0);
     for number in numbers {
-        Shown { picture: &picture, poses: &poses(people), ..Shown::default() }.put(sink, number);
+        Shown { image: &image, poses: &poses(people), ..Shown::default() }.put(sink, number);
     }
 }
 
@@ -168,8 +168,8 @@ fn lines_for_readers_and_files_allocate_nothing() {
     let _sleeping = UnixStream::connect(&path).unwrap();
     let awake = UnixStream::connect(&path).unwrap();
     let reading = thread::spawn(move || rest(awake));
-    let (picture, poses) = (grey(SMALL, 0), poses(30));
-    let shown = Shown { picture: &picture, poses: &poses, ..Shown::default() };
+    let (image, poses) = (grey(SMALL, 0), poses(30));
+    let shown = Shown { image: &image, poses: &poses, ..Shown::default() };
     (0..50).for_each(|number| shown.put(sink.as_mut(), number));
     assert_eq!(allocations(|| (50..150).for_each(|number| shown.put(sink.as_mut(), number))), 0);
     drop(sink);
@@ -229,7 +229,7 @@ fn without_rotation_a_file_is_written_anew() {
 }
 
 fn http(options: Options) -> Http {
-    Http::open("0", &description(), 2, &options).unwrap()
+    Http::open("0", &schema(), 2, &options).unwrap()
 }
 
 fn patient() -> Http {
@@ -245,7 +245,7 @@ fn ask(address: SocketAddr, request: &str) -> TcpStream {
 }
 
 /// The status and the body of an answer.
-fn answered(mut stream: TcpStream) -> (u32, Vec<u8>) {
+fn processed(mut stream: TcpStream) -> (u32, Vec<u8>) {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let end = bytes.windows(4).position(|end| end == b"\r\n\r\n").expect("a head") + 4;
@@ -256,7 +256,7 @@ fn answered(mut stream: TcpStream) -> (u32, Vec<u8>) {
 }
 
 fn get(address: SocketAddr, path: &str) -> (u32, Vec<u8>) {
-    answered(ask(address, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")))
+    processed(ask(address, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")))
 }
 
 /// One of the numbers.
@@ -273,8 +273,8 @@ fn metric(address: SocketAddr, name: &str) -> f64 {
     value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
-/// The next picture of a stream, decoded: its size and its first pixel.
-fn next_picture(stream: &mut impl std::io::BufRead) -> (Size, u8) {
+/// The next image of a stream, decoded: its size and its first pixel.
+fn next_image(stream: &mut impl std::io::BufRead) -> (Size, u8) {
     let mut length = 0;
     loop {
         let mut line = String::new();
@@ -292,8 +292,8 @@ fn next_picture(stream: &mut impl std::io::BufRead) -> (Size, u8) {
 }
 
 fn pixel(jpeg: &[u8]) -> (Size, u8) {
-    let picture = decode(jpeg, &Limits::default()).unwrap();
-    (picture.size(), picture.view().data()[0])
+    let image = decode(jpeg, &Limits::default()).unwrap();
+    (image.size(), image.view().data()[0])
 }
 
 /// A sink that gets frames, each a little brighter, from a thread of its own until this is dropped.
@@ -311,8 +311,8 @@ impl Running {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                let picture = grey(size, (number % 128 * 2) as u8);
-                Shown { picture: &picture, poses: &poses(0), ..Shown::default() }.put(&mut http, number);
+                let image = grey(size, (number % 128 * 2) as u8);
+                Shown { image: &image, poses: &poses(0), ..Shown::default() }.put(&mut http, number);
                 thread::sleep(Duration::from_millis(5));
             }
             http
@@ -332,9 +332,9 @@ fn bad_requests_are_told_so() {
     let address = http.address();
     assert!(address.ip().is_loopback(), "a port alone is for this machine only");
     assert_eq!(get(address, "/nowhere").0, 404);
-    assert_eq!(answered(ask(address, "POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")).0, 405);
-    assert_eq!(answered(ask(address, "what is this\r\n\r\n")).0, 400);
-    assert_eq!(answered(ask(address, &format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)))).0, 431);
+    assert_eq!(processed(ask(address, "POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")).0, 405);
+    assert_eq!(processed(ask(address, "what is this\r\n\r\n")).0, 400);
+    assert_eq!(processed(ask(address, &format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)))).0, 431);
     let (status, page) = get(address, "/");
     assert!(status == 200 && String::from_utf8(page).unwrap().contains("/stream"));
     // Somebody who comes and goes without a word.
@@ -345,7 +345,7 @@ fn bad_requests_are_told_so() {
 #[test]
 fn who_says_nothing_is_sent_away() {
     let http = http(Options { patience: Duration::from_millis(200), ..Options::default() });
-    assert_eq!(answered(ask(http.address(), "GET / HTTP/1.1\r\nHo")).0, 408);
+    assert_eq!(processed(ask(http.address(), "GET / HTTP/1.1\r\nHo")).0, 408);
     assert_eq!(get(http.address(), "/snapshot.jpg").0, 503, "there is no frame");
 }
 
@@ -354,14 +354,14 @@ fn addresses_that_are_none() {
     let taken = patient();
     let address = taken.address().to_string();
     for wrong in [address.as_str(), "nonsense", "127.0.0.1", "70000", "192.0.2.1:8080"] {
-        let refused = Http::open(wrong, &description(), 1, &Options::default()).unwrap_err();
+        let refused = Http::open(wrong, &schema(), 1, &Options::default()).unwrap_err();
         assert!(matches!(refused, SinkError::Listen { .. }), "{wrong}: {refused}");
     }
     for wrong in ["0?fps=0", "0?fps=NaN", "0?speed=3"] {
-        let refused = Http::open(wrong, &description(), 1, &Options::default()).unwrap_err();
+        let refused = Http::open(wrong, &schema(), 1, &Options::default()).unwrap_err();
         assert!(matches!(refused, SinkError::Option { .. }), "{wrong}: {refused}");
     }
-    assert!(Http::open("127.0.0.1:0?fps=5", &description(), 1, &Options::default()).is_ok());
+    assert!(Http::open("127.0.0.1:0?fps=5", &schema(), 1, &Options::default()).is_ok());
 }
 
 #[test]
@@ -377,14 +377,14 @@ fn eight_clients_and_no_more() {
 }
 
 #[test]
-fn the_picture_moves() {
+fn the_image_moves() {
     let http = patient();
     let address = http.address();
     let running = Running::new(http, Size::new(1280, 722));
     let mut stream = BufReader::new(ask(address, "GET /stream HTTP/1.1\r\n\r\n"));
-    let pictures: Vec<_> = (0..4).map(|_| next_picture(&mut stream)).collect();
-    assert!(pictures.iter().all(|&(size, _)| size == Size::new(640, 361)), "{pictures:?}");
-    assert!(pictures.iter().any(|picture| picture.1 != pictures[0].1), "always the same: {pictures:?}");
+    let images: Vec<_> = (0..4).map(|_| next_image(&mut stream)).collect();
+    assert!(images.iter().all(|&(size, _)| size == Size::new(640, 361)), "{images:?}");
+    assert!(images.iter().any(|image| image.1 != images[0].1), "always the same: {images:?}");
     let (status, snapshot) = get(address, "/snapshot.jpg");
     assert_eq!((status, pixel(&snapshot).0), (200, Size::new(640, 361)));
     assert_eq!(metric(address, "pose_preview_watchers"), 1.0);
@@ -397,12 +397,12 @@ fn poses_are_drawn() {
     let address = http.address();
     let asked = ask(address, "GET /snapshot.jpg HTTP/1.1\r\n\r\n");
     let until = Instant::now() + Duration::from_secs(20);
-    let picture = grey(Size::new(64, 64), 100);
-    while metric(address, "pose_preview_pictures_total") == 0.0 {
+    let image = grey(Size::new(64, 64), 100);
+    while metric(address, "sinew_preview_images_total") == 0.0 {
         assert!(Instant::now() < until);
-        Shown { picture: &picture, poses: &poses(1), ..Shown::default() }.put(&mut http, 0);
+        Shown { image: &image, poses: &poses(1), ..Shown::default() }.put(&mut http, 0);
     }
-    let drawn = decode(&answered(asked).1, &Limits::default()).unwrap();
+    let drawn = decode(&processed(asked).1, &Limits::default()).unwrap();
     let bytes = drawn.view().data();
     let (darkest, brightest) = (bytes.iter().min().unwrap(), bytes.iter().max().unwrap());
     assert!(*brightest > 200 && *darkest < 60, "{darkest} to {brightest}");
@@ -413,12 +413,12 @@ fn nothing_is_encoded_while_nobody_watches() {
     let mut http = patient();
     let address = http.address();
     put(&mut http, 0..50, 1);
-    assert_eq!(metric(address, "pose_preview_pictures_total"), 0.0);
+    assert_eq!(metric(address, "sinew_preview_images_total"), 0.0);
     assert_eq!(metric(address, "pose_frames_total{camera=\"0\"}"), 50.0);
     // It was watched, and is no more.
     let running = Running::new(http, SMALL);
     let mut stream = BufReader::new(ask(address, "GET /stream HTTP/1.1\r\n\r\n"));
-    next_picture(&mut stream);
+    next_image(&mut stream);
     drop(stream);
     let until = Instant::now() + Duration::from_secs(20);
     while metric(address, "pose_preview_watchers") > 0.0 {
@@ -426,23 +426,23 @@ fn nothing_is_encoded_while_nobody_watches() {
     }
     // One may be on its way.
     thread::sleep(Duration::from_millis(100));
-    let encoded = metric(address, "pose_preview_pictures_total");
+    let encoded = metric(address, "sinew_preview_images_total");
     assert!(encoded >= 1.0);
     thread::sleep(Duration::from_millis(100));
-    assert_eq!(metric(address, "pose_preview_pictures_total"), encoded);
+    assert_eq!(metric(address, "sinew_preview_images_total"), encoded);
     running.stop();
 }
 
 #[test]
-fn so_many_pictures_a_second() {
+fn so_many_images_a_second() {
     let http = http(Options { fps: 5.0, ..Options::default() });
     let address = http.address();
     let running = Running::new(http, SMALL);
     let mut stream = BufReader::new(ask(address, "GET /stream HTTP/1.1\r\n\r\n"));
-    next_picture(&mut stream);
+    next_image(&mut stream);
     let start = Instant::now();
     for _ in 0..3 {
-        next_picture(&mut stream);
+        next_image(&mut stream);
     }
     assert!(start.elapsed() > Duration::from_millis(500), "{:?}", start.elapsed());
     running.stop();
@@ -461,15 +461,15 @@ fn who_never_reads_is_dropped() {
     let mut number = 0;
     while metric(address, "pose_preview_watchers") > 0.0 {
         assert!(Instant::now() < until, "it is still served");
-        let picture = noise(Size::new(640, 480), number);
+        let image = noise(Size::new(640, 480), number);
         let start = Instant::now();
-        Shown { picture: &picture, poses: &poses(0), ..Shown::default() }.put(&mut http, number);
+        Shown { image: &image, poses: &poses(0), ..Shown::default() }.put(&mut http, number);
         slowest = slowest.max(start.elapsed());
         number += 1;
         thread::sleep(Duration::from_millis(5));
     }
     assert!(slowest < Duration::from_millis(300), "no frame waits for a client: {slowest:?}");
-    assert!(metric(address, "pose_preview_pictures_total") > 3.0);
+    assert!(metric(address, "sinew_preview_images_total") > 3.0);
 }
 
 #[test]
@@ -478,7 +478,7 @@ fn the_end_waits_for_nobody() {
     let address = http.address();
     let running = Running::new(http, SMALL);
     let mut stream = BufReader::new(ask(address, "GET /stream HTTP/1.1\r\n\r\n"));
-    next_picture(&mut stream);
+    next_image(&mut stream);
     let _silent = TcpStream::connect(address).unwrap();
     let _half = ask(address, "GET / HT");
     let mut http = running.stop();
@@ -499,7 +499,7 @@ fn the_end_waits_for_nobody() {
 fn the_numbers_are_right() {
     let mut http = patient();
     let address = http.address();
-    let picture = grey(SMALL, 0);
+    let image = grey(SMALL, 0);
     let milliseconds = Duration::from_millis;
     let times =
         StageTimes { preprocess: milliseconds(1), network: milliseconds(20), decode: milliseconds(3), level: None };
@@ -507,10 +507,16 @@ fn the_numbers_are_right() {
         let camera = usize::from(number >= 7);
         let live = Some(sink::Live { age: Some(milliseconds(40)), camera });
         let poses = poses(camera + 1);
-        Shown { picture: &picture, poses: &poses, times, live }.put(&mut http, number);
+        Shown { image: &image, poses: &poses, times, live }.put(&mut http, number);
     }
-    let live = LiveCounts { stale: 1, lost: 2, damaged: 3, stalls: 4, failures: 5, restarts: 6 };
-    http.metrics().set_totals(&Totals { passed_over: 7, too_slow: 8, unreadable: 0, unfit: 9, live });
+    let live = LiveCounts { superseded: 1, lost_by_driver: 2, corrupt: 3, stalls: 4, failures: 5, restarts: 6 };
+    http.metrics().set_totals(&Totals {
+        superseded: 7,
+        dropped_by_output: 8,
+        unreadable: 0,
+        unsupported_size: 9,
+        live,
+    });
     for (name, expected) in [
         ("pose_engine_info{model=\"logocap\",bundle=\"played\"}", 1.0),
         ("pose_frames_total{camera=\"0\"}", 7.0),

@@ -118,7 +118,7 @@ def test_a_bundle_without_figures_says_what_to_do(
     with pytest.raises(SystemExit, match="2"):
         main()
     said = capsys.readouterr().err
-    assert "bundle.toml: [[accuracy]] is missing" in said and "models.bundle accuracy" in said
+    assert "bundle.toml: [[accuracy]] is missing" in said and "models.export.bundle accuracy" in said
 
 
 def test_recipes_fit_the_shipped_graphs() -> None:

@@ -4,13 +4,13 @@
 mod values;
 
 use libfuzzer_sys::fuzz_target;
-use sinew::decode::capeformer::{Crop, SLOTS, Soundness, TOKENS, Workspace, pool, support_weights, write_identity};
+use sinew::decode::capeformer::{Crop, SLOTS, Finiteness, TOKENS, Workspace, pool, support_weights, write_identity};
 use sinew::geometry::{Rectangle, Size};
 use sinew::pose::Pose;
 use values::Values;
 
 const WIDTH: usize = 8;
-const PICTURE: Size = Size::new(640, 480);
+const IMAGE: Size = Size::new(640, 480);
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((head, body)) = bytes.split_at_checked(4) else { return };
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     let bounds = values.take(4);
     let bounds = Rectangle { x: bounds[0], y: bounds[1], width: bounds[2], height: bounds[3] };
     let around = if head[0] & 2 != 0 { bounds } else { Rectangle { x: 9.0, y: 9.0, width: 99.0, height: 50.0 } };
-    let Some(crop) = Crop::around(around, PICTURE, 1.25) else { return };
+    let Some(crop) = Crop::around(around, IMAGE, 1.25) else { return };
     assert!(crop.side > 0.0 && crop.side < 1000.0);
 
     let point = values.take(2);
@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
     let similarity = values.take(keypoints * TOKENS);
     let finite = similarity.iter().all(|value| value.is_finite());
     let sound = workspace.propose(&similarity, keypoints).unwrap();
-    assert_eq!(sound == Soundness::Finite, finite);
+    assert_eq!(sound == Finiteness::Finite, finite);
     for proposal in workspace.proposals() {
         assert!((0.0..=1.0).contains(&proposal.x) && (0.0..=1.0).contains(&proposal.y));
         assert!((0.0..=1.0).contains(&proposal.mass));
@@ -48,8 +48,8 @@ fuzz_target!(|bytes: &[u8]| {
     let mut places = vec![0.0; 2 * keypoints];
     workspace.write_proposals(&mut places).unwrap();
     let mut pose = Pose::default();
-    let answered = workspace.answer(&values.take(2 * keypoints), &crop, &mut pose).unwrap();
-    if answered == Soundness::Finite {
+    let processed = workspace.answer(&values.take(2 * keypoints), &crop, &mut pose).unwrap();
+    if processed == Finiteness::Finite {
         assert_eq!(pose.keypoints.len(), workspace.proposals().len());
         assert!(pose.keypoints.iter().all(|point| point.x.is_finite() && point.y.is_finite()));
     } else {

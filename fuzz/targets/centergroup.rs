@@ -1,4 +1,4 @@
-//! Any tensors, NaN and infinities included, through CenterGroup's post-processing: finite poses inside the picture,
+//! Any tensors, NaN and infinities included, through CenterGroup's post-processing: finite poses inside the image,
 //! indices inside the maps, in bounded time.
 #![no_main]
 

@@ -3,10 +3,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use sinew::cli::canonical_configuration;
-use sinew::source::v4l2::Wanted;
+use sinew::source::v4l2::CaptureRequest;
 
 fuzz_target!(|text: &str| {
-    let _ = Wanted::parse(text);
+    let _ = CaptureRequest::parse(text);
     let Ok(file) = canonical_configuration(text) else { return };
     let again = canonical_configuration(&file).unwrap_or_else(|error| panic!("{error}: {file}"));
     assert_eq!(again, file);

@@ -5,12 +5,12 @@ mod values;
 
 use libfuzzer_sys::fuzz_target;
 use sinew::decode::Maps;
-use sinew::decode::lofr::{Config, Crop, Decoder, Found};
+use sinew::decode::lofr::{Config, Crop, Decoder, Detections};
 use sinew::geometry::{Rectangle, Size};
 use sinew::pose::Pose;
 use values::Values;
 
-const PICTURE: Size = Size::new(640, 480);
+const IMAGE: Size = Size::new(640, 480);
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((head, body)) = bytes.split_at_checked(6) else { return };
@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
     let bounds =
         Rectangle { x: 60.0 * bounds[0], y: 60.0 * bounds[1], width: 60.0 * bounds[2], height: 60.0 * bounds[3] };
     let bounds = if head[0] & 2 != 0 { bounds } else { Rectangle { x: 9.0, y: 9.0, width: 99.0, height: 50.0 } };
-    let Some(crop) = Crop::around(bounds, PICTURE, network, 1.25) else { return };
+    let Some(crop) = Crop::around(bounds, IMAGE, network, 1.25) else { return };
     assert!(crop.width > 0.0 && crop.height > 0.0);
 
     let response = values.take(config.keypoints * cells.width * cells.height);
@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut pose = Pose::default();
     let finite = response.iter().chain(&presence).all(|value| value.is_finite());
     let found = decoder.locate(&maps, &presence, &crop, &mut pose).unwrap();
-    assert_eq!(found != Found::NotFinite, finite);
+    assert_eq!(found != Detections::NotFinite, finite);
     if !finite {
         assert!(pose.keypoints.is_empty());
         return;
@@ -48,5 +48,5 @@ fuzz_target!(|bytes: &[u8]| {
         assert!((left - room..=left + crop.width + room).contains(&f64::from(point.x)));
         assert!((top - room..=top + crop.height + room).contains(&f64::from(point.y)));
     }
-    assert_eq!(found == Found::Somebody, pose.keypoints.iter().any(|point| point.score >= config.visible_threshold));
+    assert_eq!(found == Detections::Somebody, pose.keypoints.iter().any(|point| point.score >= config.visible_threshold));
 });

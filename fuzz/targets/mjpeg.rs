@@ -7,8 +7,8 @@ use sinew::source::v4l2::mjpeg;
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { pixels: 1 << 20, ..Limits::default() };
-    let Ok(picture) = mjpeg::decode(bytes, &limits) else { return };
-    assert!((1..=limits.pixels).contains(&picture.size().area().unwrap()));
-    assert_eq!(picture.data().len() % picture.size().area().unwrap(), 0);
+    let Ok(image) = mjpeg::decode(bytes, &limits) else { return };
+    assert!((1..=limits.pixels).contains(&image.size().area().unwrap()));
+    assert_eq!(image.data().len() % image.size().area().unwrap(), 0);
     assert!(!bytes.is_empty() && mjpeg::decode(&[], &limits).is_err());
 });

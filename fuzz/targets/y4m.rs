@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         match video.next_frame() {
             Ok(Some(frame)) => {
                 assert_eq!(frame.sequence, sequence as u64);
-                assert_eq!(frame.picture.size(), size);
+                assert_eq!(frame.image.size(), size);
             }
             Ok(None) | Err(_) => return,
         }

@@ -64,20 +64,25 @@ class Decoded:
     """`[n]`."""
 
 
-def picture_mask(picture: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Which pixels of the network's input, or of one shrunk to `size`, come from the picture: `[height,
+STEPS = 32
+"""OpenCV interpolates 8-bit images at positions rounded to this part of a pixel."""
+
+
+def image_mask(image: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Which pixels of the network's input, or of one shrunk to `size`, come from the image: `[height,
     width]`.
 
-    A white picture is laid into `size` as the picture is laid into the network; what stays more than half
-    white counts. Sizes are `(width, height)`.
+    The official test warps a white 8-bit image as it warps the image itself, and keeps what is more than
+    half of 255: a weight of exactly 0.5 is rounded up to 128 and counts. Positions are rounded to 1/32 pixel
+    first, as OpenCV 4 does. Sizes are `(width, height)`.
     """
-    to_picture = network_to_picture(picture, size)
+    to_image = image_from_network(image, size)
     inside = []
     for axis, extent in enumerate(size):
-        position = to_picture[axis, axis] * np.arange(extent) + to_picture[axis, 2]
-        last = picture[axis] - 1
-        inside.append(np.clip(np.minimum(position + 1, last + 1 - position), 0, 1))
-    return np.outer(inside[1], inside[0]) > 0.5
+        position = to_image[axis, axis] * np.arange(extent) + to_image[axis, 2]
+        position = np.floor(position * STEPS + 0.5) / STEPS
+        inside.append(np.clip(np.minimum(position + 1, image[axis] - position), 0, 1))
+    return np.outer(inside[1], inside[0]) >= 0.5
 
 
 def window_maximum(plane: np.ndarray, side: int) -> np.ndarray:
@@ -188,14 +193,14 @@ def shift(places: np.ndarray, full: np.ndarray) -> np.ndarray:
     return (places + np.stack([across, down], -1) + 0.5).astype(np.float32)
 
 
-def network_to_picture(picture: tuple[int, int], network: tuple[int, int]) -> np.ndarray:
+def image_from_network(picture: tuple[int, int], network: tuple[int, int]) -> np.ndarray:
     """The affine `[2, 3]` from network to picture pixels; sizes are `(width, height)`.
 
     Like LOGO-CAP's, but half a pixel is rounded to the even one.
     """
     width, height = picture
     center = (round(width / 2), round(height / 2))
-    return geometry.invert(geometry.picture_to_network(picture, network, center))
+    return geometry.invert(geometry.network_from_image(picture, network, center))
 
 
 def decode(
@@ -223,7 +228,7 @@ def decode(
         scores = score_evidence(attention[:, alive], places, full, peaks, settings)
     else:
         scores = score_people(seen, sigmoid(center)[alive], settings)
-    image = geometry.apply(network_to_picture(picture, (width, height)), shifted).astype(np.float32)
+    image = geometry.apply(image_from_network(picture, (width, height)), shifted).astype(np.float32)
     return Decoded(
         network_poses=np.concatenate([places, seen[..., None]], -1),
         shifted_poses=np.concatenate([shifted, seen[..., None]], -1),

@@ -17,21 +17,21 @@ def network_size(width: int, height: int, short_side: int, multiple: int = 64) -
     return int((short / height * width + multiple - 1) // multiple * multiple), short
 
 
-def picture_center(width: int, height: int) -> tuple[int, int]:
+def image_center(width: int, height: int) -> tuple[int, int]:
     """The whole pixel that lands in the middle of the network's input."""
     return int(width / 2 + 0.5), int(height / 2 + 0.5)
 
 
-def picture_to_network(
+def network_from_image(
     picture: tuple[int, int], network: tuple[int, int], center: tuple[int, int] | None = None
 ) -> np.ndarray:
     """The affine `[2, 3]` (f64) from picture pixels to network pixels; sizes are `(width, height)`.
 
     `network = s * (picture - center) + (network width / 2, network height / 2)`; no half-pixel term. `center`
-    is `picture_center` unless given.
+    is `image_center` unless given.
     """
     scale = network[0] / picture[0] if picture[0] < picture[1] else network[1] / picture[1]
-    center = center or picture_center(*picture)
+    center = center or image_center(*picture)
     return np.array(
         [[scale, 0.0, network[0] / 2 - scale * center[0]], [0.0, scale, network[1] / 2 - scale * center[1]]]
     )

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from models import skeleton
+from models.paths import ROOT
 from models.reference import capeformer, geometry, golden_centergroup, logocap
 
 KEYPOINTS = len(skeleton.NAMES)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-ROOT = Path(__file__).resolve().parents[2]
 
 # A standing figure, in units of its height, around its middle; keypoints in the order of `skeleton.NAMES`.
 FIGURE = np.array(
@@ -264,7 +264,7 @@ def warp_arrays() -> dict[str, dict[str, np.ndarray]]:
     for name, (picture_size, network, to_picture) in cases.items():
         picture = generator.integers(0, 256, (picture_size[1], picture_size[0], 3), np.uint8)
         if to_picture is None:
-            to_picture = geometry.invert(geometry.picture_to_network(picture_size, network))
+            to_picture = geometry.invert(geometry.network_from_image(picture_size, network))
         arrays[name] = {
             "rgb": picture,
             "to_picture": to_picture,

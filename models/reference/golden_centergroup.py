@@ -143,7 +143,7 @@ def centergroup_arrays(name: str) -> dict[str, np.ndarray]:
     """Inputs and expected outputs of one scene."""
     scene = SCENES[name](np.random.default_rng(len(name)))
     size = (2 * scene.columns, 2 * scene.rows)
-    mask = centergroup.picture_mask(scene.picture, size)
+    mask = centergroup.image_mask(scene.picture, size)
     peaks = centergroup.find_peaks(upsample(scene.heat_half, 2), mask, SETTINGS)
     attention = scene.attention(peaks)
     if name == "three_people":

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-GOLDEN = Path(__file__).resolve().parents[2] / "tests/golden/lofr/parts.npz"
+from models.paths import ROOT
+
+GOLDEN = ROOT / "tests/golden/lofr/parts.npz"
 
 
 @dataclass(frozen=True)

@@ -277,7 +277,7 @@ def decode(
     person_scores = refined[..., 2].mean(axis=1)
     alive = person_scores > 0
     scores = person_scores[alive]
-    to_picture = geometry.invert(geometry.picture_to_network(picture_size, network))
+    to_picture = geometry.invert(geometry.network_from_image(picture_size, network))
     poses = refined[alive].copy()
     poses[..., :2] = geometry.apply(to_picture, poses[..., :2])
     keep = pose_nms(poses, scores, settings)

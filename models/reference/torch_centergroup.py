@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.centergroup import position_rows
+from models.networks.centergroup import position_rows
 from models.reference import centergroup, geometry
 from models.reference.centergroup import Decoded, Peaks, Settings
 
@@ -74,7 +74,7 @@ def decode(
     alive = torch.from_numpy(peaks.keep[-1])
     seen = visible.sigmoid().T[alive].numpy()
     shifted = centergroup.shift(mean[alive].numpy(), full.numpy())
-    to_picture = centergroup.network_to_picture(picture, (width, height))
+    to_picture = centergroup.image_from_network(picture, (width, height))
     image = geometry.apply(to_picture, shifted).astype(np.float32)
     return Decoded(
         network_poses=np.concatenate([mean[alive].numpy(), seen[..., None]], -1),

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models import adaptation, skeleton
+from models import skeleton
+from models.networks import adaptation
 from models.reference import geometry
 from models.reference.logocap import Decoded, Settings, pose_nms
 
@@ -79,7 +80,7 @@ def decode(
     scores = score.mean(1)
     poses = result[scores > 0].numpy()
     scores = scores[scores > 0].numpy()
-    to_picture = geometry.invert(geometry.picture_to_network(picture_size, (width, height)))
+    to_picture = geometry.invert(geometry.network_from_image(picture_size, (width, height)))
     in_picture = poses.copy()
     in_picture[..., :2] = geometry.apply(to_picture, poses[..., :2])
     keep = pose_nms(in_picture, scores, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.ablation_centergroup import nearest_peaks
+from models.experiments.ablation_centergroup import nearest_peaks
 from models.reference.centergroup import Peaks
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models import capeformer
-from models.capeformer import CapeFormer, CapeFormerConfig
+from models.networks import capeformer
+from models.networks.capeformer import CapeFormer, CapeFormerConfig
 from models.reference import capeformer as reference
 
 

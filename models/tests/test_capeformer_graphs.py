@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import bundle, capeformer_bundle
-from models.capeformer import CapeFormer, CapeFormerConfig
-from models.capeformer_graphs import graphs
-from models.export import TOLERANCE, export
+from models.export import bundle, capeformer_bundle
+from models.export.capeformer_graphs import graphs
+from models.export.exporter import TOLERANCE, export
+from models.networks.capeformer import CapeFormer, CapeFormerConfig
 
 
 @pytest.fixture(scope="module")

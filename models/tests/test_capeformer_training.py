@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from models import ablation_capeformer
-from models import second_stage as stages
-from models.capeformer import CapeFormer, CapeFormerConfig, identifiers
+from models.data.episode_batches import PICTURES, EpisodeBatch
+from models.evaluate.objects import HeldOutThings
+from models.experiments import ablation_capeformer
+from models.losses import capeformer as training
+from models.networks.capeformer import CapeFormer, CapeFormerConfig, identifiers
+from models.networks.inputs import normalise
+from models.paths import ROOT
 from models.reference import capeformer as reference
-from models.training import capeformer_objective as training
-from models.training.objective import normalise
-from models.training.state import freeze_others
-from models.training.tasks import TASKS, CapeFormerTask
+from models.train import second_stage as stages
+from models.train.state import freeze_others
+from models.train.tasks import TASKS, CapeFormerTask
 
-OBJECTS = Path(__file__).resolve().parents[2] / "tests/data/objects"
+OBJECTS = ROOT / "tests/data/objects"
 
 
 def test_proposals_equal_numpy() -> None:
@@ -38,18 +41,16 @@ def test_similarities_are_best_where_the_keypoint_is() -> None:
         assert good < 0.5 * bad
 
 
-def batch(episodes: int) -> training.EpisodeBatch:
+def batch(episodes: int) -> EpisodeBatch:
     generator = np.random.default_rng(2)
-    shape = (episodes, training.PICTURES, 5)
+    shape = (episodes, PICTURES, 5)
     keypoints = generator.uniform(10, 240, (*shape, 2)).astype(np.float32)
     visible = generator.random(shape) < 0.8
     weights = np.stack(
         [[reference.support_weights(*pair)[0] for pair in zip(*one)] for one in zip(keypoints, visible)]
     )
     images = generator.integers(0, 256, (*shape[:2], 256, 256, 3), np.uint8)
-    return training.EpisodeBatch(
-        *(torch.from_numpy(array) for array in (images, keypoints, visible, weights))
-    )
+    return EpisodeBatch(*(torch.from_numpy(array) for array in (images, keypoints, visible, weights)))
 
 
 def test_every_part_has_a_gradient() -> None:
@@ -163,7 +164,7 @@ def test_answers_are_kept_for_the_second_stage(tmp_path: Path, monkeypatch: pyte
         def __init__(self, *arguments: object) -> None:
             pass
 
-        def __getitem__(self, step: int) -> training.EpisodeBatch:
+        def __getitem__(self, step: int) -> EpisodeBatch:
             return batch(1)
 
     monkeypatch.setattr(stages, "EpisodeBatches", Drawn)
@@ -192,14 +193,14 @@ def test_answers_are_kept_for_the_second_stage(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_held_out_set_cannot_be_solved_by_copying() -> None:
-    things = training.HeldOutThings.read(OBJECTS)
+    things = HeldOutThings.read(OBJECTS)
     assert len(things.pictures) == 90
     assert things.copied(1)["pck@0.2"] < 0.35
     assert all(0.3 < picture.box_share <= 0.81 for picture in things.pictures)
 
 
 def test_more_pictures_of_the_same_kinds_can_be_drawn() -> None:
-    first, second = training.HeldOutThings.drawn(1, 2, 3), training.HeldOutThings.drawn(2, 2, 3)
+    first, second = HeldOutThings.drawn(1, 2, 3), HeldOutThings.drawn(2, 2, 3)
     assert [picture.category for picture in first.pictures] == [0, 0, 1, 1, 2, 2]
     assert not np.array_equal(first.pictures[0].image, second.pictures[0].image)
 

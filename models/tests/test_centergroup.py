@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.centergroup import CenterGroup, CenterGroupConfig, GroupModel, position_rows
+from models.networks.centergroup import CenterGroup, CenterGroupConfig, GroupModel, position_rows
 from models.reference.centergroup import taps
 
 CASES = ("c1_one", "c5", "missing")

@@ -8,9 +8,9 @@ import onnx
 import pytest
 import torch
 
-from models import centergroup_graphs
-from models.centergroup import CenterGroup, CenterGroupConfig
-from models.export import TOLERANCE, Graph, export
+from models.export import centergroup_graphs
+from models.export.exporter import TOLERANCE, Graph, export
+from models.networks.centergroup import CenterGroup, CenterGroupConfig
 
 PLAIN = {
     "Add", "Cast", "Concat", "Conv", "ConvTranspose", "Div", "Flatten", "Gather", "Gemm", "GreaterOrEqual",

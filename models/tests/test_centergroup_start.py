@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.centergroup import CenterGroup, CenterGroupConfig, OffsetPrior, position_rows
-from models.logocap import LogoCap, LogoCapConfig
-from models.training.centergroup_start import begin_from_logocap
+from models.networks.centergroup import CenterGroup, CenterGroupConfig, OffsetPrior, position_rows
+from models.networks.logocap import LogoCap, LogoCapConfig
+from models.train.centergroup_start import begin_from_logocap
 
 
 @pytest.fixture(scope="module")

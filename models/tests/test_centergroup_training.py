@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.centergroup import CenterGroup, CenterGroupConfig, double
-from models.people.labels import Person
+from models.data.batches import Batch
+from models.data.people.labels import Person
+from models.losses import centergroup as training
+from models.networks.centergroup import CenterGroup, CenterGroupConfig, double
 from models.reference import centergroup as reference
 from models.reference.golden import FIGURE
 from models.reference.logocap import upsample
-from models.training import centergroup_objective as training
-from models.training.batches import Batch
-from models.training.tasks import TASKS
+from models.train.tasks import TASKS
 
 SIDE = 128
 TASK = TASKS["centergroup-tiny"]

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import checkpoint
-from models.capeformer import CapeFormer, CapeFormerConfig
-from models.centergroup import CenterGroup, CenterGroupConfig
-from models.logocap import LogoCap, LogoCapConfig
+from models.checkpoints import official as checkpoint
+from models.checkpoints.__main__ import main
+from models.checkpoints.read import CheckpointError, read
+from models.networks.capeformer import CapeFormer, CapeFormerConfig
+from models.networks.centergroup import CenterGroup, CenterGroupConfig
+from models.networks.logocap import LogoCap, LogoCapConfig
 
 TINY = LogoCapConfig.tiny()
 
@@ -45,7 +47,7 @@ def state() -> dict[str, torch.Tensor]:
 def refused(state: object, tmp_path: Path) -> str:
     path = tmp_path / "file.pth"
     torch.save(state, path)
-    with pytest.raises(checkpoint.CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         checkpoint.load(TINY, path)
     assert str(path) in str(caught.value)
     return str(caught.value)
@@ -147,7 +149,7 @@ def test_pickled_code_of_a_training_state_is_not_run(
     assert not marker.exists()
     # Where the tensors should be it is refused.
     torch.save({"state_dict": Intruder(marker)}, path)
-    with pytest.raises(checkpoint.CheckpointError):
+    with pytest.raises(CheckpointError):
         checkpoint.load(SMALL, path)
     assert not marker.exists()
 
@@ -157,13 +159,13 @@ def test_training_states_are_strict_too(centergroup_state: dict[str, torch.Tenso
     del centergroup_state["group_model.initial_mlp.layers.0.bias"]
     centergroup_state["more"] = torch.zeros(1)
     torch.save(centergroup_state, path)
-    with pytest.raises(checkpoint.CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         checkpoint.load(SMALL, path)
     assert "1 missing: group_model.initial_mlp.layers.0.bias" in str(caught.value)
     assert "1 unknown: more" in str(caught.value)
     for contents in (b"", b"not a checkpoint", b"PK\x03\x04 cut off"):
         path.write_bytes(contents)
-        with pytest.raises(checkpoint.CheckpointError, match="damaged"):
+        with pytest.raises(CheckpointError, match="damaged"):
             checkpoint.load(SMALL, path)
 
 
@@ -188,15 +190,15 @@ def test_pickled_code_is_not_run(tmp_path: Path) -> None:
 def test_damaged_file(contents: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.pth"
     path.write_bytes(contents)
-    with pytest.raises(checkpoint.CheckpointError):
-        checkpoint.read(path)
+    with pytest.raises(CheckpointError):
+        read(path)
 
 
 def test_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["checkpoint", "logocap-w32", str(tmp_path / "nothing.pth")])
-    assert checkpoint.main() == 2
+    assert main() == 2
     assert "no such file" in capsys.readouterr().err
 
 
@@ -228,9 +230,9 @@ def test_two_backbones_must_be_equal(capeformer_state: dict[str, torch.Tensor], 
     path = tmp_path / "file.pth"
     capeformer_state["encoder_sample.layer1.0.conv1.weight"][0] += 1
     torch.save(capeformer_state, path)
-    with pytest.raises(checkpoint.CheckpointError, match=r"1 tensors differ: layer1\.0\.conv1\.weight"):
+    with pytest.raises(CheckpointError, match=r"1 tensors differ: layer1\.0\.conv1\.weight"):
         checkpoint.load(CAPE, path)
     del capeformer_state["encoder_sample.layer1.0.conv1.weight"]
     torch.save(capeformer_state, path)
-    with pytest.raises(checkpoint.CheckpointError, match="only one of the two backbones"):
+    with pytest.raises(CheckpointError, match="only one of the two backbones"):
         checkpoint.load(CAPE, path)

@@ -12,8 +12,9 @@ import onnx
 import pytest
 import torch
 
-from models import bundle, export, logocap_bundle
-from models.logocap import LogoCap, LogoCapConfig
+from models.export import bundle, exporter, logocap_bundle, logocap_graphs
+from models.networks.logocap import LogoCap, LogoCapConfig
+from models.paths import ROOT
 from models.reference import golden
 
 
@@ -31,26 +32,26 @@ def model() -> LogoCap:
 @pytest.mark.parametrize("flip", [False, True])
 def test_backbone(model: LogoCap, tmp_path: Path, flip: bool) -> None:
     path = tmp_path / "backbone.onnx"
-    assert export.export(export.backbone_graph(model, flip), path) <= export.TOLERANCE
+    assert exporter.export(logocap_graphs.backbone_graph(model, flip), path) <= exporter.TOLERANCE
     graph = onnx.load(path).graph
     assert [dimension.dim_param for dimension in graph.input[0].type.tensor_type.shape.dim][2:] == ["H", "W"]
     assert [output.name for output in graph.output] == ["heatmaps", "offsets", "embedding"]
 
 
 @pytest.mark.parametrize("sampling", ["gather", "grid-sample"])
-def test_kam(model: LogoCap, tmp_path: Path, sampling: export.Sampling) -> None:
+def test_kam(model: LogoCap, tmp_path: Path, sampling: logocap_graphs.Sampling) -> None:
     path = tmp_path / "kam.onnx"
-    assert export.export(export.kam_graph(model, sampling), path) <= export.TOLERANCE
+    assert exporter.export(logocap_graphs.kam_graph(model, sampling), path) <= exporter.TOLERANCE
     operators = {node.op_type for node in onnx.load(path).graph.node}
     assert ("GridSample" in operators) == (sampling == "grid-sample")
 
 
 def test_a_graph_that_differs_is_refused(model: LogoCap, tmp_path: Path) -> None:
-    graph = export.kam_graph(model, "gather")
+    graph = logocap_graphs.kam_graph(model, "gather")
     inputs, (expected,) = graph.examples[1]
     graph.examples[1] = (inputs, (expected + 0.01,))
-    with pytest.raises(export.ExportError, match=r"differs from PyTorch by 1\.00e-02"):
-        export.export(graph, tmp_path / "kam.onnx")
+    with pytest.raises(exporter.ExportError, match=r"differs from PyTorch by 1\.00e-02"):
+        exporter.export(graph, tmp_path / "kam.onnx")
 
 
 def test_the_attention_takes_the_unbiased_variance(model: LogoCap, tmp_path: Path) -> None:
@@ -71,24 +72,24 @@ def test_the_attention_takes_the_unbiased_variance(model: LogoCap, tmp_path: Pat
     model = copy.deepcopy(model)
     torch.nn.init.normal_(model.joints_mlp[4].attn_weights.attention[0].weight, std=0.3)
     torch.nn.init.normal_(model.joints_mlp[9].weight, std=0.5)
-    graph = export.kam_graph(model, "gather")
-    assert export.export(graph, tmp_path / "kam.onnx") <= 1e-5
+    graph = logocap_graphs.kam_graph(model, "gather")
+    assert exporter.export(graph, tmp_path / "kam.onnx") <= 1e-5
     norm = graph.module.message_passing[4]
     norm.attn_weights = Biased(norm.attn_weights.attention)
-    with pytest.raises(export.ExportError, match="differs from PyTorch"):
-        export.export(graph, tmp_path / "biased.onnx")
+    with pytest.raises(exporter.ExportError, match="differs from PyTorch"):
+        exporter.export(graph, tmp_path / "biased.onnx")
 
 
 def test_the_grid_is_that_of_the_golden_arrays() -> None:
     model = LogoCap(LogoCapConfig.tiny())
     poses = torch.rand(2, 17, 2) * torch.tensor([96.0, 64.0]) * 1.2 - 8
     poses[0, 0] = torch.tensor([92.0, 60.0])
-    grid = export.normalised_grid(model.local_mesh(poses) / 4, 16, 24).flatten(0, 2)
+    grid = logocap_graphs.normalised_grid(model.local_mesh(poses) / 4, 16, 24).flatten(0, 2)
     np.testing.assert_allclose(golden.sampling_grid(poses.numpy(), 24, 16), grid, atol=1e-6)
 
 
 def test_the_golden_arrays_are_up_to_date() -> None:
-    folder = golden.ROOT / "tests" / "golden"
+    folder = ROOT / "tests" / "golden"
     for name in ("one_person", "borders", "empty"):
         stored = np.load(folder / "logocap" / f"{name}.npz")
         made = golden.logocap_arrays(name)

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models import bundle, lofr, lofr_bundle
-from models.export import TOLERANCE, export
-from models.lofr import Lofr, LofrConfig
+from models.export import bundle, lofr_bundle, lofr_graphs
+from models.export.exporter import TOLERANCE, export
+from models.networks import lofr
+from models.networks.lofr import Lofr, LofrConfig
 from models.reference import lofr as reference
 
-TINY, PLAIN = LofrConfig.tiny(), LofrConfig.plain()
+TINY, PLAIN = LofrConfig.tiny(), LofrConfig.small()
 
 
 def answer(config: LofrConfig) -> lofr.Answer:
@@ -86,7 +87,7 @@ def test_a_smaller_relative_of_the_paper_s_network_is_exported(tmp_path: Path) -
     """ResNet-50 as it is; only the crop is small, so that it takes seconds."""
     torch.manual_seed(4)
     config = replace(LofrConfig.r50(), height=64, network_width=64, encoder_layers=1, decoder_layers=1)
-    assert export(lofr_bundle.graph(Lofr(config).eval()), tmp_path / "pose.onnx") <= TOLERANCE
+    assert export(lofr_graphs.graph(Lofr(config).eval()), tmp_path / "pose.onnx") <= TOLERANCE
 
 
 def test_places_of_peaks_and_plateaus() -> None:
@@ -100,7 +101,7 @@ def test_places_of_peaks_and_plateaus() -> None:
 
 def test_the_ablation_s_network_is_exported(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    assert export(lofr_bundle.graph(Lofr(PLAIN).eval()), tmp_path / "pose.onnx") <= TOLERANCE
+    assert export(lofr_graphs.graph(Lofr(PLAIN).eval()), tmp_path / "pose.onnx") <= TOLERANCE
 
 
 def test_the_smooth_maximum_lies_between_mean_and_maximum() -> None:

@@ -13,15 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from models import ablation_lofr, skeleton
-from models.lofr import Lofr, LofrConfig
-from models.logocap import LogoCap, LogoCapConfig
-from models.training import crops, lofr_objective
-from models.training.lofr_objective import HeldOutCrops, Weights
-from models.training.stored_people import SIDE, StoredPeople, store
-from models.training.tasks import LofrTask
+from models import skeleton
+from models.data import crops
+from models.data.stored_people import SIDE, StoredPeople, store
+from models.evaluate.crops import HeldOutCrops
+from models.experiments import ablation_lofr
+from models.losses import lofr as lofr_loss
+from models.losses.lofr import Weights
+from models.networks.lofr import Lofr, LofrConfig
+from models.networks.logocap import LogoCap, LogoCapConfig
+from models.paths import ROOT
+from models.train.tasks import LofrTask
 
-PEOPLE = Path(__file__).resolve().parents[2] / "tests/data/people"
+PEOPLE = ROOT / "tests/data/people"
 STYLE = crops.CropStyle(64, 64)
 CONFIG = replace(LofrConfig.tiny(), height=64, network_width=64, encoder_layers=1, decoder_layers=1)
 
@@ -41,7 +45,7 @@ def test_crops_show_what_they_say() -> None:
     generator = np.random.default_rng(2)
     counts = []
     for _ in range(60):
-        image, places, shown = crops.cut(instance, replace(STYLE, erase_chance=0.0), generator)
+        image, places, shown = crops.cut(instance, replace(STYLE, erase_probability=0.0), generator)
         assert image.shape == (64, 64, 3)
         counts.append(shown.sum())
         for x, y in places[shown]:
@@ -52,7 +56,7 @@ def test_crops_show_what_they_say() -> None:
 def test_what_is_painted_over_is_not_shown() -> None:
     instance = replace_labelled(spots())
     generator = np.random.default_rng(3)
-    style = replace(STYLE, part_chance=0.0, erase_chance=1.0, scale=(0.8, 0.8), turn=0.0)
+    style = replace(STYLE, part_probability=0.0, erase_probability=1.0, scale=(0.8, 0.8), turn=0.0)
     shown = [crops.cut(instance, style, generator)[2].sum() for _ in range(30)]
     assert min(shown) < 15 and max(shown) == 17
 
@@ -78,7 +82,7 @@ def test_windows_show_what_they_say() -> None:
 def test_mirrored_crops_swap_sides() -> None:
     instance = spots()
     order = skeleton.flip_order()
-    style = replace(STYLE, part_chance=0.0, erase_chance=0.0, scale=(0.6, 0.6), turn=0.0)
+    style = replace(STYLE, part_probability=0.0, erase_probability=0.0, scale=(0.6, 0.6), turn=0.0)
     generator = np.random.default_rng(4)
     seen = {tuple(crops.cut(instance, style, generator)[2]) for _ in range(20)}
     assert seen == {tuple(instance.labelled), tuple(instance.labelled[order])}
@@ -111,7 +115,7 @@ def test_no_location_reaches_the_loss() -> None:
     """Places are NaN; had they reached the loss or a gradient, these were NaN too."""
     torch.manual_seed(1)
     model = Lofr(CONFIG)
-    total, parts = lofr_objective.objective(model, batch(0.0), Weights())
+    total, parts = lofr_loss.objective(model, batch(0.0), Weights())
     total.backward()
     assert set(parts) == {"cnn", "encoder", "final", "diversity"} and np.isfinite(total.item())
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -123,15 +127,15 @@ def test_no_location_reaches_the_loss() -> None:
 def test_located_crops_teach_places() -> None:
     torch.manual_seed(1)
     one = batch(1.0)
-    _, parts = lofr_objective.objective(Lofr(CONFIG), one, Weights())
+    _, parts = lofr_loss.objective(Lofr(CONFIG), one, Weights())
     assert parts["located"] > 0
     bells = torch.full((1, 17, 16, 16), 1e-6)
     places = torch.full((1, 17, 2), torch.nan)
     places[0, 3] = torch.tensor([21.5, 9.5])
     bells[0, 3] = crops_bell(21.5, 9.5)
-    assert lofr_objective.located_loss(bells, places) < 1e-6
+    assert lofr_loss.located_loss(bells, places) < 1e-6
     moved = places + 8
-    assert lofr_objective.located_loss(bells, moved) > 1e-3
+    assert lofr_loss.located_loss(bells, moved) > 1e-3
 
 
 def crops_bell(x: float, y: float) -> torch.Tensor:
@@ -141,8 +145,8 @@ def crops_bell(x: float, y: float) -> torch.Tensor:
 
 
 def test_diversity_is_least_for_parts_that_differ() -> None:
-    assert lofr_objective.diversity(torch.eye(5)[None]) == pytest.approx(0, abs=1e-6)
-    assert lofr_objective.diversity(torch.ones(2, 5, 8)) == pytest.approx(1, abs=1e-6)
+    assert lofr_loss.diversity(torch.eye(5)[None]) == pytest.approx(0, abs=1e-6)
+    assert lofr_loss.diversity(torch.ones(2, 5, 8)) == pytest.approx(1, abs=1e-6)
 
 
 def test_held_out_crops_lie_where_their_pictures_are() -> None:
@@ -198,7 +202,7 @@ def test_the_classifier_alone_is_what_the_whole_network_begins_with() -> None:
     one = crops.CropBatch(
         torch.zeros(2, 64, 64, 3, dtype=torch.uint8), torch.ones(2, 17, dtype=torch.bool), torch.zeros(0)
     )
-    total, parts = lofr_objective.presence_objective(model, one)
+    total, parts = lofr_loss.presence_objective(model, one)
     total.backward()
     assert parts["cnn"] > 0
     # What lies behind the classifier takes no part.

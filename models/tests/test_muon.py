@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training.muon import Muon, is_matrix, orthogonalise
+from models.train.muon import Muon, is_matrix, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 16, 144), (2, 144, 16), (1, 64, 576)])

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from models import adaptation
-from models.people import labels, rotations, sprites, targets
-from models.people.canvas import CLUTTER, Canvas
-from models.people.ragged import Pictures, write_pictures
+from models.data.people import labels, rotations, sprites, targets
+from models.data.people.canvas import CLUTTER, Canvas
+from models.data.people.ragged import Pictures, write_pictures
+from models.networks import adaptation
 
 
 def person_at(keypoints: np.ndarray) -> labels.Person:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models import skeleton
-from models.photographs import EXTENT, Crop, figures, nearest
+from models.evaluate.photographs import EXTENT, Crop, figures, nearest
 
 
 def crop(name: str = "a.png") -> Crop:

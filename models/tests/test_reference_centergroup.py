@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.reference import centergroup
+from models.paths import ROOT
+from models.reference import centergroup, geometry
 from models.reference.logocap import upsample
 
 CASES = ("c1_one", "c5", "missing")
@@ -107,3 +108,17 @@ def test_a_flat_map_and_one_below_zero_have_peaks_all_the_same() -> None:
         assert peaks.keep.sum() == (60 if value > 0 else 6)
     nothing = centergroup.find_peaks(np.ones((2, 24, 32), np.float32), np.zeros_like(mask), SETTINGS)
     assert not nothing.keep.any()
+
+
+def test_masks_are_those_of_the_official_warp() -> None:
+    """OpenCV 4's warp of a white image, by count and by checksum; `tests/data/masks/make.py` made the file."""
+    lines = (ROOT / "tests/golden/centergroup-masks.txt").read_text().splitlines()[1:]
+    assert len(lines) > 200
+    for line in lines:
+        width, height, short_side, divisor, valid, expected = (int(word) for word in line.split())
+        network = geometry.network_size(width, height, short_side)
+        size = (network[0] // divisor, network[1] // divisor)
+        mask = centergroup.image_mask((width, height), size)
+        assert mask.sum() == valid, line
+        index = np.flatnonzero(mask).astype(np.uint64)
+        assert int((index * index).sum() % np.uint64(2**32)) == expected, line

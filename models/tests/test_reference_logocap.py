@@ -93,7 +93,7 @@ def test_pose_nms(case: dict[str, np.ndarray]) -> None:
 def test_affine(case: dict[str, np.ndarray]) -> None:
     picture, network = tuple(case["in_image_wh"].tolist()), tuple(case["in_net_wh"].tolist())
     assert geometry.network_size(*picture, int(case["in_input_size"])) == network
-    affine = geometry.picture_to_network(picture, network)
+    affine = geometry.network_from_image(picture, network)
     np.testing.assert_allclose(affine, case["out_affine_img_to_net"], atol=1e-9)
     np.testing.assert_allclose(geometry.invert(affine), case["out_affine_net_to_img"], atol=1e-9)
 
@@ -114,8 +114,8 @@ def test_preprocess(fixtures: Path, name: str) -> None:
     size = (picture.shape[1], picture.shape[0])
     network = geometry.network_size(*size, int(case["in_input_size"]))
     assert network == tuple(case["out_size_wh"].tolist())
-    assert geometry.picture_center(*size) == tuple(case["out_center"].tolist())
-    affine = geometry.picture_to_network(size, network)
+    assert geometry.image_center(*size) == tuple(case["out_center"].tolist())
+    affine = geometry.network_from_image(size, network)
     np.testing.assert_allclose(affine, case["out_affine"], atol=1e-9)
     tensor = geometry.warp(picture, geometry.invert(affine), network, MEAN, STD)
     # OpenCV rounds to whole grey levels; two of them are the agreed distance.

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from models import restore
-from models.export import compare
-from models.logocap import LogoCap, LogoCapConfig
-from models.restore import ROOT, SHIPPED
-from models.training.tasks import TASKS
+from models.checkpoints import restore
+from models.checkpoints.restore import SHIPPED
+from models.export.exporter import compare
+from models.networks.logocap import LogoCap, LogoCapConfig
+from models.paths import ROOT
+from models.train.tasks import TASKS
 
 BUNDLES = ROOT / "models/bundles"
 NOT_IN_THE_BUNDLE = {

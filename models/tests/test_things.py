@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models.people import drawn
-from models.things.creatures import Creature
-from models.things.cutouts import CutOut
-from models.things.episodes import Style, compose, episode
-from models.things.families import families
-from models.things.heldout import PICTURES
-from models.things.thing import Kind, Thing
-
-ROOT = Path(__file__).resolve().parents[2]
+from models.data.objects.creatures import Creature
+from models.data.objects.cutouts import CutOut
+from models.data.objects.episodes import Style, compose, episode
+from models.data.objects.families import families
+from models.data.objects.heldout import PICTURES
+from models.data.objects.kind import Kind, Thing
+from models.data.people import drawn
+from models.paths import ROOT
 
 
 class Dots:
@@ -123,4 +121,4 @@ def test_the_held_out_set_is_of_the_families() -> None:
     assert len(contents["images"]) == len(contents["annotations"]) == 15 * PICTURES
     assert all((folder / image["file_name"]).is_file() for image in contents["images"])
     # Training draws from `kinds.py`, which knows nothing of the families.
-    assert "families" not in (ROOT / "models/things/kinds.py").read_text()
+    assert "families" not in (ROOT / "models/data/objects/training_kinds.py").read_text()

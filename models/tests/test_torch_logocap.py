@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from models import adaptation
-from models.logocap import LogoCap, LogoCapConfig
+from models.networks import adaptation
+from models.networks.logocap import LogoCap, LogoCapConfig
 from models.reference import logocap, torch_logocap
 
 CASES = ("case1_one_person", "case2_five_people", "case4_borders_integer")

@@ -7,7 +7,7 @@ use super::error::BundleError;
 use super::manifest::{Keypoints, Manifest, token_width};
 use super::shape::{self, Dimension, Symbol};
 use crate::decode::capeformer::{CROP, SLOTS, TOKENS};
-use crate::engine::Element;
+use crate::engine::DataType;
 
 /// Role of the network that reads a crop.
 pub const FEATURES: &str = "features";
@@ -25,18 +25,19 @@ pub const ROLES: [&str; 3] = [FEATURES, MATCH, REFINE];
 #[serde(deny_unknown_fields)]
 pub struct DecodeSection {
     /// How much larger a crop is than the longer side of its box.
-    pub margin: f64,
-    /// What becomes of a keypoint that some of the pictures do not show.
+    #[serde(alias = "margin")]
+    pub box_padding: f64,
+    /// What becomes of a keypoint that some of the images do not show.
     pub hidden_keypoints: HiddenRule,
 }
 
-/// `decode.hidden_keypoints`: a keypoint is enrolled from several pictures, and hidden in one of them.
+/// `decode.hidden_keypoints`: a keypoint is enrolled from several images, and hidden in one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HiddenRule {
     /// It is left out, as the reference does.
     Drop,
-    /// It is enrolled from the pictures that show it.
+    /// It is enrolled from the images that show it.
     AverageSeen,
 }
 
@@ -55,7 +56,7 @@ pub(super) fn no_keypoints(checker: &Checker<'_>, keypoints: &Keypoints) -> Resu
 
 /// Checks `[decode]`, `[limits]`, the crop and the networks' tensors.
 pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeSection) -> Result<(), BundleError> {
-    checker.boxed(manifest, decode.margin)?;
+    checker.boxed(manifest, decode.box_padding)?;
     for (key, found) in [("short_side", manifest.input.short_side), ("multiple", manifest.input.multiple)] {
         checker.require(found == CROP, &format!("input.{key}"), || (found.to_string(), CROP.to_string()))?;
     }
@@ -70,7 +71,7 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     })?;
     let number = Dimension::Number;
     let chunk = || Dimension::symbol(Symbol::Chunk);
-    let float = |name, shape| (name, Element::F32, shape);
+    let float = |name, shape| (name, DataType::F32, shape);
     let tokens = || vec![number(TOKENS), number(width)];
     let rows = || vec![chunk(), number(width)];
     let places = || vec![chunk(), number(2)];
@@ -98,8 +99,8 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     checker.tensors("engine.refine.inputs", &refine.inputs, &inputs)?;
     checker.tensors("engine.refine.outputs", &refine.outputs, &[float("keypoints", places())])?;
     checker.chunks(MATCH, matching, "the most keypoints", SLOTS)?;
-    checker.require(refine.chunks == matching.chunks, "engine.refine.chunks", || {
-        (format!("{:?}", refine.chunks), format!("those of engine.match, {:?}", matching.chunks))
+    checker.require(refine.batch_sizes == matching.batch_sizes, "engine.refine.batch_sizes", || {
+        (format!("{:?}", refine.batch_sizes), format!("those of engine.match, {:?}", matching.batch_sizes))
     })?;
     checker.no_chunks(FEATURES, features)
 }

@@ -8,9 +8,9 @@ use super::manifest::{Manifest, token_width};
 use super::shape::{self, Dimension, Symbol};
 use crate::decode::centergroup::{Config, Decoder};
 pub use crate::decode::centergroup::{ScoreRule, TieRule};
-use crate::engine::Element;
+use crate::engine::DataType;
 
-/// Role of the network that reads the picture.
+/// Role of the network that reads the image.
 pub const BACKBONE: &str = "backbone";
 /// Role of the network that gathers tokens around centres.
 pub const GROUPING: &str = "grouping";
@@ -98,14 +98,14 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     let chunk = Dimension::symbol(Symbol::Chunk);
     let tokens = |types| symbolic(types, Symbol::Chunk, 1);
 
-    let float = |name, shape| (name, Element::F32, shape);
+    let float = |name, shape| (name, DataType::F32, shape);
     checker.tensors("engine.backbone.inputs", &backbone.inputs, &[float("image", shape::of_image())])?;
     let outputs = [float("heat_half", heat_half), float("rows", rows.clone())];
     checker.tensors("engine.backbone.outputs", &backbone.outputs, &outputs)?;
     let inputs = [
         float("rows", rows),
         float("pos_rows", vec![symbolic(1, Symbol::Area, cells), number(width)]),
-        ("idx", Element::I32, vec![tokens(keypoints + 1), number(4)]),
+        ("idx", DataType::I32, vec![tokens(keypoints + 1), number(4)]),
         float("wgt", vec![tokens(keypoints + 1), number(4)]),
         float("bias", vec![tokens(keypoints + 1)]),
     ];
@@ -118,9 +118,9 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     checker.tensors("engine.grouping.outputs", &grouping.outputs, &outputs)?;
     checker.chunks(GROUPING, grouping, "limits.centers", manifest.limits.centers)?;
     let most = manifest.limits.centers;
-    checker.require(grouping.chunks.last() == Some(&most), "engine.grouping.chunks", || {
+    checker.require(grouping.batch_sizes.last() == Some(&most), "engine.grouping.batch_sizes", || {
         (
-            format!("{:?}", grouping.chunks),
+            format!("{:?}", grouping.batch_sizes),
             format!("a list that ends with limits.centers, {most}: all tokens of a type in one run"),
         )
     })?;

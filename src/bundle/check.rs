@@ -9,7 +9,7 @@ use super::parse::nearest;
 use super::shape::{self, Dimension};
 use super::{capeformer, centergroup, lofr, logocap};
 use crate::decode::ConfigError;
-use crate::engine::Element;
+use crate::engine::DataType;
 use crate::pose::{MAX_EDGES, MAX_KEYPOINTS, MAX_POSES};
 
 /// Largest short side of a network, pixels: full HD four times over.
@@ -88,8 +88,8 @@ impl Checker<'_> {
                 return Err(self.value(key, format!("[{}]", names()), expected));
             };
             let key = format!("{key}.{name}");
-            self.require(tensor.element == *element, &format!("{key}.element"), || {
-                (tensor.element.to_string(), element.to_string())
+            self.require(tensor.data_type == *element, &format!("{key}.data_type"), || {
+                (tensor.data_type.to_string(), element.to_string())
             })?;
             self.require(tensor.shape == *shape, &key, || (shape::written(&tensor.shape), shape::written(shape)))?;
         }
@@ -101,10 +101,10 @@ impl Checker<'_> {
     }
 
     /// What all models of one thing per box have in common: `decode.margin`, and limits without centres.
-    pub fn boxed(&self, manifest: &Manifest, margin: f64) -> Result<(), BundleError> {
+    pub fn boxed(&self, manifest: &Manifest, box_padding: f64) -> Result<(), BundleError> {
         let (poses, centers) = (manifest.limits.poses, manifest.limits.centers);
-        self.require((1.0..=MAX_MARGIN).contains(&margin), "decode.margin", || {
-            (margin.to_string(), format!("1 to {MAX_MARGIN}"))
+        self.require((1.0..=MAX_MARGIN).contains(&box_padding), "decode.box_padding", || {
+            (box_padding.to_string(), format!("1 to {MAX_MARGIN}"))
         })?;
         self.require((1..=MAX_POSES).contains(&poses), "limits.poses", || {
             (poses.to_string(), format!("1 to {MAX_POSES}"))
@@ -116,23 +116,25 @@ impl Checker<'_> {
 
     /// Whether the role's chunks are numbers from 1 to `most`, which is called `what`, ascending.
     pub fn chunks(&self, role: &str, engine: &EngineSection, what: &str, most: usize) -> Result<(), BundleError> {
-        let ascending = engine.chunks.windows(2).all(|pair| pair[0] < pair[1]);
-        let in_range = engine.chunks.iter().all(|chunk| (1..=most).contains(chunk));
-        self.require(!engine.chunks.is_empty() && ascending && in_range, &format!("engine.{role}.chunks"), || {
-            (format!("{:?}", engine.chunks), format!("ascending numbers from 1 to {what}, {most}"))
-        })
+        let ascending = engine.batch_sizes.windows(2).all(|pair| pair[0] < pair[1]);
+        let in_range = engine.batch_sizes.iter().all(|chunk| (1..=most).contains(chunk));
+        self.require(
+            !engine.batch_sizes.is_empty() && ascending && in_range,
+            &format!("engine.{role}.batch_sizes"),
+            || (format!("{:?}", engine.batch_sizes), format!("ascending numbers from 1 to {what}, {most}")),
+        )
     }
 
     /// Whether a role without an `n` in its shapes has no chunks.
     pub fn no_chunks(&self, role: &str, engine: &EngineSection) -> Result<(), BundleError> {
-        self.require(engine.chunks.is_empty(), &format!("engine.{role}.chunks"), || {
-            (format!("{:?}", engine.chunks), "nothing, because no shape has an `n`".to_owned())
+        self.require(engine.batch_sizes.is_empty(), &format!("engine.{role}.batch_sizes"), || {
+            (format!("{:?}", engine.batch_sizes), "nothing, because no shape has an `n`".to_owned())
         })
     }
 }
 
 /// What a tensor must be: its name, what it holds, its extents.
-pub(super) type Wanted = (&'static str, Element, Vec<Dimension>);
+pub(super) type Wanted = (&'static str, DataType, Vec<Dimension>);
 
 /// Checks everything that needs no file but the manifest at `path`.
 pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleError> {
@@ -148,12 +150,12 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
     } else {
         keypoints(&checker, &manifest.keypoints)?;
     }
-    // Whole pictures are laid in by their short side, what lies in a box as a crop.
+    // Whole images are laid in by their short side, what lies in a box as a crop.
     let crop = manifest.input.rule == InputRule::Crop;
     let boxed = manifest.about.model.takes_boxes();
     checker.require(crop == boxed, "input.rule", || {
         let fitting = if boxed { "\"crop\"" } else { "\"short-side\" or \"short-side-even\"" };
-        (if crop { "\"crop\"" } else { "a rule for whole pictures" }.to_owned(), fitting.to_owned())
+        (if crop { "\"crop\"" } else { "a rule for whole images" }.to_owned(), fitting.to_owned())
     })?;
     for (role, engine) in &manifest.engines {
         for (precision, file) in engine.precision.files() {

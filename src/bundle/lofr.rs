@@ -7,7 +7,7 @@ use super::error::BundleError;
 use super::manifest::Manifest;
 use super::shape::Dimension;
 use crate::decode::lofr::{Config, Decoder};
-use crate::engine::Element;
+use crate::engine::DataType;
 use crate::geometry::Size;
 
 /// Role of the network.
@@ -20,7 +20,8 @@ pub const ROLES: [&str; 1] = [POSE];
 #[serde(deny_unknown_fields)]
 pub struct DecodeSection {
     /// How much larger a crop is than its box, before it gets the network's aspect.
-    pub margin: f64,
+    #[serde(alias = "margin")]
+    pub box_padding: f64,
     /// A keypoint counts from this score on; where none does there is nobody.
     pub visible_threshold: f32,
 }
@@ -53,14 +54,14 @@ pub fn cells(manifest: &Manifest) -> Option<Size> {
 /// Checks `[decode]`, `[limits]`, the crop and the network's tensors; `manifest.keypoints` has been checked.
 pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeSection) -> Result<(), BundleError> {
     Decoder::new(&decode.config(manifest)).map_err(|error| checker.config(error))?;
-    checker.boxed(manifest, decode.margin)?;
+    checker.boxed(manifest, decode.box_padding)?;
     let pose = checker.role(manifest, POSE, &ROLES)?;
     let number = Dimension::Number;
     let keypoints = manifest.keypoints.names.len();
     // Both sizes are the network's own business, but they are fixed.
     let image = network(manifest).unwrap_or(Size::new(1, 1));
     let map = cells(manifest).unwrap_or(Size::new(1, 1));
-    let float = |name, shape| (name, Element::F32, shape);
+    let float = |name, shape| (name, DataType::F32, shape);
     let input = vec![number(1), number(3), number(image.height), number(image.width)];
     checker.tensors("engine.pose.inputs", &pose.inputs, &[float("image", input)])?;
     let response = vec![number(keypoints), number(map.height), number(map.width)];

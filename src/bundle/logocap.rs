@@ -7,10 +7,10 @@ use super::error::BundleError;
 use super::manifest::Manifest;
 use super::shape::{self, Dimension, Symbol};
 use crate::decode::logocap::{Config, Decoder};
-pub use crate::decode::logocap::{Level, ZeroKernel};
-use crate::engine::Element;
+pub use crate::decode::logocap::{Refinement, ZeroKernel};
+use crate::engine::DataType;
 
-/// Role of the network that reads the picture.
+/// Role of the network that reads the image.
 pub const BACKBONE: &str = "backbone";
 /// Role of the network that reads the embedding around every initial keypoint.
 pub const KAM: &str = "kam";
@@ -48,7 +48,7 @@ pub struct DecodeSection {
     /// Poses are one where more keypoints than this coincide.
     pub nms_keypoints: usize,
     /// How far a frame is refined.
-    pub level: Level,
+    pub level: Refinement,
 }
 
 impl DecodeSection {
@@ -102,7 +102,7 @@ pub(super) fn check(checker: &Checker<'_>, manifest: &Manifest, decode: &DecodeS
     let chunk = Dimension::symbol(Symbol::Chunk);
     let mesh_rows = Dimension::Symbolic { factor: keypoints * side, symbol: Symbol::Chunk, divisor: 1, addend: 0 };
 
-    let float = |name, shape| (name, Element::F32, shape);
+    let float = |name, shape| (name, DataType::F32, shape);
     checker.tensors("engine.backbone.inputs", &backbone.inputs, &[float("image", shape::of_image())])?;
     let outputs = [
         float("heatmaps", maps(keypoints + 1)),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shape::Dimension;
 use super::{capeformer, centergroup, lofr, logocap};
-use crate::engine::Element;
+use crate::engine::DataType;
 use crate::geometry::Centre;
 
 /// Everything that `bundle.toml` says.
@@ -81,7 +81,7 @@ pub enum Model {
     Logocap,
     /// Bottom-up: peaks of every keypoint, gathered around centres by attention.
     Centergroup,
-    /// The keypoints of whatever a few pictures show.
+    /// The keypoints of whatever a few images show.
     Capeformer,
     /// Top-down: one person per box, learnt without locations.
     Lofr,
@@ -123,11 +123,11 @@ pub struct About {
     pub provenance: String,
 }
 
-/// `[input]`: how a picture becomes the network's input.
+/// `[input]`: how an image becomes the network's input.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// How a picture is laid into the network.
+    /// How an image is laid into the network.
     pub rule: InputRule,
     /// Network pixels of the short side, before rounding up to `multiple`.
     pub short_side: usize,
@@ -145,7 +145,7 @@ pub struct Input {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InputRule {
-    /// The whole picture, short side fixed: [`crate::geometry::ShortSideLayout`].
+    /// The whole image, short side fixed: [`crate::geometry::ShortSideLayout`].
     ShortSide,
     /// The same with [`crate::geometry::Centre::RoundedToEven`].
     ShortSideEven,
@@ -154,7 +154,7 @@ pub enum InputRule {
 }
 
 impl InputRule {
-    /// Where the middle of a picture with an odd side goes, if the whole picture is laid into the network.
+    /// Where the middle of an image with an odd side goes, if the whole image is laid into the network.
     pub fn centre(self) -> Option<Centre> {
         match self {
             Self::ShortSide => Some(Centre::RoundedUp),
@@ -180,7 +180,7 @@ pub struct Keypoints {
     pub names: Vec<String>,
     /// Pairs of indices to draw a line between.
     pub edges: Vec<(u16, u16)>,
-    /// Pairs of indices that swap in a mirrored picture.
+    /// Pairs of indices that swap in a mirrored image.
     pub flip_pairs: Vec<(u16, u16)>,
     /// COCO's OKS `sigmas`, one per keypoint.
     pub sigmas: Vec<f32>,
@@ -196,7 +196,8 @@ pub struct EngineSection {
     pub outputs: Vec<TensorSection>,
     /// Values of `n` that an engine is opened for, ascending; empty where no shape has an `n`.
     #[serde(default)]
-    pub chunks: Vec<usize>,
+    #[serde(alias = "chunks")]
+    pub batch_sizes: Vec<usize>,
     /// The graph, by precision.
     pub precision: Precisions,
 }
@@ -209,7 +210,7 @@ pub struct TensorSection {
     pub name: String,
     /// What it holds.
     #[serde(default)]
-    pub element: Element,
+    pub data_type: DataType,
     /// Its extents.
     pub shape: Vec<Dimension>,
 }
@@ -277,7 +278,7 @@ pub struct Limits {
 pub struct Accuracy {
     /// What was measured: `oks-ap`, ...
     pub metric: String,
-    /// On which pictures.
+    /// On which images.
     pub data: String,
     /// `fp32`, `fp16` or `int8`.
     pub precision: String,

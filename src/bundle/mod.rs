@@ -131,7 +131,7 @@ impl Bundle {
         &self.manifest.keypoints.names
     }
 
-    /// Which keypoints are joined, and which swap in a mirrored picture.
+    /// Which keypoints are joined, and which swap in a mirrored image.
     pub fn skeleton(&self) -> Skeleton {
         let keypoints = &self.manifest.keypoints;
         // The capacities hold: `check::manifest` compared the lengths with them.

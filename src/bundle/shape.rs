@@ -141,7 +141,7 @@ pub fn evaluate(shape: &[Dimension], symbols: &Symbols) -> Result<Vec<usize>, Sh
     }
 }
 
-/// `[1, 3, "H", "W"]`: a network's picture.
+/// `[1, 3, "H", "W"]`: a network's image.
 pub(super) fn of_image() -> Vec<Dimension> {
     vec![
         Dimension::Number(1),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Verdict, output};
 use crate::geometry::Size;
-use crate::source::v4l2::{self, Device, FourCc, Offer, Use, Wanted, choose, is_raw_sensor};
+use crate::source::v4l2::{self, CaptureMode, CaptureRequest, Device, FourCc, FrameEncoding, choose, is_raw_sensor};
 
 /// List cameras and what they offer
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ struct Found {
     driver: String,
     bus: String,
     formats: Vec<FourCc>,
-    offers: Vec<Offer>,
+    offers: Vec<CaptureMode>,
     controls: Vec<v4l2::Control>,
     /// What `sinew run` would take, or why it would not.
     choice: String,
@@ -100,14 +100,14 @@ fn look(device: &Device) -> anyhow::Result<Found> {
 
 /// What `sinew run` takes of a camera if nothing is asked for, or why it takes nothing.
 pub fn would_take(device: &Device) -> Result<String, String> {
-    match choose(&device.offers(Size::new(1280, 720)), &Wanted::of(device.path())) {
+    match choose(&device.offers(Size::new(1280, 720)), &CaptureRequest::of(device.path())) {
         Some(offer) => Ok(describe(offer)),
         None if is_raw_sensor(&device.formats()) => Err("nothing: a raw sensor (docs/cameras.md)".to_owned()),
         None => Ok("what the driver gives".to_owned()),
     }
 }
 
-fn describe(offer: &Offer) -> String {
+fn describe(offer: &CaptureMode) -> String {
     let fastest = offer.rates.iter().copied().fold(0.0, f64::max);
     let rate = if fastest > 0.0 { format!(" at {}", round(fastest)) } else { String::new() };
     format!("{} {}{rate}", offer.format, offer.size)
@@ -138,8 +138,8 @@ fn details(camera: &Found) -> anyhow::Result<()> {
     for offer in &camera.offers {
         let rates: Vec<_> = offer.rates.iter().map(|&rate| round(rate).to_string()).collect();
         let note = match offer.format.usage() {
-            Use::Bayer => " (raw, not read)",
-            Use::Unknown => " (not read)",
+            FrameEncoding::Bayer => " (raw, not read)",
+            FrameEncoding::Unknown => " (not read)",
             _ => "",
         };
         rows.push([format!("{}{note}", offer.format), format!("{} at {}", offer.size, rates.join(", "))]);
@@ -155,7 +155,7 @@ fn object(camera: &Found) -> Value {
     let offers = camera.offers.iter().map(|offer| {
         let size = [offer.size.width, offer.size.height];
         json!({"format": offer.format.to_string(), "size": size, "rates": offer.rates,
-            "read": !matches!(offer.format.usage(), Use::Bayer | Use::Unknown)})
+            "read": !matches!(offer.format.usage(), FrameEncoding::Bayer | FrameEncoding::Unknown)})
     });
     let controls = camera.controls.iter().map(|control| {
         json!({"name": control.name, "minimum": control.minimum, "maximum": control.maximum, "default": control.default})

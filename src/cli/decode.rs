@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Verdict, output, value};
 use crate::bundle::Bundle;
-use crate::bundle::logocap::Level;
+use crate::bundle::logocap::Refinement;
 use crate::estimator::{Options, postprocess};
 use crate::geometry::Size;
 use crate::npz::{self, Array, Arrays, Npz, Values};
@@ -25,7 +25,7 @@ pub struct DecodeArguments {
     /// The network outputs, written with numpy.savez
     #[arg(long, value_name = "IN.npz")]
     tensors: PathBuf,
-    /// Width and height of the picture that the network saw
+    /// Width and height of the image that the network saw
     #[arg(long, value_name = "WxH", value_parser = value::size)]
     image_size: Size,
     /// Compute as the reference implementation does, whatever the bundle says
@@ -33,7 +33,7 @@ pub struct DecodeArguments {
     exact: bool,
     /// How far poses are refined: none, partial or full [default: the bundle's, with --exact full]
     #[arg(long, value_parser = value::level)]
-    level: Option<Level>,
+    level: Option<Refinement>,
     /// Write the answer to this file instead of printing it
     #[arg(long, value_name = "OUT.npz")]
     dump: Option<PathBuf>,
@@ -45,13 +45,13 @@ impl DecodeArguments {
         let bundle = Bundle::open(&self.model)?;
         let tensors = read_all(&self.tensors)?;
         let options = Options { exact: self.exact, level: self.level, ..Options::default() };
-        let answer = match postprocess(&bundle, &options, self.image_size, &tensors) {
-            Ok(answer) => answer,
+        let result = match postprocess(&bundle, &options, self.image_size, &tensors) {
+            Ok(result) => result,
             Err(error) => bail!("{}: {error}", self.tensors.display()),
         };
         match &self.dump {
-            Some(path) => npz::write(path, &answer)?,
-            None => output::print_json(&to_json(&answer))?,
+            Some(path) => npz::write(path, &result)?,
+            None => output::print_json(&to_json(&result))?,
         }
         Ok(Verdict::Good)
     }

@@ -41,7 +41,7 @@ enum EngineCommand {
     #[command(after_help = "\
 Examples:
   sinew engine build                      # for what /etc/sinew/config.toml says
-  sinew engine build --model logocap-tiny --picture 1280x720
+  sinew engine build --model logocap-tiny --image-size 1280x720
   sinew engine build --model logocap-tiny --dry-run")]
     Build(BuildArguments),
     /// List what is built, and whether it fits this machine
@@ -50,7 +50,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Compare the poses of TensorRT with those of tract on pictures; exit code 1 where they differ
+    /// Compare the poses of TensorRT with those of tract on images; exit code 1 where they differ
     Verify(VerifyArguments),
     /// Show what stands beside an engine
     Inspect {
@@ -74,9 +74,9 @@ struct BuildArguments {
     /// The configuration file that says so, besides /etc/sinew/config.toml
     #[arg(long, value_name = "FILE", env = "SINEW_CONFIG")]
     config: Option<PathBuf>,
-    /// Pictures of this size; may be repeated [default: without --model those of the configured cameras, else 640x480]
-    #[arg(long, value_name = "WxH", value_parser = value::size)]
-    picture: Vec<Size>,
+    /// Images of this size; may be repeated [default: without --model those of the configured cameras, else 640x480]
+    #[arg(long, alias = "picture", value_name = "WxH", value_parser = value::size)]
+    image_size: Vec<Size>,
     /// How exactly the engines compute: fp32, fp16 or int8 [default: without --model the configured one, else fp16]
     #[arg(long, value_name = "NAME")]
     precision: Option<Precision>,
@@ -99,7 +99,7 @@ struct VerifyArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR")]
     model: PathBuf,
-    /// A folder of pictures, all of a size that engines were built for
+    /// A folder of images, all of a size that engines were built for
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
     /// What to look for, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
@@ -169,25 +169,25 @@ fn build(arguments: BuildArguments, installation: Installation, log: &LogArgumen
 
 /// The networks of the given bundle, or of the bundles that the configuration names, each once.
 fn wanted(arguments: &BuildArguments) -> anyhow::Result<Vec<Network>> {
-    let (models, pictures, precision) = match &arguments.model {
+    let (models, images, precision) = match &arguments.model {
         Some(model) => (vec![model.clone()], Vec::new(), None),
         None => {
             let settings = Settings::default().with_files(arguments.config.as_deref())?;
             let finder = settings.boxes_from.as_ref().map(PathBuf::from);
             let models = std::iter::once(settings.model()?.into()).chain(finder).collect();
-            (models, picture_sizes(&settings)?, settings.precision)
+            (models, image_sizes(&settings)?, settings.precision)
         }
     };
     let precision = arguments.precision.or(precision).unwrap_or(Precision::Fp16);
-    let mut pictures = if arguments.picture.is_empty() { pictures } else { arguments.picture.clone() };
-    if pictures.is_empty() {
-        pictures.push(DEFAULT_PICTURE);
+    let mut images = if arguments.image_size.is_empty() { images } else { arguments.image_size.clone() };
+    if images.is_empty() {
+        images.push(DEFAULT_PICTURE);
     }
     let mut networks: Vec<Network> = Vec::new();
     for model in models {
         let bundle = Bundle::open(&model)?;
-        for &picture in &pictures {
-            for network in estimator::networks(&bundle, picture, Some(precision))? {
+        for &image in &images {
+            for network in estimator::networks(&bundle, image, Some(precision))? {
                 if !networks.contains(&network) {
                     networks.push(network);
                 }
@@ -199,14 +199,14 @@ fn wanted(arguments: &BuildArguments) -> anyhow::Result<Vec<Network>> {
 
 /// The sizes that the configured cameras are asked for.
 #[cfg(feature = "camera")]
-fn picture_sizes(settings: &Settings) -> anyhow::Result<Vec<Size>> {
+fn image_sizes(settings: &Settings) -> anyhow::Result<Vec<Size>> {
     let cameras = settings.source.iter().filter_map(|uri| source::camera_name(uri));
-    let size = |camera| Ok(source::v4l2::Wanted::parse(camera)?.size.unwrap_or(DEFAULT_PICTURE));
+    let size = |camera| Ok(source::v4l2::CaptureRequest::parse(camera)?.size.unwrap_or(DEFAULT_PICTURE));
     cameras.map(size).collect::<Result<_, String>>().map_err(anyhow::Error::msg)
 }
 
 #[cfg(not(feature = "camera"))]
-fn picture_sizes(_: &Settings) -> anyhow::Result<Vec<Size>> {
+fn image_sizes(_: &Settings) -> anyhow::Result<Vec<Size>> {
     Ok(Vec::new())
 }
 
@@ -310,16 +310,16 @@ fn verify(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
             };
             LazyEstimator::new(bundle.clone(), backend, &options)
         });
-    let mut pictures = source::open(&arguments.images.display().to_string())?;
+    let mut images = source::open(&arguments.images.display().to_string())?;
     let (mut seen, mut same, mut different, mut largest) = (0_usize, 0_usize, 0_usize, 0.0_f32);
-    let mut answers = [Poses::default(), Poses::default()];
-    while let Some(frame) = pictures.next_frame()? {
-        for (estimator, poses) in backends.iter_mut().zip(&mut answers) {
-            estimator.estimate(frame.picture, None, poses)?;
+    let mut results = [Poses::default(), Poses::default()];
+    while let Some(frame) = images.next_frame()? {
+        for (estimator, poses) in backends.iter_mut().zip(&mut results) {
+            estimator.estimate(frame.image, None, poses)?;
         }
         seen += 1;
-        for pose in &answers[1].list {
-            let apart = answers[0].list.iter().map(|other| distance(pose, other)).fold(f32::INFINITY, f32::min);
+        for pose in &results[1].list {
+            let apart = results[0].list.iter().map(|other| distance(pose, other)).fold(f32::INFINITY, f32::min);
             if apart <= arguments.tolerance {
                 same += 1;
                 largest = largest.max(apart);
@@ -330,11 +330,11 @@ fn verify(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     }
     if arguments.json {
         output::print_json(&json!({
-            "pictures": seen, "same": same, "different": different, "largest": largest,
+            "images": seen, "same": same, "different": different, "largest": largest,
         }))?;
     } else {
         let rows = [
-            ["pictures".to_owned(), seen.to_string()],
+            ["images".to_owned(), seen.to_string()],
             ["same poses".to_owned(), same.to_string()],
             ["different poses".to_owned(), different.to_string()],
             ["largest distance of the same".to_owned(), format!("{largest:.4}")],

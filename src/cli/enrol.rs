@@ -1,4 +1,4 @@
-//! `sinew enrol`: a thing in a few pictures to a template that `sinew run` finds it by.
+//! `sinew enrol`: a thing in a few images to a template that `sinew run` finds it by.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,15 @@ use super::{Verdict, output};
 use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision};
 use crate::estimator::{self, Shot};
-use crate::pixels::{Limits, read_picture};
+use crate::pixels::{Limits, read_image};
 use crate::pose::{Keypoint, Pose, Skeleton};
-use crate::sink::{Description, Kind, overlay};
+use crate::sink::{Category, OutputSchema, overlay};
 use crate::template::Annotation;
 
-/// Learn the keypoints of a thing from a few pictures
+/// Learn the keypoints of a thing from a few images
 ///
-/// Give one to five pictures of the thing, each with a JSON file that says where its keypoints are (docs/enrol.md). The
-/// template is then found in other pictures with `sinew run --template`.
+/// Give one to five images of the thing, each with a JSON file that says where its keypoints are (docs/enrol.md). The
+/// template is then found in other images with `sinew run --template`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -28,10 +28,10 @@ pub struct EnrolArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR")]
     model: PathBuf,
-    /// A picture of the thing; may be repeated
+    /// An image of the thing; may be repeated
     #[arg(long, value_name = "A.jpg", required = true)]
     image: Vec<PathBuf>,
-    /// Where its keypoints are in that picture; once for every --image, in the same order
+    /// Where its keypoints are in that image; once for every --image, in the same order
     #[arg(long, value_name = "A.json", required = true)]
     keypoints: Vec<PathBuf>,
     /// The template to write
@@ -40,7 +40,7 @@ pub struct EnrolArguments {
     /// What to call the thing [default: the template's file name]
     #[arg(long)]
     name: Option<String>,
-    /// Only check the annotations, and draw the keypoints onto copies of the pictures beside OUT.template
+    /// Only check the annotations, and draw the keypoints onto copies of the images beside OUT.template
     #[arg(long)]
     dry_run: bool,
     /// What runs the network: auto, tensorrt, tract or onnxruntime
@@ -62,7 +62,7 @@ impl EnrolArguments {
     pub fn run(self) -> anyhow::Result<Verdict> {
         let (images, annotations) = (self.image.len(), self.keypoints.len());
         if images != annotations {
-            bail!("{images} --image but {annotations} --keypoints: give one of each for every picture");
+            bail!("{images} --image but {annotations} --keypoints: give one of each for every image");
         }
         let stem = self.out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = self.name.clone().unwrap_or(stem);
@@ -71,10 +71,10 @@ impl EnrolArguments {
         }
         let bundle = Bundle::open(&self.model)?;
         let mut shots = Vec::new();
-        for (image, keypoints) in self.image.iter().zip(&self.keypoints) {
-            let picture = read_picture(image, &Limits::default())?;
-            let annotation = Annotation::read(keypoints, image)?;
-            shots.push(Shot { name: image.display().to_string(), picture, annotation });
+        for (path, keypoints) in self.image.iter().zip(&self.keypoints) {
+            let image = read_image(path, &Limits::default())?;
+            let annotation = Annotation::read(keypoints, path)?;
+            shots.push(Shot { name: path.display().to_string(), image, annotation });
         }
         estimator::check_shots(&bundle, &name, &shots)?;
         if self.dry_run {
@@ -92,20 +92,20 @@ impl EnrolArguments {
                 "bundle": bundle.manifest().about.name,
                 "shots": shots.len(),
                 "keypoints": names,
-                "left_out": enrolment.left_out,
+                "omitted": enrolment.omitted,
             }))?;
         } else {
-            let pictures = if shots.len() == 1 { "picture" } else { "pictures" };
+            let images = if shots.len() == 1 { "image" } else { "images" };
             let (path, count) = (self.out.display(), names.len());
-            println!("{path}: `{name}`, {count} keypoints from {} {pictures}: {}", shots.len(), names.join(" "));
-            if !enrolment.left_out.is_empty() {
-                println!("left out, because some pictures do not show them: {}", enrolment.left_out.join(" "));
+            println!("{path}: `{name}`, {count} keypoints from {} {images}: {}", shots.len(), names.join(" "));
+            if !enrolment.omitted.is_empty() {
+                println!("left out, because some images do not show them: {}", enrolment.omitted.join(" "));
             }
         }
         Ok(Verdict::Good)
     }
 
-    /// The pictures with what was annotated on them, beside the template.
+    /// The images with what was annotated on them, beside the template.
     fn draw(&self, name: &str, shots: &[Shot]) -> anyhow::Result<Verdict> {
         let mut drawn = Vec::new();
         for (number, shot) in shots.iter().enumerate() {
@@ -128,18 +128,18 @@ impl EnrolArguments {
 
 fn draw(path: &Path, name: &str, shot: &Shot) -> anyhow::Result<()> {
     let Annotation { points, edges, .. } = &shot.annotation;
-    let kind = Kind {
+    let kind = Category {
         name: name.to_owned(),
         keypoints: points.iter().map(|point| point.name.clone()).collect(),
         skeleton: Skeleton { edges: edges.iter().copied().collect(), ..Skeleton::default() },
     };
-    let description = Description { kinds: vec![kind], templates: true, poses: 1, ..Description::default() };
+    let schema = OutputSchema { categories: vec![kind], templates: true, poses: 1, ..OutputSchema::default() };
     let keypoint = |point: &crate::template::Point| {
         let score = if point.visible { 1.0 } else { 0.0 };
         Keypoint { x: point.x, y: point.y, score }
     };
     let pose = Pose { keypoints: points.iter().map(keypoint).collect(), score: 1.0, ..Pose::default() };
-    // Keypoints that the picture does not show are not drawn.
-    overlay::write(path, &description, 0.5, shot.picture.view(), &[pose])?;
+    // Keypoints that the image does not show are not drawn.
+    overlay::write(path, &schema, 0.5, shot.image.view(), &[pose])?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The commands, one file each.
 //!
-//! Exit codes: 0 done, 1 worked but negative (a picture was skipped, a check failed), 2 error. A reader that closes the
+//! Exit codes: 0 done, 1 worked but negative (an image was skipped, a check failed), 2 error. A reader that closes the
 //! pipe has had enough: that is no error.
 
 mod bench;
@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Finds poses in pictures and videos.
+/// Finds poses in images and videos.
 #[derive(Debug, Parser)]
 #[command(name = "sinew", version, propagate_version = true, max_term_width = 100)]
 struct Arguments {
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn nothing_is_said_twice() {
         let cause = std::io::Error::other("disk on fire");
-        let error = anyhow::Error::from(cause).context("a.txt: disk on fire").context("no answer");
-        assert_eq!(causes(error.as_ref()), ["no answer", "a.txt: disk on fire"]);
+        let error = anyhow::Error::from(cause).context("a.txt: disk on fire").context("no result");
+        assert_eq!(causes(error.as_ref()), ["no result", "a.txt: disk on fire"]);
     }
 
     #[test]

@@ -13,11 +13,11 @@ use crate::bundle::{self, Accuracy, Bundle, BundleError, MANIFEST, Model};
 use crate::engine::Backend;
 use crate::estimator::{self, Shot};
 use crate::geometry::Size;
-use crate::pixels::{Picture, PictureView, PixelFormat};
+use crate::pixels::{Image, ImageView, PixelFormat};
 use crate::pose::Poses;
 use crate::template::{Annotation, Point, Template};
 
-/// The picture that a bundle is tried on.
+/// The image that a bundle is tried on.
 const TRIAL: Size = Size::new(64, 48);
 
 /// Show, list and check model bundles
@@ -224,26 +224,26 @@ fn verify(models: Vec<PathBuf>, backend: Backend, json: bool) -> anyhow::Result<
     Ok(if all_good { Verdict::Good } else { Verdict::Negative })
 }
 
-/// Opens the networks and runs them on a grey picture.
+/// Opens the networks and runs them on a grey image.
 fn try_out(bundle: &Bundle, backend: Backend) -> anyhow::Result<()> {
-    let picture_of = |pixels| PictureView::new(PixelFormat::Grey, TRIAL, TRIAL.width, pixels);
+    let image_of = |pixels| ImageView::new(PixelFormat::Grey, TRIAL, TRIAL.width, pixels);
     let templates = match bundle.manifest().about.model {
-        // What it finds must be enrolled first: a point of the same grey picture.
+        // What it finds must be enrolled first: a point of the same grey image.
         Model::Capeformer => Arc::new([trial_template(bundle, backend)?]) as Arc<[Template]>,
         _ => Arc::default(),
     };
     let options = estimator::Options { templates, ..estimator::Options::default() };
     let mut estimator = estimator::open(bundle, backend, &options, TRIAL, PixelFormat::Grey)?;
     let pixels = vec![128; TRIAL.width * TRIAL.height];
-    estimator.estimate(picture_of(&pixels)?, None, &mut Poses::default())?;
+    estimator.estimate(image_of(&pixels)?, None, &mut Poses::default())?;
     Ok(())
 }
 
 fn trial_template(bundle: &Bundle, backend: Backend) -> anyhow::Result<Template> {
-    let picture = Picture::new(PixelFormat::Grey, TRIAL, vec![128; TRIAL.width * TRIAL.height])?;
+    let image = Image::new(PixelFormat::Grey, TRIAL, vec![128; TRIAL.width * TRIAL.height])?;
     let (x, y) = (TRIAL.width as f32 / 2.0, TRIAL.height as f32 / 2.0);
     let points = vec![Point { name: "middle".to_owned(), x, y, visible: true }];
     let annotation = Annotation { bounds: None, points, edges: Vec::new() };
-    let shot = Shot { name: "a grey picture".to_owned(), picture, annotation };
+    let shot = Shot { name: "a grey image".to_owned(), image, annotation };
     Ok(estimator::enrol(bundle, backend, &estimator::Options::default(), "trial", &[shot])?.template)
 }

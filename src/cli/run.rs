@@ -1,4 +1,4 @@
-//! `sinew run`: pictures or video in, poses out.
+//! `sinew run`: images or video in, poses out.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::service::Service;
 use super::stop;
 use crate::bundle::{Bundle, Model};
 use crate::estimator::{self, Estimator, LazyEstimator};
-use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Pipeline, Skip, WholePicture};
+use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Pipeline, Skip, WholeImage};
 use crate::sink::http::Http;
 use crate::sink::http::metrics::{Metrics, Totals};
-use crate::sink::{self, Description, Kind, Sink};
+use crate::sink::{self, Category, OutputSchema, Sink};
 use crate::source;
 use crate::template::Template;
 
-/// Find the poses in pictures or a video
+/// Find the poses in images or a video
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -52,11 +52,11 @@ impl RunArguments {
         let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
-        let description = describe(&bundle, &templates);
-        let preview = open_preview(&settings, &description, sources.len())?;
+        let schema = describe(&bundle, &templates);
+        let preview = open_preview(&settings, &schema, sources.len())?;
         let metrics = preview.as_ref().map(Http::metrics);
         let address = preview.as_ref().map(Http::address);
-        let mut sinks = open_sinks(&settings, &description, preview)?;
+        let mut sinks = open_sinks(&settings, &schema, preview)?;
         let options = settings.model_options(templates);
         let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
         let is_live = sources.iter().filter(|source| source.live().is_some()).count();
@@ -71,7 +71,7 @@ impl RunArguments {
         let mut counts = Counts::default();
         let start = Instant::now();
         let ended = if is_live > 0 {
-            let _insistence = stop::insist()?;
+            let _insistence = stop::force_exit_after()?;
             let mut estimators: Vec<Box<dyn Estimator>> =
                 sources.iter().map(|_| Box::new(open()) as Box<dyn Estimator>).collect();
             let pipeline = LivePipeline {
@@ -148,7 +148,7 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
     if let Some(path) = &settings.boxes {
         return Ok(Box::new(ListedBoxes::read(path)?));
     }
-    let Some(name) = &settings.boxes_from else { return Ok(Box::new(WholePicture)) };
+    let Some(name) = &settings.boxes_from else { return Ok(Box::new(WholeImage)) };
     let finder = Bundle::open(name)?;
     if finder.manifest().about.model.takes_boxes() {
         bail!("--boxes-from {name}: give a bundle that finds people by itself");
@@ -160,53 +160,49 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
 }
 
 /// What the poses are poses of.
-pub fn describe(bundle: &Bundle, templates: &[Template]) -> Description {
-    let enrolled = |template: &Template| Kind {
+pub fn describe(bundle: &Bundle, templates: &[Template]) -> OutputSchema {
+    let enrolled = |template: &Template| Category {
         name: template.name().to_owned(),
         keypoints: template.keypoints().iter().map(|keypoint| keypoint.name.clone()).collect(),
         skeleton: template.skeleton(),
     };
-    let kinds = if templates.is_empty() {
+    let categories = if templates.is_empty() {
         let (keypoints, skeleton) = (bundle.keypoint_names().to_vec(), bundle.skeleton());
-        vec![Kind { name: "person".to_owned(), keypoints, skeleton }]
+        vec![Category { name: "person".to_owned(), keypoints, skeleton }]
     } else {
         templates.iter().map(enrolled).collect()
     };
-    Description {
+    OutputSchema {
         model: bundle.manifest().about.model.to_string(),
         bundle: bundle.manifest().about.name.clone(),
-        kinds,
+        categories,
         templates: !templates.is_empty(),
         poses: bundle.manifest().limits.poses,
     }
 }
 
 /// The server for browsers, if one was asked for.
-fn open_preview(settings: &Settings, description: &Description, cameras: usize) -> anyhow::Result<Option<Http>> {
+fn open_preview(settings: &Settings, schema: &OutputSchema, cameras: usize) -> anyhow::Result<Option<Http>> {
     let options = sink::http::Options {
         keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
         ..sink::http::Options::default()
     };
-    let open = |address: &String| Http::open(address, description, cameras, &options);
+    let open = |address: &String| Http::open(address, schema, cameras, &options);
     Ok(settings.preview.as_ref().map(open).transpose()?)
 }
 
 /// All sinks; the preview comes first, as it waits for nobody.
-fn open_sinks(
-    settings: &Settings,
-    description: &Description,
-    preview: Option<Http>,
-) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>) -> anyhow::Result<Vec<Box<dyn Sink>>> {
     let options = sink::Options {
         keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
         // Counted where somebody can read it.
-        left_out: preview.as_ref().map(|preview| preview.metrics().left_out()).unwrap_or_default(),
+        dropped_lines: preview.as_ref().map(|preview| preview.metrics().dropped_lines()).unwrap_or_default(),
     };
     let overlay = settings.overlay.as_ref().map(|path| format!("overlay:{path}"));
     let default = settings.sink.is_empty().then(|| "jsonl:-".to_owned());
     let uris = settings.sink.iter().cloned().chain(default).chain(overlay);
     let preview = preview.map(|preview| Ok(Box::new(preview) as Box<dyn Sink>));
-    let sinks = preview.into_iter().chain(uris.map(|uri| sink::open(&uri, description, &options)));
+    let sinks = preview.into_iter().chain(uris.map(|uri| sink::open(&uri, schema, &options)));
     Ok(sinks.collect::<Result<_, _>>()?)
 }
 
@@ -215,12 +211,12 @@ fn summarise(counts: &Counts, seconds: f64) {
     let mut text = format!("{frames} frames in {seconds:.1} s, {poses} poses");
     for (count, what) in [
         (counts.unreadable, "frames could not be read"),
-        (counts.unfit, "frames do not fit the network"),
+        (counts.unsupported_size, "frames do not fit the network"),
         (counts.dropped_poses, "poses dropped: too many, or not finite"),
-        (counts.passed_over + counts.live.stale, "frames passed over for newer ones"),
-        (counts.live.lost, "frames lost by the camera"),
-        (counts.live.damaged, "damaged frames"),
-        (counts.too_slow, "answers that the sinks were too slow for"),
+        (counts.superseded + counts.live.superseded, "frames passed over for newer ones"),
+        (counts.live.lost_by_driver, "frames lost by the camera"),
+        (counts.live.corrupt, "damaged frames"),
+        (counts.dropped_by_output, "results that the sinks were too slow for"),
         (counts.live.restarts, "restarts of the camera"),
     ] {
         if count > 0 {
@@ -256,8 +252,8 @@ impl Watcher {
 
     fn tell(&self, counts: &Counts) {
         if let Some(metrics) = &self.metrics {
-            let Counts { passed_over, too_slow, unreadable, unfit, live, .. } = *counts;
-            metrics.set_totals(&Totals { passed_over, too_slow, unreadable, unfit, live });
+            let Counts { superseded, dropped_by_output, unreadable, unsupported_size, live, .. } = *counts;
+            metrics.set_totals(&Totals { superseded, dropped_by_output, unreadable, unsupported_size, live });
         }
     }
 
@@ -268,11 +264,11 @@ impl Watcher {
 }
 
 impl Observer for Watcher {
-    fn answered(&mut self, counts: &Counts) {
+    fn processed(&mut self, counts: &Counts) {
         self.tell(counts);
         self.progress.step();
         if let Some(service) = &mut self.service {
-            service.answered(counts);
+            service.processed(counts);
         }
     }
 

@@ -34,18 +34,18 @@ impl Service {
     }
 
     /// A frame was answered.
-    pub fn answered(&mut self, counts: &Counts) {
+    pub fn processed(&mut self, counts: &Counts) {
         if !self.ready {
             self.ready = true;
             tell(&[NotifyState::Ready, NotifyState::Status("answering frames")]);
         }
         self.feed();
         let now = Instant::now();
-        let (since, before) = *self.told.get_or_insert((now, counts.answered));
+        let (since, before) = *self.told.get_or_insert((now, counts.processed));
         if now - since >= STATUS {
-            let rate = (counts.answered - before) as f64 / (now - since).as_secs_f64();
-            tell(&[NotifyState::Status(&format!("{rate:.1} frames a second, {} answered", counts.answered))]);
-            self.told = Some((now, counts.answered));
+            let rate = (counts.processed - before) as f64 / (now - since).as_secs_f64();
+            tell(&[NotifyState::Status(&format!("{rate:.1} frames a second, {} processed", counts.processed))]);
+            self.told = Some((now, counts.processed));
         }
     }
 

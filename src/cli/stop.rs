@@ -27,9 +27,9 @@ pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
 
 /// As long as it lives, the program ends soon after the first signal.
 #[derive(Debug)]
-pub struct Insistence(Arc<AtomicBool>);
+pub struct ForcedExit(Arc<AtomicBool>);
 
-impl Drop for Insistence {
+impl Drop for ForcedExit {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -37,7 +37,7 @@ impl Drop for Insistence {
 
 /// Ends the program soon after the first signal even where the network does not come back: it is just being opened, or hangs.
 /// By then the sinks have taken what was answered.
-pub fn insist() -> anyhow::Result<Insistence> {
+pub fn force_exit_after() -> anyhow::Result<ForcedExit> {
     let over = Arc::new(AtomicBool::new(false));
     let is_over = Arc::clone(&over);
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
@@ -47,10 +47,10 @@ pub fn insist() -> anyhow::Result<Insistence> {
             if is_over.load(Ordering::Relaxed) {
                 return;
             }
-            tracing::warn!("ended without the answer that is being computed: it takes longer than a second");
+            tracing::warn!("ended without the result that is being computed: it takes longer than a second");
             std::process::exit(0);
         }
     };
     thread::Builder::new().name("stop".to_owned()).spawn(wait).context("a thread cannot be started")?;
-    Ok(Insistence(over))
+    Ok(ForcedExit(over))
 }

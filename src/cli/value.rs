@@ -6,14 +6,14 @@ use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
 
-use crate::bundle::logocap::Level;
+use crate::bundle::logocap::Refinement;
 use crate::engine::Backend;
 use crate::geometry::Size;
 
 /// A refinement level by its name.
-pub fn level(name: &str) -> Result<Level, Error> {
+pub fn level(name: &str) -> Result<Refinement, Error> {
     let name: StrDeserializer<'_, Error> = name.into_deserializer();
-    Level::deserialize(name)
+    Refinement::deserialize(name)
 }
 
 /// A backend by its name, in a configuration file.
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn levels() {
-        assert_eq!(level("partial"), Ok(Level::Partial));
+        assert_eq!(level("partial"), Ok(Refinement::Partial));
         let error = level("ful").unwrap_err().to_string();
         assert!(error.contains("`ful`") && error.contains("`full`"), "{error}");
     }

@@ -129,7 +129,7 @@ pub enum EngineError {
     },
     /// An input that comes from another engine does not fit, or was never given.
     #[error("{}: input `{tensor}` from another engine: {reason}", path.display())]
-    Handover {
+    DeviceTensor {
         /// The file.
         path: PathBuf,
         /// The tensor's name.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::{Backend, Engine, EngineError, EngineFiles, Handover, Opener, Signature};
+use super::{Backend, DeviceTensor, Engine, EngineError, EngineFiles, OpenBackend, Signature};
 
 /// A network and the shapes that it is opened for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Listing {
     }
 }
 
-impl Opener for Listing {
+impl OpenBackend for Listing {
     fn backend(&self) -> Backend {
         Backend::Auto
     }
@@ -73,11 +73,11 @@ impl Engine for Listed {
         &[]
     }
 
-    fn hand_over(&self, _index: usize) -> Handover {
-        Handover::new(Arc::new(()))
+    fn export_output(&self, _index: usize) -> DeviceTensor {
+        DeviceTensor::new(Arc::new(()))
     }
 
-    fn receive(&mut self, _index: usize, _tensor: &Handover) -> Result<(), EngineError> {
+    fn bind_input(&mut self, _index: usize, _tensor: &DeviceTensor) -> Result<(), EngineError> {
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Tensors in, tensors out: one trait, and the backends that are chosen by name.
 //!
-//! An [`Environment`] is one backend, started once; it opens an [`Engine`] for every network. Tensors are contiguous, the
+//! A [`Session`] is one backend, started once; it opens an [`Engine`] for every network. Tensors are contiguous, the
 //! last axis fastest; they hold `f32`, but for inputs that are indices.
 
 mod error;
@@ -48,7 +48,7 @@ impl Backend {
     ///
     /// # Errors
     /// What `open` answers.
-    pub fn first_that_works<T, E>(
+    pub fn open_with_fallback<T, E>(
         self,
         mut open: impl FnMut(Self) -> Result<T, E>,
         reason: impl FnOnce(&E) -> Option<String>,
@@ -100,18 +100,18 @@ impl fmt::Display for Backend {
 
 /// Where a tensor is read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Memory {
     /// By the program, through [`Engine::input`] and [`Engine::output`].
     Host,
-    /// Only by another engine: it goes from [`Engine::hand_over`] to [`Engine::receive`] and stays where the backend
+    /// Only by another engine: it goes from [`Engine::export_output`] to [`Engine::bind_input`] and stays where the backend
     /// keeps it.
-    Engine,
+    Device,
 }
 
 /// What a tensor holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Element {
+pub enum DataType {
     /// 32-bit floating point.
     #[default]
     F32,
@@ -119,7 +119,7 @@ pub enum Element {
     I32,
 }
 
-impl fmt::Display for Element {
+impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F32 => "float32",
@@ -134,17 +134,17 @@ pub struct TensorSpec {
     /// Its name in the graph.
     pub name: String,
     /// What it holds.
-    pub element: Element,
+    pub data_type: DataType,
     /// Its extents, all known.
     pub shape: Vec<usize>,
     /// Who reads or writes it.
-    pub place: Place,
+    pub memory: Memory,
 }
 
 impl fmt::Display for TensorSpec {
     /// Type and shape: `float32 [1, 3, 256, 256]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}", self.element, self.shape)
+        write!(f, "{} {:?}", self.data_type, self.shape)
     }
 }
 
@@ -168,7 +168,7 @@ pub trait Engine: Send + fmt::Debug {
     /// Where there is no such input, or it is one of indices or one that comes from another engine.
     fn input(&mut self, index: usize) -> &mut [f32];
 
-    /// The same for an input of [`Element::I32`].
+    /// The same for an input of [`DataType::I32`].
     ///
     /// # Panics
     /// Where there is no such input, or it holds something else or comes from another engine.
@@ -190,7 +190,7 @@ pub trait Engine: Send + fmt::Debug {
     ///
     /// # Panics
     /// Where there is no such output.
-    fn hand_over(&self, index: usize) -> Handover;
+    fn export_output(&self, index: usize) -> DeviceTensor;
 
     /// Takes an input from another engine; it stays until the next one is received.
     ///
@@ -199,14 +199,14 @@ pub trait Engine: Send + fmt::Debug {
     ///
     /// # Panics
     /// Where there is no such input.
-    fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError>;
+    fn bind_input(&mut self, index: usize, tensor: &DeviceTensor) -> Result<(), EngineError>;
 }
 
 /// A tensor on its way from one engine to another, in the backend's own form.
 #[derive(Debug, Clone)]
-pub struct Handover(Arc<dyn Any + Send + Sync>);
+pub struct DeviceTensor(Arc<dyn Any + Send + Sync>);
 
-impl Handover {
+impl DeviceTensor {
     /// For backends: wraps a tensor.
     pub fn new<T: Any + Send + Sync>(tensor: Arc<T>) -> Self {
         Self(tensor)
@@ -220,20 +220,20 @@ impl Handover {
 
 /// A backend, started: what its engines share (threads, a device's context).
 #[derive(Debug)]
-pub struct Environment {
-    opener: Box<dyn Opener>,
+pub struct Session {
+    opener: Box<dyn OpenBackend>,
     precision: Option<Precision>,
 }
 
-/// What a backend does for an [`Environment`].
-trait Opener: Send + fmt::Debug {
+/// What a backend does for a [`Session`].
+trait OpenBackend: Send + fmt::Debug {
     fn backend(&self) -> Backend;
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError>;
 }
 
-impl Environment {
+impl Session {
     /// Starts a backend. `threads` is for CPU backends; 0 means one per core. [`Backend::Auto`] is the CPU's here: whether
-    /// another one works shows when its engines are opened, see [`Backend::first_that_works`].
+    /// another one works shows when its engines are opened, see [`Backend::open_with_fallback`].
     ///
     /// # Errors
     /// Where the backend is not there, or the threads cannot be had.
@@ -246,19 +246,19 @@ impl Environment {
         Ok(Self::of(opener))
     }
 
-    fn of(opener: Box<dyn Opener>) -> Self {
+    fn of(opener: Box<dyn OpenBackend>) -> Self {
         Self { opener, precision: None }
     }
 
     /// The same, whose engines are to compute so exactly; `None` is the backend's own choice.
     #[must_use]
-    pub fn at(self, precision: Option<Precision>) -> Self {
+    pub fn with_precision(self, precision: Option<Precision>) -> Self {
         Self { precision, ..self }
     }
 
     /// The same, writing down what goes into its engines.
     #[must_use]
-    pub fn recorded(self, recording: Recording) -> Self {
+    pub fn with_recorder(self, recording: Recording) -> Self {
         Self { opener: Box::new(recording::Recorder::new(self.opener, recording)), precision: self.precision }
     }
 
@@ -276,8 +276,8 @@ impl Environment {
         Ok(Self::of(Box::new(tensorrt::TensorRt::new(installation)?)))
     }
 
-    /// An environment that opens nothing and writes down what it is asked for.
-    pub fn listing() -> (Self, Listing) {
+    /// A session that opens nothing and writes down what it is asked for.
+    pub fn dry_run() -> (Self, Listing) {
         let listing = Listing::default();
         (Self::of(Box::new(listing.clone())), listing)
     }
@@ -297,31 +297,31 @@ impl Environment {
 }
 
 #[cfg(feature = "tract")]
-fn start_tract(threads: usize) -> Result<Box<dyn Opener>, EngineError> {
+fn start_tract(threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
     Ok(Box::new(tract::Tract::new(threads)?))
 }
 
 #[cfg(not(feature = "tract"))]
-fn start_tract(_threads: usize) -> Result<Box<dyn Opener>, EngineError> {
+fn start_tract(_threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
     Err(EngineError::NotBuilt("tract"))
 }
 
 #[cfg(feature = "onnxruntime")]
-fn start_onnxruntime(threads: usize) -> Result<Box<dyn Opener>, EngineError> {
+fn start_onnxruntime(threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
     Ok(Box::new(onnxruntime::OnnxRuntime::new(threads)?))
 }
 
 #[cfg(not(feature = "onnxruntime"))]
-fn start_onnxruntime(_threads: usize) -> Result<Box<dyn Opener>, EngineError> {
+fn start_onnxruntime(_threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
     Err(EngineError::NotBuilt("onnxruntime"))
 }
 
 #[cfg(feature = "tensorrt")]
-fn start_tensorrt() -> Result<Box<dyn Opener>, EngineError> {
+fn start_tensorrt() -> Result<Box<dyn OpenBackend>, EngineError> {
     Ok(Box::new(tensorrt::TensorRt::new(tensorrt::Installation::from_environment())?))
 }
 
 #[cfg(not(feature = "tensorrt"))]
-fn start_tensorrt() -> Result<Box<dyn Opener>, EngineError> {
+fn start_tensorrt() -> Result<Box<dyn OpenBackend>, EngineError> {
     Err(EngineError::NotBuilt("tensorrt"))
 }

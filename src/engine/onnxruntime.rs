@@ -10,7 +10,8 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
 use super::{
-    Backend, Element, Engine, EngineError, EngineFiles, Handover, Opener, Place, Precision, Signature, TensorSpec,
+    Backend, DataType, DeviceTensor, Engine, EngineError, EngineFiles, Memory, OpenBackend, Precision, Signature,
+    TensorSpec,
 };
 
 /// Names the library.
@@ -43,7 +44,7 @@ impl OnnxRuntime {
     }
 }
 
-impl Opener for OnnxRuntime {
+impl OpenBackend for OnnxRuntime {
     fn backend(&self) -> Backend {
         Backend::OnnxRuntime
     }
@@ -67,10 +68,10 @@ impl Opener for OnnxRuntime {
         }
         let values = |spec: &TensorSpec| vec![0.0; spec.shape.iter().product()];
         let inputs = (signature.inputs.iter())
-            .map(|spec| match (spec.place, spec.element) {
-                (Place::Engine, _) => Input::Received(None),
-                (Place::Host, Element::F32) => Input::Values(values(spec)),
-                (Place::Host, Element::I32) => Input::Indices(vec![0; spec.shape.iter().product()]),
+            .map(|spec| match (spec.memory, spec.data_type) {
+                (Memory::Device, _) => Input::FromEngine(None),
+                (Memory::Host, DataType::F32) => Input::Values(values(spec)),
+                (Memory::Host, DataType::I32) => Input::Indices(vec![0; spec.shape.iter().product()]),
             })
             .collect();
         let outputs = signature.outputs.iter().map(|spec| Arc::new(values(spec))).collect();
@@ -96,9 +97,9 @@ impl OnnxRuntime {
 /// Compares what the graph says of a tensor with the manifest; extents that the graph leaves open are compared when it has
 /// run.
 fn check(path: &Path, kind: &'static str, spec: &TensorSpec, found: Option<&ValueType>) -> Result<(), EngineError> {
-    let element = match spec.element {
-        Element::F32 => TensorElementType::Float32,
-        Element::I32 => TensorElementType::Int32,
+    let element = match spec.data_type {
+        DataType::F32 => TensorElementType::Float32,
+        DataType::I32 => TensorElementType::Int32,
     };
     let fits = matches!(found, Some(ValueType::Tensor { ty, shape, .. }) if *ty == element
         && shape.len() == spec.shape.len()
@@ -120,7 +121,7 @@ enum Input {
     Values(Vec<f32>),
     Indices(Vec<i32>),
     /// Of another engine; nothing until it was received.
-    Received(Option<Arc<Vec<f32>>>),
+    FromEngine(Option<Arc<Vec<f32>>>),
 }
 
 #[derive(Debug)]
@@ -160,9 +161,9 @@ impl Engine for OrtEngine {
             let value = match input {
                 Input::Values(values) => TensorRef::from_array_view((shape, &values[..])).map(Into::into),
                 Input::Indices(values) => TensorRef::from_array_view((shape, &values[..])).map(Into::into),
-                Input::Received(Some(values)) => TensorRef::from_array_view((shape, &values[..])).map(Into::into),
-                Input::Received(None) => {
-                    return Err(EngineError::Handover {
+                Input::FromEngine(Some(values)) => TensorRef::from_array_view((shape, &values[..])).map(Into::into),
+                Input::FromEngine(None) => {
+                    return Err(EngineError::DeviceTensor {
                         path: path.clone(),
                         tensor: spec.name.clone(),
                         reason: "it was never received".to_owned(),
@@ -194,19 +195,19 @@ impl Engine for OrtEngine {
         &self.outputs[index]
     }
 
-    fn hand_over(&self, index: usize) -> Handover {
-        Handover::new(Arc::clone(&self.outputs[index]))
+    fn export_output(&self, index: usize) -> DeviceTensor {
+        DeviceTensor::new(Arc::clone(&self.outputs[index]))
     }
 
-    fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError> {
+    fn bind_input(&mut self, index: usize, tensor: &DeviceTensor) -> Result<(), EngineError> {
         let spec = &self.signature.inputs[index];
         let fail =
-            |reason: String| EngineError::Handover { path: self.path.clone(), tensor: spec.name.clone(), reason };
+            |reason: String| EngineError::DeviceTensor { path: self.path.clone(), tensor: spec.name.clone(), reason };
         let values: Arc<Vec<f32>> = tensor.tensor().ok_or_else(|| fail("it comes from another backend".to_owned()))?;
         if values.len() != spec.shape.iter().product::<usize>() {
             return Err(fail(format!("it has {} values, expected {:?}", values.len(), spec.shape)));
         }
-        self.inputs[index] = Input::Received(Some(values));
+        self.inputs[index] = Input::FromEngine(Some(values));
         Ok(())
     }
 }

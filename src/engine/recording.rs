@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Backend, Element, Engine, EngineError, EngineFiles, Handover, Opener, Place, Signature};
+use super::{Backend, DataType, DeviceTensor, Engine, EngineError, EngineFiles, Memory, OpenBackend, Signature};
 use crate::npz::{self, Array, Arrays};
 
 /// Where inputs are written, and how many of them.
@@ -19,19 +19,19 @@ pub struct Recording {
 /// A backend whose engines write down their inputs.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    inner: Box<dyn Opener>,
+    inner: Box<dyn OpenBackend>,
     recording: Recording,
     /// Files written so far, by role.
     counts: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 impl Recorder {
-    pub(super) fn new(inner: Box<dyn Opener>, recording: Recording) -> Self {
+    pub(super) fn new(inner: Box<dyn OpenBackend>, recording: Recording) -> Self {
         Self { inner, recording, counts: Arc::default() }
     }
 }
 
-impl Opener for Recorder {
+impl OpenBackend for Recorder {
     fn backend(&self) -> Backend {
         self.inner.backend()
     }
@@ -44,7 +44,7 @@ impl Opener for Recorder {
             .map_err(|error| EngineError::Record { path: folder.clone(), reason: error.to_string() })?;
         let mut open = signature.clone();
         for spec in open.inputs.iter_mut().chain(&mut open.outputs) {
-            spec.place = Place::Host;
+            spec.memory = Memory::Host;
         }
         Ok(Box::new(Recorded {
             inner: self.inner.open(files, open)?,
@@ -82,9 +82,9 @@ impl Recorded {
     fn arrays(&mut self) -> Arrays {
         let mut arrays = Arrays::new();
         for (index, spec) in self.signature.inputs.iter().enumerate() {
-            let array = match spec.element {
-                Element::F32 => Array::from_f32(&spec.shape, self.inner.input(index).to_vec()),
-                Element::I32 => {
+            let array = match spec.data_type {
+                DataType::F32 => Array::from_f32(&spec.shape, self.inner.input(index).to_vec()),
+                DataType::I32 => {
                     let values = self.inner.indices(index).iter().map(|&value| i64::from(value)).collect();
                     Array::from_i64(&spec.shape, values)
                 }
@@ -121,13 +121,13 @@ impl Engine for Recorded {
         self.inner.output(index)
     }
 
-    fn hand_over(&self, index: usize) -> Handover {
-        Handover::new(Arc::new(self.inner.output(index).to_vec()))
+    fn export_output(&self, index: usize) -> DeviceTensor {
+        DeviceTensor::new(Arc::new(self.inner.output(index).to_vec()))
     }
 
-    fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError> {
+    fn bind_input(&mut self, index: usize, tensor: &DeviceTensor) -> Result<(), EngineError> {
         let spec = &self.signature.inputs[index];
-        let fail = |reason: &str| EngineError::Handover {
+        let fail = |reason: &str| EngineError::DeviceTensor {
             path: self.folder.clone(),
             tensor: spec.name.clone(),
             reason: reason.to_owned(),

@@ -1,17 +1,17 @@
 //! CenterGroup: two networks with the choice of tokens between them.
 
+use super::input_transform::InputTransform;
 use super::networks::{BySize, NetworkOpener};
 use super::stopwatch::Stopwatch;
-use super::view::View;
 use super::{EstimateError, Estimator, Options, StageTimes};
 use crate::bundle::centergroup::{BACKBONE, DecodeSection, GROUPING};
 use crate::bundle::manifest::token_width;
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::centergroup::{Config, Decoder, Mask, Workspace, write_mask, write_positions};
-use crate::engine::{Engine, Environment, Place};
+use crate::engine::{Engine, Memory, Session};
 use crate::geometry::{Rectangle, ShortSideLayout, Size};
-use crate::pixels::{PictureView, PixelFormat};
+use crate::pixels::{ImageView, PixelFormat};
 use crate::pose::Poses;
 
 /// Positions of the tensors in the signatures below.
@@ -47,23 +47,23 @@ pub(super) fn configure(
     Decoder::new(&config).map_err(|error| EstimateError::option("score_threshold", error.to_string()))
 }
 
-/// CenterGroup, ready to answer pictures.
+/// CenterGroup, ready to answer images.
 #[derive(Debug)]
 pub(super) struct Centergroup {
     bundle: Bundle,
-    environment: Environment,
+    environment: Session,
     decoder: Decoder,
     workspace: Box<Workspace>,
-    view: View,
+    view: InputTransform,
     padding: Padding,
     /// Those in use fit the view.
     networks: BySize<Networks>,
 }
 
-/// What depends on how a picture lies in the network's input, and on nothing in it.
+/// What depends on how an image lies in the network's input, and on nothing in it.
 #[derive(Debug)]
 struct Padding {
-    /// Which pixels of the network's input come from the picture.
+    /// Which pixels of the network's input come from the image.
     mask: Vec<u8>,
     /// The position encoding of every cell, `[h * w, width]`.
     positions: Vec<f32>,
@@ -81,13 +81,13 @@ impl Centergroup {
     pub(super) fn open(
         bundle: &Bundle,
         decode: &DecodeSection,
-        environment: Environment,
+        environment: Session,
         options: &Options,
-        picture: Size,
+        image: Size,
         format: PixelFormat,
     ) -> Result<Self, EstimateError> {
         let decoder = configure(bundle.manifest(), decode, options)?;
-        let view = View::new(bundle.manifest(), picture, format)?;
+        let view = InputTransform::new(bundle.manifest(), image, format)?;
         let padding = Padding::new(bundle.manifest(), &decoder, &view)?;
         let size = view.layout.network;
         let mut networks = BySize::new(size, Networks::open(bundle, &environment, size)?);
@@ -95,12 +95,12 @@ impl Centergroup {
         Ok(Self { bundle: bundle.clone(), environment, decoder, workspace: Box::default(), view, padding, networks })
     }
 
-    /// Makes the view, the padding and the engines fit a picture.
-    fn fit(&mut self, picture: Size, format: PixelFormat) -> Result<(), EstimateError> {
-        if (self.view.picture, self.view.format) == (picture, format) {
+    /// Makes the view, the padding and the engines fit an image.
+    fn fit(&mut self, image: Size, format: PixelFormat) -> Result<(), EstimateError> {
+        if (self.view.image, self.view.format) == (image, format) {
             return Ok(());
         }
-        let view = View::new(self.bundle.manifest(), picture, format)?;
+        let view = InputTransform::new(self.bundle.manifest(), image, format)?;
         let padding = Padding::new(self.bundle.manifest(), &self.decoder, &view)?;
         let size = view.layout.network;
         self.networks.fit(size, || Networks::open(&self.bundle, &self.environment, size))?;
@@ -111,12 +111,12 @@ impl Centergroup {
 }
 
 impl Padding {
-    fn new(manifest: &Manifest, decoder: &Decoder, view: &View) -> Result<Self, EstimateError> {
+    fn new(manifest: &Manifest, decoder: &Decoder, view: &InputTransform) -> Result<Self, EstimateError> {
         let network = view.layout.network;
-        let mask = picture_mask(manifest, view, network)?;
+        let mask = image_mask(manifest, view, network)?;
         let stride = decoder.config().stride;
         let cells = Size::new(network.width / stride, network.height / stride);
-        let small = picture_mask(manifest, view, cells)?;
+        let small = image_mask(manifest, view, cells)?;
         // The bundle's check has seen the shape.
         let width = token_width(&manifest.engines[BACKBONE].outputs, "rows").unwrap_or_default();
         let mut positions = vec![0.0; cells.width * cells.height * width];
@@ -125,32 +125,32 @@ impl Padding {
     }
 }
 
-/// Which pixels come from the picture, where it is laid into an input of `size` as it is into the network's.
-fn picture_mask(manifest: &Manifest, view: &View, size: Size) -> Result<Vec<u8>, EstimateError> {
-    let picture = view.picture;
+/// Which pixels come from the image, where it is laid into an input of `size` as it is into the network's.
+fn image_mask(manifest: &Manifest, view: &InputTransform, size: Size) -> Result<Vec<u8>, EstimateError> {
+    let image = view.image;
     let layout = (manifest.input.rule.centre())
-        .and_then(|centre| ShortSideLayout::with_network(picture, size, centre))
-        .ok_or_else(|| EstimateError::Picture { picture, reason: "it is empty".to_owned() })?;
+        .and_then(|centre| ShortSideLayout::with_network(image, size, centre))
+        .ok_or_else(|| EstimateError::Image { image, reason: "it is empty".to_owned() })?;
     let mut mask = vec![0; size.width * size.height];
-    write_mask(picture, &layout.network_to_picture, size, &mut mask)?;
+    write_mask(image, &layout.image_from_network, size, &mut mask)?;
     Ok(mask)
 }
 
 impl Networks {
-    fn open(bundle: &Bundle, environment: &Environment, size: Size) -> Result<Self, EstimateError> {
+    fn open(bundle: &Bundle, environment: &Session, size: Size) -> Result<Self, EstimateError> {
         let opener = NetworkOpener { bundle, environment, size };
-        let outputs = [("heat_half", Place::Host), ("rows", Place::Engine)];
-        let backbone = opener.open(BACKBONE, None, [&[("image", Place::Host)], &outputs])?;
+        let outputs = [("heat_half", Memory::Host), ("rows", Memory::Device)];
+        let backbone = opener.open(BACKBONE, None, [&[("image", Memory::Host)], &outputs])?;
         let inputs = [
-            ("rows", Place::Engine),
-            ("pos_rows", Place::Host),
-            ("idx", Place::Host),
-            ("wgt", Place::Host),
-            ("bias", Place::Host),
+            ("rows", Memory::Device),
+            ("pos_rows", Memory::Host),
+            ("idx", Memory::Host),
+            ("wgt", Memory::Host),
+            ("bias", Memory::Host),
         ];
-        let outputs = ["attn", "vis", "center"].map(|name| (name, Place::Host));
+        let outputs = ["attn", "vis", "center"].map(|name| (name, Memory::Host));
         let mut grouping = Vec::new();
-        for &chunk in &bundle.manifest().engines[GROUPING].chunks {
+        for &chunk in &bundle.manifest().engines[GROUPING].batch_sizes {
             grouping.push((chunk, opener.open(GROUPING, Some(chunk), [&inputs, &outputs])?));
         }
         Ok(Self { backbone, grouping })
@@ -166,19 +166,19 @@ impl Networks {
 impl Estimator for Centergroup {
     fn estimate(
         &mut self,
-        picture: PictureView<'_>,
+        image: ImageView<'_>,
         _boxes: Option<&[Rectangle]>,
         poses: &mut Poses,
     ) -> Result<StageTimes, EstimateError> {
         poses.clear();
-        self.fit(picture.size(), picture.format())?;
+        self.fit(image.size(), image.format())?;
         let Self { decoder, workspace, view, padding, networks, .. } = self;
         let Networks { backbone, grouping } = networks.in_use();
         let network = view.layout.network;
         let mut watch = Stopwatch::start();
         let mut times = StageTimes::default();
 
-        view.lay(picture, backbone.input(IMAGE))?;
+        view.write_input(image, backbone.input(IMAGE))?;
         times.preprocess += watch.lap();
         backbone.run()?;
         times.network += watch.lap();
@@ -191,7 +191,7 @@ impl Estimator for Centergroup {
         let fitting = grouping.iter_mut().find(|(k, _)| workspace.tokens_needed() <= *k);
         match fitting.filter(|_| workspace.has_people()) {
             Some((k, engine)) => {
-                engine.receive(ROWS_IN, &backbone.hand_over(ROWS_OUT))?;
+                engine.bind_input(ROWS_IN, &backbone.export_output(ROWS_OUT))?;
                 decoder.write_index(&inputs, *k, workspace, engine.indices(INDEX))?;
                 decoder.write_weight(&inputs, *k, workspace, engine.input(WEIGHT))?;
                 decoder.write_bias(*k, workspace, engine.input(BIAS))?;
@@ -200,9 +200,9 @@ impl Estimator for Centergroup {
                 times.network += watch.lap();
                 let (attention, visible) = (engine.output(ATTENTION), engine.output(VISIBLE));
                 let grouped = decoder.grouped(*k, attention, visible, engine.output(CENTER))?;
-                decoder.group(&inputs, Some(&grouped), &view.layout.network_to_picture, workspace, poses);
+                decoder.group(&inputs, Some(&grouped), &view.layout.image_from_network, workspace, poses);
             }
-            None => decoder.group(&inputs, None, &view.layout.network_to_picture, workspace, poses),
+            None => decoder.group(&inputs, None, &view.layout.image_from_network, workspace, poses),
         }
         times.decode += watch.lap();
         Ok(times)

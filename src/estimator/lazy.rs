@@ -1,4 +1,4 @@
-//! An estimator whose engines are opened when the first picture is there.
+//! An estimator whose engines are opened when the first image is there.
 
 use std::time::Instant;
 
@@ -6,10 +6,10 @@ use super::{EstimateError, Estimator, Options, StageTimes, open};
 use crate::bundle::Bundle;
 use crate::engine::Backend;
 use crate::geometry::Rectangle;
-use crate::pixels::PictureView;
+use crate::pixels::ImageView;
 use crate::pose::Poses;
 
-/// Opens the engines for the first picture that comes: only it says which size and format they are for.
+/// Opens the engines for the first image that comes: only it says which size and format they are for.
 pub struct LazyEstimator {
     bundle: Bundle,
     backend: Backend,
@@ -28,16 +28,16 @@ impl LazyEstimator {
 impl Estimator for LazyEstimator {
     fn estimate(
         &mut self,
-        picture: PictureView<'_>,
+        image: ImageView<'_>,
         boxes: Option<&[Rectangle]>,
         poses: &mut Poses,
     ) -> Result<StageTimes, EstimateError> {
         let estimator = match &mut self.opened {
             Some(estimator) => estimator,
-            none => none.insert(open(&self.bundle, self.backend, &self.options, picture.size(), picture.format())?),
+            none => none.insert(open(&self.bundle, self.backend, &self.options, image.size(), image.format())?),
         };
         estimator.due(self.due);
-        estimator.estimate(picture, boxes, poses)
+        estimator.estimate(image, boxes, poses)
     }
 
     fn due(&mut self, at: Option<Instant>) {

@@ -1,16 +1,16 @@
 //! LOFR: one network, once per box.
 
+use super::input_transform::CropTransform;
 use super::networks::NetworkOpener;
 use super::stopwatch::Stopwatch;
-use super::view::CropView;
 use super::{EstimateError, Estimator, Options, StageTimes};
 use crate::bundle::lofr::{DecodeSection, POSE, cells, network};
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
-use crate::decode::lofr::{Crop, Decoder, Found};
-use crate::engine::{Engine, Environment, Place};
+use crate::decode::lofr::{Crop, Decoder, Detections};
+use crate::engine::{Engine, Memory, Session};
 use crate::geometry::{Rectangle, Size};
-use crate::pixels::PictureView;
+use crate::pixels::ImageView;
 use crate::pose::{Pose, Poses};
 
 /// Positions of the tensors in the signature below.
@@ -34,11 +34,11 @@ pub(super) fn configure(
     Decoder::new(&config).map_err(|error| EstimateError::option("score_threshold", error.to_string()))
 }
 
-/// LOFR, ready to answer pictures.
+/// LOFR, ready to answer images.
 #[derive(Debug)]
 pub(super) struct Lofr {
-    view: CropView,
-    margin: f64,
+    view: CropTransform,
+    box_padding: f64,
     most: usize,
     network: Size,
     cells: Size,
@@ -50,7 +50,7 @@ impl Lofr {
     pub(super) fn open(
         bundle: &Bundle,
         decode: &DecodeSection,
-        environment: Environment,
+        environment: Session,
         options: &Options,
     ) -> Result<Self, EstimateError> {
         let manifest = bundle.manifest();
@@ -59,31 +59,31 @@ impl Lofr {
         let (network, cells) = (network(manifest), cells(manifest));
         let (network, cells) = (network.unwrap_or(Size::new(1, 1)), cells.unwrap_or(Size::new(1, 1)));
         let opener = NetworkOpener { bundle, environment: &environment, size: network };
-        let outputs = [("response", Place::Host), ("presence", Place::Host)];
-        let engine = opener.open(POSE, None, [&[("image", Place::Host)], &outputs])?;
-        let (view, most) = (CropView::new(&manifest.input, network), manifest.limits.poses);
-        Ok(Self { view, margin: decode.margin, most, network, cells, decoder, engine })
+        let outputs = [("response", Memory::Host), ("presence", Memory::Host)];
+        let engine = opener.open(POSE, None, [&[("image", Memory::Host)], &outputs])?;
+        let (view, most) = (CropTransform::new(&manifest.input, network), manifest.limits.poses);
+        Ok(Self { view, box_padding: decode.box_padding, most, network, cells, decoder, engine })
     }
 }
 
 impl Estimator for Lofr {
     fn estimate(
         &mut self,
-        picture: PictureView<'_>,
+        image: ImageView<'_>,
         boxes: Option<&[Rectangle]>,
         poses: &mut Poses,
     ) -> Result<StageTimes, EstimateError> {
         poses.clear();
         let mut times = StageTimes::default();
-        let size = picture.size();
+        let size = image.size();
         let whole = [Rectangle::of(size)];
         for &bounds in boxes.unwrap_or(&whole) {
             let mut watch = Stopwatch::start();
-            let Some(crop) = Crop::around(bounds, size, self.network, self.margin) else {
+            let Some(crop) = Crop::around(bounds, size, self.network, self.box_padding) else {
                 poses.dropped += 1;
                 continue;
             };
-            self.view.lay(picture, crop.pixels_to_picture(self.network), self.engine.input(IMAGE))?;
+            self.view.write_input(image, crop.image_from_pixels(self.network), self.engine.input(IMAGE))?;
             times.preprocess += watch.lap();
             self.engine.run()?;
             times.network += watch.lap();
@@ -92,8 +92,8 @@ impl Estimator for Lofr {
             let response = Maps::new("response", self.engine.output(RESPONSE), shape)?;
             let mut pose = Pose::default();
             match self.decoder.locate(&response, self.engine.output(PRESENCE), &crop, &mut pose)? {
-                Found::Nobody => {}
-                Found::Somebody if poses.list.len() < self.most && poses.list.push(pose).is_ok() => {}
+                Detections::Nobody => {}
+                Detections::Somebody if poses.list.len() < self.most && poses.list.push(pose).is_ok() => {}
                 _ => poses.dropped += 1,
             }
             times.decode += watch.lap();

@@ -2,18 +2,18 @@
 
 use std::time::Instant;
 
+use super::input_transform::InputTransform;
 use super::networks::{BySize, NetworkOpener};
-use super::pace::Pace;
+use super::refinement_budget::RefinementBudget;
 use super::stopwatch::Stopwatch;
-use super::view::View;
 use super::{EstimateError, Estimator, Options, StageTimes};
-use crate::bundle::logocap::{BACKBONE, DecodeSection, KAM, Level};
+use crate::bundle::logocap::{BACKBONE, DecodeSection, KAM, Refinement};
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
 use crate::decode::logocap::{Config, Decoder, Workspace};
-use crate::engine::{Engine, Environment, Place};
+use crate::engine::{Engine, Memory, Session};
 use crate::geometry::{Rectangle, Size};
-use crate::pixels::{PictureView, PixelFormat};
+use crate::pixels::{ImageView, PixelFormat};
 use crate::pose::Poses;
 
 /// Positions of the tensors in the signatures below.
@@ -30,14 +30,14 @@ pub(super) fn configure(
     manifest: &Manifest,
     decode: &DecodeSection,
     options: &Options,
-) -> Result<(Decoder, Level), EstimateError> {
+) -> Result<(Decoder, Refinement), EstimateError> {
     let own = decode.config(manifest);
     let mut config = own.clone();
     let mut level = decode.level;
     if options.exact {
         config = Config::reference(&manifest.keypoints.sigmas)
             .map_err(|error| EstimateError::option("exact", error.to_string()))?;
-        level = Level::Full;
+        level = Refinement::Full;
         if config.mesh_radius != own.mesh_radius {
             let reason =
                 format!("needs decode.mesh_radius {}, this bundle has {}", config.mesh_radius, own.mesh_radius);
@@ -51,21 +51,21 @@ pub(super) fn configure(
     Ok((decoder, options.level.unwrap_or(level)))
 }
 
-/// LOGO-CAP, ready to answer pictures.
+/// LOGO-CAP, ready to answer images.
 #[derive(Debug)]
 pub(super) struct Logocap {
     bundle: Bundle,
-    environment: Environment,
+    environment: Session,
     decoder: Decoder,
     /// The highest one.
-    level: Level,
+    level: Refinement,
     /// When the answer should be there.
     due: Option<Instant>,
-    pace: Pace,
+    budget: RefinementBudget,
     workspace: Box<Workspace>,
     /// The attraction maps of all candidates.
     kernels: Vec<f32>,
-    view: View,
+    view: InputTransform,
     /// Those in use fit the view.
     networks: BySize<Networks>,
 }
@@ -82,13 +82,13 @@ impl Logocap {
     pub(super) fn open(
         bundle: &Bundle,
         decode: &DecodeSection,
-        environment: Environment,
+        environment: Session,
         options: &Options,
-        picture: Size,
+        image: Size,
         format: PixelFormat,
     ) -> Result<Self, EstimateError> {
         let (decoder, level) = configure(bundle.manifest(), decode, options)?;
-        let view = View::new(bundle.manifest(), picture, format)?;
+        let view = InputTransform::new(bundle.manifest(), image, format)?;
         let size = view.layout.network;
         let networks = BySize::new(size, Networks::open(bundle, &environment, level, size)?);
         let kernels = vec![0.0; decoder.kam_len(decoder.config().max_centers)];
@@ -98,7 +98,7 @@ impl Logocap {
             decoder,
             level,
             due: None,
-            pace: Pace::default(),
+            budget: RefinementBudget::default(),
             workspace: Box::default(),
             kernels,
             view,
@@ -106,12 +106,12 @@ impl Logocap {
         })
     }
 
-    /// Makes the view and the engines fit a picture.
-    fn fit(&mut self, picture: Size, format: PixelFormat) -> Result<(), EstimateError> {
-        if (self.view.picture, self.view.format) == (picture, format) {
+    /// Makes the view and the engines fit an image.
+    fn fit(&mut self, image: Size, format: PixelFormat) -> Result<(), EstimateError> {
+        if (self.view.image, self.view.format) == (image, format) {
             return Ok(());
         }
-        let view = View::new(self.bundle.manifest(), picture, format)?;
+        let view = InputTransform::new(self.bundle.manifest(), image, format)?;
         let size = view.layout.network;
         self.networks.fit(size, || Networks::open(&self.bundle, &self.environment, self.level, size))?;
         self.view = view;
@@ -120,15 +120,15 @@ impl Logocap {
 }
 
 impl Networks {
-    fn open(bundle: &Bundle, environment: &Environment, level: Level, size: Size) -> Result<Self, EstimateError> {
+    fn open(bundle: &Bundle, environment: &Session, level: Refinement, size: Size) -> Result<Self, EstimateError> {
         let opener = NetworkOpener { bundle, environment, size };
-        let outputs = [("heatmaps", Place::Host), ("offsets", Place::Host), ("embedding", Place::Engine)];
-        let backbone = opener.open(BACKBONE, None, [&[("image", Place::Host)], &outputs])?;
+        let outputs = [("heatmaps", Memory::Host), ("offsets", Memory::Host), ("embedding", Memory::Device)];
+        let backbone = opener.open(BACKBONE, None, [&[("image", Memory::Host)], &outputs])?;
         let mut kams = Vec::new();
-        if level != Level::None {
-            for &chunk in &bundle.manifest().engines[KAM].chunks {
-                let inputs = [("embedding", Place::Engine), ("grid", Place::Host)];
-                kams.push((chunk, opener.open(KAM, Some(chunk), [&inputs, &[("kam", Place::Host)]])?));
+        if level != Refinement::None {
+            for &chunk in &bundle.manifest().engines[KAM].batch_sizes {
+                let inputs = [("embedding", Memory::Device), ("grid", Memory::Host)];
+                kams.push((chunk, opener.open(KAM, Some(chunk), [&inputs, &[("kam", Memory::Host)]])?));
             }
         }
         Ok(Self { backbone, kams })
@@ -138,19 +138,19 @@ impl Networks {
 impl Estimator for Logocap {
     fn estimate(
         &mut self,
-        picture: PictureView<'_>,
+        image: ImageView<'_>,
         _boxes: Option<&[Rectangle]>,
         poses: &mut Poses,
     ) -> Result<StageTimes, EstimateError> {
         poses.clear();
-        self.fit(picture.size(), picture.format())?;
-        let Self { decoder, level: wanted, due, pace, workspace, kernels, view, networks, .. } = self;
+        self.fit(image.size(), image.format())?;
+        let Self { decoder, level: wanted, due, budget, workspace, kernels, view, networks, .. } = self;
         let Networks { backbone, kams } = networks.in_use();
         let size = view.layout.network;
         let mut watch = Stopwatch::start();
         let mut times = StageTimes::default();
 
-        view.lay(picture, backbone.input(IMAGE))?;
+        view.write_input(image, backbone.input(IMAGE))?;
         times.preprocess += watch.lap();
         backbone.run()?;
         times.network += watch.lap();
@@ -165,15 +165,15 @@ impl Estimator for Logocap {
         decoder.initial_poses(&inputs, workspace);
         let count = workspace.centers().len();
         let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-        let level = pace.choose(*wanted, runs(kams, count), left);
+        let level = budget.choose(*wanted, runs(kams, count), left);
         times.level = left.map(|_| level);
         let refinement = Instant::now();
-        if level == Level::None {
+        if level == Refinement::None {
             decoder.score_initial(&inputs, workspace);
         } else if count > 0 {
-            let embedding = backbone.hand_over(EMBEDDING_OUT);
+            let embedding = backbone.export_output(EMBEDDING_OUT);
             for (_, kam) in kams.iter_mut() {
-                kam.receive(EMBEDDING_IN, &embedding)?;
+                kam.bind_input(EMBEDDING_IN, &embedding)?;
             }
             // Refinement waits for all of them: what it reads stays near the processor between people then, while every run
             // of the network drives it out.
@@ -191,12 +191,12 @@ impl Estimator for Logocap {
                 done = people.end;
             }
             match level {
-                Level::Partial => decoder.refine_locally(0..count, kernels, workspace)?,
+                Refinement::Partial => decoder.refine_locally(0..count, kernels, workspace)?,
                 _ => decoder.refine(&inputs, 0..count, kernels, workspace)?,
             }
-            pace.note(level, runs(kams, count), refinement.elapsed());
+            budget.record(level, runs(kams, count), refinement.elapsed());
         }
-        decoder.finish(&view.layout.network_to_picture, workspace, poses);
+        decoder.finish(&view.layout.image_from_network, workspace, poses);
         times.decode += watch.lap();
         Ok(times)
     }

@@ -2,14 +2,14 @@
 
 mod capeformer;
 mod centergroup;
+mod input_transform;
 mod lazy;
 mod lofr;
 mod logocap;
 mod networks;
-mod pace;
 mod postprocess;
+mod refinement_budget;
 mod stopwatch;
-mod view;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,27 +18,27 @@ pub use capeformer::{EnrolError, Enrolment, Shot, check_shots, enrol};
 pub use lazy::LazyEstimator;
 pub use postprocess::postprocess;
 
-use crate::bundle::logocap::Level;
+use crate::bundle::logocap::Refinement;
 use crate::bundle::shape;
 use crate::bundle::{Bundle, Decode};
 use crate::decode;
-use crate::engine::{Backend, EngineError, Environment, Network, Precision, Recording};
+use crate::engine::{Backend, EngineError, Network, Precision, Recording, Session};
 use crate::geometry::{Rectangle, Size};
-use crate::pixels::{PictureView, PixelFormat};
+use crate::pixels::{ImageView, PixelFormat};
 use crate::pose::Poses;
 use crate::template::{Template, TemplateError};
 
 /// How long each stage of one frame took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StageTimes {
-    /// Picture to network input.
+    /// Image to network input.
     pub preprocess: Duration,
     /// All engines together.
     pub network: Duration,
     /// Network outputs to poses.
     pub decode: Duration,
     /// How far poses were refined, where that was decided by the time that was left ([`Estimator::due`]).
-    pub level: Option<Level>,
+    pub level: Option<Refinement>,
 }
 
 impl std::ops::AddAssign for StageTimes {
@@ -60,7 +60,7 @@ pub struct Options {
     /// Writes down what goes into the networks.
     pub recording: Option<Recording>,
     /// How far a frame is refined, instead of the bundle's `decode.level`.
-    pub level: Option<Level>,
+    pub level: Option<Refinement>,
     /// Poses must score above this, instead of the bundle's `decode.score_threshold`.
     pub score_threshold: Option<f32>,
     /// Every hyper-parameter and behaviour of the decoder as in the reference implementation (for LOGO-CAP also the level
@@ -72,28 +72,28 @@ pub struct Options {
 
 impl Options {
     /// The backend, started.
-    fn environment(&self, backend: Backend) -> Result<Environment, EngineError> {
-        let environment = Environment::new(backend, self.threads)?.at(self.precision);
+    fn environment(&self, backend: Backend) -> Result<Session, EngineError> {
+        let environment = Session::new(backend, self.threads)?.with_precision(self.precision);
         Ok(match &self.recording {
-            Some(recording) => environment.recorded(recording.clone()),
+            Some(recording) => environment.with_recorder(recording.clone()),
             None => environment,
         })
     }
 }
 
-/// One model, ready to answer pictures.
+/// One model, ready to answer images.
 pub trait Estimator: Send {
-    /// Finds the poses in `picture`, in picture pixels; `poses` is cleared before.
+    /// Finds the poses in `image`, in image pixels; `poses` is cleared before.
     ///
     /// A model of one thing at a time answers for each of `boxes` and each template, in that order, and takes the whole
-    /// picture where there are no boxes. A model of whole pictures answers best first, and has no use for boxes.
-    /// A picture of a size that was not seen before may open engines again, which takes longer than a frame.
+    /// image where there are no boxes. A model of whole images answers best first, and has no use for boxes.
+    /// An image of a size that was not seen before may open engines again, which takes longer than a frame.
     ///
     /// # Errors
-    /// Where the picture's size cannot be laid into the network, or an engine fails.
+    /// Where the image's size cannot be laid into the network, or an engine fails.
     fn estimate(
         &mut self,
-        picture: PictureView<'_>,
+        image: ImageView<'_>,
         boxes: Option<&[Rectangle]>,
         poses: &mut Poses,
     ) -> Result<StageTimes, EstimateError>;
@@ -104,19 +104,19 @@ pub trait Estimator: Send {
     }
 }
 
-/// Opens a bundle's engines for pictures of the given size and format.
+/// Opens a bundle's engines for images of the given size and format.
 ///
 /// # Errors
-/// Where the backend or an engine does not open, an option is out of range, or the picture's size cannot be laid
+/// Where the backend or an engine does not open, an option is out of range, or the image's size cannot be laid
 /// into the network.
 pub fn open(
     bundle: &Bundle,
     backend: Backend,
     options: &Options,
-    picture: Size,
+    image: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
-    Ok(open_first(bundle, backend, options, picture, format)?.1)
+    Ok(open_first(bundle, backend, options, image, format)?.1)
 }
 
 /// The same, and which backend it was in the end.
@@ -127,14 +127,14 @@ pub fn open_first(
     bundle: &Bundle,
     backend: Backend,
     options: &Options,
-    picture: Size,
+    image: Size,
     format: PixelFormat,
 ) -> Result<(Backend, Box<dyn Estimator>), EstimateError> {
     let open = |backend| {
         let environment = options.environment(backend)?;
-        Ok((environment.backend(), open_in(environment, bundle, options, picture, format)?))
+        Ok((environment.backend(), open_in(environment, bundle, options, image, format)?))
     };
-    backend.first_that_works(open, EstimateError::engine)
+    backend.open_with_fallback(open, EstimateError::engine)
 }
 
 /// Opens a bundle's engines in a backend that was started already; `options` says nothing of the backend then.
@@ -142,35 +142,35 @@ pub fn open_first(
 /// # Errors
 /// As [`open`].
 pub fn open_in(
-    environment: Environment,
+    environment: Session,
     bundle: &Bundle,
     options: &Options,
-    picture: Size,
+    image: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
     Ok(match &bundle.manifest().decode {
         Decode::Logocap(decode) => {
-            Box::new(logocap::Logocap::open(bundle, decode, environment, options, picture, format)?)
+            Box::new(logocap::Logocap::open(bundle, decode, environment, options, image, format)?)
         }
         Decode::Centergroup(decode) => {
-            Box::new(centergroup::Centergroup::open(bundle, decode, environment, options, picture, format)?)
+            Box::new(centergroup::Centergroup::open(bundle, decode, environment, options, image, format)?)
         }
         Decode::Capeformer(decode) => Box::new(capeformer::Capeformer::open(bundle, decode, environment, options)?),
         Decode::Lofr(decode) => Box::new(lofr::Lofr::open(bundle, decode, environment, options)?),
     })
 }
 
-/// The networks that a bundle opens for pictures of this size, with the shapes that they are opened for, in that order.
+/// The networks that a bundle opens for images of this size, with the shapes that they are opened for, in that order.
 ///
 /// # Errors
-/// Where the picture's size cannot be laid into the network.
-pub fn networks(bundle: &Bundle, picture: Size, precision: Option<Precision>) -> Result<Vec<Network>, EstimateError> {
-    let (environment, listing) = Environment::listing();
-    let environment = environment.at(precision);
+/// Where the image's size cannot be laid into the network.
+pub fn networks(bundle: &Bundle, image: Size, precision: Option<Precision>) -> Result<Vec<Network>, EstimateError> {
+    let (environment, listing) = Session::dry_run();
+    let environment = environment.with_precision(precision);
     match &bundle.manifest().decode {
-        // Its networks depend on templates, not on the picture; all that a template could want are opened.
+        // Its networks depend on templates, not on the image; all that a template could want are opened.
         Decode::Capeformer(_) => capeformer::open_all(bundle, &environment)?,
-        _ => drop(open_in(environment, bundle, &Options::default(), picture, PixelFormat::Rgb)?),
+        _ => drop(open_in(environment, bundle, &Options::default(), image, PixelFormat::Rgb)?),
     }
     Ok(listing.networks())
 }
@@ -185,22 +185,22 @@ impl EstimateError {
     }
 }
 
-/// Why a model does not open, or a picture gets no answer.
+/// Why a model does not open, or an image gets no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EstimateError {
     /// An engine does not open or run.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The picture does not fit any network size.
-    #[error("a picture of {picture} pixels: {reason}")]
-    Picture {
-        /// The picture's size.
-        picture: Size,
+    /// The image does not fit any network size.
+    #[error("an image of {image} pixels: {reason}")]
+    Image {
+        /// The image's size.
+        image: Size,
         /// Why it does not fit.
         reason: String,
     },
-    /// A network has no shape for a picture's network size.
+    /// A network has no shape for an image's network size.
     #[error("engine.{role} for a network of {size} pixels: {error}")]
     Shape {
         /// The network's role.

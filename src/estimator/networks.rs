@@ -1,13 +1,13 @@
-//! Opening a bundle's networks for the sizes that pictures need.
+//! Opening a bundle's networks for the sizes that images need.
 
 use super::EstimateError;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::{EngineSection, ModelFile, TensorSection};
 use crate::bundle::shape::{self, Dimension, Symbols};
-use crate::engine::{Engine, EngineFiles, Environment, GraphFile, Place, Precision, Signature, TensorSpec};
+use crate::engine::{Engine, EngineFiles, GraphFile, Memory, Precision, Session, Signature, TensorSpec};
 use crate::geometry::Size;
 
-/// Most network sizes whose engines are kept open; a folder of mixed pictures seldom has more.
+/// Most network sizes whose engines are kept open; a folder of mixed images seldom has more.
 const MAX_OPEN_SIZES: usize = 4;
 
 /// Something for each of a few network sizes; never empty.
@@ -46,7 +46,7 @@ impl<T> BySize<T> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NetworkOpener<'a> {
     pub bundle: &'a Bundle,
-    pub environment: &'a Environment,
+    pub environment: &'a Session,
     pub size: Size,
 }
 
@@ -57,14 +57,14 @@ impl NetworkOpener<'_> {
         &self,
         role: &'static str,
         chunk: Option<usize>,
-        [inputs, outputs]: [&[(&str, Place)]; 2],
+        [inputs, outputs]: [&[(&str, Memory)]; 2],
     ) -> Result<Box<dyn Engine>, EstimateError> {
         let section = &self.bundle.manifest().engines[role];
         let symbols = Symbols { height: Some(self.size.height), width: Some(self.size.width), chunk };
-        let unfit = |error| EstimateError::Shape { role, size: self.size, error };
+        let unsupported_size = |error| EstimateError::Shape { role, size: self.size, error };
         let signature = Signature {
-            inputs: specs(&section.inputs, inputs, &symbols).map_err(unfit)?,
-            outputs: specs(&section.outputs, outputs, &symbols).map_err(unfit)?,
+            inputs: specs(&section.inputs, inputs, &symbols).map_err(unsupported_size)?,
+            outputs: specs(&section.outputs, outputs, &symbols).map_err(unsupported_size)?,
         };
         let precision = self.environment.precision();
         let is_quantised = |section: &EngineSection| section.precision.int8.is_some();
@@ -94,13 +94,13 @@ fn files(bundle: &Bundle, role: &str, section: &EngineSection, precision: Option
 /// The named tensors, in the order of `names`.
 fn specs(
     tensors: &[TensorSection],
-    names: &[(&str, Place)],
+    names: &[(&str, Memory)],
     symbols: &Symbols,
 ) -> Result<Vec<TensorSpec>, shape::ShapeError> {
-    let spec = |&(name, place): &(&str, Place)| {
+    let spec = |&(name, memory): &(&str, Memory)| {
         let tensor = tensors.iter().find(|tensor| tensor.name == name);
-        let (element, extents) = tensor.map(|tensor| (tensor.element, &*tensor.shape)).unwrap_or_default();
-        Ok(TensorSpec { name: name.to_owned(), element, shape: shape::evaluate(extents, symbols)?, place })
+        let (data_type, extents) = tensor.map(|tensor| (tensor.data_type, &*tensor.shape)).unwrap_or_default();
+        Ok(TensorSpec { name: name.to_owned(), data_type, shape: shape::evaluate(extents, symbols)?, memory })
     };
     names.iter().map(spec).collect()
 }

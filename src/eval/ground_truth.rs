@@ -7,16 +7,16 @@ use serde::{Deserialize, Deserializer};
 
 use super::{EvalError, json};
 
-/// One picture of the annotated set.
+/// One image of the annotated set.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Image {
     /// Its id in the annotations and in the results.
     pub id: u64,
-    /// Its file, relative to the folder of pictures.
+    /// Its file, relative to the folder of images.
     pub file_name: String,
 }
 
-/// One annotated keypoint in picture pixels.
+/// One annotated keypoint in image pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrueKeypoint {
     /// Column.

@@ -62,7 +62,7 @@ impl KeypointShare {
         Self { reach, correct: [0; 3], counted: 0 }
     }
 
-    /// Adds one person, whose keypoints were `found` (column, row, picture pixels; in the annotation's order); whether
+    /// Adds one person, whose keypoints were `found` (column, row, image pixels; in the annotation's order); whether
     /// the annotation says how long the measure is. Where it does not, nothing is added.
     #[must_use]
     pub fn add(&mut self, person: &Annotation, found: &[Option<(f32, f32)>]) -> bool {

@@ -7,7 +7,7 @@
 //! let truth = GroundTruth::read("annotations.json".as_ref())?;
 //! let mut evaluation = Evaluation::new(&truth, &[0.026, 0.025, 0.025])?;
 //! for image in truth.images() {
-//!     let detections = []; // whatever a model says about the picture `image.file_name`
+//!     let detections = []; // whatever a model says about the image `image.file_name`
 //!     evaluation.put(image.id, &detections)?;
 //! }
 //! println!("{:?}", evaluation.figures());

@@ -8,7 +8,7 @@ use crate::pose::Pose;
 pub struct Detection {
     /// Ranks the detections of all images.
     pub score: f64,
-    /// x, y in picture pixels, in the category's order.
+    /// x, y in image pixels, in the category's order.
     pub keypoints: Vec<[f64; 2]>,
 }
 

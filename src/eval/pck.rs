@@ -1,8 +1,8 @@
-//! The share of correct keypoints, for things that are enrolled from a few pictures and looked for in others.
+//! The share of correct keypoints, for things that are enrolled from a few images and looked for in others.
 //!
 //! As section 1.10 of the description of CapeFormer's reference implementation has it: a keypoint is correct if it lies
-//! within a part of the longer side of the thing's box; a picture's figure is the mean over the keypoints that are
-//! visible there and in every picture of the enrolment, 0 without any; the figure of a set is the mean over pictures.
+//! within a part of the longer side of the thing's box; an image's figure is the mean over the keypoints that are
+//! visible there and in every image of the enrolment, 0 without any; the figure of a set is the mean over images.
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +14,14 @@ use crate::geometry::{Rectangle, Size};
 /// Parts of the box at which correctness is measured; the mean over them is the mPCK.
 pub const THRESHOLDS: [f64; 5] = [0.05, 0.1, 0.15, 0.2, 0.25];
 
-/// One annotated thing; every picture has one.
+/// One annotated thing; every image has one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Instance {
-    /// Its picture, relative to the folder of pictures.
+    /// Its image, relative to the folder of images.
     pub file_name: String,
-    /// The box around it, picture pixels.
+    /// The box around it, image pixels.
     pub bounds: Rectangle,
-    /// Column, row, and whether the picture shows it, of each keypoint of its category.
+    /// Column, row, and whether the image shows it, of each keypoint of its category.
     pub points: Vec<(f32, f32, bool)>,
 }
 
@@ -146,19 +146,19 @@ pub fn episodes(count: usize, shots: usize) -> Vec<Episode> {
     (0..count).map(episode).collect()
 }
 
-/// Distances of one answer, in longer sides of the box that is left of `bounds` in the picture (section 1.1); `None` for
+/// Distances of one answer, in longer sides of the box that is left of `bounds` in the image (section 1.1); `None` for
 /// keypoints that do not count.
 ///
 /// `counted` says which do; `found` holds the answer's keypoints, in the order of `truth`. A keypoint without an answer
 /// is infinitely far away.
-pub fn distances(truth: &Instance, picture: Size, counted: &[bool], found: &[Option<(f32, f32)>]) -> Vec<Option<f64>> {
+pub fn distances(truth: &Instance, image: Size, counted: &[bool], found: &[Option<(f32, f32)>]) -> Vec<Option<f64>> {
     let Rectangle { x, y, width, height } = truth.bounds;
     let axis = |start: f32, length: f32, limit: usize| {
         let first = f64::from(start).max(0.0);
         let last = (limit as f64 - 1.0).min(first + (f64::from(length) - 1.0).max(0.0));
         last - first
     };
-    let size = axis(x, width, picture.width).max(axis(y, height, picture.height)).max(1.0);
+    let size = axis(x, width, image.width).max(axis(y, height, image.height)).max(1.0);
     let distance = |position: usize| {
         let (x, y, visible) = truth.points[position];
         let counts = visible && counted.get(position).copied().unwrap_or_default();
@@ -170,10 +170,10 @@ pub fn distances(truth: &Instance, picture: Size, counted: &[bool], found: &[Opt
     (0..truth.points.len()).map(distance).collect()
 }
 
-/// Adds up the answers of a set.
+/// Adds up the results of a set.
 #[derive(Debug, Clone, Default)]
 pub struct PckSum {
-    answers: usize,
+    results: usize,
     correct: [f64; THRESHOLDS.len()],
 }
 
@@ -184,29 +184,29 @@ pub struct PckFigures {
     pub pck: [f64; THRESHOLDS.len()],
     /// Their mean.
     pub mpck: f64,
-    /// Pictures that were looked at.
-    pub answers: usize,
+    /// Images that were looked at.
+    pub results: usize,
 }
 
 impl PckSum {
     /// Adds one answer's [`distances`].
     pub fn add(&mut self, distances: &[Option<f64>]) {
-        self.answers += 1;
+        self.results += 1;
         let counted = distances.iter().flatten().count();
         for (sum, threshold) in self.correct.iter_mut().zip(THRESHOLDS) {
             let correct = distances.iter().flatten().filter(|&&distance| distance < threshold).count();
-            // A picture where nothing counts is a picture with nothing right, as in the reference.
+            // An image where nothing counts is an image with nothing right, as in the reference.
             *sum += correct as f64 / counted.max(1) as f64;
         }
     }
 
     /// The figures; `None` without any answer.
     pub fn figures(&self) -> Option<PckFigures> {
-        if self.answers == 0 {
+        if self.results == 0 {
             return None;
         }
-        let pck = self.correct.map(|sum| sum / self.answers as f64);
-        Some(PckFigures { pck, mpck: pck.iter().sum::<f64>() / pck.len() as f64, answers: self.answers })
+        let pck = self.correct.map(|sum| sum / self.results as f64);
+        Some(PckFigures { pck, mpck: pck.iter().sum::<f64>() / pck.len() as f64, results: self.results })
     }
 }
 
@@ -230,20 +230,20 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_parts_of_the_box_in_the_picture() {
+    fn distances_are_parts_of_the_box_in_the_image() {
         // Of the box 0 to 99 by 20 to 70 is left: 99 by 50.
         let found = [Some((10.0, 30.0)), Some((50.0, 39.9)), Some((0.0, 0.0)), None];
         let found = distances(&instance(), Size::new(100, 100), &[true, true, true, true], &found);
         assert_eq!(found[0], Some(0.0));
         assert!((found[1].unwrap() - 0.1).abs() < 1e-6);
-        assert_eq!(found[2], None, "the picture does not show it");
+        assert_eq!(found[2], None, "the image does not show it");
         assert_eq!(found[3], Some(f64::INFINITY));
         let uncounted = distances(&instance(), Size::new(100, 100), &[true, false, true, true], &[]);
         assert_eq!(uncounted[1], None);
     }
 
     #[test]
-    fn a_picture_counts_once_whatever_it_shows() {
+    fn a_image_counts_once_whatever_it_shows() {
         let mut sum = PckSum::default();
         assert_eq!(sum.figures(), None);
         // Exactly at a threshold is not within it.

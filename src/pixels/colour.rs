@@ -22,7 +22,7 @@ pub enum ColourRange {
     Full,
 }
 
-/// What the bytes of a YUV picture mean; RGB and grey pictures have no use for it.
+/// What the bytes of a YUV image mean; RGB and grey images have no use for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Colour {
     /// The matrix.

@@ -1,4 +1,4 @@
-//! Picture files: JPEG and PNG, told apart by their first bytes.
+//! Image files: JPEG and PNG, told apart by their first bytes.
 //!
 //! A note in a file about how the camera was held (EXIF orientation) is ignored: poses are those of the stored pixels.
 //! 16-bit samples lose their low byte, palettes are resolved, transparency is dropped. Colour profiles are ignored.
@@ -12,13 +12,13 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{Picture, PixelFormat};
+use super::{Image, PixelFormat};
 use crate::geometry::Size;
 
-/// What a picture file may ask for.
+/// What an image file may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most pixels of a picture.
+    /// Most pixels of an image.
     pub pixels: usize,
     /// Most bytes of a file.
     pub bytes: u64,
@@ -31,12 +31,12 @@ impl Default for Limits {
     }
 }
 
-/// Reads the picture at `path`: RGB, or grey where the file has no colours.
+/// Reads the image at `path`: RGB, or grey where the file has no colours.
 ///
 /// # Errors
 /// Where the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (found out before
 /// memory is taken), or is a CMYK JPEG.
-pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, ReadError> {
+pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
     let failed = |source| ReadError::File { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
@@ -48,14 +48,14 @@ pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, ReadError> 
             source: std::io::Error::other(format!("larger than {} bytes, the most that is read", limits.bytes)),
         });
     }
-    decode(&bytes, limits).map_err(|source| ReadError::Picture { path: path.to_owned(), source })
+    decode(&bytes, limits).map_err(|source| ReadError::Image { path: path.to_owned(), source })
 }
 
-/// Decodes the bytes of a picture file, as [`read_picture`].
+/// Decodes the bytes of an image file, as [`read_image`].
 ///
 /// # Errors
-/// As [`read_picture`].
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
+/// As [`read_image`].
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
         decode_jpeg(bytes, limits)
     } else if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -67,10 +67,10 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
     }
 }
 
-fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
+fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     let broken =
         |error: zune_jpeg::errors::DecodeErrors| DecodeError::Broken { kind: "JPEG", reason: error.to_string() };
-    // Strict, or a file that is cut off would become a picture whose rest is grey.
+    // Strict, or a file that is cut off would become an image whose rest is grey.
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
@@ -90,7 +90,7 @@ fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
     if !jpeg_is_complete(bytes) {
         return Err(DecodeError::Cut { kind: "JPEG" });
     }
-    Picture::new(format, size, pixels).map_err(|error| DecodeError::Broken { kind: "JPEG", reason: error.to_string() })
+    Image::new(format, size, pixels).map_err(|error| DecodeError::Broken { kind: "JPEG", reason: error.to_string() })
 }
 
 /// Whether the marker of the image's end comes after the first scan.
@@ -105,7 +105,7 @@ pub(crate) struct Scan {
     /// Where its marker stands.
     pub at: usize,
     /// Whether Huffman tables come before it.
-    #[cfg_attr(not(feature = "camera"), expect(dead_code, reason = "only a camera's pictures come without"))]
+    #[cfg_attr(not(feature = "camera"), expect(dead_code, reason = "only a camera's images come without"))]
     pub has_tables: bool,
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn first_scan(bytes: &[u8]) -> Option<Scan> {
     None
 }
 
-fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
+fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     let broken = |error: png::DecodingError| match error {
         png::DecodingError::IoError(ref source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
             DecodeError::Cut { kind: "PNG" }
@@ -167,7 +167,7 @@ fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
         }
         png::ColorType::Rgb | png::ColorType::Indexed => PixelFormat::Rgb,
     };
-    Picture::new(format, size, pixels).map_err(|error| DecodeError::Broken { kind: "PNG", reason: error.to_string() })
+    Image::new(format, size, pixels).map_err(|error| DecodeError::Broken { kind: "PNG", reason: error.to_string() })
 }
 
 /// Keeps the first `kept` of every `samples` values.
@@ -209,7 +209,7 @@ fn describe_start(bytes: &[u8]) -> String {
     format!("a file that starts with the bytes {}", start.join(" "))
 }
 
-/// Why a picture could not be read, and which.
+/// Why an image could not be read, and which.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -221,9 +221,9 @@ pub enum ReadError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The file's bytes are no picture that can be used.
+    /// The file's bytes are no image that can be used.
     #[error("{}: {source}", path.display())]
-    Picture {
+    Image {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -231,7 +231,7 @@ pub enum ReadError {
     },
 }
 
-/// Why bytes are no picture that can be used.
+/// Why bytes are no image that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -248,13 +248,13 @@ pub enum DecodeError {
     #[error("found a CMYK JPEG, which is made for printing; convert it to RGB")]
     Cmyk,
     /// A side is 0.
-    #[error("the picture is {size} and has no pixels; write it again")]
+    #[error("the image is {size} and has no pixels; write it again")]
     NoPixels {
         /// Its size.
         size: Size,
     },
     /// More pixels than allowed.
-    #[error("the picture is {size}, more than the {limit} pixels that are allowed; scale it down")]
+    #[error("the image is {size}, more than the {limit} pixels that are allowed; scale it down")]
     Size {
         /// Its size.
         size: Size,
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_named() {
+    fn what_is_no_image_is_named() {
         assert!(refused(b"").contains("empty"));
         assert!(refused(b"GIF89a").contains("GIF"));
         assert!(refused(b"????").contains("3f 3f 3f 3f"));

@@ -32,9 +32,9 @@ impl PixelFormat {
         }
     }
 
-    /// Fewest bytes that hold a picture of `size` with rows `stride` bytes apart, or `None` where they overflow.
+    /// Fewest bytes that hold an image of `size` with rows `stride` bytes apart, or `None` where they overflow.
     /// The last row of the last plane may end early.
-    pub const fn picture_bytes(self, size: Size, stride: usize) -> Option<usize> {
+    pub const fn image_bytes(self, size: Size, stride: usize) -> Option<usize> {
         if size.width == 0 || size.height == 0 {
             return Some(0);
         }
@@ -82,13 +82,13 @@ mod tests {
     #[test]
     fn bytes() {
         let size = Size::new(5, 3);
-        assert_eq!(PixelFormat::Rgb.picture_bytes(size, 15), Some(45));
-        assert_eq!(PixelFormat::Rgb.picture_bytes(size, 16), Some(47));
-        assert_eq!(PixelFormat::Grey.picture_bytes(size, 5), Some(15));
-        assert_eq!(PixelFormat::Yuyv.picture_bytes(size, 12), Some(36));
-        assert_eq!(PixelFormat::Nv12.picture_bytes(size, 6), Some(18 + 12));
-        assert_eq!(PixelFormat::I420.picture_bytes(size, 5), Some(15 + 6 + 6));
-        assert_eq!(PixelFormat::I420.picture_bytes(size, 8), Some(24 + 3 * 4 + 3));
-        assert_eq!(PixelFormat::Yuyv.picture_bytes(Size::new(2, usize::MAX), 4), None);
+        assert_eq!(PixelFormat::Rgb.image_bytes(size, 15), Some(45));
+        assert_eq!(PixelFormat::Rgb.image_bytes(size, 16), Some(47));
+        assert_eq!(PixelFormat::Grey.image_bytes(size, 5), Some(15));
+        assert_eq!(PixelFormat::Yuyv.image_bytes(size, 12), Some(36));
+        assert_eq!(PixelFormat::Nv12.image_bytes(size, 6), Some(18 + 12));
+        assert_eq!(PixelFormat::I420.image_bytes(size, 5), Some(15 + 6 + 6));
+        assert_eq!(PixelFormat::I420.image_bytes(size, 8), Some(24 + 3 * 4 + 3));
+        assert_eq!(PixelFormat::Yuyv.image_bytes(Size::new(2, usize::MAX), 4), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Where luma and chroma lie, the same for all YUV formats.
 
-use super::{PictureView, PixelFormat};
+use super::{ImageView, PixelFormat};
 
 /// The luma of pixel `(x, y)` is `luma[y * luma_stride + x * luma_step]`, its chroma is `u` and `v` at
 /// `(y >> chroma_shift) * chroma_stride + (x / 2) * chroma_step`.
@@ -17,9 +17,9 @@ pub(super) struct YuvPlanes<'a> {
 }
 
 impl<'a> YuvPlanes<'a> {
-    /// The planes of `picture`, or `None` where it is RGB or grey.
-    pub fn new(picture: PictureView<'a>) -> Option<Self> {
-        let (data, stride) = (picture.data(), picture.stride());
+    /// The planes of `image`, or `None` where it is RGB or grey.
+    pub fn new(image: ImageView<'a>) -> Option<Self> {
+        let (data, stride) = (image.data(), image.stride());
         let packed = |luma: usize, u: usize, v: usize| Self {
             luma: &data[luma..],
             luma_stride: stride,
@@ -40,8 +40,8 @@ impl<'a> YuvPlanes<'a> {
             chroma_step,
             chroma_shift: 1,
         };
-        let height = picture.size().height;
-        match picture.format() {
+        let height = image.size().height;
+        match image.format() {
             PixelFormat::Rgb | PixelFormat::Grey => None,
             PixelFormat::Yuyv => Some(packed(0, 1, 3)),
             PixelFormat::Uyvy => Some(packed(1, 0, 2)),
@@ -54,7 +54,7 @@ impl<'a> YuvPlanes<'a> {
         }
     }
 
-    /// Luma, U and V of a pixel within the picture.
+    /// Luma, U and V of a pixel within the image.
     #[inline(always)]
     pub fn at(&self, x: usize, y: usize) -> [u8; 3] {
         let chroma = (y >> self.chroma_shift) * self.chroma_stride + (x / 2) * self.chroma_step;
@@ -62,10 +62,10 @@ impl<'a> YuvPlanes<'a> {
     }
 }
 
-/// Makes `planes` the luma, U and V of a picture one after another, rows without gaps; of a grey picture the luma alone.
-/// Whether it has them: an RGB picture has not.
-pub fn copy_planes(picture: PictureView<'_>, planes: &mut Vec<u8>) -> bool {
-    let (width, height) = (picture.size().width, picture.size().height);
+/// Makes `planes` the luma, U and V of an image one after another, rows without gaps; of a grey image the luma alone.
+/// Whether it has them: an RGB image has not.
+pub fn copy_planes(image: ImageView<'_>, planes: &mut Vec<u8>) -> bool {
+    let (width, height) = (image.size().width, image.size().height);
     planes.clear();
     // `count` bytes of every row, `step` apart.
     let mut take = |plane: &[u8], stride: usize, rows: usize, step: usize, count: usize| {
@@ -73,11 +73,11 @@ pub fn copy_planes(picture: PictureView<'_>, planes: &mut Vec<u8>) -> bool {
             planes.extend(plane[row * stride..].iter().step_by(step).take(count));
         }
     };
-    if picture.format() == PixelFormat::Grey {
-        take(picture.data(), picture.stride(), height, 1, width);
+    if image.format() == PixelFormat::Grey {
+        take(image.data(), image.stride(), height, 1, width);
         return true;
     }
-    let Some(own) = YuvPlanes::new(picture) else { return false };
+    let Some(own) = YuvPlanes::new(image) else { return false };
     take(own.luma, own.luma_stride, height, own.luma_step, width);
     let rows = height.div_ceil(1 << own.chroma_shift);
     for chroma in [own.u, own.v] {

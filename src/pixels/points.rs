@@ -1,16 +1,16 @@
 //! Single pixels of every format.
 
 use super::planes::YuvPlanes;
-use super::{Colour, PictureView};
+use super::{Colour, ImageView};
 
-/// A picture that gives its pixels one by one. Coordinates must lie within it.
+/// An image that gives its pixels one by one. Coordinates must lie within it.
 pub(super) trait Points {
     /// The values of a black pixel.
     fn black(&self) -> [f32; 3] {
         [0.0; 3]
     }
 
-    /// The values of a pixel, as they are in the picture: those of neighbours may be blended.
+    /// The values of a pixel, as they are in the image: those of neighbours may be blended.
     fn at(&self, x: usize, y: usize) -> [f32; 3];
 
     /// What a pixel's values, or a blend of them, are in red, green and blue, from 0 to 255.
@@ -21,7 +21,7 @@ pub(super) trait Points {
 }
 
 /// 3 bytes a pixel.
-pub(super) struct RgbPoints<'a>(pub PictureView<'a>);
+pub(super) struct RgbPoints<'a>(pub ImageView<'a>);
 
 impl Points for RgbPoints<'_> {
     #[inline(always)]
@@ -33,7 +33,7 @@ impl Points for RgbPoints<'_> {
 }
 
 /// 1 byte a pixel.
-pub(super) struct GreyPoints<'a>(pub PictureView<'a>);
+pub(super) struct GreyPoints<'a>(pub ImageView<'a>);
 
 impl Points for GreyPoints<'_> {
     #[inline(always)]

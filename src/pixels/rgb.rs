@@ -1,20 +1,20 @@
-//! A whole picture in RGB, for whoever wants to draw on it.
+//! A whole image in RGB, for whoever wants to draw on it.
 
 use super::planes::YuvPlanes;
 use super::points::{GreyPoints, Points, RgbPoints, YuvPoints};
-use super::{PictureView, PixelFormat};
+use super::{ImageView, PixelFormat};
 
-/// Makes `rgb` the picture in RGB, 3 bytes a pixel, rows without gaps. Chroma is not interpolated.
-pub fn to_rgb(picture: PictureView<'_>, rgb: &mut Vec<u8>) {
-    match (picture.format(), YuvPlanes::new(picture)) {
-        (PixelFormat::Grey, _) => write(picture, &GreyPoints(picture), rgb),
-        (_, Some(planes)) => write(picture, &YuvPoints::new(planes, picture.colour()), rgb),
-        (_, None) => write(picture, &RgbPoints(picture), rgb),
+/// Makes `rgb` the image in RGB, 3 bytes a pixel, rows without gaps. Chroma is not interpolated.
+pub fn to_rgb(image: ImageView<'_>, rgb: &mut Vec<u8>) {
+    match (image.format(), YuvPlanes::new(image)) {
+        (PixelFormat::Grey, _) => write(image, &GreyPoints(image), rgb),
+        (_, Some(planes)) => write(image, &YuvPoints::new(planes, image.colour()), rgb),
+        (_, None) => write(image, &RgbPoints(image), rgb),
     }
 }
 
-fn write<P: Points>(picture: PictureView<'_>, points: &P, rgb: &mut Vec<u8>) {
-    let (width, height) = (picture.size().width, picture.size().height);
+fn write<P: Points>(image: ImageView<'_>, points: &P, rgb: &mut Vec<u8>) {
+    let (width, height) = (image.size().width, image.size().height);
     rgb.resize(3 * width * height, 0);
     for (y, row) in rgb.chunks_exact_mut(3 * width).enumerate() {
         for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
@@ -30,7 +30,7 @@ mod tests {
     use crate::pixels::{Colour, ColourMatrix, ColourRange};
 
     fn converted(format: PixelFormat, size: Size, data: &[u8], colour: Colour) -> Vec<u8> {
-        let view = PictureView::new(format, size, format.row_bytes(size.width).unwrap(), data).unwrap();
+        let view = ImageView::new(format, size, format.row_bytes(size.width).unwrap(), data).unwrap();
         let mut rgb = vec![7; 2];
         to_rgb(view.with_colour(colour), &mut rgb);
         rgb

@@ -1,16 +1,16 @@
-//! A picture as a camera would give it.
+//! An image as a camera would give it.
 
-use super::{Picture, PictureView, PixelFormat, rgb};
+use super::{Image, ImageView, PixelFormat, rgb};
 use crate::geometry::Size;
 
-/// The picture in YUYV (BT.601, limited range) at another size, whose width must be even: scaled by nearest neighbour to fit,
+/// The image in YUYV (BT.601, limited range) at another size, whose width must be even: scaled by nearest neighbour to fit,
 /// black beside it.
 ///
 /// For measuring: how much a frame costs depends on its layout and size.
-pub fn as_camera(picture: PictureView<'_>, size: Size) -> Picture {
+pub fn as_camera(image: ImageView<'_>, size: Size) -> Image {
     let mut pixels = Vec::new();
-    rgb::to_rgb(picture, &mut pixels);
-    let from = picture.size();
+    rgb::to_rgb(image, &mut pixels);
+    let from = image.size();
     // Numerator and denominator of the scale that fits both sides.
     let (up, down) = if size.width * from.height <= size.height * from.width {
         (size.width, from.width)
@@ -36,8 +36,8 @@ pub fn as_camera(picture: PictureView<'_>, size: Size) -> Picture {
             data.extend([(first[0] + 0.5) as u8, chroma(1), (second[0] + 0.5) as u8, chroma(2)]);
         }
     }
-    match Picture::new(PixelFormat::Yuyv, size, data) {
-        Ok(picture) => picture,
+    match Image::new(PixelFormat::Yuyv, size, data) {
+        Ok(image) => image,
         Err(_) => unreachable!("two bytes a pixel, an even width"),
     }
 }
@@ -58,8 +58,8 @@ mod tests {
         let colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]];
         // Every colour is 4x4 pixels, in a row, scaled by two; 16 rows remain, 8 above and 8 below.
         let row: Vec<u8> = colours.iter().flat_map(|colour| colour.repeat(4)).collect();
-        let picture = Picture::new(PixelFormat::Rgb, Size::new(16, 4), row.repeat(4)).unwrap();
-        let camera = as_camera(picture.view(), Size::new(32, 24));
+        let image = Image::new(PixelFormat::Rgb, Size::new(16, 4), row.repeat(4)).unwrap();
+        let camera = as_camera(image.view(), Size::new(32, 24));
         assert_eq!((camera.format(), camera.size()), (PixelFormat::Yuyv, Size::new(32, 24)));
         let mut back = Vec::new();
         rgb::to_rgb(camera.view(), &mut back);

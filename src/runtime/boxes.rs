@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 1 << 30;
 
 /// Says where to look.
 pub trait Boxes {
-    /// The boxes of a frame, picture pixels, or `None` for the whole picture; and how long it took to find them.
+    /// The boxes of a frame, image pixels, or `None` for the whole image; and how long it took to find them.
     ///
     /// # Errors
     /// Where a model that finds boxes fails.
@@ -30,20 +30,20 @@ pub trait Boxes {
     }
 }
 
-/// Everywhere: the whole picture.
+/// Everywhere: the whole image.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct WholePicture;
+pub struct WholeImage;
 
-impl Boxes for WholePicture {
+impl Boxes for WholeImage {
     fn boxes(&mut self, _frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
         Ok((None, StageTimes::default()))
     }
 }
 
-/// Boxes from a file of JSON lines: `{"name": "a.jpg", "boxes": [[x, y, width, height], ...]}` for pictures, or with
+/// Boxes from a file of JSON lines: `{"name": "a.jpg", "boxes": [[x, y, width, height], ...]}` for images, or with
 /// `"sequence": 12` in place of the name for the frames of a video.
 ///
-/// A picture goes by its file name, wherever it lies. A frame that the file does not name has no boxes.
+/// An image goes by its file name, wherever it lies. A frame that the file does not name has no boxes.
 #[derive(Debug, Clone, Default)]
 pub struct ListedBoxes {
     by_name: HashMap<String, Vec<Rectangle>>,
@@ -193,7 +193,7 @@ impl<E: Estimator> FoundBoxes<E> {
 
 impl<E: Estimator> Boxes for FoundBoxes<E> {
     fn boxes(&mut self, frame: &Frame<'_>) -> Result<(Option<&[Rectangle]>, StageTimes), EstimateError> {
-        let times = self.estimator.estimate(frame.picture, None, &mut self.poses)?;
+        let times = self.estimator.estimate(frame.image, None, &mut self.poses)?;
         self.boxes.clear();
         for bounds in self.poses.list.iter().filter_map(|pose| pose.bounds()) {
             // There are as many places as poses.
@@ -223,11 +223,11 @@ fn widened(bounds: Rectangle) -> Rectangle {
 mod tests {
     use super::*;
     use crate::geometry::Size;
-    use crate::pixels::{Picture, PixelFormat};
+    use crate::pixels::{Image, PixelFormat};
 
     fn boxes_of(listed: &mut ListedBoxes, name: Option<&str>, sequence: u64) -> Vec<Rectangle> {
-        let picture = Picture::new(PixelFormat::Grey, Size::new(1, 1), vec![0]).unwrap();
-        let frame = Frame { picture: picture.view(), sequence, captured: None, instant: None, name };
+        let image = Image::new(PixelFormat::Grey, Size::new(1, 1), vec![0]).unwrap();
+        let frame = Frame { image: image.view(), sequence, captured: None, instant: None, name };
         listed.boxes(&frame).unwrap().0.unwrap().to_vec()
     }
 

@@ -6,7 +6,7 @@
 mod boxes;
 mod live;
 
-pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholePicture};
+pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholeImage};
 pub use live::LivePipeline;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::estimator::{EstimateError, Estimator, StageTimes};
 use crate::pose::Poses;
-use crate::sink::{Answer, Sink, SinkError};
+use crate::sink::{FrameResult, Sink, SinkError};
 use crate::source::{Frame, LiveCounts, Source, SourceError};
 
 /// What has happened so far. Of cameras, `poses` and `dropped_poses` are known at the end only.
@@ -23,19 +23,19 @@ pub struct Counts {
     /// Frames that the source gave, or failed to give.
     pub frames: u64,
     /// Frames whose answer reached the sinks.
-    pub answered: u64,
+    pub processed: u64,
     /// Frames that could not be read.
     pub unreadable: u64,
     /// Frames that do not fit the network.
-    pub unfit: u64,
+    pub unsupported_size: u64,
     /// Poses in all answers.
     pub poses: u64,
     /// Poses that were found but were too many, or not finite.
     pub dropped_poses: u64,
     /// Of cameras: frames that nobody fetched before there was a newer one.
-    pub passed_over: u64,
+    pub superseded: u64,
     /// Of cameras: answers that the sinks were too slow for.
-    pub too_slow: u64,
+    pub dropped_by_output: u64,
     /// What the cameras went through.
     pub live: LiveCounts,
 }
@@ -43,7 +43,7 @@ pub struct Counts {
 impl Counts {
     /// Frames without an answer.
     pub fn skipped(&self) -> u64 {
-        self.unreadable + self.unfit
+        self.unreadable + self.unsupported_size
     }
 }
 
@@ -72,7 +72,7 @@ pub enum RunError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The model failed.
-    #[error("{name}: no answer")]
+    #[error("{name}: no result")]
     Estimate {
         /// The frame's name, or its number.
         name: String,
@@ -90,7 +90,7 @@ pub enum RunError {
 /// Watches the work.
 pub trait Observer {
     /// A frame was answered.
-    fn answered(&mut self, counts: &Counts) {
+    fn processed(&mut self, counts: &Counts) {
         let _ = counts;
     }
 
@@ -147,7 +147,7 @@ impl Pipeline<'_> {
     /// # Errors
     /// Where the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
     pub fn run(&mut self, counts: &mut Counts) -> Result<End, RunError> {
-        let worked = self.answer_all(counts);
+        let worked = self.process_all(counts);
         let finished = finish_all(self.sinks);
         // What failed first is what matters.
         match worked {
@@ -156,7 +156,7 @@ impl Pipeline<'_> {
         }
     }
 
-    fn answer_all(&mut self, counts: &mut Counts) -> Result<End, RunError> {
+    fn process_all(&mut self, counts: &mut Counts) -> Result<End, RunError> {
         let mut poses = Poses::default();
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -178,21 +178,21 @@ impl Pipeline<'_> {
             let name = || frame.name.map_or_else(|| format!("frame {}", frame.sequence), str::to_owned);
             let times = match estimate(self.boxes, self.estimator, &frame, self.deadline, &mut poses) {
                 Ok(times) => times,
-                Err(error @ EstimateError::Picture { .. }) => {
-                    counts.unfit += 1;
+                Err(error @ EstimateError::Image { .. }) => {
+                    counts.unsupported_size += 1;
                     self.observer.skipped(&Skip::Estimate { name: name(), source: Box::new(error) }, counts);
                     continue;
                 }
                 Err(error) => return Err(RunError::Estimate { name: name(), source: Box::new(error) }),
             };
-            let answer = Answer { frame, poses: &poses, times, live: None };
-            if put_all(self.sinks, &answer)? == End::ReaderClosed {
+            let result = FrameResult { frame, poses: &poses, times, live: None };
+            if put_all(self.sinks, &result)? == End::ReaderClosed {
                 return Ok(End::ReaderClosed);
             }
-            counts.answered += 1;
+            counts.processed += 1;
             counts.poses += poses.list.len() as u64;
             counts.dropped_poses += u64::from(poses.dropped);
-            self.observer.answered(counts);
+            self.observer.processed(counts);
         }
     }
 }
@@ -208,14 +208,14 @@ fn estimate(
     let begun = frame.instant.unwrap_or_else(Instant::now);
     estimator.due(deadline.and_then(|deadline| begun.checked_add(deadline)));
     let (boxes, mut times) = boxes.boxes(frame)?;
-    times += estimator.estimate(frame.picture, boxes, poses)?;
+    times += estimator.estimate(frame.image, boxes, poses)?;
     Ok(times)
 }
 
 /// Hands an answer to all sinks, until one fails or its reader has gone.
-fn put_all(sinks: &mut [Box<dyn Sink>], answer: &Answer<'_>) -> Result<End, RunError> {
+fn put_all(sinks: &mut [Box<dyn Sink>], result: &FrameResult<'_>) -> Result<End, RunError> {
     for sink in sinks {
-        if quiet(sink.put(answer))? == End::ReaderClosed {
+        if quiet(sink.put(result))? == End::ReaderClosed {
             return Ok(End::ReaderClosed);
         }
     }

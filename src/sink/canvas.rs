@@ -1,4 +1,4 @@
-//! A picture in memory that embedded-graphics can draw on.
+//! An image in memory that embedded-graphics can draw on.
 
 use core::convert::Infallible;
 
@@ -80,7 +80,7 @@ impl DrawTarget for Canvas<'_> {
     }
 }
 
-/// Draws every pixel as a square of `factor` pixels, from an origin of its own: bitmap letters for large pictures.
+/// Draws every pixel as a square of `factor` pixels, from an origin of its own: bitmap letters for large images.
 #[derive(Debug)]
 pub struct Enlarged<'a, D> {
     target: &'a mut D,
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     /// One letter per pixel: `.` black, `#` white, `+` between.
-    fn picture(pixels: &[u8], width: usize) -> Vec<String> {
+    fn image(pixels: &[u8], width: usize) -> Vec<String> {
         pixels
             .chunks(3 * width)
             .map(|row| {
@@ -148,7 +148,7 @@ mod tests {
         Line::new(Point::new(-10, 1), Point::new(10, 1)).into_styled(style).draw(&mut canvas).unwrap();
         canvas.set_opacity(0.5);
         canvas.fill_solid(&Rectangle::new(Point::new(3, -4), Size::new(9, 9)), Rgb888::BLACK).unwrap();
-        assert_eq!(picture(&pixels, 5), [".....", "###++", "....."]);
+        assert_eq!(image(&pixels, 5), [".....", "###++", "....."]);
         assert_eq!(pixels[3 * (5 + 3)], 127, "half of 255");
     }
 
@@ -158,7 +158,7 @@ mod tests {
         let mut canvas = Canvas::new(&mut pixels, crate::geometry::Size::new(6, 4)).unwrap();
         let mut enlarged = Enlarged::new(&mut canvas, Point::new(1, 0), 2);
         enlarged.draw_iter([Pixel(Point::new(0, 0), Rgb888::WHITE), Pixel(Point::new(1, 1), Rgb888::WHITE)]).unwrap();
-        assert_eq!(picture(&pixels, 6), [".##...", ".##...", "...##.", "...##."]);
+        assert_eq!(image(&pixels, 6), [".##...", ".##...", "...##.", "...##."]);
     }
 
     #[test]

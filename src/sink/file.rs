@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::jsonl::JsonLines;
 use super::uri::{self, Parts};
-use super::{Description, LeftOut, Sink, SinkError};
+use super::{DroppedLines, OutputSchema, Sink, SinkError};
 
 /// Files that are put aside, where nothing else is said.
 const KEEP: u32 = 5;
@@ -37,7 +37,7 @@ struct Rotation {
 ///
 /// # Errors
 /// Where the file cannot be opened, its header does not fit onto the disk, or an option is wrong.
-pub fn open(uri: &str, description: &Description, left_out: &Arc<LeftOut>) -> Result<Box<dyn Sink>, SinkError> {
+pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let rotation = rotation(parts)?;
     let path = Path::new(parts.path);
@@ -47,7 +47,7 @@ pub fn open(uri: &str, description: &Description, left_out: &Arc<LeftOut>) -> Re
             return Err(parts.wrong("only a regular file can be rotated"));
         }
         let output = File::create(path).map_err(unwritable)?;
-        return Ok(Box::new(JsonLines::new(output, parts.path, description)?));
+        return Ok(Box::new(JsonLines::new(output, parts.path, schema)?));
     }
     let mut files = Files { path: path.to_owned(), keep: rotation.map_or(0, |rotation| rotation.keep), file: None };
     // What an earlier run has written is kept where files are kept, else replaced.
@@ -57,8 +57,8 @@ pub fn open(uri: &str, description: &Description, left_out: &Arc<LeftOut>) -> Re
     files.create().map_err(unwritable)?;
     let bytes = rotation.map(|rotation| rotation.bytes);
     let mut lines = Lines::new(files, bytes, RETRY, parts.path);
-    lines.counted = Arc::clone(left_out);
-    Ok(Box::new(JsonLines::new(lines, parts.path, description)?))
+    lines.counted = Arc::clone(dropped_lines);
+    Ok(Box::new(JsonLines::new(lines, parts.path, schema)?))
 }
 
 fn rotation(parts: Parts<'_>) -> Result<Option<Rotation>, SinkError> {
@@ -185,9 +185,9 @@ struct Lines<V> {
     full: Option<Full>,
     retry: Duration,
     /// Lines that there was no room for, since the disk was full.
-    left_out: u64,
+    dropped_lines: u64,
     /// All of them, for whoever asks while the work goes on.
-    counted: Arc<LeftOut>,
+    counted: Arc<DroppedLines>,
 }
 
 impl<V: Volume> Lines<V> {
@@ -201,13 +201,13 @@ impl<V: Volume> Lines<V> {
             torn: false,
             full: None,
             retry,
-            left_out: 0,
+            dropped_lines: 0,
             counted: Arc::default(),
         }
     }
 
     fn leave_out(&mut self) {
-        self.left_out += 1;
+        self.dropped_lines += 1;
         self.counted.on_a_full_disk();
     }
 
@@ -221,7 +221,7 @@ impl<V: Volume> Lines<V> {
         self.full = Some(Full::Room(since));
         if since.elapsed() >= self.retry {
             self.full = None;
-            let count = std::mem::take(&mut self.left_out);
+            let count = std::mem::take(&mut self.dropped_lines);
             tracing::warn!("{}: there is room again; {count} lines were left out", self.name);
         }
     }
@@ -304,8 +304,8 @@ impl<V: Volume> Write for Lines<V> {
 
 impl<V> Drop for Lines<V> {
     fn drop(&mut self) {
-        if self.left_out > 0 {
-            tracing::warn!("{}: {} lines were left out while the disk was full", self.name, self.left_out);
+        if self.dropped_lines > 0 {
+            tracing::warn!("{}: {} lines were left out while the disk was full", self.name, self.dropped_lines);
         }
     }
 }
@@ -368,16 +368,16 @@ mod tests {
         }
         // 7 + 6 + 7 bytes: the disk is full to the last byte.
         assert_eq!(text(&lines), "header\nfirst\nsecond\n");
-        assert_eq!(lines.left_out, 2);
+        assert_eq!(lines.dropped_lines, 2);
         // Some room, but not enough for the line: nothing of it stays.
         lines.volume.room = 24;
         lines.write_all(b"fifth\n").unwrap();
         assert_eq!(text(&lines), "header\nfirst\nsecond\n");
-        assert_eq!(lines.left_out, 3);
+        assert_eq!(lines.dropped_lines, 3);
         lines.volume.room = 100;
         lines.write_all(b"sixth\n").unwrap();
         assert_eq!(text(&lines), "header\nfirst\nsecond\nsixth\n");
-        assert_eq!((lines.left_out, lines.full, lines.counted.disk()), (0, None, 3));
+        assert_eq!((lines.dropped_lines, lines.full, lines.counted.disk()), (0, None, 3));
     }
 
     #[test]
@@ -401,7 +401,7 @@ mod tests {
         lines.write_all(b"first\n").unwrap();
         lines.volume.room = 100;
         lines.write_all(b"second\n").unwrap();
-        assert_eq!((text(&lines), lines.left_out), ("header\n", 2));
+        assert_eq!((text(&lines), lines.dropped_lines), ("header\n", 2));
         lines.retry = Duration::ZERO;
         lines.write_all(b"third\n").unwrap();
         assert_eq!(text(&lines), "header\nthird\n");
@@ -419,7 +419,7 @@ mod tests {
         assert!(matches!(lines.full, Some(Full::Room(_))), "not said yet");
         lines.write_all(b"full again\n").unwrap();
         assert!(matches!(lines.full, Some(Full::Since(_))), "not said a second time");
-        assert_eq!((text(&lines), lines.left_out), ("header\nshort\n", 2));
+        assert_eq!((text(&lines), lines.dropped_lines), ("header\nshort\n", 2));
     }
 
     #[test]
@@ -473,7 +473,7 @@ mod tests {
         (lines.header, lines.length) = (b"header\n".to_vec(), 7);
         lines.write_all(b"first\n").unwrap();
         lines.write_all(b"second\n").unwrap();
-        assert_eq!(lines.left_out, 2);
+        assert_eq!(lines.dropped_lines, 2);
     }
 
     #[test]

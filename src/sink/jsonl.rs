@@ -5,7 +5,7 @@
 //! "poses":[{"score":..,"keypoints":[[x,y,score],..],"box":[x,y,width,height]}],
 //! "dropped":{"frames":..,"poses":..},"times":{"preprocess":ms,"network":ms,"decode":ms}}`.
 //! With a deadline there is `"level"`: how far the poses of this frame were refined.
-//! Coordinates are picture pixels. A pose has an `"id"` where a tracker gave it one. Where templates are looked for, a
+//! Coordinates are image pixels. A pose has an `"id"` where a tracker gave it one. Where templates are looked for, a
 //! pose has a `"template"`, its name, and the header has `"templates":[{"name":..,"keypoints":..,"skeleton":..}]`;
 //! `keypoints` and `skeleton` are then those of the first.
 //!
@@ -18,8 +18,8 @@ use std::time::Duration;
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
-use super::{Answer, Description, Kind, Sink, SinkError};
-use crate::bundle::logocap::Level;
+use super::{Category, FrameResult, OutputSchema, Sink, SinkError};
+use crate::bundle::logocap::Refinement;
 use crate::pose::{Keypoint, Pose};
 
 /// Bytes of a line besides its poses: the keys, the times, and a long file name.
@@ -45,22 +45,22 @@ impl<W: Write + Send> JsonLines<W> {
     ///
     /// # Errors
     /// Where the header cannot be written.
-    pub fn new(output: W, target: &str, description: &Description) -> Result<Self, SinkError> {
+    pub fn new(output: W, target: &str, schema: &OutputSchema) -> Result<Self, SinkError> {
         let mut header = serde_json::to_vec(&Header {
             sinew: env!("CARGO_PKG_VERSION"),
-            model: &description.model,
-            bundle: &description.bundle,
-            keypoints: description.kinds.first().map_or(&[], |kind| &kind.keypoints),
-            skeleton: description.kinds.first().map_or(&[], |kind| &kind.skeleton.edges),
-            templates: description.templates.then(|| description.kinds.iter().map(TemplateObject::from).collect()),
+            model: &schema.model,
+            bundle: &schema.bundle,
+            keypoints: schema.categories.first().map_or(&[], |kind| &kind.keypoints),
+            skeleton: schema.categories.first().map_or(&[], |kind| &kind.skeleton.edges),
+            templates: schema.templates.then(|| schema.categories.iter().map(TemplateObject::from).collect()),
         })
         .map_err(|error| SinkError::from_write(target, error.into()))?;
-        let names = if description.templates { &description.kinds[..] } else { &[] };
+        let names = if schema.templates { &schema.categories[..] } else { &[] };
         let templates: Vec<String> = names.iter().map(|kind| kind.name.clone()).collect();
-        let keypoints = description.kinds.iter().map(|kind| kind.keypoints.len()).max().unwrap_or_default();
+        let keypoints = schema.categories.iter().map(|kind| kind.keypoints.len()).max().unwrap_or_default();
         let name = templates.iter().map(String::len).max().unwrap_or_default();
         let pose_bytes = POSE_BYTES + 2 * name + keypoints * KEYPOINT_BYTES;
-        let line = vec![0; LINE_BYTES + description.poses * pose_bytes];
+        let line = vec![0; LINE_BYTES + schema.poses * pose_bytes];
         let mut sink = Self { output, target: target.to_owned(), line, templates, next_sequence: None };
         header.push(b'\n');
         sink.output.write_all(&header).map_err(|error| SinkError::from_write(target, error))?;
@@ -69,13 +69,13 @@ impl<W: Write + Send> JsonLines<W> {
 }
 
 impl<W: Write + Send> Sink for JsonLines<W> {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-        let sequence = answer.frame.sequence;
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+        let sequence = result.frame.sequence;
         // The first frame has lost none, wherever the source begins to count.
         let missed = self.next_sequence.map_or(0, |expected| sequence.saturating_sub(expected));
         self.next_sequence = Some(sequence.saturating_add(1));
 
-        let line = Line::new(answer, missed, &self.templates);
+        let line = Line::new(result, missed, &self.templates);
         let length = loop {
             // One byte is kept for the end of the line.
             let room = self.line.len() - 1;
@@ -88,7 +88,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         self.line[length] = b'\n';
         let written = self.output.write_all(&self.line[..=length]);
         // Whoever follows a camera wants each line at once.
-        let written = if answer.live.is_some() { written.and_then(|()| self.output.flush()) } else { written };
+        let written = if result.live.is_some() { written.and_then(|()| self.output.flush()) } else { written };
         written.map_err(|error| SinkError::from_write(&self.target, error))
     }
 
@@ -115,8 +115,8 @@ struct TemplateObject<'a> {
     skeleton: &'a [(u16, u16)],
 }
 
-impl<'a> From<&'a Kind> for TemplateObject<'a> {
-    fn from(kind: &'a Kind) -> Self {
+impl<'a> From<&'a Category> for TemplateObject<'a> {
+    fn from(kind: &'a Category) -> Self {
         Self { name: &kind.name, keypoints: &kind.keypoints, skeleton: &kind.skeleton.edges }
     }
 }
@@ -131,7 +131,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     age: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    level: Option<Level>,
+    level: Option<Refinement>,
     image: (usize, usize),
     #[serde(serialize_with = "poses")]
     poses: PoseList<'a>,
@@ -172,22 +172,22 @@ struct PoseObject<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(answer: &Answer<'a>, missed: u64, templates: &'a [String]) -> Self {
-        let size = answer.frame.picture.size();
+    fn new(result: &FrameResult<'a>, missed: u64, templates: &'a [String]) -> Self {
+        let size = result.frame.image.size();
         Self {
-            sequence: answer.frame.sequence,
-            name: answer.frame.name,
-            captured: answer.frame.captured.map(|time| time.as_secs_f64()),
-            camera: answer.live.map(|live| live.camera),
-            age: answer.live.and_then(|live| live.age).map(milliseconds),
-            level: answer.times.level,
+            sequence: result.frame.sequence,
+            name: result.frame.name,
+            captured: result.frame.captured.map(|time| time.as_secs_f64()),
+            camera: result.live.map(|live| live.camera),
+            age: result.live.and_then(|live| live.age).map(milliseconds),
+            level: result.times.level,
             image: (size.width, size.height),
-            poses: PoseList { poses: &answer.poses.list, templates },
-            dropped: Dropped { frames: missed, poses: answer.poses.dropped },
+            poses: PoseList { poses: &result.poses.list, templates },
+            dropped: Dropped { frames: missed, poses: result.poses.dropped },
             times: Times {
-                preprocess: milliseconds(answer.times.preprocess),
-                network: milliseconds(answer.times.network),
-                decode: milliseconds(answer.times.decode),
+                preprocess: milliseconds(result.times.preprocess),
+                network: milliseconds(result.times.network),
+                decode: milliseconds(result.times.decode),
             },
         }
     }
@@ -226,15 +226,15 @@ mod tests {
     use super::*;
     use crate::estimator::StageTimes;
     use crate::geometry::Size;
-    use crate::pixels::{PictureView, PixelFormat};
+    use crate::pixels::{ImageView, PixelFormat};
     use crate::pose::{Poses, Skeleton};
     use crate::source::Frame;
 
-    fn description() -> Description {
-        Description {
+    fn schema() -> OutputSchema {
+        OutputSchema {
             model: "logocap".into(),
             bundle: "tiny".into(),
-            kinds: vec![Kind {
+            categories: vec![Category {
                 name: "person".into(),
                 keypoints: vec!["nose".into(), "left_eye".into()],
                 skeleton: Skeleton { edges: [(0, 1)].into_iter().collect(), ..Skeleton::default() },
@@ -254,18 +254,18 @@ mod tests {
     /// What is written for frames with these sequence numbers and names.
     fn lines(frames: &[(u64, Option<&str>)], poses: &Poses) -> Vec<Value> {
         let mut written = Vec::new();
-        let mut sink = JsonLines::new(&mut written, "memory", &description()).unwrap();
-        let picture = PictureView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
+        let mut sink = JsonLines::new(&mut written, "memory", &schema()).unwrap();
+        let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
         for &(sequence, name) in frames {
             let frame = Frame {
-                picture,
+                image,
                 sequence,
                 captured: name.is_none().then_some(Duration::from_millis(40)),
                 instant: None,
                 name,
             };
             let times = StageTimes { network: Duration::from_micros(1500), ..StageTimes::default() };
-            sink.put(&Answer { frame, poses, times, live: None }).unwrap();
+            sink.put(&FrameResult { frame, poses, times, live: None }).unwrap();
         }
         sink.finish().unwrap();
         let text = String::from_utf8(written).unwrap();
@@ -313,12 +313,12 @@ mod tests {
         let keypoints = std::iter::repeat_n(Keypoint { x: number, y: number, score: number }, 2).collect();
         let pose = Pose { keypoints, score: number, id: Some(u32::MAX), ..Pose::default() };
         let poses = Poses { list: std::iter::repeat_n(pose, 30).collect(), dropped: u32::MAX };
-        let mut sink = JsonLines::new(Vec::new(), "memory", &description()).unwrap();
+        let mut sink = JsonLines::new(Vec::new(), "memory", &schema()).unwrap();
         let capacity = sink.line.len();
-        let picture = PictureView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
+        let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
         let frame =
-            Frame { picture, sequence: u64::MAX, captured: Some(Duration::MAX), instant: None, name: Some("a.jpg") };
-        sink.put(&Answer { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
+            Frame { image, sequence: u64::MAX, captured: Some(Duration::MAX), instant: None, name: Some("a.jpg") };
+        sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
         assert_eq!(sink.line.len(), capacity, "nothing had to grow");
     }
 
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_told_apart() {
-        let error = JsonLines::new(Closed, "pipe", &description()).unwrap_err();
+        let error = JsonLines::new(Closed, "pipe", &schema()).unwrap_err();
         assert!(matches!(error, SinkError::Closed { .. }), "{error}");
     }
 }

@@ -14,28 +14,28 @@ use crate::pose::{Poses, Skeleton};
 use crate::source::Frame;
 
 pub mod canvas;
+mod dropped_lines;
 mod file;
 pub mod framebuffer;
 pub mod http;
+mod image;
 pub mod jsonl;
-mod left_out;
 pub mod overlay;
 pub mod paint;
-mod picture;
 mod record;
 mod scale;
 mod socket;
 mod uri;
 mod y4m;
 
-pub use left_out::LeftOut;
+pub use dropped_lines::DroppedLines;
 
 /// Everything that is known about one answered frame.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
+pub struct FrameResult<'a> {
     /// The frame.
     pub frame: Frame<'a>,
-    /// Its poses, in picture pixels.
+    /// Its poses, in image pixels.
     pub poses: &'a Poses,
     /// How long it took.
     pub times: StageTimes,
@@ -58,7 +58,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// Where it cannot be written; [`SinkError::Closed`] where the reader has gone, which is no fault.
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError>;
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError>;
 
     /// Writes what is still held back. No answer comes after it.
     ///
@@ -71,13 +71,13 @@ pub trait Sink: Send {
 
 /// What the poses are poses of: written into headers, and what decides the colours of a drawing.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Description {
+pub struct OutputSchema {
     /// Kind of the model, such as `logocap`.
     pub model: String,
     /// Name of the bundle.
     pub bundle: String,
     /// The kinds of pose, by [`crate::pose::Pose::template`]: one, or one per template.
-    pub kinds: Vec<Kind>,
+    pub categories: Vec<Category>,
     /// Whether the kinds are templates, and poses say which one they are of.
     pub templates: bool,
     /// Most poses that a frame can have.
@@ -86,7 +86,7 @@ pub struct Description {
 
 /// One kind of pose.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Kind {
+pub struct Category {
     /// Its name.
     pub name: String,
     /// Names of the keypoints, in their order.
@@ -101,7 +101,7 @@ pub struct Options {
     /// Keypoints that score below are not drawn.
     pub keypoint_threshold: f32,
     /// Where lines that are left out are counted.
-    pub left_out: Arc<LeftOut>,
+    pub dropped_lines: Arc<DroppedLines>,
 }
 
 /// Why an answer could not be handed on.
@@ -182,14 +182,14 @@ pub enum SinkError {
         /// What the operating system said, if it was asked.
         source: Option<std::io::Error>,
     },
-    /// A drawn picture would replace the one that it was drawn from.
+    /// A drawn image would replace the one that it was drawn from.
     #[error("{path}: the drawing would overwrite its own source; give another folder for the overlay")]
     OverwritesSource {
-        /// The picture.
+        /// The image.
         path: PathBuf,
     },
     /// A video has one size only.
-    #[error("{target}: frame {sequence} is {found} but the video is {expected}; write pictures into a folder instead")]
+    #[error("{target}: frame {sequence} is {found} but the video is {expected}; write images into a folder instead")]
     Size {
         /// The video.
         target: String,
@@ -200,12 +200,12 @@ pub enum SinkError {
         /// The video's size.
         expected: crate::geometry::Size,
     },
-    /// A picture does not fit its file format.
-    #[error("{target}: a picture of {size} cannot be encoded: {reason}")]
+    /// An image does not fit its file format.
+    #[error("{target}: an image of {size} cannot be encoded: {reason}")]
     Encode {
         /// The file.
         target: String,
-        /// The picture's size.
+        /// The image's size.
         size: crate::geometry::Size,
         /// What the encoder said.
         reason: String,
@@ -228,15 +228,15 @@ impl SinkError {
 ///
 /// # Errors
 /// Where the URI names no sink, or its output cannot be opened.
-pub fn open(uri: &str, description: &Description, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
+pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     match uri.split_once(':') {
-        Some(("jsonl", "-")) => Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", description)?)),
-        Some(("jsonl", path)) if !path.is_empty() => file::open(path, description, &options.left_out),
-        Some(("unix", path)) if !path.is_empty() => socket::open(path, description, &options.left_out),
+        Some(("jsonl", "-")) => Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", schema)?)),
+        Some(("jsonl", path)) if !path.is_empty() => file::open(path, schema, &options.dropped_lines),
+        Some(("unix", path)) if !path.is_empty() => socket::open(path, schema, &options.dropped_lines),
         Some(("y4m", path)) if !path.is_empty() => record::open(path),
-        Some(("overlay", path)) if !path.is_empty() => overlay::open(path, description, options),
+        Some(("overlay", path)) if !path.is_empty() => overlay::open(path, schema, options),
         Some(("fb", path)) if !path.is_empty() => {
-            framebuffer::open(path, Path::new(framebuffer::SYSFS), description, options)
+            framebuffer::open(path, Path::new(framebuffer::SYSFS), schema, options)
         }
         _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
     }

@@ -1,4 +1,4 @@
-//! Draws the poses onto the frames: pictures into a folder, or a video.
+//! Draws the poses onto the frames: images into a folder, or a video.
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -8,22 +8,22 @@ use std::time::Duration;
 use super::canvas::Canvas;
 use super::paint::Painter;
 use super::y4m::{Rate, Writer};
-use super::{Answer, Description, Options, Sink, SinkError, picture};
+use super::{FrameResult, Options, OutputSchema, Sink, SinkError, image};
 use crate::geometry::Size;
-use crate::pixels::PictureView;
+use crate::pixels::ImageView;
 use crate::pixels::rgb::to_rgb;
 use crate::pose::Pose;
 
 /// Frame rate of a video whose frames carry no time.
 const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
 
-/// A video where `path` ends in `.y4m`, else a folder of pictures (made if it is missing).
+/// A video where `path` ends in `.y4m`, else a folder of images (made if it is missing).
 ///
 /// # Errors
 /// Where the file or the folder cannot be written.
-pub fn open(path: &str, description: &Description, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
+pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
-    let painter = Painter::new(description, options.keypoint_threshold);
+    let painter = Painter::new(schema, options.keypoint_threshold);
     let path = PathBuf::from(path);
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m")) {
         let file = File::create(&path).map_err(unwritable)?;
@@ -33,31 +33,31 @@ pub fn open(path: &str, description: &Description, options: &Options) -> Result<
     // Whether a folder takes files is only known by trying.
     let probe = path.join(format!(".sinew-{}", std::process::id()));
     File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(unwritable)?;
-    Ok(Box::new(Pictures { painter, folder: path, rgb: Vec::new() }))
+    Ok(Box::new(Images { painter, folder: path, rgb: Vec::new() }))
 }
 
-/// One picture per frame.
+/// One image per frame.
 #[derive(Debug)]
-struct Pictures {
+struct Images {
     painter: Painter,
     folder: PathBuf,
     rgb: Vec<u8>,
 }
 
-impl Sink for Pictures {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-        let source = answer.frame.name.map(Path::new);
-        let path = self.folder.join(file_name(source, answer.frame.sequence));
+impl Sink for Images {
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+        let source = result.frame.name.map(Path::new);
+        let path = self.folder.join(file_name(source, result.frame.sequence));
         if source.is_some_and(|source| same_file(source, &path)) {
             return Err(SinkError::OverwritesSource { path });
         }
-        let size = answer.frame.picture.size();
-        draw(&self.painter, answer.frame.picture, &answer.poses.list, &mut self.rgb);
-        picture::write(&path, size, &self.rgb)
+        let size = result.frame.image.size();
+        draw(&self.painter, result.frame.image, &result.poses.list, &mut self.rgb);
+        image::write(&path, size, &self.rgb)
     }
 }
 
-/// The name of the picture that the frame came from, or a number; PNG stays PNG, all else becomes JPEG.
+/// The name of the image that the frame came from, or a number; PNG stays PNG, all else becomes JPEG.
 fn file_name(source: Option<&Path>, sequence: u64) -> PathBuf {
     let Some(stem) = source.and_then(Path::file_stem) else {
         return PathBuf::from(format!("frame-{sequence:06}.jpg"));
@@ -106,17 +106,17 @@ impl Video {
 }
 
 impl Sink for Video {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-        let size = answer.frame.picture.size();
-        draw(&self.painter, answer.frame.picture, &answer.poses.list, &mut self.rgb);
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+        let size = result.frame.image.size();
+        draw(&self.painter, result.frame.image, &result.poses.list, &mut self.rgb);
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Empty(output) => {
                 let rgb = std::mem::take(&mut self.rgb);
-                self.state = State::First { output, size, captured: answer.frame.captured, rgb };
+                self.state = State::First { output, size, captured: result.frame.captured, rgb };
                 return Ok(());
             }
             State::First { output, size, captured, rgb } => {
-                self.start(output, size, rate_between(captured, answer.frame.captured), &rgb)?;
+                self.start(output, size, rate_between(captured, result.frame.captured), &rgb)?;
             }
             other => self.state = other,
         }
@@ -124,7 +124,7 @@ impl Sink for Video {
         if writer.size() != size {
             return Err(SinkError::Size {
                 target: self.path.display().to_string(),
-                sequence: answer.frame.sequence,
+                sequence: result.frame.sequence,
                 found: size,
                 expected: writer.size(),
             });
@@ -160,26 +160,26 @@ fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
     }
 }
 
-/// Draws poses onto one picture and writes it to `path`: PNG where the name ends so, else JPEG.
+/// Draws poses onto one image and writes it to `path`: PNG where the name ends so, else JPEG.
 ///
 /// # Errors
 /// Where the file cannot be written.
 pub fn write(
     path: &Path,
-    description: &Description,
+    schema: &OutputSchema,
     keypoint_threshold: f32,
-    picture: PictureView<'_>,
+    image: ImageView<'_>,
     poses: &[Pose],
 ) -> Result<(), SinkError> {
     let mut rgb = Vec::new();
-    draw(&Painter::new(description, keypoint_threshold), picture, poses, &mut rgb);
-    picture::write(path, picture.size(), &rgb)
+    draw(&Painter::new(schema, keypoint_threshold), image, poses, &mut rgb);
+    image::write(path, image.size(), &rgb)
 }
 
-/// The picture as RGB with poses on it.
-fn draw(painter: &Painter, picture: PictureView<'_>, poses: &[Pose], pixels: &mut Vec<u8>) {
-    to_rgb(picture, pixels);
-    if let Some(mut canvas) = Canvas::new(pixels, picture.size()) {
+/// The image as RGB with poses on it.
+fn draw(painter: &Painter, image: ImageView<'_>, poses: &[Pose], pixels: &mut Vec<u8>) {
+    to_rgb(image, pixels);
+    if let Some(mut canvas) = Canvas::new(pixels, image.size()) {
         painter.draw(&mut canvas, poses);
     }
 }

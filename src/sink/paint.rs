@@ -11,15 +11,15 @@ use embedded_graphics::primitives::{Circle, Line, Primitive as _, PrimitiveStyle
 use embedded_graphics::text::{Baseline, Text};
 
 use super::canvas::{Canvas, Enlarged};
-use super::{Description, Kind};
+use super::{Category, OutputSchema};
 use crate::pose::{Keypoint, Pose};
 
 /// Opacity of the faintest keypoint that is still drawn.
 const FAINTEST: f32 = 0.3;
-/// Opacity of the dark rim that sets bones and keypoints off from the picture.
+/// Opacity of the dark rim that sets bones and keypoints off from the image.
 const RIM: f32 = 0.45;
-/// The short side, in pixels, of a picture whose bones are one pixel wide.
-const PICTURE_PER_BONE: f32 = 150.0;
+/// The short side, in pixels, of an image whose bones are one pixel wide.
+const IMAGE_PER_BONE: f32 = 150.0;
 /// The diagonal, in pixels, of a pose whose bones are one pixel wide: small people get thin bones.
 const POSE_PER_BONE: f32 = 40.0;
 
@@ -41,7 +41,7 @@ struct Look {
 }
 
 impl Look {
-    fn new(kind: &Kind, named: bool) -> Self {
+    fn new(kind: &Category, named: bool) -> Self {
         let parts: Vec<Part> = kind.keypoints.iter().map(|name| Part::of(name)).collect();
         let edges: Vec<(usize, usize)> = (kind.skeleton.edges.iter())
             .map(|&(a, b)| (usize::from(a), usize::from(b)))
@@ -60,8 +60,8 @@ impl Look {
 
 impl Painter {
     /// A painter for poses as `description` has them; keypoints below `keypoint_threshold`, and their bones, are left out.
-    pub fn new(description: &Description, keypoint_threshold: f32) -> Self {
-        let looks = description.kinds.iter().map(|kind| Look::new(kind, description.templates)).collect();
+    pub fn new(schema: &OutputSchema, keypoint_threshold: f32) -> Self {
+        let looks = schema.categories.iter().map(|kind| Look::new(kind, schema.templates)).collect();
         Self { looks, keypoint_threshold }
     }
 
@@ -225,9 +225,9 @@ fn pixel((x, y): (f32, f32)) -> Point {
     Point::new(x.round() as i32, y.round() as i32)
 }
 
-/// The part of a segment that can touch a picture when it is drawn `width` wide (Liang and Barsky's clipping).
+/// The part of a segment that can touch an image when it is drawn `width` wide (Liang and Barsky's clipping).
 ///
-/// A keypoint may lie far outside the picture, and a line is drawn pixel by pixel.
+/// A keypoint may lie far outside the image, and a line is drawn pixel by pixel.
 fn clip(from: (f32, f32), to: (f32, f32), size: Size, width: f32) -> Option<((f32, f32), (f32, f32))> {
     let (low, high) = ((-width, -width), (size.width as f32 + width, size.height as f32 + width));
     let step = (to.0 - from.0, to.1 - from.1);
@@ -247,11 +247,11 @@ fn clip(from: (f32, f32), to: (f32, f32), size: Size, width: f32) -> Option<((f3
     (enter <= leave).then(|| (at(enter), at(leave)))
 }
 
-/// Width of a bone in pixels: it grows with the picture, but a small person is not buried under it.
-fn bone_width(picture: Size, pose: &Pose) -> f32 {
-    let by_picture = picture.width.min(picture.height) as f32 / PICTURE_PER_BONE;
+/// Width of a bone in pixels: it grows with the image, but a small person is not buried under it.
+fn bone_width(image: Size, pose: &Pose) -> f32 {
+    let by_image = image.width.min(image.height) as f32 / IMAGE_PER_BONE;
     let by_pose = pose.bounds().map_or(1.0, |bounds| bounds.width.hypot(bounds.height) / POSE_PER_BONE);
-    by_picture.min(by_pose).max(1.0)
+    by_image.min(by_pose).max(1.0)
 }
 
 /// A score as a fraction of the pose's best: what a score means differs between models.
@@ -259,9 +259,9 @@ fn relative(score: f32, best: f32) -> f32 {
     if best > 0.0 { (score / best).clamp(0.0, 1.0) } else { 0.0 }
 }
 
-/// The font, and how often it is enlarged, for a picture of this size.
-fn letters(picture: Size) -> (&'static MonoFont<'static>, u32) {
-    match picture.width.min(picture.height) {
+/// The font, and how often it is enlarged, for an image of this size.
+fn letters(image: Size) -> (&'static MonoFont<'static>, u32) {
+    match image.width.min(image.height) {
         0..200 => (&ascii::FONT_4X6, 1),
         200..400 => (&ascii::FONT_6X10, 1),
         400..720 => (&ascii::FONT_8X13, 1),
@@ -358,28 +358,28 @@ impl Part {
 mod tests {
     use super::*;
 
-    fn description() -> Description {
+    fn schema() -> OutputSchema {
         let names = ["nose", "left_shoulder", "left_elbow", "right_shoulder", "right_elbow"];
         let edges = [(0, 1), (1, 2), (3, 4), (1, 3)];
-        Description {
-            kinds: vec![Kind {
+        OutputSchema {
+            categories: vec![Category {
                 keypoints: names.map(str::to_owned).into(),
                 skeleton: crate::pose::Skeleton { edges: edges.into_iter().collect(), ..Default::default() },
-                ..Kind::default()
+                ..Category::default()
             }],
-            ..Description::default()
+            ..OutputSchema::default()
         }
     }
 
     const SIZE: crate::geometry::Size = crate::geometry::Size::new(64, 64);
 
-    /// The picture after drawing one pose on grey, keypoints given as x, y, score.
+    /// The image after drawing one pose on grey, keypoints given as x, y, score.
     fn drawn(threshold: f32, keypoints: [(f32, f32, f32); 5]) -> Vec<u8> {
         let keypoints = keypoints.map(|(x, y, score)| Keypoint { x, y, score });
         let pose = Pose { keypoints: keypoints.into_iter().collect(), score: 0.5, ..Pose::default() };
         let mut pixels = vec![100; 3 * 64 * 64];
         let mut canvas = Canvas::new(&mut pixels, SIZE).unwrap();
-        Painter::new(&description(), threshold).draw(&mut canvas, &[pose]);
+        Painter::new(&schema(), threshold).draw(&mut canvas, &[pose]);
         pixels
     }
 
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn clipping_keeps_what_touches_the_picture() {
+    fn clipping_keeps_what_touches_the_image() {
         let size = Size::new(10, 10);
         assert_eq!(clip((2.0, 3.0), (7.0, 8.0), size, 0.0), Some(((2.0, 3.0), (7.0, 8.0))));
         assert_eq!(clip((-10.0, 5.0), (30.0, 5.0), size, 0.0), Some(((0.0, 5.0), (10.0, 5.0))));

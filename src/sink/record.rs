@@ -8,9 +8,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::y4m::to_planes;
-use super::{Answer, Sink, SinkError};
+use super::{FrameResult, Sink, SinkError};
 use crate::geometry::Size;
-use crate::pixels::{Colour, ColourMatrix, ColourRange, PictureView, PixelFormat, copy_planes};
+use crate::pixels::{Colour, ColourMatrix, ColourRange, ImageView, PixelFormat, copy_planes};
 
 /// Writes frames to `output`.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ impl<W: Write> Recording<W> {
         Self { output, target: target.to_owned(), shape: None, planes: Vec::new() }
     }
 
-    fn write(&mut self, picture: PictureView<'_>) -> std::io::Result<()> {
-        let shape = Shape::of(picture);
+    fn write(&mut self, image: ImageView<'_>) -> std::io::Result<()> {
+        let shape = Shape::of(image);
         if self.shape.is_none() {
             self.shape = Some(shape);
             let Size { width, height } = shape.size;
@@ -58,52 +58,52 @@ impl<W: Write> Recording<W> {
                 shape.layout
             )?;
         }
-        copy(picture, &mut self.planes);
+        copy(image, &mut self.planes);
         self.output.write_all(b"FRAME\n")?;
         self.output.write_all(&self.planes)
     }
 }
 
 impl Shape {
-    fn of(picture: PictureView<'_>) -> Self {
-        let size = picture.size();
-        let (layout, colour) = match picture.format() {
-            PixelFormat::Grey => ("mono", picture.colour()),
-            PixelFormat::Yuyv | PixelFormat::Uyvy => ("422", picture.colour()),
-            PixelFormat::Nv12 | PixelFormat::I420 => ("420jpeg", picture.colour()),
+    fn of(image: ImageView<'_>) -> Self {
+        let size = image.size();
+        let (layout, colour) = match image.format() {
+            PixelFormat::Grey => ("mono", image.colour()),
+            PixelFormat::Yuyv | PixelFormat::Uyvy => ("422", image.colour()),
+            PixelFormat::Nv12 | PixelFormat::I420 => ("420jpeg", image.colour()),
             PixelFormat::Rgb => ("420jpeg", Colour::usual_for_video(size)),
         };
         Self { size, layout, colour }
     }
 }
 
-/// The planes of a picture, rows without gaps.
-fn copy(picture: PictureView<'_>, planes: &mut Vec<u8>) {
-    if copy_planes(picture, planes) {
+/// The planes of an image, rows without gaps.
+fn copy(image: ImageView<'_>, planes: &mut Vec<u8>) {
+    if copy_planes(image, planes) {
         return;
     }
-    let (data, stride, Size { width, height }) = (picture.data(), picture.stride(), picture.size());
+    let (data, stride, Size { width, height }) = (image.data(), image.stride(), image.size());
     planes.resize(width * height + 2 * width.div_ceil(2) * height.div_ceil(2), 0);
     if stride == 3 * width {
-        return to_planes(data, picture.size(), planes);
+        return to_planes(data, image.size(), planes);
     }
     let mut rows = Vec::with_capacity(3 * width * height);
     (0..height).for_each(|row| rows.extend_from_slice(&data[row * stride..][..3 * width]));
-    to_planes(&rows, picture.size(), planes);
+    to_planes(&rows, image.size(), planes);
 }
 
 impl<W: Write + Send> Sink for Recording<W> {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-        let picture = answer.frame.picture;
-        if let Some(expected) = self.shape.filter(|shape| *shape != Shape::of(picture)) {
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+        let image = result.frame.image;
+        if let Some(expected) = self.shape.filter(|shape| *shape != Shape::of(image)) {
             return Err(SinkError::Size {
                 target: self.target.clone(),
-                sequence: answer.frame.sequence,
-                found: picture.size(),
+                sequence: result.frame.sequence,
+                found: image.size(),
                 expected: expected.size,
             });
         }
-        self.write(picture).map_err(|error| SinkError::from_write(&self.target, error))
+        self.write(image).map_err(|error| SinkError::from_write(&self.target, error))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -124,19 +124,19 @@ mod tests {
             let size = Size::new(width, height);
             for format in formats {
                 let stride = format.row_bytes(width).unwrap() + gap;
-                let bytes = format.picture_bytes(size, stride).unwrap();
+                let bytes = format.image_bytes(size, stride).unwrap();
                 let frames: Vec<Vec<u8>> = (1..4)
                     .map(|frame| (0..bytes).map(|index| (index * index * 7 + index * 31 * frame) as u8).collect())
                     .collect();
                 let mut video = Vec::new();
                 let mut recording = Recording::new(&mut video, "played");
-                let view = |frame| PictureView::new(format, size, stride, frame).unwrap();
+                let view = |frame| ImageView::new(format, size, stride, frame).unwrap();
                 frames.iter().for_each(|frame| recording.write(view(frame)).unwrap());
                 let mut again = Y4m::new(&video[..], "played").unwrap();
                 for frame in &frames {
                     let (mut expected, mut found) = (Vec::new(), Vec::new());
                     to_rgb(view(frame), &mut expected);
-                    to_rgb(again.next_frame().unwrap().unwrap().picture, &mut found);
+                    to_rgb(again.next_frame().unwrap().unwrap().image, &mut found);
                     assert!(expected == found, "{format} {size}, {gap} bytes between rows");
                 }
                 assert!(again.next_frame().unwrap().is_none());
@@ -149,10 +149,10 @@ mod tests {
         let size = Size::new(4, 2);
         let frame: Vec<u8> = (0..16).map(|index| index * 15).collect();
         let mut video = Vec::new();
-        let view = PictureView::new(PixelFormat::Yuyv, size, 8, &frame).unwrap();
+        let view = ImageView::new(PixelFormat::Yuyv, size, 8, &frame).unwrap();
         Recording::new(&mut video, "played").write(view).unwrap();
         let mut again = Y4m::new(&video[..], "played").unwrap();
-        let again = again.next_frame().unwrap().unwrap().picture;
+        let again = again.next_frame().unwrap().unwrap().image;
         assert_eq!((again.format(), again.data()), (PixelFormat::Yuyv, &frame[..]));
     }
 
@@ -160,7 +160,7 @@ mod tests {
     fn colours_are_recorded_as_those_of_a_video() {
         let mut video = Vec::new();
         let white = [255; 3 * 4 + 2];
-        let view = PictureView::new(PixelFormat::Rgb, Size::new(2, 2), 7, &white[..13]).unwrap();
+        let view = ImageView::new(PixelFormat::Rgb, Size::new(2, 2), 7, &white[..13]).unwrap();
         Recording::new(&mut video, "played").write(view).unwrap();
         assert_eq!(video.split_last_chunk::<6>().unwrap().1, &[235, 235, 235, 235, 128, 128]);
     }

@@ -1,10 +1,10 @@
-//! Pictures and poses in another size.
+//! Images and poses in another size.
 
 use crate::geometry::Size;
 use crate::pose::Pose;
 
-/// Makes `scaled` the picture `rgb` in another size. Where it shrinks, boxes of whole pixels are averaged, and each of
-/// the picture's pixels falls into exactly one; where it grows, pixels are repeated.
+/// Makes `scaled` the image `rgb` in another size. Where it shrinks, boxes of whole pixels are averaged, and each of
+/// the image's pixels falls into exactly one; where it grows, pixels are repeated.
 pub(super) fn resize(rgb: &[u8], from: Size, to: Size, scaled: &mut Vec<u8>) {
     scaled.clear();
     let edge = |index: usize, from: usize, to: usize| index * from / to;
@@ -29,7 +29,7 @@ pub(super) fn resize(rgb: &[u8], from: Size, to: Size, scaled: &mut Vec<u8>) {
     }
 }
 
-/// Moves the poses of a picture to where they are in another size of it.
+/// Moves the poses of an image to where they are in another size of it.
 pub(super) fn move_poses(poses: &mut [Pose], from: Size, to: Size) {
     let factor = |to: usize, from: usize| to as f32 / from as f32;
     let (x, y) = (factor(to.width, from.width), factor(to.height, from.height));
@@ -56,7 +56,7 @@ mod tests {
         // Boxes of one and of two pixels.
         resize(&grey(&[10, 20, 40]), Size::new(3, 1), Size::new(2, 1), &mut scaled);
         assert_eq!(scaled, grey(&[10, 30]));
-        // A picture that is flat but wide keeps its only row.
+        // An image that is flat but wide keeps its only row.
         resize(&grey(&[8, 4]), Size::new(2, 1), Size::new(1, 1), &mut scaled);
         assert_eq!(scaled, grey(&[6]));
     }

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::jsonl::JsonLines;
-use super::{Description, LeftOut, Sink, SinkError};
+use super::{DroppedLines, OutputSchema, Sink, SinkError};
 
 /// Most readers at a time.
 const MOST_READERS: usize = 16;
@@ -29,9 +29,9 @@ const PARTING_TICK: Duration = Duration::from_millis(2);
 ///
 /// # Errors
 /// Where the socket cannot be made, somebody listens on it already, or something else lies there.
-pub fn open(path: &str, description: &Description, left_out: &Arc<LeftOut>) -> Result<Box<dyn Sink>, SinkError> {
-    let readers = Readers::listen(Path::new(path), Arc::clone(left_out))?;
-    Ok(Box::new(JsonLines::new(readers, path, description)?))
+pub fn open(path: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
+    let readers = Readers::listen(Path::new(path), Arc::clone(dropped_lines))?;
+    Ok(Box::new(JsonLines::new(readers, path, schema)?))
 }
 
 /// Hands every line to all readers. What is written first is the header, whatever is written later is a whole line.
@@ -45,7 +45,7 @@ struct Readers {
     readers: Vec<Reader>,
     /// Whether it was said that there are too many.
     refused: bool,
-    left_out: Arc<LeftOut>,
+    dropped_lines: Arc<DroppedLines>,
 }
 
 #[derive(Debug)]
@@ -54,18 +54,18 @@ struct Reader {
     /// Whole lines, but for a first one that has been taken in part.
     waiting: Vec<u8>,
     /// Lines that did not fit.
-    left_out: u64,
+    dropped_lines: u64,
 }
 
 impl Readers {
-    fn listen(path: &Path, left_out: Arc<LeftOut>) -> Result<Self, SinkError> {
+    fn listen(path: &Path, dropped_lines: Arc<DroppedLines>) -> Result<Self, SinkError> {
         let failed = |source| SinkError::Open { target: path.display().to_string(), source };
         make_way(path)?;
         let listener = UnixListener::bind(path).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
         let readers = Vec::with_capacity(MOST_READERS);
-        Ok(Self { listener, path: path.to_owned(), inode, header: Vec::new(), readers, refused: false, left_out })
+        Ok(Self { listener, path: path.to_owned(), inode, header: Vec::new(), readers, refused: false, dropped_lines })
     }
 
     /// Takes in whoever has connected. As many as would fit, so that a flood of them does not hold up the line.
@@ -80,7 +80,7 @@ impl Readers {
             } else if stream.set_nonblocking(true).is_ok() {
                 let mut waiting = Vec::with_capacity(BUFFER_BYTES.max(self.header.len()));
                 waiting.extend_from_slice(&self.header);
-                self.readers.push(Reader { stream, waiting, left_out: 0 });
+                self.readers.push(Reader { stream, waiting, dropped_lines: 0 });
             }
         }
     }
@@ -98,10 +98,10 @@ impl Reader {
             self.waiting.extend_from_slice(line);
             return true;
         }
-        if self.left_out == 0 {
+        if self.dropped_lines == 0 {
             tracing::warn!("{}: a reader is too slow; lines are left out for it", path.display());
         }
-        self.left_out += 1;
+        self.dropped_lines += 1;
         false
     }
 
@@ -126,8 +126,8 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if self.left_out > 0 {
-            tracing::info!("{} lines were left out for a reader that was too slow", self.left_out);
+        if self.dropped_lines > 0 {
+            tracing::info!("{} lines were left out for a reader that was too slow", self.dropped_lines);
         }
     }
 }
@@ -143,7 +143,7 @@ impl Write for Readers {
         self.hand_on();
         for reader in &mut self.readers {
             if !reader.put(line, &self.path) {
-                self.left_out.for_a_slow_reader();
+                self.dropped_lines.for_a_slow_reader();
             }
         }
         self.hand_on();

@@ -1,28 +1,28 @@
 //! Where frames come from.
 //!
 //! A source is chosen by its URI: a camera (`/dev/video0`, or `v4l2:/dev/video0?size=1280x720&fps=30&format=YUYV`), the path of
-//! a picture, of a folder of pictures or of a `.y4m` video, or `-` for y4m on standard input.
+//! an image, of a folder of images or of a `.y4m` video, or `-` for y4m on standard input.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::pixels::{PictureView, ReadError};
+use crate::pixels::{ImageView, ReadError};
 
-mod pictures;
+mod images;
 mod repeated;
 #[cfg(feature = "camera")]
 pub mod v4l2;
 mod y4m;
 
-pub use pictures::Pictures;
+pub use images::Images;
 pub use repeated::Repeated;
 pub use y4m::{Y4m, Y4mError};
 
 impl std::ops::AddAssign for LiveCounts {
     fn add_assign(&mut self, other: Self) {
-        self.stale += other.stale;
-        self.lost += other.lost;
-        self.damaged += other.damaged;
+        self.superseded += other.superseded;
+        self.lost_by_driver += other.lost_by_driver;
+        self.corrupt += other.corrupt;
         self.stalls += other.stalls;
         self.failures += other.failures;
         self.restarts += other.restarts;
@@ -33,14 +33,14 @@ impl std::ops::AddAssign for LiveCounts {
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
     /// The pixels.
-    pub picture: PictureView<'a>,
+    pub image: ImageView<'a>,
     /// Counts from 0; a gap means that the source lost frames.
     pub sequence: u64,
     /// When it was captured, on the source's own clock; `None` for files without time.
     pub captured: Option<Duration>,
     /// The same moment on this program's clock, from which a live frame's age counts.
     pub instant: Option<Instant>,
-    /// What to call it: a file's path, for pictures; a camera's, for its frames.
+    /// What to call it: a file's path, for images; a camera's, for its frames.
     pub name: Option<&'a str>,
 }
 
@@ -67,11 +67,11 @@ pub trait Source: Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LiveCounts {
     /// Frames that were passed over, because there was a newer one already.
-    pub stale: u64,
+    pub superseded: u64,
     /// Frames that the source itself lost: gaps in its count.
-    pub lost: u64,
+    pub lost_by_driver: u64,
     /// Frames that were damaged.
-    pub damaged: u64,
+    pub corrupt: u64,
     /// How often no frame came for a while.
     pub stalls: u64,
     /// How often the device failed or went away.
@@ -86,8 +86,8 @@ pub struct LiveCounts {
 pub enum SourceError {
     /// The URI names no kind of source.
     #[error(
-        "source '{uri}' is not known: use a camera such as /dev/video0, the path of a picture (.jpg, .jpeg, .png), of a \
-         folder of pictures or of a .y4m video, or - for y4m on standard input"
+        "source '{uri}' is not known: use a camera such as /dev/video0, the path of an image (.jpg, .jpeg, .png), of a \
+         folder of images or of a .y4m video, or - for y4m on standard input"
     )]
     Unknown {
         /// What was given.
@@ -101,9 +101,9 @@ pub enum SourceError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The folder has no pictures.
-    #[error("{}: no picture in this folder; expected files ending in .jpg, .jpeg or .png", path.display())]
-    NoPictures {
+    /// The folder has no images.
+    #[error("{}: no image in this folder; expected files ending in .jpg, .jpeg or .png", path.display())]
+    NoImages {
         /// The folder.
         path: PathBuf,
     },
@@ -122,12 +122,12 @@ pub enum SourceError {
     /// A live source has no frame yet; ask again.
     #[error("no frame yet")]
     NotYet,
-    /// One picture of a folder cannot be read; the others may.
+    /// One image of a folder cannot be read; the others may.
     #[error(transparent)]
     Skipped(ReadError),
-    /// The picture cannot be read.
+    /// The image cannot be read.
     #[error(transparent)]
-    Picture(ReadError),
+    Image(ReadError),
     /// The video cannot be read.
     #[error("{name}: {source}")]
     Video {
@@ -153,7 +153,7 @@ impl SourceError {
 /// Opens the source that `uri` names.
 ///
 /// # Errors
-/// Where the URI names no source, or the source cannot be opened or is empty. A single picture is read when its frame
+/// Where the URI names no source, or the source cannot be opened or is empty. A single image is read when its frame
 /// is asked for.
 pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     if uri == "-" {
@@ -170,14 +170,14 @@ pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
         Err(source) => return Err(SourceError::Open { path: path.to_owned(), source }),
     };
     if metadata.is_dir() {
-        return Ok(Box::new(Pictures::folder(path)?));
+        return Ok(Box::new(Images::folder(path)?));
     }
     if has_extension(path, &["y4m"]) {
         let file = std::fs::File::open(path).map_err(|source| SourceError::Open { path: path.to_owned(), source })?;
         return Ok(Box::new(Y4m::new(file, uri)?));
     }
-    if has_extension(path, &PICTURE_EXTENSIONS) {
-        return Ok(Box::new(Pictures::single(path)));
+    if has_extension(path, &IMAGE_EXTENSIONS) {
+        return Ok(Box::new(Images::single(path)));
     }
     Err(SourceError::Unknown { uri: uri.to_owned() })
 }
@@ -189,7 +189,8 @@ pub fn camera_name(uri: &str) -> Option<&str> {
 
 #[cfg(feature = "camera")]
 fn open_camera(uri: &str, camera: &str) -> Result<Box<dyn Source>, SourceError> {
-    let wanted = v4l2::Wanted::parse(camera).map_err(|reason| SourceError::Option { uri: uri.to_owned(), reason })?;
+    let wanted =
+        v4l2::CaptureRequest::parse(camera).map_err(|reason| SourceError::Option { uri: uri.to_owned(), reason })?;
     Ok(Box::new(v4l2::Camera::open(wanted).map_err(SourceError::Camera)?))
 }
 
@@ -199,8 +200,8 @@ fn open_camera(uri: &str, _camera: &str) -> Result<Box<dyn Source>, SourceError>
     Err(SourceError::Option { uri: uri.to_owned(), reason })
 }
 
-/// What the names of pictures end in.
-const PICTURE_EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// What the names of images end in.
+const IMAGE_EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let Some(found) = path.extension() else { return false };

@@ -3,25 +3,25 @@
 use std::time::Instant;
 
 use super::{Frame, Source, SourceError};
-use crate::pixels::{Picture, PictureCopy};
+use crate::pixels::{Image, ImageBuffer};
 
-/// Gives pictures that are in memory in turn, so many frames in all.
+/// Gives images that are in memory in turn, so many frames in all.
 ///
 /// Every frame is copied first, as a camera's is from its driver's memory, and carries the moment before the copy as the
 /// moment of its capture.
 #[derive(Debug)]
 pub struct Repeated {
-    pictures: Vec<Picture>,
-    copy: PictureCopy,
+    images: Vec<Image>,
+    copy: ImageBuffer,
     frames: u64,
     next: u64,
 }
 
 impl Repeated {
-    /// `frames` frames of `pictures`, which must not be empty if there is a frame to give.
-    pub fn new(pictures: Vec<Picture>, frames: u64) -> Self {
-        let frames = if pictures.is_empty() { 0 } else { frames };
-        Self { pictures, copy: PictureCopy::default(), frames, next: 0 }
+    /// `frames` frames of `images`, which must not be empty if there is a frame to give.
+    pub fn new(images: Vec<Image>, frames: u64) -> Self {
+        let frames = if images.is_empty() { 0 } else { frames };
+        Self { images, copy: ImageBuffer::default(), frames, next: 0 }
     }
 }
 
@@ -33,9 +33,9 @@ impl Source for Repeated {
         let instant = Some(Instant::now());
         let sequence = self.next;
         self.next += 1;
-        self.copy.fill(self.pictures[(sequence % self.pictures.len() as u64) as usize].view());
-        let Ok(picture) = self.copy.view() else { unreachable!("a copy of a picture is one") };
-        Ok(Some(Frame { picture, sequence, captured: None, instant, name: None }))
+        self.copy.fill(self.images[(sequence % self.images.len() as u64) as usize].view());
+        let Ok(image) = self.copy.view() else { unreachable!("a copy of an image is one") };
+        Ok(Some(Frame { image, sequence, captured: None, instant, name: None }))
     }
 
     fn frames(&self) -> Option<u64> {
@@ -50,13 +50,13 @@ mod tests {
     use crate::pixels::PixelFormat;
 
     #[test]
-    fn pictures_take_turns() {
-        let picture = |value| Picture::new(PixelFormat::Grey, Size::new(2, 1), vec![value; 2]).unwrap();
-        let mut source = Repeated::new(vec![picture(1), picture(2)], 3);
+    fn images_take_turns() {
+        let image = |value| Image::new(PixelFormat::Grey, Size::new(2, 1), vec![value; 2]).unwrap();
+        let mut source = Repeated::new(vec![image(1), image(2)], 3);
         let mut seen = Vec::new();
         while let Some(frame) = source.next_frame().unwrap() {
             assert!(frame.instant.is_some());
-            seen.push((frame.sequence, frame.picture.data().to_vec()));
+            seen.push((frame.sequence, frame.image.data().to_vec()));
         }
         assert_eq!(seen, [(0, vec![1, 1]), (1, vec![2, 2]), (2, vec![1, 1])]);
         assert!(Repeated::new(Vec::new(), 3).next_frame().unwrap().is_none());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Frame, Source, SourceError};
 use crate::geometry::Size;
-use crate::pixels::{Colour, ColourMatrix, ColourRange, Limits, PictureView, PixelFormat};
+use crate::pixels::{Colour, ColourMatrix, ColourRange, ImageView, Limits, PixelFormat};
 
 /// Longest line that is read. What is written by programs stays below 200 bytes.
 const LONGEST_LINE: usize = 1024;
@@ -87,12 +87,12 @@ impl<R: Read + Send> Source for Y4m<R> {
         self.finished = false;
         let Header { size, format, colour, rate, .. } = self.header;
         let stride = format.row_bytes(size.width).unwrap_or(0);
-        let picture = PictureView::new(format, size, stride, &self.frame)
-            .map_err(|error| failed(&self.name, Y4mError::Picture(error)))?
+        let image = ImageView::new(format, size, stride, &self.frame)
+            .map_err(|error| failed(&self.name, Y4mError::Image(error)))?
             .with_colour(colour);
         let sequence = self.sequence;
         self.sequence += 1;
-        Ok(Some(Frame { picture, sequence, captured: rate.time_of(sequence), instant: None, name: None }))
+        Ok(Some(Frame { image, sequence, captured: rate.time_of(sequence), instant: None, name: None }))
     }
 }
 
@@ -172,7 +172,7 @@ impl Header {
             return Err(too_large);
         }
         let stride = format.row_bytes(size.width);
-        let frame_bytes = stride.and_then(|stride| format.picture_bytes(size, stride)).ok_or(too_large)?;
+        let frame_bytes = stride.and_then(|stride| format.image_bytes(size, stride)).ok_or(too_large)?;
         let plane_bytes = match format {
             // No more than of the packed pixels.
             PixelFormat::Yuyv => (size.width + 2 * size.width.div_ceil(2)) * size.height,
@@ -277,9 +277,9 @@ pub enum Y4mError {
         /// Bytes of a frame.
         bytes: usize,
     },
-    /// The bytes are no picture.
+    /// The bytes are no image.
     #[error(transparent)]
-    Picture(crate::pixels::PictureError),
+    Image(crate::pixels::ImageError),
     /// Reading failed.
     #[error("reading failed")]
     Read {

@@ -1,4 +1,4 @@
-//! Where the keypoints of a thing are in one picture, as a user writes it down.
+//! Where the keypoints of a thing are in one image, as a user writes it down.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::pose::MAX_EDGES;
 /// Largest file that is read.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The keypoints of one thing in one picture, picture pixels.
+/// The keypoints of one thing in one image, image pixels.
 ///
 /// Two forms are read. The plain one:
 ///
@@ -22,9 +22,9 @@ const MAX_BYTES: u64 = 16 << 20;
 ///  "edges": [["rim", "handle"]]}
 /// ```
 ///
-/// `box` (else the whole picture), `visible` (else true) and `edges` (else none) may be left out. Or COCO's: `images`,
+/// `box` (else the whole image), `visible` (else true) and `edges` (else none) may be left out. Or COCO's: `images`,
 /// `annotations` with `keypoints` `[x, y, v, ...]` and `bbox`, and `categories` with their names and `skeleton`; of
-/// several pictures the one with the picture's file name counts.
+/// several images the one with the image's file name counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
     /// The box around the thing.
@@ -45,7 +45,7 @@ pub struct Point {
     pub x: f32,
     /// Row, pixels.
     pub y: f32,
-    /// Whether the picture shows it.
+    /// Whether the image shows it.
     #[serde(default = "yes")]
     pub visible: bool,
 }
@@ -116,11 +116,11 @@ struct CocoCategory {
 }
 
 impl Annotation {
-    /// Reads the annotation of `picture` from a file.
+    /// Reads the annotation of `image` from a file.
     ///
     /// # Errors
-    /// Where the file cannot be read, is neither of the two forms, or does not say where the picture's keypoints are.
-    pub fn read(path: &Path, picture: &Path) -> Result<Self, AnnotationError> {
+    /// Where the file cannot be read, is neither of the two forms, or does not say where the image's keypoints are.
+    pub fn read(path: &Path, image: &Path) -> Result<Self, AnnotationError> {
         let unreadable = |source| AnnotationError::File { path: path.to_owned(), source };
         let content = |reason: String| AnnotationError::Content { path: path.to_owned(), reason };
         let size = std::fs::metadata(path).map_err(unreadable)?.len();
@@ -128,18 +128,18 @@ impl Annotation {
             return Err(content(format!("it has {size} bytes, more than the {MAX_BYTES} that are read")));
         }
         let bytes = std::fs::read(path).map_err(unreadable)?;
-        let name = picture.file_name().map(|name| name.to_string_lossy());
+        let name = image.file_name().map(|name| name.to_string_lossy());
         Self::parse(&bytes, name.as_deref().unwrap_or_default()).map_err(content)
     }
 
-    /// The annotation of the picture called `picture` in the contents of a file.
+    /// The annotation of the image called `image` in the contents of a file.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn parse(bytes: &[u8], picture: &str) -> Result<Self, String> {
+    pub fn parse(bytes: &[u8], image: &str) -> Result<Self, String> {
         let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| format!("no JSON: {error}"))?;
         let annotation = if value.get("annotations").is_some() {
-            from_coco(serde_json::from_value(value).map_err(|error| format!("as COCO's format: {error}"))?, picture)?
+            from_coco(serde_json::from_value(value).map_err(|error| format!("as COCO's format: {error}"))?, image)?
         } else {
             from_plain(serde_json::from_value(value).map_err(|error| error.to_string())?)?
         };
@@ -184,13 +184,13 @@ fn from_plain(plain: Plain) -> Result<Annotation, String> {
     Ok(Annotation { bounds: plain.bounds.map(rectangle), points: plain.keypoints, edges })
 }
 
-fn from_coco(coco: Coco, picture: &str) -> Result<Annotation, String> {
+fn from_coco(coco: Coco, name: &str) -> Result<Annotation, String> {
     let image = match &coco.images[..] {
         [only] => only,
         images => images
             .iter()
-            .find(|image| image.file_name.rsplit('/').next() == Some(picture))
-            .ok_or_else(|| format!("none of its {} images is called {picture}", images.len()))?,
+            .find(|image| image.file_name.rsplit('/').next() == Some(name))
+            .ok_or_else(|| format!("none of its {} images is called {name}", images.len()))?,
     };
     let mut here = coco.annotations.iter().filter(|annotation| annotation.image_id == image.id);
     let annotation = here.next().ok_or_else(|| format!("no annotation for {}", image.file_name))?;

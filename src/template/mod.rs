@@ -1,7 +1,7 @@
 //! What a user has enrolled: the keypoints of a thing, as features that one bundle's networks understand.
 //!
-//! A template is made from a few annotated pictures ([`Annotation`]) by [`crate::estimator::enrol`], kept in a file, and
-//! given to the estimator with every frame's picture.
+//! A template is made from a few annotated images ([`Annotation`]) by [`crate::estimator::enrol`], kept in a file, and
+//! given to the estimator with every frame's image.
 
 mod annotation;
 mod file;
@@ -22,7 +22,7 @@ pub struct Template {
     /// The bundle that made it, and [`Bundle::networks_hash`] of that.
     bundle: String,
     networks: String,
-    /// From how many pictures.
+    /// From how many images.
     shots: u32,
     /// Values of a keypoint's features.
     width: usize,
@@ -47,7 +47,7 @@ pub struct TemplateKeypoint {
 
 impl Template {
     /// A template of `keypoints` with `features [K, width]` and `edges` between them, made by `bundle` from so many
-    /// pictures.
+    /// images.
     ///
     /// # Errors
     /// What is wrong with the parts: no keypoint or too many, indices that do not ascend below [`SLOTS`], names that are
@@ -87,7 +87,7 @@ impl Template {
         }
         check_names(self.keypoints.iter().map(|keypoint| keypoint.name.as_str()))?;
         if self.name.is_empty() || self.shots == 0 || self.width == 0 {
-            return Err("its name, its pictures or its features are empty".to_owned());
+            return Err("its name, its images or its features are empty".to_owned());
         }
         if count.checked_mul(self.width) != Some(self.features.len()) {
             return Err(format!("it has {} features for {count} keypoints of {}", self.features.len(), self.width));
@@ -107,7 +107,7 @@ impl Template {
         &self.name
     }
 
-    /// From how many pictures it was made.
+    /// From how many images it was made.
     pub fn shots(&self) -> u32 {
         self.shots
     }

@@ -1,4 +1,4 @@
-//! The bundles `spots` and `nearest` (tests/data/onnx/make.py), copied so that it can be broken, and pictures for it.
+//! The bundles `spots` and `nearest` (tests/data/onnx/make.py), copied so that it can be broken, and images for it.
 #![allow(dead_code)]
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sinew::bundle::{Bundle, BundleError, MANIFEST};
 use sinew::engine::{EngineFiles, GraphFile};
 use sinew::geometry::Size;
-use sinew::pixels::{Picture, PixelFormat};
+use sinew::pixels::{Image, PixelFormat};
 use tempfile::TempDir;
 
 /// A graph as it is opened without a bundle.
@@ -74,8 +74,8 @@ impl Spots {
     }
 }
 
-/// A black RGB picture with coloured cells of 4x4 pixels.
-pub fn picture(size: Size, cells: &[(usize, usize, [u8; 3])]) -> Picture {
+/// A black RGB image with coloured cells of 4x4 pixels.
+pub fn image(size: Size, cells: &[(usize, usize, [u8; 3])]) -> Image {
     let mut data = vec![0; 3 * size.width * size.height];
     for &(column, row, colour) in cells {
         for y in 4 * row..4 * row + 4 {
@@ -87,7 +87,7 @@ pub fn picture(size: Size, cells: &[(usize, usize, [u8; 3])]) -> Picture {
             }
         }
     }
-    Picture::new(PixelFormat::Rgb, size, data).unwrap()
+    Image::new(PixelFormat::Rgb, size, data).unwrap()
 }
 
 pub const GREEN: [u8; 3] = [0, 255, 0];

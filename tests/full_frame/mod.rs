@@ -1,9 +1,9 @@
 //! A frame full of people, as LOGO-CAP's networks would answer it.
 
 use sinew::decode::Maps;
-use sinew::decode::logocap::{Decoder, Inputs, Level, Workspace};
+use sinew::decode::logocap::{Decoder, Inputs, Refinement, Workspace};
 use sinew::geometry::Size;
-use sinew::sink::{Description, Kind};
+use sinew::sink::{Category, OutputSchema};
 
 /// People in it.
 pub const PEOPLE: usize = 30;
@@ -48,16 +48,16 @@ impl Outputs {
 }
 
 /// What a sink is told of the poses in it.
-pub fn description() -> Description {
+pub fn schema() -> OutputSchema {
     let keypoints = (0..KEYPOINTS).map(|keypoint| format!("keypoint_{keypoint}")).collect();
-    let kinds = vec![Kind { keypoints, ..Kind::default() }];
-    Description { kinds, poses: PEOPLE, ..Description::default() }
+    let categories = vec![Category { keypoints, ..Category::default() }];
+    OutputSchema { categories, poses: PEOPLE, ..OutputSchema::default() }
 }
 
 /// All of LOGO-CAP's post-processing but its last step.
 pub fn decode(
     decoder: &Decoder,
-    level: Level,
+    level: Refinement,
     inputs: &Inputs<'_>,
     kam: &[f32],
     grid: &mut [f32],
@@ -67,12 +67,12 @@ pub fn decode(
     decoder.initial_poses(inputs, workspace);
     let people = 0..workspace.centers().len();
     match level {
-        Level::None => decoder.score_initial(inputs, workspace),
-        Level::Partial | Level::Full => {
+        Refinement::None => decoder.score_initial(inputs, workspace),
+        Refinement::Partial | Refinement::Full => {
             decoder.write_grid(inputs, people.clone(), workspace, grid).unwrap();
             let kam = &kam[..decoder.kam_len(people.len())];
             match level {
-                Level::Partial => decoder.refine_locally(people, kam, workspace).unwrap(),
+                Refinement::Partial => decoder.refine_locally(people, kam, workspace).unwrap(),
                 _ => decoder.refine(inputs, people, kam, workspace).unwrap(),
             }
         }

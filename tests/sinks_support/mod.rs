@@ -4,22 +4,22 @@ use std::sync::LazyLock;
 
 use sinew::estimator::StageTimes;
 use sinew::geometry::Size;
-use sinew::pixels::{Picture, PixelFormat};
+use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::{Keypoint, Pose, Poses, Skeleton};
-use sinew::sink::{Answer, Description, Kind, Live, Sink};
+use sinew::sink::{Category, FrameResult, Live, OutputSchema, Sink};
 use sinew::source::Frame;
 
 /// Of a pose.
 const KEYPOINTS: usize = 17;
 
 /// What the poses are poses of.
-pub fn description() -> Description {
+pub fn schema() -> OutputSchema {
     let keypoints = (0..KEYPOINTS).map(|number| format!("left_wrist_{number}")).collect();
     let skeleton = Skeleton { edges: [(0, 1), (1, 2)].into_iter().collect(), ..Skeleton::default() };
-    Description {
+    OutputSchema {
         model: "logocap".to_owned(),
         bundle: "played".to_owned(),
-        kinds: vec![Kind { name: "person".to_owned(), keypoints, skeleton }],
+        categories: vec![Category { name: "person".to_owned(), keypoints, skeleton }],
         templates: false,
         poses: 30,
     }
@@ -32,13 +32,13 @@ pub fn poses(count: usize) -> Poses {
     Poses { list: std::iter::repeat_n(pose, count).collect(), dropped: 2 }
 }
 
-/// A picture of one grey.
-pub fn grey(size: Size, value: u8) -> Picture {
-    Picture::new(PixelFormat::Grey, size, vec![value; size.width * size.height]).unwrap()
+/// An image of one grey.
+pub fn grey(size: Size, value: u8) -> Image {
+    Image::new(PixelFormat::Grey, size, vec![value; size.width * size.height]).unwrap()
 }
 
-/// A picture that no encoder makes small.
-pub fn noise(size: Size, seed: u64) -> Picture {
+/// An image that no encoder makes small.
+pub fn noise(size: Size, seed: u64) -> Image {
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut next = || {
         state ^= state << 13;
@@ -46,15 +46,15 @@ pub fn noise(size: Size, seed: u64) -> Picture {
         state ^= state << 17;
         (state >> 32) as u8
     };
-    Picture::new(PixelFormat::Rgb, size, (0..3 * size.width * size.height).map(|_| next()).collect()).unwrap()
+    Image::new(PixelFormat::Rgb, size, (0..3 * size.width * size.height).map(|_| next()).collect()).unwrap()
 }
 
 static NOBODY: LazyLock<Poses> = LazyLock::new(Poses::default);
-static DOT: LazyLock<Picture> = LazyLock::new(|| grey(Size::new(1, 1), 0));
+static DOT: LazyLock<Image> = LazyLock::new(|| grey(Size::new(1, 1), 0));
 
 /// What a sink is shown.
 pub struct Shown<'a> {
-    pub picture: &'a Picture,
+    pub image: &'a Image,
     pub poses: &'a Poses,
     pub times: StageTimes,
     pub live: Option<Live>,
@@ -62,7 +62,7 @@ pub struct Shown<'a> {
 
 impl Default for Shown<'_> {
     fn default() -> Self {
-        Self { picture: &DOT, poses: &NOBODY, times: StageTimes::default(), live: None }
+        Self { image: &DOT, poses: &NOBODY, times: StageTimes::default(), live: None }
     }
 }
 
@@ -70,7 +70,7 @@ impl Shown<'_> {
     /// Shows it to `sink`, as the frame of this number.
     #[track_caller]
     pub fn put(&self, sink: &mut dyn Sink, sequence: u64) {
-        let frame = Frame { picture: self.picture.view(), sequence, captured: None, instant: None, name: None };
-        sink.put(&Answer { frame, poses: self.poses, times: self.times, live: self.live }).unwrap();
+        let frame = Frame { image: self.image.view(), sequence, captured: None, instant: None, name: None };
+        sink.put(&FrameResult { frame, poses: self.poses, times: self.times, live: self.live }).unwrap();
     }
 }

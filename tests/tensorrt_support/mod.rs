@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use sinew::engine::tensorrt::{Installation, Sidecar, sha256};
-use sinew::engine::{Element, EngineFiles, Environment, GraphFile, Place, Precision, Signature, TensorSpec};
+use sinew::engine::{DataType, EngineFiles, GraphFile, Memory, Precision, Session, Signature, TensorSpec};
 use tempfile::TempDir;
 
 /// One of each layout: the version that JetPack 6.0, 6.1 and 7.2.2 have.
@@ -81,8 +81,8 @@ impl Doubles {
         }
     }
 
-    pub fn environment(&self) -> Environment {
-        Environment::tensorrt(self.installation.clone()).unwrap()
+    pub fn environment(&self) -> Session {
+        Session::tensorrt(self.installation.clone()).unwrap()
     }
 
     fn ask(library: &libloading::Library, what: &str) -> i32 {
@@ -151,8 +151,8 @@ pub fn files(role: &str) -> EngineFiles {
     }
 }
 
-pub fn spec(name: &str, element: Element, shape: &[usize], place: Place) -> TensorSpec {
-    TensorSpec { name: name.to_owned(), element, shape: shape.to_vec(), place }
+pub fn spec(name: &str, data_type: DataType, shape: &[usize], memory: Memory) -> TensorSpec {
+    TensorSpec { name: name.to_owned(), data_type, shape: shape.to_vec(), memory }
 }
 
 /// The text of a plan with the tensors of a signature.
@@ -160,7 +160,7 @@ pub fn plan_of(signature: &Signature) -> String {
     let mut text = "double\n".to_owned();
     for (mode, specs) in [("input", &signature.inputs), ("output", &signature.outputs)] {
         for spec in specs {
-            let element = if spec.element == Element::I32 { 3 } else { 0 };
+            let element = if spec.data_type == DataType::I32 { 3 } else { 0 };
             let extents: Vec<_> = spec.shape.iter().map(ToString::to_string).collect();
             text += &format!("{mode} {} {element} {}\n", spec.name, extents.join(" "));
         }

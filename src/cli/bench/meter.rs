@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::sink::jsonl::JsonLines;
-use crate::sink::{Answer, Description, Sink, SinkError};
+use crate::sink::{FrameResult, OutputSchema, Sink, SinkError};
 
 /// What is measured of a frame, in the order in which it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Picture to network input.
+    /// Image to network input.
     Preprocess,
     /// All engines.
     Network,
@@ -91,8 +91,8 @@ pub struct Meter {
 
 impl Meter {
     /// Measures `frames` frames after `warm_up` ones, then sets `over`.
-    pub fn new(description: &Description, warm_up: u64, frames: u64, over: Arc<AtomicBool>) -> Result<Self, SinkError> {
-        let lines = JsonLines::new(io::sink(), "nowhere", description)?;
+    pub fn new(schema: &OutputSchema, warm_up: u64, frames: u64, over: Arc<AtomicBool>) -> Result<Self, SinkError> {
+        let lines = JsonLines::new(io::sink(), "nowhere", schema)?;
         Ok(Self { lines, warm_up, frames, seen: 0, over, measured: Arc::new(Mutex::new(Measured::new())) })
     }
 
@@ -103,23 +103,23 @@ impl Meter {
 }
 
 impl Sink for Meter {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         let start = Instant::now();
-        self.lines.put(answer)?;
+        self.lines.put(result)?;
         let end = Instant::now();
         self.seen += 1;
         if self.seen <= self.warm_up || self.seen > self.warm_up + self.frames {
             return Ok(());
         }
-        let times = answer.times;
+        let times = result.times;
         let emit = end - start;
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         let stages = times.preprocess + times.network + times.decode + emit;
         // A frame without a moment of capture began with its first stage.
-        let begun = answer.frame.instant.unwrap_or(end - stages);
+        let begun = result.frame.instant.unwrap_or(end - stages);
         let end_to_end = end.saturating_duration_since(begun);
         // A camera's frame also waits, which is nobody's work.
-        let work = if answer.live.is_some() { stages } else { end_to_end };
+        let work = if result.live.is_some() { stages } else { end_to_end };
         for (stage, duration) in [
             (Stage::Preprocess, times.preprocess),
             (Stage::Network, times.network),
@@ -130,7 +130,7 @@ impl Sink for Meter {
         ] {
             measured.record(stage, duration);
         }
-        measured.poses += answer.poses.list.len() as u64;
+        measured.poses += result.poses.list.len() as u64;
         let first = measured.span.map_or(begun, |(first, _)| first);
         measured.span = Some((first, end));
         if self.seen == self.warm_up + self.frames {

@@ -21,11 +21,11 @@ use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision};
 use crate::estimator;
 use crate::geometry::Size;
-use crate::pixels::{Picture, PixelFormat, yuyv};
+use crate::pixels::{Image, PixelFormat, yuyv};
 use crate::runtime::{Counts, LivePipeline, Pipeline};
 use crate::source::{self, Repeated, Source, SourceError};
 
-/// Most pictures that are kept in memory.
+/// Most images that are kept in memory.
 const KEPT: usize = 64;
 /// How long a camera may take for its first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Measure how long frames take, stage by stage
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A camera is measured as it runs. Pictures and videos are read into memory first and answered again and again, each copied
+A camera is measured as it runs. Images and videos are read into memory first and processed again and again, each copied
 before as a camera's frame is; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are
 written to nowhere.
 
@@ -50,7 +50,7 @@ pub struct BenchArguments {
     /// Frames before these
     #[arg(long, value_name = "N", default_value_t = 10)]
     warm_up: u64,
-    /// Give pictures the layout of a camera, YUYV, and this size; the width must be even
+    /// Give images the layout of a camera, YUYV, and this size; the width must be even
     #[arg(long, value_name = "WxH", value_parser = value::size)]
     as_camera: Option<Size>,
     /// A report that was printed with --json, to compare with
@@ -81,13 +81,13 @@ impl BenchArguments {
         let live = source.live().is_some();
         let (size, format) = if live {
             if as_camera.is_some() {
-                bail!("--as-camera is for pictures and videos; {uri} is a camera");
+                bail!("--as-camera is for images and videos; {uri} is a camera");
             }
             first_frame(source.as_mut())?
         } else {
-            let pictures = pictures(source.as_mut(), uri, as_camera)?;
-            let facts = (pictures[0].size(), pictures[0].format());
-            source = Box::new(Repeated::new(pictures, warm_up + frames));
+            let images = images(source.as_mut(), uri, as_camera)?;
+            let facts = (images[0].size(), images[0].format());
+            source = Box::new(Repeated::new(images, warm_up + frames));
             facts
         };
         let backend = settings.backend.unwrap_or_default();
@@ -176,7 +176,7 @@ fn first_frame(source: &mut dyn Source) -> anyhow::Result<(Size, PixelFormat)> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         match source.next_frame() {
-            Ok(Some(frame)) => return Ok((frame.picture.size(), frame.picture.format())),
+            Ok(Some(frame)) => return Ok((frame.image.size(), frame.image.format())),
             Ok(None) => break,
             Err(SourceError::NotYet) => {}
             Err(error) if error.is_recoverable() => tracing::warn!("{error}"),
@@ -187,12 +187,12 @@ fn first_frame(source: &mut dyn Source) -> anyhow::Result<(Size, PixelFormat)> {
 }
 
 /// The frames of a file or folder, in memory.
-fn pictures(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow::Result<Vec<Picture>> {
+fn images(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow::Result<Vec<Image>> {
     if as_camera.is_some_and(|size| size.width % 2 != 0) {
         bail!("--as-camera: two columns share their colour in YUYV; give an even width");
     }
-    let mut pictures: Vec<Picture> = Vec::new();
-    while pictures.len() < KEPT {
+    let mut images: Vec<Image> = Vec::new();
+    while images.len() < KEPT {
         let frame = match source.next_frame() {
             Ok(Some(frame)) => frame,
             Ok(None) => break,
@@ -202,29 +202,29 @@ fn pictures(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyh
             }
             Err(error) => return Err(error.into()),
         };
-        let picture = match as_camera {
-            Some(size) => yuyv::as_camera(frame.picture, size),
+        let image = match as_camera {
+            Some(size) => yuyv::as_camera(frame.image, size),
             None => kept(&frame).with_context(|| uri.to_owned())?,
         };
-        let first = pictures.first().map_or(picture.size(), Picture::size);
-        if picture.size() != first {
-            bail!("{uri}: pictures of {first} and of {}; give all one size with --as-camera", picture.size());
+        let first = images.first().map_or(image.size(), Image::size);
+        if image.size() != first {
+            bail!("{uri}: images of {first} and of {}; give all one size with --as-camera", image.size());
         }
-        pictures.push(picture);
+        images.push(image);
     }
-    if pictures.is_empty() {
+    if images.is_empty() {
         bail!("{uri}: no frame in it");
     }
-    Ok(pictures)
+    Ok(images)
 }
 
-/// A copy of a frame's picture.
-fn kept(frame: &source::Frame<'_>) -> anyhow::Result<Picture> {
-    let view = frame.picture;
+/// A copy of a frame's image.
+fn kept(frame: &source::Frame<'_>) -> anyhow::Result<Image> {
+    let view = frame.image;
     let packed = view.format().row_bytes(view.size().width) == Some(view.stride());
     if !packed {
         bail!("rows with gaps cannot be kept; give --as-camera");
     }
-    let bytes = view.format().picture_bytes(view.size(), view.stride()).unwrap_or_default();
-    Ok(Picture::new(view.format(), view.size(), view.data()[..bytes].to_vec())?.with_colour(view.colour()))
+    let bytes = view.format().image_bytes(view.size(), view.stride()).unwrap_or_default();
+    Ok(Image::new(view.format(), view.size(), view.data()[..bytes].to_vec())?.with_colour(view.colour()))
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::show::{ConfigArguments, canonical};
 use super::value;
-use crate::bundle::logocap::Level;
+use crate::bundle::logocap::Refinement;
 use crate::engine::{Backend, Precision};
 use crate::estimator;
 use crate::template::Template;
@@ -29,7 +29,7 @@ pub struct Settings {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_MODEL")]
     pub model: Option<String>,
-    /// Where frames come from: a camera such as /dev/video0 or v4l2:/dev/video0?size=1280x720&fps=30, a picture, a folder, a
+    /// Where frames come from: a camera such as /dev/video0 or v4l2:/dev/video0?size=1280x720&fps=30, an image, a folder, a
     /// .y4m video, or - for y4m on standard input; cameras may be repeated
     #[arg(long, value_name = "URI", env = "SINEW_SOURCE")]
     #[serde(deserialize_with = "value::one_or_more")]
@@ -47,7 +47,7 @@ pub struct Settings {
     /// What to look for, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
     #[arg(long, value_name = "FILE", env = "SINEW_TEMPLATE")]
     pub template: Vec<PathBuf>,
-    /// Where to look, for capeformer bundles: a file of JSON lines (docs/enrol.md) [default: the whole picture]
+    /// Where to look, for capeformer bundles: a file of JSON lines (docs/enrol.md) [default: the whole image]
     #[arg(long, value_name = "FILE", env = "SINEW_BOXES", conflicts_with = "boxes_from")]
     pub boxes: Option<PathBuf>,
     /// Where to look: around the people that this bundle finds
@@ -55,7 +55,7 @@ pub struct Settings {
     pub boxes_from: Option<String>,
     /// How far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
-    pub level: Option<Level>,
+    pub level: Option<Refinement>,
     /// Refine late frames less, for logocap bundles: how old an answer should be at most, such as 30ms; every line says how far
     /// it went [default: none]
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
@@ -65,11 +65,11 @@ pub struct Settings {
     /// fb:/dev/fb0; may be repeated [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
     pub sink: Vec<String>,
-    /// Draw the poses: pictures into the folder PATH, or a video if PATH ends in .y4m
+    /// Draw the poses: images into the folder PATH, or a video if PATH ends in .y4m
     #[arg(long, value_name = "PATH", env = "SINEW_OVERLAY")]
     pub overlay: Option<String>,
     /// Show the poses in a browser, and metrics: HOST:PORT, or a port that only this machine reaches; ?fps=N behind it is how
-    /// many pictures a second [default: off, and 10]
+    /// many images a second [default: off, and 10]
     #[arg(long, value_name = "ADDR", env = "SINEW_PREVIEW")]
     pub preview: Option<String>,
     /// Leave out poses that do not score above this [default: the bundle's]
@@ -120,7 +120,7 @@ impl Settings {
     /// Where nothing says so.
     pub fn sources(&self) -> anyhow::Result<&[String]> {
         match &self.source[..] {
-            [] => bail!("no source: give --source, such as a camera, a picture or a folder"),
+            [] => bail!("no source: give --source, such as a camera, an image or a folder"),
             sources => Ok(sources),
         }
     }
@@ -191,7 +191,7 @@ mod tests {
         let expected = Settings {
             model: Some("c".into()),
             threads: Some(2),
-            level: Some(Level::None),
+            level: Some(Refinement::None),
             threshold: Some(0.5),
             backend: Some(Backend::Tract),
             sink: vec!["jsonl:a".into()],

@@ -179,7 +179,7 @@ mod tests {
             backend: Some(crate::engine::Backend::Tract),
             precision: Some(crate::engine::Precision::Int8),
             threshold: Some(0.1),
-            level: Some(crate::bundle::logocap::Level::Partial),
+            level: Some(crate::bundle::logocap::Refinement::Partial),
             ..Settings::default()
         };
         let text = file(&explain(settings.clone(), &[], str::to_owned));

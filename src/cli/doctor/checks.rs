@@ -6,7 +6,7 @@ use super::Finding;
 use crate::bundle::{self, Bundle};
 use crate::cli::config::Settings;
 use crate::cli::machine::Machine;
-use crate::engine::{Backend, Environment};
+use crate::engine::{Backend, Session};
 
 /// Free space below this is worth a word, MiB: a few engines take as much.
 #[cfg(feature = "tensorrt")]
@@ -114,7 +114,7 @@ fn backends() -> Vec<Finding> {
         (Backend::Tract, "build the program with the cargo feature `tract`"),
     ] {
         let what = format!("backend {backend}");
-        match Environment::new(backend, 1) {
+        match Session::new(backend, 1) {
             Ok(_) => {
                 works += 1;
                 findings.push(Finding::ok(what, describe(backend)));

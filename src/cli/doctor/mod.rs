@@ -96,16 +96,16 @@ Nothing of this program has run on a Jetson yet. On a board, in this order; each
 
  1. sinew doctor
       Names the board, TensorRT and the GPU, or says what is missing.
- 2. sinew run --model logocap-tiny --source PICTURE.jpg --backend tract --overlay out
+ 2. sinew run --model logocap-tiny --source IMAGE.jpg --backend tract --overlay out
       The CPU alone: poses in out/.
- 3. sinew engine build --model logocap-tiny --picture 1280x720
+ 3. sinew engine build --model logocap-tiny --image-size 1280x720
       The board's own trtexec builds the engines. Add --dry-run to see the commands.
  4. sinew engine list
       Every engine must be `ok`.
  5. sinew engine verify --model logocap-tiny --images FOLDER
-      The GPU's poses against the CPU's, on pictures of 1280x720.
+      The GPU's poses against the CPU's, on images of 1280x720.
  6. sinew run --model logocap-tiny --source FOLDER --backend tensorrt --overlay out-tensorrt
-      The same pictures as in 2: compare.
+      The same images as in 2: compare.
  7. sinew bench --model logocap-tiny --source FOLDER --as-camera 1280x720 --backend tensorrt --json > board.json
       Milliseconds per stage, with the power mode and the clocks that they were measured at.
  8. sinew cameras, then sinew run --model logocap-tiny --source /dev/video0 > poses.jsonl

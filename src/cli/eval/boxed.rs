@@ -11,7 +11,7 @@ use crate::cli::{Verdict, output};
 use crate::estimator::{self, Estimator as _, LazyEstimator};
 use crate::eval::{Annotation, GroundTruth, KeypointShare, Reach};
 use crate::geometry::Rectangle;
-use crate::pixels::{Limits, read_picture};
+use crate::pixels::{Limits, read_image};
 use crate::pose::Poses;
 
 pub(super) fn run(
@@ -32,8 +32,8 @@ pub(super) fn run(
     let progress = Progress::new(Some(truth.images().len() as u64), log);
     for (image, annotations) in truth.images().iter().zip(truth.annotations()) {
         let path = arguments.images.join(&image.file_name);
-        let picture = match read_picture(&path, &Limits::default()) {
-            Ok(picture) => Some(picture),
+        let image = match read_image(&path, &Limits::default()) {
+            Ok(image) => Some(image),
             Err(error) => {
                 // Nobody is found in it then, and the figures say so.
                 progress.complain(&error);
@@ -42,11 +42,11 @@ pub(super) fn run(
             }
         };
         for person in annotations.iter().filter(|person| !person.ignored) {
-            let found = match &picture {
-                Some(picture) => {
+            let found = match &image {
+                Some(image) => {
                     let [x, y, width, height] = person.bbox.map(|value| value as f32);
                     let bounds = [Rectangle { x, y, width, height }];
-                    (estimator.estimate(picture.view(), Some(&bounds), &mut poses))
+                    (estimator.estimate(image.view(), Some(&bounds), &mut poses))
                         .with_context(|| path.display().to_string())?;
                     places(&poses)
                 }

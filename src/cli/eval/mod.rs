@@ -11,13 +11,13 @@ use clap::{Args, ValueEnum};
 
 use super::log::LogArguments;
 use super::{Verdict, value};
-use crate::bundle::logocap::Level;
+use crate::bundle::logocap::Refinement;
 use crate::bundle::{Bundle, Model};
 use crate::engine::{Backend, Precision};
 use crate::estimator;
 use crate::eval::Reach;
 
-/// Measure a bundle's accuracy on annotated pictures
+/// Measure a bundle's accuracy on annotated images
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +30,7 @@ pub struct EvalArguments {
     /// Annotations in COCO's format
     #[arg(long, value_name = "ANN.json")]
     coco: PathBuf,
-    /// Folder of the pictures that the annotations name
+    /// Folder of the images that the annotations name
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
     /// What is measured [default: pck for capeformer bundles, else oks]
@@ -47,11 +47,11 @@ pub struct EvalArguments {
     threads: usize,
     /// oks: how far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level)]
-    level: Option<Level>,
+    level: Option<Refinement>,
     /// oks: write all poses to this file, as COCO's result format has them
     #[arg(long, value_name = "OUT.json")]
     results: Option<PathBuf>,
-    /// Of people: only the first N pictures, in the order of their ids
+    /// Of people: only the first N images, in the order of their ids
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// oks: exit with code 1 where AP is below this
@@ -60,7 +60,7 @@ pub struct EvalArguments {
     /// oks, for models of one person per box: a file of JSON lines as for `sinew run` [default: the annotations' boxes]
     #[arg(long, value_name = "FILE")]
     boxes: Option<PathBuf>,
-    /// pck of enrolled things: enrol from so many pictures [default: 1]
+    /// pck of enrolled things: enrol from so many images [default: 1]
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
     /// pck, pckh: exit with code 1 where PCK@0.2 or PCKh@0.5 is below this
@@ -76,7 +76,7 @@ pub struct EvalArguments {
 enum Metric {
     /// COCO's average precision and recall over object keypoint similarity
     Oks,
-    /// Share of correct keypoints, in parts of the box: of things that are enrolled from other pictures of their kind, or of
+    /// Share of correct keypoints, in parts of the box: of things that are enrolled from other images of their kind, or of
     /// people in their annotated boxes
     Pck,
     /// The same of people, in parts of the head (`head_bbox` of the annotations)
@@ -88,7 +88,7 @@ impl EvalArguments {
     pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
         let bundle = Bundle::open(&self.model)?;
         if !self.images.is_dir() {
-            bail!("{}: no folder; give the one that holds the pictures", self.images.display());
+            bail!("{}: no folder; give the one that holds the images", self.images.display());
         }
         let about = &bundle.manifest().about;
         let enrolled = about.model == Model::Capeformer;

@@ -15,14 +15,14 @@ use crate::cli::{Verdict, output};
 use crate::estimator::{self, Estimator as _, LazyEstimator};
 use crate::eval::{Annotation, Detection, Evaluation, Figures, GroundTruth, ResultsWriter};
 use crate::geometry::Rectangle;
-use crate::pixels::{Limits, read_picture};
+use crate::pixels::{Limits, read_image};
 use crate::pose::Poses;
 use crate::runtime::ListedBoxes;
 
 /// What was found besides the figures.
 #[derive(Debug, Default)]
 struct Tally {
-    pictures: usize,
+    images: usize,
     skipped: usize,
     poses: usize,
     dropped: u64,
@@ -34,14 +34,14 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
         truth.keep_first(limit);
     }
     if truth.images().is_empty() {
-        bail!("{}: no picture to evaluate", arguments.coco.display());
+        bail!("{}: no image to evaluate", arguments.coco.display());
     }
     let sigmas: Vec<f64> = bundle.manifest().keypoints.sigmas.iter().map(|&sigma| f64::from(sigma)).collect();
     let mut evaluation = Evaluation::new(&truth, &sigmas)?;
     let mut results =
         arguments.results.as_deref().map(|path| Results::create(path, truth.category_id())).transpose()?;
 
-    let tally = answer_all(arguments, bundle, &truth, &mut evaluation, results.as_mut(), log)?;
+    let tally = process_all(arguments, bundle, &truth, &mut evaluation, results.as_mut(), log)?;
     if let Some(results) = results {
         results.finish()?;
     }
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     Ok(if too_low || tally.skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }
 
-fn answer_all(
+fn process_all(
     arguments: &EvalArguments,
     bundle: &Bundle,
     truth: &GroundTruth,
@@ -71,10 +71,10 @@ fn answer_all(
     let mut poses = Poses::default();
     let mut tally = Tally::default();
     let progress = Progress::new(Some(truth.images().len() as u64), log);
-    for (image, annotations) in truth.images().iter().zip(truth.annotations()) {
-        let path = arguments.images.join(&image.file_name);
-        let picture = match read_picture(&path, &Limits::default()) {
-            Ok(picture) => picture,
+    for (described, annotations) in truth.images().iter().zip(truth.annotations()) {
+        let path = arguments.images.join(&described.file_name);
+        let image = match read_image(&path, &Limits::default()) {
+            Ok(image) => image,
             Err(error) => {
                 // Nobody is found in it then, and the figures say so.
                 progress.complain(&error);
@@ -85,16 +85,16 @@ fn answer_all(
         };
         let annotated: Vec<Rectangle> = annotations.iter().filter(|one| !one.ignored).map(box_of).collect();
         let boxes = match &listed {
-            Some(listed) => Some(listed.of(Some(&image.file_name), image.id)),
+            Some(listed) => Some(listed.of(Some(&described.file_name), described.id)),
             None => top_down.then_some(&annotated[..]),
         };
-        estimator.estimate(picture.view(), boxes, &mut poses).with_context(|| path.display().to_string())?;
+        estimator.estimate(image.view(), boxes, &mut poses).with_context(|| path.display().to_string())?;
         let detections: Vec<Detection> = poses.list.iter().map(Detection::from).collect();
-        evaluation.put(image.id, &detections)?;
+        evaluation.put(described.id, &detections)?;
         if let Some(results) = &mut results {
-            results.put(image.id, &poses)?;
+            results.put(described.id, &poses)?;
         }
-        tally.pictures += 1;
+        tally.images += 1;
         tally.poses += poses.list.len();
         tally.dropped += u64::from(poses.dropped);
         progress.step();
@@ -114,7 +114,7 @@ fn print(arguments: &EvalArguments, bundle: &Bundle, figures: &Figures, tally: &
             "bundle": bundle.manifest().about.name,
             "hash": bundle.hash(),
             "metric": "oks",
-            "pictures": tally.pictures,
+            "images": tally.images,
             "skipped": tally.skipped,
             "poses": tally.poses,
             "dropped": tally.dropped,
@@ -125,7 +125,7 @@ fn print(arguments: &EvalArguments, bundle: &Bundle, figures: &Figures, tally: &
         [name.to_owned(), value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))]
     };
     let mut rows: Vec<[String; 2]> = figures.named().into_iter().map(row).collect();
-    rows.push(["pictures".to_owned(), tally.pictures.to_string()]);
+    rows.push(["images".to_owned(), tally.images.to_string()]);
     rows.push(["skipped".to_owned(), tally.skipped.to_string()]);
     rows.push(["poses".to_owned(), tally.poses.to_string()]);
     output::print_table(["FIGURE", "VALUE"], &rows)

@@ -1,4 +1,4 @@
-//! Share of correct keypoints over episodes: things are enrolled from some pictures and looked for in the others.
+//! Share of correct keypoints over episodes: things are enrolled from some images and looked for in the others.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::cli::progress::Progress;
 use crate::cli::{Verdict, output};
 use crate::estimator::{self, Shot};
 use crate::eval::pck::{Category, Episode, Instance, PckSum, THRESHOLDS, Things, distances, episodes};
-use crate::pixels::{Limits, Picture, read_picture};
+use crate::pixels::{Image, Limits, read_image};
 use crate::pose::Poses;
 use crate::template::{Annotation, Point};
 
@@ -33,16 +33,16 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
         (things.categories().iter()).map(|category| (category, episodes(category.instances.len(), shots))).collect();
     let total: usize = work.iter().map(|(_, episodes)| episodes.len()).sum();
     if total == 0 {
-        bail!("{}: no category with more than {shots} pictures", things.path().display());
+        bail!("{}: no category with more than {shots} images", things.path().display());
     }
     let progress = Progress::new(Some(total as u64), log);
     let mut measured = Vec::new();
     let mut all = PckSum::default();
     for (category, episodes) in work {
-        let pictures = read_all(category, &arguments.images)?;
+        let images = read_all(category, &arguments.images)?;
         let mut sum = PckSum::default();
         for episode in episodes {
-            for found in answer(arguments, bundle, category, &pictures, &episode)? {
+            for found in result(arguments, bundle, category, &images, &episode)? {
                 sum.add(&found);
                 all.add(&found);
             }
@@ -62,22 +62,22 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     }
 }
 
-fn read_all(category: &Category, folder: &Path) -> anyhow::Result<Vec<Picture>> {
-    let read = |instance: &Instance| read_picture(&folder.join(&instance.file_name), &Limits::default());
+fn read_all(category: &Category, folder: &Path) -> anyhow::Result<Vec<Image>> {
+    let read = |instance: &Instance| read_image(&folder.join(&instance.file_name), &Limits::default());
     Ok(category.instances.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 /// The distances of every query of an episode.
-fn answer(
+fn result(
     arguments: &EvalArguments,
     bundle: &Bundle,
     category: &Category,
-    pictures: &[Picture],
+    images: &[Image],
     episode: &Episode,
 ) -> anyhow::Result<Vec<Vec<Option<f64>>>> {
     let all_show = |keypoint: usize| episode.shots.iter().all(|&shot| category.instances[shot].points[keypoint].2);
     let counted: Vec<bool> = (0..category.keypoints.len()).map(all_show).collect();
-    let shots: Vec<Shot> = episode.shots.iter().map(|&shot| as_shot(category, shot, pictures, &counted)).collect();
+    let shots: Vec<Shot> = episode.shots.iter().map(|&shot| as_shot(category, shot, images, &counted)).collect();
     if !counted.contains(&true) {
         // Nothing can be enrolled, so nothing is right.
         let nothing = vec![None; category.keypoints.len()];
@@ -95,34 +95,32 @@ fn answer(
     let options = estimator::Options { templates: Arc::from([template]), ..options };
     let mut estimator = None;
     let mut poses = Poses::default();
-    let mut answers = Vec::with_capacity(episode.queries.len());
+    let mut results = Vec::with_capacity(episode.queries.len());
     for &query in &episode.queries {
-        let (instance, picture) = (&category.instances[query], pictures[query].view());
+        let (instance, image) = (&category.instances[query], images[query].view());
         let estimator = match &mut estimator {
             Some(estimator) => estimator,
-            none => {
-                none.insert(estimator::open(bundle, arguments.backend, &options, picture.size(), picture.format())?)
-            }
+            none => none.insert(estimator::open(bundle, arguments.backend, &options, image.size(), image.format())?),
         };
-        (estimator.estimate(picture, Some(&[instance.bounds]), &mut poses))
+        (estimator.estimate(image, Some(&[instance.bounds]), &mut poses))
             .with_context(|| instance.file_name.clone())?;
         let pose = poses.list.first();
         let found: Vec<Option<(f32, f32)>> = (positions.iter())
             .map(|&position| pose?.keypoints.get(position?).map(|keypoint| (keypoint.x, keypoint.y)))
             .collect();
-        answers.push(distances(instance, picture.size(), &counted, &found));
+        results.push(distances(instance, image.size(), &counted, &found));
     }
-    Ok(answers)
+    Ok(results)
 }
 
-/// A picture for enrolment; keypoints that some of the others do not show are hidden in all.
-fn as_shot(category: &Category, number: usize, pictures: &[Picture], counted: &[bool]) -> Shot {
+/// An image for enrolment; keypoints that some of the others do not show are hidden in all.
+fn as_shot(category: &Category, number: usize, images: &[Image], counted: &[bool]) -> Shot {
     let instance = &category.instances[number];
     let points = (instance.points.iter().zip(&category.keypoints).zip(counted))
         .map(|((&(x, y, visible), name), &counted)| Point { name: name.clone(), x, y, visible: visible && counted })
         .collect();
     let annotation = Annotation { bounds: Some(instance.bounds), points, edges: Vec::new() };
-    Shot { name: instance.file_name.clone(), picture: pictures[number].clone(), annotation }
+    Shot { name: instance.file_name.clone(), image: images[number].clone(), annotation }
 }
 
 fn print(
@@ -142,7 +140,7 @@ fn print(
             "hash": bundle.hash(),
             "metric": "pck",
             "shots": shots,
-            "answers": all.figures().map(|figures| figures.answers),
+            "results": all.figures().map(|figures| figures.results),
             "figures": Value::Object(object(all)),
             "categories": categories,
         }));

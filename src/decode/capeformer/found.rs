@@ -1,4 +1,4 @@
-//! The keypoints of one template in one crop, from similarities to places in the picture.
+//! The keypoints of one template in one crop, from similarities to places in the image.
 
 use heapless::Vec;
 
@@ -16,7 +16,7 @@ pub struct Workspace {
 /// Whether all numbers of a network's answer are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Soundness {
+pub enum Finiteness {
     /// All are finite.
     Finite,
     /// Some are not: there is no answer.
@@ -33,7 +33,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Where there are more than [`SLOTS`] keypoints, or fewer rows than that.
-    pub fn propose(&mut self, similarity: &[f32], keypoints: usize) -> Result<Soundness, ShapeError> {
+    pub fn propose(&mut self, similarity: &[f32], keypoints: usize) -> Result<Finiteness, ShapeError> {
         self.proposals.clear();
         let wrong = |axis, expected, found| ShapeError { tensor: "similarity", axis, expected, found };
         if keypoints > SLOTS {
@@ -46,12 +46,12 @@ impl Workspace {
         for row in rows {
             let Some(proposal) = propose(row) else {
                 self.proposals.clear();
-                return Ok(Soundness::NotFinite);
+                return Ok(Finiteness::NotFinite);
             };
             // As many as were checked above.
             let _ = self.proposals.push(proposal);
         }
-        Ok(Soundness::Finite)
+        Ok(Finiteness::Finite)
     }
 
     /// The first guesses, by keypoint.
@@ -78,14 +78,14 @@ impl Workspace {
         Ok(())
     }
 
-    /// Appends the keypoints `[K, 2]` of the second network to `pose`, in picture pixels (section 1.9), and scores it.
+    /// Appends the keypoints `[K, 2]` of the second network to `pose`, in image pixels (section 1.9), and scores it.
     ///
     /// The network gives no confidence. A keypoint's score is the mass of its first guess, the pose's their mean;
     /// **neither is calibrated**.
     ///
     /// # Errors
     /// Where `keypoints` has fewer rows than there are proposals.
-    pub fn answer(&self, keypoints: &[f32], crop: &Crop, pose: &mut Pose) -> Result<Soundness, ShapeError> {
+    pub fn answer(&self, keypoints: &[f32], crop: &Crop, pose: &mut Pose) -> Result<Finiteness, ShapeError> {
         pose.keypoints.clear();
         pose.score = 0.0;
         let (places, _) = keypoints.as_chunks::<2>();
@@ -95,17 +95,17 @@ impl Workspace {
         })?;
         let mut sum = 0.0;
         for (&[x, y], proposal) in places.iter().zip(&self.proposals) {
-            let (x, y) = crop.to_picture(x, y);
+            let (x, y) = crop.image_from_mask(x, y);
             if !(x.is_finite() && y.is_finite()) {
                 pose.keypoints.clear();
-                return Ok(Soundness::NotFinite);
+                return Ok(Finiteness::NotFinite);
             }
             // A pose has as many places as there are slots.
             let _ = pose.keypoints.push(Keypoint { x, y, score: proposal.mass });
             sum += proposal.mass;
         }
         pose.score = sum / self.proposals.len().max(1) as f32;
-        Ok(Soundness::Finite)
+        Ok(Finiteness::Finite)
     }
 
     /// How far the second network has moved keypoint number `index` from its first guess, in sides of the crop; not
@@ -134,9 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn from_similarities_to_the_picture() {
+    fn from_similarities_to_the_image() {
         let mut workspace = Workspace::new();
-        assert_eq!(workspace.propose(&similarity(), 2), Ok(Soundness::Finite));
+        assert_eq!(workspace.propose(&similarity(), 2), Ok(Finiteness::Finite));
         let mut places = [9.0; 6];
         workspace.write_proposals(&mut places).unwrap();
         let expected = [1.5 / 8.0, 1.5 / 8.0, 6.5 / 8.0, 6.5 / 8.0, 0.0, 0.0];
@@ -144,7 +144,7 @@ mod tests {
 
         let mut pose = Pose::default();
         let moved = [0.5, 0.25, 0.8125, 0.8125, 0.0, 0.0];
-        assert_eq!(workspace.answer(&moved, &CROP, &mut pose), Ok(Soundness::Finite));
+        assert_eq!(workspace.answer(&moved, &CROP, &mut pose), Ok(Finiteness::Finite));
         assert_eq!((pose.keypoints[0].x, pose.keypoints[0].y), (100.0, 30.0));
         assert_eq!((pose.keypoints[1].x, pose.keypoints[1].y), (125.0, 75.0));
         assert!(pose.score > 0.99 && pose.keypoints.len() == 2);
@@ -157,12 +157,12 @@ mod tests {
         let mut workspace = Workspace::new();
         let mut values = similarity();
         values[70] = f32::NAN;
-        assert_eq!(workspace.propose(&values, 2), Ok(Soundness::NotFinite));
+        assert_eq!(workspace.propose(&values, 2), Ok(Finiteness::NotFinite));
         assert_eq!(workspace.proposals(), []);
-        assert_eq!(workspace.propose(&values, 1), Ok(Soundness::Finite), "the row behind does not count");
+        assert_eq!(workspace.propose(&values, 1), Ok(Finiteness::Finite), "the row behind does not count");
         let mut pose = Pose::default();
         for place in [f32::NAN, f32::INFINITY] {
-            assert_eq!(workspace.answer(&[0.5, place], &CROP, &mut pose), Ok(Soundness::NotFinite));
+            assert_eq!(workspace.answer(&[0.5, place], &CROP, &mut pose), Ok(Finiteness::NotFinite));
             assert!(pose.keypoints.is_empty());
         }
     }
@@ -172,7 +172,7 @@ mod tests {
         let mut workspace = Workspace::new();
         assert!(workspace.propose(&similarity(), 4).is_err());
         assert!(workspace.propose(&similarity(), SLOTS + 1).is_err());
-        assert_eq!(workspace.propose(&similarity(), 3), Ok(Soundness::Finite));
+        assert_eq!(workspace.propose(&similarity(), 3), Ok(Finiteness::Finite));
         assert!(workspace.write_proposals(&mut [0.0; 5]).is_err());
         assert!(workspace.answer(&[0.5; 5], &CROP, &mut Pose::default()).is_err());
     }

@@ -1,9 +1,9 @@
 //! CapeFormer around its networks: crops, features of the enrolled keypoints, proposals, and the way back.
 //!
-//! At enrolment, for each picture that shows the keypoints of a category: [`Crop::around`], the network's tokens, and
+//! At enrolment, for each image that shows the keypoints of a category: [`Crop::around`], the network's tokens, and
 //! [`support_weights`] of each keypoint, by which [`pool`] gathers its features. On every frame: [`Crop::around`], the
 //! network's tokens, similarities of every enrolled keypoint and every cell, [`propose`], the network's refinement, and
-//! [`Crop::to_picture`]; a [`Workspace`] takes these last steps for a whole template. Keypoints are told apart by
+//! [`Crop::image_from_mask`]; a [`Workspace`] takes these last steps for a whole template. Keypoints are told apart by
 //! [`write_identity`].
 //!
 //! Section numbers are those of the description of the reference implementation that the project works from. The token
@@ -16,14 +16,14 @@ mod proposal;
 mod support;
 
 pub use crop::Crop;
-pub use found::{Soundness, Workspace};
+pub use found::{Finiteness, Workspace};
 pub use identity::write_identity;
 pub use proposal::{Proposal, propose};
 pub use support::{pool, support_weights};
 
 /// Cells on a side of the token map.
 pub const CELLS: usize = 8;
-/// Tokens of a picture.
+/// Tokens of an image.
 pub const TOKENS: usize = CELLS * CELLS;
 /// Pixels of a crop's side.
 pub const CROP: usize = 256;

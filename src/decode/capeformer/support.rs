@@ -1,4 +1,4 @@
-//! The features of an enrolled keypoint, from the tokens of a picture that shows it.
+//! The features of an enrolled keypoint, from the tokens of an image that shows it.
 
 use super::{CELLS, CROP, TOKENS};
 use crate::decode::ShapeError;
@@ -56,7 +56,7 @@ fn axis_weights(position: f32) -> ([f64; CELLS], f64) {
 
 /// Adds `share` times the features of a keypoint to `features [width]`: the mean of `tokens [64, width]` by `weights`.
 ///
-/// With several pictures, each adds its share.
+/// With several images, each adds its share.
 ///
 /// # Errors
 /// Where `tokens` has not 64 rows as long as `features`.

@@ -1,4 +1,4 @@
-//! Which pixels come from the picture, and which are padding.
+//! Which pixels come from the image, and which are padding.
 
 use core::ops::Range;
 
@@ -6,10 +6,10 @@ use crate::decode::ShapeError;
 use crate::decode::maps::Expected;
 use crate::geometry::{Affine, Size};
 
-/// Which pixels of a network's input, or of a shrunk one, come from the picture.
+/// Which pixels of a network's input, or of a shrunk one, come from the image.
 #[derive(Debug, Clone, Copy)]
 pub struct Mask<'a> {
-    /// One byte per pixel, row by row, not 0 where it comes from the picture; `None` where all do.
+    /// One byte per pixel, row by row, not 0 where it comes from the image; `None` where all do.
     valid: Option<&'a [u8]>,
     size: Size,
 }
@@ -39,7 +39,7 @@ impl<'a> Mask<'a> {
         self.size
     }
 
-    /// Whether pixel `(x, y)`, which must be inside, comes from the picture.
+    /// Whether pixel `(x, y)`, which must be inside, comes from the image.
     #[inline]
     pub fn contains(&self, x: usize, y: usize) -> bool {
         self.valid.is_none_or(|valid| valid[y * self.size.width + x] != 0)
@@ -55,24 +55,33 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// Writes the mask of a network's input, or of one shrunk to `size`, row by row: 1 where a white picture of `picture`
-/// pixels on black, interpolated bilinearly, is more than half white (CenterGroup reference description, section 1.1).
+/// OpenCV 4 interpolates 8-bit images at positions rounded to this part of a pixel.
+const STEPS: f64 = 32.0;
+
+/// Writes the mask of a network's input, or of one shrunk to `size`, row by row: 1 where the pixel comes from the image.
 ///
-/// `to_picture` leads from pixels of that size to the picture and does not turn.
+/// The official test warps a white 8-bit image of `image` pixels, bilinearly and on black, and keeps what is more than half
+/// of 255. A weight of exactly 0.5 is rounded up to 128 and so counts; weights are those of positions rounded to 1/32 pixel.
+/// Both decide columns at usual sizes: 640x480 in a network with a short side of 640 has its last column at exactly 0.5.
+///
+/// `image_from_mask` leads from pixels of that size to the image and does not rotate.
 ///
 /// # Errors
 /// Where `mask` has not as many bytes as pixels.
-pub fn write_mask(picture: Size, to_picture: &Affine, size: Size, mask: &mut [u8]) -> Result<(), ShapeError> {
+pub fn write_mask(image: Size, image_from_mask: &Affine, size: Size, mask: &mut [u8]) -> Result<(), ShapeError> {
     Mask::new(mask, size)?;
     if size.width == 0 {
         return Ok(());
     }
-    let white = |position: f64, extent: usize| (position + 1.0).min(extent as f64 - position).clamp(0.0, 1.0);
+    let white = |position: f64, extent: usize| {
+        let position = libm::floor(position * STEPS + 0.5) / STEPS;
+        (position + 1.0).min(extent as f64 - position).clamp(0.0, 1.0)
+    };
     for (y, row) in mask.chunks_exact_mut(size.width).enumerate() {
-        let along_y = white(to_picture.yy * y as f64 + to_picture.y0, picture.height);
+        let along_y = white(image_from_mask.yy * y as f64 + image_from_mask.y0, image.height);
         for (x, valid) in row.iter_mut().enumerate() {
-            let along_x = white(to_picture.xx * x as f64 + to_picture.x0, picture.width);
-            *valid = u8::from(along_x * along_y > 0.5);
+            let along_x = white(image_from_mask.xx * x as f64 + image_from_mask.x0, image.width);
+            *valid = u8::from(along_x * along_y >= 0.5);
         }
     }
     Ok(())
@@ -92,10 +101,10 @@ mod tests {
 
     #[test]
     fn padding_lies_on_both_ends() {
-        let (picture, network) = (Size::new(16, 8), Size::new(24, 8));
-        let layout = ShortSideLayout::with_network(picture, network, Centre::RoundedToEven).unwrap();
+        let (image, network) = (Size::new(16, 8), Size::new(24, 8));
+        let layout = ShortSideLayout::with_network(image, network, Centre::RoundedToEven).unwrap();
         let mut mask = [9; 24 * 8];
-        write_mask(picture, &layout.network_to_picture, network, &mut mask).unwrap();
+        write_mask(image, &layout.image_from_network, network, &mut mask).unwrap();
         let mask = Mask::new(&mask, network).unwrap();
         for y in 0..8 {
             for x in 0..24 {

@@ -5,7 +5,7 @@
 //! 1. [`Decoder::find_tokens`]: the peaks of every heatmap that count, the centre's last.
 //! 2. [`Decoder::write_index`], [`Decoder::write_weight`], [`Decoder::write_bias`]: where the grouping network reads each
 //!    token's features, and which tokens count.
-//! 3. [`Decoder::group`]: which token is which keypoint of each centre, scores, picture coordinates, pose NMS.
+//! 3. [`Decoder::group`]: which token is which keypoint of each centre, scores, image coordinates, pose NMS.
 //!
 //! [`write_mask`] and [`write_positions`] make what depends on the geometry alone. Nothing is upsampled as a whole; the
 //! answers equal those of doing so. Section numbers are those of the description of the reference implementation that
@@ -260,7 +260,7 @@ impl Decoder {
     }
 
     /// Ends a frame: gathers the keypoints of every centre that counts (eq. 13), scores them (eq. 14), moves them to the
-    /// picture, and keeps one of every cluster, where that is asked for. `poses` is cleared before.
+    /// image, and keeps one of every cluster, where that is asked for. `poses` is cleared before.
     ///
     /// A keypoint's score is its visibility. [`Poses::dropped`] counts people that did not fit or were not finite; maps
     /// that are not finite count as one, because nobody knows what they hide. Without an answer of the network there are
@@ -269,7 +269,7 @@ impl Decoder {
         &self,
         inputs: &Inputs<'_>,
         grouped: Option<&Grouped<'_>>,
-        network_to_picture: &Affine,
+        image_from_network: &Affine,
         workspace: &mut Workspace,
         poses: &mut Poses,
     ) {
@@ -283,7 +283,7 @@ impl Decoder {
                 match self.person(inputs, grouped, tokens, rank) {
                     // There are no more people than centres.
                     Some(mut pose) => {
-                        pose.transform(network_to_picture);
+                        pose.transform(image_from_network);
                         let _ = people.push(pose);
                     }
                     None => report.non_finite += 1,

@@ -1,4 +1,4 @@
-//! Where every cell lies in the picture, as the sines that the grouping network reads.
+//! Where every cell lies in the image, as the sines that the grouping network reads.
 
 use super::Mask;
 use crate::decode::ShapeError;
@@ -8,8 +8,8 @@ use crate::decode::sines::{slowness, wave};
 /// Writes the position encoding `[h * w, width]` of every cell of a feature map (CenterGroup reference description,
 /// section 1.5): sines and cosines of the row in the first half of the channels, of the column in the second.
 ///
-/// Rows and columns are counted over the cells of `mask`, `[h, w]`, that come from the picture, down the column and
-/// along the row, so that the picture starts at 1 whatever the padding before it. The same for every frame of one
+/// Rows and columns are counted over the cells of `mask`, `[h, w]`, that come from the image, down the column and
+/// along the row, so that the image starts at 1 whatever the padding before it. The same for every frame of one
 /// geometry.
 ///
 /// # Errors
@@ -52,7 +52,7 @@ mod tests {
     use std::vec;
 
     #[test]
-    fn counts_start_where_the_picture_starts() {
+    fn counts_start_where_the_image_starts() {
         let size = Size::new(3, 2);
         let mask = [0, 1, 1, 0, 0, 1];
         let mut rows = vec![9.0; 6 * 4];

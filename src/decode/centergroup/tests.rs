@@ -32,14 +32,14 @@ fn maps(peaks: &[(usize, usize, usize, f32)]) -> Vec<f32> {
 }
 
 /// Logits of `k` tokens that point nowhere, are sure of visibility and of the person.
-struct Answer {
+struct FrameResult {
     k: usize,
     attention: Vec<f32>,
     visible: Vec<f32>,
     center: Vec<f32>,
 }
 
-impl Answer {
+impl FrameResult {
     fn new(k: usize) -> Self {
         Self { k, attention: vec![-9.0; 4 * k * k], visible: vec![2.0; 2 * k], center: vec![2.0; k] }
     }
@@ -55,7 +55,7 @@ struct Frame {
     poses: Poses,
 }
 
-fn run(decoder: &Decoder, values: &[f32], mask: Mask<'_>, answer: &Answer) -> Frame {
+fn run(decoder: &Decoder, values: &[f32], mask: Mask<'_>, answer: &FrameResult) -> Frame {
     let mut workspace = Box::new(Workspace::new());
     let mut poses = Poses::default();
     let maps = Maps::new("heat_half", values, [3, HALF, HALF]).unwrap();
@@ -77,7 +77,7 @@ fn one_person() -> Vec<f32> {
 
 #[test]
 fn keypoints_are_gathered_and_shifted() {
-    let mut answer = Answer::new(4);
+    let mut answer = FrameResult::new(4);
     answer.choose(0, 0, 0, 0);
     answer.choose(1, 0, 1, 0);
     let own = Config { collapse_ties: true, least_tokens: 0, ..config() };
@@ -93,7 +93,7 @@ fn keypoints_are_gathered_and_shifted() {
 
 #[test]
 fn plateaus_make_several_people_as_in_the_reference() {
-    let mut answer = Answer::new(4);
+    let mut answer = FrameResult::new(4);
     for rank in 0..4 {
         answer.choose(0, rank, 0, 0);
         answer.choose(1, rank, 1, 0);
@@ -109,7 +109,7 @@ fn plateaus_make_several_people_as_in_the_reference() {
 fn equal_attention_is_averaged_or_the_highest_wins() {
     let values = maps(&[(0, 3, 4, 0.9), (0, 11, 4, 0.95), (1, 10, 11, 0.8), (2, 6, 7, 0.7)]);
     let own = Config { collapse_ties: true, least_tokens: 0, ..config() };
-    let mut answer = Answer::new(2);
+    let mut answer = FrameResult::new(2);
     // Token 0 lies at (22, 8), token 1 at (6, 8).
     answer.choose(0, 0, 0, 0);
     answer.choose(0, 0, 0, 1);
@@ -128,7 +128,7 @@ fn evidence_is_height_times_attention_near() {
     // Two left keypoints: one where the person is, one far away; the right one has a single peak.
     let values = maps(&[(0, 3, 4, 0.9), (0, 11, 4, 0.5), (1, 10, 11, 0.8), (2, 6, 7, 0.7)]);
     let own = Config { collapse_ties: true, least_tokens: 0, score: ScoreRule::Evidence, ..config() };
-    let mut answer = Answer::new(2);
+    let mut answer = FrameResult::new(2);
     answer.choose(0, 0, 0, 0);
     answer.choose(1, 0, 1, 0);
     let (sure, other) = (answer.attention[0], answer.attention[1]);
@@ -149,11 +149,11 @@ fn evidence_is_height_times_attention_near() {
 #[test]
 fn the_score_is_that_of_the_visible_keypoints_or_of_the_centre() {
     let own = Config { collapse_ties: true, least_tokens: 0, scored_keypoints: 1, ..config() };
-    let mut answer = Answer::new(4);
+    let mut answer = FrameResult::new(4);
     answer.choose(0, 0, 0, 0);
     answer.choose(1, 0, 1, 0);
     let score = |visible: [f32; 2], center: f32, config: &Config| {
-        let mut answer = Answer { attention: answer.attention.clone(), ..Answer::new(4) };
+        let mut answer = FrameResult { attention: answer.attention.clone(), ..FrameResult::new(4) };
         (answer.visible[0], answer.visible[4], answer.center[0]) = (visible[0], visible[1], center);
         run(&decoder(config), &one_person(), MASKLESS, &answer).poses.list.first().map(|pose| pose.score)
     };
@@ -171,12 +171,12 @@ fn numbers_that_are_not_finite_are_dropped_and_counted() {
     let own = Config { collapse_ties: true, least_tokens: 0, ..config() };
     let decoder = decoder(&own);
     let good = || {
-        let mut answer = Answer::new(4);
+        let mut answer = FrameResult::new(4);
         answer.choose(0, 0, 0, 0);
         answer.choose(1, 0, 1, 0);
         answer
     };
-    let dropped = |poison: &dyn Fn(&mut Answer)| {
+    let dropped = |poison: &dyn Fn(&mut FrameResult)| {
         let mut answer = good();
         poison(&mut answer);
         let Frame { workspace, poses } = run(&decoder, &one_person(), MASKLESS, &answer);
@@ -201,7 +201,7 @@ fn numbers_that_are_not_finite_are_dropped_and_counted() {
 fn padding_has_no_people() {
     let padding = [0; 4 * HALF * HALF];
     let mask = Mask::new(&padding, NETWORK).unwrap();
-    let Frame { workspace, poses } = run(&decoder(&config()), &one_person(), mask, &Answer::new(4));
+    let Frame { workspace, poses } = run(&decoder(&config()), &one_person(), mask, &FrameResult::new(4));
     assert_eq!((workspace.report().tokens, poses.list.len(), poses.dropped), (0, 0, 0));
     assert!(!workspace.has_people());
     assert_eq!(workspace.tokens_needed(), 0);

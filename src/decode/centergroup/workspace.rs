@@ -90,7 +90,7 @@ impl Workspace {
         0 < report.centers && report.centers < report.tokens
     }
 
-    /// The centres as people, picture pixels, before any is dropped for its score or as a duplicate; those whose
+    /// The centres as people, image pixels, before any is dropped for its score or as a duplicate; those whose
     /// numbers are not finite are left out.
     pub fn people(&self) -> &[Pose] {
         &self.people

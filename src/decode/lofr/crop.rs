@@ -1,11 +1,11 @@
-//! The rectangle of a picture that the network sees: a person's box, with some room, in the network's aspect.
+//! The rectangle of an image that the network sees: a person's box, with some room, in the network's aspect.
 
 use crate::geometry::{Affine, Rectangle, Size};
 
-/// Largest extent of a box, and of its distance from the picture's corner, in pixels: as far as a picture can reach.
+/// Largest extent of a box, and of its distance from the image's corner, in pixels: as far as an image can reach.
 const FARTHEST: f64 = (1 << 24) as f64;
 
-/// A rectangle around a person, in picture pixels.
+/// A rectangle around a person, in image pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Crop {
     /// Column of the middle.
@@ -21,10 +21,10 @@ pub struct Crop {
 impl Crop {
     /// `margin` times `bounds`, made wider or higher until it has the aspect of `network`.
     ///
-    /// `None` where the box is empty, lies outside the picture, is absurdly large, or a number is not finite.
-    pub fn around(bounds: Rectangle, picture: Size, network: Size, margin: f64) -> Option<Self> {
+    /// `None` where the box is empty, lies outside the image, is absurdly large, or a number is not finite.
+    pub fn around(bounds: Rectangle, image: Size, network: Size, box_padding: f64) -> Option<Self> {
         let [x, y, width, height] = [bounds.x, bounds.y, bounds.width, bounds.height].map(f64::from);
-        let touches = x < picture.width as f64 && y < picture.height as f64 && x + width > 0.0 && y + height > 0.0;
+        let touches = x < image.width as f64 && y < image.height as f64 && x + width > 0.0 && y + height > 0.0;
         // Written so that a NaN fails.
         let near = [x, y, width, height].into_iter().all(|value| value.abs() <= FARTHEST);
         let sound = width > 0.0 && height > 0.0 && touches && near;
@@ -33,20 +33,20 @@ impl Crop {
         (sound && aspect.is_finite() && aspect > 0.0).then(|| Self {
             x: x + width / 2.0,
             y: y + height / 2.0,
-            width: margin * wide,
-            height: margin * high,
+            width: box_padding * wide,
+            height: box_padding * high,
         })
     }
 
-    /// Pixels of a network's input to picture pixels, for the warp.
-    pub fn pixels_to_picture(&self, network: Size) -> Affine {
+    /// Pixels of a network's input to image pixels, for the warp.
+    pub fn image_from_pixels(&self, network: Size) -> Affine {
         // The aspect is the network's, so both axes have one scale.
         let scale = self.width / network.width as f64;
         Affine::scale_shift(scale, self.x - self.width / 2.0, self.y - self.height / 2.0)
     }
 
-    /// Where a place of the crop, from 0 to 1, lies in the picture.
-    pub fn to_picture(&self, x: f64, y: f64) -> (f32, f32) {
+    /// Where a place of the crop, from 0 to 1, lies in the image.
+    pub fn image_from_mask(&self, x: f64, y: f64) -> (f32, f32) {
         let along = |place: f64, length: f64, middle: f64| (place * length + middle - length / 2.0) as f32;
         (along(x, self.width, self.x), along(y, self.height, self.y))
     }
@@ -56,11 +56,11 @@ impl Crop {
 mod tests {
     use super::*;
 
-    const PICTURE: Size = Size::new(640, 480);
+    const IMAGE: Size = Size::new(640, 480);
     const NETWORK: Size = Size::new(96, 128);
 
     fn around(x: f32, y: f32, width: f32, height: f32) -> Option<Crop> {
-        Crop::around(Rectangle { x, y, width, height }, PICTURE, NETWORK, 1.25)
+        Crop::around(Rectangle { x, y, width, height }, IMAGE, NETWORK, 1.25)
     }
 
     #[test]
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn there_and_back() {
         let crop = around(100.0, 50.0, 30.0, 200.0).unwrap();
-        let (x, y) = crop.pixels_to_picture(NETWORK).apply(24.0, 96.0);
-        assert_eq!(crop.to_picture(0.25, 0.75), (x as f32, y as f32));
+        let (x, y) = crop.image_from_pixels(NETWORK).apply(24.0, 96.0);
+        assert_eq!(crop.image_from_mask(0.25, 0.75), (x as f32, y as f32));
     }
 }

@@ -1,6 +1,6 @@
 //! LOFR around its network: crops, the place of every keypoint in its response map, and the way back.
 //!
-//! There is no reference implementation. What the paper leaves open is decided here, and in `models/lofr.py`: a keypoint
+//! There is no reference implementation. What the paper leaves open is decided here, and in `models/networks/lofr.py`: a keypoint
 //! lies in the highest cell of its map, moved by a quarter of a cell towards the higher neighbour on either axis; of
 //! several equally high cells, in the mean of them all, so that a map without any peak says the middle. Its score is the
 //! sigmoid of the network's presence.
@@ -34,7 +34,7 @@ pub struct Decoder {
 /// What a crop shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub enum Found {
+pub enum Detections {
     /// Somebody: the pose was written.
     Somebody,
     /// No keypoint is surely there.
@@ -67,7 +67,7 @@ impl Decoder {
         &self.config
     }
 
-    /// Writes the keypoints of `response [J, h, w]` with the logits `presence [J]` into `pose`, in picture pixels.
+    /// Writes the keypoints of `response [J, h, w]` with the logits `presence [J]` into `pose`, in image pixels.
     ///
     /// The pose's score is the mean of the scores that count. All keypoints are written, those that do not count with
     /// their low score, so that even nobody has a pose; whether to show it is said by the answer.
@@ -80,7 +80,7 @@ impl Decoder {
         presence: &[f32],
         crop: &Crop,
         pose: &mut Pose,
-    ) -> Result<Found, ShapeError> {
+    ) -> Result<Detections, ShapeError> {
         let expected = self.config.keypoints;
         let wrong = |tensor, axis, found| ShapeError { tensor, axis, expected: Expected::Exactly(expected), found };
         if response.channels() != expected {
@@ -95,9 +95,9 @@ impl Decoder {
         for (channel, &logit) in presence.iter().enumerate() {
             let Some((x, y)) = peak(&response.map(channel)).filter(|_| logit.is_finite()) else {
                 pose.keypoints.clear();
-                return Ok(Found::NotFinite);
+                return Ok(Detections::NotFinite);
             };
-            let (x, y) = crop.to_picture(x, y);
+            let (x, y) = crop.image_from_mask(x, y);
             let score = sigmoid(logit);
             if score >= self.config.visible_threshold {
                 sum += score;
@@ -107,10 +107,10 @@ impl Decoder {
             let _ = pose.keypoints.push(Keypoint { x, y, score });
         }
         if count == 0 {
-            return Ok(Found::Nobody);
+            return Ok(Detections::Nobody);
         }
         pose.score = sum / count as f32;
-        Ok(Found::Somebody)
+        Ok(Detections::Somebody)
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
         Decoder::new(&Config { keypoints, visible_threshold: 0.5 }).unwrap()
     }
 
-    fn locate(response: &[f32], presence: &[f32]) -> (Found, Pose) {
+    fn locate(response: &[f32], presence: &[f32]) -> (Detections, Pose) {
         let mut pose = Pose::default();
         let maps = Maps::new("response", response, [presence.len(), HEIGHT, WIDTH]).unwrap();
         let found = decoder(presence.len()).locate(&maps, presence, &CROP, &mut pose).unwrap();
@@ -195,7 +195,7 @@ mod tests {
     fn a_peak_leans_towards_its_higher_neighbour() {
         let map = with(&[(2, 3, 1.0), (1, 3, 0.5), (2, 4, 0.25)]);
         let (found, pose) = locate(&map, &[0.0]);
-        assert_eq!(found, Found::Somebody);
+        assert_eq!(found, Detections::Somebody);
         // Cell 2 of 4, a quarter to the left, and cell 3 of 6, a quarter down; a cell has 10 pixels.
         assert_eq!((pose.keypoints[0].x, pose.keypoints[0].y), (30.0 + 22.5, 30.0 + 37.5));
         assert_eq!((pose.keypoints[0].score, pose.score), (0.5, 0.5));
@@ -215,18 +215,18 @@ mod tests {
     fn who_is_not_there_is_nobody() {
         let maps = [with(&[(1, 1, 1.0)]), with(&[(2, 2, 1.0)])].concat();
         let (found, pose) = locate(&maps, &[-1.0, -9.0]);
-        assert_eq!((found, pose.keypoints.len(), pose.score), (Found::Nobody, 2, 0.0));
+        assert_eq!((found, pose.keypoints.len(), pose.score), (Detections::Nobody, 2, 0.0));
         let (found, pose) = locate(&maps, &[-1.0, 2.0]);
-        assert_eq!(found, Found::Somebody);
+        assert_eq!(found, Detections::Somebody);
         assert!((pose.score - 0.880_797).abs() < 1e-5, "only what counts");
     }
 
     #[test]
     fn numbers_that_are_none_give_no_pose() {
         for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            assert_eq!(locate(&with(&[(1, 1, odd)]), &[1.0]).0, Found::NotFinite);
+            assert_eq!(locate(&with(&[(1, 1, odd)]), &[1.0]).0, Detections::NotFinite);
             let (found, pose) = locate(&with(&[(1, 1, 1.0)]), &[odd]);
-            assert_eq!((found, pose.keypoints.len()), (Found::NotFinite, 0));
+            assert_eq!((found, pose.keypoints.len()), (Detections::NotFinite, 0));
         }
     }
 

@@ -21,7 +21,7 @@ pub struct Center {
 
 /// What a search for centres answers, besides the centres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct Detections {
     /// Maxima that reach the threshold, or plateaus of them; more than the centres where these were capped.
     pub peaks: u32,
     /// The best maximum was taken although it does not reach the threshold.
@@ -45,7 +45,7 @@ pub(super) struct Rule {
 
 /// The pixels of the upsampled map that no neighbour of theirs exceeds, and that are not negative: the best of those
 /// that reach the threshold (reference description, sections 1.4 and 1.5). Best first; equal ones in reading order.
-pub(super) fn find(map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTERS>) -> Found {
+pub(super) fn find(map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTERS>) -> Detections {
     let survey = Survey::new(map);
     let mut peaks = Peaks::new(rule.capacity, rule.collapse);
     scan(&survey, rule.threshold, &mut peaks);
@@ -64,7 +64,7 @@ pub(super) fn find(map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTE
         let (x, y) = peak.middle();
         Center { x: x as f32, y: y as f32, value: peak.value }
     }));
-    Found { peaks: found, fallback, non_finite: survey.non_finite }
+    Detections { peaks: found, fallback, non_finite: survey.non_finite }
 }
 
 /// Adds every maximum that reaches `threshold`, which must be positive.
@@ -146,7 +146,7 @@ mod tests {
 
     const RULE: Rule = Rule { threshold: 0.01, fallback: true, collapse: false, capacity: MAX_CENTERS };
 
-    fn found(map: Map<'_>, rule: Rule) -> (Found, List<(f32, f32, f32)>) {
+    fn found(map: Map<'_>, rule: Rule) -> (Detections, List<(f32, f32, f32)>) {
         let mut centers = Vec::new();
         let found = find(map, rule, &mut centers);
         (found, centers.iter().map(|center| (center.x, center.y, center.value)).collect())

@@ -10,7 +10,7 @@ use crate::pose::{MAX_KEYPOINTS, MAX_POSES};
 /// How far poses are refined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
-pub enum Level {
+pub enum Refinement {
     /// Initial poses, scored by the heatmaps; the second network is not needed.
     None,
     /// The best cell of each keypoint's own attraction map.

@@ -7,7 +7,7 @@
 //! 3. [`Decoder::write_grid`]: where the second network samples the embedding; it answers attraction maps.
 //! 4. One of [`Decoder::refine`] (level `full`), [`Decoder::refine_locally`] (`partial`), [`Decoder::score_initial`]
 //!    (`none`).
-//! 5. [`Decoder::finish`]: scores, picture coordinates, pose NMS.
+//! 5. [`Decoder::finish`]: scores, image coordinates, pose NMS.
 //!
 //! Nothing is upsampled and no window is convolved as a whole; the answers equal those of doing so. Section numbers
 //! are those of the description of the reference implementation that the project works from, equation numbers those of
@@ -25,7 +25,7 @@ use core::ops::Range;
 use fearless_simd::{Simd, dispatch};
 
 pub use centers::Center;
-pub use config::{Config, Level, ZeroKernel};
+pub use config::{Config, Refinement, ZeroKernel};
 pub use workspace::{Report, Workspace};
 
 use self::adapt::{Best, Cell, Kernel};
@@ -226,7 +226,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Level `none`: initial poses, every keypoint scored by its heatmap at that point times the centre (section 1.15).
+    /// Refinement `none`: initial poses, every keypoint scored by its heatmap at that point times the centre (section 1.15).
     pub fn score_initial(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
         for row in 0..workspace.centers.len() {
             for keypoint in 0..self.keypoints() {
@@ -238,7 +238,7 @@ impl Decoder {
         }
     }
 
-    /// Level `partial`: every keypoint of `people`, a range of candidates, moves to the best point of its mesh, the first
+    /// Refinement `partial`: every keypoint of `people`, a range of candidates, moves to the best point of its mesh, the first
     /// on ties; its score is the attraction map's value there, clamped to 0..1, times the centre (section 1.15).
     ///
     /// `kam` holds the raw attraction maps `[people, K, l, l]`, rows first; it may be longer.
@@ -269,7 +269,7 @@ impl Decoder {
         })
     }
 
-    /// Level `full`: every keypoint of `people`, a range of candidates, moves to the weighted mean of the two best cells
+    /// Refinement `full`: every keypoint of `people`, a range of candidates, moves to the weighted mean of the two best cells
     /// of its window, which is the heatmap around it times the prior, convolved by its attraction map (eq. 8 and 9,
     /// sections 1.10 to 1.13). Its score is the weighted mean of their values times the centre.
     ///
@@ -446,13 +446,13 @@ impl Decoder {
         Ok(())
     }
 
-    /// Ends a frame: scores people by the mean over their keypoints, maps them to the picture, and keeps one of each
+    /// Ends a frame: scores people by the mean over their keypoints, maps them to the image, and keeps one of each
     /// cluster (sections 1.13 and 1.14). `poses` is cleared before; its order is that of keeping, roughly best centre
     /// first.
     ///
     /// [`Poses::dropped`] counts people that did not fit or were not finite; a centre map that is not finite counts as
     /// one, because nobody knows what it hides.
-    pub fn finish(&self, network_to_picture: &Affine, workspace: &mut Workspace, poses: &mut Poses) {
+    pub fn finish(&self, image_from_network: &Affine, workspace: &mut Workspace, poses: &mut Poses) {
         poses.clear();
         workspace.people.clear();
         workspace.keep.clear();
@@ -462,7 +462,7 @@ impl Decoder {
             let sum: f32 = refined.iter().map(|keypoint| keypoint.score).sum();
             let mut pose = Pose { score: sum / self.keypoints() as f32, ..Pose::default() };
             pose.keypoints.extend(refined.iter().copied());
-            pose.transform(network_to_picture);
+            pose.transform(image_from_network);
             let finite = |point: &Keypoint| point.x.is_finite() && point.y.is_finite() && point.score.is_finite();
             if !(pose.score.is_finite() && pose.keypoints.iter().all(finite)) {
                 report.non_finite += 1;

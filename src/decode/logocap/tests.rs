@@ -51,7 +51,7 @@ impl Frame {
         Self { heatmaps, offsets, kam: vec![0.5; 30 * 27] }
     }
 
-    fn decode(&self, config: &Config, level: Level) -> (Box<Workspace>, Poses) {
+    fn decode(&self, config: &Config, level: Refinement) -> (Box<Workspace>, Poses) {
         let decoder = Decoder::new(config).unwrap();
         let maps = |name, values: &'_ [f32]| Maps::new(name, values, [values.len() / AREA, CELLS, CELLS]).map(|_| ());
         maps("heatmaps", &self.heatmaps).unwrap();
@@ -69,16 +69,16 @@ impl Frame {
         decoder.write_grid(&inputs, 0..MAX_CENTERS, &workspace, &mut grid).unwrap();
         assert!(grid.iter().all(|value| (-1.0..=1.0).contains(value)));
         match level {
-            Level::None => decoder.score_initial(&inputs, &mut workspace),
-            Level::Partial => decoder.refine_locally(0..MAX_CENTERS, &self.kam, &mut workspace).unwrap(),
-            Level::Full => decoder.refine(&inputs, 0..MAX_CENTERS, &self.kam, &mut workspace).unwrap(),
+            Refinement::None => decoder.score_initial(&inputs, &mut workspace),
+            Refinement::Partial => decoder.refine_locally(0..MAX_CENTERS, &self.kam, &mut workspace).unwrap(),
+            Refinement::Full => decoder.refine(&inputs, 0..MAX_CENTERS, &self.kam, &mut workspace).unwrap(),
         }
         decoder.finish(&Affine::scale_shift(2.0, 10.0, -10.0), &mut workspace, &mut poses);
         (workspace, poses)
     }
 }
 
-const LEVELS: [Level; 3] = [Level::None, Level::Partial, Level::Full];
+const LEVELS: [Refinement; 3] = [Refinement::None, Refinement::Partial, Refinement::Full];
 
 proptest! {
     /// With a threshold some are not refined: those that would stay below it. The others are as without one.
@@ -101,8 +101,8 @@ proptest! {
                 // Windows are large for an interpreter.
                 base.max_centers = 2;
             }
-            let (all, _) = frame.decode(&Config { score_threshold: 0.0, ..base.clone() }, Level::Full);
-            let (some, poses) = frame.decode(&Config { score_threshold: threshold, ..base }, Level::Full);
+            let (all, _) = frame.decode(&Config { score_threshold: 0.0, ..base.clone() }, Refinement::Full);
+            let (some, poses) = frame.decode(&Config { score_threshold: threshold, ..base }, Refinement::Full);
             for (refined, with_threshold) in all.refined_poses().zip(some.refined_poses()) {
                 let score = refined.iter().map(|keypoint| keypoint.score).sum::<f32>() / 3.0;
                 let same = refined.iter().zip(with_threshold).all(|(a, b)| {
@@ -118,7 +118,7 @@ proptest! {
 #[test]
 fn who_cannot_reach_the_threshold_is_not_refined() {
     let frame = Frame::new();
-    let (workspace, poses) = frame.decode(&Config { score_threshold: 0.9, ..own() }, Level::Full);
+    let (workspace, poses) = frame.decode(&Config { score_threshold: 0.9, ..own() }, Refinement::Full);
     let (initial, refined) = (workspace.initial_poses().next().unwrap(), workspace.refined_poses().next().unwrap());
     assert!(
         initial
@@ -143,7 +143,7 @@ fn one_person_is_found_at_every_level() {
         let initial = workspace.initial_poses().next().unwrap();
         assert_eq!(initial[0], [17.0 - 4.0 * 2.5, 18.0 - 4.0]);
         let refined = workspace.refined_poses().next().unwrap();
-        if level != Level::Full {
+        if level != Refinement::Full {
             assert_eq!(initial[0], [refined[0].x, refined[0].y]);
         } else {
             // Pulled from 7 to where the heatmap is, 2 * 4 + 1.5, against the prior of the window.
@@ -177,15 +177,15 @@ fn nothing_attracts_a_keypoint() {
     let mut frame = Frame::new();
     frame.kam[..9].fill(-0.25);
     let refined = |config: &Config, level| frame.decode(config, level).0.refined_poses().next().unwrap()[0];
-    let initial = frame.decode(&own(), Level::None).0.initial_poses().next().unwrap()[0];
+    let initial = frame.decode(&own(), Refinement::None).0.initial_poses().next().unwrap()[0];
     let reference = Config { center_threshold: 0.5, ..config() };
-    for level in [Level::Partial, Level::Full] {
+    for level in [Refinement::Partial, Refinement::Full] {
         let kept = refined(&own(), level);
         assert_eq!(([kept.x, kept.y], kept.score), (initial, 0.0));
     }
-    let corner = refined(&reference, Level::Full);
+    let corner = refined(&reference, Refinement::Full);
     assert_eq!([corner.x, corner.y, corner.score], [initial[0] - 6.0 + 0.25, initial[1] - 6.0, 0.0]);
-    let corner = refined(&reference, Level::Partial);
+    let corner = refined(&reference, Refinement::Partial);
     assert_eq!([corner.x, corner.y, corner.score], [initial[0] - 1.0, initial[1] - 1.0, 0.0]);
 }
 
@@ -193,7 +193,7 @@ fn nothing_attracts_a_keypoint() {
 fn a_negative_heatmap_keeps_a_keypoint_in_its_place() {
     let mut frame = Frame::new();
     frame.heatmaps[..AREA].fill(-0.1);
-    let (workspace, _) = frame.decode(&own(), Level::Full);
+    let (workspace, _) = frame.decode(&own(), Refinement::Full);
     let refined = workspace.refined_poses().next().unwrap()[0];
     assert_eq!([refined.x, refined.y], workspace.initial_poses().next().unwrap()[0]);
     assert_eq!(refined.score, 0.0);
@@ -207,15 +207,15 @@ fn equal_people_are_one_and_limits_hold() {
     for cell in [3 * CELLS + 3, 3 * CELLS + 4] {
         frame.heatmaps[3 * AREA + cell] = 0.5;
     }
-    let (workspace, poses) = frame.decode(&Config { nms_distance: 1.0, ..config() }, Level::None);
+    let (workspace, poses) = frame.decode(&Config { nms_distance: 1.0, ..config() }, Refinement::None);
     let report = workspace.report();
     assert!(report.peaks > 1 && poses.list.len() == 1, "{report:?}");
     assert_eq!(report.suppressed as usize, workspace.people().len() - 1);
-    let (workspace, _) = frame.decode(&Config { max_centers: 2, ..config() }, Level::None);
+    let (workspace, _) = frame.decode(&Config { max_centers: 2, ..config() }, Refinement::None);
     assert_eq!((workspace.centers().len(), workspace.report().capped), (2, report.peaks - 2));
     // With a pose NMS that finds no two the same, the limit cuts.
     let apart = Config { nms_distance: 1e-6, max_poses: 1, ..config() };
-    let (workspace, poses) = frame.decode(&apart, Level::None);
+    let (workspace, poses) = frame.decode(&apart, Refinement::None);
     assert_eq!((poses.list.len(), workspace.report().over_limit + 1), (1, workspace.people().len() as u32));
     assert_eq!(poses.dropped, workspace.report().over_limit);
 }
@@ -232,7 +232,7 @@ fn shapes_must_fit() {
     assert_eq!((error.tensor, error.axis), ("offsets", "rows"));
 
     let frame = Frame::new();
-    let (mut workspace, _) = frame.decode(&own(), Level::None);
+    let (mut workspace, _) = frame.decode(&own(), Refinement::None);
     let error = decoder.refine_locally(0..1, &frame.kam[..26], &mut workspace).unwrap_err();
     assert_eq!(std::format!("{error}"), "tensor `kam` has 26 values, expected at least 27");
     // Candidates that there are not ask for nothing.
@@ -244,7 +244,7 @@ fn shapes_must_fit() {
 #[test]
 fn candidates_that_were_not_refined_have_no_score() {
     let frame = Frame::new();
-    let (mut workspace, mut poses) = frame.decode(&own(), Level::Full);
+    let (mut workspace, mut poses) = frame.decode(&own(), Refinement::Full);
     assert_eq!(poses.list.len(), 1);
     let decoder = Decoder::new(&own()).unwrap();
     let heatmaps = Maps::new("heatmaps", &frame.heatmaps, [4, CELLS, CELLS]).unwrap();
@@ -313,11 +313,11 @@ fn numbers_that_are_not_finite_are_counted() {
             let (workspace, poses) = spoil(0, 4 * AREA - 1, value).decode(&own(), level);
             assert_eq!((poses.list.len(), poses.dropped, workspace.report().non_finite_cells), (1, 1, 1));
             // The attraction map of the second keypoint; a heatmap near the first one.
-            if level != Level::None {
+            if level != Refinement::None {
                 let (workspace, poses) = spoil(2, 13, value).decode(&own(), level);
                 assert_eq!((poses.list.len(), poses.dropped, workspace.report().non_finite), (0, 1, 1));
             }
-            if level != Level::Partial {
+            if level != Refinement::Partial {
                 let (workspace, poses) = spoil(0, 3 * CELLS + 2, value).decode(&own(), level);
                 assert_eq!((poses.list.len(), poses.dropped, workspace.report().non_finite), (0, 1, 1), "{level:?}");
             }

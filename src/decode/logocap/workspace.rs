@@ -96,7 +96,7 @@ impl Workspace {
         self.refined.iter().take(self.centers.len()).map(|pose| &pose[..self.keypoints])
     }
 
-    /// The people whose score is above the threshold, picture pixels, best centre first, before pose NMS.
+    /// The people whose score is above the threshold, image pixels, best centre first, before pose NMS.
     pub fn people(&self) -> &[Pose] {
         &self.people
     }

@@ -41,7 +41,7 @@ pub enum TensorRtError {
     },
     /// The library's answers make no sense.
     #[error("TensorRT's answer makes no sense: {reason}; the plan or the library is damaged")]
-    Answer {
+    FrameResult {
         /// What it answered.
         reason: String,
     },

@@ -204,7 +204,7 @@ pub(super) struct PlanTensor {
     pub(super) name: CString,
     pub(super) is_input: bool,
     /// TensorRT's number: 0 is float32, 3 int32.
-    pub(super) element: i32,
+    pub(super) data_type: i32,
     pub(super) shape: Shape,
 }
 
@@ -230,7 +230,7 @@ impl Plan {
         type Count = unsafe extern "C" fn(*mut c_void) -> i32;
         type Name = unsafe extern "C" fn(*mut c_void, i32) -> *const c_char;
         type Number = unsafe extern "C" fn(*mut c_void, *const c_char) -> i32;
-        let odd = |reason: String| TensorRtError::Answer { reason };
+        let odd = |reason: String| TensorRtError::FrameResult { reason };
         // SAFETY: the function at this place takes nothing.
         let count = unsafe {
             let (this, function) = self.engine.function(layout.tensor_count);
@@ -259,11 +259,11 @@ impl Plan {
                 2 => false,
                 other => return Err(odd(format!("tensor {name:?} is neither input nor output ({other})"))),
             };
-            let element = number(layout.tensor_type);
+            let data_type = number(layout.tensor_type);
             // SAFETY: the function at this place takes a name and answers a shape.
             let shape = unsafe { shape(&self.engine, layout.tensor_shape, layout.dims, &name) };
             let shape = shape.ok_or_else(|| odd(format!("tensor {name:?} has no shape")))?;
-            tensors.push(PlanTensor { name, is_input, element, shape });
+            tensors.push(PlanTensor { name, is_input, data_type, shape });
         }
         Ok(tensors)
     }

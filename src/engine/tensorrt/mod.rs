@@ -29,8 +29,8 @@ pub use trtexec::{Builder, Machine, find as find_trtexec};
 
 use self::driver::Device;
 use self::library::Library;
-use self::session::{Session, failure};
-use super::{Backend, Engine, EngineError, EngineFiles, GraphFile, Opener, Precision, Signature};
+use self::session::{TrtEngine, failure};
+use super::{Backend, Engine, EngineError, EngineFiles, GraphFile, OpenBackend, Precision, Signature};
 
 /// Where the libraries and the plans are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -127,7 +127,7 @@ impl TensorRt {
     }
 }
 
-impl Opener for TensorRt {
+impl OpenBackend for TensorRt {
     fn backend(&self) -> Backend {
         Backend::TensorRt
     }
@@ -145,7 +145,7 @@ impl Opener for TensorRt {
         }
         self.device.enter().map_err(failed)?;
         let loaded = Arc::new(self.library.load(&plan).map_err(failed)?);
-        Ok(Box::new(Session::new(&path, loaded, &self.device, signature)?))
+        Ok(Box::new(TrtEngine::new(&path, loaded, &self.device, signature)?))
     }
 }
 

@@ -8,11 +8,11 @@ use super::TensorRtError;
 use super::driver::{Buffer, Device, Recording, Stream};
 use super::library::{Context, Plan, PlanTensor, Shape};
 use super::logger;
-use crate::engine::{Element, Engine, EngineError, Handover, Place, Signature, TensorSpec};
+use crate::engine::{DataType, DeviceTensor, Engine, EngineError, Memory, Signature, TensorSpec};
 
 /// Where a tensor's values are.
 #[derive(Debug)]
-enum Memory {
+enum TensorMemory {
     /// In memory of this session's own.
     Own(Arc<Buffer>),
     /// In another session's; nothing until it was received.
@@ -34,7 +34,7 @@ enum Start {
 
 /// A plan for fixed shapes.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct TrtEngine {
     path: PathBuf,
     signature: Signature,
     names: Vec<CString>,
@@ -42,12 +42,12 @@ pub(super) struct Session {
     start: Start,
     context: Context,
     stream: Stream,
-    inputs: Vec<Memory>,
+    inputs: Vec<TensorMemory>,
     outputs: Vec<Arc<Buffer>>,
     device: Arc<Device>,
 }
 
-impl Session {
+impl TrtEngine {
     /// Checks a plan against what the manifest says, and binds its tensors.
     pub(super) fn new(
         path: &Path,
@@ -82,13 +82,13 @@ impl Session {
         }
         let buffer = |spec: &TensorSpec| {
             let bytes = 4 * spec.shape.iter().product::<usize>();
-            Buffer::new(device, bytes, spec.place == Place::Host).map(Arc::new)
+            Buffer::new(device, bytes, spec.memory == Memory::Host).map(Arc::new)
         };
         let mut inputs = Vec::new();
         for spec in &signature.inputs {
-            inputs.push(match spec.place {
-                Place::Host => Memory::Own(buffer(spec).map_err(failed)?),
-                Place::Engine => Memory::Foreign(None),
+            inputs.push(match spec.memory {
+                Memory::Host => TensorMemory::Own(buffer(spec).map_err(failed)?),
+                Memory::Device => TensorMemory::Foreign(None),
             });
         }
         let outputs: Vec<_> = signature.outputs.iter().map(buffer).collect::<Result<_, _>>().map_err(failed)?;
@@ -109,8 +109,8 @@ impl Session {
 
     fn bind_own(&mut self) -> Result<(), EngineError> {
         let inputs = self.inputs.iter().map(|memory| match memory {
-            Memory::Own(buffer) => Some(buffer.address()),
-            Memory::Foreign(_) => None,
+            TensorMemory::Own(buffer) => Some(buffer.address()),
+            TensorMemory::Foreign(_) => None,
         });
         let addresses: Vec<_> = inputs.chain(self.outputs.iter().map(|buffer| Some(buffer.address()))).collect();
         for (name, address) in self.names.iter().zip(addresses) {
@@ -128,11 +128,11 @@ impl Session {
     fn enqueue(
         context: &mut Context,
         stream: &Stream,
-        inputs: &[Memory],
+        inputs: &[TensorMemory],
         outputs: &[Arc<Buffer>],
     ) -> Result<(), TensorRtError> {
         for memory in inputs {
-            if let Memory::Own(buffer) = memory {
+            if let TensorMemory::Own(buffer) = memory {
                 buffer.upload(stream)?;
             }
         }
@@ -170,25 +170,25 @@ impl Session {
     }
 }
 
-impl Engine for Session {
+impl Engine for TrtEngine {
     fn signature(&self) -> &Signature {
         &self.signature
     }
 
     fn input(&mut self, index: usize) -> &mut [f32] {
-        assert_eq!(self.signature.inputs[index].element, Element::F32, "this input holds indices");
+        assert_eq!(self.signature.inputs[index].data_type, DataType::F32, "this input holds indices");
         own(&mut self.inputs[index]).values_mut()
     }
 
     fn indices(&mut self, index: usize) -> &mut [i32] {
-        assert_eq!(self.signature.inputs[index].element, Element::I32, "this input holds no indices");
+        assert_eq!(self.signature.inputs[index].data_type, DataType::I32, "this input holds no indices");
         own(&mut self.inputs[index]).values_mut()
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
-        let missing = self.inputs.iter().position(|memory| matches!(memory, Memory::Foreign(None)));
+        let missing = self.inputs.iter().position(|memory| matches!(memory, TensorMemory::Foreign(None)));
         if let Some(index) = missing {
-            return Err(EngineError::Handover {
+            return Err(EngineError::DeviceTensor {
                 path: self.path.clone(),
                 tensor: self.signature.inputs[index].name.clone(),
                 reason: "it was never received".to_owned(),
@@ -201,13 +201,13 @@ impl Engine for Session {
         self.outputs[index].values()
     }
 
-    fn hand_over(&self, index: usize) -> Handover {
-        Handover::new(Arc::clone(&self.outputs[index]))
+    fn export_output(&self, index: usize) -> DeviceTensor {
+        DeviceTensor::new(Arc::clone(&self.outputs[index]))
     }
 
-    fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError> {
+    fn bind_input(&mut self, index: usize, tensor: &DeviceTensor) -> Result<(), EngineError> {
         let spec = &self.signature.inputs[index];
-        let refuse = |reason: &str| EngineError::Handover {
+        let refuse = |reason: &str| EngineError::DeviceTensor {
             path: self.path.clone(),
             tensor: spec.name.clone(),
             reason: reason.to_owned(),
@@ -216,7 +216,7 @@ impl Engine for Session {
         if buffer.bytes() != 4 * spec.shape.iter().product::<usize>().max(1) {
             return Err(refuse("it has another size"));
         }
-        let Memory::Foreign(received) = &mut self.inputs[index] else {
+        let TensorMemory::Foreign(received) = &mut self.inputs[index] else {
             panic!("input {index} is written by the program");
         };
         if received.as_ref().is_some_and(|known| Arc::ptr_eq(known, &buffer)) {
@@ -236,10 +236,10 @@ impl Engine for Session {
 }
 
 /// Memory that the program writes; nobody else has it, since only outputs are handed over.
-fn own(memory: &mut Memory) -> &mut Buffer {
+fn own(memory: &mut TensorMemory) -> &mut Buffer {
     match memory {
-        Memory::Own(buffer) => Arc::get_mut(buffer).expect("inputs are not handed over"),
-        Memory::Foreign(_) => panic!("this input comes from another engine"),
+        TensorMemory::Own(buffer) => Arc::get_mut(buffer).expect("inputs are not handed over"),
+        TensorMemory::Foreign(_) => panic!("this input comes from another engine"),
     }
 }
 
@@ -265,15 +265,15 @@ fn check(path: &Path, kind: &'static str, tensors: &[PlanTensor], spec: &TensorS
         let found = if tensor.is_input { "an input" } else { "an output" };
         return Err(mismatch(path, kind, spec, found.to_owned()));
     }
-    let number = match spec.element {
-        Element::F32 => 0,
-        Element::I32 => 3,
+    let number = match spec.data_type {
+        DataType::F32 => 0,
+        DataType::I32 => 3,
     };
     let shape = &tensor.shape.0;
     let fits = shape.len() == spec.shape.len()
         && shape.iter().zip(&spec.shape).all(|(&found, &expected)| found == -1 || found == expected as i64);
-    if tensor.element != number || !fits {
-        return Err(mismatch(path, kind, spec, format!("{} {shape:?}", element_name(tensor.element))));
+    if tensor.data_type != number || !fits {
+        return Err(mismatch(path, kind, spec, format!("{} {shape:?}", element_name(tensor.data_type))));
     }
     Ok(())
 }

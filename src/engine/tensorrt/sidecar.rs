@@ -67,14 +67,14 @@ pub struct TensorFacts {
     /// Its name.
     pub name: String,
     /// `float32` or `int32`.
-    pub element: String,
+    pub data_type: String,
     /// Its extents.
     pub shape: Vec<usize>,
 }
 
 impl From<&TensorSpec> for TensorFacts {
     fn from(spec: &TensorSpec) -> Self {
-        Self { name: spec.name.clone(), element: spec.element.to_string(), shape: spec.shape.clone() }
+        Self { name: spec.name.clone(), data_type: spec.data_type.to_string(), shape: spec.shape.clone() }
     }
 }
 
@@ -170,7 +170,7 @@ impl Stale<'_> {
 }
 
 fn describe(tensors: &[TensorFacts]) -> String {
-    let one = |tensor: &TensorFacts| format!("{} {} {:?}", tensor.name, tensor.element, tensor.shape);
+    let one = |tensor: &TensorFacts| format!("{} {} {:?}", tensor.name, tensor.data_type, tensor.shape);
     tensors.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
@@ -194,7 +194,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Element, GraphFile, Place, Precision};
+    use crate::engine::{DataType, GraphFile, Memory, Precision};
 
     fn files() -> EngineFiles {
         EngineFiles {
@@ -211,9 +211,9 @@ mod tests {
     fn signature() -> Signature {
         let spec = |name: &str, shape: &[usize]| TensorSpec {
             name: name.to_owned(),
-            element: Element::F32,
+            data_type: DataType::F32,
             shape: shape.to_vec(),
-            place: Place::Host,
+            memory: Memory::Host,
         };
         Signature { inputs: vec![spec("image", &[1, 3, 8, 8])], outputs: vec![spec("maps", &[4, 4])] }
     }

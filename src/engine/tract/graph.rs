@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_proto::DataType as OnnxType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Extent;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto, type_proto};
 
-use crate::engine::{Element, EngineError, Signature, TensorSpec};
+use crate::engine::{DataType, EngineError, Signature, TensorSpec};
 
 /// Checks names, types and shapes of all inputs and outputs against `signature`.
 ///
@@ -73,7 +73,7 @@ fn check_made(path: &Path, graph: &GraphProto) -> Result<(), EngineError> {
 
 /// Type and shape as the file writes them.
 struct Written {
-    element: i32,
+    data_type: i32,
     /// `None` where the file says nothing about the shape.
     extents: Option<Vec<WrittenExtent>>,
 }
@@ -88,7 +88,7 @@ impl Written {
     fn of(info: &ValueInfoProto) -> Self {
         let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|kind| kind.value.as_ref())
         else {
-            return Self { element: DataType::Undefined as i32, extents: None };
+            return Self { data_type: OnnxType::Undefined as i32, extents: None };
         };
         let extent = |value: &Option<Extent>| match value {
             Some(Extent::DimValue(number)) => WrittenExtent::Number(*number),
@@ -97,22 +97,22 @@ impl Written {
         };
         let extents =
             tensor.shape.as_ref().map(|shape| shape.dim.iter().map(|dimension| extent(&dimension.value)).collect());
-        Self { element: tensor.elem_type, extents }
+        Self { data_type: tensor.elem_type, extents }
     }
 
     /// Whether a tensor like `spec` is one of those that the file allows: symbols stand for any number here, what they
     /// really give is compared once the graph has been worked out.
     fn allows(&self, spec: &TensorSpec) -> bool {
         let shape = &spec.shape;
-        let element = match spec.element {
-            Element::F32 => DataType::Float,
-            Element::I32 => DataType::Int32,
+        let element = match spec.data_type {
+            DataType::F32 => OnnxType::Float,
+            DataType::I32 => OnnxType::Int32,
         };
         let fits = |(written, &wanted): (&WrittenExtent, &usize)| match written {
             WrittenExtent::Number(number) => usize::try_from(*number) == Ok(wanted),
             WrittenExtent::Symbol(_) | WrittenExtent::Unknown => true,
         };
-        self.element == element as i32
+        self.data_type == element as i32
             && self
                 .extents
                 .as_ref()
@@ -122,10 +122,10 @@ impl Written {
 
 impl std::fmt::Display for Written {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let element = match DataType::try_from(self.element) {
-            Ok(DataType::Float) => Element::F32.to_string(),
+        let element = match OnnxType::try_from(self.data_type) {
+            Ok(OnnxType::Float) => DataType::F32.to_string(),
             Ok(other) => other.as_str_name().to_lowercase(),
-            Err(_) => format!("of unknown type {}", self.element),
+            Err(_) => format!("of unknown type {}", self.data_type),
         };
         let Some(extents) = &self.extents else { return write!(f, "{element} of any shape") };
         let extents: Vec<String> = extents

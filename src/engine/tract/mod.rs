@@ -23,7 +23,8 @@ use tract_onnx::tract_core::internal::{ensure, format_err};
 use tract_onnx::tract_core::plan;
 
 use super::{
-    Backend, Element, Engine, EngineError, EngineFiles, Handover, Opener, Place, Precision, Signature, TensorSpec,
+    Backend, DataType, DeviceTensor, Engine, EngineError, EngineFiles, Memory, OpenBackend, Precision, Signature,
+    TensorSpec,
 };
 
 /// More threads than any board has cores are a slip.
@@ -56,7 +57,7 @@ impl Tract {
     }
 }
 
-impl Opener for Tract {
+impl OpenBackend for Tract {
     fn backend(&self) -> Backend {
         Backend::Tract
     }
@@ -91,7 +92,7 @@ impl Opener for Tract {
             let names: Vec<String> = model.inputs.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
             let order = positions(&names, &signature.inputs)?;
             for (input, spec) in signature.inputs.iter().enumerate() {
-                let fact = InferenceFact::dt_shape(datum_type(spec.element), &spec.shape);
+                let fact = InferenceFact::dt_shape(datum_type(spec.data_type), &spec.shape);
                 model.set_input_fact(order[input], fact)?;
             }
             model.inputs = order.iter().map(|&position| model.inputs[position]).collect();
@@ -126,10 +127,10 @@ fn knobs() -> TractResult<KnobScope> {
     Ok(KnobScope::default())
 }
 
-fn datum_type(element: Element) -> DatumType {
-    match element {
-        Element::F32 => DatumType::F32,
-        Element::I32 => DatumType::I32,
+fn datum_type(data_type: DataType) -> DatumType {
+    match data_type {
+        DataType::F32 => DatumType::F32,
+        DataType::I32 => DatumType::I32,
     }
 }
 
@@ -195,14 +196,14 @@ struct TractEngine {
 impl TractEngine {
     fn new(path: PathBuf, signature: Signature, state: TypedSimpleState) -> Result<Self, EngineError> {
         let zeros = |spec: &TensorSpec| {
-            Tensor::zero_dt(datum_type(spec.element), &spec.shape)
+            Tensor::zero_dt(datum_type(spec.data_type), &spec.shape)
                 .map_err(|error| load_error(&path, "tract cannot make a tensor", error))
         };
         let mut inputs = Vec::with_capacity(signature.inputs.len());
         for spec in &signature.inputs {
-            inputs.push(match spec.place {
-                Place::Host => Some(Arc::new(zeros(spec)?)),
-                Place::Engine => None,
+            inputs.push(match spec.memory {
+                Memory::Host => Some(Arc::new(zeros(spec)?)),
+                Memory::Device => None,
             });
         }
         let outputs =
@@ -213,8 +214,8 @@ impl TractEngine {
     /// The values of an input that the program writes.
     fn host_input<T: Datum>(&mut self, index: usize) -> &mut [T] {
         let spec = &self.signature.inputs[index];
-        assert!(spec.place == Place::Host, "input `{}` comes from another engine", spec.name);
-        assert!(datum_type(spec.element) == T::datum_type(), "input `{}` holds {}", spec.name, spec.element);
+        assert!(spec.memory == Memory::Host, "input `{}` comes from another engine", spec.name);
+        assert!(datum_type(spec.data_type) == T::datum_type(), "input `{}` holds {}", spec.name, spec.data_type);
         let tensor = self.inputs[index].as_mut().expect("host inputs are made when the engine is opened");
         // Nobody else holds the tensor after a run, so this copies nothing; a graph that passes its input on as an
         // output is the exception.
@@ -254,7 +255,7 @@ impl Engine for TractEngine {
         let mut inputs: TVec<TValue> = TVec::with_capacity(self.inputs.len());
         for (spec, input) in self.signature.inputs.iter().zip(&self.inputs) {
             let Some(tensor) = input else {
-                return Err(EngineError::Handover {
+                return Err(EngineError::DeviceTensor {
                     path: self.path.clone(),
                     tensor: spec.name.clone(),
                     reason: "it was never received".to_owned(),
@@ -294,15 +295,15 @@ impl Engine for TractEngine {
         view.as_slice().expect("checked to be f32 after the run")
     }
 
-    fn hand_over(&self, index: usize) -> Handover {
+    fn export_output(&self, index: usize) -> DeviceTensor {
         let tensor = self.outputs[index].as_arc_tensor().expect("every value of tract is one");
-        Handover::new(Arc::clone(tensor))
+        DeviceTensor::new(Arc::clone(tensor))
     }
 
-    fn receive(&mut self, index: usize, tensor: &Handover) -> Result<(), EngineError> {
+    fn bind_input(&mut self, index: usize, tensor: &DeviceTensor) -> Result<(), EngineError> {
         let spec = &self.signature.inputs[index];
         let fail =
-            |reason: String| EngineError::Handover { path: self.path.clone(), tensor: spec.name.clone(), reason };
+            |reason: String| EngineError::DeviceTensor { path: self.path.clone(), tensor: spec.name.clone(), reason };
         let tensor: Arc<Tensor> = tensor.tensor().ok_or_else(|| fail("it comes from another backend".to_owned()))?;
         if tensor.shape() != spec.shape.as_slice() {
             return Err(fail(format!("it is {:?}, expected {:?}", tensor.shape(), spec.shape)));
@@ -342,9 +343,9 @@ mod tests {
         };
         let spec = |name: &str, shape: &[usize]| TensorSpec {
             name: name.to_owned(),
-            element: Element::F32,
+            data_type: DataType::F32,
             shape: shape.to_vec(),
-            place: Place::Host,
+            memory: Memory::Host,
         };
         let inputs = vec![spec("image", &[1, 3, 64, 64])];
         let outputs =

@@ -1,4 +1,4 @@
-//! From annotated pictures to a template.
+//! From annotated images to a template.
 
 use super::{CROP, Features, NETWORK, SUPPORT_OUT};
 use crate::bundle::capeformer::{DecodeSection, FEATURES, HiddenRule, QUERY_TOKENS};
@@ -10,19 +10,19 @@ use crate::estimator::networks::NetworkOpener;
 use crate::estimator::stopwatch::Stopwatch;
 use crate::estimator::{EstimateError, Options};
 use crate::geometry::Rectangle;
-use crate::pixels::Picture;
+use crate::pixels::Image;
 use crate::template::{Annotation, Point, Template, TemplateKeypoint};
 
-/// Most pictures of one thing.
+/// Most images of one thing.
 const MAX_SHOTS: usize = 100;
 
-/// A picture of a thing, and where its keypoints are.
+/// An image of a thing, and where its keypoints are.
 #[derive(Debug)]
 pub struct Shot {
-    /// What to call the picture in errors.
+    /// What to call the image in errors.
     pub name: String,
-    /// The picture.
-    pub picture: Picture,
+    /// The image.
+    pub image: Image,
     /// Where its keypoints are.
     pub annotation: Annotation,
 }
@@ -32,8 +32,8 @@ pub struct Shot {
 pub struct Enrolment {
     /// The template.
     pub template: Template,
-    /// Names of the keypoints that are not in it, because some pictures do not show them.
-    pub left_out: Vec<String>,
+    /// Names of the keypoints that are not in it, because some images do not show them.
+    pub omitted: Vec<String>,
 }
 
 /// Why a thing is not enrolled.
@@ -48,15 +48,15 @@ pub enum EnrolError {
         /// Its model.
         model: String,
     },
-    /// A picture and its annotation do not fit.
+    /// An image and its annotation do not fit.
     #[error("{shot}: {reason}")]
     Shot {
-        /// The picture.
+        /// The image.
         shot: String,
         /// What is wrong.
         reason: String,
     },
-    /// The pictures together do not make a template.
+    /// The images together do not make a template.
     #[error("`{name}` cannot be enrolled: {reason}")]
     Template {
         /// The thing.
@@ -72,19 +72,19 @@ pub enum EnrolError {
 /// What is known of a shot before the network has seen it.
 struct Plan {
     crop: Crop,
-    /// Crop pixels of each keypoint; none where the picture does not show it.
+    /// Crop pixels of each keypoint; none where the image does not show it.
     points: Vec<Option<(f32, f32)>>,
 }
 
-/// Makes a template called `name` from pictures of a thing.
+/// Makes a template called `name` from images of a thing.
 ///
-/// The features of a keypoint are the mean over the pictures; a keypoint that a picture does not show is treated as
+/// The features of a keypoint are the mean over the images; a keypoint that an image does not show is treated as
 /// `decode.hidden_keypoints` of the bundle says, and one that none of them shows is left out ([`check_shots`] refuses it,
 /// because a user hardly means it).
 ///
 /// # Errors
-/// Where the bundle is no CapeFormer, the pictures disagree in their keypoints, a visible keypoint lies outside its crop,
-/// a box outside its picture, or no keypoint is left; and where the network fails.
+/// Where the bundle is no CapeFormer, the images disagree in their keypoints, a visible keypoint lies outside its crop,
+/// a box outside its image, or no keypoint is left; and where the network fails.
 pub fn enrol(
     bundle: &Bundle,
     backend: Backend,
@@ -94,22 +94,22 @@ pub fn enrol(
 ) -> Result<Enrolment, EnrolError> {
     let decode = section(bundle)?;
     let template_error = |reason: String| EnrolError::Template { name: name.to_owned(), reason };
-    let plans = plan(name, decode.margin, shots)?;
+    let plans = plan(name, decode.box_padding, shots)?;
     let points: &[Point] = &shots[0].annotation.points;
     // The bundle's check has seen the shape.
     let width = token_width(&bundle.manifest().engines[FEATURES].outputs, QUERY_TOKENS).unwrap_or_default();
 
-    // Weights of all pictures sum up to 1 for each keypoint.
+    // Weights of all images sum up to 1 for each keypoint.
     let seen: Vec<usize> =
         (0..points.len()).map(|keypoint| plans.iter().filter(|plan| plan.points[keypoint].is_some()).count()).collect();
     let open = |backend| -> Result<Features, EstimateError> {
         let environment = options.environment(backend)?;
         Features::open(&NetworkOpener { bundle, environment: &environment, size: NETWORK })
     };
-    let mut features = backend.first_that_works(open, EstimateError::engine)?;
+    let mut features = backend.open_with_fallback(open, EstimateError::engine)?;
     let mut sums = vec![0.0; points.len() * width];
     for (shot, plan) in shots.iter().zip(&plans) {
-        features.run(shot.picture.view(), &plan.crop, &mut Stopwatch::start())?;
+        features.run(shot.image.view(), &plan.crop, &mut Stopwatch::start())?;
         let tokens = features.engine.output(SUPPORT_OUT);
         for (keypoint, place) in plan.points.iter().enumerate() {
             let Some(weights) = place.and_then(|(x, y)| support_weights(x, y)) else { continue };
@@ -122,7 +122,7 @@ pub fn enrol(
         HiddenRule::Drop => seen == shots.len(),
         HiddenRule::AverageSeen => seen > 0,
     };
-    let (mut keypoints, mut kept, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut keypoints, mut kept, mut omitted) = (Vec::new(), Vec::new(), Vec::new());
     let mut position = vec![None; points.len()];
     for (index, point) in points.iter().enumerate() {
         if enough(seen[index]) {
@@ -130,17 +130,17 @@ pub fn enrol(
             keypoints.push(TemplateKeypoint { index: index as u16, name: point.name.clone() });
             kept.extend_from_slice(&sums[index * width..][..width]);
         } else {
-            left_out.push(point.name.clone());
+            omitted.push(point.name.clone());
         }
     }
     if keypoints.is_empty() {
-        return Err(template_error("no keypoint is visible in all of its pictures".to_owned()));
+        return Err(template_error("no keypoint is visible in all of its images".to_owned()));
     }
     let edges = (shots[0].annotation.edges.iter())
         .filter_map(|&(a, b)| position[usize::from(a)].zip(position[usize::from(b)]))
         .collect();
     let template = Template::new(name, bundle, shots.len() as u32, keypoints, kept, edges).map_err(template_error)?;
-    Ok(Enrolment { template, left_out })
+    Ok(Enrolment { template, omitted })
 }
 
 /// Everything that [`enrol`] checks before it runs the network.
@@ -148,7 +148,7 @@ pub fn enrol(
 /// # Errors
 /// As [`enrol`].
 pub fn check_shots(bundle: &Bundle, name: &str, shots: &[Shot]) -> Result<(), EnrolError> {
-    let plans = plan(name, section(bundle)?.margin, shots)?;
+    let plans = plan(name, section(bundle)?.box_padding, shots)?;
     // There is a first one, or there was no plan.
     let points = &shots[0].annotation.points;
     let is_hidden = |keypoint: &usize| plans.iter().all(|plan| plan.points[*keypoint].is_none());
@@ -156,7 +156,7 @@ pub fn check_shots(bundle: &Bundle, name: &str, shots: &[Shot]) -> Result<(), En
         Some(keypoint) => Err(EnrolError::Template {
             name: name.to_owned(),
             reason: format!(
-                "keypoint `{}` is visible in none of the pictures: leave it out of all annotations",
+                "keypoint `{}` is visible in none of the images: leave it out of all annotations",
                 points[keypoint].name
             ),
         }),
@@ -173,11 +173,11 @@ fn section(bundle: &Bundle) -> Result<&DecodeSection, EnrolError> {
 }
 
 /// Crops and places, after everything that can be checked without the network.
-fn plan(name: &str, margin: f64, shots: &[Shot]) -> Result<Vec<Plan>, EnrolError> {
+fn plan(name: &str, box_padding: f64, shots: &[Shot]) -> Result<Vec<Plan>, EnrolError> {
     let template_error = |reason: String| EnrolError::Template { name: name.to_owned(), reason };
-    let Some(first) = shots.first() else { return Err(template_error("no picture was given".to_owned())) };
+    let Some(first) = shots.first() else { return Err(template_error("no image was given".to_owned())) };
     if shots.len() > MAX_SHOTS {
-        return Err(template_error(format!("{} pictures were given, at most {MAX_SHOTS} are used", shots.len())));
+        return Err(template_error(format!("{} images were given, at most {MAX_SHOTS} are used", shots.len())));
     }
     let names = |shot: &Shot| shot.annotation.points.iter().map(|point| point.name.clone()).collect::<Vec<_>>();
     let expected = names(first);
@@ -189,11 +189,11 @@ fn plan(name: &str, margin: f64, shots: &[Shot]) -> Result<Vec<Plan>, EnrolError
             let reason = format!("its keypoints are {found:?}, but those of {} are {expected:?}", first.name);
             return Err(fail(reason));
         }
-        let size = shot.picture.view().size();
+        let size = shot.image.view().size();
         let bounds = shot.annotation.bounds.unwrap_or(Rectangle::of(size));
-        let crop = Crop::around(bounds, size, margin).ok_or_else(|| {
+        let crop = Crop::around(bounds, size, box_padding).ok_or_else(|| {
             let (x, y, width, height) = (bounds.x, bounds.y, bounds.width, bounds.height);
-            fail(format!("nothing of the box [{x}, {y}, {width}, {height}] lies in the picture of {size} pixels"))
+            fail(format!("nothing of the box [{x}, {y}, {width}, {height}] lies in the image of {size} pixels"))
         })?;
         let place = |point: &Point| {
             if !point.visible {

@@ -4,16 +4,16 @@ mod enrol;
 
 pub use enrol::{EnrolError, Enrolment, Shot, check_shots, enrol};
 
+use super::input_transform::CropTransform;
 use super::networks::NetworkOpener;
 use super::stopwatch::Stopwatch;
-use super::view::CropView;
 use super::{EstimateError, Estimator, Options, StageTimes};
 use crate::bundle::Bundle;
 use crate::bundle::capeformer::{DecodeSection, FEATURES, MATCH, REFINE};
-use crate::decode::capeformer::{CROP, Crop, Soundness, Workspace, write_identity};
-use crate::engine::{Engine, Environment, Place};
+use crate::decode::capeformer::{CROP, Crop, Finiteness, Workspace, write_identity};
+use crate::engine::{Engine, Memory, Session};
 use crate::geometry::{Rectangle, Size};
-use crate::pixels::PictureView;
+use crate::pixels::ImageView;
 use crate::pose::{Pose, Poses};
 use crate::template::Template;
 
@@ -40,11 +40,11 @@ const MASKED: f32 = -1e4;
 /// The network's input.
 const NETWORK: Size = Size::new(CROP, CROP);
 
-/// CapeFormer with what was enrolled, ready to answer pictures.
+/// CapeFormer with what was enrolled, ready to answer images.
 #[derive(Debug)]
 pub(super) struct Capeformer {
     bundle: Bundle,
-    margin: f64,
+    box_padding: f64,
     features: Features,
     /// One pair of networks for each number of rows that a template needs.
     matchers: Vec<Matcher>,
@@ -55,7 +55,7 @@ pub(super) struct Capeformer {
 /// The network that reads crops, and what lays them into it.
 #[derive(Debug)]
 struct Features {
-    view: CropView,
+    view: CropTransform,
     engine: Box<dyn Engine>,
 }
 
@@ -85,7 +85,7 @@ impl Capeformer {
     pub(super) fn open(
         bundle: &Bundle,
         decode: &DecodeSection,
-        environment: Environment,
+        environment: Session,
         options: &Options,
     ) -> Result<Self, EstimateError> {
         if options.level.is_some() {
@@ -98,7 +98,7 @@ impl Capeformer {
         let opener = NetworkOpener { bundle, environment: &environment, size: NETWORK };
         let mut opened = Self {
             bundle: bundle.clone(),
-            margin: decode.margin,
+            box_padding: decode.box_padding,
             features: Features::open(&opener)?,
             matchers: Vec::new(),
             templates: Vec::new(),
@@ -113,9 +113,9 @@ impl Capeformer {
     fn add(&mut self, opener: &NetworkOpener<'_>, template: &Template) -> Result<(), EstimateError> {
         template.fits(&self.bundle)?;
         let keypoints = template.keypoints().len();
-        let chunks = &self.bundle.manifest().engines[MATCH].chunks;
-        let Some(&rows) = chunks.iter().find(|&&rows| keypoints <= rows) else {
-            let most = chunks.last().copied().unwrap_or_default();
+        let batch_sizes = &self.bundle.manifest().engines[MATCH].batch_sizes;
+        let Some(&rows) = batch_sizes.iter().find(|&&rows| keypoints <= rows) else {
+            let most = batch_sizes.last().copied().unwrap_or_default();
             let reason = format!("`{}` has {keypoints} keypoints, this bundle takes {most}", template.name());
             return Err(EstimateError::option("template", reason));
         };
@@ -132,10 +132,10 @@ impl Capeformer {
 }
 
 /// Opens every network that some template could need.
-pub(super) fn open_all(bundle: &Bundle, environment: &Environment) -> Result<(), EstimateError> {
+pub(super) fn open_all(bundle: &Bundle, environment: &Session) -> Result<(), EstimateError> {
     let opener = NetworkOpener { bundle, environment, size: NETWORK };
     Features::open(&opener)?;
-    for &rows in &bundle.manifest().engines[MATCH].chunks {
+    for &rows in &bundle.manifest().engines[MATCH].batch_sizes {
         Matcher::open(&opener, rows)?;
     }
     Ok(())
@@ -143,19 +143,14 @@ pub(super) fn open_all(bundle: &Bundle, environment: &Environment) -> Result<(),
 
 impl Features {
     fn open(opener: &NetworkOpener<'_>) -> Result<Self, EstimateError> {
-        let outputs = [("query_tokens", Place::Engine), ("support_tokens", Place::Host)];
-        let engine = opener.open(FEATURES, None, [&[("image", Place::Host)], &outputs])?;
-        Ok(Self { view: CropView::new(&opener.bundle.manifest().input, NETWORK), engine })
+        let outputs = [("query_tokens", Memory::Device), ("support_tokens", Memory::Host)];
+        let engine = opener.open(FEATURES, None, [&[("image", Memory::Host)], &outputs])?;
+        Ok(Self { view: CropTransform::new(&opener.bundle.manifest().input, NETWORK), engine })
     }
 
-    /// Runs the network on `crop` of the picture; answers how long laying it in took, and running.
-    fn run(
-        &mut self,
-        picture: PictureView<'_>,
-        crop: &Crop,
-        watch: &mut Stopwatch,
-    ) -> Result<StageTimes, EstimateError> {
-        self.view.lay(picture, crop.pixels_to_picture(), self.engine.input(IMAGE))?;
+    /// Runs the network on `crop` of the image; answers how long laying it in took, and running.
+    fn run(&mut self, image: ImageView<'_>, crop: &Crop, watch: &mut Stopwatch) -> Result<StageTimes, EstimateError> {
+        self.view.write_input(image, crop.image_from_pixels(), self.engine.input(IMAGE))?;
         let preprocess = watch.lap();
         self.engine.run()?;
         Ok(StageTimes { preprocess, network: watch.lap(), ..StageTimes::default() })
@@ -165,21 +160,21 @@ impl Features {
 impl Matcher {
     fn open(opener: &NetworkOpener<'_>, rows: usize) -> Result<Self, EstimateError> {
         let inputs = [
-            ("query_tokens", Place::Engine),
-            ("support", Place::Host),
-            ("identity", Place::Host),
-            ("key_bias", Place::Host),
+            ("query_tokens", Memory::Device),
+            ("support", Memory::Host),
+            ("identity", Memory::Host),
+            ("key_bias", Memory::Host),
         ];
-        let outputs = [("similarity", Place::Host), ("memory", Place::Engine), ("refined", Place::Engine)];
+        let outputs = [("similarity", Memory::Host), ("memory", Memory::Device), ("refined", Memory::Device)];
         let matching = opener.open(MATCH, Some(rows), [&inputs, &outputs])?;
         let inputs = [
-            ("memory", Place::Engine),
-            ("refined", Place::Engine),
-            ("identity", Place::Host),
-            ("key_bias", Place::Host),
-            ("proposals", Place::Host),
+            ("memory", Memory::Device),
+            ("refined", Memory::Device),
+            ("identity", Memory::Host),
+            ("key_bias", Memory::Host),
+            ("proposals", Memory::Host),
         ];
-        let refine = opener.open(REFINE, Some(rows), [&inputs, &[("keypoints", Place::Host)]])?;
+        let refine = opener.open(REFINE, Some(rows), [&inputs, &[("keypoints", Memory::Host)]])?;
         Ok(Self { rows, matching, refine })
     }
 }
@@ -202,25 +197,25 @@ impl Enrolled {
 impl Estimator for Capeformer {
     fn estimate(
         &mut self,
-        picture: PictureView<'_>,
+        image: ImageView<'_>,
         boxes: Option<&[Rectangle]>,
         poses: &mut Poses,
     ) -> Result<StageTimes, EstimateError> {
         poses.clear();
         let mut times = StageTimes::default();
         let most = self.bundle.manifest().limits.poses;
-        let whole = [Rectangle::of(picture.size())];
+        let whole = [Rectangle::of(image.size())];
         for &bounds in boxes.unwrap_or(&whole) {
             let mut watch = Stopwatch::start();
-            let Some(crop) = Crop::around(bounds, picture.size(), self.margin) else {
+            let Some(crop) = Crop::around(bounds, image.size(), self.box_padding) else {
                 poses.dropped += self.templates.len() as u32;
                 continue;
             };
-            times += self.features.run(picture, &crop, &mut watch)?;
-            let query = self.features.engine.hand_over(QUERY_OUT);
+            times += self.features.run(image, &crop, &mut watch)?;
+            let query = self.features.engine.export_output(QUERY_OUT);
             for (number, template) in self.templates.iter().enumerate() {
                 let Matcher { matching, refine, .. } = &mut self.matchers[template.matcher];
-                matching.receive(QUERY_IN, &query)?;
+                matching.bind_input(QUERY_IN, &query)?;
                 matching.input(SUPPORT_IN).copy_from_slice(&template.support);
                 matching.input(MATCH_IDENTITY).copy_from_slice(&template.identity);
                 matching.input(MATCH_BIAS).copy_from_slice(&template.key_bias);
@@ -229,12 +224,12 @@ impl Estimator for Capeformer {
                 times.network += watch.lap();
 
                 let workspace = &mut *self.workspace;
-                if workspace.propose(matching.output(SIMILARITY), template.keypoints)? == Soundness::NotFinite {
+                if workspace.propose(matching.output(SIMILARITY), template.keypoints)? == Finiteness::NotFinite {
                     poses.dropped += 1;
                     continue;
                 }
-                refine.receive(MEMORY_IN, &matching.hand_over(MEMORY_OUT))?;
-                refine.receive(REFINED_IN, &matching.hand_over(REFINED_OUT))?;
+                refine.bind_input(MEMORY_IN, &matching.export_output(MEMORY_OUT))?;
+                refine.bind_input(REFINED_IN, &matching.export_output(REFINED_OUT))?;
                 refine.input(REFINE_IDENTITY).copy_from_slice(&template.identity);
                 refine.input(REFINE_BIAS).copy_from_slice(&template.key_bias);
                 workspace.write_proposals(refine.input(PROPOSALS))?;
@@ -244,7 +239,7 @@ impl Estimator for Capeformer {
 
                 let mut pose = Pose { template: number as u16, ..Pose::default() };
                 let sound = workspace.answer(refine.output(KEYPOINTS), &crop, &mut pose)?;
-                if sound == Soundness::NotFinite || poses.list.len() >= most || poses.list.push(pose).is_err() {
+                if sound == Finiteness::NotFinite || poses.list.len() >= most || poses.list.push(pose).is_err() {
                     poses.dropped += 1;
                 }
                 times.decode += watch.lap();

@@ -1,7 +1,7 @@
 //! CapeFormer's decoding alone.
 
 use super::{misshaped, missing, named};
-use crate::decode::capeformer::{CELLS, Crop, SLOTS, Soundness, TOKENS, Workspace};
+use crate::decode::capeformer::{CELLS, Crop, Finiteness, SLOTS, TOKENS, Workspace};
 use crate::estimator::EstimateError;
 use crate::npz::{Array, Arrays};
 use crate::pose::Pose;
@@ -15,7 +15,7 @@ pub(super) fn decode(tensors: &Arrays) -> Result<Arrays, EstimateError> {
     };
     let mut workspace = Workspace::new();
     // Where a number is not finite there is nothing to propose, and nothing to answer.
-    let sound = workspace.propose(&array.to_f32(), count)? == Soundness::Finite;
+    let sound = workspace.propose(&array.to_f32(), count)? == Finiteness::Finite;
     let places: Vec<f32> = workspace.proposals().iter().flat_map(|proposal| [proposal.x, proposal.y]).collect();
     let rows = if sound { count } else { 0 };
     let mut answer = named([("proposals", Array::from_f32(&[rows, 2], places))]);
@@ -33,9 +33,9 @@ pub(super) fn decode(tensors: &Arrays) -> Result<Arrays, EstimateError> {
     Ok(answer)
 }
 
-/// Middle and side, picture pixels.
+/// Middle and side, image pixels.
 fn crop(tensors: &Arrays) -> Result<Crop, EstimateError> {
-    let expected = || "[3]: column and row of the middle, and the side, picture pixels".to_owned();
+    let expected = || "[3]: column and row of the middle, and the side, image pixels".to_owned();
     let array = tensors.get("crop").ok_or_else(|| missing("crop", expected()))?;
     match array.to_f64()[..] {
         [x, y, side] if array.shape == [3] && side > 0.0 && [x, y, side].iter().all(|value| value.is_finite()) => {

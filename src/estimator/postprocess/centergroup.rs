@@ -25,7 +25,7 @@ pub(super) fn decode(decoder: &Decoder, frame: Frame, tensors: &Arrays) -> Resul
     Ok(answer)
 }
 
-/// One byte per pixel of the network's input, not 0 where it comes from the picture: everywhere, unless `mask` says
+/// One byte per pixel of the network's input, not 0 where it comes from the image: everywhere, unless `mask` says
 /// otherwise.
 fn mask(tensors: &Arrays, network: Size) -> Result<Vec<u8>, EstimateError> {
     let Some(array) = tensors.get("mask") else { return Ok(vec![1; network.width * network.height]) };
@@ -82,7 +82,7 @@ fn group(
     let grouped = decoder.grouped(k, &attention, &visible, &center)?;
     let layout = frame.layout(inputs.network())?;
     let mut poses = Poses::default();
-    decoder.group(inputs, Some(&grouped), &layout.network_to_picture, workspace, &mut poses);
+    decoder.group(inputs, Some(&grouped), &layout.image_from_network, workspace, &mut poses);
     let points = poses.list.iter().flat_map(|pose| &pose.keypoints);
     let values = points.flat_map(|point| [point.x, point.y, point.score, point.score]).collect();
     let scores: Vec<f32> = poses.list.iter().map(|pose| pose.score).collect();

@@ -13,8 +13,8 @@ use crate::pose::Pose;
 pub(super) fn decode(
     manifest: &Manifest,
     decoder: &Decoder,
-    margin: f64,
-    picture: Size,
+    box_padding: f64,
+    image: Size,
     tensors: &Arrays,
 ) -> Result<Arrays, EstimateError> {
     let keypoints = decoder.config().keypoints;
@@ -36,7 +36,7 @@ pub(super) fn decode(
         let maps = Maps::new("response", &response[number * area..][..area], [keypoints, height, width])?;
         let bounds = Rectangle { x, y, width: width_of, height: height_of };
         let mut pose = Pose::default();
-        if let Some(crop) = Crop::around(bounds, picture, network, margin) {
+        if let Some(crop) = Crop::around(bounds, image, network, box_padding) {
             // Nobody has low scores; what is not finite has no pose.
             let _ = decoder.locate(&maps, &presence[number * keypoints..][..keypoints], &crop, &mut pose)?;
         }

@@ -1,7 +1,7 @@
 //! LOGO-CAP's decoding alone.
 
 use super::{Frame, named, stack, with_shape};
-use crate::bundle::logocap::Level;
+use crate::bundle::logocap::Refinement;
 use crate::decode::Maps;
 use crate::decode::logocap::{Decoder, Workspace};
 use crate::estimator::EstimateError;
@@ -9,7 +9,12 @@ use crate::geometry::Size;
 use crate::npz::{Array, Arrays};
 use crate::pose::{Keypoint, Pose, Poses};
 
-pub(super) fn decode(decoder: &Decoder, level: Level, frame: Frame, tensors: &Arrays) -> Result<Arrays, EstimateError> {
+pub(super) fn decode(
+    decoder: &Decoder,
+    level: Refinement,
+    frame: Frame,
+    tensors: &Arrays,
+) -> Result<Arrays, EstimateError> {
     let keypoints = decoder.keypoints();
     let (heatmaps, heatmaps_shape) = stack(tensors, "heatmaps", keypoints + 1)?;
     let (offsets, offsets_shape) = stack(tensors, "offsets", 2 * keypoints)?;
@@ -24,17 +29,17 @@ pub(super) fn decode(decoder: &Decoder, level: Level, frame: Frame, tensors: &Ar
     decoder.find_centers(&inputs, &mut workspace);
     decoder.initial_poses(&inputs, &mut workspace);
     let count = workspace.centers().len();
-    if level == Level::None {
+    if level == Refinement::None {
         decoder.score_initial(&inputs, &mut workspace);
     } else if count > 0 {
         let side = decoder.kernel_side();
         let kernels = with_shape(tensors, "kam", &[count, keypoints, side, side], "one per centre")?;
         match level {
-            Level::Partial => decoder.refine_locally(0..count, &kernels, &mut workspace)?,
+            Refinement::Partial => decoder.refine_locally(0..count, &kernels, &mut workspace)?,
             _ => decoder.refine_all(&inputs, 0..count, &kernels, &mut workspace)?,
         }
     }
-    decoder.finish(&layout.network_to_picture, &mut workspace, &mut poses);
+    decoder.finish(&layout.image_from_network, &mut workspace, &mut poses);
     Ok(answer(&workspace, &poses, keypoints))
 }
 

@@ -10,36 +10,31 @@ use crate::bundle::{Bundle, Decode};
 use crate::geometry::{Centre, ShortSideLayout, Size};
 use crate::npz::{Array, Arrays};
 
-/// Decodes dumped network outputs of a picture of `picture` pixels with the bundle's decoder. The sizes of maps are those
+/// Decodes dumped network outputs of an image of `image` pixels with the bundle's decoder. The sizes of maps are those
 /// of the arrays.
 ///
 /// **LOGO-CAP**: `tensors` holds `heatmaps [K+1, h, w]`, `offsets [2K, h, w]` and, but for the level `none`, the raw
 /// `kam [n, K, l, l]`, one per centre in the order of the centres. The answer holds `centers [n, 3]` (x, y, value),
 /// `initial_poses [n, K, 2]` and `refined_poses [n, K, 3]` (x, y, score) in network pixels, then `scores [m]` of the
-/// people above the threshold, and `poses [r, K, 3]` in picture pixels with `keep [r]`, their rows among the m.
+/// people above the threshold, and `poses [r, K, 3]` in image pixels with `keep [r]`, their rows among the m.
 ///
 /// **CenterGroup**: `tensors` holds `heat_half [K+1, H/2, W/2]` and, where there is padding, `mask [H, W]`. The answer
 /// holds, for each of the T tokens of every type, `peaks_xy [K+1, T, 2]` in network pixels, `peaks_score [K+1, T]` and
 /// `peaks_keep [K+1, T]`, and the grouping network's inputs `idx [(K+1)T, 4]`, `wgt [(K+1)T, 4]`, `bias [(K+1)T]`. With
 /// that network's answer for k tokens of every type, `attn [K, k, Kk]`, `vis [K, k]` and `center [k]`, it also holds
-/// `poses [n, K, 4]` (x, y in picture pixels, visibility twice) and `scores [n]`.
+/// `poses [n, K, 4]` (x, y in image pixels, visibility twice) and `scores [n]`.
 ///
 /// **CapeFormer**: `tensors` holds `similarity [K, 64]` or `[K, 8, 8]`, and where `poses` are wanted also `keypoints
-/// [K, 2]`, from 0 to 1 of the crop, and `crop [3]` (column and row of the middle, side; picture pixels). The answer holds
-/// `proposals [K, 2]` and `poses [K, 3]` (x, y in picture pixels, score). Both are empty where a number is not finite.
+/// [K, 2]`, from 0 to 1 of the crop, and `crop [3]` (column and row of the middle, side; image pixels). The answer holds
+/// `proposals [K, 2]` and `poses [K, 3]` (x, y in image pixels, score). Both are empty where a number is not finite.
 ///
 /// **LOFR**: `tensors` holds `response [n, J, h, w]`, `presence [n, J]` (logits) and `boxes [n, 4]` (x, y, width, height;
-/// picture pixels). The answer holds `poses [n, J, 3]` (x, y in picture pixels, score), zeros where a box is no box or a
+/// image pixels). The answer holds `poses [n, J, 3]` (x, y in image pixels, score), zeros where a box is no box or a
 /// number is not finite.
 ///
 /// # Errors
 /// Where an array is missing or has a shape that does not fit, or an option is out of range.
-pub fn postprocess(
-    bundle: &Bundle,
-    options: &Options,
-    picture: Size,
-    tensors: &Arrays,
-) -> Result<Arrays, EstimateError> {
+pub fn postprocess(bundle: &Bundle, options: &Options, image: Size, tensors: &Arrays) -> Result<Arrays, EstimateError> {
     let manifest = bundle.manifest();
     let centre = |reference: Centre| {
         let own = manifest.input.rule.centre().filter(|_| !options.exact);
@@ -48,34 +43,34 @@ pub fn postprocess(
     match &manifest.decode {
         Decode::Logocap(decode) => {
             let (decoder, level) = super::logocap::configure(manifest, decode, options)?;
-            let frame = Frame { picture, centre: centre(Centre::RoundedUp) };
+            let frame = Frame { image, centre: centre(Centre::RoundedUp) };
             logocap::decode(&decoder, level, frame, tensors)
         }
         Decode::Centergroup(decode) => {
             let decoder = super::centergroup::configure(manifest, decode, options)?;
-            let frame = Frame { picture, centre: centre(Centre::RoundedToEven) };
+            let frame = Frame { image, centre: centre(Centre::RoundedToEven) };
             centergroup::decode(&decoder, frame, tensors)
         }
         Decode::Capeformer(_) => capeformer::decode(tensors),
         Decode::Lofr(decode) => {
             let decoder = super::lofr::configure(manifest, decode, options)?;
-            lofr::decode(manifest, &decoder, decode.margin, picture, tensors)
+            lofr::decode(manifest, &decoder, decode.box_padding, image, tensors)
         }
     }
 }
 
-/// The picture, and how it was laid into the network.
+/// The image, and how it was laid into the network.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
-    picture: Size,
+    image: Size,
     centre: Centre,
 }
 
 impl Frame {
     fn layout(self, network: Size) -> Result<ShortSideLayout, EstimateError> {
-        let Self { picture, centre } = self;
-        ShortSideLayout::with_network(picture, network, centre)
-            .ok_or_else(|| EstimateError::Picture { picture, reason: "it is empty".to_owned() })
+        let Self { image, centre } = self;
+        ShortSideLayout::with_network(image, network, centre)
+            .ok_or_else(|| EstimateError::Image { image, reason: "it is empty".to_owned() })
     }
 }
 

@@ -6,7 +6,7 @@ use fearless_simd::{f32x8, i32x8};
 
 use super::Normalisation;
 use super::rows::{Layout, STEPS};
-use crate::pixels::{PictureView, PixelFormat};
+use crate::pixels::{ImageView, PixelFormat};
 
 /// How samples become the three planes of a network's input.
 #[derive(Debug, Clone, Copy)]
@@ -19,14 +19,14 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    /// For pictures like `picture`.
-    pub fn new(picture: PictureView<'_>, normalisation: &Normalisation) -> Self {
+    /// For images like `image`.
+    pub fn new(image: ImageView<'_>, normalisation: &Normalisation) -> Self {
         let Normalisation { scale, offset } = *normalisation;
-        let layout = Layout::of(picture.format());
-        let to_rgb = match picture.format() {
+        let layout = Layout::of(image.format());
+        let to_rgb = match image.format() {
             PixelFormat::Rgb => [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
             PixelFormat::Grey => [[1.0, 0.0, 0.0, 0.0]; 3],
-            _ => picture.colour().matrix_to_rgb(),
+            _ => image.colour().matrix_to_rgb(),
         };
         let matrix = core::array::from_fn(|channel| {
             let [first, second, third, constant] = to_rgb[channel].map(|factor| factor * scale[channel]);

@@ -4,32 +4,32 @@ use super::Normalisation;
 use crate::geometry::{Affine, Size};
 use crate::pixels::planes::YuvPlanes;
 use crate::pixels::points::{GreyPoints, Points, RgbPoints, YuvPoints};
-use crate::pixels::{PictureView, PixelFormat};
+use crate::pixels::{ImageView, PixelFormat};
 
 /// A map that turns or shears.
 #[derive(Debug, Clone)]
 pub(super) struct General {
-    network_to_picture: Affine,
+    image_from_network: Affine,
 }
 
 impl General {
-    pub fn new(network_to_picture: &Affine) -> Self {
-        Self { network_to_picture: *network_to_picture }
+    pub fn new(image_from_network: &Affine) -> Self {
+        Self { image_from_network: *image_from_network }
     }
 
-    pub fn run(&self, picture: PictureView<'_>, network: Size, normalisation: &Normalisation, output: &mut [f32]) {
-        let run = Run { map: &self.network_to_picture, picture: picture.size(), network, normalisation };
-        match (picture.format(), YuvPlanes::new(picture)) {
-            (PixelFormat::Grey, _) => run.over(&GreyPoints(picture), output),
-            (_, Some(planes)) => run.over(&YuvPoints::new(planes, picture.colour()), output),
-            (_, None) => run.over(&RgbPoints(picture), output),
+    pub fn run(&self, image: ImageView<'_>, network: Size, normalisation: &Normalisation, output: &mut [f32]) {
+        let run = Run { map: &self.image_from_network, image: image.size(), network, normalisation };
+        match (image.format(), YuvPlanes::new(image)) {
+            (PixelFormat::Grey, _) => run.over(&GreyPoints(image), output),
+            (_, Some(planes)) => run.over(&YuvPoints::new(planes, image.colour()), output),
+            (_, None) => run.over(&RgbPoints(image), output),
         }
     }
 }
 
 struct Run<'a> {
     map: &'a Affine,
-    picture: Size,
+    image: Size,
     network: Size,
     normalisation: &'a Normalisation,
 }
@@ -52,11 +52,11 @@ impl Run<'_> {
         }
     }
 
-    /// The blend of the four pixels around `(x, y)`; what lies outside the picture is black.
+    /// The blend of the four pixels around `(x, y)`; what lies outside the image is black.
     #[inline(always)]
     fn bilinear<P: Points>(&self, points: &P, x: f64, y: f64) -> [f32; 3] {
-        let Some((left, right)) = neighbours(x, self.picture.width) else { return [0.0; 3] };
-        let Some((top, bottom)) = neighbours(y, self.picture.height) else { return [0.0; 3] };
+        let Some((left, right)) = neighbours(x, self.image.width) else { return [0.0; 3] };
+        let Some((top, bottom)) = neighbours(y, self.image.height) else { return [0.0; 3] };
         // What the four do not count, black does.
         let outside = 1.0 - (left.1 + right.1) * (top.1 + bottom.1);
         let mut sum = points.black().map(|value| outside * value);

@@ -1,12 +1,12 @@
-//! From a picture to a network's input in one pass: colours, geometry and normalisation together.
+//! From an image to a network's input in one pass: colours, geometry and normalisation together.
 //!
-//! The answer is what OpenCV's `warpAffine` gives of the picture in RGB, bilinear, with a constant black border, scaled
-//! to 0..1 and normalised: every network pixel `(x, y)` is looked up at `network_to_picture(x, y)`, a sample outside the
-//! picture counts as RGB 0, and a network pixel within one pixel of the picture's edge is a blend with that black.
+//! The answer is what OpenCV's `warpAffine` gives of the image in RGB, bilinear, with a constant black border, scaled
+//! to 0..1 and normalised: every network pixel `(x, y)` is looked up at `image_from_network(x, y)`, a sample outside the
+//! image counts as RGB 0, and a network pixel within one pixel of the image's edge is a blend with that black.
 //!
-//! Luma and chroma are interpolated before they become colours: there are fewer network pixels than picture pixels, and a
+//! Luma and chroma are interpolated before they become colours: there are fewer network pixels than image pixels, and a
 //! blend of colours is the colour of the blend, except next to values that no display can show, which are held between 0
-//! and 255 once instead of for every picture pixel. Pixels that share a chroma value have it as it is, as in OpenCV's
+//! and 255 once instead of for every image pixel. Pixels that share a chroma value have it as it is, as in OpenCV's
 //! `cvtColor`.
 //!
 //! Positions are computed in `f64`, weights in 16 bits. The answer stays within a quarter of a grey level of the
@@ -20,24 +20,24 @@ mod separable;
 use general::General;
 use separable::Separable;
 
-use super::{PictureView, PixelFormat};
+use super::{ImageView, PixelFormat};
 use crate::geometry::{Affine, Size};
 
-/// Largest side of a picture or a network input.
+/// Largest side of an image or a network input.
 const LONGEST_SIDE: usize = 1 << 24;
 
-/// A map from pictures of one size and format to the input of a network, everything that does not depend on the pixels
+/// A map from images of one size and format to the input of a network, everything that does not depend on the pixels
 /// computed beforehand.
 #[derive(Debug, Clone)]
 pub struct Warp {
     format: PixelFormat,
-    picture: Size,
+    image: Size,
     network: Size,
     normalisation: Normalisation,
     path: Path,
 }
 
-/// The two ways to walk over the picture.
+/// The two ways to walk over the image.
 #[derive(Debug, Clone)]
 enum Path {
     Separable(Box<Separable>),
@@ -45,9 +45,9 @@ enum Path {
 }
 
 impl Warp {
-    /// Prepares the map of pictures of `picture` pixels in `format` to a network's input of `network` pixels.
+    /// Prepares the map of images of `image` pixels in `format` to a network's input of `network` pixels.
     ///
-    /// `network_to_picture` takes network pixels to picture pixels. `mean` and `std` (red, green, blue) are those of
+    /// `image_from_network` takes network pixels to image pixels. `mean` and `std` (red, green, blue) are those of
     /// values scaled to 0..1: the output is `(value / 255 - mean) / std`.
     ///
     /// # Errors
@@ -55,27 +55,27 @@ impl Warp {
     /// used.
     pub fn new(
         format: PixelFormat,
-        picture: Size,
-        network_to_picture: &Affine,
+        image: Size,
+        image_from_network: &Affine,
         network: Size,
         mean: [f32; 3],
         std: [f32; 3],
     ) -> Result<Self, WarpError> {
-        for (what, size) in [("picture", picture), ("network", network)] {
+        for (what, size) in [("image", image), ("network", network)] {
             let sides = 1..=LONGEST_SIDE;
             if !sides.contains(&size.width) || !sides.contains(&size.height) {
                 return Err(WarpError::Size { what, size });
             }
         }
-        if network_to_picture.inverse().is_none() {
-            return Err(WarpError::Map { map: *network_to_picture });
+        if image_from_network.inverse().is_none() {
+            return Err(WarpError::Map { map: *image_from_network });
         }
         let normalisation = Normalisation::new(mean, std)?;
-        let path = match Separable::new(format, picture, network_to_picture, network) {
+        let path = match Separable::new(format, image, image_from_network, network) {
             Some(separable) => Path::Separable(Box::new(separable)),
-            None => Path::General(General::new(network_to_picture)),
+            None => Path::General(General::new(image_from_network)),
         };
-        Ok(Self { format, picture, network, normalisation, path })
+        Ok(Self { format, image, network, normalisation, path })
     }
 
     /// The network's input size.
@@ -88,26 +88,26 @@ impl Warp {
         3 * self.network.width * self.network.height
     }
 
-    /// Writes `picture` as `[3, height, width]` (red, green, blue) into `output`, without allocating.
+    /// Writes `image` as `[3, height, width]` (red, green, blue) into `output`, without allocating.
     ///
     /// # Errors
-    /// Where the picture has not the size or format that the map was made for, or `output` has not the length of
+    /// Where the image has not the size or format that the map was made for, or `output` has not the length of
     /// [`Warp::output_len`].
-    pub fn run(&mut self, picture: PictureView<'_>, output: &mut [f32]) -> Result<(), WarpError> {
-        if picture.format() != self.format || picture.size() != self.picture {
-            return Err(WarpError::Picture {
-                expected: self.picture,
+    pub fn run(&mut self, image: ImageView<'_>, output: &mut [f32]) -> Result<(), WarpError> {
+        if image.format() != self.format || image.size() != self.image {
+            return Err(WarpError::Image {
+                expected: self.image,
                 expected_format: self.format,
-                found: picture.size(),
-                found_format: picture.format(),
+                found: image.size(),
+                found_format: image.format(),
             });
         }
         if output.len() != self.output_len() {
             return Err(WarpError::Output { network: self.network, expected: self.output_len(), found: output.len() });
         }
         match &mut self.path {
-            Path::Separable(separable) => separable.run(picture, self.network, &self.normalisation, output),
-            Path::General(general) => general.run(picture, self.network, &self.normalisation, output),
+            Path::Separable(separable) => separable.run(image, self.network, &self.normalisation, output),
+            Path::General(general) => general.run(image, self.network, &self.normalisation, output),
         }
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Normalisation {
     }
 }
 
-/// Why a picture cannot be warped.
+/// Why an image cannot be warped.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WarpError {
@@ -142,7 +142,7 @@ pub enum WarpError {
         size: Size,
     },
     /// The map has no inverse, or is not finite.
-    #[error("the map {map:?} from the network to the picture is singular or not finite: check its scale")]
+    #[error("the map {map:?} from the network to the image is singular or not finite: check its scale")]
     Map {
         /// The map.
         map: Affine,
@@ -155,19 +155,19 @@ pub enum WarpError {
         /// The standard deviation per channel.
         std: [f32; 3],
     },
-    /// The picture is not the kind that the map was made for.
+    /// The image is not the kind that the map was made for.
     #[error(
-        "the picture is {found_format} of {found}, but the map was made for {expected_format} of {expected}: \
-         make one for this picture"
+        "the image is {found_format} of {found}, but the map was made for {expected_format} of {expected}: \
+         make one for this image"
     )]
-    Picture {
+    Image {
         /// The size that the map was made for.
         expected: Size,
         /// The format that the map was made for.
         expected_format: PixelFormat,
-        /// The picture's size.
+        /// The image's size.
         found: Size,
-        /// The picture's format.
+        /// The image's format.
         found_format: PixelFormat,
     },
     /// The output has the wrong length.

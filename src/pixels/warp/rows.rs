@@ -1,11 +1,11 @@
 //! Rows of every format, laid out alike, ready for interpolation.
 //!
-//! Samples come in groups: of a YUV or grey picture luma, U, luma, V for two pixels, of an RGB picture red, green, blue for
+//! Samples come in groups: of a YUV or grey image luma, U, luma, V for two pixels, of an RGB image red, green, blue for
 //! one. A sample is its byte times 257, so that 255 is the largest number of 16 bits. Whatever is done with them is 16-bit
 //! arithmetic, written so that compilers make vector instructions of it.
 
 use crate::pixels::planes::YuvPlanes;
-use crate::pixels::{PictureView, PixelFormat};
+use crate::pixels::{ImageView, PixelFormat};
 
 /// Steps of a sample for a step of its byte.
 pub(super) const STEPS: f32 = 257.0;
@@ -60,7 +60,7 @@ pub(super) fn share(value: u16, weight: u16) -> u16 {
 /// Two neighbouring rows, and the weight of the lower one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Between {
-    /// Rows of the picture.
+    /// Rows of the image.
     pub upper: usize,
     pub lower: usize,
     pub weight: u16,
@@ -75,24 +75,24 @@ impl Between {
     }
 }
 
-/// Reads rows of one picture.
+/// Reads rows of one image.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a> {
-    picture: PictureView<'a>,
+    image: ImageView<'a>,
     planes: Option<YuvPlanes<'a>>,
 }
 
 impl<'a> Rows<'a> {
-    pub fn new(picture: PictureView<'a>) -> Self {
-        Self { picture, planes: YuvPlanes::new(picture) }
+    pub fn new(image: ImageView<'a>) -> Self {
+        Self { image, planes: YuvPlanes::new(image) }
     }
 
     /// A group that is black, followed by what fills it up to four.
     pub fn black(&self) -> [u16; 4] {
-        let luma = match self.picture.format() {
+        let luma = match self.image.format() {
             PixelFormat::Rgb => return [0; 4],
             PixelFormat::Grey => 0,
-            _ => self.picture.colour().coefficients().black,
+            _ => self.image.colour().coefficients().black,
         };
         [luma, NEUTRAL, luma, NEUTRAL].map(sample)
     }
@@ -101,11 +101,11 @@ impl<'a> Rows<'a> {
     /// pair may have only the first.
     #[inline(always)]
     pub fn read(&self, rows: Between, start: usize, pixels: usize, out: &mut [u16]) {
-        let (data, stride) = (self.picture.data(), self.picture.stride());
+        let (data, stride) = (self.image.data(), self.image.stride());
         let both = |bytes_per_pair: usize| {
             [rows.upper, rows.lower].map(|row| &data[row * stride + start * bytes_per_pair / 2..])
         };
-        match (self.picture.format(), &self.planes) {
+        match (self.image.format(), &self.planes) {
             (PixelFormat::Yuyv, _) => flat(rows, both(4), out),
             (PixelFormat::Uyvy, _) => {
                 flat(rows, both(4), out);

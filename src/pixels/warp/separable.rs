@@ -1,6 +1,6 @@
 //! Maps that scale and shift only: columns and rows are looked up in tables.
 //!
-//! For a network row two picture rows are blended into one, then the neighbours of every column in it; only what is left, the
+//! For a network row two image rows are blended into one, then the neighbours of every column in it; only what is left, the
 //! network's own pixels, gets its colours.
 
 use std::ops::Range;
@@ -11,10 +11,10 @@ use super::Normalisation;
 use super::channels::Channels;
 use super::rows::{Between, Layout, Rows, share};
 use crate::geometry::{Affine, Size};
-use crate::pixels::{PictureView, PixelFormat};
+use crate::pixels::{ImageView, PixelFormat};
 use crate::vectors::vectors;
 
-/// Black groups of samples on either side of a row buffer: what network pixels at and beyond the picture's edge are
+/// Black groups of samples on either side of a row buffer: what network pixels at and beyond the image's edge are
 /// blended from.
 const MARGIN: usize = 1;
 
@@ -41,7 +41,7 @@ struct ColumnPair {
 /// Where a network row lies.
 #[derive(Debug, Clone, Copy)]
 struct Row {
-    /// The upper one of two neighbouring picture rows, from -1 on.
+    /// The upper one of two neighbouring image rows, from -1 on.
     top: isize,
     /// The weight of the lower one.
     weight: u16,
@@ -51,33 +51,33 @@ struct Row {
 #[derive(Debug, Clone)]
 pub(super) struct Separable {
     layout: Layout,
-    /// The network columns and rows that touch the picture; outside of them all is black.
+    /// The network columns and rows that touch the image; outside of them all is black.
     inside_x: Range<usize>,
     inside_y: Range<usize>,
     /// Half as many as `inside_x`; where those are odd, the last is there twice.
     columns: Vec<ColumnPair>,
     /// One for each of `inside_y`.
     rows: Vec<Row>,
-    /// The picture columns that are needed; the first is even.
+    /// The image columns that are needed; the first is even.
     needed: Range<usize>,
-    picture: Size,
-    /// Two picture rows blended, between two black margins.
+    image: Size,
+    /// Two image rows blended, between two black margins.
     between_rows: Vec<u16>,
     /// One network row.
     blended: Vec<[u16; 4]>,
 }
 
 impl Separable {
-    /// The tables for `network_to_picture`, or `None` where it turns or shears.
-    pub fn new(format: PixelFormat, picture: Size, network_to_picture: &Affine, network: Size) -> Option<Self> {
-        let Affine { xx, xy, x0, yx, yy, y0 } = *network_to_picture;
+    /// The tables for `image_from_network`, or `None` where it turns or shears.
+    pub fn new(format: PixelFormat, image: Size, image_from_network: &Affine, network: Size) -> Option<Self> {
+        let Affine { xx, xy, x0, yx, yy, y0 } = *image_from_network;
         if xy != 0.0 || yx != 0.0 {
             return None;
         }
         let layout = Layout::of(format);
-        let (inside_x, taps_x) = taps(xx, x0, network.width, picture.width);
-        let (inside_y, taps_y) = taps(yy, y0, network.height, picture.height);
-        let last = picture.width as isize - 1;
+        let (inside_x, taps_x) = taps(xx, x0, network.width, image.width);
+        let (inside_y, taps_y) = taps(yy, y0, network.height, image.height);
+        let last = image.width as isize - 1;
         let first_needed = taps_x.iter().map(|&(left, _)| left.max(0)).min().unwrap_or(0) as usize;
         let end_needed = taps_x.iter().map(|&(left, _)| (left + 1).min(last) + 1).max().unwrap_or(0) as usize;
         // Pixels of a pair share their chroma.
@@ -97,13 +97,13 @@ impl Separable {
             columns,
             rows: taps_y.into_iter().map(|(top, weight)| Row { top, weight }).collect(),
             needed,
-            picture,
+            image,
             between_rows,
         })
     }
 
-    pub fn run(&mut self, picture: PictureView<'_>, network: Size, normalisation: &Normalisation, output: &mut [f32]) {
-        dispatch!(vectors(), simd => self.run_with(simd, picture, network, normalisation, output));
+    pub fn run(&mut self, image: ImageView<'_>, network: Size, normalisation: &Normalisation, output: &mut [f32]) {
+        dispatch!(vectors(), simd => self.run_with(simd, image, network, normalisation, output));
     }
 
     // What is called from here on is inlined, to be compiled for the same vectors.
@@ -111,12 +111,12 @@ impl Separable {
     fn run_with<S: Simd>(
         &mut self,
         simd: S,
-        picture: PictureView<'_>,
+        image: ImageView<'_>,
         network: Size,
         normalisation: &Normalisation,
         output: &mut [f32],
     ) {
-        let source = Rows::new(picture);
+        let source = Rows::new(image);
         let black = source.black();
         for group in self.between_rows.chunks_mut(self.layout.samples()) {
             group.copy_from_slice(&black[..group.len()]);
@@ -132,7 +132,7 @@ impl Separable {
         }
         let (red, rest) = output.split_at_mut(width * height);
         let (green, blue) = rest.split_at_mut(width * height);
-        let channels = Channels::new(picture, normalisation);
+        let channels = Channels::new(image, normalisation);
         for (index, y) in self.inside_y.clone().enumerate() {
             self.blend_rows(&source, index, black);
             match self.layout {
@@ -145,14 +145,14 @@ impl Separable {
         }
     }
 
-    /// Makes `between_rows` what the network row `index` of those that touch the picture lies on.
+    /// Makes `between_rows` what the network row `index` of those that touch the image lies on.
     #[inline(always)]
     fn blend_rows(&mut self, source: &Rows<'_>, index: usize, black: [u16; 4]) {
         let Row { top, weight } = self.rows[index];
         let samples = self.layout.samples();
         let inside = samples * self.needed.len().div_ceil(self.layout.pixels());
         let inside = &mut self.between_rows[samples * MARGIN..][..inside];
-        let last = self.picture.height - 1;
+        let last = self.image.height - 1;
         // Above the first row and below the last one all is black.
         let [upper, lower] = [top.max(0) as usize, ((top + 1) as usize).min(last)];
         source.read(Between { upper, lower, weight }, self.needed.start, self.needed.len(), inside);
@@ -203,12 +203,12 @@ impl ColumnPair {
     }
 }
 
-/// The network pixels of one axis that touch the picture, and for each its first neighbour, from -1 on, with the weight
+/// The network pixels of one axis that touch the image, and for each its first neighbour, from -1 on, with the weight
 /// of the second.
-fn taps(scale: f64, shift: f64, network: usize, picture: usize) -> (Range<usize>, Vec<(isize, u16)>) {
+fn taps(scale: f64, shift: f64, network: usize, image: usize) -> (Range<usize>, Vec<(isize, u16)>) {
     let position = |at: usize| scale * at as f64 + shift;
     // Written so that NaN is outside as well. A straight line enters and leaves once.
-    let touches = |at: &usize| position(*at) > -1.0 && position(*at) < picture as f64;
+    let touches = |at: &usize| position(*at) > -1.0 && position(*at) < image as f64;
     let start = (0..network).find(touches).unwrap_or(network);
     let end = (start..network).find(|at| !touches(at)).unwrap_or(network);
     let tap = |at: usize| {

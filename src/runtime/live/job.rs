@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::estimator::StageTimes;
-use crate::pixels::{PictureCopy, PictureError};
+use crate::pixels::{ImageBuffer, ImageError};
 use crate::pose::Poses;
 use crate::source::Frame;
 
@@ -13,7 +13,7 @@ pub(super) struct Job {
     /// Which camera it is of.
     pub camera: usize,
     /// The frame.
-    pub held: Held,
+    pub held: OwnedFrame,
     /// Its answer.
     pub poses: Poses,
     /// How long that took.
@@ -22,8 +22,8 @@ pub(super) struct Job {
 
 /// A frame in its own memory.
 #[derive(Debug)]
-pub(super) struct Held {
-    picture: PictureCopy,
+pub(super) struct OwnedFrame {
+    image: ImageBuffer,
     sequence: u64,
     captured: Option<Duration>,
     instant: Option<Instant>,
@@ -34,17 +34,17 @@ impl Job {
     pub fn empty(camera: usize) -> Box<Self> {
         Box::new(Self {
             camera,
-            held: Held { picture: PictureCopy::default(), sequence: 0, captured: None, instant: None, name: None },
+            held: OwnedFrame { image: ImageBuffer::default(), sequence: 0, captured: None, instant: None, name: None },
             poses: Poses::default(),
             times: StageTimes::default(),
         })
     }
 }
 
-impl Held {
+impl OwnedFrame {
     /// Becomes a copy of `frame`.
     pub fn fill(&mut self, frame: &Frame<'_>) {
-        self.picture.fill(frame.picture);
+        self.image.fill(frame.image);
         (self.sequence, self.captured, self.instant) = (frame.sequence, frame.captured, frame.instant);
         match (frame.name, &mut self.name) {
             (Some(name), Some(kept)) if name == kept => {}
@@ -53,9 +53,9 @@ impl Held {
     }
 
     /// The frame, borrowed.
-    pub fn frame(&self) -> Result<Frame<'_>, PictureError> {
+    pub fn frame(&self) -> Result<Frame<'_>, ImageError> {
         Ok(Frame {
-            picture: self.picture.view()?,
+            image: self.image.view()?,
             sequence: self.sequence,
             captured: self.captured,
             instant: self.instant,

@@ -18,19 +18,19 @@ use self::inbox::{Arrival, Inbox};
 use self::job::Job;
 use super::{Boxes, Counts, End, Observer, RunError, Skip, estimate, finish_all, put_all};
 use crate::estimator::{EstimateError, Estimator};
-use crate::sink::{Answer, Live, Sink};
+use crate::sink::{FrameResult, Live, Sink};
 use crate::source::{LiveCounts, Source, SourceError};
 
 /// Answers that wait for the sinks.
-const WAITING: usize = 4;
+const OUTPUT_QUEUE: usize = 4;
 /// Boxes per camera: one being filled, the newest, one being answered, those that wait, one being handed on.
-const BOXES: usize = 3 + WAITING + 1;
+const SLOTS_PER_CAMERA: usize = 3 + OUTPUT_QUEUE + 1;
 /// How often whoever waits looks whether it should stop.
-const TICK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a stop waits for cameras and sinks.
-const PATIENCE: Duration = Duration::from_millis(800);
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(800);
 /// How long the sinks wait after a stop for the answer that is being computed.
-const LAST: Duration = Duration::from_millis(500);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What the threads join.
 pub struct LivePipeline<'a> {
@@ -66,7 +66,7 @@ enum Event {
 #[derive(Debug, Clone, Copy, Default)]
 struct Captured {
     frames: u64,
-    passed_over: u64,
+    superseded: u64,
     live: LiveCounts,
 }
 
@@ -86,10 +86,10 @@ impl Tally {
 
 /// What all cameras' threads have done so far, and the frames that were `released` without an answer after that.
 fn tell(tallies: &[Tally], released: u64, counts: &mut Counts) {
-    (counts.frames, counts.passed_over, counts.live) = (0, released, LiveCounts::default());
+    (counts.frames, counts.superseded, counts.live) = (0, released, LiveCounts::default());
     for captured in tallies.iter().map(Tally::get) {
         counts.frames += captured.frames;
-        counts.passed_over += captured.passed_over;
+        counts.superseded += captured.superseded;
         counts.live += captured.live;
     }
 }
@@ -97,11 +97,11 @@ fn tell(tallies: &[Tally], released: u64, counts: &mut Counts) {
 /// What the sinks' thread has done.
 #[derive(Debug, Default)]
 struct Delivered {
-    answers: u64,
+    results: u64,
     poses: u64,
     dropped_poses: u64,
     /// Answers that no sink took, because one had ended.
-    lost: u64,
+    undelivered: u64,
 }
 
 impl LivePipeline<'_> {
@@ -117,8 +117,8 @@ impl LivePipeline<'_> {
         let mut free = Vec::new();
         let tallies: Vec<Tally> = cameras.iter().map(|_| Tally::default()).collect();
         for (camera, source) in cameras.into_iter().enumerate() {
-            let (give, boxes) = sync_channel(BOXES);
-            for _ in 0..BOXES {
+            let (give, boxes) = sync_channel(SLOTS_PER_CAMERA);
+            for _ in 0..SLOTS_PER_CAMERA {
                 // There is room for all of them.
                 let _ = give.try_send(Job::empty(camera));
             }
@@ -138,7 +138,7 @@ impl LivePipeline<'_> {
                 .map_err(RunError::Thread)?;
         }
         drop(events);
-        let (answers, waiting) = sync_channel(WAITING);
+        let (results, waiting) = sync_channel(OUTPUT_QUEUE);
         let (end, ended) = sync_channel(1);
         let (give, stopping) = (free.clone(), Arc::clone(&stop));
         thread::Builder::new()
@@ -152,13 +152,13 @@ impl LivePipeline<'_> {
             })
             .map_err(RunError::Thread)?;
 
-        let mut answering = Answering {
+        let mut answering = Processing {
             estimators,
             boxes,
             observer,
             counts,
             free: &free,
-            answers: &answers,
+            results: &results,
             tallies: &tallies,
             released: 0,
             deadline,
@@ -166,21 +166,21 @@ impl LivePipeline<'_> {
         let worked = answering.run(&inbox, &happened, &stop);
         let released = answering.released;
         stop.store(true, Ordering::Relaxed);
-        drop(answers);
-        let until = Instant::now() + PATIENCE;
+        drop(results);
+        let until = Instant::now() + SHUTDOWN_GRACE;
         wait(&happened, until);
         tell(&tallies, released, counts);
         // What was computed is handed on, unless a sink hangs.
         match ended.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok((delivered, sums)) => {
-                counts.answered = sums.answers;
+                counts.processed = sums.results;
                 counts.poses = sums.poses;
                 counts.dropped_poses = sums.dropped_poses;
-                counts.too_slow += sums.lost;
+                counts.dropped_by_output += sums.undelivered;
                 worked.and(delivered)
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                tracing::warn!("a sink did not take the last answers within {} ms", PATIENCE.as_millis());
+                tracing::warn!("a sink did not take the last results within {} ms", SHUTDOWN_GRACE.as_millis());
                 worked.map(|()| End::SourceEnded)
             }
         }
@@ -210,15 +210,15 @@ impl Capture {
             match self.source.next_frame() {
                 Ok(Some(frame)) => {
                     captured.frames += 1;
-                    // One is always free: `BOXES` counts all places where the others can be.
+                    // One is always free: `SLOTS_PER_CAMERA` counts all places where the others can be.
                     if let Ok(mut job) = self.boxes.try_recv() {
                         job.held.fill(&frame);
                         if let Some(older) = self.inbox.put(job) {
-                            captured.passed_over += 1;
+                            captured.superseded += 1;
                             let _ = self.give.try_send(older);
                         }
                     } else {
-                        captured.passed_over += 1;
+                        captured.superseded += 1;
                     }
                 }
                 Ok(None) => break,
@@ -241,23 +241,23 @@ impl Capture {
 }
 
 /// The calling thread.
-struct Answering<'a> {
+struct Processing<'a> {
     estimators: &'a mut [Box<dyn Estimator>],
     boxes: &'a mut dyn Boxes,
     observer: &'a mut dyn Observer,
     counts: &'a mut Counts,
     free: &'a [SyncSender<Box<Job>>],
-    answers: &'a SyncSender<Box<Job>>,
+    results: &'a SyncSender<Box<Job>>,
     tallies: &'a [Tally],
     /// Frames that were fetched only when the work was to end.
     released: u64,
     deadline: Option<Duration>,
 }
 
-impl Answering<'_> {
+impl Processing<'_> {
     fn run(&mut self, inbox: &Inbox, happened: &Receiver<Event>, stop: &AtomicBool) -> Result<(), RunError> {
         loop {
-            let arrival = inbox.take(TICK);
+            let arrival = inbox.take(POLL_INTERVAL);
             tell(self.tallies, self.released, self.counts);
             self.hear(happened)?;
             let is_over = stop.load(Ordering::Relaxed);
@@ -266,7 +266,7 @@ impl Answering<'_> {
                     self.released += 1;
                     self.release(job);
                 }
-                Arrival::Job(job) => self.answer(job)?,
+                Arrival::Job(job) => self.result(job)?,
                 Arrival::NotYet if is_over => {}
                 Arrival::NotYet => self.observer.alive(self.counts),
                 Arrival::Ended => return Ok(()),
@@ -284,30 +284,30 @@ impl Answering<'_> {
         Ok(())
     }
 
-    fn answer(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
-        let Ok(frame) = job.held.frame() else { unreachable!("a copy of a picture is one") };
+    fn result(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
+        let Ok(frame) = job.held.frame() else { unreachable!("a copy of an image is one") };
         match estimate(self.boxes, self.estimators[job.camera].as_mut(), &frame, self.deadline, &mut job.poses) {
             Ok(times) => job.times = times,
             Err(error) => {
                 let name = format!("{}: frame {}", frame.name.unwrap_or("camera"), frame.sequence);
                 let source = Box::new(error);
-                if !matches!(*source, EstimateError::Picture { .. }) {
+                if !matches!(*source, EstimateError::Image { .. }) {
                     return Err(RunError::Estimate { name, source });
                 }
-                self.counts.unfit += 1;
+                self.counts.unsupported_size += 1;
                 self.observer.skipped(&Skip::Estimate { name, source }, self.counts);
                 self.release(job);
                 return Ok(());
             }
         }
-        match self.answers.try_send(job) {
-            Ok(()) => self.counts.answered += 1,
+        match self.results.try_send(job) {
+            Ok(()) => self.counts.processed += 1,
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
-                self.counts.too_slow += 1;
+                self.counts.dropped_by_output += 1;
                 self.release(job);
             }
         }
-        self.observer.answered(self.counts);
+        self.observer.processed(self.counts);
         Ok(())
     }
 
@@ -328,27 +328,27 @@ fn deliver(
     let mut worked = Ok(End::SourceEnded);
     let mut stopped = None;
     loop {
-        let job = match waiting.recv_timeout(TICK) {
+        let job = match waiting.recv_timeout(POLL_INTERVAL) {
             Ok(job) => job,
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
                 // A network that hangs must not take with it what the sinks still hold.
-                if stop.load(Ordering::Relaxed) && stopped.get_or_insert_with(Instant::now).elapsed() >= LAST {
+                if stop.load(Ordering::Relaxed) && stopped.get_or_insert_with(Instant::now).elapsed() >= DRAIN_TIMEOUT {
                     break;
                 }
                 continue;
             }
         };
-        let Ok(frame) = job.held.frame() else { unreachable!("a copy of a picture is one") };
+        let Ok(frame) = job.held.frame() else { unreachable!("a copy of an image is one") };
         let live = Live { age: job.held.age(), camera: job.camera };
-        let answer = Answer { frame, poses: &job.poses, times: job.times, live: Some(live) };
-        worked = put_all(&mut sinks, &answer);
+        let result = FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live) };
+        worked = put_all(&mut sinks, &result);
         if !matches!(worked, Ok(End::SourceEnded)) {
             // This one, and those that wait.
-            delivered.lost += 1 + waiting.try_iter().count() as u64;
+            delivered.undelivered += 1 + waiting.try_iter().count() as u64;
             break;
         }
-        delivered.answers += 1;
+        delivered.results += 1;
         delivered.poses += job.poses.list.len() as u64;
         delivered.dropped_poses += u64::from(job.poses.dropped);
         let _ = free[job.camera].try_send(job);

@@ -16,7 +16,7 @@ use super::canvas::Canvas;
 use super::paint::Painter;
 use super::scale::{move_poses, resize};
 use super::uri::Parts;
-use super::{Answer, Description, Options, Sink, SinkError};
+use super::{FrameResult, Options, OutputSchema, Sink, SinkError};
 use crate::geometry::Size;
 use crate::pixels::rgb::to_rgb;
 use crate::pose::Poses;
@@ -31,7 +31,7 @@ pub const SYSFS: &str = "/sys/class/graphics";
 ///
 /// # Errors
 /// Where there is no such device, it cannot be written, its pixels are of an unknown kind, or an option is wrong.
-pub fn open(uri: &str, sysfs: &Path, description: &Description, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
+pub fn open(uri: &str, sysfs: &Path, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let format = format(parts)?;
     let path = Path::new(parts.path);
@@ -41,7 +41,7 @@ pub fn open(uri: &str, sysfs: &Path, description: &Description, options: &Option
     let name = device.file_name().unwrap_or_default();
     let screen = Screen::read(path, &sysfs.join(name), format)?;
     tracing::debug!("{}: {} pixels, {}", path.display(), screen.size, screen.format.name());
-    Ok(Box::new(Framebuffer::new(file, path, screen, description, options)))
+    Ok(Box::new(Framebuffer::new(file, path, screen, schema, options)))
 }
 
 fn format(parts: Parts<'_>) -> Result<Option<Format>, SinkError> {
@@ -107,7 +107,7 @@ struct Framebuffer {
 }
 
 impl Framebuffer {
-    fn new(file: File, path: &Path, screen: Screen, description: &Description, options: &Options) -> Self {
+    fn new(file: File, path: &Path, screen: Screen, schema: &OutputSchema, options: &Options) -> Self {
         let Size { width, height } = screen.size;
         let mut black = vec![0; width * screen.format.bytes()];
         screen.format.convert(&vec![0; 3 * width], &mut black);
@@ -115,7 +115,7 @@ impl Framebuffer {
             file,
             path: path.to_owned(),
             screen,
-            painter: Painter::new(description, options.keypoint_threshold),
+            painter: Painter::new(schema, options.keypoint_threshold),
             rgb: Vec::with_capacity(3 * width * height),
             scaled: Vec::with_capacity(3 * width * height),
             poses: Poses::default(),
@@ -124,7 +124,7 @@ impl Framebuffer {
         }
     }
 
-    /// Writes the picture of this size, and black around it.
+    /// Writes the image of this size, and black around it.
     fn show(&mut self, size: Size, scaled: bool) -> io::Result<()> {
         let pixels = if scaled { &self.scaled } else { &self.rgb };
         let (screen, pixel) = (self.screen, self.screen.format.bytes());
@@ -149,12 +149,12 @@ impl Framebuffer {
 }
 
 impl Sink for Framebuffer {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-        let from = answer.frame.picture.size();
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+        let from = result.frame.image.size();
         let size = fitted(from, self.screen.size);
         let scaled = size != from;
-        to_rgb(answer.frame.picture, &mut self.rgb);
-        self.poses.clone_from(answer.poses);
+        to_rgb(result.frame.image, &mut self.rgb);
+        self.poses.clone_from(result.poses);
         if scaled {
             resize(&self.rgb, from, size, &mut self.scaled);
             move_poses(&mut self.poses.list, from, size);
@@ -166,13 +166,13 @@ impl Sink for Framebuffer {
     }
 }
 
-/// The largest size, with a picture's proportions, that fits into the screen.
-fn fitted(picture: Size, screen: Size) -> Size {
+/// The largest size, with an image's proportions, that fits into the screen.
+fn fitted(image: Size, screen: Size) -> Size {
     let side = |length: usize, to: usize, from: usize, most: usize| ((length * to + from / 2) / from).clamp(1, most);
-    if picture.width * screen.height >= picture.height * screen.width {
-        Size::new(screen.width, side(picture.height, screen.width, picture.width, screen.height))
+    if image.width * screen.height >= image.height * screen.width {
+        Size::new(screen.width, side(image.height, screen.width, image.width, screen.height))
     } else {
-        Size::new(side(picture.width, screen.height, picture.height, screen.width), screen.height)
+        Size::new(side(image.width, screen.height, image.height, screen.width), screen.height)
     }
 }
 
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn as_large_as_the_screen_takes_it() {
         let screen = Size::new(1280, 800);
-        for (picture, shown) in [
+        for (image, shown) in [
             ((1280, 800), (1280, 800)),
             ((1280, 720), (1280, 720)),
             ((640, 480), (1067, 800)),
@@ -193,7 +193,7 @@ mod tests {
             ((1, 10_000), (1, 800)),
         ] {
             let size = |(width, height)| Size::new(width, height);
-            assert_eq!(fitted(size(picture), screen), size(shown), "{picture:?}");
+            assert_eq!(fitted(size(image), screen), size(shown), "{image:?}");
         }
     }
 }

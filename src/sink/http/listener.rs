@@ -82,7 +82,7 @@ impl Shared {
     }
 
     fn receive(self: &Arc<Self>, stream: TcpStream) {
-        // A picture is worth sending at once.
+        // An image is worth sending at once.
         if stream.set_nonblocking(false).and_then(|()| stream.set_nodelay(true)).is_err() {
             return;
         }
@@ -93,13 +93,13 @@ impl Shared {
     }
 
     fn serve(&self, client: &Client) {
-        let answered = if client.place() < MOST_CLIENTS {
-            reply::answer(client, &self.preview, &self.metrics, self.patience)
+        let processed = if client.place() < MOST_CLIENTS {
+            reply::result(client, &self.preview, &self.metrics, self.patience)
         } else {
             let asked = request::read(&mut client.reader(Instant::now() + self.patience));
             asked.and_then(|_| reply::refuse(client, self.patience, Refusal::Busy))
         };
-        match answered {
+        match processed {
             Ok(()) => client.part(),
             Err(error) => {
                 // Not those who have simply gone.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::sink::{Answer, Description, LeftOut};
+use crate::sink::{DroppedLines, FrameResult, OutputSchema};
 use crate::source::LiveCounts;
 use crate::thermal::{self, Zone};
 
@@ -17,12 +17,12 @@ const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 const STAGES: [&str; 3] = ["preprocess", "infer", "postprocess"];
 /// Names of [`Totals`], in the order of [`Totals::values`], and what they are.
 const TOTALS: [(&str, &str); 10] = [
-    ("pose_frames_dropped_total", "Frames without an answer for any reason: the sum of the six below."),
+    ("pose_frames_dropped_total", "Frames without a result for any reason: the sum of the six below."),
     ("pose_frames_passed_over_total", "Frames that a newer one replaced before the model was free."),
-    ("pose_frames_too_slow_total", "Frames whose answers the sinks were too slow for."),
+    ("pose_frames_too_slow_total", "Frames whose results the sinks were too slow for."),
     ("pose_frames_lost_total", "Frames that the cameras themselves lost."),
     ("pose_frames_damaged_total", "Frames that were damaged."),
-    ("pose_frames_unreadable_total", "Pictures that could not be read."),
+    ("pose_frames_unreadable_total", "Images that could not be read."),
     ("pose_frames_unfit_total", "Frames that do not fit the network."),
     ("pose_camera_reconnects_total", "How often a camera was opened or started again."),
     ("pose_camera_stalls_total", "How often a camera gave no frame for a while."),
@@ -33,23 +33,35 @@ const TOTALS: [(&str, &str); 10] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Frames that nobody fetched before there was a newer one.
-    pub passed_over: u64,
+    pub superseded: u64,
     /// Answers that the sinks were too slow for.
-    pub too_slow: u64,
-    /// Pictures that could not be read.
+    pub dropped_by_output: u64,
+    /// Images that could not be read.
     pub unreadable: u64,
     /// Frames that do not fit the network.
-    pub unfit: u64,
+    pub unsupported_size: u64,
     /// What the cameras went through.
     pub live: LiveCounts,
 }
 
 impl Totals {
     fn values(&self) -> [u64; TOTALS.len()] {
-        let LiveCounts { stale, lost, damaged, stalls, failures, restarts } = self.live;
-        let passed_over = self.passed_over + stale;
-        let dropped = passed_over + self.too_slow + lost + damaged + self.unreadable + self.unfit;
-        [dropped, passed_over, self.too_slow, lost, damaged, self.unreadable, self.unfit, restarts, stalls, failures]
+        let LiveCounts { superseded: stale, lost_by_driver: lost, corrupt: damaged, stalls, failures, restarts } =
+            self.live;
+        let superseded = self.superseded + stale;
+        let dropped = superseded + self.dropped_by_output + lost + damaged + self.unreadable + self.unsupported_size;
+        [
+            dropped,
+            superseded,
+            self.dropped_by_output,
+            lost,
+            damaged,
+            self.unreadable,
+            self.unsupported_size,
+            restarts,
+            stalls,
+            failures,
+        ]
     }
 }
 
@@ -64,10 +76,10 @@ pub struct Metrics {
     dropped_poses: AtomicU64,
     /// In the order of [`TOTALS`].
     totals: [AtomicU64; TOTALS.len()],
-    pictures: AtomicU64,
-    /// Watchers that did not take their pictures.
+    images: AtomicU64,
+    /// Watchers that did not take their images.
     dismissed: AtomicU64,
-    left_out: Arc<LeftOut>,
+    dropped_lines: Arc<DroppedLines>,
 }
 
 #[derive(Debug, Default)]
@@ -108,18 +120,18 @@ impl Histogram {
 
 impl Metrics {
     /// Numbers of a model as `description` has it, and of so many `cameras`, at least one.
-    pub fn new(description: &Description, cameras: usize) -> Self {
+    pub fn new(schema: &OutputSchema, cameras: usize) -> Self {
         Self {
-            model: escaped(&description.model),
-            bundle: escaped(&description.bundle),
+            model: escaped(&schema.model),
+            bundle: escaped(&schema.bundle),
             cameras: (0..cameras.max(1)).map(|_| Camera::default()).collect(),
             stages: Default::default(),
             ages: Histogram::default(),
             dropped_poses: AtomicU64::new(0),
             totals: Default::default(),
-            pictures: AtomicU64::new(0),
+            images: AtomicU64::new(0),
             dismissed: AtomicU64::new(0),
-            left_out: Arc::default(),
+            dropped_lines: Arc::default(),
         }
     }
 
@@ -131,29 +143,29 @@ impl Metrics {
     }
 
     /// Where the other sinks count lines that they leave out.
-    pub fn left_out(&self) -> Arc<LeftOut> {
-        Arc::clone(&self.left_out)
+    pub fn dropped_lines(&self) -> Arc<DroppedLines> {
+        Arc::clone(&self.dropped_lines)
     }
 
     /// A frame was answered.
-    pub(super) fn answered(&self, answer: &Answer<'_>) {
-        if let Some(camera) = self.cameras.get(answer.live.map_or(0, |live| live.camera)) {
+    pub(super) fn processed(&self, result: &FrameResult<'_>) {
+        if let Some(camera) = self.cameras.get(result.live.map_or(0, |live| live.camera)) {
             camera.frames.fetch_add(1, Ordering::Relaxed);
-            camera.people.store(answer.poses.list.len() as u64, Ordering::Relaxed);
+            camera.people.store(result.poses.list.len() as u64, Ordering::Relaxed);
         }
-        let times = [answer.times.preprocess, answer.times.network, answer.times.decode];
+        let times = [result.times.preprocess, result.times.network, result.times.decode];
         for (stage, time) in self.stages.iter().zip(times) {
             stage.observe(time);
         }
-        if let Some(age) = answer.live.and_then(|live| live.age) {
+        if let Some(age) = result.live.and_then(|live| live.age) {
             self.ages.observe(age);
         }
-        self.dropped_poses.fetch_add(u64::from(answer.poses.dropped), Ordering::Relaxed);
+        self.dropped_poses.fetch_add(u64::from(result.poses.dropped), Ordering::Relaxed);
     }
 
-    /// A picture was encoded.
+    /// An image was encoded.
     pub(super) fn encoded(&self) {
-        self.pictures.fetch_add(1, Ordering::Relaxed);
+        self.images.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A client that did not take what it had asked for was dropped.
@@ -170,7 +182,7 @@ impl Metrics {
         };
         about(&mut text, "pose_engine_info", "gauge", "What runs; always 1.");
         let _ = writeln!(text, "pose_engine_info{{model=\"{}\",bundle=\"{}\"}} 1", self.model, self.bundle);
-        about(&mut text, "pose_frames_total", "counter", "Frames whose answers reached the sinks.");
+        about(&mut text, "pose_frames_total", "counter", "Frames whose results reached the sinks.");
         for (number, camera) in self.cameras.iter().enumerate() {
             let _ = writeln!(text, "pose_frames_total{{camera=\"{number}\"}} {}", read(&camera.frames));
         }
@@ -181,7 +193,7 @@ impl Metrics {
         let help = "Poses that were found but were too many, or not finite.";
         about(&mut text, "pose_poses_dropped_total", "counter", help);
         let _ = writeln!(text, "pose_poses_dropped_total {}", read(&self.dropped_poses));
-        about(&mut text, "pose_people", "gauge", "Poses in the newest answer.");
+        about(&mut text, "pose_people", "gauge", "Poses in the newest result.");
         for (number, camera) in self.cameras.iter().enumerate() {
             let _ = writeln!(text, "pose_people{{camera=\"{number}\"}} {}", read(&camera.people));
         }
@@ -193,8 +205,8 @@ impl Metrics {
         self.ages.write(&mut text, "pose_frame_age_seconds", "");
         about(&mut text, "pose_preview_watchers", "gauge", "Who watches the preview.");
         let _ = writeln!(text, "pose_preview_watchers {watchers}");
-        about(&mut text, "pose_preview_pictures_total", "counter", "Pictures that were encoded for them.");
-        let _ = writeln!(text, "pose_preview_pictures_total {}", read(&self.pictures));
+        about(&mut text, "sinew_preview_images_total", "counter", "Images that were encoded for them.");
+        let _ = writeln!(text, "sinew_preview_images_total {}", read(&self.images));
         about(&mut text, "pose_preview_dropped_total", "counter", "Clients that did not take what they had asked for.");
         let _ = writeln!(text, "pose_preview_dropped_total {}", read(&self.dismissed));
         about(
@@ -203,7 +215,7 @@ impl Metrics {
             "counter",
             "Lines that a full disk or a slow reader did not take.",
         );
-        for (reason, count) in [("disk", self.left_out.disk()), ("reader", self.left_out.readers())] {
+        for (reason, count) in [("disk", self.dropped_lines.disk()), ("reader", self.dropped_lines.readers())] {
             let _ = writeln!(text, "pose_lines_left_out_total{{reason=\"{reason}\"}} {count}");
         }
         // A machine without thermometers says nothing rather than 0.
@@ -253,8 +265,9 @@ mod tests {
 
     #[test]
     fn dropped_is_the_sum_of_its_reasons() {
-        let live = LiveCounts { stale: 1, lost: 2, damaged: 4, stalls: 100, failures: 200, restarts: 300 };
-        let totals = Totals { passed_over: 8, too_slow: 16, unreadable: 32, unfit: 64, live };
+        let live =
+            LiveCounts { superseded: 1, lost_by_driver: 2, corrupt: 4, stalls: 100, failures: 200, restarts: 300 };
+        let totals = Totals { superseded: 8, dropped_by_output: 16, unreadable: 32, unsupported_size: 64, live };
         let values = totals.values();
         assert_eq!(values[0], 127);
         assert_eq!(values[1..7].iter().sum::<u64>(), values[0]);
@@ -263,7 +276,7 @@ mod tests {
 
     #[test]
     fn heat_is_said_where_it_is_known() {
-        let metrics = Metrics::new(&Description::default(), 1);
+        let metrics = Metrics::new(&OutputSchema::default(), 1);
         assert!(!metrics.text(0, &[]).contains("pose_throttled"));
         let zone = |celsius, throttles| Zone { name: String::new(), celsius, throttles };
         let text = metrics.text(0, &[zone(99.5, true), zone(40.0, false)]);

@@ -2,9 +2,9 @@
 //!
 //! | path | what is there |
 //! |---|---|
-//! | `/` | a page with the moving picture |
-//! | `/stream` | the moving picture, as JPEGs one after the other |
-//! | `/snapshot.jpg` | the next picture |
+//! | `/` | a page with the moving image |
+//! | `/stream` | the moving image, as JPEGs one after the other |
+//! | `/snapshot.jpg` | the next image |
 //! | `/metrics` | numbers in Prometheus' text format |
 //!
 //! Nothing is copied, drawn or encoded while nobody watches. The thread of the sinks only copies a frame, at most so
@@ -27,16 +27,16 @@ use self::metrics::Metrics;
 use self::preview::Preview;
 use super::paint::Painter;
 use super::uri::Parts;
-use super::{Answer, Description, Sink, SinkError};
+use super::{FrameResult, OutputSchema, Sink, SinkError};
 
 /// How the server is set up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// Keypoints that score below are not drawn.
     pub keypoint_threshold: f32,
-    /// Most pictures a second.
+    /// Most images a second.
     pub fps: f64,
-    /// How long a client may take to send its request, and to take a picture.
+    /// How long a client may take to send its request, and to take an image.
     pub patience: Duration,
 }
 
@@ -54,9 +54,9 @@ pub struct Http {
     preview: Arc<Preview>,
     server: Server,
     encoder: Option<thread::JoinHandle<()>>,
-    /// Least time between two pictures.
+    /// Least time between two images.
     interval: Duration,
-    /// When the next picture may be taken.
+    /// When the next image may be taken.
     next: Instant,
 }
 
@@ -66,12 +66,7 @@ impl Http {
     ///
     /// # Errors
     /// Where the address is none or is taken, an option is wrong, or the system gives no thread.
-    pub fn open(
-        address: &str,
-        description: &Description,
-        cameras: usize,
-        options: &Options,
-    ) -> Result<Self, SinkError> {
+    pub fn open(address: &str, schema: &OutputSchema, cameras: usize, options: &Options) -> Result<Self, SinkError> {
         let parts = Parts::of(address);
         let fps = fps(parts, options.fps)?;
         let listen = || {
@@ -85,8 +80,8 @@ impl Http {
         let (address, listener) =
             listen().map_err(|source| SinkError::Listen { address: parts.path.to_owned(), source })?;
 
-        let metrics = Arc::new(Metrics::new(description, cameras));
-        let preview = Arc::new(Preview::new(Painter::new(description, options.keypoint_threshold)));
+        let metrics = Arc::new(Metrics::new(schema, cameras));
+        let preview = Arc::new(Preview::new(Painter::new(schema, options.keypoint_threshold)));
         let (encoding, counting) = (Arc::clone(&preview), Arc::clone(&metrics));
         let encoder = thread::Builder::new()
             .name("preview".to_owned())
@@ -128,8 +123,8 @@ impl Http {
 }
 
 impl Sink for Http {
-    fn put(&mut self, answer: &Answer<'_>) -> Result<(), SinkError> {
-        self.metrics.answered(answer);
+    fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
+        self.metrics.processed(result);
         if !self.preview.is_watched() {
             return Ok(());
         }
@@ -137,7 +132,7 @@ impl Sink for Http {
         if now >= self.next {
             // From when it was due, not from when it came: else a camera of 30 frames a second would give 7.5, not 10.
             self.next = (self.next + self.interval).max(now);
-            self.preview.offer(answer);
+            self.preview.offer(result);
         }
         Ok(())
     }
@@ -154,7 +149,7 @@ impl Drop for Http {
     }
 }
 
-/// Most pictures a second, as the options say.
+/// Most images a second, as the options say.
 fn fps(parts: Parts<'_>, default: f64) -> Result<f64, SinkError> {
     let mut fps = default;
     for (key, value) in parts.options() {

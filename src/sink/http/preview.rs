@@ -1,4 +1,4 @@
-//! The newest picture with poses on it, for whoever watches.
+//! The newest image with poses on it, for whoever watches.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use super::metrics::Metrics;
 use crate::geometry::Size;
-use crate::pixels::PictureCopy;
+use crate::pixels::ImageBuffer;
 use crate::pixels::rgb::to_rgb;
 use crate::pose::Poses;
 use crate::sink::canvas::Canvas;
 use crate::sink::paint::Painter;
 use crate::sink::scale::{move_poses, resize};
-use crate::sink::{Answer, picture};
+use crate::sink::{FrameResult, image};
 
-/// Most columns of a picture; a larger one is scaled down.
+/// Most columns of an image; a larger one is scaled down.
 const MOST_COLUMNS: usize = 640;
-/// JPEG quality; a picture is looked at for a tenth of a second.
+/// JPEG quality; an image is looked at for a tenth of a second.
 const JPEG_QUALITY: u8 = 80;
 
 /// Takes frames from one thread, encodes them in another, and gives them to any number of watchers.
@@ -27,7 +27,7 @@ pub(super) struct Preview {
     state: Mutex<State>,
     /// A frame was offered, or it is over.
     offered: Condvar,
-    /// A picture was encoded, or it is over.
+    /// An image was encoded, or it is over.
     encoded: Condvar,
 }
 
@@ -46,14 +46,14 @@ struct State {
 /// A frame and its poses, in their own memory.
 #[derive(Default)]
 struct Shot {
-    picture: PictureCopy,
+    image: ImageBuffer,
     poses: Poses,
 }
 
 /// Somebody who watches, as long as this lives.
 pub(super) struct Watcher<'a> {
     preview: &'a Preview,
-    /// The last picture that it knows.
+    /// The last image that it knows.
     number: u64,
 }
 
@@ -74,7 +74,7 @@ impl Preview {
         }
     }
 
-    // Whole pictures are put in and taken out under the lock; a thread that panicked has left nothing half done.
+    // Whole images are put in and taken out under the lock; a thread that panicked has left nothing half done.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,15 +102,15 @@ impl Preview {
     }
 
     /// Copies a frame for the encoder; one that it has not begun yet is replaced.
-    pub fn offer(&self, answer: &Answer<'_>) {
+    pub fn offer(&self, result: &FrameResult<'_>) {
         let memory = {
             let mut state = self.lock();
             state.newest.take().or_else(|| state.spare.take())
         };
         // Filled outside of the lock: nobody waits for a copy.
         let mut shot = memory.unwrap_or_default();
-        shot.picture.fill(answer.frame.picture);
-        shot.poses.clone_from(answer.poses);
+        shot.image.fill(result.frame.image);
+        shot.poses.clone_from(result.poses);
         self.lock().newest = Some(shot);
         self.offered.notify_one();
     }
@@ -148,7 +148,7 @@ impl Preview {
 
     /// Scales, draws, encodes.
     fn encode(&self, shot: &mut Shot, rgb: &mut Vec<u8>, scaled: &mut Vec<u8>) -> Option<Vec<u8>> {
-        let view = shot.picture.view().ok()?;
+        let view = shot.image.view().ok()?;
         let from = view.size();
         to_rgb(view, rgb);
         let size = preview_size(from);
@@ -161,7 +161,7 @@ impl Preview {
         };
         self.painter.draw(&mut Canvas::new(pixels, size)?, &shot.poses.list);
         let mut jpeg = Vec::with_capacity(pixels.len() / 8);
-        match picture::write_jpeg(&mut jpeg, size, pixels, JPEG_QUALITY, "preview") {
+        match image::write_jpeg(&mut jpeg, size, pixels, JPEG_QUALITY, "preview") {
             Ok(()) => Some(jpeg),
             Err(error) => {
                 tracing::debug!("{error}");
@@ -172,7 +172,7 @@ impl Preview {
 }
 
 impl Watcher<'_> {
-    /// The next picture; `None` where none comes in time, or it is over.
+    /// The next image; `None` where none comes in time, or it is over.
     pub fn next(&mut self, timeout: Duration) -> Option<Arc<Vec<u8>>> {
         let known = self.number;
         let waiting = |state: &mut State| state.number <= known && !state.over;
@@ -189,7 +189,7 @@ impl Drop for Watcher<'_> {
     }
 }
 
-/// The size of the picture that is shown.
+/// The size of the image that is shown.
 fn preview_size(size: Size) -> Size {
     if size.width <= MOST_COLUMNS {
         return size;
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_wide_pictures_are_scaled() {
+    fn only_wide_images_are_scaled() {
         assert_eq!(preview_size(Size::new(640, 480)), Size::new(640, 480));
         assert_eq!(preview_size(Size::new(480, 1000)), Size::new(480, 1000));
         assert_eq!(preview_size(Size::new(1920, 1080)), Size::new(640, 360));

@@ -10,18 +10,18 @@ use super::preview::Preview;
 use super::request::{self, Page, Refusal};
 use crate::thermal;
 
-/// Watchers of the moving picture at most: the places that are left are for those who come and go.
+/// Watchers of the moving image at most: the places that are left are for those who come and go.
 const MOST_STREAMS: usize = 6;
-/// How often a watcher that gets no picture is looked for.
+/// How often a watcher that gets no image is looked for.
 const TICK: Duration = Duration::from_secs(1);
 const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>sinew</title>\
 <style>body{margin:0;background:#111;display:grid;place-items:center;min-height:100vh}\
-img{max-width:100vw;max-height:100vh}</style><img src=\"/stream\" alt=\"the moving picture\"></html>\n";
-/// What separates the pictures of a stream.
+img{max-width:100vw;max-height:100vh}</style><img src=\"/stream\" alt=\"the moving image\"></html>\n";
+/// What separates the images of a stream.
 const BOUNDARY: &str = "sinew-picture";
 
 /// Answers one client.
-pub(super) fn answer(client: &Client, preview: &Preview, metrics: &Metrics, patience: Duration) -> io::Result<()> {
+pub(super) fn result(client: &Client, preview: &Preview, metrics: &Metrics, patience: Duration) -> io::Result<()> {
     let asked = request::read(&mut client.reader(Instant::now() + patience))?;
     let whole = |kind: &str, body: &[u8]| send(client, patience, "200 OK", kind, body);
     match asked {
@@ -61,7 +61,7 @@ fn send(client: &Client, patience: Duration, status: &str, kind: &str, body: &[u
     client.write(body, until)
 }
 
-/// Pictures, until the client goes or does not take one in time.
+/// Images, until the client goes or does not take one in time.
 fn stream(client: &Client, preview: &Preview, patience: Duration) -> io::Result<()> {
     let Some(mut watcher) = preview.watch(MOST_STREAMS) else { return refuse(client, patience, Refusal::Busy) };
     let head = format!(
@@ -80,7 +80,7 @@ fn stream(client: &Client, preview: &Preview, patience: Duration) -> io::Result<
         let head = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
         client.write(head.as_bytes(), until)?;
         client.write(&jpeg, until)?;
-        // The next boundary at once: browsers show a picture when they see where it ends.
+        // The next boundary at once: browsers show an image when they see where it ends.
         client.write(format!("\r\n--{BOUNDARY}\r\n").as_bytes(), until)?;
     }
     Ok(())

@@ -10,11 +10,11 @@ const MOST_HEADERS: usize = 64;
 /// What there is to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
-    /// The page with the moving picture.
+    /// The page with the moving image.
     Index,
-    /// The moving picture.
+    /// The moving image.
     Stream,
-    /// One picture.
+    /// One image.
     Snapshot,
     /// The numbers.
     Metrics,
@@ -33,7 +33,7 @@ pub enum Refusal {
     Timeout,
     /// The request is longer than [`MOST_BYTES`], or has too many headers.
     TooLong,
-    /// There are too many clients, or there is no picture.
+    /// There are too many clients, or there is no image.
     Busy,
 }
 
@@ -69,7 +69,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Page>, Refusal> {
         return Err(Refusal::Method);
     }
     let target = request.path.unwrap_or_default();
-    // Browsers add a query to get a picture anew.
+    // Browsers add a query to get an image anew.
     match target.split_once('?').map_or(target, |(path, _)| path) {
         "/" => Ok(Some(Page::Index)),
         "/stream" => Ok(Some(Page::Stream)),

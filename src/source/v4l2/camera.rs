@@ -2,8 +2,8 @@
 //!
 //! | what happens | what is done |
 //! |---|---|
-//! | frames are lost, marked as damaged, or no pictures | skipped and counted; said once, and again after a minute without |
-//! | frames are no pictures for a second | the same, and the device is set and started again: it may have another layout by now |
+//! | frames are lost, marked as damaged, or no images | skipped and counted; said once, and again after a minute without |
+//! | frames are no images for a second | the same, and the device is set and started again: it may have another layout by now |
 //! | no frame for a second | said once, and the stream is started again, for as long as it takes |
 //! | the device fails, is busy or has gone | said once; it is opened again after 0.25 s, then later and later, at most after one second |
 //! | the device is there again | opened at once |
@@ -11,15 +11,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::device::{Device, Setting};
+use super::device::{CaptureFormat, Device};
 use super::stream::Stream;
-use super::{CameraError, Use, Wanted, mjpeg};
-use crate::pixels::{Limits, Picture, PictureView, PixelFormat};
+use super::{CameraError, CaptureRequest, FrameEncoding, mjpeg};
+use crate::pixels::{Image, ImageView, Limits, PixelFormat};
 use crate::source::{Frame, LiveCounts, Source, SourceError};
 
 /// How long a camera is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// For a frame, before whoever asked is answered that there is none yet.
     pub frame: Duration,
     /// Without a frame, before the stream is started again.
@@ -32,7 +32,7 @@ pub struct Patience {
     pub quiet: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             frame: Duration::from_millis(100),
@@ -46,7 +46,7 @@ impl Default for Patience {
 
 /// What came of waiting for a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Taken {
+pub struct Dequeued {
     /// Whether there is one; [`Frames::bytes`] holds it.
     pub is_frame: bool,
     /// The driver's count.
@@ -56,33 +56,33 @@ pub struct Taken {
     /// The same moment, for ages.
     pub instant: Option<Instant>,
     /// Older frames that were passed over.
-    pub stale: u32,
+    pub superseded: u32,
     /// Frames that the driver marked as damaged.
-    pub damaged: u32,
+    pub corrupt: u32,
 }
 
 /// A device that streams.
-pub trait Frames: Send {
+pub trait CaptureStream: Send {
     /// What it was set to.
-    fn setting(&self) -> Setting;
+    fn setting(&self) -> CaptureFormat;
 
     /// Waits for a frame and takes the newest; the one that was taken before goes back.
     ///
     /// # Errors
     /// Where the device fails.
-    fn newest(&mut self, timeout: Duration) -> Result<Taken, CameraError>;
+    fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError>;
 
     /// The frame that was taken last.
     fn bytes(&self) -> &[u8];
 }
 
 /// What gives streaming devices, again and again.
-pub trait Driver: Send {
+pub trait CaptureBackend: Send {
     /// Opens the device and starts it.
     ///
     /// # Errors
     /// Where that fails.
-    fn start(&mut self) -> Result<Box<dyn Frames>, CameraError>;
+    fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError>;
 
     /// Whether the device is there, as far as can be said without opening it.
     fn is_there(&self) -> bool;
@@ -91,11 +91,11 @@ pub trait Driver: Send {
 /// Linux's own.
 #[derive(Debug)]
 pub(super) struct V4l2 {
-    pub(super) wanted: Wanted,
+    pub(super) wanted: CaptureRequest,
 }
 
-impl Driver for V4l2 {
-    fn start(&mut self) -> Result<Box<dyn Frames>, CameraError> {
+impl CaptureBackend for V4l2 {
+    fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError> {
         let device = Device::open(&self.wanted.path)?;
         Ok(Box::new(Stream::start(device, &self.wanted)?))
     }
@@ -107,10 +107,10 @@ impl Driver for V4l2 {
 
 enum State {
     Streaming {
-        frames: Box<dyn Frames>,
+        frames: Box<dyn CaptureStream>,
         /// The last frame, or the start.
         since: Instant,
-        /// The last that was a picture, or the start.
+        /// The last that was an image, or the start.
         sound: Instant,
     },
     Waiting {
@@ -126,8 +126,8 @@ enum State {
 pub struct Camera {
     name: String,
     path: PathBuf,
-    driver: Box<dyn Driver>,
-    patience: Patience,
+    driver: Box<dyn CaptureBackend>,
+    patience: RetryPolicy,
     state: State,
     /// What was said last, so that it is said once.
     said: Option<String>,
@@ -140,7 +140,7 @@ pub struct Camera {
     sequence: u64,
     /// The driver's count of the last frame.
     last: Option<u32>,
-    converted: Option<Picture>,
+    converted: Option<Image>,
     swapped: Vec<u8>,
 }
 
@@ -150,7 +150,7 @@ impl std::fmt::Debug for Camera {
     }
 }
 
-fn streaming(frames: Box<dyn Frames>) -> State {
+fn streaming(frames: Box<dyn CaptureStream>) -> State {
     let now = Instant::now();
     State::Streaming { frames, since: now, sound: now }
 }
@@ -172,7 +172,7 @@ impl Recurrent {
 
 /// What came of one step.
 enum Step {
-    Frame(Taken),
+    Frame(Dequeued),
     NotYet,
     Fault(CameraError),
 }
@@ -182,16 +182,16 @@ impl Camera {
     ///
     /// # Errors
     /// Where there is none, or it cannot give what is wanted.
-    pub fn open(wanted: Wanted) -> Result<Self, CameraError> {
+    pub fn open(wanted: CaptureRequest) -> Result<Self, CameraError> {
         let path = wanted.path.clone();
-        Self::of(Box::new(V4l2 { wanted }), path, Patience::default())
+        Self::of(Box::new(V4l2 { wanted }), path, RetryPolicy::default())
     }
 
     /// A camera behind any driver; `path` is what to call it.
     ///
     /// # Errors
     /// As [`Camera::open`].
-    pub fn of(mut driver: Box<dyn Driver>, path: PathBuf, patience: Patience) -> Result<Self, CameraError> {
+    pub fn of(mut driver: Box<dyn CaptureBackend>, path: PathBuf, patience: RetryPolicy) -> Result<Self, CameraError> {
         let (state, said) = match driver.start() {
             Ok(frames) => (streaming(frames), None),
             Err(error) if error.passes() && driver.is_there() => {
@@ -220,7 +220,7 @@ impl Camera {
     }
 
     /// What it was set to, while it streams.
-    pub fn setting(&self) -> Option<Setting> {
+    pub fn setting(&self) -> Option<CaptureFormat> {
         match &self.state {
             State::Streaming { frames, .. } => Some(frames.setting()),
             State::Waiting { .. } => None,
@@ -231,14 +231,14 @@ impl Camera {
         match &mut self.state {
             State::Streaming { frames, since, .. } => match frames.newest(self.patience.frame) {
                 Ok(taken) => {
-                    self.counts.stale += u64::from(taken.stale);
-                    self.counts.damaged += u64::from(taken.damaged);
-                    if taken.is_frame || taken.damaged > 0 {
+                    self.counts.superseded += u64::from(taken.superseded);
+                    self.counts.corrupt += u64::from(taken.corrupt);
+                    if taken.is_frame || taken.corrupt > 0 {
                         // It is alive.
                         *since = Instant::now();
                     }
                     let is_stalled = since.elapsed() >= self.patience.stall;
-                    if taken.damaged > 0 {
+                    if taken.corrupt > 0 {
                         self.damage("the driver has marked it so".to_owned());
                     }
                     if taken.is_frame {
@@ -290,12 +290,12 @@ impl Camera {
     }
 
     /// Counts a frame that was taken; what to call it.
-    fn number(&mut self, taken: &Taken) -> u64 {
+    fn number(&mut self, taken: &Dequeued) -> u64 {
         let lost = self.last.map_or(0, |last| taken.sequence.wrapping_sub(last).wrapping_sub(1));
         // A count that goes backwards has begun again.
         let lost = if lost > u32::MAX / 2 { 0 } else { lost };
-        let lost_by_driver = lost.saturating_sub(taken.stale + taken.damaged);
-        self.counts.lost += u64::from(lost_by_driver);
+        let lost_by_driver = lost.saturating_sub(taken.superseded + taken.corrupt);
+        self.counts.lost_by_driver += u64::from(lost_by_driver);
         if lost_by_driver > 0 && self.losses.is_news(self.patience.quiet) {
             self.remarks.push(CameraError::Lost { path: self.path.clone(), frames: lost_by_driver });
         }
@@ -337,21 +337,21 @@ impl Source for Camera {
         let State::Streaming { frames, sound, .. } = &self.state else { return Err(SourceError::NotYet) };
         let (setting, bytes, sound) = (frames.setting(), frames.bytes(), *sound);
         let problem = match setting.format.usage() {
-            Use::Pixels(format) => {
-                PictureView::new(format, setting.size, setting.stride, bytes).err().map(|error| error.to_string())
+            FrameEncoding::Pixels(format) => {
+                ImageView::new(format, setting.size, setting.stride, bytes).err().map(|error| error.to_string())
             }
-            Use::Bgr => swap(&setting, bytes, &mut self.swapped).err(),
-            Use::Jpeg => match mjpeg::decode(bytes, &Limits::default()) {
-                Ok(picture) => {
-                    self.converted = Some(picture);
+            FrameEncoding::Bgr => swap(&setting, bytes, &mut self.swapped).err(),
+            FrameEncoding::Jpeg => match mjpeg::decode(bytes, &Limits::default()) {
+                Ok(image) => {
+                    self.converted = Some(image);
                     None
                 }
                 Err(error) => Some(error.to_string()),
             },
-            Use::Bayer | Use::Unknown => Some(format!("its layout is {}", setting.format)),
+            FrameEncoding::Bayer | FrameEncoding::Unknown => Some(format!("its layout is {}", setting.format)),
         };
         if let Some(reason) = problem {
-            self.counts.damaged += 1;
+            self.counts.corrupt += 1;
             if sound.elapsed() >= self.patience.stall {
                 // Not one frame among many, but another layout than was agreed upon.
                 self.wait(Duration::ZERO);
@@ -363,15 +363,15 @@ impl Source for Camera {
         let State::Streaming { frames, sound, .. } = &mut self.state else { return Err(SourceError::NotYet) };
         *sound = Instant::now();
         let view = match (setting.format.usage(), &self.converted) {
-            (Use::Pixels(format), _) => PictureView::new(format, setting.size, setting.stride, frames.bytes()),
-            (Use::Jpeg, Some(picture)) => Ok(picture.view()),
-            _ => PictureView::new(PixelFormat::Rgb, setting.size, 3 * setting.size.width, &self.swapped),
+            (FrameEncoding::Pixels(format), _) => ImageView::new(format, setting.size, setting.stride, frames.bytes()),
+            (FrameEncoding::Jpeg, Some(image)) => Ok(image.view()),
+            _ => ImageView::new(PixelFormat::Rgb, setting.size, 3 * setting.size.width, &self.swapped),
         };
-        let picture = view.map_err(|error| {
+        let image = view.map_err(|error| {
             SourceError::Camera(CameraError::Damaged { path: self.path.clone(), reason: error.to_string() })
         })?;
         let (captured, instant) = (Some(taken.captured), taken.instant);
-        Ok(Some(Frame { picture, sequence, captured, instant, name: Some(&self.name) }))
+        Ok(Some(Frame { image, sequence, captured, instant, name: Some(&self.name) }))
     }
 
     fn live(&self) -> Option<LiveCounts> {
@@ -380,9 +380,9 @@ impl Source for Camera {
 }
 
 /// Blue, green, red to red, green, blue, rows without gaps.
-fn swap(setting: &Setting, bytes: &[u8], rgb: &mut Vec<u8>) -> Result<(), String> {
+fn swap(setting: &CaptureFormat, bytes: &[u8], rgb: &mut Vec<u8>) -> Result<(), String> {
     let view =
-        PictureView::new(PixelFormat::Rgb, setting.size, setting.stride, bytes).map_err(|error| error.to_string())?;
+        ImageView::new(PixelFormat::Rgb, setting.size, setting.stride, bytes).map_err(|error| error.to_string())?;
     let row = 3 * setting.size.width;
     rgb.resize(row * setting.size.height, 0);
     for (target, source) in rgb.chunks_exact_mut(row).zip(view.data().chunks(setting.stride)) {

@@ -1,6 +1,6 @@
 //! Which of the things that a camera offers is taken.
 
-use super::{FourCc, Use, Wanted};
+use super::{CaptureRequest, FourCc, FrameEncoding};
 use crate::geometry::Size;
 
 /// What is asked for where nothing is said.
@@ -10,7 +10,7 @@ pub(super) const RATE: f64 = 30.0;
 
 /// A layout and size that a camera offers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Offer {
+pub struct CaptureMode {
     /// The layout.
     pub format: FourCc,
     /// Pixels of a frame.
@@ -21,23 +21,23 @@ pub struct Offer {
 
 /// Layouts in the order in which they are taken where nothing else decides: what needs no conversion first, colourless
 /// last.
-fn rank(usage: Use) -> Option<u32> {
+fn rank(usage: FrameEncoding) -> Option<u32> {
     use crate::pixels::PixelFormat;
     match usage {
-        Use::Pixels(PixelFormat::Grey) => Some(3),
-        Use::Pixels(_) => Some(0),
-        Use::Bgr => Some(1),
-        Use::Jpeg => Some(2),
-        Use::Bayer | Use::Unknown => None,
+        FrameEncoding::Pixels(PixelFormat::Grey) => Some(3),
+        FrameEncoding::Pixels(_) => Some(0),
+        FrameEncoding::Bgr => Some(1),
+        FrameEncoding::Jpeg => Some(2),
+        FrameEncoding::Bayer | FrameEncoding::Unknown => None,
     }
 }
 
 /// The best offer: of the wanted layout if one is wanted, then nearest in size, then fast enough, then by its layout.
 /// `None` where nothing fits.
-pub fn choose<'a>(offers: &'a [Offer], wanted: &Wanted) -> Option<&'a Offer> {
+pub fn choose<'a>(offers: &'a [CaptureMode], wanted: &CaptureRequest) -> Option<&'a CaptureMode> {
     let size = wanted.size.unwrap_or(SIZE);
     let rate = wanted.rate.unwrap_or(RATE);
-    let cost = |offer: &Offer| {
+    let cost = |offer: &CaptureMode| {
         let rank = rank(offer.format.usage())?;
         if wanted.format.is_some_and(|format| format != offer.format) {
             return None;
@@ -56,7 +56,7 @@ pub fn choose<'a>(offers: &'a [Offer], wanted: &Wanted) -> Option<&'a Offer> {
 
 /// Whether a camera offers nothing but a sensor's raw values.
 pub fn is_raw_sensor(formats: &[FourCc]) -> bool {
-    !formats.is_empty() && formats.iter().all(|format| format.usage() == Use::Bayer)
+    !formats.is_empty() && formats.iter().all(|format| format.usage() == FrameEncoding::Bayer)
 }
 
 /// The size of a stepwise range that is nearest to what is wanted: least, most and step.
@@ -71,12 +71,12 @@ pub(super) fn within([least, most, step]: [u32; 3], wanted: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn offer(format: &[u8; 4], width: usize, height: usize, rates: &[f64]) -> Offer {
-        Offer { format: FourCc::new(*format), size: Size::new(width, height), rates: rates.to_vec() }
+    fn offer(format: &[u8; 4], width: usize, height: usize, rates: &[f64]) -> CaptureMode {
+        CaptureMode { format: FourCc::new(*format), size: Size::new(width, height), rates: rates.to_vec() }
     }
 
-    fn wanted(query: &str) -> Wanted {
-        Wanted::parse(&format!("/dev/video0?{query}")).unwrap()
+    fn wanted(query: &str) -> CaptureRequest {
+        CaptureRequest::parse(&format!("/dev/video0?{query}")).unwrap()
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::choose::{self, Offer, choose, is_raw_sensor};
+use super::choose::{self, CaptureMode, choose, is_raw_sensor};
+use super::request::control_name;
 use super::sys;
-use super::wanted::control_name;
-use super::{CameraError, FourCc, Use, Wanted};
+use super::{CameraError, CaptureRequest, FourCc, FrameEncoding};
 use crate::geometry::Size;
 
 /// More of anything than this is a driver that does not stop.
@@ -37,7 +37,7 @@ pub struct About {
 
 /// What frames the driver gives, after it was asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Setting {
+pub struct CaptureFormat {
     /// Pixel layout.
     pub format: FourCc,
     /// Pixels of a frame.
@@ -135,11 +135,11 @@ impl Device {
     }
 
     /// Everything that it offers, as far as the driver tells; of a range of sizes the one nearest to `wanted`.
-    pub fn offers(&self, wanted: Size) -> Vec<Offer> {
+    pub fn offers(&self, wanted: Size) -> Vec<CaptureMode> {
         let mut offers = Vec::new();
         for format in self.formats() {
             for size in self.sizes(format, wanted) {
-                offers.push(Offer { format, size, rates: self.rates(format, size) });
+                offers.push(CaptureMode { format, size, rates: self.rates(format, size) });
             }
         }
         offers
@@ -215,16 +215,16 @@ impl Device {
     /// # Errors
     /// Where there is none of that name, or the driver refuses.
     pub fn set_control(&self, name: &str, value: i32) -> Result<(), CameraError> {
-        let unfit = |reason| CameraError::Unfit { path: self.path.clone(), reason };
+        let unsupported_size = |reason| CameraError::Unfit { path: self.path.clone(), reason };
         let controls = self.controls();
         let Some(control) = controls.iter().find(|control| control.name == name) else {
             let names: Vec<_> = controls.iter().map(|control| control.name.as_str()).collect();
-            return Err(unfit(format!("it has no control `{name}`; it has {}", names.join(", "))));
+            return Err(unsupported_size(format!("it has no control `{name}`; it has {}", names.join(", "))));
         };
         let mut setting = sys::Control { id: control.id, value };
         sys::set_control(self.descriptor(), &mut setting).map_err(|error| {
             let (least, most) = (control.minimum, control.maximum);
-            unfit(format!("control `{name}` cannot be {value}: {error}; it takes {least} to {most}"))
+            unsupported_size(format!("control `{name}` cannot be {value}: {error}; it takes {least} to {most}"))
         })
     }
 
@@ -233,11 +233,11 @@ impl Device {
     ///
     /// # Errors
     /// Where the driver refuses, gives another layout than was asked for by name, or one that is not read here.
-    pub fn set(&self, wanted: &Wanted) -> Result<Setting, CameraError> {
+    pub fn set(&self, wanted: &CaptureRequest) -> Result<CaptureFormat, CameraError> {
         let formats = self.formats();
-        let unfit = |reason| CameraError::Unfit { path: self.path.clone(), reason };
+        let unsupported_size = |reason| CameraError::Unfit { path: self.path.clone(), reason };
         if is_raw_sensor(&formats) {
-            return Err(unfit(raw_sensor(&formats)));
+            return Err(unsupported_size(raw_sensor(&formats)));
         }
         let size = wanted.size.unwrap_or(choose::SIZE);
         let offers = self.offers(size);
@@ -262,23 +262,25 @@ impl Device {
         let given = FourCc(format.pixel_format);
         let listed = || formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if wanted.format.is_some_and(|wanted| wanted != given) {
-            return Err(unfit(format!(
+            return Err(unsupported_size(format!(
                 "it gives {given} in place of {}; it offers {}",
                 wanted.format.unwrap_or(given),
                 listed()
             )));
         }
         match given.usage() {
-            Use::Pixels(_) | Use::Bgr | Use::Jpeg => {}
-            Use::Bayer => return Err(unfit(raw_sensor(&[given]))),
-            Use::Unknown => return Err(unfit(format!("its layout {given} is not read here; it offers {}", listed()))),
+            FrameEncoding::Pixels(_) | FrameEncoding::Bgr | FrameEncoding::Jpeg => {}
+            FrameEncoding::Bayer => return Err(unsupported_size(raw_sensor(&[given]))),
+            FrameEncoding::Unknown => {
+                return Err(unsupported_size(format!("its layout {given} is not read here; it offers {}", listed())));
+            }
         }
         let rate = self.set_rate(wanted.rate.unwrap_or(choose::RATE));
         for (name, value) in &wanted.controls {
             self.set_control(name, *value)?;
         }
         let size = Size::new(format.width as usize, format.height as usize);
-        Ok(Setting { format: given, size, stride: format.bytes_per_line as usize, rate })
+        Ok(CaptureFormat { format: given, size, stride: format.bytes_per_line as usize, rate })
     }
 
     /// Asks for a rate; what the driver says that it is, where it does.

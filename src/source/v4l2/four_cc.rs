@@ -11,7 +11,7 @@ pub struct FourCc(pub u32);
 
 /// What is done with frames of a layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum FrameEncoding {
     /// The warp reads them.
     Pixels(PixelFormat),
     /// Like [`PixelFormat::Rgb`] with blue first: bytes are swapped while they are copied.
@@ -31,20 +31,20 @@ impl FourCc {
     }
 
     /// What is done with it.
-    pub fn usage(self) -> Use {
+    pub fn usage(self) -> FrameEncoding {
         let name = self.0.to_le_bytes();
         match &name {
-            b"YUYV" => Use::Pixels(PixelFormat::Yuyv),
-            b"UYVY" => Use::Pixels(PixelFormat::Uyvy),
-            b"NV12" => Use::Pixels(PixelFormat::Nv12),
-            b"YU12" => Use::Pixels(PixelFormat::I420),
-            b"GREY" => Use::Pixels(PixelFormat::Grey),
-            b"RGB3" => Use::Pixels(PixelFormat::Rgb),
-            b"BGR3" => Use::Bgr,
-            b"MJPG" | b"JPEG" => Use::Jpeg,
-            b"RGGB" | b"BA81" | b"GRBG" | b"GBRG" => Use::Bayer,
-            [a, b, depth, more] if is_bayer_order([*a, *b]) && is_bayer_depth([*depth, *more]) => Use::Bayer,
-            _ => Use::Unknown,
+            b"YUYV" => FrameEncoding::Pixels(PixelFormat::Yuyv),
+            b"UYVY" => FrameEncoding::Pixels(PixelFormat::Uyvy),
+            b"NV12" => FrameEncoding::Pixels(PixelFormat::Nv12),
+            b"YU12" => FrameEncoding::Pixels(PixelFormat::I420),
+            b"GREY" => FrameEncoding::Pixels(PixelFormat::Grey),
+            b"RGB3" => FrameEncoding::Pixels(PixelFormat::Rgb),
+            b"BGR3" => FrameEncoding::Bgr,
+            b"MJPG" | b"JPEG" => FrameEncoding::Jpeg,
+            b"RGGB" | b"BA81" | b"GRBG" | b"GBRG" => FrameEncoding::Bayer,
+            [a, b, depth, more] if is_bayer_order([*a, *b]) && is_bayer_depth([*depth, *more]) => FrameEncoding::Bayer,
+            _ => FrameEncoding::Unknown,
         }
     }
 }
@@ -97,15 +97,15 @@ mod tests {
     #[test]
     fn names_and_uses() {
         for (name, usage) in [
-            ("yuyv", Use::Pixels(PixelFormat::Yuyv)),
-            ("RGB", Use::Pixels(PixelFormat::Rgb)),
-            ("mjpeg", Use::Jpeg),
-            ("BGR3", Use::Bgr),
-            ("RG10", Use::Bayer),
-            ("BA81", Use::Bayer),
-            ("GB12", Use::Bayer),
-            ("pRAA", Use::Bayer),
-            ("H264", Use::Unknown),
+            ("yuyv", FrameEncoding::Pixels(PixelFormat::Yuyv)),
+            ("RGB", FrameEncoding::Pixels(PixelFormat::Rgb)),
+            ("mjpeg", FrameEncoding::Jpeg),
+            ("BGR3", FrameEncoding::Bgr),
+            ("RG10", FrameEncoding::Bayer),
+            ("BA81", FrameEncoding::Bayer),
+            ("GB12", FrameEncoding::Bayer),
+            ("pRAA", FrameEncoding::Bayer),
+            ("H264", FrameEncoding::Unknown),
         ] {
             let parsed = if name == "pRAA" { FourCc::new(*b"pRAA") } else { name.parse().unwrap() };
             assert_eq!(parsed.usage(), usage, "{name}");

@@ -2,7 +2,7 @@
 //! meant to know.
 
 use crate::pixels::file::{self, DecodeError, Scan, first_scan};
-use crate::pixels::{Limits, Picture};
+use crate::pixels::{Image, Limits};
 
 /// ITU-T T.81, table K.3: number of codes of every length, then their values; luma, direct current.
 const DC_LUMA: (&[u8; 16], &[u8]) = (&[0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0], &DC_VALUES);
@@ -40,7 +40,7 @@ const AC_CHROMA: (&[u8; 16], &[u8]) = (&[0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 
 ///
 /// # Errors
 /// Where it is no JPEG, is cut off, or larger than the limits.
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, DecodeError> {
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     match first_scan(bytes) {
         Some(Scan { at, has_tables: false }) => {
             let mut whole = Vec::with_capacity(bytes.len() + 432);

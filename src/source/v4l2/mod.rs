@@ -9,18 +9,18 @@ mod choose;
 mod device;
 mod four_cc;
 pub mod mjpeg;
+mod request;
 mod stream;
 mod sys;
-mod wanted;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use camera::{Camera, Driver, Frames, Patience, Taken};
-pub use choose::{Offer, choose, is_raw_sensor};
-pub use device::{About, Control, Device, Setting};
-pub use four_cc::{FourCc, Use};
-pub use wanted::Wanted;
+pub use camera::{Camera, CaptureBackend, CaptureStream, Dequeued, RetryPolicy};
+pub use choose::{CaptureMode, choose, is_raw_sensor};
+pub use device::{About, CaptureFormat, Control, Device};
+pub use four_cc::{FourCc, FrameEncoding};
+pub use request::CaptureRequest;
 
 /// What is wrong with a camera.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +60,8 @@ pub enum CameraError {
         /// How many.
         frames: u32,
     },
-    /// A frame is no picture.
-    #[error("camera {}: a frame is damaged: {reason}; such frames are left out and counted", path.display())]
+    /// A frame is no image.
+    #[error("camera {}: a frame is corrupt: {reason}; such frames are left out and counted", path.display())]
     Damaged {
         /// The device.
         path: PathBuf,

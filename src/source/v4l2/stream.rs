@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::camera::{Frames, Taken};
-use super::device::{Device, Setting};
+use super::camera::{CaptureStream, Dequeued};
+use super::device::{CaptureFormat, Device};
 use super::sys::{self, Mapping};
-use super::{CameraError, Use, Wanted};
+use super::{CameraError, CaptureRequest, FrameEncoding};
 
 /// Buffers in the round: one here, one being filled, and two for the time in between.
 const BUFFERS: u32 = 4;
@@ -13,7 +13,7 @@ const BUFFERS: u32 = 4;
 /// A streaming device.
 #[derive(Debug)]
 pub(super) struct Stream {
-    setting: Setting,
+    setting: CaptureFormat,
     buffers: Vec<Mapping>,
     /// The buffer that the program has, and how many of its bytes count.
     held: Option<(u32, usize)>,
@@ -23,7 +23,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Asks a device for what is wanted, and starts it.
-    pub(super) fn start(device: Device, wanted: &Wanted) -> Result<Self, CameraError> {
+    pub(super) fn start(device: Device, wanted: &CaptureRequest) -> Result<Self, CameraError> {
         let setting = device.set(wanted)?;
         let mut request =
             sys::RequestBuffers { count: BUFFERS, kind: sys::CAPTURE, memory: sys::MEMORY_MMAP, ..sys::zeroed() };
@@ -70,16 +70,16 @@ impl Stream {
     }
 }
 
-impl Frames for Stream {
-    fn setting(&self) -> Setting {
+impl CaptureStream for Stream {
+    fn setting(&self) -> CaptureFormat {
         self.setting
     }
 
-    fn newest(&mut self, timeout: Duration) -> Result<Taken, CameraError> {
+    fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError> {
         if let Some((index, _)) = self.held.take() {
             self.queue(index)?;
         }
-        let mut taken = Taken::default();
+        let mut taken = Dequeued::default();
         let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         if !sys::wait(self.device.descriptor(), milliseconds).map_err(self.device.failed("waiting for a frame"))? {
             return Ok(taken);
@@ -88,12 +88,12 @@ impl Frames for Stream {
         for _ in 0..self.buffers.len() {
             let Some(buffer) = self.dequeue()? else { break };
             if buffer.flags & sys::FLAG_ERROR != 0 {
-                taken.damaged += 1;
+                taken.corrupt += 1;
                 self.queue(buffer.index)?;
                 continue;
             }
             if let Some((older, _)) = self.held.replace((buffer.index, buffer.bytes_used as usize)) {
-                taken.stale += 1;
+                taken.superseded += 1;
                 self.queue(older)?;
             }
             let [seconds, microseconds] = buffer.timestamp;
@@ -114,7 +114,11 @@ impl Frames for Stream {
         let Some((index, used)) = self.held else { return &[] };
         let bytes = self.buffers[index as usize].bytes();
         // Drivers of raw layouts may leave the count at 0. Of others it is an empty frame, and what lies there an older one.
-        if used == 0 && self.setting.format.usage() != Use::Jpeg { bytes } else { &bytes[..used.min(bytes.len())] }
+        if used == 0 && self.setting.format.usage() != FrameEncoding::Jpeg {
+            bytes
+        } else {
+            &bytes[..used.min(bytes.len())]
+        }
     }
 }
 

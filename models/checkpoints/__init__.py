@@ -1,0 +1,1 @@
+"""Weights read from files: official checkpoints, and bundles to train on from."""

@@ -1,0 +1,1 @@
+"""What the networks learn from: generated people and objects, crops, batches."""

@@ -1,0 +1,1 @@
+"""The program against the NumPy reference, from an image to poses."""

@@ -1,0 +1,64 @@
+"""Exports a network trained here as a bundle.
+
+    python -m models.export logocap-tiny --checkpoint models/state/logocap-tiny/weights.pt \\
+        --out models/bundles/logocap-tiny
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from models.export import bundle, capeformer_bundle, centergroup_bundle, lofr_bundle, logocap_bundle
+from models.networks.capeformer import CapeFormer, CapeFormerConfig
+from models.networks.centergroup import CenterGroup, CenterGroupConfig
+from models.networks.lofr import Lofr, LofrConfig
+from models.networks.logocap import LogoCap, LogoCapConfig
+from models.networks.weights import load_weights
+
+
+def main() -> None:
+    """Exports a network trained here as a bundle."""
+    networks = {
+        "logocap-tiny": lambda: LogoCap(LogoCapConfig.tiny()),
+        "centergroup-tiny": lambda: CenterGroup(CenterGroupConfig.tiny()),
+        "capeformer-tiny": lambda: CapeFormer(CapeFormerConfig.tiny()),
+        "lofr-tiny": lambda: Lofr(LofrConfig.tiny()),
+        "lofr-r50": lambda: Lofr(LofrConfig.r50()),
+        "lofr-w32": lambda: Lofr(LofrConfig.w32()),
+        "lofr-w48": lambda: Lofr(LofrConfig.w48()),
+    }
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("model", choices=sorted(networks))
+    parser.add_argument("--checkpoint", type=Path, help="training state; without it the weights are random")
+    parser.add_argument("--out", type=Path, required=True, help="the bundle's folder")
+    parser.add_argument(
+        "--flip",
+        action="store_true",
+        help="LOGO-CAP: average with the mirrored picture, at twice the cost",
+    )
+    parser.add_argument("--sampling", choices=["gather", "grid-sample"], default="gather")
+    parser.add_argument("--version", type=int, default=1, help="of the bundle's contents")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    model = networks[arguments.model]().eval()
+    if arguments.checkpoint:
+        load_weights(model, arguments.checkpoint)
+    if isinstance(model, LogoCap):
+        contents = logocap_bundle.contents(model, flip=arguments.flip, sampling=arguments.sampling)
+    elif isinstance(model, CenterGroup):
+        contents = centergroup_bundle.contents(model)
+    elif isinstance(model, CapeFormer):
+        contents = capeformer_bundle.contents(model)
+    else:
+        contents = lofr_bundle.contents(model)
+    origin = "trained on generated pictures; see REPORT.md" if arguments.checkpoint else "random weights"
+    options = bundle.Options(version=arguments.version, provenance=origin)
+    for line in bundle.write(contents, arguments.out, options):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

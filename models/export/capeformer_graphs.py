@@ -1,0 +1,110 @@
+"""CapeFormer as three ONNX graphs, for `models.export.exporter.export`.
+
+**`features`**: `image [1, 3, 256, 256]` -> `query_tokens [64, width]`, `support_tokens [64, width]`.
+
+**`match`**: `query_tokens`, `support [K, width]`, `identity [K, width]`, `key_bias [K]` (0, or -1e4 for a row
+that does not count) -> `similarity [K, 64]`, `memory [64, width]`, `refined [K, width]`.
+
+**`refine`**: `memory`, `refined`, `identity`, `key_bias`, `proposals [K, 2]` -> `keypoints [K, 2]`, both as
+places from 0 to 1. The number of keypoints is read off the inputs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.export.exporter import Graph
+from models.networks.capeformer import CELLS, SIDE, CapeFormer, identifiers
+
+MASKED = -1e4
+
+
+class FeaturesGraph(nn.Module):
+    """Tokens of one picture, for either use."""
+
+    def __init__(self, model: CapeFormer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        query, support = self.model.features(image)
+        return query[0], support[0]
+
+
+class MatchGraph(nn.Module):
+    """Tokens against enrolled keypoints."""
+
+    def __init__(self, model: CapeFormer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, query_tokens: Tensor, support: Tensor, identity: Tensor, key_bias: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return self.model.match(query_tokens, support, identity, key_bias)
+
+
+class RefineGraph(nn.Module):
+    """From proposals to keypoints."""
+
+    def __init__(self, model: CapeFormer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, memory: Tensor, refined: Tensor, identity: Tensor, key_bias: Tensor, proposals: Tensor
+    ) -> Tensor:
+        return self.model.refine(memory, refined, identity, key_bias, proposals)
+
+
+@torch.no_grad()
+def graphs(model: CapeFormer) -> list[Graph]:
+    """The three graphs of `model`, which must be in eval mode."""
+    generator = torch.Generator().manual_seed(1)
+    width, cells = model.config.width, CELLS * CELLS
+    identity = identifiers(width)
+    features, matches, refinements = [], [], []
+    for _ in range(2):
+        image = torch.randn(1, 3, SIDE, SIDE, generator=generator)
+        query, support = model.features(image)
+        features.append(((image,), (query[0], support[0])))
+    for count, hidden in ((16, 4), (32, 0), (1, 0), (100, 30)):
+        bias = torch.zeros(count)
+        bias[count - hidden :] = MASKED
+        rows = torch.randperm(len(identity), generator=generator)[:count]
+        inputs = (
+            torch.randn(cells, width, generator=generator),
+            torch.randn(count, width, generator=generator),
+            identity[rows],
+            bias,
+        )
+        similarity, memory, refined = model.match(*inputs)
+        matches.append((inputs, (similarity, memory, refined)))
+        proposals = torch.rand(count, 2, generator=generator)
+        inputs = (memory, refined, identity[rows], bias, proposals)
+        refinements.append((inputs, (model.refine(*inputs),)))
+    rows = {0: "keypoints"}
+    return [
+        Graph(
+            "features",
+            FeaturesGraph(model).eval(),
+            {"image": {}},
+            ["query_tokens", "support_tokens"],
+            features,
+        ),
+        Graph(
+            "match",
+            MatchGraph(model).eval(),
+            {"query_tokens": {}, "support": rows, "identity": rows, "key_bias": rows},
+            ["similarity", "memory", "refined"],
+            matches,
+        ),
+        Graph(
+            "refine",
+            RefineGraph(model).eval(),
+            {"memory": {}, "refined": rows, "identity": rows, "key_bias": rows, "proposals": rows},
+            ["keypoints"],
+            refinements,
+        ),
+    ]

@@ -1,0 +1,160 @@
+"""LOGO-CAP as two ONNX graphs, `backbone` and `kam`; models/README.md says what goes in and comes out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models import skeleton
+from models.export.exporter import Graph
+from models.export.layers import BranchMix
+from models.networks.logocap import KEYPOINTS, LogoCap
+
+Sampling = Literal["gather", "grid-sample"]
+
+
+class BackboneGraph(nn.Module):
+    """`image [1, 3, H, W]` -> `heatmaps [18, h, w]`, `offsets [34, h, w]`, `embedding [C, h+2, w+2]`."""
+
+    def __init__(self, model: LogoCap, flip: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.flip = flip
+        order = skeleton.flip_order()
+        self.register_buffer("heatmap_order", torch.tensor([*order, KEYPOINTS]))
+        self.register_buffer("offset_order", torch.tensor([2 * k + axis for k in order for axis in (0, 1)]))
+        self.register_buffer("offset_sign", torch.tensor([-1.0, 1.0]).repeat(KEYPOINTS)[:, None, None])
+        layers = (model.transition_cls, model.transition_reg, model.transition_embedding)
+        self.head_sizes = [layer[0].out_channels for layer in layers]
+        self.mix = BranchMix(layers, model.config.backbone.widths)
+        scale = model.config.offset_scale
+        self.offset_weight = nn.Parameter((model.final_layer_reg.weight * scale).detach())
+        self.offset_bias = nn.Parameter((model.final_layer_reg.bias * scale).detach())
+
+    def maps(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mixed = self.mix(self.model.backbone(image))
+        heatmaps, offsets, embedding = mixed.split(self.head_sizes, dim=1)
+        offsets = functional.conv2d(offsets, self.offset_weight, self.offset_bias)
+        return self.model.final_layer_cls(heatmaps), offsets, embedding
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if not self.flip:
+            heatmaps, offsets, embedding = (tensor[0] for tensor in self.maps(image))
+            return heatmaps, offsets, pad_embedding(embedding)
+        both = self.maps(torch.cat([image, image.flip(3)]))
+        heatmaps, offsets = both[0], both[1]
+        heatmaps = 0.5 * heatmaps[0] + 0.5 * heatmaps[1].flip(2)[self.heatmap_order]
+        offsets = 0.5 * offsets[0] + 0.5 * offsets[1].flip(2)[self.offset_order] * self.offset_sign
+        return heatmaps, offsets, pad_embedding(both[2][0])
+
+
+class KamGraph(nn.Module):
+    """`embedding [C, h+2, w+2]`, `grid [n*187, 11, 2]` -> raw `kam [n, 17, 11, 11]`."""
+
+    def __init__(self, model: LogoCap, sampling: Sampling) -> None:
+        super().__init__()
+        self.message_passing = model.joints_mlp
+        self.channels = model.config.embedding
+        self.side = 2 * model.config.mesh_radius + 1
+        self.sampling = sampling
+
+    def forward(self, embedding: Tensor, grid: Tensor) -> Tensor:
+        if self.sampling == "grid-sample":
+            values = functional.grid_sample(
+                embedding[None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
+            )
+        else:
+            values = gather_bilinear(
+                embedding.flatten(1), torch._shape_as_tensor(embedding), grid.reshape(-1, 2)
+            )
+        local = values.reshape(self.channels, -1, KEYPOINTS, self.side, self.side).permute(1, 2, 0, 3, 4)
+        return self.message_passing(local.reshape(-1, KEYPOINTS * self.channels, self.side, self.side))
+
+
+def pad_embedding(embedding: Tensor) -> Tensor:
+    """`[C, h, w]` -> `[C, h+2, w+2]`: a row and a column of zeros, then a copy of the last ones."""
+    wide = torch.cat([functional.pad(embedding, (0, 1, 0, 0)), embedding[:, :, -1:]], dim=2)
+    return torch.cat([functional.pad(wide, (0, 0, 0, 1)), wide[:, -1:]], dim=1)
+
+
+def gather_bilinear(features: Tensor, shape: Tensor, grid: Tensor) -> Tensor:
+    """`features [C, h*w]` at `grid [m, 2]` -> `[C, m]`, as GridSample with aligned corners and border padding
+    does.
+
+    `shape` holds `C, h, w` as a tensor, so that the graph asks for the size at run time.
+    """
+    size = shape[[2, 1]].float()
+    position = torch.minimum(((grid + 1) * 0.5 * (size - 1)).clamp(min=0), size - 1)
+    first = torch.minimum(position.floor(), size - 2)
+    right, lower = (position - first).unbind(1)
+    left, upper = 1 - right, 1 - lower
+    index = (first[:, 1] * size[0] + first[:, 0]).long()
+    below = index + shape[2]
+    above = features[:, index] * left + features[:, index + 1] * right
+    return above * upper + (features[:, below] * left + features[:, below + 1] * right) * lower
+
+
+def normalised_grid(positions: Tensor, height: int, width: int) -> Tensor:
+    """Positions `[..., 2]` in cells of an `height` x `width` embedding -> the values that `grid` holds for
+    its padded form."""
+    size = torch.tensor([width, height], dtype=positions.dtype)
+    return (positions + (positions >= size - 1)) / (size + 1) * 2 - 1
+
+
+@torch.no_grad()
+def backbone_graph(model: LogoCap, flip: bool) -> Graph:
+    """The first half of `model`, which must be in eval mode."""
+    multiple = model.config.multiple
+    generator = torch.Generator().manual_seed(1)
+    order = skeleton.flip_order()
+    examples = []
+    for height, width in ((3, 4), (2, 2), (5, 3)):
+        image = torch.randn(1, 3, height * multiple, width * multiple, generator=generator)
+        heatmaps, offsets, embedding = (maps[0] for maps in model.forward_backbone(image))
+        if flip:
+            mirrored, vectors, _ = (maps[0].flip(2) for maps in model.forward_backbone(image.flip(3)))
+            heatmaps = (heatmaps + mirrored[[*order, KEYPOINTS]]) / 2
+            vectors = vectors.unflatten(0, (KEYPOINTS, 2))[order] * torch.tensor([-1, 1])[:, None, None]
+            offsets = (offsets + vectors.flatten(0, 1)) / 2
+        examples.append(((image,), (heatmaps, offsets, pad_embedding(embedding))))
+    return Graph(
+        name="backbone",
+        module=BackboneGraph(model, flip).eval(),
+        inputs={"image": {2: "H", 3: "W"}},
+        outputs=["heatmaps", "offsets", "embedding"],
+        examples=examples,
+    )
+
+
+@torch.no_grad()
+def kam_graph(model: LogoCap, sampling: Sampling) -> Graph:
+    """The second half of `model`, which must be in eval mode."""
+    generator = torch.Generator().manual_seed(2)
+    config = model.config
+    examples = []
+    embeddings = [torch.rand(config.embedding, 16, 24, generator=generator)]
+    for rows, columns in ((1, 1), (3, 2)):
+        # What the first half makes is of another size and spread than noise.
+        image = torch.randn(1, 3, rows * config.multiple, columns * config.multiple, generator=generator)
+        embeddings.append(model.forward_backbone(image)[2][0])
+    for people, embedding in zip((4, 1, 3), embeddings):
+        height, width = embedding.shape[1:]
+        # Some keypoints lie outside on every side, some on whole cells.
+        size = torch.tensor([width, height]) * config.stride
+        poses = (torch.rand(people, KEYPOINTS, 2, generator=generator) * 1.4 - 0.2) * size
+        poses[0, ::2] = poses[0, ::2].round()
+        poses[0, 0] = size - config.stride
+        first = torch.zeros(people, dtype=torch.long)
+        grid = normalised_grid(model.local_mesh(poses) / config.stride, height, width)
+        inputs = (pad_embedding(embedding), grid.flatten(0, 2))
+        examples.append((inputs, (model.attraction_maps(embedding[None], first, poses),)))
+    return Graph(
+        name="kam",
+        module=KamGraph(model, sampling).eval(),
+        inputs={"embedding": {1: "rows", 2: "columns"}, "grid": {0: "points"}},
+        outputs=["kam"],
+        examples=examples,
+    )

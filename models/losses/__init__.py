@@ -1,0 +1,1 @@
+"""What training minimises: one module per network, with the papers' equation numbers."""

@@ -1,0 +1,1 @@
+"""The four networks in PyTorch, their backbones, and what they share."""

@@ -1,0 +1,65 @@
+"""What the networks cost: multiply-adds of the part that sees the picture, and parameters.
+
+python -m models.networks.cost [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.networks.capeformer import CapeFormer, CapeFormerConfig
+from models.networks.centergroup import CenterGroup, CenterGroupConfig
+from models.networks.lofr import Lofr, LofrConfig
+from models.networks.logocap import LogoCap, LogoCapConfig
+
+SIZES = {
+    "logocap-tiny": ((256, 256), (288, 288)),
+    "centergroup-tiny": ((256, 256), (320, 320)),
+    "capeformer-tiny": ((256, 256),),
+    "lofr-tiny": ((128, 96),),
+}
+"""Height and width of an input: what the others are measured at, and what the bundle runs at."""
+
+
+@torch.no_grad()
+def lines() -> list[dict[str, float | str]]:
+    """One for every network and size."""
+    logocap, centergroup = LogoCap(LogoCapConfig.tiny()), CenterGroup(CenterGroupConfig.tiny())
+    capeformer, lofr = CapeFormer(CapeFormerConfig.tiny()), Lofr(LofrConfig.tiny())
+    networks = {
+        "logocap-tiny": (logocap, logocap.forward_backbone),
+        "centergroup-tiny": (centergroup, centergroup.forward_backbone),
+        "capeformer-tiny": (capeformer, capeformer.features),
+        "lofr-tiny": (lofr, lofr),
+    }
+    found: list[dict[str, float | str]] = []
+    for name, (model, forward) in networks.items():
+        model.eval()
+        for height, width in SIZES[name]:
+            with FlopCounterMode(display=False) as counter:
+                forward(torch.zeros(1, 3, height, width))
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            gmac = round(counter.get_total_flops() / 2e9, 3)
+            size = {"height": height, "width": width}
+            found.append({"network": name} | size | {"gmac": gmac, "parameters": parameters})
+    return found
+
+
+def main() -> None:
+    """Prints a table."""
+    parser = argparse.ArgumentParser(prog="python -m models.networks.cost", description=main.__doc__)
+    parser.add_argument("--json", action="store_true")
+    if parser.parse_args().json:
+        print(json.dumps(lines()))
+        return
+    for line in lines():
+        size = f"{line['network']:18}{line['width']:5}x{line['height']}"
+        print(f"{size}  {line['gmac']:6.3f} GMAC  {line['parameters']:9,} parameters")
+
+
+if __name__ == "__main__":
+    main()

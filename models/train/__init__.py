@@ -1,0 +1,1 @@
+"""The trainer: tasks, optimiser, and a state that survives interruptions."""

@@ -1,0 +1,119 @@
+//! `v4l2:/dev/video0?size=1280x720&fps=30&format=YUYV&control.gain=20`: a camera, and what is asked of it.
+
+use std::path::PathBuf;
+
+use super::FourCc;
+use crate::geometry::Size;
+
+/// Most frames a second that anybody asks for.
+const MAX_RATE: f64 = 1000.0;
+
+/// What is asked of a camera; what is left open is chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaptureRequest {
+    /// The device: `/dev/video0`, or a lasting name below `/dev/v4l/by-path` or `/dev/v4l/by-id`.
+    pub path: PathBuf,
+    /// Pixels of a frame.
+    pub size: Option<Size>,
+    /// Frames a second.
+    pub rate: Option<f64>,
+    /// Pixel layout.
+    pub format: Option<FourCc>,
+    /// Controls to set, by name, each of them lower-case with `_` for everything that is no letter or digit.
+    pub controls: Vec<(String, i32)>,
+}
+
+impl CaptureRequest {
+    /// A camera of which nothing is asked.
+    pub fn of(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), size: None, rate: None, format: None, controls: Vec::new() }
+    }
+
+    /// What a URI says, without its `v4l2:`.
+    ///
+    /// # Errors
+    /// What is wrong with which option.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (path, query) = text.split_once('?').unwrap_or((text, ""));
+        if path.is_empty() {
+            return Err("no device: give its path, as in v4l2:/dev/video0".to_owned());
+        }
+        let mut wanted = Self::of(path);
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').ok_or_else(|| format!("'{option}' has no value"))?;
+            let wrong = |expected: &str| format!("{name}={value}: give {expected}");
+            match name {
+                "size" => wanted.size = Some(size(value).ok_or_else(|| wrong("pixels such as 1280x720"))?),
+                "fps" => {
+                    let rate = value.parse().ok().filter(|&rate: &f64| rate > 0.0 && rate <= MAX_RATE);
+                    wanted.rate = Some(rate.ok_or_else(|| wrong("frames a second such as 30"))?);
+                }
+                "format" => wanted.format = Some(value.parse()?),
+                _ => match name.strip_prefix("control.") {
+                    Some(control) if !control.is_empty() => {
+                        let value = value.parse().map_err(|_| wrong("a whole number"))?;
+                        wanted.controls.push((control_name(control), value));
+                    }
+                    _ => {
+                        return Err(format!(
+                            "'{name}' is no option of a camera: use size, fps, format or control.NAME"
+                        ));
+                    }
+                },
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn size(text: &str) -> Option<Size> {
+    let (width, height) = text.split_once('x')?;
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=1 << 16).contains(side));
+    Some(Size::new(side(width)?, side(height)?))
+}
+
+/// A control's name as it is typed: `White Balance Temperature, Auto` is `white_balance_temperature_auto`.
+pub(super) fn control_name(name: &str) -> String {
+    let words = name.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_").to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_can_be_asked_for() {
+        let wanted =
+            CaptureRequest::parse("/dev/video2?size=1280x720&fps=29.97&format=mjpeg&control.Gain=7&control.a-b=-1");
+        let expected = CaptureRequest {
+            path: "/dev/video2".into(),
+            size: Some(Size::new(1280, 720)),
+            rate: Some(29.97),
+            format: Some(FourCc::new(*b"MJPG")),
+            controls: vec![("gain".to_owned(), 7), ("a_b".to_owned(), -1)],
+        };
+        assert_eq!(wanted.unwrap(), expected);
+        assert_eq!(CaptureRequest::parse("/dev/video0").unwrap(), CaptureRequest::of("/dev/video0"));
+        assert_eq!(control_name("White Balance Temperature, Auto"), "white_balance_temperature_auto");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, needle) in [
+            ("", "no device"),
+            ("/dev/video0?size=0x5", "size=0x5"),
+            ("/dev/video0?size=5", "1280x720"),
+            ("/dev/video0?fps=NaN", "fps=NaN"),
+            ("/dev/video0?fps=0", "fps=0"),
+            ("/dev/video0?format=x", "four characters"),
+            ("/dev/video0?colour=1", "'colour'"),
+            ("/dev/video0?control.=1", "'control.'"),
+            ("/dev/video0?control.gain=much", "whole number"),
+            ("/dev/video0?size", "no value"),
+        ] {
+            let error = CaptureRequest::parse(text).unwrap_err();
+            assert!(error.contains(needle), "{text}: {error}");
+        }
+    }
+}
