@@ -168,6 +168,9 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
         Decode::Capeformer(decode) => capeformer::check(&checker, manifest, decode)?,
         Decode::Lofr(decode) => lofr::check(&checker, manifest, decode)?,
     }
+    if let Err(error) = manifest.track_options().check() {
+        return Err(checker.value(&format!("track.{}", error.key), error.found.to_string(), error.expected));
+    }
     for (index, row) in manifest.accuracy.iter().enumerate() {
         let key = |field: &str| format!("accuracy[{index}].{field}");
         checker.require((0.0..=1.0).contains(&row.value), &key("value"), || {

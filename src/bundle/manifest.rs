@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::shape::Dimension;
-use super::{capeformer, centergroup, lofr, logocap};
+use super::{TrackSection, capeformer, centergroup, lofr, logocap};
 use crate::engine::DataType;
 use crate::geometry::Centre;
 
@@ -24,6 +24,8 @@ pub struct Manifest {
     pub decode: Decode,
     /// `[limits]`
     pub limits: Limits,
+    /// `[track]`
+    pub track: TrackSection,
     /// `[[accuracy]]`
     pub accuracy: Vec<Accuracy>,
     /// `[int8]`
@@ -54,6 +56,8 @@ pub(super) struct Sections<D> {
     pub decode: D,
     pub limits: Limits,
     #[serde(default)]
+    pub track: TrackSection,
+    #[serde(default)]
     pub accuracy: Vec<Accuracy>,
     pub int8: Option<Int8>,
 }
@@ -67,6 +71,7 @@ impl<D> Sections<D> {
             engines: self.engine,
             decode: decode(self.decode),
             limits: self.limits,
+            track: self.track,
             accuracy: self.accuracy,
             int8: self.int8,
         }

@@ -16,12 +16,14 @@ pub mod logocap;
 pub mod manifest;
 mod parse;
 pub mod shape;
+mod track;
 
 use std::path::{Path, PathBuf};
 
 pub use error::BundleError;
 pub use find::{MANIFEST, search_path};
 pub use manifest::{Accuracy, Decode, Manifest, Model};
+pub use track::{SmoothSection, TrackSection};
 
 use crate::hash;
 use crate::pose::Skeleton;

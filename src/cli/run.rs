@@ -18,7 +18,7 @@ use crate::estimator::{self, Estimator, LazyEstimator};
 use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Pipeline, Skip, WholeImage};
 use crate::sink::http::Http;
 use crate::sink::http::metrics::{Metrics, Totals};
-use crate::sink::{self, Category, OutputSchema, Sink};
+use crate::sink::{self, Category, OutputSchema, Sink, TrackCounts, Tracked};
 use crate::source;
 use crate::template::Template;
 
@@ -56,7 +56,9 @@ impl RunArguments {
         let preview = open_preview(&settings, &schema, sources.len())?;
         let metrics = preview.as_ref().map(Http::metrics);
         let address = preview.as_ref().map(Http::address);
-        let mut sinks = open_sinks(&settings, &schema, preview)?;
+        let tracks = metrics.as_ref().map(|metrics| metrics.tracks()).unwrap_or_default();
+        let sinks = open_sinks(&settings, &schema, preview)?;
+        let mut sinks = tracked(sinks, &settings, &bundle, sources.len(), tracks)?;
         let options = settings.model_options(templates);
         let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
         let is_live = sources.iter().filter(|source| source.live().is_some()).count();
@@ -204,6 +206,24 @@ fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>)
     let preview = preview.map(|preview| Ok(Box::new(preview) as Box<dyn Sink>));
     let sinks = preview.into_iter().chain(uris.map(|uri| sink::open(&uri, schema, &options)));
     Ok(sinks.collect::<Result<_, _>>()?)
+}
+
+/// The sinks, behind a tracker unless there is to be none.
+fn tracked(
+    sinks: Vec<Box<dyn Sink>>,
+    settings: &Settings,
+    bundle: &Bundle,
+    cameras: usize,
+    counts: Arc<TrackCounts>,
+) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    let mut options = bundle.manifest().track_options();
+    settings.track_section().apply(&mut options);
+    // Wrong options are errors whether they are used or not.
+    options.check()?;
+    if settings.no_smooth {
+        options.smooth_params = None;
+    }
+    Ok(if settings.no_track { sinks } else { vec![Box::new(Tracked::new(sinks, &options, cameras, counts)?)] })
 }
 
 fn summarise(counts: &Counts, seconds: f64) {

@@ -5,7 +5,8 @@
 //! "poses":[{"score":..,"keypoints":[[x,y,score],..],"box":[x,y,width,height]}],
 //! "dropped":{"frames":..,"poses":..},"times":{"preprocess":ms,"network":ms,"decode":ms}}`.
 //! With a deadline there is `"level"`: how far the poses of this frame were refined.
-//! Coordinates are image pixels. A pose has an `"id"` where a tracker gave it one. Where templates are looked for, a
+//! Coordinates are image pixels. A pose that a tracker knows has an `"id"`, the `"age"` of its track in seconds and
+//! `"seen"`, the frames in which the track had a pose. Where templates are looked for, a
 //! pose has a `"template"`, its name, and the header has `"templates":[{"name":..,"keypoints":..,"skeleton":..}]`;
 //! `keypoints` and `skeleton` are then those of the first.
 //!
@@ -25,7 +26,7 @@ use crate::pose::{Keypoint, Pose};
 /// Bytes of a line besides its poses: the keys, the times, and a long file name.
 const LINE_BYTES: usize = 1024;
 /// Bytes of a pose besides its keypoints: the keys, its score, its box.
-const POSE_BYTES: usize = 160;
+const POSE_BYTES: usize = 220;
 /// Bytes of a keypoint: three numbers of at most 16 characters and their punctuation.
 const KEYPOINT_BYTES: usize = 54;
 
@@ -162,6 +163,11 @@ struct Times {
 struct PoseObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u32>,
+    /// Of the track, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<&'a str>,
     score: f32,
@@ -203,7 +209,16 @@ fn poses<S: Serializer>(list: &PoseList<'_>, serializer: S) -> Result<S::Ok, S::
     for pose in list.poses {
         let bounds = pose.bounds().map(|bounds| (bounds.x, bounds.y, bounds.width, bounds.height));
         let template = list.templates.get(usize::from(pose.template)).map(String::as_str);
-        let object = PoseObject { id: pose.id, template, score: pose.score, keypoints: &pose.keypoints, bounds };
+        let identity = pose.identity;
+        let object = PoseObject {
+            id: identity.map(|identity| identity.id),
+            age: identity.map(|identity| milliseconds(identity.age) / 1000.0),
+            seen: identity.map(|identity| identity.seen),
+            template,
+            score: pose.score,
+            keypoints: &pose.keypoints,
+            bounds,
+        };
         sequence.serialize_element(&object)?;
     }
     sequence.end()
@@ -311,7 +326,8 @@ mod tests {
     fn the_first_buffer_holds_the_longest_numbers() {
         let number = -1.234_567_8e-30;
         let keypoints = std::iter::repeat_n(Keypoint { x: number, y: number, score: number }, 2).collect();
-        let pose = Pose { keypoints, score: number, id: Some(u32::MAX), ..Pose::default() };
+        let identity = crate::pose::Identity { id: u32::MAX, age: Duration::MAX, seen: u32::MAX };
+        let pose = Pose { keypoints, score: number, identity: Some(identity), ..Pose::default() };
         let poses = Poses { list: std::iter::repeat_n(pose, 30).collect(), dropped: u32::MAX };
         let mut sink = JsonLines::new(Vec::new(), "memory", &schema()).unwrap();
         let capacity = sink.line.len();

@@ -25,10 +25,12 @@ pub mod paint;
 mod record;
 mod scale;
 mod socket;
+mod tracked;
 mod uri;
 mod y4m;
 
 pub use dropped_lines::DroppedLines;
+pub use tracked::{TrackCounts, Tracked};
 
 /// Everything that is known about one answered frame.
 #[derive(Debug, Clone, Copy)]

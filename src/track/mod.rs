@@ -56,23 +56,11 @@ const STALL: f32 = 1.5;
 /// A track without an identity is forgotten when it is missing for more frames.
 const TENTATIVE_MISSING: u32 = 4;
 
-/// Who a pose is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Identity {
-    /// From 1; never used again.
-    pub id: u32,
-    /// Time since the track's first pose.
-    pub age: Duration,
-    /// Frames in which the track had a pose, this one included.
-    pub seen: u32,
-}
-
 /// Follows the poses of one camera.
 #[derive(Debug, Clone)]
 pub struct Tracker {
     options: TrackOptions,
     tracks: Vec<Track, MAX_TRACKS>,
-    identities: Vec<Option<Identity>, MAX_POSES>,
     /// Identities given so far.
     started: u32,
     time: Option<Duration>,
@@ -83,7 +71,6 @@ pub struct Tracker {
     /// How much people accelerate here, as a multiple of what is expected.
     unrest: f32,
     costs: Costs,
-    cam:(f32,f32),
 }
 
 impl Tracker {
@@ -96,13 +83,12 @@ impl Tracker {
         Ok(Self {
             options: options.clone(),
             tracks: Vec::new(),
-            identities: Vec::new(),
             started: 0,
             time: None,
             interval: 0.0,
             usual_score: None,
             unrest: 1.0,
-            costs: [[f32::INFINITY; MAX_TRACKS]; MAX_POSES], cam:(0.0,0.0),
+            costs: [[f32::INFINITY; MAX_TRACKS]; MAX_POSES]
         })
     }
 
@@ -116,16 +102,9 @@ impl Tracker {
         self.tracks.iter().filter(|track| track.id.is_some()).count()
     }
 
-    pub fn dbg(&self)->(usize,f32,f32,(f32,f32)){(self.tracks.len(),self.unrest,self.usual_score.unwrap_or(0.0),self.cam)}
-    /// Who the poses of the last frame are, in their order.
-    pub fn identities(&self) -> &[Option<Identity>] {
-        &self.identities
-    }
-
     /// Forgets all tracks, but not which identities were given.
     pub fn clear(&mut self) {
         self.tracks.clear();
-        self.identities.clear();
         self.time = None;
     }
 
@@ -142,7 +121,7 @@ impl Tracker {
         }
         if self.options.track_camera_motion {
             let (x, y) = self.camera_shift(&sightings);
-            self.cam=(x,y);            self.tracks.iter_mut().for_each(|track| track.shift(x, y));
+            self.tracks.iter_mut().for_each(|track| track.shift(x, y));
         }
         let threshold = self.confident_score();
         let mut track_of = [None; MAX_POSES];
@@ -302,17 +281,15 @@ impl Tracker {
     ) {
         tracked.clear();
         tracked.dropped = found.dropped;
-        self.identities.clear();
-        for (pose, pairing) in found.list.iter().zip(track_of) {
+        for (pose, place) in found.list.iter().zip(track_of) {
             let mut written = pose.clone();
-            let mut identity = None;
-            if let Some(track) = pairing.and_then(|place| self.tracks.get_mut(place)) {
-                identity = track.identity(time);
+            written.identity = None;
+            if let Some(track) = place.and_then(|place| self.tracks.get_mut(place)) {
+                written.identity = track.identity(time);
                 track.smooth(pose, &self.options, &mut written);
             }
-            written.id = identity.map(|identity| identity.id);
             // There are as many places as poses.
-            let _ = (self.identities.push(identity), tracked.list.push(written));
+            let _ = tracked.list.push(written);
         }
     }
 }

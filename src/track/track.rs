@@ -4,12 +4,11 @@ use core::time::Duration;
 
 use heapless::Vec;
 
-use super::Identity;
 use super::body::{Comparison, GATE, Shape, Sighting, is_seen};
 use super::motion::{Measurement, Motion};
 use super::options::{TrackOptions, t};
 use super::smooth::{SmoothedKeypoint, Step};
-use crate::pose::{MAX_KEYPOINTS, Pose};
+use crate::pose::{Identity, MAX_KEYPOINTS, Pose};
 
 /// Steps of the straight line that a track is led along after a gap.
 const GAP_STEPS: u32 = 6;

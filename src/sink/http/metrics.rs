@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::sink::{DroppedLines, FrameResult, OutputSchema};
+use crate::sink::{DroppedLines, FrameResult, OutputSchema, TrackCounts};
 use crate::source::LiveCounts;
 use crate::thermal::{self, Zone};
 
@@ -80,6 +80,7 @@ pub struct Metrics {
     /// Watchers that did not take their images.
     dismissed: AtomicU64,
     dropped_lines: Arc<DroppedLines>,
+    tracks: Arc<TrackCounts>,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +133,7 @@ impl Metrics {
             images: AtomicU64::new(0),
             dismissed: AtomicU64::new(0),
             dropped_lines: Arc::default(),
+            tracks: Arc::default(),
         }
     }
 
@@ -145,6 +147,11 @@ impl Metrics {
     /// Where the other sinks count lines that they leave out.
     pub fn dropped_lines(&self) -> Arc<DroppedLines> {
         Arc::clone(&self.dropped_lines)
+    }
+
+    /// Where the tracker counts.
+    pub fn tracks(&self) -> Arc<TrackCounts> {
+        Arc::clone(&self.tracks)
     }
 
     /// A frame was answered.
@@ -218,6 +225,10 @@ impl Metrics {
         for (reason, count) in [("disk", self.dropped_lines.disk()), ("reader", self.dropped_lines.readers())] {
             let _ = writeln!(text, "pose_lines_left_out_total{{reason=\"{reason}\"}} {count}");
         }
+        about(&mut text, "sinew_tracks_active", "gauge", "Tracks with an identity that are followed, all cameras together.");
+        let _ = writeln!(text, "sinew_tracks_active {}", self.tracks.active());
+        about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, all cameras together.");
+        let _ = writeln!(text, "sinew_tracks_started_total {}", self.tracks.started());
         // A machine without thermometers says nothing rather than 0.
         if let Some(celsius) = thermal::hottest(zones) {
             about(&mut text, "pose_soc_temperature_celsius", "gauge", "The hottest thermal zone.");
