@@ -9,6 +9,12 @@ pub const SIGMAS: [f32; 17] = [
     0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
     0.089,
 ];
+/// Names of the keypoints.
+pub const KEYPOINTS: [&str; 17] = [
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+];
 /// The image, pixels.
 pub const IMAGE: (f32, f32) = (1280.0, 720.0);
 /// A standing person in heights: across from the middle to the person's left, and up from the feet.
