@@ -90,9 +90,9 @@ fn write_scenes() {
     let folder = std::path::PathBuf::from(std::env::var_os("SINEW_SCENES").expect("SINEW_SCENES is a folder"));
     std::fs::create_dir_all(&folder).unwrap();
     let drawn = (0..30).map(|seed| ("drawn at random".to_owned(), drawn(seed), seed + 5000));
-    let listed = catalogue().into_iter().flat_map(|(name, conditions)| {
-        (200..203).map(move |seed| (name.clone(), conditions.clone(), seed))
-    });
+    let listed = catalogue()
+        .into_iter()
+        .flat_map(|(name, conditions)| (200..203).map(move |seed| (name.clone(), conditions.clone(), seed)));
     for (name, conditions, seed) in listed.chain(drawn) {
         let mut text = format!("{{\"sinew\":\"simulated\",\"keypoints\":{:?}}}\n", scenes::KEYPOINTS);
         for frame in scene(&conditions, seed) {
@@ -239,7 +239,8 @@ fn lag(rate: f32, noise: f32, seed: u64) -> f32 {
         (after as f32 - 1.0 + part) / rate
     };
     let y = |pose: &Pose| pose.keypoints[9].y;
-    half(&smoothed.iter().map(y).collect::<Vec<_>>()) - half(&frames.iter().map(|(_, truth, _)| y(truth)).collect::<Vec<_>>())
+    half(&smoothed.iter().map(y).collect::<Vec<_>>())
+        - half(&frames.iter().map(|(_, truth, _)| y(truth)).collect::<Vec<_>>())
 }
 
 #[test]
@@ -272,7 +273,10 @@ fn a_keypoint_that_is_not_seen_fades_where_it_was() {
         assert!((hand.x - expected.x).hypot(hand.y - expected.y) < 3.0, "frame {index}: {hand:?}");
         scores.push(hand.score);
     }
-    assert!(scores[19] == 0.9 && scores[20..].windows(2).all(|pair| pair[1] < pair[0]) && scores[29] < 0.2, "{scores:?}");
+    assert!(
+        scores[19] == 0.9 && scores[20..].windows(2).all(|pair| pair[1] < pair[0]) && scores[29] < 0.2,
+        "{scores:?}"
+    );
 }
 
 #[test]

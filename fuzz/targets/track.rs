@@ -44,7 +44,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
         tracker.update(time, &found, &mut tracked);
         assert_eq!(tracked.list.len(), found.list.len());
-        let mut ids: Vec<u32> = tracked.list.iter().filter_map(|pose| pose.identity).map(|identity| identity.id).collect();
+        let mut ids: Vec<u32> =
+            tracked.list.iter().filter_map(|pose| pose.identity).map(|identity| identity.id).collect();
         ids.sort_unstable();
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
         assert!(ids.iter().all(|id| (1..=tracker.started()).contains(id) && !gone.contains(id)));

@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 use super::motion::{Measurement, Motion, PLACE, SIZE, square};
-use super::options::{t, DEFAULT_SIGMA, TrackOptions};
+use super::options::{DEFAULT_SIGMA, TrackOptions};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, Pose};
 
 /// Coordinates beyond are taken for garbage, pixels.
@@ -17,6 +17,10 @@ const SHAPE_GAIN: f32 = 0.6;
 /// How much limbs move, in multiples of the OKS's own distances: at once, and more per square root of a second unseen.
 const LIMBER: f32 = 1.5;
 const LIMBER_PER_SECOND: f32 = 2.0;
+/// Degrees of freedom of Student's t.
+const FREEDOM: f32 = 4.0;
+/// What the logarithm of the shapes' similarity counts beside those of shift and growth.
+const SHAPE_WEIGHT: f32 = 2.0;
 /// Seconds after which a body's shape says no less than before.
 const LONGEST: f32 = 2.0;
 /// Squared distances beyond this many variances are not looked at.
@@ -26,8 +30,6 @@ pub(super) const GATE: f32 = 16.0;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sighting<'a> {
     pub pose: &'a Pose,
-    /// Keypoints that are seen.
-    pub count: usize,
     /// Their mean.
     pub centre: (f32, f32),
     /// Size of the box around them: the square root of its area.
@@ -63,7 +65,7 @@ impl<'a> Sighting<'a> {
         let narrowest = NARROWEST * width.max(height);
         let size = libm::sqrtf(width.max(narrowest) * height.max(narrowest)).max(LEAST_SIZE);
         let score = if pose.score.is_finite() { pose.score } else { 0.0 };
-        Some(Self { pose, count, centre: (x / count as f32, y / count as f32), size, score })
+        Some(Self { pose, centre: (x / count as f32, y / count as f32), size, score })
     }
 }
 
@@ -130,11 +132,12 @@ impl Comparison {
         self.unlikeness() + self.log_variance
     }
 
+    /// Minus the logarithm of the likelihood of shift and growth under Student's t, which forgives a leap as a normal
+    /// distribution would not, and of the shape.
     fn unlikeness(&self) -> f32 {
-        let nu = t(8, 4.0);
-        (nu + 2.0) / 2.0 * libm::logf(1.0 + self.surprise / nu)
-            + (nu + 1.0) / 2.0 * libm::logf(1.0 + self.growth_surprise / nu)
-            - t(9, 2.0) * libm::logf(self.shape.max(1e-6))
+        (FREEDOM + 2.0) / 2.0 * libm::logf(1.0 + self.surprise / FREEDOM)
+            + (FREEDOM + 1.0) / 2.0 * libm::logf(1.0 + self.growth_surprise / FREEDOM)
+            - SHAPE_WEIGHT * libm::logf(self.shape.max(1e-6))
     }
 }
 
@@ -162,9 +165,9 @@ impl Shape {
         reach: f32,
     ) -> Option<Comparison> {
         let anchor = (motion.x.value, motion.y.value);
-        let variance = motion.place.value + unrest * square(t(0, 0.05) * size);
+        let variance = motion.place.value + unrest * square(PLACE.place * size);
         // The centre may lie elsewhere in the body where other keypoints are seen.
-        let far = libm::sqrtf(GATE * variance) + t(11, 1.0) * size.max(sighting.size) + reach;
+        let far = libm::sqrtf(GATE * variance) + size.max(sighting.size) + reach;
         if (sighting.centre.0 - anchor.0).abs() > far || (sighting.centre.1 - anchor.1).abs() > far {
             return None;
         }
@@ -198,9 +201,9 @@ impl Shape {
         let scale = growth.map_or(1.0, |growth| libm::expf(growth.clamp(-2.0, 2.0)));
         // The shift of the anchor, once the size is right.
         let shift = (found_mean.0 - scale * expected_mean.0, found_mean.1 - scale * expected_mean.1);
-        let growth_variance = motion.scale.value + square(t(3, 0.07));
+        let growth_variance = motion.scale.value + square(SIZE.place);
 
-        let limber = t(6, LIMBER) + t(7, LIMBER_PER_SECOND) * libm::sqrtf(unseen.min(LONGEST));
+        let limber = LIMBER + LIMBER_PER_SECOND * libm::sqrtf(unseen.min(LONGEST));
         let unit = 1.0 / (8.0 * square(size * scale * limber));
         let mut similarity = 0.0;
         for (index, (keypoint, part)) in common() {
@@ -230,7 +233,7 @@ impl Shape {
 
     /// Takes the shape of a matched pose in; `motion` has been corrected already.
     pub fn learn(&mut self, motion: &Motion, sighting: &Sighting<'_>, unseen: f32, options: &TrackOptions) {
-        let (unit, gain) = (1.0 / motion.size(), (t(5, SHAPE_GAIN) + unseen).min(1.0));
+        let (unit, gain) = (1.0 / motion.size(), (SHAPE_GAIN + unseen).min(1.0));
         for (index, keypoint) in sighting.pose.keypoints.iter().enumerate() {
             let seen = is_seen(keypoint, options.pose_kpt_thr);
             let (x, y) = ((keypoint.x - motion.x.value) * unit, (keypoint.y - motion.y.value) * unit);
@@ -248,7 +251,7 @@ impl Shape {
     }
 }
 
-/// `exp(-x)` for `x >= 0`, to 1e-4: `(1 - x / 32)^32` would do, this is closer.
+/// `exp(-x)` for `x >= 0`, 0 where it hardly counts.
 fn falling_exponential(x: f32) -> f32 {
     if x > 12.0 { 0.0 } else { libm::expf(-x) }
 }

@@ -26,7 +26,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 
-pub use options::{TUNE, DEFAULT_SIGMA, SmoothParams, TrackOptionError, TrackOptions};
+pub use options::{DEFAULT_SIGMA, SmoothParams, TrackOptionError, TrackOptions};
 
 use crate::pose::{MAX_POSES, Poses};
 use assignment::{Costs, assign};
@@ -38,7 +38,7 @@ use track::Track;
 pub const MAX_TRACKS: usize = 64;
 
 /// What a pose that stays alone costs: a pair that costs more is not made.
-const ALONE: f32 = 14.0;
+const ALONE: f32 = 11.0;
 /// Faint poses match tracks that were seen within this many frames.
 const FAINT_MISSING: u32 = 30;
 /// A pose of a new track must be less similar to all that are tracked already, so that doubles get no track: their OKS.
@@ -53,8 +53,9 @@ const CAMERA_REACH: f32 = 0.6;
 const LONGEST_STEP: f32 = 2.0;
 /// A source has stalled where a frame comes later than this many times what a track may be missing.
 const STALL: f32 = 1.5;
-/// A track without an identity is forgotten when it is missing for more frames.
-const TENTATIVE_MISSING: u32 = 4;
+/// How fast the unrest follows what is seen, and its range.
+const UNREST_GAIN: f32 = 0.02;
+const UNREST: (f32, f32) = (0.5, 30.0);
 
 /// Follows the poses of one camera.
 #[derive(Debug, Clone)]
@@ -68,7 +69,7 @@ pub struct Tracker {
     interval: f32,
     /// What tracked poses usually score.
     usual_score: Option<f32>,
-    /// How much people accelerate here, as a multiple of what is expected.
+    /// How far off predictions are here, as a multiple of the variance that is expected of measured places.
     unrest: f32,
     costs: Costs,
 }
@@ -88,7 +89,7 @@ impl Tracker {
             interval: 0.0,
             usual_score: None,
             unrest: 1.0,
-            costs: [[f32::INFINITY; MAX_TRACKS]; MAX_POSES]
+            costs: [[f32::INFINITY; MAX_TRACKS]; MAX_POSES],
         })
     }
 
@@ -151,7 +152,7 @@ impl Tracker {
             self.interval += (seconds - self.interval) * if self.interval > 0.0 { 0.1 } else { 1.0 };
         }
         for track in &mut self.tracks {
-            track.predict(seconds.min(LONGEST_STEP), self.unrest);
+            track.predict(seconds.min(LONGEST_STEP));
         }
     }
 
@@ -204,7 +205,7 @@ impl Tracker {
         if !any {
             return;
         }
-        let columns = assign(&self.costs, MAX_POSES, self.tracks.len(), options::t(10, ALONE));
+        let columns = assign(&self.costs, MAX_POSES, self.tracks.len(), ALONE);
         for (pairing, column) in track_of.iter_mut().zip(columns) {
             let Some(column) = column.filter(|_| pairing.is_none()) else { continue };
             *pairing = Some(column);
@@ -222,7 +223,7 @@ impl Tracker {
             let Some(comparison) = track.compare(sighting, &self.options, self.unrest, 0.0) else { continue };
             if track.missing == 1 && track.hits > 2 {
                 let surprise = (comparison.surprise / 2.0).min(8.0);
-                self.unrest = (self.unrest * (1.0 + options::t(13, 0.02) * (surprise - 1.0))).clamp(UNREST.0, UNREST.1);
+                self.unrest = (self.unrest * (1.0 + UNREST_GAIN * (surprise - 1.0))).clamp(UNREST.0, UNREST.1);
             }
             let usual = self.usual_score.unwrap_or(sighting.score);
             self.usual_score = Some(usual + SCORE_GAIN * (sighting.score - usual));
@@ -272,13 +273,7 @@ impl Tracker {
     }
 
     /// Writes the poses with what is known of them.
-    fn write(
-        &mut self,
-        time: Duration,
-        found: &Poses,
-        track_of: &[Option<usize>; MAX_POSES],
-        tracked: &mut Poses,
-    ) {
+    fn write(&mut self, time: Duration, found: &Poses, track_of: &[Option<usize>; MAX_POSES], tracked: &mut Poses) {
         tracked.clear();
         tracked.dropped = found.dropped;
         for (pose, place) in found.list.iter().zip(track_of) {
@@ -293,8 +288,6 @@ impl Tracker {
         }
     }
 }
-
-const UNREST: (f32, f32) = (0.5, 30.0);
 
 fn next_identity(started: &mut u32) -> Option<u32> {
     *started = started.checked_add(1)?;

@@ -3,7 +3,6 @@
 //! Both axes have the same uncertainty and share it. The size is filtered as its logarithm, so that it stays positive and
 //! errors are relative.
 
-use super::options::t;
 /// A value and its change per second.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Axis {
@@ -71,7 +70,7 @@ pub(super) struct Noise {
 }
 
 /// Noise of the place.
-pub(super) const PLACE: Noise = Noise { place: 0.05, speed: 1.0, acceleration: 1.0 };
+pub(super) const PLACE: Noise = Noise { place: 0.04, speed: 1.0, acceleration: 0.6 };
 /// Noise of the logarithm of the size.
 pub(super) const SIZE: Noise = Noise { place: 0.07, speed: 0.15, acceleration: 0.15 };
 
@@ -105,9 +104,9 @@ impl Motion {
     /// A motion that starts here.
     pub fn new(x: f32, y: f32, size: f32) -> Self {
         let variance = |noise: &Noise, unit: f32| Covariance {
-            value: square(if unit == 1.0 { t(3, 0.07) } else { t(0, 0.05) } * unit),
+            value: square(noise.place * unit),
             both: 0.0,
-            rate: square(if unit == 1.0 { 0.15 } else { t(1, 1.0) } * unit),
+            rate: square(noise.speed * unit),
         };
         Self {
             x: Axis { value: x, rate: 0.0 },
@@ -123,23 +122,23 @@ impl Motion {
         libm::expf(self.log_size.value.clamp(-10.0, 20.0))
     }
 
-    /// What is expected after `seconds`; `unrest` multiplies the disturbance.
-    pub fn predict(&mut self, seconds: f32, unrest: f32) {
+    /// What is expected after `seconds`.
+    pub fn predict(&mut self, seconds: f32) {
         let size = self.size();
         self.x.predict(seconds);
         self.y.predict(seconds);
         self.log_size.predict(seconds);
-        self.place.predict(seconds, unrest * square(t(2, 1.0) * size));
-        self.scale.predict(seconds, square(t(4, 0.15)));
+        self.place.predict(seconds, square(PLACE.acceleration * size));
+        self.scale.predict(seconds, square(SIZE.acceleration));
     }
 
     /// Takes a measurement in; `unrest` multiplies its noise.
     pub fn correct(&mut self, found: &Measurement, unrest: f32) {
-        let gains = self.place.correct(unrest * square(t(0, 0.05) * self.size()));
+        let gains = self.place.correct(unrest * square(PLACE.place * self.size()));
         self.x.correct(found.x, gains);
         self.y.correct(found.y, gains);
         if let Some(log_size) = found.log_size {
-            let gains = self.scale.correct(square(t(3, 0.07)));
+            let gains = self.scale.correct(square(SIZE.place));
             self.log_size.correct(log_size, gains);
         }
     }
@@ -167,12 +166,12 @@ mod tests {
     fn a_constant_speed_is_learnt() {
         let mut motion = Motion::new(0.0, 50.0, 54.6);
         for step in 1..30 {
-            motion.predict(0.1, 1.0);
+            motion.predict(0.1);
             motion.correct(&at(3.0 * step as f32), 1.0);
         }
         assert!((motion.x.rate - 30.0).abs() < 0.5, "{motion:?}");
         assert!(motion.y.rate.abs() < 1e-3);
-        motion.predict(1.0, 1.0);
+        motion.predict(1.0);
         assert!((motion.x.value - 117.0).abs() < 1.5, "{motion:?}");
     }
 
@@ -180,7 +179,7 @@ mod tests {
     fn uncertainty_grows_without_measurements_and_shrinks_with_them() {
         let mut motion = Motion::new(0.0, 50.0, 54.6);
         let before = motion.place.value;
-        motion.predict(0.5, 1.0);
+        motion.predict(0.5);
         let grown = motion.place.value;
         assert!(grown > before);
         motion.correct(&at(0.0), 1.0);
@@ -192,9 +191,9 @@ mod tests {
         let mut one = Motion::new(0.0, 50.0, 54.6);
         one.x.rate = 7.0;
         let mut two = one;
-        one.predict(0.2, 1.0);
-        two.predict(0.1, 1.0);
-        two.predict(0.1, 1.0);
+        one.predict(0.2);
+        two.predict(0.1);
+        two.predict(0.1);
         assert!((one.x.value - two.x.value).abs() < 1e-4);
         assert!((one.place.value - two.place.value).abs() < 1e-3 * one.place.value);
         assert!((one.place.rate - two.place.rate).abs() < 1e-3 * one.place.rate);

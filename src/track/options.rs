@@ -67,7 +67,7 @@ pub struct SmoothParams {
 
 impl Default for SmoothParams {
     fn default() -> Self {
-        Self { beta: 4.0, fc_min: 1.0, fc_derivative: 2.0 }
+        Self { beta: 2.0, fc_min: 0.5, fc_derivative: 2.0 }
     }
 }
 
@@ -107,7 +107,11 @@ impl TrackOptions {
             return error("smooth_params.fc_min", "above 0 and up to 10000 hertz", f64::from(smooth.fc_min));
         }
         if !(smooth.fc_derivative > 0.0 && smooth.fc_derivative <= 1e4) {
-            return error("smooth_params.fc_derivative", "above 0 and up to 10000 hertz", f64::from(smooth.fc_derivative));
+            return error(
+                "smooth_params.fc_derivative",
+                "above 0 and up to 10000 hertz",
+                f64::from(smooth.fc_derivative),
+            );
         }
         Ok(())
     }
@@ -167,6 +171,3 @@ mod tests {
         }
     }
 }
-
-pub static TUNE: [core::sync::atomic::AtomicU32; 24] = [const { core::sync::atomic::AtomicU32::new(0) }; 24];
-pub(super) fn t(i: usize, d: f32) -> f32 { let b = TUNE[i].load(core::sync::atomic::Ordering::Relaxed); if b == 0 { d } else { f32::from_bits(b) } }

@@ -5,11 +5,24 @@ use core::time::Duration;
 use heapless::Vec;
 
 use super::body::{Comparison, GATE, Shape, Sighting, is_seen};
-use super::motion::{Measurement, Motion};
-use super::options::{TrackOptions, t};
+use super::motion::{Measurement, Motion, square};
+use super::options::TrackOptions;
 use super::smooth::{SmoothedKeypoint, Step};
 use crate::pose::{Identity, MAX_KEYPOINTS, Pose};
 
+/// Squared shift and growth that a track without an identity bears, in variances.
+const TENTATIVE_GATE: f32 = 7.0;
+const TENTATIVE_GROWTH_GATE: f32 = 9.0;
+/// A track without an identity is forgotten when it is missing for more frames.
+const TENTATIVE_MISSING: u32 = 2;
+/// A track with one may be missing for so many frames, and for one and a half more with every pose.
+const MISSING: u32 = 3;
+/// However sure the prediction is, a person may be this far away from it, sizes.
+const LEAP: f32 = 0.7;
+/// What a track costs more after its first pose; it falls with the number of poses.
+const YOUTH: f32 = 6.0;
+/// Keeps the cost of a good match near 0: the logarithm of the variance that a track has in steady state.
+const COST_BASE: f32 = 5.0;
 /// Steps of the straight line that a track is led along after a gap.
 const GAP_STEPS: u32 = 6;
 
@@ -59,10 +72,10 @@ impl Track {
     }
 
     /// Moves the track on to the next frame.
-    pub fn predict(&mut self, seconds: f32, unrest: f32) {
+    pub fn predict(&mut self, seconds: f32) {
         self.missing = self.missing.saturating_add(1);
         self.unseen += seconds;
-        self.motion.predict(seconds, unrest);
+        self.motion.predict(seconds);
         self.size = self.motion.size();
     }
 
@@ -74,7 +87,13 @@ impl Track {
     }
 
     /// Compares a pose with the prediction; `reach` allows for that many pixels more.
-    pub fn compare(&self, sighting: &Sighting<'_>, options: &TrackOptions, unrest: f32, reach: f32) -> Option<Comparison> {
+    pub fn compare(
+        &self,
+        sighting: &Sighting<'_>,
+        options: &TrackOptions,
+        unrest: f32,
+        reach: f32,
+    ) -> Option<Comparison> {
         if sighting.pose.template != self.template {
             return None;
         }
@@ -84,22 +103,29 @@ impl Track {
     /// What it costs to take this pose; infinity where it must not be.
     pub fn cost(&self, sighting: &Sighting<'_>, options: &TrackOptions, unrest: f32) -> f32 {
         match self.compare(sighting, options, unrest, 0.0) {
-            Some(found) if self.near(&found) && found.similarity() >= options.track_iou_thr => {
-                (COST_BASE + found.cost() + t(17, 3.0) / self.hits as f32).max(0.0)
+            Some(found) if self.reaches(&found) && found.similarity() >= options.track_iou_thr => {
+                (COST_BASE + found.cost() + YOUTH / self.hits as f32).max(0.0)
             }
             _ => f32::INFINITY,
         }
     }
 
-    fn near(&self, found: &Comparison) -> bool {
-        if self.id.is_none() { return found.surprise < t(16, 12.0) && found.growth_surprise < 9.0; }
-        found.surprise < GATE || super::motion::square(found.shift.0)+super::motion::square(found.shift.1) < super::motion::square(t(12, 0.7)*self.size)
+    /// Whether a pose is near enough to be this person at all.
+    fn reaches(&self, found: &Comparison) -> bool {
+        if self.id.is_none() {
+            // Anything may stand near a false pose; what goes on as it began is a person.
+            return found.surprise < TENTATIVE_GATE && found.growth_surprise < TENTATIVE_GROWTH_GATE;
+        }
+        found.surprise < GATE || square(found.shift.0) + square(found.shift.1) < square(LEAP * self.size)
     }
 
-    /// Whether it has been missing for too long.
+    /// Whether it has been missing for too long: for more than `most` frames, or fewer where it was seen a few times only.
     pub fn is_lost(&self, most: u32) -> bool {
-        let allowed = if self.id.is_none() { t(14, 4.0) as u32 } else { 3 + (t(15, 3.0) * self.hits as f32) as u32 };
-        self.missing > most.min(allowed)
+        let earned = match self.id {
+            Some(_) => MISSING.saturating_add(self.hits.saturating_mul(3) / 2),
+            None => TENTATIVE_MISSING,
+        };
+        self.missing > most.min(earned)
     }
 
     /// Takes a pose in.
@@ -126,13 +152,16 @@ impl Track {
         let between = |a: f32, b: f32, step: u32| a + (b - a) * step as f32 / steps as f32;
         self.motion = from;
         for step in 1..=steps {
-            self.motion.predict(seconds, unrest);
+            self.motion.predict(seconds);
             if step < steps {
-                self.motion.correct(&Measurement {
-                    x: between(from.x.value, found.x, step),
-                    y: between(from.y.value, found.y, step),
-                    log_size: found.log_size.map(|size| between(from.log_size.value, size, step)),
-                }, unrest);
+                self.motion.correct(
+                    &Measurement {
+                        x: between(from.x.value, found.x, step),
+                        y: between(from.y.value, found.y, step),
+                        log_size: found.log_size.map(|size| between(from.log_size.value, size, step)),
+                    },
+                    unrest,
+                );
             }
         }
     }
@@ -156,6 +185,3 @@ impl Track {
         }
     }
 }
-
-/// Keeps the cost of a good match near 0: the logarithm of the variance that a track has in steady state.
-const COST_BASE: f32 = 5.0;

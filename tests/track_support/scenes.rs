@@ -11,22 +11,65 @@ pub const SIGMAS: [f32; 17] = [
 ];
 /// Names of the keypoints.
 pub const KEYPOINTS: [&str; 17] = [
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
     "right_ankle",
 ];
 /// The image, pixels.
 pub const IMAGE: (f32, f32) = (1280.0, 720.0);
 /// A standing person in heights: across from the middle to the person's left, and up from the feet.
 const STANDING: [(f32, f32); 17] = [
-    (0.0, 0.93), (0.02, 0.95), (-0.02, 0.95), (0.045, 0.94), (-0.045, 0.94), (0.11, 0.82), (-0.11, 0.82),
-    (0.14, 0.64), (-0.14, 0.64), (0.15, 0.48), (-0.15, 0.48), (0.07, 0.52), (-0.07, 0.52), (0.075, 0.28),
-    (-0.075, 0.28), (0.08, 0.04), (-0.08, 0.04),
+    (0.0, 0.93),
+    (0.02, 0.95),
+    (-0.02, 0.95),
+    (0.045, 0.94),
+    (-0.045, 0.94),
+    (0.11, 0.82),
+    (-0.11, 0.82),
+    (0.14, 0.64),
+    (-0.14, 0.64),
+    (0.15, 0.48),
+    (-0.15, 0.48),
+    (0.07, 0.52),
+    (-0.07, 0.52),
+    (0.075, 0.28),
+    (-0.075, 0.28),
+    (0.08, 0.04),
+    (-0.08, 0.04),
 ];
 /// How far a keypoint swings while walking, heights, and on which beat.
 const SWING: [(f32, f32); 17] = [
-    (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.01, 1.0), (0.01, -1.0), (0.05, -1.0), (0.05, 1.0),
-    (0.11, -1.0), (0.11, 1.0), (0.0, 0.0), (0.0, 0.0), (0.09, 1.0), (0.09, -1.0), (0.17, 1.0), (0.17, -1.0),
+    (0.0, 0.0),
+    (0.0, 0.0),
+    (0.0, 0.0),
+    (0.0, 0.0),
+    (0.0, 0.0),
+    (0.01, 1.0),
+    (0.01, -1.0),
+    (0.05, -1.0),
+    (0.05, 1.0),
+    (0.11, -1.0),
+    (0.11, 1.0),
+    (0.0, 0.0),
+    (0.0, 0.0),
+    (0.09, 1.0),
+    (0.09, -1.0),
+    (0.17, 1.0),
+    (0.17, -1.0),
 ];
 
 /// What is wrong with a scene, and how much.

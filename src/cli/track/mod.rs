@@ -87,7 +87,8 @@ impl TrackArguments {
         let output: Box<dyn Write> = match &self.out {
             Some(path) if self.is_input(path) => bail!("{name}: would be overwritten; give another --out"),
             Some(path) => Box::new(
-                File::create(path).with_context(|| format!("cannot write to {}; choose another --out", path.display()))?,
+                File::create(path)
+                    .with_context(|| format!("cannot write to {}; choose another --out", path.display()))?,
             ),
             None => Box::new(std::io::stdout()),
         };

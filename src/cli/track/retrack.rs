@@ -110,7 +110,8 @@ impl Retracker {
         };
         tracker.update(time, &self.found, &mut self.tracked);
 
-        let written: Vec<String> = poses.iter().zip(&self.tracked.list).map(|(text, pose)| self.write(text, pose)).collect();
+        let written: Vec<String> =
+            poses.iter().zip(&self.tracked.list).map(|(text, pose)| self.write(text, pose)).collect();
         Ok(format!("{}[{}]{}", &text[..place.start], written.join(","), &text[place.end..]))
     }
 
@@ -133,7 +134,8 @@ impl Retracker {
                 let &[x, y, score] = &values[..] else {
                     return Err(wrong(format!("keypoint {number} has {} numbers, expected x, y, score", values.len())));
                 };
-                let full = |_| wrong(format!("{} keypoints, at most {MAX_KEYPOINTS} are tracked", found.keypoints.len()));
+                let full =
+                    |_| wrong(format!("{} keypoints, at most {MAX_KEYPOINTS} are tracked", found.keypoints.len()));
                 pose.keypoints.push(Keypoint { x, y, score }).map_err(full)?;
             }
             if let Some(name) = &found.template {
@@ -162,7 +164,8 @@ impl Retracker {
             match key {
                 key if WRITTEN.contains(&key) => continue,
                 "keypoints" if smoothed => {
-                    let keypoints: Vec<_> = pose.keypoints.iter().map(|point| (point.x, point.y, point.score)).collect();
+                    let keypoints: Vec<_> =
+                        pose.keypoints.iter().map(|point| (point.x, point.y, point.score)).collect();
                     let _ = write!(written, "\"keypoints\":{},", serde_json::to_string(&keypoints).unwrap_or_default());
                 }
                 "box" if smoothed => {
@@ -234,8 +237,11 @@ mod tests {
         let header = r#"{"sinew":"1","keypoints":["a","b","c"]}"#.to_owned();
         let found = lines(&[header.clone(), frame(0, 10.0), frame(1, 12.0), frame(2, 11.0)]);
         assert_eq!(found[0], header);
-        assert!(found[3].starts_with(r#"{"sequence":2, "captured":null,"extra":{"a":[1]},"poses":[{"id":1,"age":0.2,"#));
-        let [first, .., last] = [&found[1], &found[2], &found[3]].map(|text| serde_json::from_str::<Value>(text).unwrap());
+        assert!(
+            found[3].starts_with(r#"{"sequence":2, "captured":null,"extra":{"a":[1]},"poses":[{"id":1,"age":0.2,"#)
+        );
+        let [first, .., last] =
+            [&found[1], &found[2], &found[3]].map(|text| serde_json::from_str::<Value>(text).unwrap());
         assert_eq!(first["poses"][0].get("id"), None, "an old identity does not stay");
         assert_eq!(last["poses"][0]["seen"], json!(3));
         assert_eq!(last["poses"][0]["note"], json!("ä"));
