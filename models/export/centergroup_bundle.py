@@ -69,7 +69,7 @@ def contents(
                 "inputs": [
                     rows,
                     {"name": "pos_rows", "shape": [f"H*W/{STRIDE * STRIDE}", width]},
-                    {"name": "idx", "element": "i32", "shape": [tokens, 4]},
+                    {"name": "idx", "data_type": "i32", "shape": [tokens, 4]},
                     {"name": "wgt", "shape": [tokens, 4]},
                     {"name": "bias", "shape": [tokens]},
                 ],

@@ -214,7 +214,7 @@ pub struct TensorSection {
     /// Its name in the graph.
     pub name: String,
     /// What it holds.
-    #[serde(default)]
+    #[serde(default, alias = "element")]
     pub data_type: DataType,
     /// Its extents.
     pub shape: Vec<Dimension>,
