@@ -1,5 +1,6 @@
 //! Accuracy: COCO OKS average precision and recall, with the numbers of pycocotools; in [`pck`] the share of correct
-//! keypoints of things that were enrolled; and [`KeypointShare`], that of people in given boxes.
+//! keypoints of things that were enrolled; and [`KeypointShare`], that of people in given boxes; in
+//! [`track`] how well identities last.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), sinew::eval::EvalError> {
@@ -26,6 +27,7 @@ mod matching;
 mod oks;
 pub mod pck;
 mod results;
+pub mod track;
 
 pub use average_precision::{Evaluation, Figures};
 pub use error::EvalError;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+pub use self::retrack::COCO_SIGMAS;
 use self::retrack::Retracker;
 use super::log::LogArguments;
 use super::{Verdict, value};

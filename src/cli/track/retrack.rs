@@ -210,7 +210,7 @@ const COCO: [&str; 17] = [
     "right_ankle",
 ];
 /// COCO's OKS sigmas of [`COCO`].
-const COCO_SIGMAS: [f32; 17] = [
+pub const COCO_SIGMAS: [f32; 17] = [
     0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
     0.089,
 ];
