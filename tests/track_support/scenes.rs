@@ -134,7 +134,9 @@ pub struct Random(u64);
 impl Random {
     pub fn new(seed: u64) -> Self {
         let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def1);
-        (0..4).for_each(|_| drop(random.unit()));
+        (0..4).for_each(|_| {
+            random.unit();
+        });
         random
     }
 
