@@ -155,6 +155,17 @@ check-core: ## The core builds without an operating system or an allocator, and 
 	$(CARGO) check $(PROFILE) --lib --no-default-features --target $(BARE_TARGET)
 	$(CARGO) check $(PROFILE) --lib --no-default-features --features std
 
+.PHONY: check-msrv
+check-msrv: ## The program compiles with the oldest Rust that Cargo.toml names (rustup fetches it)
+	version=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml); \
+	rustup toolchain list | grep -q "^$$version" || rustup toolchain install "$$version" --profile minimal; \
+	$(CARGO) "+$$version" check $(PROFILE) --locked
+
+.PHONY: check-licences
+check-licences: ## Licences, sources and duplicates of all crates (needs cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo "make check-licences: install it with \`cargo install --locked cargo-deny\`" >&2; exit 2; }
+	$(CARGO) deny check bans licenses sources
+
 .PHONY: miri
 miri: ## Unit tests of the core under miri, which sees undefined behaviour (nightly Rust)
 	@rustup +nightly component list --installed | grep -q '^miri' || rustup +nightly component add miri rust-src
@@ -169,6 +180,14 @@ proptest-long: ## Property tests with 20 times the cases
 check-eval: $(VENV)/ready ## Compare the evaluation with pycocotools on the held-out pictures, poses perturbed (makes .venv)
 	$(PYTHON) tests/data/eval/perturb.py tests/data/people/annotations.json out/check-eval
 	SINEW_EVAL_CASE=$(CURDIR)/out/check-eval $(CARGO) test $(PROFILE) --test eval_pycocotools -- --ignored
+
+.PHONY: check-jpeg
+check-jpeg: $(VENV)/ready ## Compare the JPEG decoder with libjpeg-turbo on a generated grid of files (installs cjpeg and djpeg; makes .venv)
+	@command -v cjpeg >/dev/null && command -v djpeg >/dev/null || \
+	    { apt-get update -qq && apt-get install -y -qq libjpeg-turbo-progs; }
+	@rm -rf out/jpeg
+	$(PYTHON) tests/data/jpeg/make.py out/jpeg
+	SINEW_JPEG_GRID=$(CURDIR)/out/jpeg $(CARGO) test $(PROFILE) --test jpeg -- --ignored --nocapture
 
 .PHONY: fuzz
 fuzz: fuzz-tool ## Fuzz every target for FUZZ_SECONDS (600) each; TARGET=name for one (nightly Rust)

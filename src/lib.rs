@@ -7,6 +7,8 @@
 //! | 0 | [`geometry`] | sizes, rectangles, affine maps |
 //! | 0 | [`pose`] | keypoints, poses, skeletons |
 //! | 0 | `npz` | arrays in NumPy's files |
+//! | 0 | `clock` | the monotonic clock, which tests can move |
+//! | 0 | `counts` | what a run counts |
 //! | 0 | `thermal` | how hot the machine is |
 //! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
 //! | 1 | [`track`] | poses to identities that last and keypoints that do not shake; no operating system, no allocator |
@@ -21,6 +23,8 @@
 //! | 6 | `runtime` | the loop from source to sink |
 //! | 7 | `cli` | the commands |
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
+// Output that cannot be written must end nothing: see cli/output.rs.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 // Tests may use what the crate may not.
 #[cfg(all(test, not(feature = "std")))]
@@ -36,6 +40,10 @@ mod vectors;
 pub mod bundle;
 #[cfg(feature = "std")]
 pub mod cli;
+#[cfg(feature = "std")]
+pub mod clock;
+#[cfg(feature = "std")]
+pub mod counts;
 #[cfg(feature = "std")]
 pub mod engine;
 #[cfg(feature = "std")]

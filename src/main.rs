@@ -1,4 +1,5 @@
 //! The command line program; everything it does lives in the library.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
 

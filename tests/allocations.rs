@@ -76,7 +76,14 @@ fn a_thousand_frames_without_an_allocation() {
             instant: None,
             name: Some("camera"),
         };
-        sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
+        sink.put(&FrameResult {
+            frame,
+            poses: &poses,
+            times: StageTimes::default(),
+            live: None,
+            rgb: &Default::default(),
+        })
+        .unwrap();
     };
     // What is made once, in the first frames of every kind, may allocate.
     (0..15).for_each(&mut frame);
@@ -178,7 +185,14 @@ fn templates_allocate_nothing() {
             poses.list.push(pose).unwrap();
         }
         let frame = Frame { image: camera.view(), sequence, captured: None, instant: None, name: Some("camera") };
-        sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
+        sink.put(&FrameResult {
+            frame,
+            poses: &poses,
+            times: StageTimes::default(),
+            live: None,
+            rgb: &Default::default(),
+        })
+        .unwrap();
     };
     (0..3).for_each(&mut frame);
     assert_eq!(allocations(|| (3..3 + FRAMES).for_each(&mut frame)), 0);

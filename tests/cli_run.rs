@@ -22,9 +22,9 @@ struct Images(TempDir);
 impl Images {
     fn new(names: &[&str]) -> Self {
         let images = Self(tempfile::tempdir().unwrap());
-        let somebody = image(SQUARE, &person(8, 8));
+        let shown = image(SQUARE, &person(8, 8));
         for name in names {
-            write_png(&images.path(name), SQUARE, somebody.data());
+            write_png(&images.path(name), SQUARE, shown.data());
         }
         images
     }
@@ -58,7 +58,7 @@ fn y4m(size: Size, frames: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_image_becomes_a_header_and_a_line() {
+fn an_image_becomes_a_header_and_a_line() {
     let images = Images::new(&["one.png"]);
     let done = on(&images.uri("one.png"), &[]).expect(0).says(&["1 frames", "1 poses"]);
     let lines = done.lines();
@@ -162,7 +162,7 @@ fn video_from_a_file_and_from_standard_input() {
     let model = spots();
     let arguments = ["run", "--model", &model, "--source", "-"];
     assert_eq!(run_with_input(&arguments, &video).expect(0).lines().len(), 4);
-    // The last frame is cut off: the others' answers stay.
+    // The last frame is cut off: the others' results stay.
     let done = run_with_input(&arguments, &video[..video.len() - 100]).expect(2);
     assert_eq!(done.lines().len(), 3);
     run_with_input(&arguments, b"").expect(2).says(&["standard input"]);
@@ -181,7 +181,7 @@ fn overlays_are_images_of_the_same_name_and_size() {
     }
     // Into the folder of the images themselves it would replace them.
     let before = fs::read(images.path("a.png")).unwrap();
-    on(&images.folder(), &["--overlay", &images.folder()]).expect(2).says(&["overwrite its own source"]);
+    on(&images.folder(), &["--overlay", &images.folder()]).expect(2).says(&["is an input"]);
     assert_eq!(fs::read(images.path("a.png")).unwrap(), before);
 }
 
@@ -280,10 +280,10 @@ fn options_that_make_no_sense() {
     run(&["--help"]).expect(0);
 }
 
-/// The quantised graph of a shipped bundle holds no weights: they stand in the fp32 graph beside it. Somebody who is found
+/// The quantised graph of a shipped bundle holds no weights: they stand in the fp32 graph beside it. A person who is detected
 /// well, since rounding decides about the keypoints of who is hardly found.
 #[test]
-fn a_quantised_network_answers_nearly_the_same() {
+fn a_quantised_network_is_nearly_the_same() {
     let photograph = root("tests/data/photos/astronaut.jpg");
     let find = |precision: &str| {
         let model = text(&root("models/bundles/logocap-tiny")).to_owned();

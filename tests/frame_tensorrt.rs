@@ -75,7 +75,14 @@ fn run(name: &str) -> usize {
         estimator.estimate(image, None, &mut poses).unwrap();
         most = most.max(poses.list.len());
         let frame = Frame { image, sequence, captured: None, instant: None, name: None };
-        sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
+        sink.put(&FrameResult {
+            frame,
+            poses: &poses,
+            times: StageTimes::default(),
+            live: None,
+            rgb: &Default::default(),
+        })
+        .unwrap();
     };
     // Storage is made for the first frames; the second run of an engine is recorded.
     (0..6).for_each(&mut frame);

@@ -1,4 +1,4 @@
-//! Poses on a screen, which a file and a made-up sysfs play.
+//! Poses on a screen, simulated by a file and a made-up sysfs.
 
 mod counting;
 mod sinks_support;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 /// What the device holds before anything is written.
 const UNTOUCHED: u8 = 0xa5;
 
-/// A screen that is played.
+/// A simulated screen.
 struct Screen {
     folder: TempDir,
     stride: usize,
@@ -315,8 +315,9 @@ fn a_screen_that_is_gone_is_an_error() {
     let mut sink = framebuffer::open(&uri, &screen.sysfs(), &schema(), &sink::Options::default()).unwrap();
     let image = grey(SIZE, 0);
     let frame = sinew::source::Frame { image: image.view(), sequence: 0, captured: None, instant: None, name: None };
-    let nobody = Poses::default();
-    let result = sink::FrameResult { frame, poses: &nobody, times: Default::default(), live: None };
+    let no_poses = Poses::default();
+    let result =
+        sink::FrameResult { frame, poses: &no_poses, times: Default::default(), live: None, rgb: &Default::default() };
     let error = sink.put(&result).unwrap_err();
     assert!(matches!(&error, SinkError::Write { target, .. } if *target == uri), "{error}");
 }

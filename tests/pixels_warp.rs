@@ -195,7 +195,7 @@ proptest! {
         check(view, &Affine { xx: cosine, xy: -sine, x0, yx: sine, yy: cosine, y0 }, network);
     }
 
-    /// The two ways over the image answer the same at a map that is all but unturned.
+    /// The two ways over the image agree at a map that is almost without rotation.
     #[test]
     fn both_ways_agree(
         format in prop::sample::select(&FORMATS[..]),

@@ -1,4 +1,4 @@
-//! Sinks with readers that come, go, sleep and misbehave.
+//! Sinks with readers that connect, leave, sleep and misbehave.
 
 mod counting;
 mod sinks_support;
@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 
 use counting::allocations;
 use serde_json::Value;
+use sinew::clock::Clock;
+use sinew::counts::{Counts, Dropped};
 use sinew::estimator::StageTimes;
 use sinew::geometry::Size;
 use sinew::pixels::Limits;
 use sinew::pixels::file::decode;
-use sinew::sink::http::metrics::Totals;
 use sinew::sink::http::{Http, Options};
 use sinew::sink::{self, Sink, SinkError};
-use sinew::source::LiveCounts;
 use sinks_support::{Shown, grey, noise, poses, schema};
 
 const SMALL: Size = Size::new(16, 8);
@@ -76,7 +76,7 @@ fn readers_get_the_same_lines_from_when_they_come() {
     assert_eq!(first, second);
     assert_eq!(numbers(&first), [2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(numbers(&rest(late)), [6, 7, 8]);
-    assert!(numbers(&rest(last)).is_empty(), "who comes at the end still gets the header");
+    assert!(numbers(&rest(last)).is_empty(), "a reader that connects at the end still gets the header");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_reader_that_sleeps_loses_whole_lines_and_others_none() {
     drop(sink);
     let seen = numbers(&woken.join().unwrap());
     assert!(seen.is_sorted_by(|a, b| a < b));
-    assert!(seen.len() < FRAMES as usize, "lines were left out");
+    assert!(seen.len() < FRAMES as usize, "lines were dropped");
     assert_eq!(seen[..5], [0, 1, 2, 3, 4], "what fitted was kept");
     assert_eq!(seen.last(), Some(&(FRAMES + 19)), "it goes on when the reader has woken up");
 }
@@ -144,12 +144,12 @@ fn only_a_dead_socket_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("poses");
     drop(UnixListener::bind(&path).unwrap());
-    assert!(path.exists(), "nobody has removed it");
+    assert!(path.exists(), "it was not removed");
     let sink = open(&uri("unix", &path)).unwrap();
     UnixStream::connect(&path).unwrap();
     let refused = open(&uri("unix", &path)).err().unwrap();
     assert!(matches!(refused, SinkError::SocketInUse { .. }), "{refused}");
-    // Somebody else takes its place: that is not removed.
+    // Another file takes its place: that is not removed.
     fs::remove_file(&path).unwrap();
     fs::write(&path, "mine").unwrap();
     drop(sink);
@@ -199,10 +199,12 @@ fn files_rotate_between_lines() {
     let all: Vec<u64> = files.iter().flat_map(|file| numbers(file)).collect();
     assert_eq!(all, (0..FRAMES).collect::<Vec<_>>());
 
-    // Another run puts aside what is there, and keeps less.
+    // Another run rotates what is there with its first line, and keeps less.
     let mut sink = open(&format!("{}?rotate=4KiB&keep=2", uri("jsonl", &path))).unwrap();
+    assert_eq!(read(""), files.last().cloned());
+    put(sink.as_mut(), 0..1, 2);
     assert_eq!(read(".1"), files.last().cloned());
-    put(sink.as_mut(), 0..FRAMES, 2);
+    put(sink.as_mut(), 1..FRAMES, 2);
     drop(sink);
     let kept: Vec<u64> = [".2", ".1", ""].iter().flat_map(|suffix| numbers(&read(suffix).unwrap())).collect();
     assert_eq!(kept, (FRAMES - kept.len() as u64..FRAMES).collect::<Vec<_>>());
@@ -244,8 +246,8 @@ fn ask(address: SocketAddr, request: &str) -> TcpStream {
     stream
 }
 
-/// The status and the body of an answer.
-fn processed(mut stream: TcpStream) -> (u32, Vec<u8>) {
+/// The status and the body of a response.
+fn response(mut stream: TcpStream) -> (u32, Vec<u8>) {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let end = bytes.windows(4).position(|end| end == b"\r\n\r\n").expect("a head") + 4;
@@ -256,7 +258,7 @@ fn processed(mut stream: TcpStream) -> (u32, Vec<u8>) {
 }
 
 fn get(address: SocketAddr, path: &str) -> (u32, Vec<u8>) {
-    processed(ask(address, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")))
+    response(ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")))
 }
 
 /// One of the numbers.
@@ -267,7 +269,7 @@ fn metric(address: SocketAddr, name: &str) -> f64 {
     let text = String::from_utf8(body).unwrap();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
-        assert!(name.starts_with("pose_") && value.parse::<f64>().is_ok(), "{line}");
+        assert!(name.starts_with("sinew_") && value.parse::<f64>().is_ok(), "{line}");
     }
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
@@ -332,25 +334,30 @@ fn bad_requests_are_told_so() {
     let address = http.address();
     assert!(address.ip().is_loopback(), "a port alone is for this machine only");
     assert_eq!(get(address, "/nowhere").0, 404);
-    assert_eq!(processed(ask(address, "POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")).0, 405);
-    assert_eq!(processed(ask(address, "what is this\r\n\r\n")).0, 400);
-    assert_eq!(processed(ask(address, &format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)))).0, 431);
+    assert_eq!(response(ask(address, "POST /metrics HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")).0, 405);
+    assert_eq!(response(ask(address, "what is this\r\n\r\n")).0, 400);
+    assert_eq!(response(ask(address, &format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9000)))).0, 431);
     let (status, page) = get(address, "/");
     assert!(status == 200 && String::from_utf8(page).unwrap().contains("/stream"));
-    // Somebody who comes and goes without a word.
+    // A client that connects and disconnects.
     drop(TcpStream::connect(address).unwrap());
     assert_eq!(get(address, "/metrics?x").0, 200);
 }
 
 #[test]
-fn who_says_nothing_is_sent_away() {
-    let http = http(Options { patience: Duration::from_millis(200), ..Options::default() });
-    assert_eq!(processed(ask(http.address(), "GET / HTTP/1.1\r\nHo")).0, 408);
-    assert_eq!(get(http.address(), "/snapshot.jpg").0, 503, "there is no frame");
+fn silent_clients_are_disconnected() {
+    let clock = Clock::default();
+    let http = http(Options { patience: Duration::from_secs(3600), clock: clock.clone(), ..Options::default() });
+    let silent =
+        [ask(http.address(), "GET / HTTP/1.1\r\nHo"), ask(http.address(), "GET /snapshot.jpg HTTP/1.1\r\n\r\n")];
+    // Once another client was served, these two are known.
+    assert_eq!(get(http.address(), "/").0, 200);
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(silent.map(|client| response(client).0), [408, 503], "no request, and no frame");
 }
 
 #[test]
-fn addresses_that_are_none() {
+fn invalid_addresses() {
     let taken = patient();
     let address = taken.address().to_string();
     for wrong in [address.as_str(), "nonsense", "127.0.0.1", "70000", "192.0.2.1:8080"] {
@@ -365,15 +372,119 @@ fn addresses_that_are_none() {
 }
 
 #[test]
-fn eight_clients_and_no_more() {
+fn six_viewers_and_no_more() {
     let http = patient();
-    let idle: Vec<_> = (0..8).map(|_| ask(http.address(), "GET")).collect();
-    assert_eq!(get(http.address(), "/metrics").0, 503);
-    drop(idle);
+    let address = http.address();
+    let viewers: Vec<_> = (0..6).map(|_| ask(address, "GET /stream HTTP/1.1\r\n\r\n")).collect();
     let until = Instant::now() + Duration::from_secs(20);
-    while get(http.address(), "/metrics").0 != 200 {
+    while metric(address, "sinew_preview_viewers") < 6.0 {
+        assert!(Instant::now() < until);
+    }
+    assert_eq!(get(address, "/stream").0, 503);
+    drop(viewers);
+    let running = Running::new(http, SMALL);
+    while metric(address, "sinew_preview_viewers") > 0.0 {
         assert!(Instant::now() < until, "places are given back");
     }
+    running.stop();
+}
+
+#[test]
+fn loopback_names_only_on_the_loopback_interface() {
+    let http = patient();
+    let status =
+        |host: &str| response(ask(http.address(), &format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"))).0;
+    for host in ["localhost", "127.0.0.1:8080", "[::1]:1", "preview.localhost"] {
+        assert_eq!(status(host), 200, "{host}");
+    }
+    for host in ["evil.example", "192.168.0.7:8080", "localhost.evil.example"] {
+        assert_eq!(status(host), 403, "{host}");
+    }
+    let anywhere = Http::open("0.0.0.0:0", &schema(), 1, &Options::default()).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], anywhere.address().port()));
+    assert_eq!(response(ask(address, "GET /metrics HTTP/1.1\r\nHost: board.example\r\n\r\n")).0, 200);
+}
+
+#[test]
+fn a_head_has_no_body() {
+    let http = patient();
+    for (path, status) in [("/", 200), ("/metrics", 200), ("/stream", 200)] {
+        let mut stream = ask(http.address(), &format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")) && text.ends_with("\r\n\r\n"), "{path}: {text}");
+    }
+}
+
+/// Ten kinds of bad clients. Each connects again and again until the end; what it gets is no matter.
+fn bad_client(kind: usize, address: SocketAddr, end: &AtomicBool) {
+    let request: &[&[u8]] = &[
+        // Says nothing; a part of a request; one byte at a time; no HTTP; a request without an end.
+        b"",
+        b"GET /metrics HT",
+        b"GET /metrics HTTP/1.1\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        &[b'a'; 16 << 10],
+        // The stream, images, metrics and errors that are never read; one that leaves at once.
+        b"GET /stream HTTP/1.1\r\n\r\n",
+        b"GET /snapshot.jpg HTTP/1.1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\n\r\n",
+        b"POST /nowhere HTTP/1.1\r\nContent-Length: 1000000\r\n\r\nabc",
+        b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    ];
+    while !end.load(Ordering::Relaxed) {
+        let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { continue };
+        let pause = Duration::from_millis(20);
+        let _ = stream.set_read_timeout(Some(pause));
+        if kind == 2 {
+            for byte in request[kind].iter().cycle().take(50) {
+                if end.load(Ordering::Relaxed) || stream.write_all(&[*byte]).is_err() {
+                    break;
+                }
+                thread::sleep(pause);
+            }
+        } else {
+            let _ = stream.write_all(request[kind]);
+            // Held until the server closes it, or for a second.
+            for _ in 0..if kind == 9 { 0 } else { 50 } {
+                let is_open = match stream.peek(&mut [0]) {
+                    Ok(count) => count > 0,
+                    Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+                };
+                if !is_open || end.load(Ordering::Relaxed) {
+                    break;
+                }
+                thread::sleep(pause);
+            }
+        }
+    }
+}
+
+#[test]
+fn bad_clients_keep_no_good_one_out() {
+    const CLIENTS: usize = 64;
+    let http = http(Options { fps: 50.0, ..Options::default() });
+    let address = http.address();
+    let running = Running::new(http, SMALL);
+    for kind in 0..10 {
+        let end = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| bad_client(kind, address, &end));
+            }
+            thread::sleep(Duration::from_millis(300));
+            let mut slowest = Duration::ZERO;
+            for _ in 0..8 {
+                let start = Instant::now();
+                assert_eq!(get(address, "/metrics").0, 200, "kind {kind}");
+                slowest = slowest.max(start.elapsed());
+            }
+            end.store(true, Ordering::Relaxed);
+            println!("kind {kind}: the slowest good client took {slowest:?}");
+            assert!(slowest < Duration::from_secs(1), "kind {kind}: {slowest:?}");
+        });
+    }
+    running.stop();
 }
 
 #[test]
@@ -387,7 +498,7 @@ fn the_image_moves() {
     assert!(images.iter().any(|image| image.1 != images[0].1), "always the same: {images:?}");
     let (status, snapshot) = get(address, "/snapshot.jpg");
     assert_eq!((status, pixel(&snapshot).0), (200, Size::new(640, 361)));
-    assert_eq!(metric(address, "pose_preview_watchers"), 1.0);
+    assert_eq!(metric(address, "sinew_preview_viewers"), 1.0);
     running.stop();
 }
 
@@ -402,26 +513,26 @@ fn poses_are_drawn() {
         assert!(Instant::now() < until);
         Shown { image: &image, poses: &poses(1), ..Shown::default() }.put(&mut http, 0);
     }
-    let drawn = decode(&processed(asked).1, &Limits::default()).unwrap();
+    let drawn = decode(&response(asked).1, &Limits::default()).unwrap();
     let bytes = drawn.view().data();
     let (darkest, brightest) = (bytes.iter().min().unwrap(), bytes.iter().max().unwrap());
     assert!(*brightest > 200 && *darkest < 60, "{darkest} to {brightest}");
 }
 
 #[test]
-fn nothing_is_encoded_while_nobody_watches() {
+fn nothing_is_encoded_without_a_viewer() {
     let mut http = patient();
     let address = http.address();
     put(&mut http, 0..50, 1);
     assert_eq!(metric(address, "sinew_preview_images_total"), 0.0);
-    assert_eq!(metric(address, "pose_frames_total{camera=\"0\"}"), 50.0);
+    assert_eq!(metric(address, "sinew_frames_total{camera=\"0\"}"), 50.0);
     // It was watched, and is no more.
     let running = Running::new(http, SMALL);
     let mut stream = BufReader::new(ask(address, "GET /stream HTTP/1.1\r\n\r\n"));
     next_image(&mut stream);
     drop(stream);
     let until = Instant::now() + Duration::from_secs(20);
-    while metric(address, "pose_preview_watchers") > 0.0 {
+    while metric(address, "sinew_preview_viewers") > 0.0 {
         assert!(Instant::now() < until);
     }
     // One may be on its way.
@@ -449,17 +560,17 @@ fn so_many_images_a_second() {
 }
 
 #[test]
-fn who_never_reads_is_dropped() {
+fn a_client_that_never_reads_is_disconnected() {
     let mut http = http(Options { fps: 100.0, patience: Duration::from_millis(300), ..Options::default() });
     let address = http.address();
     let _stuck = ask(address, "GET /stream HTTP/1.1\r\n\r\n");
     let until = Instant::now() + Duration::from_secs(60);
-    while metric(address, "pose_preview_watchers") == 0.0 {
+    while metric(address, "sinew_preview_viewers") == 0.0 {
         assert!(Instant::now() < until);
     }
     let mut slowest = Duration::ZERO;
     let mut number = 0;
-    while metric(address, "pose_preview_watchers") > 0.0 {
+    while metric(address, "sinew_preview_viewers") > 0.0 {
         assert!(Instant::now() < until, "it is still served");
         let image = noise(Size::new(640, 480), number);
         let start = Instant::now();
@@ -473,7 +584,7 @@ fn who_never_reads_is_dropped() {
 }
 
 #[test]
-fn the_end_waits_for_nobody() {
+fn the_end_waits_for_no_client() {
     let http = patient();
     let address = http.address();
     let running = Running::new(http, SMALL);
@@ -487,7 +598,7 @@ fn the_end_waits_for_nobody() {
     let start = Instant::now();
     http.finish().unwrap();
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    assert!(TcpStream::connect(address).is_err(), "nobody listens");
+    assert!(TcpStream::connect(address).is_err(), "the port is closed");
     // The clients see that it is over.
     let _ = std::io::copy(&mut stream, &mut std::io::sink());
     let _ = std::io::copy(&mut BufReader::new(waiting), &mut std::io::sink());
@@ -509,35 +620,31 @@ fn the_numbers_are_right() {
         let poses = poses(camera + 1);
         Shown { image: &image, poses: &poses, times, live }.put(&mut http, number);
     }
-    let live = LiveCounts { superseded: 1, lost_by_driver: 2, corrupt: 3, stalls: 4, failures: 5, restarts: 6 };
-    http.metrics().set_totals(&Totals {
-        superseded: 7,
-        dropped_by_output: 8,
-        unreadable: 0,
-        unsupported_size: 9,
-        live,
-    });
+    let dropped = Dropped { superseded: 7, output: 8, driver: 2, corrupt: 3, unreadable: 0, unsupported_size: 9 };
+    http.metrics().set_counts(&Counts { dropped, stalls: 4, failures: 5, restarts: 6, ..Counts::default() });
     for (name, expected) in [
-        ("pose_engine_info{model=\"logocap\",bundle=\"played\"}", 1.0),
-        ("pose_frames_total{camera=\"0\"}", 7.0),
-        ("pose_frames_total{camera=\"1\"}", 3.0),
-        ("pose_people{camera=\"0\"}", 1.0),
-        ("pose_people{camera=\"1\"}", 2.0),
-        ("pose_frames_dropped_total", 30.0),
-        ("pose_frames_passed_over_total", 8.0),
-        ("pose_frames_too_slow_total", 8.0),
-        ("pose_frames_lost_total", 2.0),
-        ("pose_frames_damaged_total", 3.0),
-        ("pose_frames_unfit_total", 9.0),
-        ("pose_camera_reconnects_total", 6.0),
-        ("pose_poses_dropped_total", 20.0),
-        ("pose_stage_seconds_bucket{stage=\"infer\",le=\"0.01\"}", 0.0),
-        ("pose_stage_seconds_bucket{stage=\"infer\",le=\"0.025\"}", 10.0),
-        ("pose_stage_seconds_count{stage=\"preprocess\"}", 10.0),
-        ("pose_stage_seconds_sum{stage=\"postprocess\"}", 0.03),
-        ("pose_frame_age_seconds_bucket{le=\"0.05\"}", 10.0),
-        ("pose_frame_age_seconds_count", 10.0),
-        ("pose_frame_age_seconds_sum", 0.4),
+        ("sinew_model_info{model=\"logocap\",bundle=\"played\"}", 1.0),
+        ("sinew_frames_total{camera=\"0\"}", 7.0),
+        ("sinew_frames_total{camera=\"1\"}", 3.0),
+        ("sinew_poses{camera=\"0\"}", 1.0),
+        ("sinew_poses{camera=\"1\"}", 2.0),
+        ("sinew_frames_dropped_total{reason=\"superseded\"}", 7.0),
+        ("sinew_frames_dropped_total{reason=\"output\"}", 8.0),
+        ("sinew_frames_dropped_total{reason=\"driver\"}", 2.0),
+        ("sinew_frames_dropped_total{reason=\"corrupt\"}", 3.0),
+        ("sinew_frames_dropped_total{reason=\"unreadable\"}", 0.0),
+        ("sinew_frames_dropped_total{reason=\"unsupported_size\"}", 9.0),
+        ("sinew_camera_stalls_total", 4.0),
+        ("sinew_camera_failures_total", 5.0),
+        ("sinew_camera_restarts_total", 6.0),
+        ("sinew_poses_dropped_total", 20.0),
+        ("sinew_stage_seconds_bucket{stage=\"network\",le=\"0.01\"}", 0.0),
+        ("sinew_stage_seconds_bucket{stage=\"network\",le=\"0.025\"}", 10.0),
+        ("sinew_stage_seconds_count{stage=\"preprocess\"}", 10.0),
+        ("sinew_stage_seconds_sum{stage=\"decode\"}", 0.03),
+        ("sinew_frame_age_seconds_bucket{le=\"0.05\"}", 10.0),
+        ("sinew_frame_age_seconds_count", 10.0),
+        ("sinew_frame_age_seconds_sum", 0.4),
     ] {
         let found = metric(address, name);
         assert!((found - expected).abs() < 1e-9, "{name}: {found}, not {expected}");

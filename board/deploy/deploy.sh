@@ -35,19 +35,19 @@ fi
 before=$(on_board activate "$version")
 
 show_pose() {
-    local answer status line
-    answer=$(on_board pose 20)
-    status=${answer##*$'\n'}
-    line=${answer%$'\n'*}
+    local shown status line
+    shown=$(on_board pose 20)
+    status=${shown##*$'\n'}
+    line=${shown%$'\n'*}
     local pose='"poses":\[(\{"score":([0-9.e-]+)[^}]*\})' age='"age":([0-9.]+)' said="of unknown age"
-    [[ $line =~ $age ]] && said="${BASH_REMATCH[1]} ms after its picture was taken"
+    [[ $line =~ $age ]] && said="${BASH_REMATCH[1]} s after its capture"
     if [[ $line =~ $pose ]]; then
         echo "first pose: score ${BASH_REMATCH[2]}, $said"
         echo "${BASH_REMATCH[1]}"
     elif [[ -n $line ]]; then
-        echo "frames are answered, but there is nobody to be seen in them yet"
+        echo "frames are processed, but no pose was detected in them yet"
     else
-        echo "frames are answered; the configuration sends the poses elsewhere than to /run/sinew/poses.jsonl"
+        echo "frames are processed; the configuration sends the poses elsewhere than to /run/sinew/poses.jsonl"
     fi
     echo "service: ${status:-running}"
 }

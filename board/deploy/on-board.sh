@@ -4,7 +4,7 @@
 #     receive VERSION       makes room for a version that is not there yet, and prints where
 #     activate VERSION      switches to it; prints the version before
 #     engines               builds or checks engines, with what the builder says
-#     start SECONDS         starts the service and waits for the first answered frame
+#     start SECONDS         starts the service and waits for the first processed frame
 #     pose SECONDS          waits for a pose, prints the line that it stands in; else the last line
 #     roll-back VERSION     switches back to that version and removes the one that failed
 #     prune COUNT           removes all but the newest versions
@@ -51,7 +51,7 @@ receive() { # VERSION
     echo "$base/versions/$1.partial"
 }
 
-# A configuration that nobody has changed since it was put there is replaced, any other is kept.
+# A configuration unchanged since it was put there is replaced, any other is kept.
 put_config() { # VERSION BEFORE
     local new=$base/versions/$1/etc/sinew/config.toml old=$base/versions/$2/etc/sinew/config.toml
     mkdir -p "$(dirname "$config")"
@@ -130,7 +130,7 @@ start() { # SECONDS
         [[ $state == failed || $(systemctl show --property=NRestarts --value sinew) -ge 2 ]] && break
         sleep 0.5
     done
-    echo "the service did not answer a frame; its journal says:"
+    echo "the service did not process a frame; its journal says:"
     journalctl --no-pager --since "@$since" --output=cat --unit=sinew | tail -n 30
     return 1
 }

@@ -26,21 +26,21 @@ start --source $CAMERA
 row "frames come" survived
 row "a line says its age" grep -q '"age":' $lines
 
-failed=pose_camera_failures_total
-fault "a frame marked as damaged" pose_frames_damaged_total "a frame is damaged" set_control inject_v4l2_buf_flag_error 1
+failed=sinew_camera_failures_total
+fault "a frame marked as damaged" 'sinew_frames_dropped_total{reason="corrupt"}' "a frame is corrupt" set_control inject_v4l2_buf_flag_error 1
 before
 set_control percentage_of_dropped_buffers 60
 row "60 % of the frames lost: survived" survived
-row "60 % of the frames lost: counted" counted pose_frames_lost_total
+row "60 % of the frames lost: counted" counted 'sinew_frames_dropped_total{reason="driver"}'
 # An emulated processor may have lost one before.
 lines_said=0
-row "60 % of the frames lost: said once" said_once "frames are lost"
-fault "a stall" pose_camera_stalls_total "no frame for" stall
-row "a stall: the stream was started again" counted pose_camera_reconnects_total
-fault "a fatal error of the stream" $failed "taking a frame failed" stream_fails_and ""
-row "a fatal error of the stream: started again" counted pose_camera_reconnects_total
-fault "no buffers when it starts again" $failed "asking for buffers failed" stream_fails_and inject_vidioc_reqbufs_error
-fault "a buffer is refused" $failed "giving a buffer back failed" set_control inject_vidioc_qbuf_error 1
+row "60 % of the frames lost: said once" said_once "the driver dropped"
+fault "a stall" sinew_camera_stalls_total "no frame for" stall
+row "a stall: the stream was started again" counted sinew_camera_restarts_total
+fault "a fatal error of the stream" $failed "dequeueing a frame failed" stream_fails_and ""
+row "a fatal error of the stream: started again" counted sinew_camera_restarts_total
+fault "no buffers when it starts again" $failed "requesting buffers failed" stream_fails_and inject_vidioc_reqbufs_error
+fault "a buffer is refused" $failed "queueing a buffer failed" set_control inject_vidioc_qbuf_error 1
 fault "the stream does not start" $failed "starting the stream failed" stream_fails_and inject_vidioc_streamon_error
 fault "disconnected" $failed "No such device" set_control disconnect 1
 set_control timestamp_source 0
@@ -49,7 +49,7 @@ row "time stamps of the future: ages are 0 or more" not grep -q '"age":-' $lines
 fault "unplugged and plugged in again" $failed "No such device" unplug_and_plug_in
 row "ends within a second when asked (SIGTERM)" finish TERM
 
-# Somebody else has the camera when it starts.
+# Another program has the camera when it starts.
 start --source $CAMERA
 other=$process
 sinew run --model /host/spots --threads 1 --sink jsonl:/tmp/second.jsonl --preview 8081 --source $CAMERA 2>/tmp/busy &

@@ -2,12 +2,12 @@
 . ./rows.sh
 . ./running.sh
 set_control() { sinew cameras "$1" --set "$2=$3"; }
-answers() { number "pose_frames_total{camera=\"$1\"}"; }
-goes_on() { # number of a camera: whether its frames are answered
+processed_by() { number "sinew_frames_total{camera=\"$1\"}"; }
+goes_on() { # number of a camera: whether its frames are processed
     local old
-    old=$(answers "$1")
-    more_answers() { [ "$(answers "$1")" -gt $((old + 2)) ]; }
-    eventually 20 more_answers "$1"
+    old=$(processed_by "$1")
+    more_frames() { [ "$(processed_by "$1")" -gt $((old + 2)) ]; }
+    eventually 20 more_frames "$1"
 }
 both_go_on() { goes_on 0 && goes_on 1; }
 
@@ -15,7 +15,7 @@ modprobe vivid n_devs=2 node_types=0x1,0x1 num_inputs=1,1 input_types=0,0
 # Small frames, and not many: an emulated processor makes two cameras' pictures besides.
 size="size=320x180&fps=15"
 start --source "v4l2:/dev/video0?$size" --source "v4l2:/dev/video1?$size"
-row "two cameras: both are answered" both_go_on
+row "two cameras: both are processed" both_go_on
 row "two cameras: lines name them" grep -q '"camera":1' $lines
 before
 set_control /dev/video1 percentage_of_dropped_buffers 100
@@ -23,14 +23,14 @@ eventually 30 said "no frame for"
 row "two cameras: one stalls, the other goes on" goes_on 0
 set_control /dev/video1 percentage_of_dropped_buffers 0
 row "two cameras: the stall ends" goes_on 1
-row "two cameras: the stall is counted" counted pose_camera_stalls_total
+row "two cameras: the stall is counted" counted sinew_camera_stalls_total
 row "two cameras: and said once, of the right one" said_once "/dev/video1: no frame for"
 before
 set_control /dev/video0 disconnect 1
 row "two cameras: one is disconnected, the other goes on" goes_on 1
 row "two cameras: it comes back" goes_on 0
-row "two cameras: that is counted" counted pose_camera_failures_total
-row "two cameras: both are answered again" both_go_on
+row "two cameras: that is counted" counted sinew_camera_failures_total
+row "two cameras: both are processed again" both_go_on
 row "two cameras: end within a second" finish TERM
 rmmod vivid
 
@@ -49,7 +49,7 @@ another_signal() { # in the moment when the program has let the device go, which
     set_control /dev/video0 disconnect 1
     wait $!
 }
-fault "the driver gives another size when it starts again" pose_camera_failures_total "No such device" another_signal
+fault "the driver gives another size when it starts again" sinew_camera_failures_total "No such device" another_signal
 row "the driver gives another size: the new one" eventually 20 grep -q '"image":\[720,480\]' $lines
 row "the driver gives another size: end within a second" finish TERM
 exit $failures

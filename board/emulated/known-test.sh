@@ -37,14 +37,14 @@ echo "        $(how_many) lines, $(wc -l </tmp/seen.sums) different frames of $(
 row "known frames: all that come are known, bit by bit" [ -z "$(grep -vxFf /tmp/known.sums /tmp/seen.sums)" ]
 row "known frames: most of them come" [ "$(wc -l </tmp/seen.sums)" -ge 6 ]
 poses() { sed -n 's/.*\("poses":.*\),"dropped".*/\1/p' "$1"; }
-answers() { # video: its lines
+lines_of() { # video: its lines
     sinew run --model /host/spots --threads 1 --source "$1" --sink jsonl:/tmp/again.jsonl 2>/tmp/said
     poses /tmp/again.jsonl
 }
 poses $lines >/tmp/live
-answers /tmp/seen.y4m >/tmp/again
+lines_of /tmp/seen.y4m >/tmp/again
 row "known frames: poses are those of the recording, frame by frame" cmp -s /tmp/live /tmp/again
-answers /tmp/known.y4m | sort -u >/tmp/known.poses
+lines_of /tmp/known.y4m | sort -u >/tmp/known.poses
 row "known frames: the file has poses in every frame" [ "$(grep -c '"score"' /tmp/known.poses)" -ge 8 ]
 row "known frames: poses are those of the file" [ -z "$(grep -vxFf /tmp/known.poses /tmp/live)" ]
 exit $failures

@@ -1,5 +1,5 @@
 # Runs in the small guest, as /host/test.sh: a camera that sends JPEGs, played by v4l2loopback, some of them broken; and one that changes
-# its layout while nobody looks.
+# its layout while it is not read.
 . ./rows.sh
 . ./running.sh
 CAMERA=/dev/video10
@@ -36,7 +36,7 @@ play_for() { # seconds, files; then the good ones again
     silence
     play /tmp/whole.jpg
 }
-poses_of() { # file of lines: the different answers in it
+poses_of() { # file of lines: the different poses in it
     sed -n 's/.*\("poses":\[{.*\]\),"dropped".*/\1/p' "$1" | sort -u
 }
 only_the_right_poses() {
@@ -65,16 +65,16 @@ play /tmp/bare.jpg
 watch
 row "JPEGs without Huffman tables: frames come" survived
 row "JPEGs without Huffman tables: the same poses" only_the_right_poses
-damaged=pose_frames_damaged_total
-fault "cut and broken JPEGs between good ones" $damaged "a frame is damaged" \
+damaged='sinew_frames_dropped_total{reason="corrupt"}'
+fault "cut and broken JPEGs between good ones" $damaged "a frame is corrupt" \
     play_for 2 /tmp/cut.jpg /tmp/whole.jpg /tmp/noise.jpg /tmp/bare.jpg /tmp/empty.jpg
-row "cut and broken JPEGs: all others are answered as ever" only_the_right_poses
+row "cut and broken JPEGs: all others are processed as ever" only_the_right_poses
 before
 play_for 3 /tmp/cut.jpg /tmp/noise.jpg
 row "nothing but broken JPEGs, then good ones: survived" survived
 row "nothing but broken JPEGs: counted" counted $damaged
-row "nothing but broken JPEGs: the camera was set again" counted pose_camera_reconnects_total
-row "nothing but broken JPEGs: nothing else was answered" only_the_right_poses
+row "nothing but broken JPEGs: the camera was set again" counted sinew_camera_restarts_total
+row "nothing but broken JPEGs: nothing else was processed" only_the_right_poses
 
 head -c 153600 /dev/urandom >/tmp/large.yuyv
 head -c 38400 /tmp/large.yuyv >/tmp/small.yuyv
@@ -85,7 +85,7 @@ change_layout() {
     plug_in YUYV 320 240
     play /tmp/large.yuyv
 }
-fault "another program changes layout and size" pose_camera_stalls_total "no frame for" change_layout
+fault "another program changes layout and size" sinew_camera_stalls_total "no frame for" change_layout
 row "another program changes layout and size: the new ones" eventually 20 grep -q '"image":\[320,240\]' $lines
 send_small_ones() {
     silence
@@ -98,7 +98,7 @@ before
 send_small_ones
 row "frames of another size than the driver says: survived" survived
 row "frames of another size than the driver says: counted" counted $damaged
-row "frames of another size than the driver says: set again" counted pose_camera_reconnects_total
+row "frames of another size than the driver says: set again" counted sinew_camera_restarts_total
 row "ends when asked" finish TERM
 unplug
 exit $failures

@@ -1,4 +1,4 @@
-//! Whoever is at the other end, for tests in the small guest: a reader, somebody who never reads, a service manager.
+//! The other end, for tests in the small guest: a reader, a client that never reads, a service manager.
 //!
 //! ```text
 //! peer read SOCKET                   prints what comes, until it is closed

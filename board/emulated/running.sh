@@ -25,7 +25,7 @@ ends_within() { # hundredths of a second, since `asked`
     done
     echo "        ended after $(($(clock) - asked)) hundredths of a second"
 }
-# Whether it ends within a second with what it must: 0, or 1 where a frame had no answer. Half a second more is for the emulated
+# Whether it ends within a second with what it must: 0, or 1 where a frame had no result. Half a second more is for the emulated
 # processor, on which the shell alone takes a part of it.
 ended() {
     ends_within 150 || return 1

@@ -53,7 +53,7 @@ row "one of two cameras is not there: an earlier output is kept" kept
 row "another run goes on all the while" survived
 row "and ends" finish TERM
 
-# The thread that answers frames stands still: the kernel freezes that one, the others go on.
+# The thread that processes frames stands still: the kernel freezes that one, the others go on.
 rm -f $lines
 peer supervise 4 sinew run --model /host/spots --threads 1 --sink jsonl:$lines --preview 8080 --source $CAMERA >/tmp/heard 2>/tmp/said &
 supervisor=$!
@@ -61,7 +61,7 @@ heard() { # line, how often at least
     [ "$(grep -c "^$1" /tmp/heard)" -ge "$2" ]
 }
 row "service: ready after the first frame" eventually 200 heard READY=1 1
-row "service: a frame was answered before" [ "$(how_many)" -gt 1 ]
+row "service: a frame was processed before" [ "$(how_many)" -gt 1 ]
 row "service: the watchdog is fed" eventually 100 heard WATCHDOG=1 2
 process=$(sed -n 's/^started //p' /tmp/heard)
 mkdir -p /tmp/group
@@ -70,14 +70,14 @@ mkdir /tmp/group/run
 echo "$process" >/tmp/group/run/cgroup.procs
 mkdir /tmp/group/run/frozen
 echo threaded >/tmp/group/run/frozen/cgroup.type
-# The first thread of the process is the one that answers.
+# The first thread of the process is the one that processes frames.
 echo "$process" >/tmp/group/run/frozen/cgroup.threads
 echo 1 >/tmp/group/run/frozen/cgroup.freeze
 sleep 0.3
 fed=$(grep -c WATCHDOG=1 /tmp/heard)
-answered=$(number 'pose_frames_total{camera="0"}')
+answered=$(number 'sinew_frames_total{camera="0"}')
 sleep 1
-row "frozen inference: no frame is answered" is_number 'pose_frames_total{camera="0"}' "$answered"
+row "frozen inference: no frame is processed" is_number 'sinew_frames_total{camera="0"}' "$answered"
 row "frozen inference: other threads go on" [ -n "$answered" ]
 row "frozen inference: the watchdog is not fed" [ "$(grep -c WATCHDOG=1 /tmp/heard)" = "$fed" ]
 row "frozen inference: started again" eventually 100 heard started 2

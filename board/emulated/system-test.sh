@@ -3,7 +3,7 @@
 . ./running.sh
 cp /host/peer /bin/peer
 CAMERA=/dev/video0
-# Small, so that a client that does not read is noticed after some pictures, not after megabytes.
+# Small, so that a client that does not read is noticed after some images, not after megabytes.
 for memory in rmem wmem; do echo 4096 16384 32768 >/proc/sys/net/ipv4/tcp_$memory; done
 modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0
 
@@ -22,7 +22,7 @@ descriptors() { ls /proc/$process/fd | wc -l; }
 without=$(descriptors)
 peer hold /tmp/poses.socket &
 stalled=$!
-slow='pose_lines_left_out_total{reason="reader"}'
+slow='sinew_lines_dropped_total{reason="reader"}'
 is_counted() { [ "$(number "$slow")" -gt 0 ]; }
 before
 row "stalled reader: its lines are counted" eventually 300 is_counted
@@ -49,7 +49,7 @@ fill() {
     sleep 2
 }
 start --source $CAMERA --sink jsonl:/tmp/disk/poses.jsonl
-fault "a full disk" 'pose_lines_left_out_total{reason="disk"}' "lines are left out until there is room" fill
+fault "a full disk" 'sinew_lines_dropped_total{reason="disk"}' "lines are dropped until there is room" fill
 row "a full disk: its file has whole lines" whole_lines /tmp/disk/poses.jsonl
 on_disk=$(wc -l </tmp/disk/poses.jsonl)
 rm /tmp/disk/filler
@@ -71,17 +71,17 @@ peer hold 127.0.0.1:8080 "GET /stream HTTP/1.1
 
 " &
 client=$!
-row "a client that never reads: let in" eventually 20 is_number pose_preview_watchers 1
+row "a client that never reads: let in" eventually 20 is_number sinew_preview_viewers 1
 row "a client that never reads: survived" survived
-row "a client that never reads: dropped" eventually 200 is_number pose_preview_watchers 0
-row "a client that never reads: counted" counted pose_preview_dropped_total
+row "a client that never reads: dropped" eventually 200 is_number sinew_preview_viewers 0
+row "a client that never reads: counted" counted sinew_preview_clients_dropped_total
 row "a client that never reads: the next one is served" wget -q -O /tmp/snapshot.jpg http://127.0.0.1:8080/snapshot.jpg
 kill -9 $client
 peer hold 127.0.0.1:8080 "GET /stream HTTP/1.1
 
 " &
 client=$!
-eventually 20 is_number pose_preview_watchers 1
+eventually 20 is_number sinew_preview_viewers 1
 row "while a client never reads: SIGTERM" finish TERM
 kill -9 $client
 start --source $CAMERA
@@ -91,10 +91,10 @@ eventually 50 [ -s /tmp/stream ]
 row "while a client watches: SIGTERM" finish TERM
 row "while a client watches: its connection is closed" eventually 20 not kill -0 $client 2>/dev/null
 
-# SIGTERM in the other states; lines that were answered are there, whole.
+# SIGTERM in the other states; complete results are there, whole.
 start --source $CAMERA
 row "running: SIGTERM" finish TERM
-row "running: what was answered is there" whole_lines $lines
+row "running: results are there" whole_lines $lines
 sinew run --model /host/spots --source $CAMERA --sink jsonl:$lines 2>/tmp/said &
 process=$!
 asked=$(clock)
@@ -104,7 +104,7 @@ sinew run --model /host/logocap-tiny --threads 1 --source $CAMERA --sink jsonl:$
 process=$!
 eventually 200 numbers >/dev/null 2>&1
 sleep 1
-row "opening the network: nothing was answered yet" is_number 'pose_frames_total{camera="0"}' 0
+row "opening the network: nothing was processed yet" is_number 'sinew_frames_total{camera="0"}' 0
 row "opening the network: SIGTERM" finish TERM
 start --source $CAMERA
 sinew cameras $CAMERA --set percentage_of_dropped_buffers=100

@@ -12,6 +12,7 @@ out=$2
 revision=${3:-1}
 here=$project/board/package
 need dpkg-deb "sudo apt-get install dpkg"
+need python3 "sudo apt-get install python3"
 version=$(program_version)-$revision
 glibc=$(profile "$board" glibc)
 program=$("$project/board/deploy/build.sh" "$glibc")
@@ -35,6 +36,7 @@ mkdir -p "$documents" "$tree/usr/share/bash-completion/completions"
 "$sinew" man --out "$tree/usr/share/man/man1"
 "$sinew" completions bash >"$tree/usr/share/bash-completion/completions/sinew"
 sed "s/@YEAR@/$(date --utc --date="@$(packing_time)" +%Y)/" "$here/copyright" >"$documents/copyright"
+"$here/notices.py" aarch64-unknown-linux-gnu >"$documents/third-party-notices"
 maintainer="${DEBFULLNAME:-Sinew maintainers} <${DEBEMAIL:-sinew@example.org}>"
 cat >"$documents/changelog.Debian" <<CHANGELOG
 sinew ($version) stable; urgency=medium
@@ -44,7 +46,7 @@ sinew ($version) stable; urgency=medium
  -- $maintainer  $(LC_ALL=C date --utc --date="@$(packing_time)" -R)
 CHANGELOG
 cp "$project/CHANGELOG.md" "$documents/changelog"
-gzip --no-name -9 "$documents"/changelog* "$tree"/usr/share/man/man1/*
+gzip --no-name -9 "$documents"/{changelog,changelog.Debian,third-party-notices} "$tree"/usr/share/man/man1/*
 
 mkdir "$tree/DEBIAN"
 install -m 755 "$here"/{postinst,prerm,postrm} "$tree/DEBIAN/"

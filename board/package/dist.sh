@@ -8,6 +8,7 @@ set -euo pipefail
 . "$(dirname "$0")/../deploy/common.sh"
 out=$1
 shift
+need python3 "sudo apt-get install python3"
 glibc=2.31
 version=$(program_version)
 time=$(packing_time)
@@ -23,6 +24,7 @@ for machine; do
     install -D -m 755 "$program" "$folder/bin/sinew"
     mkdir -p "$folder/share/sinew"
     cp -r "$project/models/bundles" "$folder/share/sinew/bundles"
+    "$project/board/package/notices.py" "$machine-unknown-linux-gnu" >"$folder/THIRD-PARTY-NOTICES"
     cp "$project"/{README.md,CHANGELOG.md,LICENSE-APACHE,LICENSE-MIT} "$folder/"
     chmod -R u=rwX,go=rX "$folder"
     tar -C "$work" --sort=name --mtime="@$time" --owner=0 --group=0 --numeric-owner --format=gnu -cf - "$name" |

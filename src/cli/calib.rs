@@ -12,7 +12,7 @@ use super::stop;
 use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision, Recording};
 use crate::estimator::{self, LazyEstimator};
-use crate::runtime::{Counts, Pipeline};
+use crate::runtime::{Counts, Outputs, Pipeline};
 use crate::source;
 
 /// Record what the networks see, to quantise them
@@ -81,7 +81,7 @@ impl RecordArguments {
             source: source.as_mut(),
             boxes: boxes.as_mut(),
             estimator: &mut estimator,
-            sinks: &mut [],
+            outputs: &Outputs::default(),
             observer: &mut watcher,
             deadline: None,
             stop: &stop,
@@ -93,8 +93,13 @@ impl RecordArguments {
             bail!("{uri}: no frame in it");
         }
         if !log.quiet {
-            eprintln!("sinew: {} frames seen, recorded in {}", counts.frames, self.out.display());
+            super::output::message(format_args!(
+                "sinew: {} frames seen, recorded in {}",
+                counts.frames,
+                self.out.display()
+            ));
         }
-        Ok(if counts.skipped() > 0 { Verdict::Negative } else { Verdict::Good })
+        let is_complete = counts.dropped.unreadable + counts.dropped.unsupported_size == 0;
+        Ok(if is_complete { Verdict::Good } else { Verdict::Negative })
     }
 }

@@ -1,4 +1,4 @@
-//! `sinew cameras`: what is plugged in, and what it offers.
+//! `sinew cameras`: lists cameras and their modes.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use super::{Verdict, output};
 use crate::geometry::Size;
 use crate::source::v4l2::{self, CaptureMode, CaptureRequest, Device, FourCc, FrameEncoding, choose, is_raw_sensor};
 
-/// List cameras and what they offer
+/// List cameras and their modes
 #[derive(Debug, Args)]
 pub struct CamerasArguments {
-    /// Only this one, with all that it offers
+    /// Only this one, with all modes and controls
     #[arg(value_name = "DEVICE")]
     device: Option<PathBuf>,
     /// Set a control of it, by its name as it is listed; may be repeated, also while the camera is in use
@@ -23,10 +23,10 @@ pub struct CamerasArguments {
     json: bool,
 }
 
-/// One node.
+/// One device node.
 struct Found {
     path: PathBuf,
-    /// Names that stay when it is plugged in again.
+    /// Names that it keeps when it is plugged in again.
     lasting: Vec<PathBuf>,
     card: String,
     driver: String,
@@ -34,7 +34,7 @@ struct Found {
     formats: Vec<FourCc>,
     offers: Vec<CaptureMode>,
     controls: Vec<v4l2::Control>,
-    /// What `sinew run` would take, or why it would not.
+    /// The mode that `sinew run` would use, or why there is none.
     choice: String,
 }
 
@@ -52,7 +52,7 @@ impl CamerasArguments {
         for path in self.device.clone().map_or_else(v4l2::nodes, |device| vec![device]) {
             match Device::open(&path) {
                 Ok(device) => cameras.push(look(&device)?),
-                // Other nodes of cameras give no frames; whoever asks for one wants to know why.
+                // Cameras have nodes without frames too; one that was named is an error.
                 Err(error) if self.device.is_some() => return Err(error.into()),
                 Err(error) => tracing::info!("{error}"),
             }
@@ -98,7 +98,7 @@ fn look(device: &Device) -> anyhow::Result<Found> {
     })
 }
 
-/// What `sinew run` takes of a camera if nothing is asked for, or why it takes nothing.
+/// The mode that `sinew run` uses of a camera by default, or why there is none.
 pub fn would_take(device: &Device) -> Result<String, String> {
     match choose(&device.offers(Size::new(1280, 720)), &CaptureRequest::of(device.path())) {
         Some(offer) => Ok(describe(offer)),
@@ -113,7 +113,7 @@ fn describe(offer: &CaptureMode) -> String {
     format!("{} {}{rate}", offer.format, offer.size)
 }
 
-/// A rate without digits that nobody wants.
+/// A rate with two decimals.
 fn round(rate: f64) -> f64 {
     (100.0 * rate).round() / 100.0
 }
@@ -137,7 +137,7 @@ fn details(camera: &Found) -> anyhow::Result<()> {
     rows.extend(camera.lasting.iter().map(|name| ["lasting name".to_owned(), name.display().to_string()]));
     for offer in &camera.offers {
         let rates: Vec<_> = offer.rates.iter().map(|&rate| round(rate).to_string()).collect();
-        let note = match offer.format.usage() {
+        let note = match offer.format.encoding() {
             FrameEncoding::Bayer => " (raw, not read)",
             FrameEncoding::Unknown => " (not read)",
             _ => "",
@@ -155,7 +155,7 @@ fn object(camera: &Found) -> Value {
     let offers = camera.offers.iter().map(|offer| {
         let size = [offer.size.width, offer.size.height];
         json!({"format": offer.format.to_string(), "size": size, "rates": offer.rates,
-            "read": !matches!(offer.format.usage(), FrameEncoding::Bayer | FrameEncoding::Unknown)})
+            "read": !matches!(offer.format.encoding(), FrameEncoding::Bayer | FrameEncoding::Unknown)})
     });
     let controls = camera.controls.iter().map(|control| {
         json!({"name": control.name, "minimum": control.minimum, "maximum": control.maximum, "default": control.default})

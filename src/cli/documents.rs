@@ -1,13 +1,12 @@
 //! `sinew completions` and `sinew man`: what packages install beside the program.
 
-use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
-use super::{Arguments, Verdict};
+use super::{Arguments, Verdict, output};
 
 /// Print what makes a shell complete the commands and options
 #[derive(Debug, Args)]
@@ -57,6 +56,6 @@ impl ManArguments {
 }
 
 fn print(text: &[u8]) -> anyhow::Result<Verdict> {
-    io::Write::write_all(&mut io::stdout(), text)?;
+    output::print_text(&String::from_utf8_lossy(text))?;
     Ok(Verdict::Good)
 }

@@ -140,7 +140,7 @@ fn build(arguments: BuildArguments, installation: Installation, log: &LogArgumen
         let version = builder.installation.machine().ok().map(|machine| machine.version);
         for network in &networks {
             let plan = builder.installation.plan(&network.files, &network.signature);
-            println!("{}", shell(&builder.command(network, version, &plan)?));
+            output::print_line(format_args!("{}", shell(&builder.command(network, version, &plan)?)))?;
         }
         return Ok(Verdict::Good);
     }
@@ -149,7 +149,7 @@ fn build(arguments: BuildArguments, installation: Installation, log: &LogArgumen
     for (number, network) in networks.iter().enumerate() {
         let title = format!("{}/{} {}", number + 1, networks.len(), network.files.label);
         if !arguments.force && builder.is_built(network, &machine) {
-            println!("{title}: is there");
+            output::print_line(format_args!("{title}: is built already"))?;
             continue;
         }
         let bar = spinner(&title, log);
@@ -162,7 +162,7 @@ fn build(arguments: BuildArguments, installation: Installation, log: &LogArgumen
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
-        println!("{title}: {}", path?.display());
+        output::print_line(format_args!("{title}: {}", path?.display()))?;
     }
     Ok(Verdict::Good)
 }

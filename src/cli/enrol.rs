@@ -97,9 +97,16 @@ impl EnrolArguments {
         } else {
             let images = if shots.len() == 1 { "image" } else { "images" };
             let (path, count) = (self.out.display(), names.len());
-            println!("{path}: `{name}`, {count} keypoints from {} {images}: {}", shots.len(), names.join(" "));
+            output::print_line(format_args!(
+                "{path}: `{name}`, {count} keypoints from {} {images}: {}",
+                shots.len(),
+                names.join(" ")
+            ))?;
             if !enrolment.omitted.is_empty() {
-                println!("left out, because some images do not show them: {}", enrolment.omitted.join(" "));
+                output::print_line(format_args!(
+                    "left out, because some images do not show them: {}",
+                    enrolment.omitted.join(" ")
+                ))?;
             }
         }
         Ok(Verdict::Good)
@@ -117,9 +124,11 @@ impl EnrolArguments {
         if self.json {
             output::print_json(&json!({ "name": name, "drawn": drawn }))?;
         } else {
-            println!("nothing is wrong with the annotations; look whether the keypoints are where they should be:");
+            output::print_line(format_args!(
+                "nothing is wrong with the annotations; look whether the keypoints are where they should be:"
+            ))?;
             for path in &drawn {
-                println!("{}", path.display());
+                output::print_line(format_args!("{}", path.display()))?;
             }
         }
         Ok(Verdict::Good)

@@ -1,15 +1,15 @@
-//! What is said on standard error besides errors.
-
-use std::io::IsTerminal as _;
+//! Messages on standard error besides errors.
 
 use clap::{ArgAction, Args};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
+use super::output::Log;
+
 /// The variable that chooses what is logged: a level such as `debug`, or several by module, `sinew::engine=trace,warn`.
 const VARIABLE: &str = "SINEW_LOG";
 
-/// How much is said.
+/// How much is logged.
 #[derive(Debug, Clone, Args)]
 pub struct LogArguments {
     /// Say more; twice for debugging, three times for everything
@@ -37,8 +37,9 @@ pub fn start(arguments: &LogArguments) -> anyhow::Result<()> {
         _ => Targets::new().with_target("sinew", level),
     };
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(Log::default)
+        // Escapes of our own would be taken for those of a file name.
+        .with_ansi(false)
         .without_time()
         .with_target(arguments.verbose > 1);
     tracing_subscriber::registry().with(filter).with(lines).init();

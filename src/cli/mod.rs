@@ -15,6 +15,7 @@ mod documents;
 mod engine;
 mod enrol;
 mod eval;
+mod guard;
 mod log;
 mod machine;
 mod models;
@@ -119,7 +120,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// Prints an error and what caused it: `sinew: what, where, what to do`, then one line for each cause that says more.
 fn report(error: &(dyn std::error::Error + 'static)) {
     for (index, text) in causes(error).iter().enumerate() {
-        eprintln!("{} {text}", if index == 0 { "sinew:" } else { "  because:" });
+        output::message(format_args!("{} {text}", if index == 0 { "sinew:" } else { "  because:" }));
     }
 }
 

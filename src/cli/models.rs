@@ -1,4 +1,4 @@
-//! `sinew models`: which bundles are there, what one says, whether they work.
+//! `sinew models`: lists, shows and checks bundles.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show what a bundle says of itself
+    /// Show a bundle's manifest
     Show {
         /// A name that `sinew models list` shows, or a folder
         #[arg(value_name = "NAME|DIR")]
@@ -183,7 +183,7 @@ fn show(bundle: &Bundle, json: bool) -> anyhow::Result<Verdict> {
     Ok(Verdict::Good)
 }
 
-/// What became of one bundle.
+/// The result for one bundle.
 #[derive(Debug, Serialize)]
 struct Verified {
     name: String,
@@ -200,7 +200,7 @@ fn verify(models: Vec<PathBuf>, backend: Backend, json: bool) -> anyhow::Result<
     };
     let mut verified = Vec::new();
     for (folder, bundle) in found {
-        // A bundle that is damaged is an answer; one that is not there is a mistake in the question.
+        // A damaged bundle is a result of the check; one that does not exist is an error of the command.
         let bundle = match bundle {
             Err(error) if error.is_missing() => return Err(error.into()),
             other => other,

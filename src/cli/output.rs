@@ -1,31 +1,121 @@
-//! What commands print on standard output.
+//! What commands write to standard output and standard error. Nothing else in the program writes there.
+//!
+//! A message that cannot be written is lost, and nothing else is: the disk that the log is on may be full, or the terminal gone.
+//! Control characters in names of files and cameras are written as escapes, so that they do nothing to a terminal.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::fmt::{Arguments, Write as _};
+use std::io::{self, Write};
 
 use serde::Serialize;
 
+/// Writes one line to standard error, if that is possible.
+pub fn message(text: Arguments<'_>) {
+    let line = format!("{}\n", escaped(&text.to_string()));
+    // There is nowhere left to report the failure.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// Prints one line on standard output.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn print_line(text: Arguments<'_>) -> anyhow::Result<()> {
+    print_text(&format!("{}\n", escaped(&text.to_string())))
+}
+
+/// Prints text as it is.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn print_text(text: &str) -> anyhow::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    Ok(output.flush()?)
+}
+
 /// Prints `value` as JSON, indented.
+///
+/// # Errors
+/// Where it cannot be written.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut output, value).map_err(std::io::Error::from)?;
-    writeln!(output)?;
-    Ok(())
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    print_text(&text)
 }
 
 /// Prints rows of text under a heading, columns as wide as their widest cell.
+///
+/// # Errors
+/// Where it cannot be written.
 pub fn print_table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
+    let rows: Vec<[Cow<'_, str>; N]> = rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))).collect();
     let mut widths = heading.map(|cell| cell.chars().count());
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let mut output = std::io::stdout().lock();
-    let heading = heading.map(str::to_owned);
-    for row in std::iter::once(&heading).chain(rows) {
+    let mut text = String::new();
+    let heading = heading.map(Cow::Borrowed);
+    for row in std::iter::once(&heading).chain(&rows) {
         let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
         let line = cells.collect::<Vec<_>>().join("  ");
-        writeln!(output, "{}", line.trim_end())?;
+        let _ = writeln!(text, "{}", line.trim_end());
     }
-    Ok(())
+    print_text(&text)
+}
+
+/// Where the log is written: standard error, as [`message`] does.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let _ = io::stderr().lock().write_all(escaped(&text).as_bytes());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `text` with escapes in place of its control characters, but for tabs and ends of lines.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    escape(text, |letter| letter.is_control() && letter != '\n' && letter != '\t')
+}
+
+/// `text` on one line.
+fn one_line(text: &str) -> Cow<'_, str> {
+    escape(text, char::is_control)
+}
+
+fn escape(text: &str, is_harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_harmful(letter) {
+            escaped.extend(letter.escape_default());
+        } else {
+            escaped.push(letter);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_get_no_control_characters() {
+        assert_eq!(escaped("b\u{1b}]0;owned\u{7}.jpg"), "b\\u{1b}]0;owned\\u{7}.jpg");
+        assert_eq!(escaped("back\u{8}space, \u{9b}31m, \r over"), "back\\u{8}space, \\u{9b}31m, \\r over");
+        assert_eq!(one_line("two\nlines"), "two\\nlines");
+        assert!(matches!(escaped("ein Ordner/größer 猫.jpg\n\tmore"), Cow::Borrowed(_)));
+    }
 }

@@ -1,4 +1,4 @@
-//! A progress bar on standard error, where a terminal watches and the end is known.
+//! A progress bar on standard error, where that is a terminal and the length is known.
 
 use std::error::Error;
 use std::io::IsTerminal as _;
@@ -8,17 +8,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::log::LogArguments;
 use super::report;
 
-/// Progress of one long work.
+/// Progress of one long task.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// A bar of `length` steps; nothing is shown where the length is unknown or nobody watches.
+    /// A bar of `length` steps; none where the length is unknown or standard error is no terminal.
     pub fn new(length: Option<u64>, log: &LogArguments) -> Self {
         let watched = std::io::stderr().is_terminal() && !log.quiet;
-        // One step is over before anybody has read the bar.
+        // A single step is over before the bar can be read.
         let bar = length.filter(|&length| watched && length > 1).map(ProgressBar::new);
         let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {per_sec} {eta} left");
         if let (Some(bar), Ok(style)) = (&bar, style) {
@@ -34,7 +34,7 @@ impl Progress {
         }
     }
 
-    /// Reports an error that does not end the work, above the bar.
+    /// Reports an error that does not end the task, above the bar.
     pub fn complain(&self, error: &(dyn Error + 'static)) {
         match &self.bar {
             Some(bar) => bar.suspend(|| report(error)),

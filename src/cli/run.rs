@@ -1,6 +1,6 @@
 //! `sinew run`: images or video in, poses out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,19 +8,23 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::Verdict;
-use super::config::Settings;
+use super::config::{self, Settings};
+use super::guard::FileGuard;
 use super::log::LogArguments;
 use super::progress::Progress;
 use super::service::Service;
-use super::stop;
+use super::{output, stop};
 use crate::bundle::{Bundle, Model};
 use crate::estimator::{self, Estimator, LazyEstimator};
-use crate::runtime::{Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Pipeline, Skip, WholeImage};
+use crate::runtime::{
+    Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Outputs, Pipeline, Skip, WholeImage,
+};
 use crate::sink::http::Http;
-use crate::sink::http::metrics::{Metrics, Totals};
-use crate::sink::{self, Category, OutputSchema, Sink, TrackCounts, Tracked};
+use crate::sink::http::metrics::Metrics;
+use crate::sink::{self, Category, OutputSchema, Sink, Tracked};
 use crate::source;
 use crate::template::Template;
+use crate::track::TrackOptions;
 
 /// Find the poses in images or a video
 #[derive(Debug, Args)]
@@ -37,28 +41,36 @@ pub struct RunArguments {
 }
 
 impl RunArguments {
-    /// The options, from wherever they come.
+    /// The options of flags, variables and files together.
     pub fn settings(self) -> anyhow::Result<Settings> {
         self.settings.with_files(self.config.as_deref())
     }
 
     /// Runs the command.
     pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
+        let config = self.config.clone();
         let settings = self.settings()?;
         let stop = stop::flag()?;
+        let forced_exit = stop::force_exit_after()?;
         let (model, uris) = (settings.model()?, settings.sources()?);
         let bundle = Bundle::open(model)?;
-        // Everything that can be wrong with what was asked for is found out before the networks are opened.
+        guard(&settings, &bundle, uris, config.as_deref())?;
+        // Wrong options are reported before the networks are opened.
         let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
+        let track_options = track_options(&settings, &bundle)?;
         let schema = describe(&bundle, &templates);
         let preview = open_preview(&settings, &schema, sources.len())?;
         let metrics = preview.as_ref().map(Http::metrics);
         let address = preview.as_ref().map(Http::address);
         let tracks = metrics.as_ref().map(|metrics| metrics.tracks()).unwrap_or_default();
-        let sinks = open_sinks(&settings, &schema, preview)?;
-        let mut sinks = tracked(sinks, &settings, &bundle, sources.len(), tracks)?;
+        let mut sinks = open_sinks(&settings, &schema, preview)?;
+        if let Some(options) = &track_options {
+            sinks = vec![Box::new(Tracked::new(sinks, options, sources.len(), tracks)?)];
+        }
+        let outputs = Outputs::from(sinks);
+        forced_exit.finishes(&outputs);
         let options = settings.model_options(templates);
         let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
         let is_live = sources.iter().filter(|source| source.live().is_some()).count();
@@ -66,21 +78,28 @@ impl RunArguments {
             bail!("only cameras can be read side by side: give one --source, or cameras only");
         }
 
-        if let Some(address) = address.filter(|_| !log.quiet) {
-            eprintln!("sinew: preview on http://{address}/");
+        if let Some(address) = address {
+            if !log.quiet {
+                output::message(format_args!("sinew: preview on http://{address}/"));
+            }
+            if !address.ip().to_canonical().is_loopback() {
+                tracing::warn!("the preview has no password: anyone who can reach {address} sees the images");
+            }
         }
         let mut watcher = Watcher::new(sources[0].frames(), log).counting(metrics).serving();
+        if watcher.service.is_some() {
+            outputs.keep_running();
+        }
         let mut counts = Counts::default();
         let start = Instant::now();
         let ended = if is_live > 0 {
-            let _insistence = stop::force_exit_after()?;
             let mut estimators: Vec<Box<dyn Estimator>> =
                 sources.iter().map(|_| Box::new(open()) as Box<dyn Estimator>).collect();
             let pipeline = LivePipeline {
                 cameras: sources,
                 estimators: &mut estimators,
                 boxes: boxes.as_mut(),
-                sinks,
+                outputs,
                 observer: &mut watcher,
                 deadline: settings.deadline,
                 stop,
@@ -91,7 +110,7 @@ impl RunArguments {
                 source: sources[0].as_mut(),
                 boxes: boxes.as_mut(),
                 estimator: &mut open(),
-                sinks: &mut sinks,
+                outputs: &outputs,
                 observer: &mut watcher,
                 deadline: settings.deadline,
                 stop: &stop,
@@ -109,16 +128,51 @@ impl RunArguments {
         if counts.frames == 0 && is_live == 0 {
             bail!("{}: no frame in it", uris[0]);
         }
-        Ok(if counts.skipped() > 0 { Verdict::Negative } else { Verdict::Good })
+        let is_complete = counts.dropped.unreadable + counts.dropped.unsupported_size == 0;
+        Ok(if is_complete { Verdict::Good } else { Verdict::Negative })
     }
 }
 
-/// What to look for; each must have been made by the bundle.
+/// Refuses outputs that would destroy an input or each other, before anything is opened.
+fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Option<&Path>) -> anyhow::Result<()> {
+    let mut guard = FileGuard::default();
+    for source in sources {
+        guard.input(Path::new(if source == "-" { "/dev/stdin" } else { source }));
+    }
+    let files = settings.template.iter().chain(&settings.boxes).map(PathBuf::as_path);
+    files.chain(config).chain([Path::new(config::SYSTEM)]).for_each(|path| guard.input(path));
+    guard.input_tree(bundle.folder());
+    if let Some(finder) = &settings.boxes_from {
+        // Where it cannot be opened, that is reported later.
+        Bundle::open(finder).iter().for_each(|finder| guard.input_tree(finder.folder()));
+    }
+    for (option, uri) in sink_uris(settings) {
+        match sink::outputs(&uri)? {
+            sink::Output::Files(paths) => {
+                paths.iter().try_for_each(|path| guard.output(&option, path))?;
+            }
+            sink::Output::Folder(folder) => guard.images(&option, &folder)?,
+            sink::Output::Standard => guard.standard_output()?,
+            sink::Output::Device => {}
+        }
+    }
+    guard.messages()
+}
+
+/// The URIs of all sinks, with the options that ask for them.
+fn sink_uris(settings: &Settings) -> Vec<(String, String)> {
+    let given = settings.sink.iter().map(|uri| (format!("--sink {uri}"), uri.clone()));
+    let default = settings.sink.is_empty().then(|| ("standard output".to_owned(), "jsonl:-".to_owned()));
+    let overlay = settings.overlay.as_ref().map(|path| (format!("--overlay {path}"), format!("overlay:{path}")));
+    given.chain(default).chain(overlay).collect()
+}
+
+/// The objects to detect; each template must have been made by the bundle.
 pub fn read_templates(paths: &[PathBuf], bundle: &Bundle) -> anyhow::Result<Vec<Template>> {
     let about = &bundle.manifest().about;
     match (about.model, paths) {
         (Model::Capeformer, []) => {
-            bail!("{} finds what was enrolled: give --template, which `sinew enrol` makes", about.name)
+            bail!("{} detects enrolled objects: give --template, which `sinew enrol` makes", about.name)
         }
         (Model::Capeformer, paths) => {
             let mut templates: Vec<Template> = Vec::with_capacity(paths.len());
@@ -142,7 +196,7 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
     let given = settings.boxes.is_some() || settings.boxes_from.is_some();
     if given && !about.model.takes_boxes() {
         bail!(
-            "boxes are for models of one thing at a time; {} is a {}, which looks everywhere",
+            "boxes are for models of one object at a time; {} is a {}, which searches the whole image",
             about.name,
             about.model
         );
@@ -153,15 +207,15 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
     let Some(name) = &settings.boxes_from else { return Ok(Box::new(WholeImage)) };
     let finder = Bundle::open(name)?;
     if finder.manifest().about.model.takes_boxes() {
-        bail!("--boxes-from {name}: give a bundle that finds people by itself");
+        bail!("--boxes-from {name}: give a bundle that detects people by itself");
     }
-    // It may have other precisions than the bundle that answers.
+    // It may have other precisions than the bundle that processes the boxes.
     let options = estimator::Options { precision: None, ..settings.options() };
     let estimator = LazyEstimator::new(finder, settings.backend.unwrap_or_default(), &options);
     Ok(Box::new(FoundBoxes::new(estimator)))
 }
 
-/// What the poses are poses of.
+/// Describes the poses for the sinks.
 pub fn describe(bundle: &Bundle, templates: &[Template]) -> OutputSchema {
     let enrolled = |template: &Template| Category {
         name: template.name().to_owned(),
@@ -183,7 +237,7 @@ pub fn describe(bundle: &Bundle, templates: &[Template]) -> OutputSchema {
     }
 }
 
-/// The server for browsers, if one was asked for.
+/// The HTTP server, if one was asked for.
 fn open_preview(settings: &Settings, schema: &OutputSchema, cameras: usize) -> anyhow::Result<Option<Http>> {
     let options = sink::http::Options {
         keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
@@ -193,91 +247,81 @@ fn open_preview(settings: &Settings, schema: &OutputSchema, cameras: usize) -> a
     Ok(settings.preview.as_ref().map(open).transpose()?)
 }
 
-/// All sinks; the preview comes first, as it waits for nobody.
+/// All sinks; the preview is the first, as it never waits.
 fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>) -> anyhow::Result<Vec<Box<dyn Sink>>> {
     let options = sink::Options {
         keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
-        // Counted where somebody can read it.
+        // Counted where the metrics are.
         dropped_lines: preview.as_ref().map(|preview| preview.metrics().dropped_lines()).unwrap_or_default(),
     };
-    let overlay = settings.overlay.as_ref().map(|path| format!("overlay:{path}"));
-    let default = settings.sink.is_empty().then(|| "jsonl:-".to_owned());
-    let uris = settings.sink.iter().cloned().chain(default).chain(overlay);
     let preview = preview.map(|preview| Ok(Box::new(preview) as Box<dyn Sink>));
-    let sinks = preview.into_iter().chain(uris.map(|uri| sink::open(&uri, schema, &options)));
+    let opened = sink_uris(settings).into_iter().map(|(_, uri)| sink::open(&uri, schema, &options));
+    let sinks = preview.into_iter().chain(opened);
     Ok(sinks.collect::<Result<_, _>>()?)
 }
 
-/// The sinks, behind a tracker unless there is to be none.
-fn tracked(
-    sinks: Vec<Box<dyn Sink>>,
-    settings: &Settings,
-    bundle: &Bundle,
-    cameras: usize,
-    counts: Arc<TrackCounts>,
-) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+/// How poses are tracked; `None` where they are not. Wrong options are errors whether they are used or not.
+fn track_options(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Option<TrackOptions>> {
     let mut options = bundle.manifest().track_options();
     settings.track_section().apply(&mut options);
-    // Wrong options are errors whether they are used or not.
     options.check()?;
     if settings.no_smooth {
         options.smooth_params = None;
     }
-    Ok(if settings.no_track { sinks } else { vec![Box::new(Tracked::new(sinks, &options, cameras, counts)?)] })
+    Ok((!settings.no_track).then_some(options))
 }
 
 fn summarise(counts: &Counts, seconds: f64) {
-    let Counts { frames, poses, .. } = *counts;
+    let Counts { frames, poses, dropped, .. } = *counts;
     let mut text = format!("{frames} frames in {seconds:.1} s, {poses} poses");
     for (count, what) in [
-        (counts.unreadable, "frames could not be read"),
-        (counts.unsupported_size, "frames do not fit the network"),
-        (counts.dropped_poses, "poses dropped: too many, or not finite"),
-        (counts.superseded + counts.live.superseded, "frames passed over for newer ones"),
-        (counts.live.lost_by_driver, "frames lost by the camera"),
-        (counts.live.corrupt, "damaged frames"),
-        (counts.dropped_by_output, "results that the sinks were too slow for"),
-        (counts.live.restarts, "restarts of the camera"),
+        (dropped.unreadable, "frames could not be read"),
+        (dropped.unsupported_size, "frames do not fit the network"),
+        (counts.dropped_poses, "poses dropped: over the limit, or not finite"),
+        (dropped.superseded, "frames superseded by newer ones"),
+        (dropped.driver, "frames lost by the camera"),
+        (dropped.corrupt, "corrupt frames"),
+        (dropped.output, "results dropped: the outputs were too slow"),
+        (counts.restarts, "restarts of the camera"),
     ] {
         if count > 0 {
             text += &format!("; {count} {what}");
         }
     }
-    eprintln!("sinew: {text}");
+    output::message(format_args!("sinew: {text}"));
 }
 
-/// Shows how far the work is, and what was skipped.
+/// Shows the progress of a run, and what was skipped.
 pub struct Watcher {
     progress: Progress,
-    /// Told what was counted.
+    /// Takes the counts.
     metrics: Option<Arc<Metrics>>,
     service: Option<Service>,
 }
 
 impl Watcher {
-    /// Watches a source of so many frames.
+    /// Watches a run over `frames` frames, if their number is known.
     pub fn new(frames: Option<u64>, log: &LogArguments) -> Self {
         Self { progress: Progress::new(frames, log), metrics: None, service: None }
     }
 
-    /// Tells `metrics` what is counted.
+    /// Passes the counts to `metrics`.
     pub fn counting(self, metrics: Option<Arc<Metrics>>) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Tells the service manager how it goes, where there is one.
+    /// Reports to the service manager, if there is one.
     pub fn serving(self) -> Self {
         Self { service: Service::from_environment(), ..self }
     }
 
     fn tell(&self, counts: &Counts) {
         if let Some(metrics) = &self.metrics {
-            let Counts { superseded, dropped_by_output, unreadable, unsupported_size, live, .. } = *counts;
-            metrics.set_totals(&Totals { superseded, dropped_by_output, unreadable, unsupported_size, live });
+            metrics.set_counts(counts);
         }
     }
 
-    /// Nothing more comes.
+    /// The run is over.
     pub fn finish(self) {
         self.progress.finish();
     }
@@ -296,6 +340,14 @@ impl Observer for Watcher {
         self.tell(counts);
         self.progress.complain(why);
         self.progress.step();
+        if let Some(service) = &mut self.service {
+            service.alive();
+        }
+    }
+
+    fn warned(&mut self, warning: &source::SourceError, counts: &Counts) {
+        self.tell(counts);
+        self.progress.complain(warning);
         if let Some(service) = &mut self.service {
             service.alive();
         }

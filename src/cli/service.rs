@@ -1,62 +1,68 @@
-//! What systemd is told: that the work has begun, that it goes on, how it goes.
+//! What systemd is told: that the program is ready, that it is alive, how it performs.
 
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use sd_notify::NotifyState;
+use crate::counts::Counts;
 
-use crate::runtime::Counts;
-
-/// How often it is told how the work goes.
+/// Interval between two status texts.
 const STATUS: Duration = Duration::from_secs(5);
-/// How much longer systemd is asked to wait for the first frame, each time that there is none yet: a camera may come late.
+/// How much longer systemd is asked to wait for the first frame, each time that there is none yet: a camera may appear late.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The service manager, where there is one.
+/// The service manager that has started this program.
 ///
-/// It hears from the loop that answers frames, and from nothing else: where that stands still, the watchdog runs out.
+/// It hears from the loop that processes frames, and from nothing else: where that stands still, the watchdog expires.
 #[derive(Debug)]
 pub struct Service {
+    manager: Manager,
     ready: bool,
-    /// How often the watchdog is fed.
+    /// Interval at which the watchdog is fed.
     interval: Option<Duration>,
     fed: Option<Instant>,
-    /// When it was told last, and how many frames there were.
+    /// When the last status was sent, and how many frames were processed by then.
     told: Option<(Instant, u64)>,
 }
 
 impl Service {
-    /// The manager that has started this program, if `NOTIFY_SOCKET` says that one has.
+    /// The manager that `NOTIFY_SOCKET` names, if there is one.
     pub fn from_environment() -> Option<Self> {
-        std::env::var_os("NOTIFY_SOCKET")?;
+        let socket = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
+        let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+        let is_ours = number("WATCHDOG_PID").is_none_or(|process| process == u64::from(std::process::id()));
         // Half of what systemd allows, as its manual advises.
-        let interval = sd_notify::watchdog_enabled().map(|period| period / 2);
-        Some(Self { ready: false, interval, fed: None, told: None })
+        let interval = number("WATCHDOG_USEC").filter(|_| is_ours).map(|period| Duration::from_micros(period) / 2);
+        Some(Self { manager: Manager(socket), ready: false, interval, fed: None, told: None })
     }
 
-    /// A frame was answered.
+    /// A frame was processed.
     pub fn processed(&mut self, counts: &Counts) {
         if !self.ready {
             self.ready = true;
-            tell(&[NotifyState::Ready, NotifyState::Status("answering frames")]);
+            self.manager.tell("READY=1\nSTATUS=processing frames\n");
         }
         self.feed();
         let now = Instant::now();
         let (since, before) = *self.told.get_or_insert((now, counts.processed));
         if now - since >= STATUS {
             let rate = (counts.processed - before) as f64 / (now - since).as_secs_f64();
-            tell(&[NotifyState::Status(&format!("{rate:.1} frames a second, {} processed", counts.processed))]);
+            self.manager.tell(&format!("STATUS={rate:.1} frames a second, {} processed\n", counts.processed));
             self.told = Some((now, counts.processed));
         }
     }
 
-    /// No frame came, but the loop goes on.
+    /// There was no frame, but the loop goes on.
     pub fn alive(&mut self) {
         if self.ready {
             self.feed();
         } else if self.fed.is_none_or(|fed| fed.elapsed() >= PATIENCE / 2) {
             self.fed = Some(Instant::now());
-            let more = u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX);
-            tell(&[NotifyState::ExtendTimeoutUsec(more), NotifyState::Status("waiting for a first frame")]);
+            let more = PATIENCE.as_micros();
+            self.manager.tell(&format!("EXTEND_TIMEOUT_USEC={more}\nSTATUS=waiting for the first frame\n"));
         }
     }
 
@@ -64,20 +70,64 @@ impl Service {
         let Some(interval) = self.interval else { return };
         if self.fed.is_none_or(|fed| fed.elapsed() >= interval) {
             self.fed = Some(Instant::now());
-            tell(&[NotifyState::Watchdog]);
+            self.manager.tell("WATCHDOG=1\n");
         }
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        tell(&[NotifyState::Stopping]);
+        self.manager.tell("STOPPING=1\n");
     }
 }
 
-/// A manager that does not listen is no reason to stop.
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("the service manager does not listen: {error}");
+/// The socket that systemd's protocol goes to (`sd_notify(3)`).
+#[derive(Debug)]
+struct Manager(OsString);
+
+impl Manager {
+    /// A manager that does not listen is no reason to stop.
+    fn tell(&self, message: &str) {
+        if let Err(error) = send(&self.0, message.as_bytes()) {
+            tracing::debug!("the service manager does not listen: {error}");
+        }
+    }
+}
+
+fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
+    let address = match socket.as_bytes() {
+        // A socket without a file, as containers and user managers have it.
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(message, &address).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receives(listener: &UnixDatagram, socket: &OsStr) {
+        send(socket, b"READY=1\n").unwrap();
+        let mut buffer = [0; 64];
+        let length = listener.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"READY=1\n");
+    }
+
+    #[test]
+    fn sockets_with_and_without_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        receives(&UnixDatagram::bind(&path).unwrap(), path.as_os_str());
+        let name = format!("sinew-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        receives(&UnixDatagram::bind_addr(&address).unwrap(), OsStr::new(&format!("@{name}")));
+    }
+
+    #[test]
+    fn a_manager_that_is_gone_is_no_error_that_ends_anything() {
+        assert!(send(OsStr::new("/no/such/socket"), b"READY=1").is_err());
+        Manager("/no/such/socket".into()).tell("READY=1");
+        Manager("@".into()).tell("READY=1");
     }
 }

@@ -1,56 +1,91 @@
-//! A clean end when somebody asks for it.
+//! A clean end on SIGINT and SIGTERM, and what SIGHUP does.
 
-use std::sync::Arc;
+use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-/// How long a live run has to end by itself.
+use crate::runtime::Outputs;
+
+/// How long a run has to end by itself after the first signal.
 const PATIENCE: Duration = Duration::from_millis(900);
 
+/// How long the program then waits for outputs that are being written.
+const FINISH: Duration = Duration::from_millis(500);
+
 /// Becomes true on SIGINT and SIGTERM; the second of them ends the program at once.
+///
+/// SIGHUP ends nothing: files that were moved, as `logrotate` does, are made anew with the next line anyway. On a terminal, which
+/// sends it when it is closed, it counts as SIGTERM.
 pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag still down.
+    for signal in ending() {
+        // In this order: at the first signal the flag is still down.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))
             .context("signals cannot be caught")?;
     }
+    if !on_terminal() {
+        // Registered only so that its default, which ends the program, does not happen.
+        flag::register(SIGHUP, Arc::default()).context("signals cannot be caught")?;
+    }
     Ok(stop)
+}
+
+/// The signals that end a run.
+fn ending() -> Vec<i32> {
+    [SIGINT, SIGTERM].into_iter().chain(on_terminal().then_some(SIGHUP)).collect()
+}
+
+fn on_terminal() -> bool {
+    std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
 }
 
 /// As long as it lives, the program ends soon after the first signal.
 #[derive(Debug)]
-pub struct ForcedExit(Arc<AtomicBool>);
+pub struct ForcedExit {
+    over: Arc<AtomicBool>,
+    outputs: Arc<Mutex<Option<Outputs>>>,
+}
 
-impl Drop for ForcedExit {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+impl ForcedExit {
+    /// These outputs are finished before the program is ended.
+    pub fn finishes(&self, outputs: &Outputs) {
+        *self.outputs.lock().unwrap_or_else(PoisonError::into_inner) = Some(outputs.clone());
     }
 }
 
-/// Ends the program soon after the first signal even where the network does not come back: it is just being opened, or hangs.
-/// By then the sinks have taken what was answered.
+impl Drop for ForcedExit {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Ends the program soon after the first signal even where it waits for something that does not happen: standard input that stalls,
+/// an output that takes nothing, a network that is being opened.
 pub fn force_exit_after() -> anyhow::Result<ForcedExit> {
-    let over = Arc::new(AtomicBool::new(false));
-    let is_over = Arc::clone(&over);
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
+    let forced = ForcedExit { over: Arc::default(), outputs: Arc::default() };
+    let (over, outputs) = (Arc::clone(&forced.over), Arc::clone(&forced.outputs));
+    let mut signals = Signals::new(ending()).context("signals cannot be caught")?;
     let wait = move || {
         if signals.forever().next().is_some() {
             thread::sleep(PATIENCE);
-            if is_over.load(Ordering::Relaxed) {
+            if over.load(Ordering::Relaxed) {
                 return;
             }
-            tracing::warn!("ended without the result that is being computed: it takes longer than a second");
+            tracing::warn!("ended without waiting for the frame that is being read, processed or written");
+            if let Some(outputs) = outputs.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                outputs.finish_idle(FINISH);
+            }
             std::process::exit(0);
         }
     };
     thread::Builder::new().name("stop".to_owned()).spawn(wait).context("a thread cannot be started")?;
-    Ok(ForcedExit(over))
+    Ok(forced)
 }

@@ -1,18 +1,14 @@
 //! Image files: JPEG and PNG, told apart by their first bytes.
 //!
-//! A note in a file about how the camera was held (EXIF orientation) is ignored: poses are those of the stored pixels.
-//! 16-bit samples lose their low byte, palettes are resolved, transparency is dropped. Colour profiles are ignored.
+//! JPEGs are turned upright as their EXIF orientation says. That of PNGs is ignored: by the PNG specification, EXIF data there
+//! are "of historical value only", and programs that edit the pixels leave it as it was. 16-bit samples lose their low byte,
+//! palettes are resolved, transparency is dropped, colour profiles are ignored.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
-
-use super::{Image, PixelFormat};
+use super::{Image, JpegDecoder, PixelFormat};
 use crate::geometry::Size;
 
 /// What an image file may ask for.
@@ -35,7 +31,7 @@ impl Default for Limits {
 ///
 /// # Errors
 /// Where the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (found out before
-/// memory is taken), or is a CMYK JPEG.
+/// memory is taken), or is of a kind that is not decoded, such as a CMYK JPEG.
 pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
     let failed = |source| ReadError::File { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
@@ -56,9 +52,9 @@ pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
 /// # Errors
 /// As [`read_image`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
-    if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+    if bytes.starts_with(JPEG_START) {
         decode_jpeg(bytes, limits)
-    } else if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+    } else if bytes.starts_with(PNG_START) {
         decode_png(bytes, limits)
     } else if bytes.is_empty() {
         Err(DecodeError::Empty)
@@ -67,66 +63,18 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     }
 }
 
+const JPEG_START: &[u8] = &[0xff, 0xd8, 0xff];
+const PNG_START: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// Whether a file with these first bytes, at least 8, is an image that is read.
+pub(crate) fn is_image(start: &[u8]) -> bool {
+    start.starts_with(JPEG_START) || start.starts_with(PNG_START)
+}
+
 fn decode_jpeg(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
-    let broken =
-        |error: zune_jpeg::errors::DecodeErrors| DecodeError::Broken { kind: "JPEG", reason: error.to_string() };
-    // Strict, or a file that is cut off would become an image whose rest is grey.
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX));
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(broken)?;
-    let info = decoder.info().ok_or(DecodeError::Cut { kind: "JPEG" })?;
-    let size = checked_size(usize::from(info.width), usize::from(info.height), limits)?;
-    let (format, colours) = match decoder.input_colorspace() {
-        Some(ColorSpace::Luma) => (PixelFormat::Grey, ColorSpace::Luma),
-        Some(ColorSpace::YCbCr | ColorSpace::RGB) => (PixelFormat::Rgb, ColorSpace::RGB),
-        _ if info.components == 3 => (PixelFormat::Rgb, ColorSpace::RGB),
-        _ => return Err(DecodeError::Cmyk),
-    };
-    decoder.set_options(options.jpeg_set_out_colorspace(colours));
-    let pixels = decoder.decode().map_err(broken)?;
-    if !jpeg_is_complete(bytes) {
-        return Err(DecodeError::Cut { kind: "JPEG" });
-    }
-    Image::new(format, size, pixels).map_err(|error| DecodeError::Broken { kind: "JPEG", reason: error.to_string() })
-}
-
-/// Whether the marker of the image's end comes after the first scan.
-///
-/// Within a scan the marker's two bytes cannot stand for anything else; before it, a thumbnail may hold one.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    first_scan(bytes).is_some_and(|scan| bytes[scan.at + 2..].windows(2).any(|pair| pair == [0xff, 0xd9]))
-}
-
-/// The first scan of a JPEG.
-pub(crate) struct Scan {
-    /// Where its marker stands.
-    pub at: usize,
-    /// Whether Huffman tables come before it.
-    #[cfg_attr(not(feature = "camera"), expect(dead_code, reason = "only a camera's images come without"))]
-    pub has_tables: bool,
-}
-
-/// Looks for the first scan of a JPEG, segment by segment.
-pub(crate) fn first_scan(bytes: &[u8]) -> Option<Scan> {
-    let (mut at, mut has_tables) = (2, false);
-    while let [0xff, marker, tail @ ..] = bytes.get(at..)? {
-        match marker {
-            // A fill byte.
-            0xff => at += 1,
-            0xda => return Some(Scan { at, has_tables }),
-            // Markers without a segment.
-            0x01 | 0xd0..=0xd8 => at += 2,
-            _ => {
-                has_tables |= *marker == 0xc4;
-                let [high, low, ..] = tail else { return None };
-                at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
-            }
-        }
-    }
-    None
+    let mut image = Image::default();
+    let orientation = JpegDecoder::default().decode(bytes, limits, &mut image)?;
+    orientation.apply(image).map_err(|error| DecodeError::Broken { kind: "JPEG", reason: error.to_string() })
 }
 
 fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
@@ -189,7 +137,7 @@ fn checked_size(width: usize, height: usize, limits: &Limits) -> Result<Size, De
 }
 
 /// What the first bytes look like, for an error.
-fn describe_start(bytes: &[u8]) -> String {
+pub(crate) fn describe_start(bytes: &[u8]) -> String {
     let known: [(&[u8], &str); 7] = [
         (b"GIF8", "GIF"),
         (b"BM", "BMP"),
@@ -243,6 +191,16 @@ pub enum DecodeError {
     Unknown {
         /// What was found.
         start: String,
+    },
+    /// A valid file of a kind that is not decoded.
+    #[error(
+        "the {kind} has {what}, which is not supported; convert it, for example with ImageMagick's 'convert INPUT OUTPUT.png'"
+    )]
+    Unsupported {
+        /// JPEG or PNG.
+        kind: &'static str,
+        /// What is not supported.
+        what: &'static str,
     },
     /// Four-colour JPEG, made for printing.
     #[error("found a CMYK JPEG, which is made for printing; convert it to RGB")]

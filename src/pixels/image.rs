@@ -3,7 +3,7 @@
 use super::{Colour, PixelFormat};
 use crate::geometry::Size;
 
-/// An image in somebody else's memory; its bytes are known to be enough for its size.
+/// A borrowed image. Its size, stride and number of bytes were checked when it was made.
 #[derive(Debug, Clone, Copy)]
 pub struct ImageView<'a> {
     format: PixelFormat,
@@ -67,13 +67,24 @@ impl<'a> ImageView<'a> {
     }
 }
 
-/// An image in its own memory, rows without gaps.
+/// An image in its own memory, which can be filled again and again: once it is large enough, nothing is allocated.
+///
+/// Its size, stride and number of bytes are checked where they are set, so that [`Image::view`] cannot fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     format: PixelFormat,
     size: Size,
+    stride: usize,
     colour: Colour,
     data: Vec<u8>,
+}
+
+impl Default for Image {
+    /// One black pixel, to be replaced.
+    fn default() -> Self {
+        let (format, size, colour) = (PixelFormat::Grey, Size::new(1, 1), Colour::default());
+        Self { format, size, stride: 1, colour, data: vec![0] }
+    }
 }
 
 impl Image {
@@ -82,8 +93,36 @@ impl Image {
     /// # Errors
     /// As [`ImageView::new`].
     pub fn new(format: PixelFormat, size: Size, data: Vec<u8>) -> Result<Self, ImageError> {
-        let colour = ImageView::new(format, size, format.row_bytes(size.width).unwrap_or(0), &data)?.colour;
-        Ok(Self { format, size, colour, data })
+        let ImageView { stride, colour, .. } =
+            ImageView::new(format, size, format.row_bytes(size.width).unwrap_or(0), &data)?;
+        Ok(Self { format, size, stride, colour, data })
+    }
+
+    /// Makes this an image of another size and format, its rows without gaps, and gives its bytes to be written. They hold
+    /// anything until then.
+    ///
+    /// # Errors
+    /// Where a side is 0 or there is no memory of that size; the image is as it was then.
+    pub fn reset(&mut self, format: PixelFormat, size: Size) -> Result<&mut [u8], ImageError> {
+        if size.width == 0 || size.height == 0 {
+            return Err(ImageError::Empty { size });
+        }
+        let stride = format.row_bytes(size.width);
+        let bytes = stride.and_then(|stride| format.image_bytes(size, stride));
+        let (Some(stride), Some(bytes)) = (stride, bytes) else { return Err(ImageError::TooLarge { format, size }) };
+        self.data.resize(bytes, 0);
+        (self.format, self.size, self.stride, self.colour) = (format, size, stride, Colour::default());
+        Ok(&mut self.data)
+    }
+
+    /// Makes this a copy of `image`, stride included.
+    pub fn copy_from(&mut self, image: ImageView<'_>) {
+        let ImageView { format, size, stride, colour, data } = image;
+        // A view was checked to have so many bytes; those behind them are no part of the image.
+        let bytes = format.image_bytes(size, stride).unwrap_or(data.len());
+        self.data.clear();
+        self.data.extend_from_slice(&data[..bytes]);
+        (self.format, self.size, self.stride, self.colour) = (format, size, stride, colour);
     }
 
     /// The pixel layout.
@@ -96,63 +135,34 @@ impl Image {
         self.size
     }
 
+    /// Bytes from one row to the next, as [`ImageView::stride`].
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// All bytes.
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// The image with other colours than are usual for its layout.
+    /// The same image, its YUV values meant as `colour` says.
+    #[must_use]
     pub fn with_colour(self, colour: Colour) -> Self {
         Self { colour, ..self }
     }
 
     /// The image, borrowed.
     pub fn view(&self) -> ImageView<'_> {
-        ImageView {
-            format: self.format,
-            size: self.size,
-            stride: self.format.row_bytes(self.size.width).unwrap_or(0),
-            colour: self.colour,
-            data: &self.data,
-        }
+        let Self { format, size, stride, colour, ref data } = *self;
+        ImageView { format, size, stride, colour, data }
     }
 }
 
-/// A copy of an image, in memory that is used again and again: it grows with the images, and nothing else is allocated.
-#[derive(Debug, Clone)]
-pub struct ImageBuffer {
-    bytes: Vec<u8>,
-    format: PixelFormat,
-    size: Size,
-    stride: usize,
-    colour: Colour,
-}
-
-impl Default for ImageBuffer {
-    /// One of nothing yet, which has no view.
-    fn default() -> Self {
-        let (format, size, colour) = (PixelFormat::Grey, Size::new(0, 0), Colour::default());
-        Self { bytes: Vec::new(), format, size, stride: 0, colour }
-    }
-}
-
-impl ImageBuffer {
-    /// Becomes a copy of `image`.
-    pub fn fill(&mut self, image: ImageView<'_>) {
-        (self.format, self.size, self.stride) = (image.format, image.size, image.stride);
-        self.colour = image.colour;
-        // The view's check has seen that it has so many.
-        let needed = self.format.image_bytes(self.size, self.stride).unwrap_or_default();
-        self.bytes.clear();
-        self.bytes.extend_from_slice(&image.data[..needed]);
-    }
-
-    /// The image, borrowed.
-    ///
-    /// # Errors
-    /// Where it was never filled.
-    pub fn view(&self) -> Result<ImageView<'_>, ImageError> {
-        Ok(ImageView::new(self.format, self.size, self.stride, &self.bytes)?.with_colour(self.colour))
+impl From<ImageView<'_>> for Image {
+    fn from(view: ImageView<'_>) -> Self {
+        let mut image = Self::default();
+        image.copy_from(view);
+        image
     }
 }
 
@@ -224,5 +234,22 @@ mod tests {
         let image = Image::new(PixelFormat::I420, Size::new(5, 3), vec![0; 27]).unwrap();
         assert_eq!(image.view().stride(), 5);
         assert!(Image::new(PixelFormat::I420, Size::new(5, 3), vec![0; 26]).is_err());
+    }
+
+    #[test]
+    fn a_copy_keeps_stride_and_colour_and_drops_what_lies_behind() {
+        let data: Vec<u8> = (0..40).collect();
+        let colour = Colour { range: super::super::ColourRange::Full, ..Colour::default() };
+        let view = ImageView::new(PixelFormat::Yuyv, Size::new(3, 3), 10, &data).unwrap().with_colour(colour);
+        let mut image = Image::default();
+        assert_eq!(image.view().size(), Size::new(1, 1));
+        image.copy_from(view);
+        assert_eq!((image.stride(), image.view().colour(), image.data()), (10, colour, &data[..28]));
+        assert_eq!(image, Image::from(view));
+        assert_eq!(image.reset(PixelFormat::Rgb, Size::new(2, 2)).unwrap().len(), 12);
+        assert_eq!((image.view().stride(), image.view().colour()), (6, Colour::default()));
+        assert!(matches!(image.reset(PixelFormat::Rgb, Size::new(0, 2)), Err(ImageError::Empty { .. })));
+        assert!(matches!(image.reset(PixelFormat::Rgb, Size::new(usize::MAX, 2)), Err(ImageError::TooLarge { .. })));
+        assert_eq!(image.size(), Size::new(2, 2), "what fails changes nothing");
     }
 }

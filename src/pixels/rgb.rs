@@ -1,10 +1,10 @@
-//! A whole image in RGB, for whoever wants to draw on it.
+//! Conversion of a whole image to RGB, for drawing and encoding.
 
 use super::planes::YuvPlanes;
 use super::points::{GreyPoints, Points, RgbPoints, YuvPoints};
 use super::{ImageView, PixelFormat};
 
-/// Makes `rgb` the image in RGB, 3 bytes a pixel, rows without gaps. Chroma is not interpolated.
+/// Writes the image into `rgb` as RGB, 3 bytes a pixel, rows without gaps. Chroma is not interpolated.
 pub fn to_rgb(image: ImageView<'_>, rgb: &mut Vec<u8>) {
     match (image.format(), YuvPlanes::new(image)) {
         (PixelFormat::Grey, _) => write(image, &GreyPoints(image), rgb),

@@ -1,13 +1,16 @@
-//! An image as a camera would give it.
+//! Images in the layout that most cameras give.
 
-use super::{Image, ImageView, PixelFormat, rgb};
+use super::{Image, ImageError, ImageView, PixelFormat, rgb};
 use crate::geometry::Size;
 
 /// The image in YUYV (BT.601, limited range) at another size, whose width must be even: scaled by nearest neighbour to fit,
 /// black beside it.
 ///
 /// For measuring: how much a frame costs depends on its layout and size.
-pub fn as_camera(image: ImageView<'_>, size: Size) -> Image {
+///
+/// # Errors
+/// Where a side is 0, or the width is odd.
+pub fn as_camera(image: ImageView<'_>, size: Size) -> Result<Image, ImageError> {
     let mut pixels = Vec::new();
     rgb::to_rgb(image, &mut pixels);
     let from = image.size();
@@ -36,10 +39,7 @@ pub fn as_camera(image: ImageView<'_>, size: Size) -> Image {
             data.extend([(first[0] + 0.5) as u8, chroma(1), (second[0] + 0.5) as u8, chroma(2)]);
         }
     }
-    match Image::new(PixelFormat::Yuyv, size, data) {
-        Ok(image) => image,
-        Err(_) => unreachable!("two bytes a pixel, an even width"),
-    }
+    Image::new(PixelFormat::Yuyv, size, data)
 }
 
 /// BT.601, limited range.
@@ -59,7 +59,7 @@ mod tests {
         // Every colour is 4x4 pixels, in a row, scaled by two; 16 rows remain, 8 above and 8 below.
         let row: Vec<u8> = colours.iter().flat_map(|colour| colour.repeat(4)).collect();
         let image = Image::new(PixelFormat::Rgb, Size::new(16, 4), row.repeat(4)).unwrap();
-        let camera = as_camera(image.view(), Size::new(32, 24));
+        let camera = as_camera(image.view(), Size::new(32, 24)).unwrap();
         assert_eq!((camera.format(), camera.size()), (PixelFormat::Yuyv, Size::new(32, 24)));
         let mut back = Vec::new();
         rgb::to_rgb(camera.view(), &mut back);

@@ -1,60 +1,33 @@
-//! The loop from source to sink.
+//! The loop from source to sinks.
 //!
-//! Files wait for whoever reads them: one thread takes a frame, answers it and hands it to every sink before it asks for
-//! the next ([`Pipeline`]). Cameras do not ([`LivePipeline`]).
+//! Files wait to be read: one thread takes a frame, processes it and hands the result to every sink before it asks for the next
+//! ([`Pipeline`]). Cameras do not wait ([`LivePipeline`]).
 
 mod boxes;
 mod live;
+mod outputs;
 
+pub use crate::counts::{Counts, Dropped};
 pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholeImage};
 pub use live::LivePipeline;
+pub use outputs::Outputs;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::estimator::{EstimateError, Estimator, StageTimes};
 use crate::pose::Poses;
-use crate::sink::{FrameResult, Sink, SinkError};
-use crate::source::{Frame, LiveCounts, Source, SourceError};
+use crate::sink::{FrameResult, RgbCache, SinkError};
+use crate::source::{Frame, Source, SourceError};
 
-/// What has happened so far. Of cameras, `poses` and `dropped_poses` are known at the end only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Frames that the source gave, or failed to give.
-    pub frames: u64,
-    /// Frames whose answer reached the sinks.
-    pub processed: u64,
-    /// Frames that could not be read.
-    pub unreadable: u64,
-    /// Frames that do not fit the network.
-    pub unsupported_size: u64,
-    /// Poses in all answers.
-    pub poses: u64,
-    /// Poses that were found but were too many, or not finite.
-    pub dropped_poses: u64,
-    /// Of cameras: frames that nobody fetched before there was a newer one.
-    pub superseded: u64,
-    /// Of cameras: answers that the sinks were too slow for.
-    pub dropped_by_output: u64,
-    /// What the cameras went through.
-    pub live: LiveCounts,
-}
-
-impl Counts {
-    /// Frames without an answer.
-    pub fn skipped(&self) -> u64 {
-        self.unreadable + self.unsupported_size
-    }
-}
-
-/// Why a frame got no answer though the work goes on.
+/// Why a frame has no result though the run continues.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Skip {
-    /// It could not be read.
+    /// The frame could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// It does not fit the network.
+    /// The frame does not fit the network.
     #[error("{name}: skipped")]
     Estimate {
         /// The frame's name, or its number.
@@ -64,7 +37,7 @@ pub enum Skip {
     },
 }
 
-/// Why the work ended early.
+/// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -79,23 +52,28 @@ pub enum RunError {
         /// What failed.
         source: Box<EstimateError>,
     },
-    /// An answer could not be handed on.
+    /// A sink could not write a result.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The system gives no thread.
+    /// The system provides no thread.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
 }
 
-/// Watches the work.
+/// Follows a run.
 pub trait Observer {
-    /// A frame was answered.
+    /// A frame was processed.
     fn processed(&mut self, counts: &Counts) {
         let _ = counts;
     }
 
-    /// A frame was skipped, or a camera has said something.
+    /// A frame was skipped.
     fn skipped(&mut self, why: &Skip, counts: &Counts);
+
+    /// A source has a warning: something went wrong that it recovers from by itself.
+    fn warned(&mut self, warning: &SourceError, counts: &Counts) {
+        let _ = (warning, counts);
+    }
 
     /// No camera has a frame, but the loop goes on.
     fn alive(&mut self, counts: &Counts) {
@@ -103,44 +81,43 @@ pub trait Observer {
     }
 }
 
-/// How the work ended.
+/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The source has no more frames.
     SourceEnded,
-    /// Whoever read a sink's output has closed it: nobody waits for more.
+    /// The readers of all sinks have closed them: further results have no use.
     ReaderClosed,
     /// It was asked to stop.
     Stopped,
 }
 
-/// What the loop joins.
+/// The parts of a run.
 pub struct Pipeline<'a> {
-    /// Where frames come from.
+    /// Provides the frames.
     pub source: &'a mut dyn Source,
-    /// Where in them to look.
+    /// Says where in them to look.
     pub boxes: &'a mut dyn Boxes,
-    /// What answers them.
+    /// Processes them.
     pub estimator: &'a mut dyn Estimator,
-    /// Where the answers go.
-    pub sinks: &'a mut [Box<dyn Sink>],
-    /// Who watches.
+    /// Take the results.
+    pub outputs: &'a Outputs,
+    /// Follows the run.
     pub observer: &'a mut dyn Observer,
-    /// How old an answer should be at most, counted from the frame's capture, or from when it was taken.
+    /// Maximum age of a result, counted from the frame's capture, or from when it was taken.
     pub deadline: Option<Duration>,
-    /// Ends the work after the frame that is being answered.
+    /// Ends the run after the frame that is being processed.
     pub stop: &'a AtomicBool,
 }
 
 impl std::fmt::Debug for Pipeline<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipeline").field("sinks", &self.sinks.len()).finish_non_exhaustive()
+        f.debug_struct("Pipeline").field("outputs", self.outputs).finish_non_exhaustive()
     }
 }
 
 impl Pipeline<'_> {
-    /// Answers every frame of the source and hands each answer to all sinks; `counts` is kept up to date, errors
-    /// included.
+    /// Processes every frame of the source and hands each result to all sinks; `counts` is kept up to date, errors included.
     ///
     /// A frame that cannot be read, or that fits no network, is skipped: the observer hears why, `counts` counts it.
     ///
@@ -148,19 +125,21 @@ impl Pipeline<'_> {
     /// Where the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
     pub fn run(&mut self, counts: &mut Counts) -> Result<End, RunError> {
         let worked = self.process_all(counts);
-        let finished = finish_all(self.sinks);
-        // What failed first is what matters.
-        match worked {
-            Ok(End::SourceEnded | End::Stopped) => finished,
-            other => other,
-        }
+        let finished = self.outputs.finish();
+        // The first failure is the one that matters.
+        let end = worked?;
+        finished.map(|()| end)
     }
 
     fn process_all(&mut self, counts: &mut Counts) -> Result<End, RunError> {
         let mut poses = Poses::default();
+        let mut rgb = RgbCache::default();
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(End::Stopped);
+            }
+            while let Some(warning) = self.source.next_warning() {
+                self.observer.warned(&warning, counts);
             }
             let frame = match self.source.next_frame() {
                 Ok(Some(frame)) => frame,
@@ -168,7 +147,7 @@ impl Pipeline<'_> {
                 Err(SourceError::NotYet) => continue,
                 Err(error) if error.is_recoverable() => {
                     counts.frames += 1;
-                    counts.unreadable += 1;
+                    counts.dropped.unreadable += 1;
                     self.observer.skipped(&error.into(), counts);
                     continue;
                 }
@@ -179,14 +158,16 @@ impl Pipeline<'_> {
             let times = match estimate(self.boxes, self.estimator, &frame, self.deadline, &mut poses) {
                 Ok(times) => times,
                 Err(error @ EstimateError::Image { .. }) => {
-                    counts.unsupported_size += 1;
+                    counts.dropped.unsupported_size += 1;
                     self.observer.skipped(&Skip::Estimate { name: name(), source: Box::new(error) }, counts);
                     continue;
                 }
                 Err(error) => return Err(RunError::Estimate { name: name(), source: Box::new(error) }),
             };
-            let result = FrameResult { frame, poses: &poses, times, live: None };
-            if put_all(self.sinks, &result)? == End::ReaderClosed {
+            rgb.clear();
+            let result = FrameResult { frame, poses: &poses, times, live: None, rgb: &rgb };
+            if self.outputs.put(&result)?.is_break() {
+                counts.dropped.output += 1;
                 return Ok(End::ReaderClosed);
             }
             counts.processed += 1;
@@ -197,7 +178,7 @@ impl Pipeline<'_> {
     }
 }
 
-/// Finds the boxes and answers them; the times are those of both.
+/// Finds the boxes, then the poses in them; the times are those of both.
 fn estimate(
     boxes: &mut dyn Boxes,
     estimator: &mut dyn Estimator,
@@ -210,33 +191,4 @@ fn estimate(
     let (boxes, mut times) = boxes.boxes(frame)?;
     times += estimator.estimate(frame.image, boxes, poses)?;
     Ok(times)
-}
-
-/// Hands an answer to all sinks, until one fails or its reader has gone.
-fn put_all(sinks: &mut [Box<dyn Sink>], result: &FrameResult<'_>) -> Result<End, RunError> {
-    for sink in sinks {
-        if quiet(sink.put(result))? == End::ReaderClosed {
-            return Ok(End::ReaderClosed);
-        }
-    }
-    Ok(End::SourceEnded)
-}
-
-/// Finishes all sinks, whatever becomes of the others; what went wrong first is answered.
-fn finish_all(sinks: &mut [Box<dyn Sink>]) -> Result<End, RunError> {
-    let mut finished = Ok(End::SourceEnded);
-    for sink in sinks {
-        let this = quiet(sink.finish());
-        finished = finished.and_then(|end| if end == End::ReaderClosed { Ok(end) } else { this });
-    }
-    finished
-}
-
-/// A reader that has gone is an end, not an error.
-fn quiet(result: Result<(), SinkError>) -> Result<End, RunError> {
-    match result {
-        Ok(()) => Ok(End::SourceEnded),
-        Err(SinkError::Closed { .. }) => Ok(End::ReaderClosed),
-        Err(error) => Err(error.into()),
-    }
 }

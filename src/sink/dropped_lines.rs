@@ -1,8 +1,8 @@
-//! Lines that never reached whoever reads them.
+//! Lines that never reached their reader.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts of lines that were left out, added to by the sinks of a run and read while it goes on.
+/// Counts of lines that were dropped, added to by the sinks of a run and read while it goes on.
 #[derive(Debug, Default)]
 pub struct DroppedLines {
     disk: AtomicU64,
@@ -10,17 +10,17 @@ pub struct DroppedLines {
 }
 
 impl DroppedLines {
-    /// A line found the disk full.
-    pub(super) fn on_a_full_disk(&self) {
+    /// The disk was full for a line.
+    pub(super) fn on_full_disk(&self) {
         self.disk.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A line did not fit into the buffer of one reader.
-    pub(super) fn for_a_slow_reader(&self) {
+    pub(super) fn for_slow_reader(&self) {
         self.readers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Lines that found the disk full.
+    /// Lines for which the disk was full.
     pub fn disk(&self) -> u64 {
         self.disk.load(Ordering::Relaxed)
     }

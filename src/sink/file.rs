@@ -1,64 +1,77 @@
 //! JSON lines in a file: `PATH`, or `PATH?rotate=64MiB&keep=5`.
 //!
-//! With `rotate`, a file that would grow beyond the size is put aside as `PATH.1`, the one before it becomes `PATH.2`,
-//! and so on; `keep` of them are kept. Every file begins with the header and ends with a whole line.
+//! With `rotate`, a file that would grow beyond the size is renamed to `PATH.1`, the one before it to `PATH.2`, and so on; `keep`
+//! of them are kept. Every file begins with the header and ends with a complete line.
 //!
-//! A full disk does not end the work: lines are left out and counted until there is room again, and a line that was
-//! written in part is cut off. What is no regular file, such as a pipe, has no such rules.
+//! A file of an earlier run is replaced, or renamed, when the first line is there to take its place, not before. A file that is
+//! moved, deleted or truncated by another program is made anew with the next line. A full disk does not end the run: lines are
+//! dropped and counted until there is room again, and a line that was written in part is cut off. Pipes and devices have none of
+//! these rules.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::jsonl::JsonLines;
+use super::output_file::{OutputFile, is_special, resolve};
 use super::uri::{self, Parts};
 use super::{DroppedLines, OutputSchema, Sink, SinkError};
+use crate::clock::Clock;
 
-/// Files that are put aside, where nothing else is said.
+/// Rotated files that are kept by default.
 const KEEP: u32 = 5;
-/// Most files that may be.
+/// Maximum for `keep`.
 const MOST_KEPT: u32 = 999;
 /// How long a full disk is left alone before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// When a file is put aside, and how many of them there are.
+/// When a file is rotated, and how many are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rotation {
-    /// Most bytes of a file, unless its only line has more.
+    /// Maximum size of a file, bytes, unless its only line is longer.
     bytes: u64,
     keep: u32,
 }
 
-/// JSON lines in the file that `uri`, a path with or without options, names; `left_out` counts lines that find the disk full.
+/// JSON lines in the file that `uri`, a path with or without options, names. `dropped_lines` counts lines for which the disk
+/// was full.
 ///
 /// # Errors
-/// Where the file cannot be opened, its header does not fit onto the disk, or an option is wrong.
+/// Where the file cannot be opened or another program writes it, its header does not fit on the disk, or an option is wrong.
 pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let rotation = rotation(parts)?;
     let path = Path::new(parts.path);
-    let unwritable = |source| SinkError::Open { target: parts.path.to_owned(), source };
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) || parts.path == "-" {
+    if is_special(path) || parts.path == "-" {
         if rotation.is_some() {
             return Err(parts.wrong("only a regular file can be rotated"));
         }
-        let output = File::create(path).map_err(unwritable)?;
+        let opened = OpenOptions::new().write(true).create(true).open(path);
+        let output = opened.map_err(|source| SinkError::Open { target: parts.path.to_owned(), source })?;
         return Ok(Box::new(JsonLines::new(output, parts.path, schema)?));
     }
-    let mut files = Files { path: path.to_owned(), keep: rotation.map_or(0, |rotation| rotation.keep), file: None };
-    // What an earlier run has written is kept where files are kept, else replaced.
-    if rotation.is_some() && fs::metadata(path).is_ok_and(|found| found.len() > 0) {
-        files.put_aside().map_err(unwritable)?;
-    }
-    files.create().map_err(unwritable)?;
-    let bytes = rotation.map(|rotation| rotation.bytes);
-    let mut lines = Lines::new(files, bytes, RETRY, parts.path);
+    let files = Files { file: OutputFile::open(path)?, keep: rotation.map_or(0, |rotation| rotation.keep) };
+    let holds_lines = files.length().is_ok_and(|length| length > 0);
+    let mut lines = Lines::new(files, rotation.map(|rotation| rotation.bytes), RETRY, parts.path);
+    lines.start = if holds_lines { Start::Replace } else { Start::Header };
     lines.counted = Arc::clone(dropped_lines);
     Ok(Box::new(JsonLines::new(lines, parts.path, schema)?))
+}
+
+/// The files that the sink `uri` writes to, rotated ones included, links resolved.
+///
+/// # Errors
+/// As [`open`], for options and links.
+pub fn paths(uri: &str) -> Result<Vec<PathBuf>, SinkError> {
+    let parts = Parts::of(uri);
+    let keep = rotation(parts)?.map_or(0, |rotation| rotation.keep);
+    let path =
+        resolve(Path::new(parts.path)).map_err(|source| SinkError::Open { target: parts.path.to_owned(), source })?;
+    let rotated: Vec<PathBuf> = (1..=keep).map(|number| numbered(&path, number)).collect();
+    Ok(std::iter::once(path).chain(rotated).collect())
 }
 
 fn rotation(parts: Parts<'_>) -> Result<Option<Rotation>, SinkError> {
@@ -82,112 +95,142 @@ fn rotation(parts: Parts<'_>) -> Result<Option<Rotation>, SinkError> {
     }
 }
 
-/// What lines are kept in. A trait, so that a full disk can be played.
+/// The name of a rotated file.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+/// What lines are written to. A trait, so that tests can simulate a full disk.
 trait Volume: Send {
-    /// Writes some of `bytes` at `position`, the end of what is there.
-    fn write_at(&mut self, bytes: &[u8], position: u64) -> io::Result<usize>;
+    /// Appends some of `bytes`.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Cuts off what is behind `length` bytes.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 
-    /// Puts the file aside and begins another. May be asked for again where it has failed.
+    /// Renames the file and begins another. May be called again where it has failed.
     fn rotate(&mut self) -> io::Result<()>;
+
+    /// Looks whether the file is still as it was left, with this `length`. Where another program has moved, deleted or
+    /// shortened it, there is one to write to after this call, of the length that is returned.
+    fn renewed(&mut self, length: u64) -> io::Result<Option<u64>>;
 }
 
-/// A file and those that were put aside.
+/// A file and its rotated predecessors.
 #[derive(Debug)]
 struct Files {
-    path: PathBuf,
+    file: OutputFile,
     keep: u32,
-    /// `None` between one file and the next.
-    file: Option<File>,
 }
 
 impl Files {
-    fn create(&mut self) -> io::Result<()> {
-        self.file = Some(File::create(&self.path)?);
-        Ok(())
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
     }
 
-    /// The name of a file that was put aside.
-    fn aside(&self, number: u32) -> PathBuf {
-        let mut name = OsString::from(&self.path);
-        name.push(format!(".{number}"));
-        PathBuf::from(name)
+    fn numbered(&self, number: u32) -> PathBuf {
+        numbered(self.file.path(), number)
     }
 
-    /// Moves every file on by one, the last one over the edge. Only files before a gap need to move: where this has
-    /// failed halfway, nothing is lost by doing it again.
-    fn put_aside(&mut self) -> io::Result<()> {
+    /// Renames every file to the next number; the last one is overwritten. Only files before a gap need to move: where this has
+    /// failed halfway, it can be repeated without a loss.
+    fn shift(&self) -> io::Result<()> {
         let mut last = self.keep;
         for number in 1..=self.keep {
-            if !fs::exists(self.aside(number))? {
+            if !fs::exists(self.numbered(number))? {
                 last = number;
                 break;
             }
         }
         for number in (2..=last).rev() {
-            fs::rename(self.aside(number - 1), self.aside(number))?;
+            fs::rename(self.numbered(number - 1), self.numbered(number))?;
         }
-        match fs::rename(&self.path, self.aside(1)) {
-            // Somebody else has taken it away.
+        match fs::rename(self.file.path(), self.numbered(1)) {
+            // Another program has taken it away.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             renamed => renamed,
         }
     }
 
-    fn file(&self) -> io::Result<&File> {
-        self.file.as_ref().ok_or_else(|| ErrorKind::NotFound.into())
+    /// Opens the path again.
+    fn reopen(&mut self) -> io::Result<u64> {
+        self.file = OutputFile::open(self.file.path()).map_err(|error| match error {
+            SinkError::Open { source, .. } => source,
+            other => io::Error::other(other),
+        })?;
+        self.length()
     }
 }
 
 impl Volume for Files {
-    fn write_at(&mut self, bytes: &[u8], position: u64) -> io::Result<usize> {
-        self.file()?.write_at(bytes, position)
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.file()?.set_len(length)
+        self.file.truncate(length)
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        if self.file.is_some() {
-            self.put_aside()?;
-            self.file = None;
+        // Where only opening the next file has failed before, there is nothing to rename.
+        if self.file.is_in_place() {
+            self.shift()?;
         }
-        self.create()
+        self.reopen().map(|_| ())
+    }
+
+    fn renewed(&mut self, length: u64) -> io::Result<Option<u64>> {
+        if !self.file.is_in_place() {
+            return self.reopen().map(Some);
+        }
+        let found = self.length()?;
+        Ok((found < length).then_some(found))
     }
 }
 
-/// A disk without room. What little is left may take a line now and then: it counts as full until lines have fit for a
-/// while.
+/// A disk without room. What little is left may take a line now and then: it counts as full until lines have fit for a while.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Full {
-    /// It was tried then, in vain.
+    /// The last attempt, which failed.
     Since(Instant),
     /// Lines have fit from then on.
     Room(Instant),
 }
 
-/// Takes whole lines, the header first.
+/// What has to happen before the next line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// An earlier run's file is replaced or rotated.
+    Replace,
+    /// The header is written.
+    Header,
+    /// Nothing.
+    Done,
+}
+
+/// Takes complete lines, the header first.
 #[derive(Debug)]
 struct Lines<V> {
     volume: V,
-    /// What to call it.
+    /// What messages call it.
     name: String,
     most_bytes: Option<u64>,
     header: Vec<u8>,
-    /// Bytes of the whole lines in the file.
+    start: Start,
+    /// Bytes of the complete lines in the file.
     length: u64,
-    /// Whether there may be half a line behind them.
+    /// Whether half a line may be behind them.
     torn: bool,
     /// `None` while all is well.
     full: Option<Full>,
     retry: Duration,
-    /// Lines that there was no room for, since the disk was full.
+    /// Lines dropped since the disk was full.
     dropped_lines: u64,
-    /// All of them, for whoever asks while the work goes on.
+    /// Lines dropped in the whole run, for the metrics.
     counted: Arc<DroppedLines>,
+    clock: Clock,
 }
 
 impl<V: Volume> Lines<V> {
@@ -197,37 +240,49 @@ impl<V: Volume> Lines<V> {
             name: name.to_owned(),
             most_bytes,
             header: Vec::new(),
+            start: Start::Header,
             length: 0,
             torn: false,
             full: None,
             retry,
             dropped_lines: 0,
             counted: Arc::default(),
+            clock: Clock::default(),
         }
     }
 
-    fn leave_out(&mut self) {
+    fn drop_line(&mut self) {
         self.dropped_lines += 1;
-        self.counted.on_a_full_disk();
+        self.counted.on_full_disk();
     }
 
     /// After a line that fit.
     fn on_room(&mut self) {
         let Some(full) = self.full else { return };
         let since = match full {
-            Full::Since(_) => Instant::now(),
+            Full::Since(_) => self.clock.now(),
             Full::Room(since) => since,
         };
         self.full = Some(Full::Room(since));
-        if since.elapsed() >= self.retry {
+        if self.clock.elapsed(since) >= self.retry {
             self.full = None;
             let count = std::mem::take(&mut self.dropped_lines);
-            tracing::warn!("{}: there is room again; {count} lines were left out", self.name);
+            tracing::warn!("{}: there is room again; {count} lines were dropped", self.name);
         }
     }
 
     /// Writes a line into the file where it belongs.
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.start == Start::Replace {
+            match self.most_bytes {
+                Some(_) => self.volume.rotate()?,
+                None => self.volume.cut(0)?,
+            }
+            (self.start, self.length) = (Start::Header, 0);
+        } else if let Some(length) = self.volume.renewed(self.length)? {
+            tracing::warn!("{}: another program has moved, deleted or emptied the file; it is begun anew", self.name);
+            (self.start, self.length, self.torn) = (Start::Header, length, false);
+        }
         if self.torn {
             self.volume.cut(self.length)?;
             self.torn = false;
@@ -235,22 +290,23 @@ impl<V: Volume> Lines<V> {
         let has_lines = self.length > self.header.len() as u64;
         if has_lines && self.most_bytes.is_some_and(|most| self.length + line.len() as u64 > most) {
             self.volume.rotate()?;
-            self.length = 0;
+            (self.start, self.length) = (Start::Header, 0);
         }
-        if self.length == 0 {
+        if self.start == Start::Header {
             let header = std::mem::take(&mut self.header);
             let written = self.write_whole(&header);
             self.header = header;
             written?;
+            self.start = Start::Done;
         }
         self.write_whole(line)
     }
 
-    /// Writes all of `bytes` or, as far as it can be helped, nothing.
+    /// Writes all of `bytes` or, as far as that is possible, nothing.
     fn write_whole(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut done = 0;
         while done < bytes.len() {
-            match self.volume.write_at(&bytes[done..], self.length + done as u64) {
+            match self.volume.append(&bytes[done..]) {
                 Ok(count) if count > 0 => done += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 failed => {
@@ -264,7 +320,7 @@ impl<V: Volume> Lines<V> {
     }
 }
 
-/// Whether this is about room, the disk's or the user's share of it.
+/// Whether this is about room, the disk's or the user's quota.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
@@ -272,25 +328,28 @@ fn is_full(error: &io::Error) -> bool {
 impl<V: Volume> Write for Lines<V> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.header.is_empty() {
-            // A disk that is full from the start is an error like any other: whoever starts the work is still there.
-            self.write_whole(line)?;
+            // A disk that is full from the start is an error like any other: the person who starts the run can act on it.
+            if self.start == Start::Header {
+                self.write_whole(line)?;
+                self.start = Start::Done;
+            }
             self.header = line.to_vec();
             return Ok(line.len());
         }
         if let Some(Full::Since(tried)) = self.full
-            && tried.elapsed() < self.retry
+            && self.clock.elapsed(tried) < self.retry
         {
-            self.leave_out();
+            self.drop_line();
             return Ok(line.len());
         }
         match self.append(line) {
             Ok(()) => self.on_room(),
             Err(error) if is_full(&error) => {
                 if self.full.is_none() {
-                    tracing::warn!("{}: {error}; lines are left out until there is room again", self.name);
+                    tracing::warn!("{}: {error}; lines are dropped until there is room again", self.name);
                 }
-                self.full = Some(Full::Since(Instant::now()));
-                self.leave_out();
+                self.full = Some(Full::Since(self.clock.now()));
+                self.drop_line();
             }
             Err(error) => return Err(error),
         }
@@ -305,209 +364,13 @@ impl<V: Volume> Write for Lines<V> {
 impl<V> Drop for Lines<V> {
     fn drop(&mut self) {
         if self.dropped_lines > 0 {
-            tracing::warn!("{}: {} lines were left out while the disk was full", self.name, self.dropped_lines);
+            tracing::warn!("{}: {} lines were dropped while the disk was full", self.name, self.dropped_lines);
+        }
+        if self.start == Start::Replace {
+            tracing::warn!("{}: there was no result, so the file of an earlier run was kept", self.name);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A disk with so much room; what was put aside is kept.
-    #[derive(Debug, Default)]
-    struct Small {
-        room: usize,
-        /// Whether half a line cannot be cut off for now.
-        stuck: bool,
-        file: Vec<u8>,
-        aside: Vec<Vec<u8>>,
-    }
-
-    impl Volume for Small {
-        fn write_at(&mut self, bytes: &[u8], position: u64) -> io::Result<usize> {
-            assert_eq!(position, self.file.len() as u64, "at the end, without gaps");
-            let free = self.room.saturating_sub(self.file.len());
-            if free == 0 {
-                return Err(ErrorKind::StorageFull.into());
-            }
-            let count = free.min(bytes.len());
-            self.file.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn cut(&mut self, length: u64) -> io::Result<()> {
-            if self.stuck {
-                return Err(ErrorKind::StorageFull.into());
-            }
-            self.file.truncate(length as usize);
-            Ok(())
-        }
-
-        fn rotate(&mut self) -> io::Result<()> {
-            self.aside.push(std::mem::take(&mut self.file));
-            Ok(())
-        }
-    }
-
-    fn lines(room: usize, most_bytes: Option<u64>) -> Lines<Small> {
-        let mut lines = Lines::new(Small { room, ..Small::default() }, most_bytes, Duration::ZERO, "played");
-        lines.write_all(b"header\n").unwrap();
-        lines
-    }
-
-    fn text(lines: &Lines<Small>) -> &str {
-        std::str::from_utf8(&lines.volume.file).unwrap()
-    }
-
-    #[test]
-    fn a_full_disk_costs_whole_lines_only() {
-        let mut lines = lines(20, None);
-        for line in ["first\n", "second\n", "third\n", "4\n"] {
-            lines.write_all(line.as_bytes()).unwrap();
-        }
-        // 7 + 6 + 7 bytes: the disk is full to the last byte.
-        assert_eq!(text(&lines), "header\nfirst\nsecond\n");
-        assert_eq!(lines.dropped_lines, 2);
-        // Some room, but not enough for the line: nothing of it stays.
-        lines.volume.room = 24;
-        lines.write_all(b"fifth\n").unwrap();
-        assert_eq!(text(&lines), "header\nfirst\nsecond\n");
-        assert_eq!(lines.dropped_lines, 3);
-        lines.volume.room = 100;
-        lines.write_all(b"sixth\n").unwrap();
-        assert_eq!(text(&lines), "header\nfirst\nsecond\nsixth\n");
-        assert_eq!((lines.dropped_lines, lines.full, lines.counted.disk()), (0, None, 3));
-    }
-
-    #[test]
-    fn half_a_line_is_cut_off_as_soon_as_it_can_be() {
-        let mut lines = lines(10, None);
-        lines.volume.stuck = true;
-        lines.write_all(b"first\n").unwrap();
-        assert_eq!(text(&lines), "header\nfir");
-        lines.volume.room = 100;
-        lines.write_all(b"second\n").unwrap();
-        assert_eq!(text(&lines), "header\nfir", "nothing is written behind half a line");
-        lines.volume.stuck = false;
-        lines.write_all(b"third\n").unwrap();
-        assert_eq!(text(&lines), "header\nthird\n");
-    }
-
-    #[test]
-    fn a_full_disk_is_left_alone_for_a_while() {
-        let mut lines = lines(7, None);
-        lines.retry = Duration::from_secs(3600);
-        lines.write_all(b"first\n").unwrap();
-        lines.volume.room = 100;
-        lines.write_all(b"second\n").unwrap();
-        assert_eq!((text(&lines), lines.dropped_lines), ("header\n", 2));
-        lines.retry = Duration::ZERO;
-        lines.write_all(b"third\n").unwrap();
-        assert_eq!(text(&lines), "header\nthird\n");
-    }
-
-    #[test]
-    fn a_line_that_fits_is_no_room_yet() {
-        let mut lines = lines(13, None);
-        lines.write_all(b"too long for what is left\n").unwrap();
-        let full = lines.full;
-        assert!(matches!(full, Some(Full::Since(_))));
-        lines.retry = Duration::from_secs(3600);
-        lines.full = full.map(|_| Full::Since(Instant::now().checked_sub(lines.retry).unwrap()));
-        lines.write_all(b"short\n").unwrap();
-        assert!(matches!(lines.full, Some(Full::Room(_))), "not said yet");
-        lines.write_all(b"full again\n").unwrap();
-        assert!(matches!(lines.full, Some(Full::Since(_))), "not said a second time");
-        assert_eq!((text(&lines), lines.dropped_lines), ("header\nshort\n", 2));
-    }
-
-    #[test]
-    fn a_header_that_did_not_fit_is_written_later() {
-        let mut lines = lines(7 + 6, Some(15));
-        lines.write_all(b"first\n").unwrap();
-        lines.volume.room = 3;
-        // The next file has no room for its header.
-        lines.write_all(b"second\n").unwrap();
-        assert_eq!((text(&lines), lines.volume.aside.len()), ("", 1));
-        lines.volume.room = 100;
-        lines.write_all(b"third\n").unwrap();
-        assert_eq!((text(&lines), lines.volume.aside.len()), ("header\nthird\n", 1));
-        assert_eq!(lines.volume.aside[0], b"header\nfirst\n");
-    }
-
-    #[test]
-    fn a_line_longer_than_a_file_has_one_of_its_own() {
-        let mut lines = lines(1000, Some(12));
-        for line in ["a line that is too long\n", "1\n", "2\n", "3\n", "another that is too long\n"] {
-            lines.write_all(line.as_bytes()).unwrap();
-        }
-        let aside: Vec<_> = lines.volume.aside.iter().map(|file| std::str::from_utf8(file).unwrap()).collect();
-        assert_eq!(aside, ["header\na line that is too long\n", "header\n1\n2\n", "header\n3\n"]);
-        assert_eq!(text(&lines), "header\nanother that is too long\n");
-    }
-
-    /// The kernel's own full disk.
-    #[derive(Debug)]
-    struct DevFull(File);
-
-    impl Volume for DevFull {
-        fn write_at(&mut self, bytes: &[u8], _: u64) -> io::Result<usize> {
-            self.0.write(bytes)
-        }
-
-        fn cut(&mut self, _: u64) -> io::Result<()> {
-            panic!("nothing was written");
-        }
-
-        fn rotate(&mut self) -> io::Result<()> {
-            panic!("nothing was written");
-        }
-    }
-
-    #[test]
-    fn what_the_kernel_says_of_a_full_disk_is_understood() {
-        let Ok(full) = File::options().write(true).open("/dev/full") else { return };
-        let mut lines = Lines::new(DevFull(full), None, Duration::ZERO, "/dev/full");
-        assert!(lines.write_all(b"header\n").is_err_and(|error| is_full(&error)), "at the start it is an error");
-        (lines.header, lines.length) = (b"header\n".to_vec(), 7);
-        lines.write_all(b"first\n").unwrap();
-        lines.write_all(b"second\n").unwrap();
-        assert_eq!(lines.dropped_lines, 2);
-    }
-
-    #[test]
-    fn options() {
-        let of = |text| rotation(Parts::of(text));
-        assert_eq!(of("a.jsonl").unwrap(), None);
-        assert_eq!(of("a.jsonl?rotate=1MiB").unwrap(), Some(Rotation { bytes: 1 << 20, keep: KEEP }));
-        assert_eq!(of("a.jsonl?rotate=9&keep=2").unwrap(), Some(Rotation { bytes: 9, keep: 2 }));
-        for wrong in ["a?rotate=many", "a?rotate=1MiB&keep=0", "a?keep=3", "a?rotate=1&keep=1000", "a?compress=yes"] {
-            assert!(of(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn putting_aside_fills_gaps_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        let at = |name: &str| folder.path().join(name);
-        for name in ["a", "a.1", "a.3"] {
-            fs::write(at(name), name).unwrap();
-        }
-        let mut files = Files { path, keep: 3, file: None };
-        let expect = |expected: &[(&str, &str)]| {
-            for (name, content) in expected {
-                assert_eq!(&fs::read_to_string(at(name)).unwrap(), content, "{name}");
-            }
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), expected.len());
-        };
-        files.put_aside().unwrap();
-        expect(&[("a.1", "a"), ("a.2", "a.1"), ("a.3", "a.3")]);
-        fs::write(at("a"), "new").unwrap();
-        files.put_aside().unwrap();
-        expect(&[("a.1", "new"), ("a.2", "a"), ("a.3", "a.1")]);
-        files.put_aside().unwrap();
-        expect(&[("a.2", "new"), ("a.3", "a")]);
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
 //! Drawn images as files.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
@@ -13,18 +13,35 @@ use crate::geometry::Size;
 const JPEG_QUALITY: u8 = 92;
 
 /// Writes `rgb` (3 bytes a pixel, rows without gaps) to `path`: PNG where the name ends so, else JPEG.
+///
+/// The image is complete before it takes the place of a file of that name; where that is a link, the link is replaced, not
+/// what it leads to.
 pub fn write(path: &Path, size: Size, rgb: &[u8]) -> Result<(), SinkError> {
     let target = path.display().to_string();
-    let file = File::create(path).map_err(|source| SinkError::Open { target: target.clone(), source })?;
-    let output = BufWriter::new(file);
+    let mut bytes = Vec::with_capacity(rgb.len() / 4);
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
-        write_png(output, size, rgb, &target)
+        encode_png(&mut bytes, size, rgb, &target)?;
     } else {
-        write_jpeg(output, size, rgb, JPEG_QUALITY, &target)
+        encode_jpeg(&mut bytes, size, rgb, JPEG_QUALITY, &target)?;
     }
+    let partial = partial(path);
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).open(&partial);
+    let mut file = opened.map_err(|source| SinkError::Open { target: target.clone(), source })?;
+    let written = file.write_all(&bytes).and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        // The error that is reported is the first.
+        let _ = fs::remove_file(&partial);
+    }
+    written.map_err(|error| SinkError::from_write(&target, error))
 }
 
-fn write_png(output: BufWriter<File>, size: Size, rgb: &[u8], target: &str) -> Result<(), SinkError> {
+/// The name of an image that is not complete yet.
+fn partial(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
+}
+
+fn encode_png(output: &mut Vec<u8>, size: Size, rgb: &[u8], target: &str) -> Result<(), SinkError> {
     let refused = |error: png::EncodingError| match error {
         png::EncodingError::IoError(error) => SinkError::from_write(target, error),
         other => SinkError::Encode { target: target.to_owned(), size, reason: other.to_string() },
@@ -37,8 +54,8 @@ fn write_png(output: BufWriter<File>, size: Size, rgb: &[u8], target: &str) -> R
     writer.finish().map_err(refused)
 }
 
-/// Writes `rgb` to `output` as JPEG; errors call it `target`.
-pub fn write_jpeg<W: Write>(output: W, size: Size, rgb: &[u8], quality: u8, target: &str) -> Result<(), SinkError> {
+/// Appends `rgb` to `output` as JPEG; errors call it `target`.
+pub fn encode_jpeg(output: &mut Vec<u8>, size: Size, rgb: &[u8], quality: u8, target: &str) -> Result<(), SinkError> {
     let mut encoder = Encoder::new(output, quality);
     // Full chroma: halved, the bones would bleed.
     encoder.set_sampling_factor(SamplingFactor::F_1_1);
@@ -56,4 +73,31 @@ fn side<T: TryFrom<usize>>(pixels: usize, size: Size, target: &str) -> Result<T,
         size,
         reason: format!("a side of {pixels} pixels is more than the format holds"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let size = Size::new(2, 2);
+        // A folder of that name cannot be replaced by a file.
+        let path = folder.path().join("a.jpg");
+        fs::create_dir(&path).unwrap();
+        assert!(write(&path, size, &[0; 12]).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (original, link) = (folder.path().join("original.jpg"), folder.path().join("link.png"));
+        fs::write(&original, "original").unwrap();
+        std::os::unix::fs::symlink(&original, &link).unwrap();
+        write(&link, Size::new(1, 1), &[0; 3]).unwrap();
+        assert_eq!(fs::read_to_string(&original).unwrap(), "original");
+        assert!(fs::read(&link).unwrap().starts_with(b"\x89PNG"));
+    }
 }

@@ -1,17 +1,10 @@
 //! JSON lines: one header object, then one object per frame.
 //!
-//! Header: `{"sinew":version,"model":..,"bundle":..,"keypoints":[names],"skeleton":[[a,b],..]}`.
-//! Frame: `{"sequence":..,"name":..|null,"captured":seconds|null,"image":[width,height],
-//! "poses":[{"score":..,"keypoints":[[x,y,score],..],"box":[x,y,width,height]}],
-//! "dropped":{"frames":..,"poses":..},"times":{"preprocess":ms,"network":ms,"decode":ms}}`.
-//! With a deadline there is `"level"`: how far the poses of this frame were refined.
-//! Coordinates are image pixels. A pose that a tracker knows has an `"id"`, the `"age"` of its track in seconds and
-//! `"seen"`, the frames in which the track had a pose. Where templates are looked for, a
-//! pose has a `"template"`, its name, and the header has `"templates":[{"name":..,"keypoints":..,"skeleton":..}]`;
-//! `keypoints` and `skeleton` are then those of the first.
+//! `docs/schema/results.schema.json` describes every kind of line, docs/outputs.md has the same as a table. Times are in seconds
+//! and positions in image pixels, as the header says once.
 //!
-//! Every line is written into a buffer that is made at the start and handed to the output in one piece, its end
-//! included, the header first: an output may count on that. After the first lines nothing is allocated.
+//! Every line is written into a buffer that is made at the start, and passed to the output in one piece, its end included, the
+//! header first: outputs rely on that. After the first lines nothing is allocated.
 
 use std::io::Write;
 use std::time::Duration;
@@ -23,6 +16,8 @@ use super::{Category, FrameResult, OutputSchema, Sink, SinkError};
 use crate::bundle::logocap::Refinement;
 use crate::pose::{Keypoint, Pose};
 
+/// Version of the lines, in the header. It changes when a key is removed or means something else, not when one is added.
+const SCHEMA: u32 = 1;
 /// Bytes of a line besides its poses: the keys, the times, and a long file name.
 const LINE_BYTES: usize = 1024;
 /// Bytes of a pose besides its keypoints: the keys, its score, its box.
@@ -38,7 +33,8 @@ pub struct JsonLines<W> {
     line: Vec<u8>,
     /// Names of the templates, where there are some.
     templates: Vec<String>,
-    next_sequence: Option<u64>,
+    /// By camera: the number of the frame that would follow its last line.
+    next_sequences: Vec<u64>,
 }
 
 impl<W: Write + Send> JsonLines<W> {
@@ -48,7 +44,9 @@ impl<W: Write + Send> JsonLines<W> {
     /// Where the header cannot be written.
     pub fn new(output: W, target: &str, schema: &OutputSchema) -> Result<Self, SinkError> {
         let mut header = serde_json::to_vec(&Header {
+            schema: SCHEMA,
             sinew: env!("CARGO_PKG_VERSION"),
+            units: Units { time: "s", position: "px" },
             model: &schema.model,
             bundle: &schema.bundle,
             keypoints: schema.categories.first().map_or(&[], |kind| &kind.keypoints),
@@ -62,20 +60,32 @@ impl<W: Write + Send> JsonLines<W> {
         let name = templates.iter().map(String::len).max().unwrap_or_default();
         let pose_bytes = POSE_BYTES + 2 * name + keypoints * KEYPOINT_BYTES;
         let line = vec![0; LINE_BYTES + schema.poses * pose_bytes];
-        let mut sink = Self { output, target: target.to_owned(), line, templates, next_sequence: None };
+        let mut sink = Self { output, target: target.to_owned(), line, templates, next_sequences: Vec::new() };
         header.push(b'\n');
         sink.output.write_all(&header).map_err(|error| SinkError::from_write(target, error))?;
         Ok(sink)
     }
 }
 
+impl<W> JsonLines<W> {
+    /// How many frames of this camera are missing before the one with this number.
+    fn missed(&mut self, camera: usize, sequence: u64) -> u64 {
+        let next = sequence.saturating_add(1);
+        match self.next_sequences.get_mut(camera) {
+            Some(expected) => sequence.saturating_sub(std::mem::replace(expected, next)),
+            // Before a camera's first line nothing is missing, wherever it begins to count.
+            None => {
+                self.next_sequences.resize(camera, u64::MAX);
+                self.next_sequences.push(next);
+                0
+            }
+        }
+    }
+}
+
 impl<W: Write + Send> Sink for JsonLines<W> {
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
-        let sequence = result.frame.sequence;
-        // The first frame has lost none, wherever the source begins to count.
-        let missed = self.next_sequence.map_or(0, |expected| sequence.saturating_sub(expected));
-        self.next_sequence = Some(sequence.saturating_add(1));
-
+        let missed = self.missed(result.live.map_or(0, |live| live.camera), result.frame.sequence);
         let line = Line::new(result, missed, &self.templates);
         let length = loop {
             // One byte is kept for the end of the line.
@@ -88,7 +98,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         };
         self.line[length] = b'\n';
         let written = self.output.write_all(&self.line[..=length]);
-        // Whoever follows a camera wants each line at once.
+        // Readers that follow a camera want each line at once.
         let written = if result.live.is_some() { written.and_then(|()| self.output.flush()) } else { written };
         written.map_err(|error| SinkError::from_write(&self.target, error))
     }
@@ -100,13 +110,21 @@ impl<W: Write + Send> Sink for JsonLines<W> {
 
 #[derive(Serialize)]
 struct Header<'a> {
+    schema: u32,
     sinew: &'static str,
+    units: Units,
     model: &'a str,
     bundle: &'a str,
     keypoints: &'a [String],
     skeleton: &'a [(u16, u16)],
     #[serde(skip_serializing_if = "Option::is_none")]
     templates: Option<Vec<TemplateObject<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Units {
+    time: &'static str,
+    position: &'static str,
 }
 
 #[derive(Serialize)]
@@ -185,23 +203,23 @@ impl<'a> Line<'a> {
             name: result.frame.name,
             captured: result.frame.captured.map(|time| time.as_secs_f64()),
             camera: result.live.map(|live| live.camera),
-            age: result.live.and_then(|live| live.age).map(milliseconds),
+            age: result.live.and_then(|live| live.age).map(seconds),
             level: result.times.level,
             image: (size.width, size.height),
             poses: PoseList { poses: &result.poses.list, templates },
             dropped: Dropped { frames: missed, poses: result.poses.dropped },
             times: Times {
-                preprocess: milliseconds(result.times.preprocess),
-                network: milliseconds(result.times.network),
-                decode: milliseconds(result.times.decode),
+                preprocess: seconds(result.times.preprocess),
+                network: seconds(result.times.network),
+                decode: seconds(result.times.decode),
             },
         }
     }
 }
 
-/// Milliseconds, to the microsecond.
-fn milliseconds(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1000.0
+/// Seconds, to the microsecond.
+fn seconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e6
 }
 
 fn poses<S: Serializer>(list: &PoseList<'_>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -212,7 +230,7 @@ fn poses<S: Serializer>(list: &PoseList<'_>, serializer: S) -> Result<S::Ok, S::
         let identity = pose.identity;
         let object = PoseObject {
             id: identity.map(|identity| identity.id),
-            age: identity.map(|identity| milliseconds(identity.age) / 1000.0),
+            age: identity.map(|identity| seconds(identity.age)),
             seen: identity.map(|identity| identity.seen),
             template,
             score: pose.score,
@@ -243,6 +261,7 @@ mod tests {
     use crate::geometry::Size;
     use crate::pixels::{ImageView, PixelFormat};
     use crate::pose::{Poses, Skeleton};
+    use crate::sink::{Live, RgbCache};
     use crate::source::Frame;
 
     fn schema() -> OutputSchema {
@@ -280,7 +299,7 @@ mod tests {
                 name,
             };
             let times = StageTimes { network: Duration::from_micros(1500), ..StageTimes::default() };
-            sink.put(&FrameResult { frame, poses, times, live: None }).unwrap();
+            sink.put(&FrameResult { frame, poses, times, live: None, rgb: &RgbCache::default() }).unwrap();
         }
         sink.finish().unwrap();
         let text = String::from_utf8(written).unwrap();
@@ -294,7 +313,7 @@ mod tests {
         assert_eq!(
             lines[0],
             json!({
-                "sinew": env!("CARGO_PKG_VERSION"), "model": "logocap", "bundle": "tiny",
+                "schema": 1, "sinew": env!("CARGO_PKG_VERSION"), "units": {"time": "s", "position": "px"}, "model": "logocap", "bundle": "tiny",
                 "keypoints": ["nose", "left_eye"], "skeleton": [[0, 1]],
             })
         );
@@ -306,7 +325,7 @@ mod tests {
                     "score": 0.125, "keypoints": [[1.5, 2.0, 0.25], [-4.0, 0.5, 0.0]], "box": [-4.0, 0.5, 5.5, 1.5],
                 }],
                 "dropped": {"frames": 0, "poses": 2},
-                "times": {"preprocess": 0.0, "network": 1.5, "decode": 0.0},
+                "times": {"preprocess": 0.0, "network": 0.0015, "decode": 0.0},
             })
         );
         assert_eq!(lines[2]["captured"], json!(0.04));
@@ -334,11 +353,40 @@ mod tests {
         let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
         let frame =
             Frame { image, sequence: u64::MAX, captured: Some(Duration::MAX), instant: None, name: Some("a.jpg") };
-        sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live: None }).unwrap();
+        sink.put(&FrameResult {
+            frame,
+            poses: &poses,
+            times: StageTimes::default(),
+            live: None,
+            rgb: &RgbCache::default(),
+        })
+        .unwrap();
         assert_eq!(sink.line.len(), capacity, "nothing had to grow");
     }
 
-    /// A pipe whose reader has gone.
+    #[test]
+    fn every_camera_has_its_own_sequence() {
+        let mut sink = JsonLines::new(Vec::new(), "memory", &schema()).unwrap();
+        let missed: Vec<u64> = [(1, 7), (0, 100), (1, 8), (0, 103), (1, 10), (0, 104), (2, 0), (2, 1)]
+            .map(|(camera, sequence)| sink.missed(camera, sequence))
+            .into();
+        assert_eq!(missed, [0, 0, 0, 2, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn ages_and_cameras_are_in_the_lines_of_cameras() {
+        let mut written = Vec::new();
+        let mut sink = JsonLines::new(&mut written, "memory", &schema()).unwrap();
+        let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
+        let frame = Frame { image, sequence: 0, captured: None, instant: None, name: None };
+        let live = Some(Live { age: Some(Duration::from_micros(41_250)), camera: 1 });
+        let times = StageTimes::default();
+        sink.put(&FrameResult { frame, poses: &poses(0), times, live, rgb: &RgbCache::default() }).unwrap();
+        let line: Value = serde_json::from_slice(written.split(|&byte| byte == b'\n').nth(1).unwrap()).unwrap();
+        assert_eq!((&line["camera"], &line["age"]), (&json!(1), &json!(0.04125)));
+    }
+
+    /// A pipe that its reader has closed.
     #[derive(Debug)]
     struct Closed;
 

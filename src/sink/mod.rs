@@ -1,15 +1,18 @@
-//! Where poses go.
+//! Outputs: what is done with the poses.
 //!
-//! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON
-//! object per frame, `unix:PATH` hands the same to whoever connects, `overlay:PATH` draws the poses onto the frames,
-//! `y4m:PATH` records the frames as they came, `fb:DEVICE` shows the poses on a screen. [`http`] shows them in a browser. A
-//! sink knows neither engines nor models.
+//! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON object per
+//! frame, `unix:PATH` sends the same lines to the clients of a socket, `overlay:PATH` draws the poses onto the frames,
+//! `y4m:PATH` records the frames without drawing on them, `fb:DEVICE` shows the poses on a screen. [`http`] serves them to
+//! browsers. A sink knows neither engines nor models.
+//!
+//! To add one: implement [`Sink`] in a file of its own, and give it a scheme in [`open`] and in [`outputs`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::estimator::StageTimes;
+use crate::pixels::{ImageView, PixelFormat};
 use crate::pose::{Poses, Skeleton};
 use crate::source::Frame;
 
@@ -20,9 +23,11 @@ pub mod framebuffer;
 pub mod http;
 mod image;
 pub mod jsonl;
+mod output_file;
 pub mod overlay;
 pub mod paint;
 mod record;
+mod rgb;
 mod scale;
 mod socket;
 mod tracked;
@@ -30,9 +35,11 @@ mod uri;
 mod y4m;
 
 pub use dropped_lines::DroppedLines;
+pub use output_file::resolve;
+pub use rgb::RgbCache;
 pub use tracked::{TrackCounts, Tracked};
 
-/// Everything that is known about one answered frame.
+/// Everything that is known about one processed frame.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameResult<'a> {
     /// The frame.
@@ -43,6 +50,21 @@ pub struct FrameResult<'a> {
     pub times: StageTimes,
     /// What is known of a camera's frame besides.
     pub live: Option<Live>,
+    /// The frame in RGB, made when the first sink needs it; cleared before each frame.
+    pub rgb: &'a RgbCache,
+}
+
+impl<'a> FrameResult<'a> {
+    /// The frame in RGB, 3 bytes a pixel, rows without gaps.
+    pub fn rgb(&self) -> &'a [u8] {
+        self.rgb.get(self.frame.image)
+    }
+
+    /// The frame in RGB, if a sink has needed it already.
+    pub fn converted(&self) -> Option<ImageView<'a>> {
+        let size = self.frame.image.size();
+        ImageView::new(PixelFormat::Rgb, size, 3 * size.width, self.rgb.converted()?).ok()
+    }
 }
 
 /// What is known of a camera's frame.
@@ -54,15 +76,15 @@ pub struct Live {
     pub camera: usize,
 }
 
-/// Takes the answers, in the order of the frames.
+/// Takes the results, in the order of the frames.
 pub trait Sink: Send {
-    /// Takes one answer.
+    /// Takes one result.
     ///
     /// # Errors
-    /// Where it cannot be written; [`SinkError::Closed`] where the reader has gone, which is no fault.
+    /// Where it cannot be written; [`SinkError::Closed`] where the reader has closed the output, which is not a failure.
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError>;
 
-    /// Writes what is still held back. No answer comes after it.
+    /// Writes what is still buffered. No result follows.
     ///
     /// # Errors
     /// As [`Sink::put`].
@@ -71,7 +93,7 @@ pub trait Sink: Send {
     }
 }
 
-/// What the poses are poses of: written into headers, and what decides the colours of a drawing.
+/// The kinds of pose in the results: written into headers, and what decides the colours of a drawing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OutputSchema {
     /// Kind of the model, such as `logocap`.
@@ -80,9 +102,9 @@ pub struct OutputSchema {
     pub bundle: String,
     /// The kinds of pose, by [`crate::pose::Pose::template`]: one, or one per template.
     pub categories: Vec<Category>,
-    /// Whether the kinds are templates, and poses say which one they are of.
+    /// Whether the kinds are templates, in which case every pose names its own.
     pub templates: bool,
-    /// Most poses that a frame can have.
+    /// Maximum number of poses of a frame.
     pub poses: usize,
 }
 
@@ -97,20 +119,20 @@ pub struct Category {
     pub skeleton: Skeleton,
 }
 
-/// What a sink may be told besides its URI.
+/// Options of sinks besides their URI.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Keypoints that score below are not drawn.
     pub keypoint_threshold: f32,
-    /// Where lines that are left out are counted.
+    /// Counts the lines that are dropped.
     pub dropped_lines: Arc<DroppedLines>,
 }
 
-/// Why an answer could not be handed on.
+/// Why a result could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// Whoever read the output has closed it.
+    /// The reader has closed the output.
     #[error("{target}: the reader has closed it")]
     Closed {
         /// The output.
@@ -133,16 +155,22 @@ pub enum SinkError {
         /// What is wrong with it, and what would be right.
         reason: String,
     },
-    /// Somebody listens on the socket already.
+    /// Another program writes the file.
+    #[error("{}: another program is writing this file; end it or choose another path", path.display())]
+    InUse {
+        /// The file, links resolved.
+        path: PathBuf,
+    },
+    /// Another program listens on the socket.
     #[error("{}: another program listens on this socket; end it or choose another path", path.display())]
     SocketInUse {
         /// The socket.
         path: PathBuf,
     },
-    /// Something else lies where the socket would be.
+    /// A file that is no socket has the socket's path.
     #[error("{}: this is no socket and is not replaced; remove it or choose another path", path.display())]
     NoSocket {
-        /// What lies there.
+        /// The file.
         path: PathBuf,
     },
     /// The address cannot be listened on.
@@ -155,7 +183,7 @@ pub enum SinkError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The system gives no thread.
+    /// The system provides no thread.
     #[error("a thread cannot be started")]
     Thread(#[source] std::io::Error),
     /// The output cannot be opened.
@@ -240,6 +268,36 @@ pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<d
         Some(("fb", path)) if !path.is_empty() => {
             framebuffer::open(path, Path::new(framebuffer::SYSFS), schema, options)
         }
+        _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
+    }
+}
+
+/// What a sink writes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A file, or each of several.
+    Files(Vec<PathBuf>),
+    /// Images in this folder, named after those that the frames are read from.
+    Folder(PathBuf),
+    /// Standard output.
+    Standard,
+    /// A device.
+    Device,
+}
+
+/// What the sink that `uri` names would write to; nothing is opened.
+///
+/// # Errors
+/// Where the URI names no sink, or an option is wrong.
+pub fn outputs(uri: &str) -> Result<Output, SinkError> {
+    match uri.split_once(':') {
+        Some(("jsonl", "-")) => Ok(Output::Standard),
+        Some(("jsonl", path)) if !path.is_empty() => file::paths(path).map(Output::Files),
+        Some(("overlay", path)) if !path.is_empty() && !overlay::is_video(Path::new(path)) => {
+            Ok(Output::Folder(path.into()))
+        }
+        Some(("unix" | "y4m" | "overlay", path)) if !path.is_empty() => Ok(Output::Files(vec![path.into()])),
+        Some(("fb", path)) if !path.is_empty() => Ok(Output::Device),
         _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
     }
 }

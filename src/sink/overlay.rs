@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::canvas::Canvas;
+use super::output_file::Replacement;
 use super::paint::Painter;
 use super::y4m::{Rate, Writer};
 use super::{FrameResult, Options, OutputSchema, Sink, SinkError, image};
@@ -25,8 +26,8 @@ pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<
     let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
     let painter = Painter::new(schema, options.keypoint_threshold);
     let path = PathBuf::from(path);
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m")) {
-        let file = File::create(&path).map_err(unwritable)?;
+    if is_video(&path) {
+        let file = Replacement::open(&path)?;
         return Ok(Box::new(Video { painter, path, rgb: Vec::new(), state: State::Empty(BufWriter::new(file)) }));
     }
     fs::create_dir_all(&path).map_err(unwritable)?;
@@ -34,6 +35,11 @@ pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<
     let probe = path.join(format!(".sinew-{}", std::process::id()));
     File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(unwritable)?;
     Ok(Box::new(Images { painter, folder: path, rgb: Vec::new() }))
+}
+
+/// Whether an overlay of this path is a video, rather than a folder of images.
+pub(super) fn is_video(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m"))
 }
 
 /// One image per frame.
@@ -47,25 +53,26 @@ struct Images {
 impl Sink for Images {
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         let source = result.frame.name.map(Path::new);
-        let path = self.folder.join(file_name(source, result.frame.sequence));
+        let name = match result.live {
+            Some(live) => PathBuf::from(format!("camera-{}-{:06}.jpg", live.camera, result.frame.sequence)),
+            None => file_name(source, result.frame.sequence),
+        };
+        let path = self.folder.join(name);
         if source.is_some_and(|source| same_file(source, &path)) {
             return Err(SinkError::OverwritesSource { path });
         }
         let size = result.frame.image.size();
-        draw(&self.painter, result.frame.image, &result.poses.list, &mut self.rgb);
+        draw(&self.painter, result, &mut self.rgb);
         image::write(&path, size, &self.rgb)
     }
 }
 
-/// The name of the image that the frame came from, or a number; PNG stays PNG, all else becomes JPEG.
-fn file_name(source: Option<&Path>, sequence: u64) -> PathBuf {
-    let Some(stem) = source.and_then(Path::file_stem) else {
-        return PathBuf::from(format!("frame-{sequence:06}.jpg"));
-    };
-    let png = source.and_then(Path::extension).is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
-    let mut name = stem.to_owned();
-    name.push(if png { ".png" } else { ".jpg" });
-    PathBuf::from(name)
+/// The name of the image that the frame was read from, which no other image of its folder has, or a number.
+pub fn file_name(source: Option<&Path>, sequence: u64) -> PathBuf {
+    match source.and_then(Path::file_name) {
+        Some(name) => PathBuf::from(name),
+        None => PathBuf::from(format!("frame-{sequence:06}.jpg")),
+    }
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {
@@ -84,17 +91,17 @@ struct Video {
     state: State,
 }
 
-/// The frame rate is only known when the second frame has come: until then the first is held back.
+/// The frame rate is known from the second frame on: until then the first is held back.
 #[derive(Debug)]
 enum State {
-    Empty(BufWriter<File>),
-    First { output: BufWriter<File>, size: Size, captured: Option<Duration>, rgb: Vec<u8> },
-    Open(Writer<BufWriter<File>>),
+    Empty(BufWriter<Replacement>),
+    First { output: BufWriter<Replacement>, size: Size, captured: Option<Duration>, rgb: Vec<u8> },
+    Open(Writer<BufWriter<Replacement>>),
     Failed,
 }
 
 impl Video {
-    fn start(&mut self, output: BufWriter<File>, size: Size, rate: Rate, first: &[u8]) -> Result<(), SinkError> {
+    fn start(&mut self, output: BufWriter<Replacement>, size: Size, rate: Rate, first: &[u8]) -> Result<(), SinkError> {
         let started = Writer::new(output, size, rate).and_then(|mut writer| writer.write(first).map(|()| writer));
         self.state = State::Open(started.map_err(|error| self.failed(error))?);
         Ok(())
@@ -108,7 +115,7 @@ impl Video {
 impl Sink for Video {
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         let size = result.frame.image.size();
-        draw(&self.painter, result.frame.image, &result.poses.list, &mut self.rgb);
+        draw(&self.painter, result, &mut self.rgb);
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Empty(output) => {
                 let rgb = std::mem::take(&mut self.rgb);
@@ -172,15 +179,19 @@ pub fn write(
     poses: &[Pose],
 ) -> Result<(), SinkError> {
     let mut rgb = Vec::new();
-    draw(&Painter::new(schema, keypoint_threshold), image, poses, &mut rgb);
+    to_rgb(image, &mut rgb);
+    if let Some(mut canvas) = Canvas::new(&mut rgb, image.size()) {
+        Painter::new(schema, keypoint_threshold).draw(&mut canvas, poses);
+    }
     image::write(path, image.size(), &rgb)
 }
 
-/// The image as RGB with poses on it.
-fn draw(painter: &Painter, image: ImageView<'_>, poses: &[Pose], pixels: &mut Vec<u8>) {
-    to_rgb(image, pixels);
-    if let Some(mut canvas) = Canvas::new(pixels, image.size()) {
-        painter.draw(&mut canvas, poses);
+/// Makes `pixels` the frame in RGB with its poses drawn on it.
+fn draw(painter: &Painter, result: &FrameResult<'_>, pixels: &mut Vec<u8>) {
+    pixels.clear();
+    pixels.extend_from_slice(result.rgb());
+    if let Some(mut canvas) = Canvas::new(pixels, result.frame.image.size()) {
+        painter.draw(&mut canvas, &result.poses.list);
     }
 }
 
@@ -191,8 +202,9 @@ mod tests {
     #[test]
     fn names() {
         let name = |source: &str| file_name(Some(Path::new(source)), 7);
-        assert_eq!(name("a/b.c.jpeg"), Path::new("b.c.jpg"));
-        assert_eq!(name("a/b.PNG"), Path::new("b.png"));
+        assert_eq!(name("a/b.c.jpeg"), Path::new("b.c.jpeg"));
+        assert_eq!(name("a/b.c.jpg"), Path::new("b.c.jpg"), "not the same as the one before");
+        assert_eq!(name("a/b.PNG"), Path::new("b.PNG"));
         assert_eq!(file_name(None, 7), Path::new("frame-000007.jpg"));
     }
 

@@ -60,7 +60,7 @@ impl Look {
 }
 
 impl Painter {
-    /// A painter for poses as `description` has them; keypoints below `keypoint_threshold`, and their bones, are left out.
+    /// A painter for the poses that `schema` describes; keypoints below `keypoint_threshold`, and their bones, are not drawn.
     pub fn new(schema: &OutputSchema, keypoint_threshold: f32) -> Self {
         let looks = schema.categories.iter().map(|kind| Look::new(kind, schema.templates)).collect();
         Self { looks, keypoint_threshold }

@@ -1,12 +1,12 @@
-//! `y4m:PATH`: the frames themselves, without anything drawn on them, as a video. What a camera has shown can be answered again.
+//! `y4m:PATH`: the frames themselves, without anything drawn on them, as a video. What a camera has seen can be processed again.
 //!
-//! Layouts of cameras lose nothing: 4:2:0 stays 4:2:0, YUYV and UYVY become planes of 4:2:2, grey stays grey. Red, green and blue, which is
-//! also what JPEGs are by then, become 4:2:0 as in every video. Times are not kept: the frames of a camera come as they can.
+//! Layouts of cameras lose nothing: 4:2:0 stays 4:2:0, YUYV and UYVY become planes of 4:2:2, grey stays grey. RGB, which is also
+//! what JPEGs are decoded to, becomes 4:2:0 as in every video. Times are not kept: cameras deliver frames at uneven intervals.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use super::output_file::Replacement;
 use super::y4m::to_planes;
 use super::{FrameResult, Sink, SinkError};
 use crate::geometry::Size;
@@ -17,7 +17,7 @@ use crate::pixels::{Colour, ColourMatrix, ColourRange, ImageView, PixelFormat, c
 struct Recording<W> {
     output: W,
     target: String,
-    /// What every frame is like, as soon as there was one.
+    /// Size, layout and colours of every frame, as soon as there was one.
     shape: Option<Shape>,
     planes: Vec<u8>,
 }
@@ -32,10 +32,9 @@ struct Shape {
 /// A video at `path`.
 ///
 /// # Errors
-/// Where the file cannot be made.
+/// Where the file cannot be made, or another program writes it.
 pub fn open(path: &str) -> Result<Box<dyn Sink>, SinkError> {
-    let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
-    let output = BufWriter::new(File::create(Path::new(path)).map_err(unwritable)?);
+    let output = BufWriter::new(Replacement::open(Path::new(path))?);
     Ok(Box::new(Recording::new(output, path)))
 }
 
@@ -50,7 +49,7 @@ impl<W: Write> Recording<W> {
             self.shape = Some(shape);
             let Size { width, height } = shape.size;
             let range = if shape.colour.range == ColourRange::Full { "FULL" } else { "LIMITED" };
-            // The format has no word for the matrix; this one is ours.
+            // The format has no tag for the matrix; this one is our own.
             let matrix = if shape.colour.matrix == ColourMatrix::Bt709 { "BT709" } else { "BT601" };
             writeln!(
                 self.output,
@@ -118,7 +117,7 @@ mod tests {
     use crate::source::{Source, Y4m};
 
     #[test]
-    fn what_was_recorded_is_what_was_seen() {
+    fn a_recording_is_what_was_seen() {
         let formats = [PixelFormat::Grey, PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12, PixelFormat::I420];
         for (width, height, gap) in [(6, 4, 0), (5, 3, 0), (8, 2, 6), (1282, 2, 0)] {
             let size = Size::new(width, height);
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_pixels_come_back_byte_for_byte() {
+    fn packed_pixels_are_read_back_byte_for_byte() {
         let size = Size::new(4, 2);
         let frame: Vec<u8> = (0..16).map(|index| index * 15).collect();
         let mut video = Vec::new();

@@ -1,8 +1,8 @@
-//! JSON lines on a Unix socket, for any number of readers.
+//! JSON lines on a Unix socket, for several readers.
 //!
-//! Nobody waits for a reader. Listener and readers never block: whoever has connected is accepted when the next line
-//! comes, and gets the header first; each reader has a buffer of its own, made when it is accepted, and a line that does
-//! not fit into it is left out for this reader, the whole of it. A reader that has gone is forgotten.
+//! Nothing waits for a reader: listener and connections are non-blocking. A reader that has connected is accepted when the next
+//! line is written, and receives the header first. Each has a buffer of its own, made when it is accepted; a line that does not fit
+//! into it is dropped for this reader, always the whole line. A reader that has disconnected is forgotten.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -16,34 +16,34 @@ use std::time::{Duration, Instant};
 use super::jsonl::JsonLines;
 use super::{DroppedLines, OutputSchema, Sink, SinkError};
 
-/// Most readers at a time.
+/// Maximum number of readers.
 const MOST_READERS: usize = 16;
-/// Bytes that wait for one reader: more than the longest line has, some seconds of ordinary ones.
+/// Size of a reader's buffer, bytes: more than the longest line, or some seconds of ordinary ones.
 const BUFFER_BYTES: usize = 256 << 10;
 /// How long the end waits for readers that are behind.
 const PARTING: Duration = Duration::from_millis(300);
-/// How often it looks at them meanwhile.
+/// Poll interval meanwhile.
 const PARTING_TICK: Duration = Duration::from_millis(2);
 
-/// JSON lines on a socket at `path`, which is removed at the end; `left_out` counts lines that readers were too slow for.
+/// JSON lines on a socket at `path`, which is removed at the end; `dropped_lines` counts lines for which readers were too slow.
 ///
 /// # Errors
-/// Where the socket cannot be made, somebody listens on it already, or something else lies there.
+/// Where the socket cannot be made, another program listens on it, or the path is that of another file.
 pub fn open(path: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
     let readers = Readers::listen(Path::new(path), Arc::clone(dropped_lines))?;
     Ok(Box::new(JsonLines::new(readers, path, schema)?))
 }
 
-/// Hands every line to all readers. What is written first is the header, whatever is written later is a whole line.
+/// Sends every line to all readers. The first write is the header, each further one a complete line.
 #[derive(Debug)]
 struct Readers {
     listener: UnixListener,
     path: PathBuf,
-    /// The file's number, which tells it from one that has replaced it.
+    /// Tells the file from one that has replaced it.
     inode: u64,
     header: Vec<u8>,
     readers: Vec<Reader>,
-    /// Whether it was said that there are too many.
+    /// Whether it was reported that there are too many.
     refused: bool,
     dropped_lines: Arc<DroppedLines>,
 }
@@ -51,16 +51,16 @@ struct Readers {
 #[derive(Debug)]
 struct Reader {
     stream: UnixStream,
-    /// Whole lines, but for a first one that has been taken in part.
+    /// Complete lines, but for a first one that was sent in part.
     waiting: Vec<u8>,
-    /// Lines that did not fit.
+    /// Lines dropped for this reader.
     dropped_lines: u64,
 }
 
 impl Readers {
     fn listen(path: &Path, dropped_lines: Arc<DroppedLines>) -> Result<Self, SinkError> {
         let failed = |source| SinkError::Open { target: path.display().to_string(), source };
-        make_way(path)?;
+        remove_stale(path)?;
         let listener = UnixListener::bind(path).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
@@ -68,7 +68,7 @@ impl Readers {
         Ok(Self { listener, path: path.to_owned(), inode, header: Vec::new(), readers, refused: false, dropped_lines })
     }
 
-    /// Takes in whoever has connected. As many as would fit, so that a flood of them does not hold up the line.
+    /// Accepts the readers that wait, at most as many as would fit, so that a flood of them does not hold up the line.
     fn accept(&mut self) {
         for _ in 0..MOST_READERS {
             let Ok((stream, _)) = self.listener.accept() else { return };
@@ -85,30 +85,30 @@ impl Readers {
         }
     }
 
-    /// Gives every reader what it takes, and forgets those that have gone.
-    fn hand_on(&mut self) {
-        self.readers.retain_mut(Reader::hand_on);
+    /// Sends every reader what it takes now, and forgets those that have disconnected.
+    fn send(&mut self) {
+        self.readers.retain_mut(Reader::send);
     }
 }
 
 impl Reader {
-    /// Puts a line behind those that wait; whether it fits.
-    fn put(&mut self, line: &[u8], path: &Path) -> bool {
+    /// Queues a line; whether it fits.
+    fn queue(&mut self, line: &[u8], path: &Path) -> bool {
         if self.waiting.len() + line.len() <= self.waiting.capacity() {
             self.waiting.extend_from_slice(line);
             return true;
         }
         if self.dropped_lines == 0 {
-            tracing::warn!("{}: a reader is too slow; lines are left out for it", path.display());
+            tracing::warn!("{}: a reader is too slow; lines are dropped for it", path.display());
         }
         self.dropped_lines += 1;
         false
     }
 
-    /// Gives as much as is taken now; `false` where nobody is there any more.
-    fn hand_on(&mut self) -> bool {
+    /// Sends as much as the reader takes now; `false` where it has disconnected.
+    fn send(&mut self) -> bool {
         let mut taken = 0;
-        let there = loop {
+        let connected = loop {
             if taken == self.waiting.len() {
                 break true;
             }
@@ -120,14 +120,14 @@ impl Reader {
             }
         };
         self.waiting.drain(..taken);
-        there
+        connected
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
         if self.dropped_lines > 0 {
-            tracing::info!("{} lines were left out for a reader that was too slow", self.dropped_lines);
+            tracing::info!("{} lines were dropped for a reader that was too slow", self.dropped_lines);
         }
     }
 }
@@ -139,19 +139,19 @@ impl Write for Readers {
             return Ok(line.len());
         }
         self.accept();
-        // What is taken now makes room for the line.
-        self.hand_on();
+        // What is sent now makes room for the line.
+        self.send();
         for reader in &mut self.readers {
-            if !reader.put(line, &self.path) {
-                self.dropped_lines.for_a_slow_reader();
+            if !reader.queue(line, &self.path) {
+                self.dropped_lines.for_slow_reader();
             }
         }
-        self.hand_on();
+        self.send();
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.hand_on();
+        self.send();
         Ok(())
     }
 }
@@ -164,7 +164,7 @@ impl Drop for Readers {
         }
         let until = Instant::now() + PARTING;
         loop {
-            self.hand_on();
+            self.send();
             if Instant::now() >= until || self.readers.iter().all(|reader| reader.waiting.is_empty()) {
                 return;
             }
@@ -173,8 +173,8 @@ impl Drop for Readers {
     }
 }
 
-/// Removes a socket that a dead process has left behind; nothing else is removed.
-fn make_way(path: &Path) -> Result<(), SinkError> {
+/// Removes a socket that a terminated process has left behind, and no other file.
+fn remove_stale(path: &Path) -> Result<(), SinkError> {
     let failed = |source| SinkError::Open { target: path.display().to_string(), source };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -100,7 +100,7 @@ mod tests {
     use crate::geometry::Size;
     use crate::pixels::{ImageView, PixelFormat};
     use crate::pose::{Keypoint, Pose};
-    use crate::sink::Live;
+    use crate::sink::{Live, RgbCache};
     use crate::source::Frame;
 
     #[derive(Clone, Default)]
@@ -129,7 +129,14 @@ mod tests {
             let poses = poses(100.0 + sequence as f32);
             let frame = Frame { image, sequence: sequence as u64, captured: None, instant: None, name };
             let live = camera.map(|camera| Live { age: None, camera });
-            sink.put(&FrameResult { frame, poses: &poses, times: StageTimes::default(), live }).unwrap();
+            sink.put(&FrameResult {
+                frame,
+                poses: &poses,
+                times: StageTimes::default(),
+                live,
+                rgb: &RgbCache::default(),
+            })
+            .unwrap();
         }
         sink.finish().unwrap();
         let kept = kept.0.lock().unwrap();

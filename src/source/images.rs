@@ -1,16 +1,22 @@
 //! One image, or all images of a folder.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::{Frame, IMAGE_EXTENSIONS, Source, SourceError, has_extension};
+use super::{Frame, Source, SourceError};
+use crate::pixels::file::is_image;
 use crate::pixels::{Image, Limits, read_image};
+
+/// What the names of images end in.
+const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// Image files, read one after the other.
 #[derive(Debug)]
 pub struct Images {
     paths: Vec<PathBuf>,
     next: usize,
-    /// Whether an image that cannot be read ends it all.
+    /// Whether an image that cannot be read is an error rather than skipped.
     single: bool,
     limits: Limits,
     /// The current image and its name.
@@ -24,7 +30,13 @@ impl Images {
         Self::new(vec![path.to_owned()], true)
     }
 
-    /// The images directly in the folder `path`, by name; other files and hidden ones are passed over.
+    /// Whether the path has an image's ending.
+    pub fn is_named_like_one(path: &Path) -> bool {
+        path.extension().is_some_and(|found| EXTENSIONS.iter().any(|extension| found.eq_ignore_ascii_case(extension)))
+    }
+
+    /// The images directly in the folder `path`, by name: files with an image's ending, and files without any ending whose
+    /// first bytes are an image's. Hidden files are ignored.
     ///
     /// # Errors
     /// Where the folder cannot be listed or has no images.
@@ -35,7 +47,7 @@ impl Images {
             let entry = entry.map_err(failed)?;
             let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
             let file = entry.path();
-            if !hidden && has_extension(&file, &IMAGE_EXTENSIONS) && !file.is_dir() {
+            if !hidden && file.is_file() && (Self::is_named_like_one(&file) || is_unnamed_image(&file)) {
                 paths.push(file);
             }
         }
@@ -51,13 +63,21 @@ impl Images {
     }
 }
 
+/// Whether a file whose name says nothing is an image.
+fn is_unnamed_image(path: &Path) -> bool {
+    let mut start = [0; 8];
+    path.extension().is_none()
+        && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && is_image(&start)
+}
+
 impl Source for Images {
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
         let Some(path) = self.paths.get(self.next) else { return Ok(None) };
         let sequence = self.next as u64;
         self.next += 1;
         let wrap = if self.single { SourceError::Image } else { SourceError::Skipped };
-        // The memory of the image before is given back first.
+        // Frees the previous image before the next is read.
         self.image = None;
         let image = self.image.insert(read_image(path, &self.limits).map_err(wrap)?);
         self.name.clear();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Frame, Source, SourceError};
-use crate::pixels::{Image, ImageBuffer};
+use crate::pixels::Image;
 
 /// Gives images that are in memory in turn, so many frames in all.
 ///
@@ -12,7 +12,7 @@ use crate::pixels::{Image, ImageBuffer};
 #[derive(Debug)]
 pub struct Repeated {
     images: Vec<Image>,
-    copy: ImageBuffer,
+    copy: Image,
     frames: u64,
     next: u64,
 }
@@ -21,7 +21,7 @@ impl Repeated {
     /// `frames` frames of `images`, which must not be empty if there is a frame to give.
     pub fn new(images: Vec<Image>, frames: u64) -> Self {
         let frames = if images.is_empty() { 0 } else { frames };
-        Self { images, copy: ImageBuffer::default(), frames, next: 0 }
+        Self { images, copy: Image::default(), frames, next: 0 }
     }
 }
 
@@ -33,8 +33,8 @@ impl Source for Repeated {
         let instant = Some(Instant::now());
         let sequence = self.next;
         self.next += 1;
-        self.copy.fill(self.images[(sequence % self.images.len() as u64) as usize].view());
-        let Ok(image) = self.copy.view() else { unreachable!("a copy of an image is one") };
+        self.copy.copy_from(self.images[(sequence % self.images.len() as u64) as usize].view());
+        let image = self.copy.view();
         Ok(Some(Frame { image, sequence, captured: None, instant, name: None }))
     }
 

@@ -1,24 +1,34 @@
 //! YUV4MPEG2 video: a line that describes the video, then for every frame a line and its planes.
+//!
+//! GStreamer's `y4menc` writes its own padded memory where the width is no multiple of 8 or the height is odd, and nothing in
+//! the header says so. Where the two layouts differ, the first frame is read up to where the second must begin, and that
+//! decides.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::time::Duration;
 
+use super::lookahead::Lookahead;
+use super::y4m_layout::Layout;
 use super::{Frame, Source, SourceError};
 use crate::geometry::Size;
 use crate::pixels::{Colour, ColourMatrix, ColourRange, ImageView, Limits, PixelFormat};
 
-/// Longest line that is read. What is written by programs stays below 200 bytes.
+/// Longest line that is read. Programs write less than 200 bytes.
 const LONGEST_LINE: usize = 1024;
 
 /// A y4m video, read frame by frame into one buffer.
 #[derive(Debug)]
 pub struct Y4m<R> {
-    input: BufReader<R>,
+    input: Lookahead<R>,
     name: String,
     header: Header,
+    /// How frames lie in the file.
+    layout: Layout,
     line: Vec<u8>,
     frame: Vec<u8>,
-    /// Where planes of 4:2:2 are read before their pixels are packed; empty for all else.
+    /// A frame as it lies in the file, where it has gaps.
+    padded: Vec<u8>,
+    /// The planes of 4:2:2, before they become pairs of pixels.
     planes: Vec<u8>,
     sequence: u64,
     finished: bool,
@@ -31,14 +41,16 @@ impl<R: Read> Y4m<R> {
     /// Where the header is broken, or describes a video that is not supported.
     pub fn new(input: R, name: &str) -> Result<Self, SourceError> {
         // Frames are larger than the buffer and go past it, straight into place.
-        let mut input = BufReader::with_capacity(1 << 16, input);
+        let mut input = Lookahead::new(BufReader::with_capacity(1 << 16, input));
         let mut line = Vec::with_capacity(LONGEST_LINE + 1);
         let header = read_line(&mut input, &mut line, 0)
             .and_then(|found| if found { Header::parse(&line) } else { Err(Y4mError::Magic) })
             .map_err(|source| SourceError::Video { name: name.to_owned(), source })?;
+        let layout = Layout::packed(header.format, header.size);
         let frame = vec![0; header.frame_bytes];
-        let planes = vec![0; header.plane_bytes];
-        Ok(Self { input, name: name.to_owned(), header, line, frame, planes, sequence: 0, finished: false })
+        let planes = if header.format == PixelFormat::Yuyv { vec![0; layout.bytes()] } else { Vec::new() };
+        let (name, padded) = (name.to_owned(), Vec::new());
+        Ok(Self { input, name, header, layout, line, frame, padded, planes, sequence: 0, finished: false })
     }
 
     /// Width and height of all frames.
@@ -60,17 +72,47 @@ impl<R: Read> Y4m<R> {
         if self.line != b"FRAME" && !self.line.starts_with(b"FRAME ") {
             return Err(Y4mError::FrameMagic { frame });
         }
-        let is_planar = !self.planes.is_empty();
-        let bytes = if is_planar { &mut self.planes } else { &mut self.frame };
-        self.input.read_exact(bytes).map_err(|source| match source.kind() {
-            ErrorKind::UnexpectedEof => Y4mError::Cut { frame, bytes: bytes.len() },
-            _ => Y4mError::Read { source },
-        })?;
+        let Header { size, format, .. } = self.header;
+        let is_planar = format == PixelFormat::Yuyv;
+        let packed = if is_planar { &mut self.planes } else { &mut self.frame };
+        let cut = |bytes| {
+            move |source: std::io::Error| match source.kind() {
+                ErrorKind::UnexpectedEof => Y4mError::Cut { frame, bytes },
+                _ => Y4mError::Read { source },
+            }
+        };
+        let target = if self.padded.is_empty() { &mut *packed } else { &mut self.padded };
+        self.input.read_exact(target).map_err(cut(target.len()))?;
+        if frame == 0 {
+            let padded = Layout::gstreamer(format, size);
+            if padded != self.layout && has_gaps(&mut self.input, packed, padded.bytes())? {
+                self.layout = padded;
+                self.padded.resize(padded.bytes(), 0);
+                // The same bytes again, as they were put back.
+                self.input.read_exact(&mut self.padded).map_err(cut(padded.bytes()))?;
+            }
+        }
+        if !self.padded.is_empty() {
+            self.layout.copy_packed(&self.padded, packed);
+        }
         if is_planar {
-            pack(&self.planes, self.header.size, &mut self.frame);
+            pack(&self.planes, size, &mut self.frame);
         }
         Ok(true)
     }
+}
+
+/// Whether the frame whose first bytes are `read` has `padded` bytes rather than these: the line of the next frame, or the end,
+/// follows there and not here. If so, all that was read is put back, else what was read beyond.
+fn has_gaps<R: Read>(input: &mut Lookahead<R>, read: &[u8], padded: usize) -> Result<bool, Y4mError> {
+    const NEXT: &[u8] = b"FRAME";
+    let mut beyond = Vec::new();
+    let more = padded - read.len() + NEXT.len();
+    input.by_ref().take(more as u64).read_to_end(&mut beyond).map_err(|source| Y4mError::Read { source })?;
+    let ends = |rest: Option<&[u8]>| rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(NEXT));
+    let has_gaps = !ends(Some(&beyond)) && ends(beyond.get(padded - read.len()..));
+    input.put_back(if has_gaps { [read, &beyond].concat() } else { beyond });
+    Ok(has_gaps)
 }
 
 impl<R: Read + Send> Source for Y4m<R> {
@@ -78,7 +120,7 @@ impl<R: Read + Send> Source for Y4m<R> {
         if self.finished {
             return Ok(None);
         }
-        // After an error the place in the stream is lost.
+        // After an error it is unknown where the next frame begins.
         self.finished = true;
         let failed = |name: &str, source| SourceError::Video { name: name.to_owned(), source };
         if !self.read_frame().map_err(|source| failed(&self.name, source))? {
@@ -134,9 +176,8 @@ struct Header {
     format: PixelFormat,
     colour: Colour,
     rate: Rate,
+    /// Bytes of a frame in memory.
     frame_bytes: usize,
-    /// Bytes of a frame in the file, where they have to be packed.
-    plane_bytes: usize,
 }
 
 impl Header {
@@ -173,13 +214,8 @@ impl Header {
         }
         let stride = format.row_bytes(size.width);
         let frame_bytes = stride.and_then(|stride| format.image_bytes(size, stride)).ok_or(too_large)?;
-        let plane_bytes = match format {
-            // No more than of the packed pixels.
-            PixelFormat::Yuyv => (size.width + 2 * size.width.div_ceil(2)) * size.height,
-            _ => 0,
-        };
         let matrix = matrix.unwrap_or(Colour::usual_for_video(size).matrix);
-        Ok(Self { size, format, colour: Colour { matrix, range }, rate, frame_bytes, plane_bytes })
+        Ok(Self { size, format, colour: Colour { matrix, range }, rate, frame_bytes })
     }
 }
 
@@ -201,7 +237,7 @@ fn parse_number<T: std::str::FromStr + Default + PartialEq>(value: &[u8]) -> Opt
     std::str::from_utf8(value).ok()?.parse().ok().filter(|number| *number != T::default())
 }
 
-/// Frames per second as a fraction; 0 over 0 where it is not known.
+/// Frames per second as a fraction; 0 frames where it is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Rate {
     frames: u32,
@@ -210,12 +246,14 @@ struct Rate {
 
 impl Rate {
     fn parse(value: &[u8]) -> Option<Self> {
-        // How an unknown rate is written.
-        if value == b"0:0" {
+        let colon = value.iter().position(|&byte| byte == b':')?;
+        let is_zero = |value: &[u8]| !value.is_empty() && value.iter().all(|&byte| byte == b'0');
+        let (frames, seconds) = (&value[..colon], &value[colon + 1..]);
+        // An unknown rate: 0:0 by the format, 0:1 by GStreamer for a rate that varies.
+        if is_zero(frames) && seconds.iter().all(u8::is_ascii_digit) {
             return Some(Self::default());
         }
-        let colon = value.iter().position(|&byte| byte == b':')?;
-        Some(Self { frames: parse_number(&value[..colon])?, seconds: parse_number(&value[colon + 1..])? })
+        Some(Self { frames: parse_number(frames)?, seconds: parse_number(seconds)? })
     }
 
     /// When the frame `sequence` is shown, from the start of the video.
@@ -232,10 +270,10 @@ impl Rate {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Y4mError {
-    /// It is something else.
+    /// The first line is not a y4m header.
     #[error("not a y4m video: the first line must start with YUV4MPEG2; make one with 'ffmpeg -i INPUT OUTPUT.y4m'")]
     Magic,
-    /// A field of the header cannot be understood.
+    /// A field of the header has a value that does not exist.
     #[error("the header has the field '{field}', expected {expected}; write the video again")]
     Field {
         /// The field.
@@ -286,4 +324,93 @@ pub enum Y4mError {
         /// What the operating system said.
         source: std::io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The luma of all frames, and the time stamp of the second.
+    fn read(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, Option<Duration>), SourceError> {
+        let mut video = Y4m::new(bytes, "test")?;
+        let (mut frames, mut time) = (Vec::new(), None);
+        while let Some(frame) = video.next_frame()? {
+            if frame.sequence == 1 {
+                time = frame.captured;
+            }
+            frames.push(frame.image.data().to_vec());
+        }
+        Ok((frames, time))
+    }
+
+    fn video(header: &str, frames: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = format!("YUV4MPEG2 {header}\n").into_bytes();
+        for frame in frames {
+            bytes.extend_from_slice(b"FRAME\n");
+            bytes.extend_from_slice(frame);
+        }
+        bytes
+    }
+
+    #[test]
+    fn rates_that_are_not_known() {
+        let frames = [vec![1, 2], vec![3, 4]];
+        for (rate, time) in [
+            ("F0:1", None),
+            ("F0:0", None),
+            ("F00:30", None),
+            ("", None),
+            ("F25:1", Some(Duration::from_millis(40))),
+            ("F30000:1001", Some(Duration::from_nanos(33_366_666))),
+        ] {
+            let (found, second) = read(&video(&format!("W2 H1 Cmono {rate}"), &frames)).unwrap();
+            assert_eq!((found.as_slice(), second), (&frames[..], time), "{rate}");
+        }
+        for rate in ["F25:0", "F:1", "F0", "F-1:1", "F0:x", "Fx:1"] {
+            let error = read(&video(&format!("W2 H1 Cmono {rate}"), &frames)).unwrap_err().to_string();
+            assert!(error.contains(&format!("'{rate}'")), "{error}");
+        }
+    }
+
+    /// Frames of every layout whose padded form differs, some of them starting like the line of a frame.
+    #[test]
+    fn gstreamer_s_padding_is_recognised() {
+        for (tag, format) in [("C420", PixelFormat::I420), ("C422", PixelFormat::Yuyv), ("Cmono", PixelFormat::Grey)] {
+            for (width, height) in [(5, 3), (6, 4), (10, 2), (12, 5), (3, 1), (8, 8), (427, 9)] {
+                let size = Size::new(width, height);
+                let header = format!("W{width} H{height} F0:1 {tag}");
+                let (packed, padded) = (Layout::packed(format, size), Layout::gstreamer(format, size));
+                let values = |number: usize, count: usize| -> Vec<u8> {
+                    (0..count).map(|index| (index * 7 + number * 13 + 1) as u8).collect()
+                };
+                for count in 1..4 {
+                    let with_gaps: Vec<_> = (0..count).map(|number| values(number, padded.bytes())).collect();
+                    let without: Vec<_> = with_gaps
+                        .iter()
+                        .map(|frame| {
+                            let mut target = vec![0; packed.bytes()];
+                            padded.copy_packed(frame, &mut target);
+                            target
+                        })
+                        .collect();
+                    let found = read(&video(&header, &with_gaps)).unwrap().0;
+                    assert_eq!(found.len(), count, "{header}");
+                    assert_eq!(found, read(&video(&header, &without)).unwrap().0, "{header}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_said_so() {
+        let frames = [vec![9; 5 * 3 + 2 * 6], vec![8; 5 * 3 + 2 * 6]];
+        let whole = video("W5 H3 C420", &frames);
+        let first = whole.len() - 1 - frames[1].len() - 6;
+        for end in [first, first + 10, whole.len() - 1] {
+            let error = read(&whole[..end]).unwrap_err().to_string();
+            assert!(error.contains("cut off"), "{end}: {error}");
+        }
+        let error = read(&[&whole[..], b"more"].concat()).unwrap_err().to_string();
+        assert!(error.contains("frame 2 does not start with FRAME"), "{error}");
+    }
 }

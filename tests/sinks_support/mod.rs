@@ -1,4 +1,5 @@
-//! Frames and answers for sinks.
+//! Frames and results for sinks.
+#![allow(dead_code)]
 
 use std::sync::LazyLock;
 
@@ -6,13 +7,13 @@ use sinew::estimator::StageTimes;
 use sinew::geometry::Size;
 use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::{Keypoint, Pose, Poses, Skeleton};
-use sinew::sink::{Category, FrameResult, Live, OutputSchema, Sink};
+use sinew::sink::{Category, FrameResult, Live, OutputSchema, RgbCache, Sink};
 use sinew::source::Frame;
 
 /// Of a pose.
 const KEYPOINTS: usize = 17;
 
-/// What the poses are poses of.
+/// Describes the poses.
 pub fn schema() -> OutputSchema {
     let keypoints = (0..KEYPOINTS).map(|number| format!("left_wrist_{number}")).collect();
     let skeleton = Skeleton { edges: [(0, 1), (1, 2)].into_iter().collect(), ..Skeleton::default() };
@@ -49,10 +50,10 @@ pub fn noise(size: Size, seed: u64) -> Image {
     Image::new(PixelFormat::Rgb, size, (0..3 * size.width * size.height).map(|_| next()).collect()).unwrap()
 }
 
-static NOBODY: LazyLock<Poses> = LazyLock::new(Poses::default);
+static NO_POSES: LazyLock<Poses> = LazyLock::new(Poses::default);
 static DOT: LazyLock<Image> = LazyLock::new(|| grey(Size::new(1, 1), 0));
 
-/// What a sink is shown.
+/// What is put into a sink.
 pub struct Shown<'a> {
     pub image: &'a Image,
     pub poses: &'a Poses,
@@ -62,15 +63,22 @@ pub struct Shown<'a> {
 
 impl Default for Shown<'_> {
     fn default() -> Self {
-        Self { image: &DOT, poses: &NOBODY, times: StageTimes::default(), live: None }
+        Self { image: &DOT, poses: &NO_POSES, times: StageTimes::default(), live: None }
     }
 }
 
 impl Shown<'_> {
-    /// Shows it to `sink`, as the frame of this number.
+    /// Puts it into `sink`, as the frame with this number.
     #[track_caller]
     pub fn put(&self, sink: &mut dyn Sink, sequence: u64) {
         let frame = Frame { image: self.image.view(), sequence, captured: None, instant: None, name: None };
-        sink.put(&FrameResult { frame, poses: self.poses, times: self.times, live: self.live }).unwrap();
+        sink.put(&FrameResult {
+            frame,
+            poses: self.poses,
+            times: self.times,
+            live: self.live,
+            rgb: &RgbCache::default(),
+        })
+        .unwrap();
     }
 }

@@ -25,7 +25,7 @@ board() {
         root@127.0.0.1 "$@"
 }
 
-board_answers() { # SECONDS
+board_processed_by() { # SECONDS
     local end=$((SECONDS + $1))
     until board true 2>/dev/null; do
         if ! kill -0 "$board_process" 2>/dev/null || ((SECONDS > end)) || grep -qs 'Kernel panic' "$board_folder/console"; then

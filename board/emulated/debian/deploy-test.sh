@@ -15,9 +15,9 @@ original=$SINEW_PROGRAM
 
 files_there >"$scratch/before"
 row "the first deploy" deploy
-row "ends with a pose and its age" grep -Eq '^first pose: score [0-9.]+, [0-9.]+ ms after' "$scratch/said"
+row "ends with a pose and its age" grep -Eq '^first pose: score [0-9.]+, [0-9.]+ s after' "$scratch/said"
 sed 's/^/        /' "$scratch/said"
-row "frames are answered" answers_frames
+row "frames are processed" processes_frames
 row "nothing but the ssh server listens" board '[ "$(ss -Hltn "sport != 22" | wc -l)" = 0 ]'
 row "the program is no root, and cannot become one" board \
     'p=$(systemctl show -P MainPID sinew); grep -q "^Uid:.[1-9]" /proc/$p/status && grep -q "^NoNewPrivs:.1" /proc/$p/status && grep -q "^CapBnd:.0*$" /proc/$p/status'
@@ -53,7 +53,7 @@ row "a broken version is refused" not deploy
 row "with its journal" said 'status=4/ILL'
 row "and the one before runs again" said 'runs again'
 row "it is the current one" [ "$(current)" = "$second" ]
-row "it answers frames" answers_frames
+row "it processes frames" processes_frames
 row "the configuration is as it was" board grep -q keypoint_threshold /etc/sinew/config.toml
 
 tar -C "$scratch" -xf "$rootfs" ./usr/bin/kmod
@@ -61,11 +61,11 @@ SINEW_PROGRAM=$scratch/usr/bin/kmod
 row "a program for a newer C library is refused" not deploy
 row "and told how to be built" said 'zigbuild --target aarch64-unknown-linux-gnu.2.31'
 
-killed() { board 'systemctl kill --signal=KILL --kill-who=main sinew' && sleep 1 && eventually 60 answers_frames; }
+killed() { board 'systemctl kill --signal=KILL --kill-who=main sinew' && sleep 1 && eventually 60 processes_frames; }
 row "killed, it comes back" killed
 frozen() {
     board 'kill -STOP $(systemctl show -P MainPID sinew)' &&
-        eventually 90 board 'journalctl --unit=sinew --output=cat | grep -q "Watchdog timeout"' && eventually 60 answers_frames
+        eventually 90 board 'journalctl --unit=sinew --output=cat | grep -q "Watchdog timeout"' && eventually 60 processes_frames
 }
 row "frozen, the watchdog starts it again" frozen
 
@@ -83,14 +83,14 @@ reboot_board() {
     local boot=/proc/sys/kernel/random/boot_id
     before=$(board cat $boot)
     board reboot || true
-    eventually 300 board "! grep -q $before $boot" && eventually 120 answers_frames
+    eventually 300 board "! grep -q $before $boot" && eventually 120 processes_frames
 }
-row "after a reboot it answers frames by itself" reboot_board
+row "after a reboot it processes frames by itself" reboot_board
 
 # A model of real size.
 board 'sed -i "s/^model = .*/model = \"logocap-tiny\"/" /etc/sinew/config.toml && systemctl restart --no-block sinew'
 memory() { board 'grep VmHWM /proc/$(systemctl show -P MainPID sinew)/status'; }
-row "logocap-tiny answers frames" eventually 240 answers_frames
+row "logocap-tiny processes frames" eventually 240 processes_frames
 memory | sed 's/^/        /'
 row "in at most 120 MB" [ "$(memory | tr -dc 0-9)" -le $((120 * 1000 * 1000 / 1024)) ]
 

@@ -35,7 +35,7 @@ row "taken out" env UNDO=1 "$project/board/flash/overlay.sh"
 listing >"$scratch/after"
 row "it is as before" diff "$scratch/before" "$scratch/after"
 install -m 755 /dev/null "$L4T/rootfs/usr/bin/sinew"
-row "somebody else's file is not overwritten" not overlay
+row "another program's file is not overwritten" not overlay
 row "which is said before anything is written" said 'is there already'
 row "and nothing is" [ ! -e "$L4T/rootfs/etc/sinew" ]
 rm -rf "$L4T"
@@ -43,6 +43,6 @@ rm -rf "$L4T"
 "$here/image.sh" "$scratch/flashed.tar" "$cache/kernel" "$key.pub" "$scratch/flashed.ext4"
 rm "$scratch/flashed.tar"
 board_on "$scratch/flashed.ext4" "$cache/kernel" "$initramfs" "$key" "$scratch/board"
-row "at its first boot the board answers frames" eventually 120 answers_frames
+row "at its first boot the board processes frames" eventually 120 processes_frames
 row "with the configuration that was laid" board 'sinew config show | grep -q "threads = 1"'
 exit $((failures > 0))

@@ -14,13 +14,13 @@ bring() { board "cat >/tmp/sinew.deb" <"$1"; }
 files_there >"$scratch/before"
 bring "$first"
 row "installed" board dpkg --install /tmp/sinew.deb
-row "it answers frames" eventually 120 answers_frames
+row "it processes frames" eventually 120 processes_frames
 row "it is enabled" board systemctl is-enabled sinew
 board 'sed -i "s/^model = /keypoint_threshold = 0.25\nmodel = /" /etc/sinew/config.toml'
 bring "$second"
 row "upgraded" board dpkg --install --force-confold /tmp/sinew.deb
 row "the changed configuration is kept" board grep -q keypoint_threshold /etc/sinew/config.toml
-row "it answers frames again" eventually 120 answers_frames
+row "it processes frames again" eventually 120 processes_frames
 row "removed" board dpkg --remove sinew
 row "the service is gone" board '! systemctl is-active --quiet sinew && ! [ -e /usr/bin/sinew ]'
 row "the configuration is not" board test -e /etc/sinew/config.toml

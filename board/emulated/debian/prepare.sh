@@ -68,7 +68,7 @@ files_there() {
     board 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp -o -path /var/log \
         -o -path /var/lib/systemd -o -path /var/lib/dpkg -o -path /var/cache \) -prune -o \! -type d -print | sort'
 }
-answers_frames() {
+processes_frames() {
     board 'systemctl is-active --quiet sinew && before=$(wc -l </run/sinew/poses.jsonl) && sleep 5 &&
         [ "$(wc -l </run/sinew/poses.jsonl)" -gt "$before" ] && tail -n 2 /run/sinew/poses.jsonl | grep -q "\"age\":"'
 }

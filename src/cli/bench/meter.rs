@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use crate::sink::jsonl::JsonLines;
 use crate::sink::{FrameResult, OutputSchema, Sink, SinkError};
 
-/// What is measured of a frame, in the order in which it happens.
+/// What is measured of a frame, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Image to network input.
@@ -44,7 +44,7 @@ impl Stage {
     }
 }
 
-/// What was measured so far.
+/// Measurements so far.
 #[derive(Debug)]
 pub struct Measured {
     /// Nanoseconds, one per [`Stage::ALL`].
@@ -77,12 +77,12 @@ impl Measured {
     }
 }
 
-/// Writes JSON lines to nowhere and notes how long everything took.
+/// Discards JSON lines and records how long everything took.
 pub struct Meter {
     lines: JsonLines<io::Sink>,
-    /// Frames that are left out first.
+    /// Frames before those that are measured.
     warm_up: u64,
-    /// Frames to measure; the work is over then.
+    /// Frames to measure; the run is over then.
     frames: u64,
     seen: u64,
     over: Arc<AtomicBool>,
@@ -96,7 +96,7 @@ impl Meter {
         Ok(Self { lines, warm_up, frames, seen: 0, over, measured: Arc::new(Mutex::new(Measured::new())) })
     }
 
-    /// Where to find what was measured.
+    /// The measurements.
     pub fn measured(&self) -> Arc<Mutex<Measured>> {
         Arc::clone(&self.measured)
     }
@@ -118,7 +118,7 @@ impl Sink for Meter {
         // A frame without a moment of capture began with its first stage.
         let begun = result.frame.instant.unwrap_or(end - stages);
         let end_to_end = end.saturating_duration_since(begun);
-        // A camera's frame also waits, which is nobody's work.
+        // A camera's frame also waits, which is no work.
         let work = if result.live.is_some() { stages } else { end_to_end };
         for (stage, duration) in [
             (Stage::Preprocess, times.preprocess),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 
 use self::meter::{Measured, Meter};
@@ -22,7 +22,8 @@ use crate::engine::{Backend, Precision};
 use crate::estimator;
 use crate::geometry::Size;
 use crate::pixels::{Image, PixelFormat, yuyv};
-use crate::runtime::{Counts, LivePipeline, Pipeline};
+use crate::runtime::{Counts, LivePipeline, Outputs, Pipeline};
+use crate::sink::Sink;
 use crate::source::{self, Repeated, Source, SourceError};
 
 /// Most images that are kept in memory.
@@ -101,12 +102,13 @@ impl BenchArguments {
 
         let mut watcher = Watcher::new(Some(warm_up + frames), log);
         let mut counts = Counts::default();
+        let outputs = Outputs::from(vec![Box::new(meter) as Box<dyn Sink>]);
         let ended = if live {
             let pipeline = LivePipeline {
                 cameras: vec![source],
                 estimators: std::slice::from_mut(&mut estimator),
                 boxes: boxes.as_mut(),
-                sinks: vec![Box::new(meter)],
+                outputs,
                 observer: &mut watcher,
                 deadline: settings.deadline,
                 stop,
@@ -117,7 +119,7 @@ impl BenchArguments {
                 source: source.as_mut(),
                 boxes: boxes.as_mut(),
                 estimator: estimator.as_mut(),
-                sinks: &mut [Box::new(meter)],
+                outputs: &outputs,
                 observer: &mut watcher,
                 deadline: settings.deadline,
                 stop: &stop,
@@ -126,7 +128,9 @@ impl BenchArguments {
         };
         watcher.finish();
         ended?;
-        let report = report(&measured, &bundle, &settings, backend, source_facts, warm_up)?;
+        let mut report = report(&measured, &bundle, &settings, backend, source_facts, warm_up)?;
+        report.dropped =
+            counts.dropped.by_reason().into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect();
         if json {
             output::print_json(&report)?;
         } else {
@@ -168,6 +172,7 @@ fn report(
         poses: measured.poses as f64 / measured.frames() as f64,
         frames_per_second,
         milliseconds,
+        dropped: Default::default(),
     })
 }
 
@@ -175,6 +180,9 @@ fn report(
 fn first_frame(source: &mut dyn Source) -> anyhow::Result<(Size, PixelFormat)> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
+        while let Some(warning) = source.next_warning() {
+            tracing::warn!("{warning}");
+        }
         match source.next_frame() {
             Ok(Some(frame)) => return Ok((frame.image.size(), frame.image.format())),
             Ok(None) => break,
@@ -203,8 +211,8 @@ fn images(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow
             Err(error) => return Err(error.into()),
         };
         let image = match as_camera {
-            Some(size) => yuyv::as_camera(frame.image, size),
-            None => kept(&frame).with_context(|| uri.to_owned())?,
+            Some(size) => yuyv::as_camera(frame.image, size)?,
+            None => Image::from(frame.image),
         };
         let first = images.first().map_or(image.size(), Image::size);
         if image.size() != first {
@@ -216,15 +224,4 @@ fn images(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow
         bail!("{uri}: no frame in it");
     }
     Ok(images)
-}
-
-/// A copy of a frame's image.
-fn kept(frame: &source::Frame<'_>) -> anyhow::Result<Image> {
-    let view = frame.image;
-    let packed = view.format().row_bytes(view.size().width) == Some(view.stride());
-    if !packed {
-        bail!("rows with gaps cannot be kept; give --as-camera");
-    }
-    let bytes = view.format().image_bytes(view.size(), view.stride()).unwrap_or_default();
-    Ok(Image::new(view.format(), view.size(), view.data()[..bytes].to_vec())?.with_colour(view.colour()))
 }

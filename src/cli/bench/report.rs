@@ -1,4 +1,4 @@
-//! What a measurement says: a table, JSON, and how it compares with an earlier one.
+//! The report of a measurement: a table, JSON, and a comparison with an earlier one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,9 +27,12 @@ pub struct Report {
     pub frames_per_second: f64,
     /// By the stage's name.
     pub milliseconds: BTreeMap<String, Percentiles>,
+    /// Frames of a camera that were not measured, by reason, with the names of the metrics.
+    #[serde(default)]
+    pub dropped: BTreeMap<String, u64>,
 }
 
-/// What answered.
+/// The model that was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelFacts {
     pub bundle: String,
@@ -43,7 +46,7 @@ pub struct ModelFacts {
     pub level: Option<String>,
 }
 
-/// What was answered.
+/// The frames that were processed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceFacts {
     pub uri: String,
@@ -99,9 +102,9 @@ impl Report {
     /// Where standard output fails.
     pub fn print(&self, earlier: Option<&Self>) -> anyhow::Result<()> {
         for line in self.heading() {
-            println!("{line}");
+            output::print_line(format_args!("{line}"))?;
         }
-        println!();
+        output::print_line(format_args!(""))?;
         let rows: Vec<_> = Stage::ALL.iter().filter_map(|stage| self.row(*stage, earlier)).collect();
         match earlier {
             None => {

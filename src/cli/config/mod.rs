@@ -1,6 +1,6 @@
-//! Where the options of `sinew run` come from.
+//! The options of `sinew run`, from flags, variables and files.
 //!
-//! Later ones win: defaults, `/etc/sinew/config.toml`, the file of `--config`, the `SINEW_*` variables, the flags. A
+//! Later ones take precedence: defaults, `/etc/sinew/config.toml`, the file of `--config`, the `SINEW_*` variables, the flags. A
 //! file has one table, `[run]`, whose keys are the flags' names with `_` for `-`; an unknown key is an error.
 
 mod show;
@@ -21,7 +21,7 @@ use crate::estimator;
 use crate::template::Template;
 
 /// The configuration of the whole machine.
-const SYSTEM: &str = "/etc/sinew/config.toml";
+pub const SYSTEM: &str = "/etc/sinew/config.toml";
 
 /// The options of `sinew run`, each of them perhaps not given.
 #[derive(Debug, Clone, PartialEq, Default, Args, Deserialize, Serialize)]
@@ -45,19 +45,19 @@ pub struct Settings {
     /// Threads for the CPU; 0 is one per core [default: 0]
     #[arg(long, value_name = "N", env = "SINEW_THREADS")]
     pub threads: Option<usize>,
-    /// What to look for, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
+    /// What to detect, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
     #[arg(long, value_name = "FILE", env = "SINEW_TEMPLATE")]
     pub template: Vec<PathBuf>,
     /// Where to look, for capeformer bundles: a file of JSON lines (docs/enrol.md) [default: the whole image]
     #[arg(long, value_name = "FILE", env = "SINEW_BOXES", conflicts_with = "boxes_from")]
     pub boxes: Option<PathBuf>,
-    /// Where to look: around the people that this bundle finds
+    /// Where to look: around the people that this bundle detects
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_BOXES_FROM")]
     pub boxes_from: Option<String>,
     /// How far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
     pub level: Option<Refinement>,
-    /// Refine late frames less, for logocap bundles: how old an answer should be at most, such as 30ms; every line says how far
+    /// Refine late frames less, for logocap bundles: maximum age of a result, such as 30ms; every line says how far
     /// it went [default: none]
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
     #[serde(deserialize_with = "value::deserialize_duration", serialize_with = "value::serialize_duration")]
@@ -73,7 +73,7 @@ pub struct Settings {
     /// many images a second [default: off, and 10]
     #[arg(long, value_name = "ADDR", env = "SINEW_PREVIEW")]
     pub preview: Option<String>,
-    /// Leave out poses that do not score above this [default: the bundle's]
+    /// Drop poses that do not score above this [default: the bundle's]
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_THRESHOLD")]
     pub threshold: Option<f32>,
     /// Do not draw keypoints that score below this [default: 0]
@@ -162,7 +162,7 @@ impl Settings {
         }
     }
 
-    /// What they say of the model that answers.
+    /// Options of the model.
     pub fn model_options(&self, templates: Vec<Template>) -> estimator::Options {
         estimator::Options {
             level: self.level,
@@ -172,7 +172,7 @@ impl Settings {
         }
     }
 
-    /// What they say of every model that they open.
+    /// Options of every model that is opened.
     pub fn options(&self) -> estimator::Options {
         estimator::Options {
             threads: self.threads.unwrap_or(0),

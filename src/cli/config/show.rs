@@ -66,8 +66,7 @@ impl ShowArguments {
             };
             return output::print_table(["OPTION", "VALUE", "FROM"], &shown.iter().map(row).collect::<Vec<_>>());
         }
-        print!("{}", file(shown));
-        Ok(())
+        output::print_text(&file(shown))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is looked at, one function a thing.
+//! The checks, one function each.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use crate::cli::config::Settings;
 use crate::cli::machine::Machine;
 use crate::engine::{Backend, Session};
 
-/// Free space below this is worth a word, MiB: a few engines take as much.
+/// Free space below this is reported, MiB: a few engines take as much.
 #[cfg(feature = "tensorrt")]
 const LEAST_SPACE: u64 = 500;
-/// Free memory below this is worth a word, MiB.
+/// Free memory below this is reported, MiB.
 const LEAST_MEMORY: u64 = 500;
 
-/// Everything.
+/// All checks.
 pub fn all(config: Option<&Path>) -> Vec<Finding> {
     let here = Machine::here();
     let mut findings = vec![machine(&here), memory(), configuration(config)];
@@ -85,7 +85,7 @@ fn bundles() -> Vec<Finding> {
     if listed.is_empty() {
         return vec![Finding::fail(
             "bundles",
-            "none is found by name",
+            "no bundle is found by name",
             "start the program in the project's folder, install it with its models, or set SINEW_BUNDLES",
         )];
     }
@@ -106,10 +106,10 @@ fn backends() -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut works = 0;
     for (backend, remedy) in [
-        (Backend::TensorRt, "on a Jetson, install JetPack; elsewhere the CPU does it"),
+        (Backend::TensorRt, "on a Jetson, install JetPack; elsewhere the CPU is used"),
         (
             Backend::OnnxRuntime,
-            "if you want it, install ONNX Runtime and set SINEW_ONNXRUNTIME_LIBRARY; tract does without",
+            "if you want it, install ONNX Runtime and set SINEW_ONNXRUNTIME_LIBRARY; tract needs no library",
         ),
         (Backend::Tract, "build the program with the cargo feature `tract`"),
     ] {
@@ -123,7 +123,7 @@ fn backends() -> Vec<Finding> {
         }
     }
     if works == 0 {
-        findings.push(Finding::fail("backends", "none works", "mend one of those above"));
+        findings.push(Finding::fail("backends", "none works", "fix one of those above"));
     }
     findings
 }
@@ -213,7 +213,7 @@ fn cameras() -> Vec<Finding> {
                 Ok(choice) => Finding::ok(what, choice),
                 Err(reason) => Finding::warn(what, reason, "docs/cameras.md says how such cameras are read"),
             }),
-            // Nodes that give no frames belong to a camera too; only what hinders whoever asks is worth a word.
+            // Cameras have nodes without frames too; only missing permissions are worth a report.
             Err(error) if is_forbidden(&path) => {
                 let remedy = "add the user to the group `video`: sudo usermod -aG video $USER, then log in again";
                 findings.push(Finding::fail(what, error.to_string(), remedy));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hot_board_is_worth_a_word() {
+    fn a_hot_board_is_reported() {
         let machine = Machine { temperature_celsius: Some(97.0), ..Machine::default() };
         assert_eq!(throttling(&machine).unwrap().state, State::Ok);
         let machine = Machine { throttling: vec!["gpu".into()], ..machine };

@@ -1,4 +1,4 @@
-//! `sinew doctor`: whether everything is there, and what to do where it is not.
+//! `sinew doctor`: checks the installation, and says how to fix it.
 
 mod checks;
 
@@ -24,25 +24,25 @@ pub struct DoctorArguments {
     json: bool,
 }
 
-/// How a thing is.
+/// State of one part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
-    /// As it should be.
+    /// Correct.
     Ok,
     /// Something does not work, but the rest does without it.
     Warn,
-    /// It must be mended first.
+    /// It must be fixed first.
     Fail,
 }
 
-/// What was found out about one thing.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Finding {
     state: State,
-    /// What was looked at.
+    /// The part.
     what: String,
-    /// How it is.
+    /// What was found.
     found: String,
     /// What to do about it.
     remedy: Option<String>,
@@ -66,7 +66,7 @@ impl DoctorArguments {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Verdict> {
         if self.board_check {
-            print!("{CHECKLIST}");
+            output::print_text(CHECKLIST)?;
             return Ok(Verdict::Good);
         }
         let findings = checks::all(self.config.as_deref());
@@ -79,9 +79,9 @@ impl DoctorArguments {
                     State::Warn => "warn",
                     State::Fail => "FAIL",
                 };
-                println!("{state}  {what}: {found}");
+                output::print_line(format_args!("{state}  {what}: {found}"))?;
                 if let Some(remedy) = remedy {
-                    println!("      -> {remedy}");
+                    output::print_line(format_args!("      -> {remedy}"))?;
                 }
             }
         }
@@ -90,7 +90,7 @@ impl DoctorArguments {
     }
 }
 
-/// In the order in which one thing rests on the other.
+/// In the order in which each step depends on those before.
 const CHECKLIST: &str = "\
 Nothing of this program has run on a Jetson yet. On a board, in this order; each line should end with exit code 0:
 

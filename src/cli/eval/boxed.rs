@@ -68,7 +68,7 @@ pub(super) fn run(
     let (name, reached) = figures.last().map_or(("", 0.0), |(name, value)| (name.as_str(), *value));
     let floor = arguments.min_pck.filter(|&floor| reached < f64::from(floor));
     if let Some(floor) = floor {
-        eprintln!("sinew: {} is below {floor}", name.to_uppercase());
+        output::message(format_args!("sinew: {} is below {floor}", name.to_uppercase()));
     }
     Ok(if floor.is_some() || skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }

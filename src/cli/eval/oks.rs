@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
 
     let too_low = arguments.min_ap.is_some_and(|floor| figures.ap.is_none_or(|ap| ap < f64::from(floor)));
     if let (true, Some(floor)) = (too_low, arguments.min_ap) {
-        eprintln!("sinew: AP is below {floor}");
+        output::message(format_args!("sinew: AP is below {floor}"));
     }
     Ok(if too_low || tally.skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }

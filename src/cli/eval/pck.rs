@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     let reached = all.figures().map_or(0.0, |figures| figures.pck[QUOTED]);
     match arguments.min_pck.filter(|&floor| reached < f64::from(floor)) {
         Some(floor) => {
-            eprintln!("sinew: PCK@{} is below {floor}", THRESHOLDS[QUOTED]);
+            output::message(format_args!("sinew: PCK@{} is below {floor}", THRESHOLDS[QUOTED]));
             Ok(Verdict::Negative)
         }
         None => Ok(Verdict::Good),

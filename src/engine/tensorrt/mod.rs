@@ -51,8 +51,10 @@ impl Installation {
     pub fn from_environment() -> Self {
         let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
         let home = || {
-            let state = path("XDG_STATE_HOME").or_else(|| Some(path("HOME")?.join(".local/state")));
-            state.unwrap_or_default().join("sinew/engines")
+            // Plans are code. A folder below the current one, which could be anyone's, is never searched for them.
+            let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
+            let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+            state.unwrap_or_else(|| PathBuf::from("/var/lib")).join("sinew/engines")
         };
         let plans = path("SINEW_ENGINES").or_else(|| Some(path("STATE_DIRECTORY")?.join("engines")));
         Self {

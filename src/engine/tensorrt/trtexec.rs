@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,7 +24,8 @@ const SHOWN: usize = 12;
 pub(super) const STRONGLY_TYPED: u32 = 11;
 /// What commands are written for where no library is there.
 const ASSUMED_MAJOR: u32 = 10;
-/// What a file is called that is not whole yet.
+/// Extension of a file that is not complete yet. Its name has this process's id, and it is locked while it is built: builds of
+/// other processes in the same folder neither write nor remove it.
 const PARTIAL: &str = "partial";
 
 /// What the plans are built for.
@@ -122,11 +123,14 @@ impl Builder {
         let unwritable = |source: io::Error| EngineError::Write { path: folder.clone(), source };
         fs::create_dir_all(folder).map_err(unwritable)?;
         for entry in fs::read_dir(folder).map_err(unwritable)?.flatten() {
-            if entry.path().extension().is_some_and(|extension| extension == PARTIAL) {
-                fs::remove_file(entry.path()).map_err(unwritable)?;
+            if entry.path().extension().is_some_and(|extension| extension == PARTIAL) && !is_locked(&entry.path()) {
+                match fs::remove_file(entry.path()) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(unwritable)?,
+                }
             }
         }
-        let trial = folder.join(format!("write-test.{PARTIAL}"));
+        let trial = folder.join(format!("write-test.{}", std::process::id()));
         fs::write(&trial, b"1").and_then(|()| fs::remove_file(&trial)).map_err(unwritable)
     }
 
@@ -141,16 +145,22 @@ impl Builder {
         mut say: impl FnMut(&str),
     ) -> Result<PathBuf, EngineError> {
         let path = self.installation.plan(&network.files, &network.signature);
-        let partial = append(&path, PARTIAL);
+        let extension = format!("{}.{PARTIAL}", std::process::id());
+        let partial = append(&path, &extension);
         let command = self.command(network, Some(machine.version), &partial)?;
         let graph = source(&network.files, machine.version.major)?;
+        // Held until the plan is in its place.
+        let lock = File::create(&partial).map_err(|source| EngineError::Write { path: partial.clone(), source })?;
+        if let Err(error) = lock.try_lock() {
+            tracing::debug!("{} cannot be locked: {error}", partial.display());
+        }
         let done = run(&command, &mut say).and_then(|()| {
             let unreadable = |source| EngineError::Read { path: partial.clone(), source };
             let plan = fs::read(&partial).map_err(unreadable)?;
             let sidecar = describe(network, machine, &command, &plan, graph);
             let text = serde_json::to_string_pretty(&sidecar).expect("numbers and text are JSON");
             let unwritable = |source| EngineError::Write { path: path.clone(), source };
-            let half = append(&Sidecar::path(&path), PARTIAL);
+            let half = append(&Sidecar::path(&path), &extension);
             fs::write(&half, text).map_err(unwritable)?;
             // Between the two the old side-car stands beside the new plan, and refuses it.
             fs::rename(&partial, &path).map_err(unwritable)?;
@@ -192,6 +202,11 @@ fn describe(network: &Network, machine: &Machine, command: &[OsString], plan: &[
         outputs: network.signature.outputs.iter().map(Into::into).collect(),
         created: since.as_secs(),
     }
+}
+
+/// Whether another process holds a lock on the file.
+fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn append(path: &Path, extension: &str) -> PathBuf {

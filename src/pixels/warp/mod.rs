@@ -1,6 +1,6 @@
 //! From an image to a network's input in one pass: colours, geometry and normalisation together.
 //!
-//! The answer is what OpenCV's `warpAffine` gives of the image in RGB, bilinear, with a constant black border, scaled
+//! The result is what OpenCV's `warpAffine` gives of the image in RGB, bilinear, with a constant black border, scaled
 //! to 0..1 and normalised: every network pixel `(x, y)` is looked up at `image_from_network(x, y)`, a sample outside the
 //! image counts as RGB 0, and a network pixel within one pixel of the image's edge is a blend with that black.
 //!
@@ -9,7 +9,7 @@
 //! and 255 once instead of for every image pixel. Pixels that share a chroma value have it as it is, as in OpenCV's
 //! `cvtColor`.
 //!
-//! Positions are computed in `f64`, weights in 16 bits. The answer stays within a quarter of a grey level of the
+//! Positions are computed in `f64`, weights in 16 bits. The result stays within a quarter of a grey level of the
 //! exact one.
 
 mod channels;

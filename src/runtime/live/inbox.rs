@@ -1,11 +1,11 @@
-//! Where cameras leave their frames: the newest of each, nothing older.
+//! The newest frame of each camera.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::job::Job;
 
-/// One place per camera.
+/// One place per camera, which holds its newest frame.
 #[derive(Debug)]
 pub(super) struct Inbox {
     places: Mutex<Places>,
@@ -15,7 +15,7 @@ pub(super) struct Inbox {
 #[derive(Debug)]
 struct Places {
     newest: Vec<Option<Box<Job>>>,
-    /// Cameras that may still bring something.
+    /// Cameras that may still deliver.
     running: usize,
     /// The camera whose turn it is.
     turn: usize,
@@ -25,9 +25,9 @@ struct Places {
 #[derive(Debug)]
 pub(super) enum Arrival {
     Job(Box<Job>),
-    /// Nothing came in time.
+    /// No frame arrived in time.
     NotYet,
-    /// Nothing will come any more.
+    /// All cameras have ended.
     Ended,
 }
 
@@ -37,12 +37,12 @@ impl Inbox {
         Self { places: Mutex::new(Places { newest, running: cameras, turn: 0 }), arrived: Condvar::new() }
     }
 
-    // A thread that panicked has left whole boxes behind.
+    // Complete slots are put in and taken out under the lock: a thread that panicked has left nothing half done.
     fn lock(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves a camera's newest frame; the one that nobody has fetched comes back.
+    /// Puts a camera's newest frame in its place; the one that was not taken before is returned.
     pub fn put(&self, job: Box<Job>) -> Option<Box<Job>> {
         let mut places = self.lock();
         let camera = job.camera;
@@ -52,7 +52,7 @@ impl Inbox {
         older
     }
 
-    /// A camera brings nothing more.
+    /// A camera has ended.
     pub fn end(&self) {
         self.lock().running -= 1;
         self.arrived.notify_one();
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(taken(&inbox), Some(0));
         assert!(inbox.put(Job::empty(0)).is_none());
         inbox.end();
-        // What is there is still answered.
+        // A frame that is in its place is still processed.
         assert_eq!(taken(&inbox), Some(0));
         assert!(matches!(inbox.take(Duration::from_secs(60)), Arrival::Ended));
     }
@@ -107,7 +107,7 @@ mod tests {
         let inbox = Inbox::new(3);
         let mut order = Vec::new();
         for _ in 0..4 {
-            // The first and the last camera are faster than they are read.
+            // The first and the last camera deliver faster than frames are taken.
             inbox.put(Job::empty(0));
             inbox.put(Job::empty(2));
             order.push(taken(&inbox).unwrap());

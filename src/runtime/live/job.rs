@@ -1,29 +1,29 @@
-//! A frame on its way through the threads, with room for its answer.
+//! A frame on its way through the threads, with memory for its result.
 
 use std::time::{Duration, Instant};
 
 use crate::estimator::StageTimes;
-use crate::pixels::{ImageBuffer, ImageError};
+use crate::pixels::Image;
 use crate::pose::Poses;
 use crate::source::Frame;
 
-/// A frame and its answer. Boxes of these go round; after the first frames nothing is allocated for them.
+/// A frame and its result. A fixed number of these slots circulates; after the first frames nothing is allocated for them.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// Which camera it is of.
+    /// Number of its camera.
     pub camera: usize,
     /// The frame.
-    pub held: OwnedFrame,
-    /// Its answer.
+    pub frame: OwnedFrame,
+    /// Its poses.
     pub poses: Poses,
-    /// How long that took.
+    /// Time that each stage took.
     pub times: StageTimes,
 }
 
 /// A frame in its own memory.
 #[derive(Debug)]
 pub(super) struct OwnedFrame {
-    image: ImageBuffer,
+    image: Image,
     sequence: u64,
     captured: Option<Duration>,
     instant: Option<Instant>,
@@ -34,7 +34,7 @@ impl Job {
     pub fn empty(camera: usize) -> Box<Self> {
         Box::new(Self {
             camera,
-            held: OwnedFrame { image: ImageBuffer::default(), sequence: 0, captured: None, instant: None, name: None },
+            frame: OwnedFrame { image: Image::default(), sequence: 0, captured: None, instant: None, name: None },
             poses: Poses::default(),
             times: StageTimes::default(),
         })
@@ -44,7 +44,7 @@ impl Job {
 impl OwnedFrame {
     /// Becomes a copy of `frame`.
     pub fn fill(&mut self, frame: &Frame<'_>) {
-        self.image.fill(frame.image);
+        self.image.copy_from(frame.image);
         (self.sequence, self.captured, self.instant) = (frame.sequence, frame.captured, frame.instant);
         match (frame.name, &mut self.name) {
             (Some(name), Some(kept)) if name == kept => {}
@@ -53,14 +53,14 @@ impl OwnedFrame {
     }
 
     /// The frame, borrowed.
-    pub fn frame(&self) -> Result<Frame<'_>, ImageError> {
-        Ok(Frame {
-            image: self.image.view()?,
+    pub fn view(&self) -> Frame<'_> {
+        Frame {
+            image: self.image.view(),
             sequence: self.sequence,
             captured: self.captured,
             instant: self.instant,
             name: self.name.as_deref(),
-        })
+        }
     }
 
     /// Time since it was captured.

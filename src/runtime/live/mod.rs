@@ -1,13 +1,24 @@
-//! Cameras: the newest frame of each, forever.
+//! Cameras: the newest frame of each, until the run is stopped.
 //!
-//! One thread per camera takes frames and leaves the newest; the calling thread answers them; one thread hands answers to the
-//! sinks. Boxes with frames go round between them, so that nothing is allocated and nobody waits for anybody slower: an older
-//! frame that nobody has fetched is passed over, and an answer that the sinks are too slow for is left out. Both are counted:
-//! every frame is answered or counted as one of the others.
+//! ```text
+//!  thread "camera-0"          calling thread                 thread "sinks"
+//!  newest_frame()             estimate()                     put() to every sink
+//!       |                          |                               |
+//!       +--- inbox: newest of ---> +--- queue of OUTPUT_QUEUE ---> +
+//!  thread "camera-1"     each camera; an                 results; a result that
+//!       |                older one is                    does not fit is dropped
+//!       +---             `superseded`                    (`output`)
+//!       ^                          |                               |
+//!       +------ empty slots -------+---------- empty slots --------+
+//! ```
+//!
+//! Slots hold a frame and its result. Each camera has [`SLOTS_PER_CAMERA`] of them, which circulate: nothing is allocated per
+//! frame, and no thread ever waits for a slower one. Every frame is processed or counted as dropped.
 
 mod inbox;
 mod job;
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,37 +27,37 @@ use std::time::{Duration, Instant};
 
 use self::inbox::{Arrival, Inbox};
 use self::job::Job;
-use super::{Boxes, Counts, End, Observer, RunError, Skip, estimate, finish_all, put_all};
+use super::{Boxes, Counts, End, Observer, Outputs, RunError, Skip, estimate};
 use crate::estimator::{EstimateError, Estimator};
-use crate::sink::{FrameResult, Live, Sink};
-use crate::source::{LiveCounts, Source, SourceError};
+use crate::sink::{FrameResult, Live, RgbCache};
+use crate::source::{Source, SourceError};
 
-/// Answers that wait for the sinks.
+/// Results that wait for the sinks.
 const OUTPUT_QUEUE: usize = 4;
-/// Boxes per camera: one being filled, the newest, one being answered, those that wait, one being handed on.
+/// Slots per camera: one being filled, the newest, one being processed, those that wait, one being written.
 const SLOTS_PER_CAMERA: usize = 3 + OUTPUT_QUEUE + 1;
-/// How often whoever waits looks whether it should stop.
+/// How often a waiting thread looks whether it should stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a stop waits for cameras and sinks.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(800);
-/// How long the sinks wait after a stop for the answer that is being computed.
+/// How long the sinks wait after a stop for the result that is being computed.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the threads join.
+/// The parts of a live run.
 pub struct LivePipeline<'a> {
-    /// Where frames come from.
+    /// Provide the frames.
     pub cameras: Vec<Box<dyn Source>>,
-    /// What answers them, one for each camera.
+    /// Process them, one for each camera.
     pub estimators: &'a mut [Box<dyn Estimator>],
-    /// Where in frames to look.
+    /// Says where in frames to look.
     pub boxes: &'a mut dyn Boxes,
-    /// Where the answers go.
-    pub sinks: Vec<Box<dyn Sink>>,
-    /// Who watches.
+    /// Take the results.
+    pub outputs: Outputs,
+    /// Follows the run.
     pub observer: &'a mut dyn Observer,
-    /// How old an answer should be at most, counted from the frame's capture.
+    /// Maximum age of a result, counted from the frame's capture.
     pub deadline: Option<Duration>,
-    /// Ends the work, from another thread or a signal.
+    /// Ends the run, from another thread or a signal.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -56,70 +67,53 @@ impl std::fmt::Debug for LivePipeline<'_> {
     }
 }
 
-/// What a camera's thread says besides frames.
+/// What a camera's thread reports besides frames.
 enum Event {
+    Warning(SourceError),
     Skipped(SourceError),
-    Failed(SourceError),
+    Failure(SourceError),
 }
 
-/// What a camera's thread has done so far.
-#[derive(Debug, Clone, Copy, Default)]
-struct Captured {
-    frames: u64,
-    superseded: u64,
-    live: LiveCounts,
-}
-
-/// Where a camera's thread says what it has done: whoever watches wants to know before it ends.
+/// What a camera's thread has counted so far, for the calling thread to read at any time.
 #[derive(Debug, Clone, Default)]
-struct Tally(Arc<Mutex<Captured>>);
+struct Tally(Arc<Mutex<Counts>>);
 
 impl Tally {
-    fn set(&self, captured: Captured) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = captured;
+    fn set(&self, counts: Counts) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 
-    fn get(&self) -> Captured {
+    fn get(&self) -> Counts {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What all cameras' threads have done so far, and the frames that were `released` without an answer after that.
-fn tell(tallies: &[Tally], released: u64, counts: &mut Counts) {
-    (counts.frames, counts.superseded, counts.live) = (0, released, LiveCounts::default());
-    for captured in tallies.iter().map(Tally::get) {
-        counts.frames += captured.frames;
-        counts.superseded += captured.superseded;
-        counts.live += captured.live;
-    }
-}
-
-/// What the sinks' thread has done.
+/// What the thread of the sinks has done.
 #[derive(Debug, Default)]
 struct Delivered {
     results: u64,
     poses: u64,
     dropped_poses: u64,
-    /// Answers that no sink took, because one had ended.
-    undelivered: u64,
+    /// Results that no sink took because all had ended.
+    dropped: u64,
 }
 
 impl LivePipeline<'_> {
-    /// Answers the newest frames until all cameras end, which they do not by themselves, a sink's reader goes, or `stop` is
-    /// set; `counts` holds what happened, errors included.
+    /// Processes the newest frames until all cameras end, which they do not by themselves, the readers of all sinks have closed
+    /// them, or `stop` is set; `counts` holds what happened, errors included.
     ///
     /// # Errors
-    /// Where a camera fails for good, the model fails, or a sink cannot write. What was answered is handed on in every case.
+    /// Where a camera fails for good, the model fails, or a sink cannot write. Results that are complete are written in every case.
     pub fn run(self, counts: &mut Counts) -> Result<End, RunError> {
-        let Self { cameras, estimators, boxes, sinks, observer, deadline, stop } = self;
+        let Self { cameras, estimators, boxes, outputs, observer, deadline, stop } = self;
         let inbox = Arc::new(Inbox::new(cameras.len()));
-        let (events, happened) = channel();
+        let (events, reported) = channel();
         let mut free = Vec::new();
         let tallies: Vec<Tally> = cameras.iter().map(|_| Tally::default()).collect();
         for (camera, source) in cameras.into_iter().enumerate() {
-            let (give, boxes) = sync_channel(SLOTS_PER_CAMERA);
+            let (give, slots) = sync_channel(SLOTS_PER_CAMERA);
             for _ in 0..SLOTS_PER_CAMERA {
-                // There is room for all of them.
+                // The channel has room for all of them.
                 let _ = give.try_send(Job::empty(camera));
             }
             free.push(give.clone());
@@ -127,7 +121,7 @@ impl LivePipeline<'_> {
                 source,
                 inbox: Arc::clone(&inbox),
                 give,
-                boxes,
+                slots,
                 events: events.clone(),
                 tally: tallies[camera].clone(),
                 stop: Arc::clone(&stop),
@@ -145,14 +139,14 @@ impl LivePipeline<'_> {
             .name("sinks".to_owned())
             .spawn(move || {
                 let mut delivered = Delivered::default();
-                let worked = deliver(sinks, &waiting, &give, &stopping, &mut delivered);
-                // Nobody answers frames for sinks that have ended.
+                let worked = deliver(&outputs, waiting, &give, &stopping, &mut delivered);
+                // Without sinks there is nothing to process frames for.
                 stopping.store(true, Ordering::Relaxed);
                 let _ = end.send((worked, delivered));
             })
             .map_err(RunError::Thread)?;
 
-        let mut answering = Processing {
+        let mut processing = Processing {
             estimators,
             boxes,
             observer,
@@ -160,36 +154,42 @@ impl LivePipeline<'_> {
             free: &free,
             results: &results,
             tallies: &tallies,
-            released: 0,
+            own: Counts::default(),
             deadline,
         };
-        let worked = answering.run(&inbox, &happened, &stop);
-        let released = answering.released;
+        let worked = processing.run(&inbox, &reported, &stop);
+        let mut own = processing.own;
         stop.store(true, Ordering::Relaxed);
         drop(results);
         let until = Instant::now() + SHUTDOWN_GRACE;
-        wait(&happened, until);
-        tell(&tallies, released, counts);
-        // What was computed is handed on, unless a sink hangs.
-        match ended.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok((delivered, sums)) => {
-                counts.processed = sums.results;
-                counts.poses = sums.poses;
-                counts.dropped_poses = sums.dropped_poses;
-                counts.dropped_by_output += sums.undelivered;
+        wait(&reported, until);
+        // What is computed is written, unless a sink hangs.
+        let received = ended.recv_timeout(until.saturating_duration_since(Instant::now()));
+        let ended = match received {
+            Ok((delivered, done)) => {
+                (own.processed, own.poses, own.dropped_poses) = (done.results, done.poses, done.dropped_poses);
+                own.dropped.output += done.dropped;
                 worked.and(delivered)
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 tracing::warn!("a sink did not take the last results within {} ms", SHUTDOWN_GRACE.as_millis());
-                worked.map(|()| End::SourceEnded)
+                worked.map(|()| End::Stopped)
             }
-        }
+        };
+        *counts = sum(&tallies, own);
+        ended
     }
 }
 
-/// Waits until every camera's thread has ended, but not for long; nobody hears what is still said.
-fn wait(happened: &Receiver<Event>, until: Instant) {
-    while happened.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+/// All counts: those of the cameras' threads, and `own` of the others.
+fn sum(tallies: &[Tally], mut own: Counts) -> Counts {
+    tallies.iter().for_each(|tally| own += tally.get());
+    own
+}
+
+/// Waits until every camera's thread has ended, but not for long; what they still report is ignored.
+fn wait(reported: &Receiver<Event>, until: Instant) {
+    while reported.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
 }
 
 /// One camera's thread.
@@ -197,7 +197,7 @@ struct Capture {
     source: Box<dyn Source>,
     inbox: Arc<Inbox>,
     give: SyncSender<Box<Job>>,
-    boxes: Receiver<Box<Job>>,
+    slots: Receiver<Box<Job>>,
     events: Sender<Event>,
     tally: Tally,
     stop: Arc<AtomicBool>,
@@ -205,20 +205,20 @@ struct Capture {
 
 impl Capture {
     fn run(mut self) {
-        let mut captured = Captured::default();
+        let (mut frames, mut superseded) = (0, 0);
         while !self.stop.load(Ordering::Relaxed) {
             match self.source.next_frame() {
                 Ok(Some(frame)) => {
-                    captured.frames += 1;
+                    frames += 1;
                     // One is always free: `SLOTS_PER_CAMERA` counts all places where the others can be.
-                    if let Ok(mut job) = self.boxes.try_recv() {
-                        job.held.fill(&frame);
+                    if let Ok(mut job) = self.slots.try_recv() {
+                        job.frame.fill(&frame);
                         if let Some(older) = self.inbox.put(job) {
-                            captured.superseded += 1;
+                            superseded += 1;
                             let _ = self.give.try_send(older);
                         }
                     } else {
-                        captured.superseded += 1;
+                        superseded += 1;
                     }
                 }
                 Ok(None) => break,
@@ -227,16 +227,25 @@ impl Capture {
                     let _ = self.events.send(Event::Skipped(error));
                 }
                 Err(error) => {
-                    let _ = self.events.send(Event::Failed(error));
+                    let _ = self.events.send(Event::Failure(error));
                     break;
                 }
             }
-            captured.live = self.source.live().unwrap_or_default();
-            self.tally.set(captured);
+            while let Some(warning) = self.source.next_warning() {
+                let _ = self.events.send(Event::Warning(warning));
+            }
+            self.tell(frames, superseded);
         }
-        captured.live = self.source.live().unwrap_or_default();
-        self.tally.set(captured);
+        self.tell(frames, superseded);
         self.inbox.end();
+    }
+
+    /// Publishes the counts: `frames` were taken, of which `superseded` were replaced.
+    fn tell(&self, frames: u64, superseded: u64) {
+        let mut counts = self.source.live().unwrap_or_default();
+        counts.frames = frames + counts.dropped.total();
+        counts.dropped.superseded += superseded;
+        self.tally.set(counts);
     }
 }
 
@@ -245,28 +254,29 @@ struct Processing<'a> {
     estimators: &'a mut [Box<dyn Estimator>],
     boxes: &'a mut dyn Boxes,
     observer: &'a mut dyn Observer,
+    /// All counts, as the observer hears them.
     counts: &'a mut Counts,
     free: &'a [SyncSender<Box<Job>>],
     results: &'a SyncSender<Box<Job>>,
     tallies: &'a [Tally],
-    /// Frames that were fetched only when the work was to end.
-    released: u64,
+    /// What this thread has counted.
+    own: Counts,
     deadline: Option<Duration>,
 }
 
 impl Processing<'_> {
-    fn run(&mut self, inbox: &Inbox, happened: &Receiver<Event>, stop: &AtomicBool) -> Result<(), RunError> {
+    fn run(&mut self, inbox: &Inbox, reported: &Receiver<Event>, stop: &AtomicBool) -> Result<(), RunError> {
         loop {
             let arrival = inbox.take(POLL_INTERVAL);
-            tell(self.tallies, self.released, self.counts);
-            self.hear(happened)?;
+            *self.counts = sum(self.tallies, self.own);
+            self.hear(reported)?;
             let is_over = stop.load(Ordering::Relaxed);
             match arrival {
                 Arrival::Job(job) if is_over => {
-                    self.released += 1;
+                    self.own.dropped.superseded += 1;
                     self.release(job);
                 }
-                Arrival::Job(job) => self.result(job)?,
+                Arrival::Job(job) => self.process(job)?,
                 Arrival::NotYet if is_over => {}
                 Arrival::NotYet => self.observer.alive(self.counts),
                 Arrival::Ended => return Ok(()),
@@ -274,18 +284,19 @@ impl Processing<'_> {
         }
     }
 
-    fn hear(&mut self, happened: &Receiver<Event>) -> Result<(), RunError> {
-        while let Ok(event) = happened.try_recv() {
+    fn hear(&mut self, reported: &Receiver<Event>) -> Result<(), RunError> {
+        while let Ok(event) = reported.try_recv() {
             match event {
+                Event::Warning(warning) => self.observer.warned(&warning, self.counts),
                 Event::Skipped(error) => self.observer.skipped(&error.into(), self.counts),
-                Event::Failed(error) => return Err(error.into()),
+                Event::Failure(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
 
-    fn result(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
-        let Ok(frame) = job.held.frame() else { unreachable!("a copy of an image is one") };
+    fn process(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
+        let frame = job.frame.view();
         match estimate(self.boxes, self.estimators[job.camera].as_mut(), &frame, self.deadline, &mut job.poses) {
             Ok(times) => job.times = times,
             Err(error) => {
@@ -294,65 +305,73 @@ impl Processing<'_> {
                 if !matches!(*source, EstimateError::Image { .. }) {
                     return Err(RunError::Estimate { name, source });
                 }
-                self.counts.unsupported_size += 1;
+                self.own.dropped.unsupported_size += 1;
+                *self.counts = sum(self.tallies, self.own);
                 self.observer.skipped(&Skip::Estimate { name, source }, self.counts);
                 self.release(job);
                 return Ok(());
             }
         }
         match self.results.try_send(job) {
-            Ok(()) => self.counts.processed += 1,
+            Ok(()) => self.own.processed += 1,
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
-                self.counts.dropped_by_output += 1;
+                self.own.dropped.output += 1;
                 self.release(job);
             }
         }
+        *self.counts = sum(self.tallies, self.own);
         self.observer.processed(self.counts);
         Ok(())
     }
 
     fn release(&self, job: Box<Job>) {
-        // There is room for every box of a camera.
+        // The channel has room for every slot of a camera.
         let _ = self.free[job.camera].try_send(job);
     }
 }
 
-/// The sinks' thread.
+/// The thread of the sinks.
 fn deliver(
-    mut sinks: Vec<Box<dyn Sink>>,
-    waiting: &Receiver<Box<Job>>,
+    outputs: &Outputs,
+    waiting: Receiver<Box<Job>>,
     free: &[SyncSender<Box<Job>>],
     stop: &AtomicBool,
     delivered: &mut Delivered,
 ) -> Result<End, RunError> {
-    let mut worked = Ok(End::SourceEnded);
+    let mut rgb = RgbCache::default();
     let mut stopped = None;
-    loop {
+    let worked = loop {
         let job = match waiting.recv_timeout(POLL_INTERVAL) {
             Ok(job) => job,
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => break Ok(End::SourceEnded),
             Err(RecvTimeoutError::Timeout) => {
                 // A network that hangs must not take with it what the sinks still hold.
                 if stop.load(Ordering::Relaxed) && stopped.get_or_insert_with(Instant::now).elapsed() >= DRAIN_TIMEOUT {
-                    break;
+                    break Ok(End::Stopped);
                 }
                 continue;
             }
         };
-        let Ok(frame) = job.held.frame() else { unreachable!("a copy of an image is one") };
-        let live = Live { age: job.held.age(), camera: job.camera };
-        let result = FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live) };
-        worked = put_all(&mut sinks, &result);
-        if !matches!(worked, Ok(End::SourceEnded)) {
-            // This one, and those that wait.
-            delivered.undelivered += 1 + waiting.try_iter().count() as u64;
-            break;
+        let frame = job.frame.view();
+        let live = Live { age: job.frame.age(), camera: job.camera };
+        rgb.clear();
+        let result = FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live), rgb: &rgb };
+        match outputs.put(&result) {
+            Ok(ControlFlow::Continue(())) => {}
+            done => {
+                delivered.dropped += 1;
+                break done.map(|_| End::ReaderClosed);
+            }
         }
         delivered.results += 1;
         delivered.poses += job.poses.list.len() as u64;
         delivered.dropped_poses += u64::from(job.poses.dropped);
         let _ = free[job.camera].try_send(job);
-    }
-    let finished = finish_all(&mut sinks);
-    if matches!(worked, Ok(End::SourceEnded)) { finished } else { worked }
+    };
+    delivered.dropped += waiting.try_iter().count() as u64;
+    // From here on results are refused, not queued.
+    drop(waiting);
+    let finished = outputs.finish();
+    let end = worked?;
+    finished.map(|()| end)
 }

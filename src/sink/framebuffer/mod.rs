@@ -3,7 +3,7 @@
 //! A frame is scaled as large as the screen takes it, with black beside it: where it shrinks, whole pixels are averaged,
 //! where it grows, they are repeated, and one of the screen's size stays as it is. Poses are drawn afterwards, so that
 //! their lines fit the screen. Pixels are written into the device as into a file, and what the screen is like is read from
-//! sysfs: a display server is not needed, and may not run.
+//! sysfs: a display server is not needed, and must not run.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -18,13 +18,12 @@ use super::scale::{move_poses, resize};
 use super::uri::Parts;
 use super::{FrameResult, Options, OutputSchema, Sink, SinkError};
 use crate::geometry::Size;
-use crate::pixels::rgb::to_rgb;
 use crate::pose::Poses;
 
 mod pixel;
 mod screen;
 
-/// Where the system tells of its screens.
+/// Where the kernel describes its screens.
 pub const SYSFS: &str = "/sys/class/graphics";
 
 /// The screen that `uri`, a device with or without options, names; `sysfs` is [`SYSFS`] or, in tests, something like it.
@@ -87,20 +86,18 @@ fn there_are(sysfs: &Path) -> String {
     }
 }
 
-/// A screen, and what is written to it.
+/// A screen, and the memory for what is written to it.
 #[derive(Debug)]
 struct Framebuffer {
     file: File,
     path: PathBuf,
     screen: Screen,
     painter: Painter,
-    /// The frame.
-    rgb: Vec<u8>,
-    /// The frame in the size in which it is shown.
-    scaled: Vec<u8>,
+    /// The frame in the size in which it is shown, with its poses.
+    pixels: Vec<u8>,
     /// Its poses there.
     poses: Poses,
-    /// What the screen is to hold, rows without gaps.
+    /// The contents of the screen, rows without gaps.
     bytes: Vec<u8>,
     /// A black row of it.
     black: Vec<u8>,
@@ -116,8 +113,7 @@ impl Framebuffer {
             path: path.to_owned(),
             screen,
             painter: Painter::new(schema, options.keypoint_threshold),
-            rgb: Vec::with_capacity(3 * width * height),
-            scaled: Vec::with_capacity(3 * width * height),
+            pixels: Vec::with_capacity(3 * width * height),
             poses: Poses::default(),
             bytes: black.repeat(height),
             black,
@@ -125,8 +121,8 @@ impl Framebuffer {
     }
 
     /// Writes the image of this size, and black around it.
-    fn show(&mut self, size: Size, scaled: bool) -> io::Result<()> {
-        let pixels = if scaled { &self.scaled } else { &self.rgb };
+    fn show(&mut self, size: Size) -> io::Result<()> {
+        let pixels = &self.pixels;
         let (screen, pixel) = (self.screen, self.screen.format.bytes());
         let (left, top) = ((screen.size.width - size.width) / 2, (screen.size.height - size.height) / 2);
         let columns = left * pixel..(left + size.width) * pixel;
@@ -153,16 +149,19 @@ impl Sink for Framebuffer {
         let from = result.frame.image.size();
         let size = fitted(from, self.screen.size);
         let scaled = size != from;
-        to_rgb(result.frame.image, &mut self.rgb);
+        let rgb = result.rgb();
         self.poses.clone_from(result.poses);
         if scaled {
-            resize(&self.rgb, from, size, &mut self.scaled);
+            resize(rgb, from, size, &mut self.pixels);
             move_poses(&mut self.poses.list, from, size);
+        } else {
+            self.pixels.clear();
+            self.pixels.extend_from_slice(rgb);
         }
-        if let Some(mut canvas) = Canvas::new(if scaled { &mut self.scaled } else { &mut self.rgb }, size) {
+        if let Some(mut canvas) = Canvas::new(&mut self.pixels, size) {
             self.painter.draw(&mut canvas, &self.poses.list);
         }
-        self.show(size, scaled).map_err(|source| SinkError::Write { target: self.path.display().to_string(), source })
+        self.show(size).map_err(|source| SinkError::Write { target: self.path.display().to_string(), source })
     }
 }
 

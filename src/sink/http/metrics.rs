@@ -1,71 +1,22 @@
-//! Numbers about the work, in Prometheus' text format.
+//! Metrics in Prometheus' text format.
 //!
-//! They are atomics: whoever counts never waits for whoever reads.
+//! What sinks count per frame are atomics; the counts of the runtime are copied under a lock that is held for the copy only.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::counts::Counts;
 use crate::sink::{DroppedLines, FrameResult, OutputSchema, TrackCounts};
-use crate::source::LiveCounts;
 use crate::thermal::{self, Zone};
 
-/// Upper ends of the histograms' buckets, seconds.
+/// Upper bounds of the histograms' buckets, seconds.
 const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-/// The stages of a frame, as labels, in the order of [`Metrics::stages`].
-const STAGES: [&str; 3] = ["preprocess", "infer", "postprocess"];
-/// Names of [`Totals`], in the order of [`Totals::values`], and what they are.
-const TOTALS: [(&str, &str); 10] = [
-    ("pose_frames_dropped_total", "Frames without a result for any reason: the sum of the six below."),
-    ("pose_frames_passed_over_total", "Frames that a newer one replaced before the model was free."),
-    ("pose_frames_too_slow_total", "Frames whose results the sinks were too slow for."),
-    ("pose_frames_lost_total", "Frames that the cameras themselves lost."),
-    ("pose_frames_damaged_total", "Frames that were damaged."),
-    ("pose_frames_unreadable_total", "Images that could not be read."),
-    ("pose_frames_unfit_total", "Frames that do not fit the network."),
-    ("pose_camera_reconnects_total", "How often a camera was opened or started again."),
-    ("pose_camera_stalls_total", "How often a camera gave no frame for a while."),
-    ("pose_camera_failures_total", "How often a camera failed or went away."),
-];
+/// The stages of a frame, as in the JSON lines and in `sinew bench`, in the order of [`Metrics::stages`].
+const STAGES: [&str; 3] = ["preprocess", "network", "decode"];
 
-/// What the loop has counted so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Frames that nobody fetched before there was a newer one.
-    pub superseded: u64,
-    /// Answers that the sinks were too slow for.
-    pub dropped_by_output: u64,
-    /// Images that could not be read.
-    pub unreadable: u64,
-    /// Frames that do not fit the network.
-    pub unsupported_size: u64,
-    /// What the cameras went through.
-    pub live: LiveCounts,
-}
-
-impl Totals {
-    fn values(&self) -> [u64; TOTALS.len()] {
-        let LiveCounts { superseded: stale, lost_by_driver: lost, corrupt: damaged, stalls, failures, restarts } =
-            self.live;
-        let superseded = self.superseded + stale;
-        let dropped = superseded + self.dropped_by_output + lost + damaged + self.unreadable + self.unsupported_size;
-        [
-            dropped,
-            superseded,
-            self.dropped_by_output,
-            lost,
-            damaged,
-            self.unreadable,
-            self.unsupported_size,
-            restarts,
-            stalls,
-            failures,
-        ]
-    }
-}
-
-/// The numbers.
+/// The metrics of one run.
 #[derive(Debug)]
 pub struct Metrics {
     model: String,
@@ -74,11 +25,11 @@ pub struct Metrics {
     stages: [Histogram; STAGES.len()],
     ages: Histogram,
     dropped_poses: AtomicU64,
-    /// In the order of [`TOTALS`].
-    totals: [AtomicU64; TOTALS.len()],
+    counts: Mutex<Counts>,
+    /// Images encoded for the preview.
     images: AtomicU64,
-    /// Watchers that did not take their images.
-    dismissed: AtomicU64,
+    /// Clients of the preview that were too slow.
+    slow_clients: AtomicU64,
     dropped_lines: Arc<DroppedLines>,
     tracks: Arc<TrackCounts>,
 }
@@ -86,10 +37,10 @@ pub struct Metrics {
 #[derive(Debug, Default)]
 struct Camera {
     frames: AtomicU64,
-    people: AtomicU64,
+    poses: AtomicU64,
 }
 
-/// How many values fall into which bucket, the last of which has no end, and their sum.
+/// How many values fall into each bucket, the last of which has no upper bound, and their sum.
 #[derive(Debug, Default)]
 struct Histogram {
     buckets: [AtomicU64; BUCKETS.len() + 1],
@@ -120,7 +71,7 @@ impl Histogram {
 }
 
 impl Metrics {
-    /// Numbers of a model as `description` has it, and of so many `cameras`, at least one.
+    /// Metrics of a model with this `schema`, and of `cameras` cameras (at least one).
     pub fn new(schema: &OutputSchema, cameras: usize) -> Self {
         Self {
             model: escaped(&schema.model),
@@ -129,22 +80,20 @@ impl Metrics {
             stages: Default::default(),
             ages: Histogram::default(),
             dropped_poses: AtomicU64::new(0),
-            totals: Default::default(),
+            counts: Mutex::default(),
             images: AtomicU64::new(0),
-            dismissed: AtomicU64::new(0),
+            slow_clients: AtomicU64::new(0),
             dropped_lines: Arc::default(),
             tracks: Arc::default(),
         }
     }
 
-    /// Says what the loop has counted.
-    pub fn set_totals(&self, totals: &Totals) {
-        for (kept, value) in self.totals.iter().zip(totals.values()) {
-            kept.store(value, Ordering::Relaxed);
-        }
+    /// Replaces the counts of the runtime.
+    pub fn set_counts(&self, counts: &Counts) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = *counts;
     }
 
-    /// Where the other sinks count lines that they leave out.
+    /// The counter to which the other sinks add the lines that they drop.
     pub fn dropped_lines(&self) -> Arc<DroppedLines> {
         Arc::clone(&self.dropped_lines)
     }
@@ -154,11 +103,11 @@ impl Metrics {
         Arc::clone(&self.tracks)
     }
 
-    /// A frame was answered.
+    /// Counts one result.
     pub(super) fn processed(&self, result: &FrameResult<'_>) {
         if let Some(camera) = self.cameras.get(result.live.map_or(0, |live| live.camera)) {
             camera.frames.fetch_add(1, Ordering::Relaxed);
-            camera.people.store(result.poses.list.len() as u64, Ordering::Relaxed);
+            camera.poses.store(result.poses.list.len() as u64, Ordering::Relaxed);
         }
         let times = [result.times.preprocess, result.times.network, result.times.decode];
         for (stage, time) in self.stages.iter().zip(times) {
@@ -170,75 +119,83 @@ impl Metrics {
         self.dropped_poses.fetch_add(u64::from(result.poses.dropped), Ordering::Relaxed);
     }
 
-    /// An image was encoded.
+    /// Counts an image that was encoded.
     pub(super) fn encoded(&self) {
         self.images.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A client that did not take what it had asked for was dropped.
-    pub(super) fn dismissed(&self) {
-        self.dismissed.fetch_add(1, Ordering::Relaxed);
+    /// Counts a client that was disconnected because it did not take what it had asked for.
+    pub(super) fn client_dropped(&self) {
+        self.slow_clients.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// All of them, with so many `watchers`, on a machine with these thermal zones.
-    pub(super) fn text(&self, watchers: usize, zones: &[Zone]) -> String {
-        let mut text = String::with_capacity(8 << 10);
-        let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
-        let about = |text: &mut String, name: &str, kind: &str, help: &str| {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        };
-        about(&mut text, "pose_engine_info", "gauge", "What runs; always 1.");
-        let _ = writeln!(text, "pose_engine_info{{model=\"{}\",bundle=\"{}\"}} 1", self.model, self.bundle);
-        about(&mut text, "pose_frames_total", "counter", "Frames whose results reached the sinks.");
+    /// The metrics as text, with the number of `viewers` and the thermal `zones`.
+    pub(super) fn text(&self, viewers: usize, zones: &[Zone]) -> String {
+        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut text = String::with_capacity(1 << 13);
+        about(&mut text, "sinew_model_info", "gauge", "The model and its bundle; always 1.");
+        let _ = writeln!(text, "sinew_model_info{{model=\"{}\",bundle=\"{}\"}} 1", self.model, self.bundle);
+        about(&mut text, "sinew_frames_total", "counter", "Frames whose results reached the outputs.");
         for (number, camera) in self.cameras.iter().enumerate() {
-            let _ = writeln!(text, "pose_frames_total{{camera=\"{number}\"}} {}", read(&camera.frames));
+            let _ = writeln!(text, "sinew_frames_total{{camera=\"{number}\"}} {}", read(&camera.frames));
         }
-        for ((name, help), value) in TOTALS.iter().zip(&self.totals) {
+        about(&mut text, "sinew_frames_dropped_total", "counter", "Frames without a result, by reason.");
+        for (reason, count) in counts.dropped.by_reason() {
+            let _ = writeln!(text, "sinew_frames_dropped_total{{reason=\"{reason}\"}} {count}");
+        }
+        about(&mut text, "sinew_poses", "gauge", "Poses in the newest result.");
+        for (number, camera) in self.cameras.iter().enumerate() {
+            let _ = writeln!(text, "sinew_poses{{camera=\"{number}\"}} {}", read(&camera.poses));
+        }
+        for (name, help, count) in [
+            ("sinew_poses_dropped_total", "Poses over the limit, or not finite.", read(&self.dropped_poses)),
+            ("sinew_camera_restarts_total", "How often a camera was opened or started again.", counts.restarts),
+            ("sinew_camera_stalls_total", "How often a camera delivered no frame for a while.", counts.stalls),
+            ("sinew_camera_failures_total", "How often a camera failed or was unplugged.", counts.failures),
+        ] {
             about(&mut text, name, "counter", help);
-            let _ = writeln!(text, "{name} {}", read(value));
+            let _ = writeln!(text, "{name} {count}");
         }
-        let help = "Poses that were found but were too many, or not finite.";
-        about(&mut text, "pose_poses_dropped_total", "counter", help);
-        let _ = writeln!(text, "pose_poses_dropped_total {}", read(&self.dropped_poses));
-        about(&mut text, "pose_people", "gauge", "Poses in the newest result.");
-        for (number, camera) in self.cameras.iter().enumerate() {
-            let _ = writeln!(text, "pose_people{{camera=\"{number}\"}} {}", read(&camera.people));
-        }
-        about(&mut text, "pose_stage_seconds", "histogram", "Time that a stage of a frame took.");
+        about(&mut text, "sinew_stage_seconds", "histogram", "Time that a stage of a frame took.");
         for (stage, histogram) in STAGES.iter().zip(&self.stages) {
-            histogram.write(&mut text, "pose_stage_seconds", &format!("stage=\"{stage}\","));
+            histogram.write(&mut text, "sinew_stage_seconds", &format!("stage=\"{stage}\","));
         }
-        about(&mut text, "pose_frame_age_seconds", "histogram", "Time from a frame's capture to the sinks.");
-        self.ages.write(&mut text, "pose_frame_age_seconds", "");
-        about(&mut text, "pose_preview_watchers", "gauge", "Who watches the preview.");
-        let _ = writeln!(text, "pose_preview_watchers {watchers}");
-        about(&mut text, "sinew_preview_images_total", "counter", "Images that were encoded for them.");
+        about(&mut text, "sinew_frame_age_seconds", "histogram", "Time from a frame's capture to the outputs.");
+        self.ages.write(&mut text, "sinew_frame_age_seconds", "");
+        about(&mut text, "sinew_preview_viewers", "gauge", "Clients that watch the preview.");
+        let _ = writeln!(text, "sinew_preview_viewers {viewers}");
+        about(&mut text, "sinew_preview_images_total", "counter", "Images encoded for the preview.");
         let _ = writeln!(text, "sinew_preview_images_total {}", read(&self.images));
-        about(&mut text, "pose_preview_dropped_total", "counter", "Clients that did not take what they had asked for.");
-        let _ = writeln!(text, "pose_preview_dropped_total {}", read(&self.dismissed));
+        about(&mut text, "sinew_preview_clients_dropped_total", "counter", "Clients that read too slowly.");
+        let _ = writeln!(text, "sinew_preview_clients_dropped_total {}", read(&self.slow_clients));
         about(
             &mut text,
-            "pose_lines_left_out_total",
+            "sinew_lines_dropped_total",
             "counter",
             "Lines that a full disk or a slow reader did not take.",
         );
         for (reason, count) in [("disk", self.dropped_lines.disk()), ("reader", self.dropped_lines.readers())] {
-            let _ = writeln!(text, "pose_lines_left_out_total{{reason=\"{reason}\"}} {count}");
+            let _ = writeln!(text, "sinew_lines_dropped_total{{reason=\"{reason}\"}} {count}");
         }
         about(&mut text, "sinew_tracks_active", "gauge", "Tracks with an identity that are followed, all cameras together.");
         let _ = writeln!(text, "sinew_tracks_active {}", self.tracks.active());
         about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, all cameras together.");
         let _ = writeln!(text, "sinew_tracks_started_total {}", self.tracks.started());
-        // A machine without thermometers says nothing rather than 0.
+        // Without a thermometer, no line is better than a 0.
         if let Some(celsius) = thermal::hottest(zones) {
-            about(&mut text, "pose_soc_temperature_celsius", "gauge", "The hottest thermal zone.");
-            let _ = writeln!(text, "pose_soc_temperature_celsius {celsius}");
-            about(&mut text, "pose_throttled", "gauge", "1 while the kernel lowers clocks because of heat.");
-            let throttled = u8::from(zones.iter().any(|zone| zone.throttles));
-            let _ = writeln!(text, "pose_throttled {throttled}");
+            about(&mut text, "sinew_soc_temperature_celsius", "gauge", "The hottest thermal zone.");
+            let _ = writeln!(text, "sinew_soc_temperature_celsius {celsius}");
+            about(&mut text, "sinew_throttled", "gauge", "1 while the kernel lowers clocks because of heat.");
+            let _ = writeln!(text, "sinew_throttled {}", u8::from(zones.iter().any(|zone| zone.throttles)));
         }
         text
     }
+}
+
+/// The two comment lines before a metric.
+fn about(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
 /// A label's value.
@@ -249,9 +206,10 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::Dropped;
 
     #[test]
-    fn buckets_are_upper_ends_and_add_up() {
+    fn buckets_are_upper_bounds_and_add_up() {
         let histogram = Histogram::default();
         for milliseconds in [0, 1, 2, 9, 10, 11, 60_000] {
             histogram.observe(Duration::from_millis(milliseconds));
@@ -263,7 +221,7 @@ mod tests {
             found.trim().parse().unwrap()
         };
         assert_eq!(value("x_bucket{stage=\"a\",le=\"0.0005\"}"), 1.0);
-        assert_eq!(value("x_bucket{stage=\"a\",le=\"0.001\"}"), 2.0, "the end belongs to the bucket");
+        assert_eq!(value("x_bucket{stage=\"a\",le=\"0.001\"}"), 2.0, "the bound belongs to the bucket");
         assert_eq!(value("x_bucket{stage=\"a\",le=\"0.01\"}"), 5.0);
         assert_eq!(value("x_bucket{stage=\"a\",le=\"5\"}"), 6.0);
         assert_eq!(value("x_bucket{stage=\"a\",le=\"+Inf\"}"), 7.0);
@@ -275,27 +233,38 @@ mod tests {
     }
 
     #[test]
-    fn dropped_is_the_sum_of_its_reasons() {
-        let live =
-            LiveCounts { superseded: 1, lost_by_driver: 2, corrupt: 4, stalls: 100, failures: 200, restarts: 300 };
-        let totals = Totals { superseded: 8, dropped_by_output: 16, unreadable: 32, unsupported_size: 64, live };
-        let values = totals.values();
-        assert_eq!(values[0], 127);
-        assert_eq!(values[1..7].iter().sum::<u64>(), values[0]);
-        assert_eq!(values[7..], [300, 100, 200]);
+    fn every_reason_has_a_line() {
+        let metrics = Metrics::new(&OutputSchema::default(), 1);
+        let dropped = Dropped { superseded: 1, output: 2, driver: 3, corrupt: 4, unreadable: 5, unsupported_size: 6 };
+        metrics.set_counts(&Counts { dropped, ..Counts::default() });
+        let text = metrics.text(0, &[]);
+        for (reason, count) in dropped.by_reason() {
+            let line = format!("\nsinew_frames_dropped_total{{reason=\"{reason}\"}} {count}\n");
+            assert!(text.contains(&line), "no {line} in {text}");
+        }
     }
 
     #[test]
-    fn heat_is_said_where_it_is_known() {
+    fn names_begin_with_the_program_and_have_a_type() {
+        let text = Metrics::new(&OutputSchema::default(), 2).text(0, &[]);
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            assert!(name.starts_with("sinew_") && text.contains(&format!("# TYPE {family} ")), "{line}");
+        }
+    }
+
+    #[test]
+    fn heat_is_reported_where_it_is_known() {
         let metrics = Metrics::new(&OutputSchema::default(), 1);
-        assert!(!metrics.text(0, &[]).contains("pose_throttled"));
+        assert!(!metrics.text(0, &[]).contains("sinew_throttled"));
         let zone = |celsius, throttles| Zone { name: String::new(), celsius, throttles };
         let text = metrics.text(0, &[zone(99.5, true), zone(40.0, false)]);
         assert!(
-            text.contains("\npose_soc_temperature_celsius 99.5\n") && text.contains("\npose_throttled 1\n"),
+            text.contains("\nsinew_soc_temperature_celsius 99.5\n") && text.contains("\nsinew_throttled 1\n"),
             "{text}"
         );
-        assert!(metrics.text(0, &[zone(40.0, false)]).contains("\npose_throttled 0\n"));
+        assert!(metrics.text(0, &[zone(40.0, false)]).contains("\nsinew_throttled 0\n"));
     }
 
     #[test]

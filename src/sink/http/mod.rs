@@ -1,48 +1,57 @@
-//! Poses in a browser, and metrics: a small HTTP server for whoever looks after a box without a display.
+//! Poses in a browser, and metrics: a small HTTP server for machines without a display.
 //!
-//! | path | what is there |
+//! | path | response |
 //! |---|---|
-//! | `/` | a page with the moving image |
+//! | `/` | a page that shows the stream |
 //! | `/stream` | the moving image, as JPEGs one after the other |
 //! | `/snapshot.jpg` | the next image |
-//! | `/metrics` | numbers in Prometheus' text format |
+//! | `/metrics` | metrics in Prometheus' text format |
 //!
-//! Nothing is copied, drawn or encoded while nobody watches. The thread of the sinks only copies a frame, at most so
-//! many times a second; a thread of its own draws and encodes it, once for all watchers. Nobody waits for a client.
+//! ```text
+//! thread of the sinks          thread "preview"             thread "http"
+//! put() -- copy of a frame --> scale, draw, encode -- JPEG --> every viewer
+//!   \--------------- counters, atomics ----------------------> /metrics
+//! ```
+//!
+//! Nothing is copied, drawn or encoded while no client watches. The thread of the sinks only copies a frame, at most `fps`
+//! times a second, and never waits for a client; one image is encoded once, however many watch.
 
-mod clients;
-mod listener;
+mod connection;
 pub mod metrics;
 mod preview;
-mod reply;
 pub mod request;
+mod response;
+mod server;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::listener::Server;
 use self::metrics::Metrics;
 use self::preview::Preview;
+use self::server::Server;
 use super::paint::Painter;
 use super::uri::Parts;
 use super::{FrameResult, OutputSchema, Sink, SinkError};
+use crate::clock::Clock;
 
 /// How the server is set up.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Keypoints that score below are not drawn.
     pub keypoint_threshold: f32,
-    /// Most images a second.
+    /// Maximum number of images a second.
     pub fps: f64,
-    /// How long a client may take to send its request, and to take an image.
+    /// How long a client may take to send its request, and to read its response or one image.
     pub patience: Duration,
+    /// What measures these times.
+    pub clock: Clock,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keypoint_threshold: 0.0, fps: 10.0, patience: Duration::from_secs(2) }
+        Self { keypoint_threshold: 0.0, fps: 10.0, patience: Duration::from_secs(2), clock: Clock::default() }
     }
 }
 
@@ -54,18 +63,19 @@ pub struct Http {
     preview: Arc<Preview>,
     server: Server,
     encoder: Option<thread::JoinHandle<()>>,
-    /// Least time between two images.
+    clock: Clock,
+    /// Minimum time between two images.
     interval: Duration,
     /// When the next image may be taken.
     next: Instant,
 }
 
 impl Http {
-    /// Listens on `address`: `HOST:PORT`, or only a port of this machine's own loopback; `?fps=N` behind it wins over
-    /// `options`. Frames come from so many `cameras`, at least one.
+    /// Listens on `address`: `HOST:PORT`, or a port alone for the loopback interface; `?fps=N` behind it takes precedence over
+    /// `options`. Frames come from `cameras` cameras, at least one.
     ///
     /// # Errors
-    /// Where the address is none or is taken, an option is wrong, or the system gives no thread.
+    /// Where the address cannot be listened on, an option is wrong, or the system provides no thread.
     pub fn open(address: &str, schema: &OutputSchema, cameras: usize, options: &Options) -> Result<Self, SinkError> {
         let parts = Parts::of(address);
         let fps = fps(parts, options.fps)?;
@@ -87,32 +97,33 @@ impl Http {
             .name("preview".to_owned())
             .spawn(move || encoding.encode_all(&counting))
             .map_err(SinkError::Thread)?;
-        let server = Server::start(listener, Arc::clone(&preview), Arc::clone(&metrics), options.patience);
+        let clock = options.clock.clone();
         let mut this = Self {
             address,
-            metrics,
-            preview,
+            metrics: Arc::clone(&metrics),
+            preview: Arc::clone(&preview),
             server: Server::default(),
             encoder: Some(encoder),
             interval: Duration::from_secs_f64(1.0 / fps),
-            next: Instant::now(),
+            next: clock.now(),
+            clock: clock.clone(),
         };
-        // Where it has no thread, dropping `this` ends the encoder.
-        this.server = server?;
+        // Where this fails, dropping `this` ends the encoder.
+        this.server = Server::start(listener, preview, metrics, clock, options.patience)?;
         Ok(this)
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its numbers, for whoever knows more of them.
+    /// Its metrics, for others that count.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// Ends both threads and lets all clients go, within half a second.
+    /// Ends both threads and closes all connections.
     fn end(&mut self) {
         self.preview.end();
         self.server.end();
@@ -125,12 +136,12 @@ impl Http {
 impl Sink for Http {
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         self.metrics.processed(result);
-        if !self.preview.is_watched() {
+        if self.preview.viewers() == 0 {
             return Ok(());
         }
-        let now = Instant::now();
+        let now = self.clock.now();
         if now >= self.next {
-            // From when it was due, not from when it came: else a camera of 30 frames a second would give 7.5, not 10.
+            // Counted from when it was due, not from when it arrived: else 30 frames a second would give 7.5 images, not 10.
             self.next = (self.next + self.interval).max(now);
             self.preview.offer(result);
         }
@@ -149,7 +160,7 @@ impl Drop for Http {
     }
 }
 
-/// Most images a second, as the options say.
+/// Maximum number of images a second, as the options say.
 fn fps(parts: Parts<'_>, default: f64) -> Result<f64, SinkError> {
     let mut fps = default;
     for (key, value) in parts.options() {

@@ -1,13 +1,12 @@
-//! The newest image with poses on it, for whoever watches.
+//! The newest image with its poses drawn on it, for the clients that watch.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::metrics::Metrics;
 use crate::geometry::Size;
-use crate::pixels::ImageBuffer;
+use crate::pixels::Image;
 use crate::pixels::rgb::to_rgb;
 use crate::pose::Poses;
 use crate::sink::canvas::Canvas;
@@ -15,20 +14,18 @@ use crate::sink::paint::Painter;
 use crate::sink::scale::{move_poses, resize};
 use crate::sink::{FrameResult, image};
 
-/// Most columns of an image; a larger one is scaled down.
+/// Maximum width of an image, pixels; a wider one is scaled down.
 const MOST_COLUMNS: usize = 640;
 /// JPEG quality; an image is looked at for a tenth of a second.
 const JPEG_QUALITY: u8 = 80;
 
-/// Takes frames from one thread, encodes them in another, and gives them to any number of watchers.
+/// Takes frames from one thread, encodes them in another, and serves them to any number of viewers.
 pub(super) struct Preview {
     painter: Painter,
-    watchers: AtomicUsize,
+    viewers: AtomicUsize,
     state: Mutex<State>,
-    /// A frame was offered, or it is over.
+    /// Signals that a frame was offered, or that the run is over.
     offered: Condvar,
-    /// An image was encoded, or it is over.
-    encoded: Condvar,
 }
 
 #[derive(Default)]
@@ -38,7 +35,7 @@ struct State {
     /// Memory for the next.
     spare: Option<Box<Shot>>,
     jpeg: Arc<Vec<u8>>,
-    /// How many were encoded.
+    /// Number of images encoded so far.
     number: u64,
     over: bool,
 }
@@ -46,83 +43,73 @@ struct State {
 /// A frame and its poses, in their own memory.
 #[derive(Default)]
 struct Shot {
-    image: ImageBuffer,
+    image: Image,
     poses: Poses,
 }
 
-/// Somebody who watches, as long as this lives.
-pub(super) struct Watcher<'a> {
-    preview: &'a Preview,
-    /// The last image that it knows.
+/// A client that watches, as long as this lives.
+pub(super) struct Viewer {
+    preview: Arc<Preview>,
+    /// The last image that it has seen.
     number: u64,
 }
 
 impl fmt::Debug for Preview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Preview").field("watchers", &self.watchers).finish_non_exhaustive()
+        f.debug_struct("Preview").field("viewers", &self.viewers).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Viewer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Viewer").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
 impl Preview {
     pub fn new(painter: Painter) -> Self {
-        Self {
-            painter,
-            watchers: AtomicUsize::new(0),
-            state: Mutex::default(),
-            offered: Condvar::new(),
-            encoded: Condvar::new(),
-        }
+        Self { painter, viewers: AtomicUsize::new(0), state: Mutex::default(), offered: Condvar::new() }
     }
 
-    // Whole images are put in and taken out under the lock; a thread that panicked has left nothing half done.
+    // Complete values are put in and taken out under the lock: a thread that panicked has left nothing half done.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many watch.
-    pub fn watchers(&self) -> usize {
-        self.watchers.load(Ordering::Relaxed)
+    /// Number of clients that watch.
+    pub fn viewers(&self) -> usize {
+        self.viewers.load(Ordering::Relaxed)
     }
 
-    /// Whether anybody does.
-    pub fn is_watched(&self) -> bool {
-        self.watchers() > 0
+    /// Watches from now on, unless `most` clients do already.
+    pub fn watch(self: &Arc<Self>, most: usize) -> Option<Viewer> {
+        let more = |viewers| (viewers < most).then_some(viewers + 1);
+        self.viewers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Viewer { number: self.lock().number, preview: Arc::clone(self) })
     }
 
-    /// Watches from now on, unless `most` do already.
-    pub fn watch(&self, most: usize) -> Option<Watcher<'_>> {
-        let more = |watchers| (watchers < most).then_some(watchers + 1);
-        self.watchers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Watcher { preview: self, number: self.lock().number })
-    }
-
-    /// Whether it has ended.
-    pub fn is_over(&self) -> bool {
-        self.lock().over
-    }
-
-    /// Copies a frame for the encoder; one that it has not begun yet is replaced.
+    /// Takes a copy of a frame, to be encoded soon; one that was not encoded yet is replaced.
     pub fn offer(&self, result: &FrameResult<'_>) {
         let memory = {
             let mut state = self.lock();
             state.newest.take().or_else(|| state.spare.take())
         };
-        // Filled outside of the lock: nobody waits for a copy.
+        // Copied outside of the lock.
         let mut shot = memory.unwrap_or_default();
-        shot.image.fill(result.frame.image);
+        // Where another output has converted the frame already, that need not be done again.
+        shot.image.copy_from(result.converted().unwrap_or(result.frame.image));
         shot.poses.clone_from(result.poses);
         self.lock().newest = Some(shot);
         self.offered.notify_one();
     }
 
-    /// Ends the encoder and the waiting.
+    /// Ends the encoder.
     pub fn end(&self) {
         self.lock().over = true;
         self.offered.notify_all();
-        self.encoded.notify_all();
     }
 
-    /// Encodes what is offered, until it is over.
+    /// Encodes what is offered, until the end.
     pub fn encode_all(&self, metrics: &Metrics) {
         let (mut rgb, mut scaled) = (Vec::new(), Vec::new());
         loop {
@@ -140,15 +127,13 @@ impl Preview {
                 metrics.encoded();
                 state.jpeg = Arc::new(jpeg);
                 state.number += 1;
-                drop(state);
-                self.encoded.notify_all();
             }
         }
     }
 
     /// Scales, draws, encodes.
     fn encode(&self, shot: &mut Shot, rgb: &mut Vec<u8>, scaled: &mut Vec<u8>) -> Option<Vec<u8>> {
-        let view = shot.image.view().ok()?;
+        let view = shot.image.view();
         let from = view.size();
         to_rgb(view, rgb);
         let size = preview_size(from);
@@ -161,7 +146,7 @@ impl Preview {
         };
         self.painter.draw(&mut Canvas::new(pixels, size)?, &shot.poses.list);
         let mut jpeg = Vec::with_capacity(pixels.len() / 8);
-        match image::write_jpeg(&mut jpeg, size, pixels, JPEG_QUALITY, "preview") {
+        match image::encode_jpeg(&mut jpeg, size, pixels, JPEG_QUALITY, "preview") {
             Ok(()) => Some(jpeg),
             Err(error) => {
                 tracing::debug!("{error}");
@@ -171,21 +156,19 @@ impl Preview {
     }
 }
 
-impl Watcher<'_> {
-    /// The next image; `None` where none comes in time, or it is over.
-    pub fn next(&mut self, timeout: Duration) -> Option<Arc<Vec<u8>>> {
-        let known = self.number;
-        let waiting = |state: &mut State| state.number <= known && !state.over;
-        let (state, _) = (self.preview.encoded.wait_timeout_while(self.preview.lock(), timeout, waiting))
-            .unwrap_or_else(PoisonError::into_inner);
+impl Viewer {
+    /// The newest image, if this viewer has not seen it yet.
+    pub fn next(&mut self) -> Option<Arc<Vec<u8>>> {
+        let state = self.preview.lock();
+        let is_new = state.number > self.number;
         self.number = state.number;
-        (state.number > known).then(|| Arc::clone(&state.jpeg))
+        is_new.then(|| Arc::clone(&state.jpeg))
     }
 }
 
-impl Drop for Watcher<'_> {
+impl Drop for Viewer {
     fn drop(&mut self) {
-        self.preview.watchers.fetch_sub(1, Ordering::Relaxed);
+        self.preview.viewers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,47 +1,62 @@
 //! What a client asks for.
 
-use std::io::{self, ErrorKind, Read};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Most bytes of a request: its line and its headers.
+/// Maximum size of a request, bytes: its line and its headers.
 pub const MOST_BYTES: usize = 8 << 10;
-/// Most headers of one.
+/// Maximum number of headers.
 const MOST_HEADERS: usize = 64;
 
-/// What there is to ask for.
+/// What a client can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
-    /// The page with the moving image.
+    /// The page that shows the stream.
     Index,
     /// The moving image.
     Stream,
     /// One image.
     Snapshot,
-    /// The numbers.
+    /// The metrics.
     Metrics,
+}
+
+/// A complete request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// What it asks for.
+    pub page: Page,
+    /// HEAD: the headers of the response without its body.
+    pub head_only: bool,
+    /// Whether its Host header, if it has one, names this machine's loopback interface: `localhost`, a name below it, or a
+    /// loopback address. A page of another site that reaches the server by DNS rebinding sends its own name.
+    pub host_is_loopback: bool,
 }
 
 /// Why a client gets nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// This is no request.
+    /// The bytes are no HTTP request.
     Bad,
-    /// There is no such page.
+    /// The Host header names another site.
+    Host,
+    /// No such page.
     NotFound,
-    /// Something else than GET.
+    /// A method other than GET and HEAD.
     Method,
-    /// The request did not come in time.
+    /// The request was not complete in time.
     Timeout,
     /// The request is longer than [`MOST_BYTES`], or has too many headers.
     TooLong,
-    /// There are too many clients, or there is no image.
+    /// Too many clients watch already, or there is no image.
     Busy,
 }
 
 impl Refusal {
-    /// The status line's number and text.
+    /// Number and text of the status line.
     pub fn status(self) -> &'static str {
         match self {
             Self::Bad => "400 Bad Request",
+            Self::Host => "403 Forbidden",
             Self::NotFound => "404 Not Found",
             Self::Method => "405 Method Not Allowed",
             Self::Timeout => "408 Request Timeout",
@@ -49,13 +64,26 @@ impl Refusal {
             Self::Busy => "503 Service Unavailable",
         }
     }
+
+    /// What the body of the response says.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Bad => "this is no HTTP request",
+            Self::Host => "this preview serves its own machine only: use http://localhost or http://127.0.0.1",
+            Self::NotFound => "there are /, /stream, /snapshot.jpg and /metrics",
+            Self::Method => "use GET or HEAD",
+            Self::Timeout => "the request was not complete in time",
+            Self::TooLong => "the request is too long",
+            Self::Busy => "too many clients, or no image yet: try again",
+        }
+    }
 }
 
-/// Understands a request of which `bytes` have come; `None` where more must come first.
+/// Parses the request of which `bytes` have arrived; `None` where more must arrive first.
 ///
 /// # Errors
-/// Where it is no request, or asks for what there is not.
-pub fn parse(bytes: &[u8]) -> Result<Option<Page>, Refusal> {
+/// Where the bytes are no request, or ask for something that does not exist.
+pub fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
@@ -65,41 +93,42 @@ pub fn parse(bytes: &[u8]) -> Result<Option<Page>, Refusal> {
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooLong),
         Err(_) => return Err(Refusal::Bad),
     }
-    if request.method != Some("GET") {
-        return Err(Refusal::Method);
+    let head_only = match request.method {
+        Some("GET") => false,
+        Some("HEAD") => true,
+        _ => return Err(Refusal::Method),
+    };
+    let mut hosts = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host"));
+    let host_is_loopback = hosts.next().is_none_or(|host| is_loopback(host.value));
+    if hosts.next().is_some() {
+        return Err(Refusal::Bad);
     }
     let target = request.path.unwrap_or_default();
-    // Browsers add a query to get an image anew.
-    match target.split_once('?').map_or(target, |(path, _)| path) {
-        "/" => Ok(Some(Page::Index)),
-        "/stream" => Ok(Some(Page::Stream)),
-        "/snapshot.jpg" => Ok(Some(Page::Snapshot)),
-        "/metrics" => Ok(Some(Page::Metrics)),
-        _ => Err(Refusal::NotFound),
-    }
+    // Browsers add a query to bypass their cache.
+    let page = match target.split_once('?').map_or(target, |(path, _)| path) {
+        "/" => Page::Index,
+        "/stream" => Page::Stream,
+        "/snapshot.jpg" => Page::Snapshot,
+        "/metrics" => Page::Metrics,
+        _ => return Err(Refusal::NotFound),
+    };
+    Ok(Some(Request { page, head_only, host_is_loopback }))
 }
 
-/// Reads a request; never more than [`MOST_BYTES`]. `client` answers [`ErrorKind::TimedOut`] when it has taken too long.
-///
-/// # Errors
-/// As [`parse`], and where it does not come in time; the outer error where the client has gone.
-pub fn read(client: &mut impl Read) -> io::Result<Result<Page, Refusal>> {
-    let mut bytes = [0; MOST_BYTES];
-    let mut length = 0;
-    loop {
-        match client.read(&mut bytes[length..]) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => length += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(Err(Refusal::Timeout)),
-            Err(error) => return Err(error),
-        }
-        match parse(&bytes[..length]) {
-            Ok(None) => {}
-            Ok(Some(page)) => return Ok(Ok(page)),
-            Err(refusal) => return Ok(Err(refusal)),
-        }
+/// Whether the value of a Host header, a name or an address with or without a port, is this machine's loopback.
+fn is_loopback(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let host = host.trim();
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(rest) = host.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else { return false };
+        let is_address = address.parse::<Ipv6Addr>().is_ok_and(|address| address.to_canonical().is_loopback());
+        return is_address && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
     }
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let is_name = name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"));
+    is_port(port) && (is_name || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback()))
 }
 
 #[cfg(test)]
@@ -108,21 +137,74 @@ mod tests {
 
     use super::*;
 
+    fn get(path: &str) -> Result<Option<Page>, Refusal> {
+        let parsed = parse(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        parsed.map(|request| request.map(|request| request.page))
+    }
+
     #[test]
     fn pages() {
-        let get = |path: &str| parse(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
         assert_eq!(get("/"), Ok(Some(Page::Index)));
         assert_eq!(get("/stream"), Ok(Some(Page::Stream)));
         assert_eq!(get("/snapshot.jpg?17"), Ok(Some(Page::Snapshot)));
         assert_eq!(get("/metrics"), Ok(Some(Page::Metrics)));
-        for path in ["/stream/", "/../etc/passwd", "/STREAM", "*", "//", "/%2e"] {
+        for path in ["/stream/", "/../etc/passwd", "/STREAM", "*", "//", "/%2e", "http://localhost/metrics"] {
             assert_eq!(get(path), Err(Refusal::NotFound), "{path}");
         }
+        let head = parse(b"HEAD /metrics HTTP/1.1\r\n\r\n").unwrap().unwrap();
+        assert_eq!((head.page, head.head_only), (Page::Metrics, true));
+    }
+
+    #[test]
+    fn hosts_of_the_loopback_interface() {
+        let local = |host: &str| {
+            let text = format!("GET / HTTP/1.1\r\nAccept: */*\r\nhOsT: {host}\r\n\r\n");
+            parse(text.as_bytes()).unwrap().unwrap().host_is_loopback
+        };
+        for host in [
+            "localhost",
+            "LOCALHOST:9999",
+            "localhost.",
+            "a.localhost:80",
+            "127.0.0.1",
+            "127.0.0.1:8080",
+            "127.8.9.10:1",
+            "[::1]",
+            "[::1]:8080",
+            "[0:0:0:0:0:0:0:1]:1",
+            "[::ffff:127.0.0.1]:8080",
+        ] {
+            assert!(local(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "127.0.0.1@evil.example",
+            "192.168.0.7",
+            "10.0.0.1:8080",
+            "[::2]:1",
+            "[::1",
+            "[::1]x",
+            "[::1].evil",
+            "localhost:80:80",
+            "localhost:x",
+            "",
+            "2130706433",
+            "0.0.0.0",
+            "[::]:80",
+            "evil-localhost",
+        ] {
+            assert!(!local(host), "{host}");
+        }
+        assert!(parse(b"GET / HTTP/1.0\r\n\r\n").unwrap().unwrap().host_is_loopback, "browsers always send one");
+        assert_eq!(parse(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"), Err(Refusal::Bad));
     }
 
     #[test]
     fn what_is_refused() {
-        for method in ["POST", "HEAD", "get", "DELETE", "OPTIONS"] {
+        for method in ["POST", "get", "DELETE", "OPTIONS", "CONNECT"] {
             assert_eq!(parse(format!("{method} / HTTP/1.1\r\n\r\n").as_bytes()), Err(Refusal::Method));
         }
         for bad in
@@ -137,37 +219,6 @@ mod tests {
         assert_eq!(parse(&long.as_bytes()[..MOST_BYTES - 1]), Ok(None));
     }
 
-    /// Gives a few bytes at a time, then fails.
-    struct Slow<'a>(&'a [u8], usize, ErrorKind);
-
-    impl Read for Slow<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            assert!(!buffer.is_empty(), "there is always room: what has none is refused");
-            if self.0.is_empty() {
-                return Err(self.2.into());
-            }
-            let (now, later) = self.0.split_at(self.1.min(self.0.len()).min(buffer.len()));
-            buffer[..now.len()].copy_from_slice(now);
-            self.0 = later;
-            Ok(now.len())
-        }
-    }
-
-    #[test]
-    fn a_request_may_come_in_pieces_but_not_for_ever() {
-        let whole = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
-        for step in [1, 2, 7, 100] {
-            let page = read(&mut Slow(whole, step, ErrorKind::TimedOut)).unwrap();
-            assert_eq!(page, Ok(Page::Metrics));
-        }
-        let half = read(&mut Slow(&whole[..30], 7, ErrorKind::TimedOut)).unwrap();
-        assert_eq!(half, Err(Refusal::Timeout));
-        assert!(read(&mut Slow(&whole[..30], 7, ErrorKind::ConnectionReset)).is_err());
-        assert!(read(&mut &whole[..30]).is_err(), "the client has gone");
-        let endless = [b'a'; 3 * MOST_BYTES];
-        assert_eq!(read(&mut Slow(&endless, 1000, ErrorKind::TimedOut)).unwrap(), Err(Refusal::TooLong));
-    }
-
     proptest! {
         #[test]
         fn any_bytes_are_a_request_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..9000)) {
@@ -176,9 +227,9 @@ mod tests {
             }
         }
 
-        /// What was understood, or refused as no request, stays so whatever follows.
+        /// A complete request, or a refused one, stays so whatever follows.
         #[test]
-        fn a_whole_request_needs_nothing_more(
+        fn a_complete_request_needs_nothing_more(
             path in "[a-z/.?%]{0,30}",
             more in proptest::collection::vec(any::<u8>(), 0..50),
         ) {

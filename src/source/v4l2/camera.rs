@@ -1,26 +1,31 @@
-//! A camera as a source: it goes on whatever the device does.
+//! A camera as a source: it keeps going whatever the device does.
 //!
-//! | what happens | what is done |
+//! | event | reaction |
 //! |---|---|
-//! | frames are lost, marked as damaged, or no images | skipped and counted; said once, and again after a minute without |
-//! | frames are no images for a second | the same, and the device is set and started again: it may have another layout by now |
-//! | no frame for a second | said once, and the stream is started again, for as long as it takes |
-//! | the device fails, is busy or has gone | said once; it is opened again after 0.25 s, then later and later, at most after one second |
-//! | the device is there again | opened at once |
+//! | the driver drops frames or marks them as corrupt, or a frame cannot be decoded | dropped and counted; a warning with the first, and again after a minute without |
+//! | no frame can be decoded for a second | the same, and the device is set and started again: its format may have changed |
+//! | no frame for a second | one warning; the stream is started again, for as long as it takes |
+//! | the device fails, is busy or was unplugged | one warning; it is opened again after 0.25 s, then less often, at most after one second |
+//! | the device is plugged in again | opened at once |
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::device::{CaptureFormat, Device};
-use super::stream::Stream;
-use super::{CameraError, CaptureRequest, FrameEncoding, mjpeg};
-use crate::pixels::{Image, ImageView, Limits, PixelFormat};
-use crate::source::{Frame, LiveCounts, Source, SourceError};
+use super::backend::{CaptureBackend, CaptureStream, Dequeued};
+use super::device::CaptureFormat;
+use super::error::CameraError;
+use super::four_cc::FrameEncoding;
+use super::request::CaptureRequest;
+use super::stream::V4l2;
+use crate::counts::Counts;
+use crate::pixels::{Image, ImageView, JpegDecoder, Limits, PixelFormat};
+use crate::source::{Frame, Source, SourceError};
 
 /// How long a camera is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// For a frame, before whoever asked is answered that there is none yet.
+    /// For a frame, before the caller is told that there is none yet.
     pub frame: Duration,
     /// Without a frame, before the stream is started again.
     pub stall: Duration,
@@ -28,7 +33,7 @@ pub struct RetryPolicy {
     pub first: Duration,
     /// The same, at most.
     pub longest: Duration,
-    /// Without damaged or lost frames, before they are news again.
+    /// Without corrupt or dropped frames, before the next is warned of again.
     pub quiet: Duration,
 }
 
@@ -44,81 +49,20 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What came of waiting for a frame.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Dequeued {
-    /// Whether there is one; [`Frames::bytes`] holds it.
-    pub is_frame: bool,
-    /// The driver's count.
-    pub sequence: u32,
-    /// When it was captured, on the driver's clock.
-    pub captured: Duration,
-    /// The same moment, for ages.
-    pub instant: Option<Instant>,
-    /// Older frames that were passed over.
-    pub superseded: u32,
-    /// Frames that the driver marked as damaged.
-    pub corrupt: u32,
-}
-
-/// A device that streams.
-pub trait CaptureStream: Send {
-    /// What it was set to.
-    fn setting(&self) -> CaptureFormat;
-
-    /// Waits for a frame and takes the newest; the one that was taken before goes back.
-    ///
-    /// # Errors
-    /// Where the device fails.
-    fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError>;
-
-    /// The frame that was taken last.
-    fn bytes(&self) -> &[u8];
-}
-
-/// What gives streaming devices, again and again.
-pub trait CaptureBackend: Send {
-    /// Opens the device and starts it.
-    ///
-    /// # Errors
-    /// Where that fails.
-    fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError>;
-
-    /// Whether the device is there, as far as can be said without opening it.
-    fn is_there(&self) -> bool;
-}
-
-/// Linux's own.
-#[derive(Debug)]
-pub(super) struct V4l2 {
-    pub(super) wanted: CaptureRequest,
-}
-
-impl CaptureBackend for V4l2 {
-    fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError> {
-        let device = Device::open(&self.wanted.path)?;
-        Ok(Box::new(Stream::start(device, &self.wanted)?))
-    }
-
-    fn is_there(&self) -> bool {
-        self.wanted.path.exists()
-    }
-}
-
 enum State {
     Streaming {
-        frames: Box<dyn CaptureStream>,
-        /// The last frame, or the start.
-        since: Instant,
-        /// The last that was an image, or the start.
-        sound: Instant,
+        stream: Box<dyn CaptureStream>,
+        /// When the last frame came, or the stream started.
+        last_frame: Instant,
+        /// When the last frame came that could be decoded, or the stream started.
+        last_decoded: Instant,
     },
     Waiting {
         until: Instant,
         /// How long to wait the next time.
         pause: Duration,
-        /// Whether the device was there when it was looked for last.
-        was_there: bool,
+        /// Whether the device existed when it was last looked for.
+        was_present: bool,
     },
 }
 
@@ -126,22 +70,24 @@ enum State {
 pub struct Camera {
     name: String,
     path: PathBuf,
-    driver: Box<dyn CaptureBackend>,
-    patience: RetryPolicy,
+    backend: Box<dyn CaptureBackend>,
+    retry: RetryPolicy,
     state: State,
-    /// What was said last, so that it is said once.
-    said: Option<String>,
-    /// What is to be said before the next frame; nothing else is allocated once frames come.
-    remarks: Vec<CameraError>,
-    damages: Recurrent,
-    losses: Recurrent,
-    counts: LiveCounts,
-    /// Frames since the beginning, the lost ones too.
+    /// Whether the stream is to be started again before the next frame.
+    must_restart: bool,
+    /// The last fault, which is a warning once.
+    last_fault: Option<String>,
+    warnings: VecDeque<CameraError>,
+    corrupt: Recurrent,
+    lost: Recurrent,
+    counts: Counts,
+    /// Frames since the start, those that were dropped included.
     sequence: u64,
     /// The driver's count of the last frame.
-    last: Option<u32>,
-    converted: Option<Image>,
-    swapped: Vec<u8>,
+    last_sequence: Option<u32>,
+    jpeg: JpegDecoder,
+    /// A frame that had to be decoded or rearranged.
+    converted: Image,
 }
 
 impl std::fmt::Debug for Camera {
@@ -150,19 +96,19 @@ impl std::fmt::Debug for Camera {
     }
 }
 
-fn streaming(frames: Box<dyn CaptureStream>) -> State {
+fn streaming(stream: Box<dyn CaptureStream>) -> State {
     let now = Instant::now();
-    State::Streaming { frames, since: now, sound: now }
+    State::Streaming { stream, last_frame: now, last_decoded: now }
 }
 
-/// What may happen with every second frame, and is said with the first of many only.
+/// An event that may happen with every second frame; only the first of many is warned of.
 #[derive(Debug, Default)]
 struct Recurrent {
     last: Option<Instant>,
 }
 
 impl Recurrent {
-    /// Happens once more; whether it has not for at least `quiet`.
+    /// Notes that it happened; whether it had not for at least `quiet`.
     fn is_news(&mut self, quiet: Duration) -> bool {
         let now = Instant::now();
         let last = self.last.replace(now);
@@ -170,222 +116,229 @@ impl Recurrent {
     }
 }
 
-/// What came of one step.
-enum Step {
-    Frame(Dequeued),
-    NotYet,
-    Fault(CameraError),
-}
-
 impl Camera {
-    /// Opens a camera. One that is busy or fails is waited for like one that fails later.
+    /// Opens a camera. One that is busy or fails is waited for, like one that fails later.
     ///
     /// # Errors
-    /// Where there is none, or it cannot give what is wanted.
-    pub fn open(wanted: CaptureRequest) -> Result<Self, CameraError> {
-        let path = wanted.path.clone();
-        Self::of(Box::new(V4l2 { wanted }), path, RetryPolicy::default())
+    /// Where there is no such camera, or it cannot do what is requested.
+    pub fn open(request: CaptureRequest) -> Result<Self, CameraError> {
+        let path = request.path.clone();
+        Self::with_backend(Box::new(V4l2 { request }), path, RetryPolicy::default())
     }
 
-    /// A camera behind any driver; `path` is what to call it.
+    /// A camera behind any backend; `path` is its name.
     ///
     /// # Errors
     /// As [`Camera::open`].
-    pub fn of(mut driver: Box<dyn CaptureBackend>, path: PathBuf, patience: RetryPolicy) -> Result<Self, CameraError> {
-        let (state, said) = match driver.start() {
-            Ok(frames) => (streaming(frames), None),
-            Err(error) if error.passes() && driver.is_there() => {
-                tracing::warn!("{error}; waiting for it");
-                let until = Instant::now() + patience.first;
-                (State::Waiting { until, pause: patience.first, was_there: true }, Some(error.to_string()))
+    pub fn with_backend(
+        mut backend: Box<dyn CaptureBackend>,
+        path: PathBuf,
+        retry: RetryPolicy,
+    ) -> Result<Self, CameraError> {
+        let (mut warnings, mut last_fault) = (VecDeque::new(), None);
+        let state = match backend.start() {
+            Ok(stream) => streaming(stream),
+            Err(error) if error.is_temporary() && backend.is_present() => {
+                last_fault = Some(error.to_string());
+                warnings.push_back(error);
+                State::Waiting { until: Instant::now() + retry.first, pause: retry.first, was_present: true }
             }
             Err(error) => return Err(error),
         };
         Ok(Self {
             name: path.display().to_string(),
             path,
-            driver,
-            patience,
+            backend,
+            retry,
             state,
-            said,
-            remarks: Vec::new(),
-            damages: Recurrent::default(),
-            losses: Recurrent::default(),
-            counts: LiveCounts::default(),
+            must_restart: false,
+            last_fault,
+            warnings,
+            corrupt: Recurrent::default(),
+            lost: Recurrent::default(),
+            counts: Counts::default(),
             sequence: 0,
-            last: None,
-            converted: None,
-            swapped: Vec::new(),
+            last_sequence: None,
+            jpeg: JpegDecoder::default(),
+            converted: Image::default(),
         })
     }
 
-    /// What it was set to, while it streams.
-    pub fn setting(&self) -> Option<CaptureFormat> {
+    /// The format of its frames, while it streams.
+    pub fn format(&self) -> Option<CaptureFormat> {
         match &self.state {
-            State::Streaming { frames, .. } => Some(frames.setting()),
+            State::Streaming { stream, .. } => Some(stream.format()),
             State::Waiting { .. } => None,
         }
     }
 
-    fn step(&mut self) -> Step {
+    /// Waits for a frame, or for the device; `None` where there is none yet.
+    fn wait_for_frame(&mut self) -> Option<Dequeued> {
+        if std::mem::take(&mut self.must_restart) {
+            self.restart_after(Duration::ZERO);
+        }
         match &mut self.state {
-            State::Streaming { frames, since, .. } => match frames.newest(self.patience.frame) {
-                Ok(taken) => {
-                    self.counts.superseded += u64::from(taken.superseded);
-                    self.counts.corrupt += u64::from(taken.corrupt);
-                    if taken.is_frame || taken.corrupt > 0 {
-                        // It is alive.
-                        *since = Instant::now();
+            State::Streaming { stream, last_frame, .. } => match stream.newest(self.retry.frame) {
+                Ok(dequeued) => {
+                    self.counts.dropped.superseded += u64::from(dequeued.superseded);
+                    self.counts.dropped.corrupt += u64::from(dequeued.corrupt);
+                    if dequeued.is_frame || dequeued.corrupt > 0 {
+                        *last_frame = Instant::now();
                     }
-                    let is_stalled = since.elapsed() >= self.patience.stall;
-                    if taken.corrupt > 0 {
-                        self.damage("the driver has marked it so".to_owned());
+                    let is_stalled = last_frame.elapsed() >= self.retry.stall;
+                    if dequeued.corrupt > 0 {
+                        warn_of_corrupt(&mut self.corrupt, &mut self.warnings, &self.path, self.retry.quiet, || {
+                            "the driver marked it so".to_owned()
+                        });
                     }
-                    if taken.is_frame {
-                        return Step::Frame(taken);
+                    if dequeued.is_frame {
+                        return Some(dequeued);
                     }
-                    if !is_stalled {
-                        return Step::NotYet;
+                    if is_stalled {
+                        self.counts.stalls += 1;
+                        let seconds = self.retry.stall.as_secs_f64();
+                        self.restart_after(Duration::ZERO);
+                        self.warn_of_fault(CameraError::Stalled { path: self.path.clone(), seconds });
                     }
-                    self.counts.stalls += 1;
-                    let seconds = self.patience.stall.as_secs_f64();
-                    self.wait(Duration::ZERO);
-                    Step::Fault(CameraError::Stalled { path: self.path.clone(), seconds })
                 }
                 Err(error) => {
                     self.counts.failures += 1;
-                    self.wait(self.patience.first);
-                    Step::Fault(error)
+                    self.restart_after(self.retry.first);
+                    self.warn_of_fault(error);
                 }
             },
-            State::Waiting { until, pause, was_there } => {
+            State::Waiting { until, pause, was_present } => {
                 let left = until.saturating_duration_since(Instant::now());
-                std::thread::sleep(left.min(self.patience.frame));
-                let is_there = self.driver.is_there();
-                let is_back = is_there && !std::mem::replace(was_there, is_there);
+                std::thread::sleep(left.min(self.retry.frame));
+                let is_present = self.backend.is_present();
+                let is_back = is_present && !std::mem::replace(was_present, is_present);
                 if !is_back && Instant::now() < *until {
-                    return Step::NotYet;
+                    return None;
                 }
-                match self.driver.start() {
-                    Ok(frames) => {
+                match self.backend.start() {
+                    Ok(stream) => {
                         self.counts.restarts += 1;
-                        self.last = None;
-                        self.state = streaming(frames);
-                        Step::NotYet
+                        self.last_sequence = None;
+                        self.state = streaming(stream);
                     }
                     Err(error) => {
-                        *pause = (2 * *pause).clamp(self.patience.first, self.patience.longest);
+                        *pause = (2 * *pause).clamp(self.retry.first, self.retry.longest);
                         *until = Instant::now() + *pause;
-                        Step::Fault(error)
+                        self.warn_of_fault(error);
                     }
                 }
             }
         }
+        None
     }
 
-    /// Closes the device, and opens it again after `pause`.
-    fn wait(&mut self, pause: Duration) {
+    /// Closes the device, to open it again after `pause`.
+    fn restart_after(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
-        self.state = State::Waiting { until, pause, was_there: self.driver.is_there() };
+        self.state = State::Waiting { until, pause, was_present: self.backend.is_present() };
     }
 
-    /// Counts a frame that was taken; what to call it.
-    fn number(&mut self, taken: &Dequeued) -> u64 {
-        let lost = self.last.map_or(0, |last| taken.sequence.wrapping_sub(last).wrapping_sub(1));
+    /// Counts the frames that the driver dropped before this one; the frame's number.
+    fn number(&mut self, dequeued: &Dequeued) -> u64 {
+        let missing = self.last_sequence.map_or(0, |last| dequeued.sequence.wrapping_sub(last).wrapping_sub(1));
         // A count that goes backwards has begun again.
-        let lost = if lost > u32::MAX / 2 { 0 } else { lost };
-        let lost_by_driver = lost.saturating_sub(taken.superseded + taken.corrupt);
-        self.counts.lost_by_driver += u64::from(lost_by_driver);
-        if lost_by_driver > 0 && self.losses.is_news(self.patience.quiet) {
-            self.remarks.push(CameraError::Lost { path: self.path.clone(), frames: lost_by_driver });
+        let missing = if missing > u32::MAX / 2 { 0 } else { missing };
+        let lost = missing.saturating_sub(dequeued.superseded + dequeued.corrupt);
+        self.counts.dropped.driver += u64::from(lost);
+        if lost > 0 && self.lost.is_news(self.retry.quiet) {
+            self.warnings.push_back(CameraError::LostByDriver { path: self.path.clone(), frames: lost });
         }
-        self.last = Some(taken.sequence);
-        let sequence = self.sequence + u64::from(lost);
+        self.last_sequence = Some(dequeued.sequence);
+        let sequence = self.sequence + u64::from(missing);
         self.sequence = sequence + 1;
         sequence
     }
 
-    /// A frame is left out; it is said if that is news.
-    fn damage(&mut self, reason: String) {
-        if self.damages.is_news(self.patience.quiet) {
-            self.remarks.push(CameraError::Damaged { path: self.path.clone(), reason });
+    /// Warns of a fault, unless it is the same as the last.
+    fn warn_of_fault(&mut self, error: CameraError) {
+        let text = error.to_string();
+        if self.last_fault.as_ref() != Some(&text) {
+            self.last_fault = Some(text);
+            self.warnings.push_back(error);
         }
     }
+}
 
-    /// Says what is wrong, if it was not said before.
-    fn fault(&mut self, error: CameraError) -> SourceError {
-        let text = error.to_string();
-        if self.said.as_ref() == Some(&text) {
-            return SourceError::NotYet;
-        }
-        self.said = Some(text);
-        SourceError::Camera(error)
+/// Warns of a corrupt frame, unless there was one a short while ago.
+fn warn_of_corrupt(
+    corrupt: &mut Recurrent,
+    warnings: &mut VecDeque<CameraError>,
+    path: &std::path::Path,
+    quiet: Duration,
+    reason: impl FnOnce() -> String,
+) {
+    if corrupt.is_news(quiet) {
+        warnings.push_back(CameraError::Corrupt { path: path.to_owned(), reason: reason() });
     }
 }
 
 impl Source for Camera {
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
-        if let Some(remark) = self.remarks.pop() {
-            return Err(SourceError::Camera(remark));
-        }
-        let taken = match self.step() {
-            Step::Frame(taken) => taken,
-            Step::NotYet => return Err(SourceError::NotYet),
-            Step::Fault(error) => return Err(self.fault(error)),
-        };
-        let sequence = self.number(&taken);
-        let State::Streaming { frames, sound, .. } = &self.state else { return Err(SourceError::NotYet) };
-        let (setting, bytes, sound) = (frames.setting(), frames.bytes(), *sound);
-        let problem = match setting.format.usage() {
-            FrameEncoding::Pixels(format) => {
-                ImageView::new(format, setting.size, setting.stride, bytes).err().map(|error| error.to_string())
+        let Some(dequeued) = self.wait_for_frame() else { return Err(SourceError::NotYet) };
+        let sequence = self.number(&dequeued);
+        let State::Streaming { stream, last_decoded, .. } = &mut self.state else { return Err(SourceError::NotYet) };
+        match image(&stream.format(), stream.bytes(), &mut self.jpeg, &mut self.converted) {
+            Ok(image) => {
+                *last_decoded = Instant::now();
+                self.last_fault = None;
+                let (captured, instant) = (Some(dequeued.captured), dequeued.instant);
+                Ok(Some(Frame { image, sequence, captured, instant, name: Some(&self.name) }))
             }
-            FrameEncoding::Bgr => swap(&setting, bytes, &mut self.swapped).err(),
-            FrameEncoding::Jpeg => match mjpeg::decode(bytes, &Limits::default()) {
-                Ok(image) => {
-                    self.converted = Some(image);
-                    None
-                }
-                Err(error) => Some(error.to_string()),
-            },
-            FrameEncoding::Bayer | FrameEncoding::Unknown => Some(format!("its layout is {}", setting.format)),
-        };
-        if let Some(reason) = problem {
-            self.counts.corrupt += 1;
-            if sound.elapsed() >= self.patience.stall {
-                // Not one frame among many, but another layout than was agreed upon.
-                self.wait(Duration::ZERO);
+            Err(reason) => {
+                self.counts.dropped.corrupt += 1;
+                // Not one frame among many, but another format than was agreed upon.
+                self.must_restart = last_decoded.elapsed() >= self.retry.stall;
+                warn_of_corrupt(&mut self.corrupt, &mut self.warnings, &self.path, self.retry.quiet, || reason);
+                Err(SourceError::NotYet)
             }
-            self.damage(reason);
-            return Err(self.remarks.pop().map_or(SourceError::NotYet, SourceError::Camera));
         }
-        self.said = None;
-        let State::Streaming { frames, sound, .. } = &mut self.state else { return Err(SourceError::NotYet) };
-        *sound = Instant::now();
-        let view = match (setting.format.usage(), &self.converted) {
-            (FrameEncoding::Pixels(format), _) => ImageView::new(format, setting.size, setting.stride, frames.bytes()),
-            (FrameEncoding::Jpeg, Some(image)) => Ok(image.view()),
-            _ => ImageView::new(PixelFormat::Rgb, setting.size, 3 * setting.size.width, &self.swapped),
-        };
-        let image = view.map_err(|error| {
-            SourceError::Camera(CameraError::Damaged { path: self.path.clone(), reason: error.to_string() })
-        })?;
-        let (captured, instant) = (Some(taken.captured), taken.instant);
-        Ok(Some(Frame { image, sequence, captured, instant, name: Some(&self.name) }))
     }
 
-    fn live(&self) -> Option<LiveCounts> {
+    fn next_warning(&mut self) -> Option<SourceError> {
+        self.warnings.pop_front().map(SourceError::Camera)
+    }
+
+    fn live(&self) -> Option<Counts> {
         Some(self.counts)
     }
 }
 
-/// Blue, green, red to red, green, blue, rows without gaps.
-fn swap(setting: &CaptureFormat, bytes: &[u8], rgb: &mut Vec<u8>) -> Result<(), String> {
-    let view =
-        ImageView::new(PixelFormat::Rgb, setting.size, setting.stride, bytes).map_err(|error| error.to_string())?;
-    let row = 3 * setting.size.width;
-    rgb.resize(row * setting.size.height, 0);
-    for (target, source) in rgb.chunks_exact_mut(row).zip(view.data().chunks(setting.stride)) {
+/// The image of a frame's bytes: as they are, or decoded into `converted`.
+///
+/// # Errors
+/// Why the frame is corrupt.
+fn image<'a>(
+    format: &CaptureFormat,
+    bytes: &'a [u8],
+    jpeg: &mut JpegDecoder,
+    converted: &'a mut Image,
+) -> Result<ImageView<'a>, String> {
+    match format.four_cc.encoding() {
+        FrameEncoding::Pixels(pixels) => {
+            ImageView::new(pixels, format.size, format.stride, bytes).map_err(|error| error.to_string())
+        }
+        FrameEncoding::Bgr => {
+            swap_red_and_blue(format, bytes, converted).map_err(|error| error.to_string())?;
+            Ok(converted.view())
+        }
+        FrameEncoding::Jpeg => {
+            jpeg.decode(bytes, &Limits::default(), converted).map_err(|error| error.to_string())?;
+            Ok(converted.view())
+        }
+        FrameEncoding::Bayer | FrameEncoding::Unknown => Err(format!("its format is {}", format.four_cc)),
+    }
+}
+
+/// Writes blue, green, red as red, green, blue, rows without gaps.
+fn swap_red_and_blue(format: &CaptureFormat, bytes: &[u8], rgb: &mut Image) -> Result<(), crate::pixels::ImageError> {
+    let view = ImageView::new(PixelFormat::Rgb, format.size, format.stride, bytes)?;
+    let target = rgb.reset(PixelFormat::Rgb, format.size)?;
+    for (target, source) in target.chunks_exact_mut(3 * format.size.width).zip(view.data().chunks(format.stride)) {
         for (target, source) in target.chunks_exact_mut(3).zip(source.chunks_exact(3)) {
             target.copy_from_slice(&[source[2], source[1], source[0]]);
         }

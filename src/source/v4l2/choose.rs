@@ -1,17 +1,18 @@
-//! Which of the things that a camera offers is taken.
+//! Chooses among the modes that a camera offers.
 
-use super::{CaptureRequest, FourCc, FrameEncoding};
+use super::four_cc::{FourCc, FrameEncoding};
+use super::request::CaptureRequest;
 use crate::geometry::Size;
 
-/// What is asked for where nothing is said.
+/// The size that is requested by default.
 pub(super) const SIZE: Size = Size::new(640, 480);
-/// The same, frames a second.
+/// The rate that is requested by default, frames a second.
 pub(super) const RATE: f64 = 30.0;
 
-/// A layout and size that a camera offers.
+/// A format and size that a camera offers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureMode {
-    /// The layout.
+    /// The format.
     pub format: FourCc,
     /// Pixels of a frame.
     pub size: Size,
@@ -19,8 +20,7 @@ pub struct CaptureMode {
     pub rates: Vec<f64>,
 }
 
-/// Layouts in the order in which they are taken where nothing else decides: what needs no conversion first, colourless
-/// last.
+/// The order in which formats are preferred where nothing else decides: those that need no conversion first, grey last.
 fn rank(usage: FrameEncoding) -> Option<u32> {
     use crate::pixels::PixelFormat;
     match usage {
@@ -32,13 +32,13 @@ fn rank(usage: FrameEncoding) -> Option<u32> {
     }
 }
 
-/// The best offer: of the wanted layout if one is wanted, then nearest in size, then fast enough, then by its layout.
-/// `None` where nothing fits.
+/// The best mode: of the requested format if there is one, then nearest in size, then fast enough, then by its format.
+/// `None` where none can be used.
 pub fn choose<'a>(offers: &'a [CaptureMode], wanted: &CaptureRequest) -> Option<&'a CaptureMode> {
     let size = wanted.size.unwrap_or(SIZE);
     let rate = wanted.rate.unwrap_or(RATE);
     let cost = |offer: &CaptureMode| {
-        let rank = rank(offer.format.usage())?;
+        let rank = rank(offer.format.encoding())?;
         if wanted.format.is_some_and(|format| format != offer.format) {
             return None;
         }
@@ -56,7 +56,7 @@ pub fn choose<'a>(offers: &'a [CaptureMode], wanted: &CaptureRequest) -> Option<
 
 /// Whether a camera offers nothing but a sensor's raw values.
 pub fn is_raw_sensor(formats: &[FourCc]) -> bool {
-    !formats.is_empty() && formats.iter().all(|format| format.usage() == FrameEncoding::Bayer)
+    !formats.is_empty() && formats.iter().all(|format| format.encoding() == FrameEncoding::Bayer)
 }
 
 /// The size of a stepwise range that is nearest to what is wanted: least, most and step.

@@ -1,4 +1,4 @@
-//! An open camera: what it is, what it offers, and what it was set to.
+//! An open camera: what it is, what it offers, and how it is set.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,14 +7,15 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::choose::{self, CaptureMode, choose, is_raw_sensor};
-use super::request::control_name;
+use super::error::CameraError;
+use super::four_cc::{FourCc, FrameEncoding};
+use super::request::{CaptureRequest, control_name};
 use super::sys;
-use super::{CameraError, CaptureRequest, FourCc, FrameEncoding};
 use crate::geometry::Size;
 
-/// More of anything than this is a driver that does not stop.
+/// Most entries of any list: a driver that gives more does not stop.
 const MOST: u32 = 256;
-/// `ENOTTY`: the file is no device of this kind.
+/// `ENOTTY`: the file is not a video device.
 const ENOTTY: i32 = 25;
 
 /// An open camera.
@@ -24,22 +25,22 @@ pub struct Device {
     file: File,
 }
 
-/// What a camera says of itself.
+/// A camera's description of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
-    /// Of the driver.
+    /// The driver's name.
     pub driver: String,
-    /// What people call it.
+    /// The product's name.
     pub card: String,
     /// Where it is plugged in.
     pub bus: String,
 }
 
-/// What frames the driver gives, after it was asked.
+/// The format of frames, as the driver has set it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CaptureFormat {
-    /// Pixel layout.
-    pub format: FourCc,
+    /// Pixel format.
+    pub four_cc: FourCc,
     /// Pixels of a frame.
     pub size: Size,
     /// Bytes from one row to the next; 0 where rows have no length.
@@ -48,10 +49,10 @@ pub struct CaptureFormat {
     pub rate: Option<f64>,
 }
 
-/// A knob of a camera.
+/// A control of a camera, such as its gain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
-    /// Its name as it is typed.
+    /// Its name as it is typed, such as `gain`.
     pub name: String,
     /// Least value.
     pub minimum: i32,
@@ -63,7 +64,7 @@ pub struct Control {
 }
 
 impl Device {
-    /// Opens a node that gives frames.
+    /// Opens a video device that captures frames.
     ///
     /// # Errors
     /// Where there is none, it cannot be opened, or it gives no frames that can be read here.
@@ -76,12 +77,12 @@ impl Device {
             0 => capability.capabilities,
             _ => capability.device_caps,
         };
-        let refuse = |reason: &str| CameraError::Unfit { path: path.to_owned(), reason: reason.to_owned() };
+        let refuse = |reason: &str| CameraError::Unsupported { path: path.to_owned(), reason: reason.to_owned() };
         if able & sys::CAP_CAPTURE == 0 {
             return Err(refuse(if able & sys::CAP_CAPTURE_MPLANE != 0 {
-                "it gives its planes one by one (multi-planar), which is not read yet; put v4l2loopback before it"
+                "it is multi-planar, which is not supported; feed a v4l2loopback device from it and read that one"
             } else {
-                "it gives no frames: another node of the same camera may, see `sinew cameras`"
+                "it captures no frames: another device of the same camera may, see `sinew cameras`"
             }));
         }
         if able & sys::CAP_STREAMING == 0 {
@@ -99,7 +100,7 @@ impl Device {
         self.file.as_fd()
     }
 
-    /// A failed call, as an error. Nothing is copied before there is one: this is named with every frame.
+    /// A failed call, as an error. The path is copied only where there is one: this is called with every frame.
     pub(super) fn failed(&self, what: &'static str) -> impl FnOnce(io::Error) -> CameraError + '_ {
         move |source| CameraError::Call { path: self.path.clone(), what, source }
     }
@@ -109,22 +110,22 @@ impl Device {
         match sys::query_capability(self.descriptor(), &mut capability) {
             Ok(()) => Ok(capability),
             Err(error) if error.raw_os_error() == Some(ENOTTY) => {
-                Err(CameraError::Unfit { path: self.path.clone(), reason: "it is no video device".to_owned() })
+                Err(CameraError::Unsupported { path: self.path.clone(), reason: "it is not a video device".to_owned() })
             }
-            Err(error) => Err(self.failed("asking what it is")(error)),
+            Err(error) => Err(self.failed("querying it")(error)),
         }
     }
 
-    /// What it says of itself.
+    /// Its description of itself.
     ///
     /// # Errors
-    /// Where it does not answer.
+    /// Where the driver refuses.
     pub fn about(&self) -> Result<About, CameraError> {
         let found = self.capability()?;
         Ok(About { driver: sys::text(&found.driver), card: sys::text(&found.card), bus: sys::text(&found.bus_info) })
     }
 
-    /// Layouts that it offers; none where the driver does not tell, which is no fault.
+    /// Formats that it offers; none where the driver does not tell, which is no fault.
     pub fn formats(&self) -> Vec<FourCc> {
         let ask = |index| {
             let mut description = sys::FormatDescription { index, kind: sys::CAPTURE, ..sys::zeroed() };
@@ -187,7 +188,7 @@ impl Device {
         rates
     }
 
-    /// Its knobs, as far as the driver tells.
+    /// Its controls, as far as the driver tells.
     pub fn controls(&self) -> Vec<Control> {
         let mut controls = Vec::new();
         let mut id = sys::NEXT_CONTROL;
@@ -210,39 +211,39 @@ impl Device {
         controls
     }
 
-    /// Sets a knob.
+    /// Sets a control.
     ///
     /// # Errors
     /// Where there is none of that name, or the driver refuses.
     pub fn set_control(&self, name: &str, value: i32) -> Result<(), CameraError> {
-        let unsupported_size = |reason| CameraError::Unfit { path: self.path.clone(), reason };
+        let unsupported = |reason| CameraError::Unsupported { path: self.path.clone(), reason };
         let controls = self.controls();
         let Some(control) = controls.iter().find(|control| control.name == name) else {
             let names: Vec<_> = controls.iter().map(|control| control.name.as_str()).collect();
-            return Err(unsupported_size(format!("it has no control `{name}`; it has {}", names.join(", "))));
+            return Err(unsupported(format!("it has no control `{name}`; it has {}", names.join(", "))));
         };
         let mut setting = sys::Control { id: control.id, value };
         sys::set_control(self.descriptor(), &mut setting).map_err(|error| {
             let (least, most) = (control.minimum, control.maximum);
-            unsupported_size(format!("control `{name}` cannot be {value}: {error}; it takes {least} to {most}"))
+            unsupported(format!("control `{name}` cannot be {value}: {error}; it takes {least} to {most}"))
         })
     }
 
-    /// Asks for what is wanted, and answers what the driver gives: it may be something else, and many drivers say so
-    /// only here.
+    /// Sets the camera as requested and returns the format that the driver gives: it may be another one, and many drivers
+    /// say so only here.
     ///
     /// # Errors
-    /// Where the driver refuses, gives another layout than was asked for by name, or one that is not read here.
+    /// Where the driver refuses, or gives another format than the one requested by name, or one that is not supported.
     pub fn set(&self, wanted: &CaptureRequest) -> Result<CaptureFormat, CameraError> {
         let formats = self.formats();
-        let unsupported_size = |reason| CameraError::Unfit { path: self.path.clone(), reason };
+        let unsupported = |reason| CameraError::Unsupported { path: self.path.clone(), reason };
         if is_raw_sensor(&formats) {
-            return Err(unsupported_size(raw_sensor(&formats)));
+            return Err(unsupported(raw_sensor(&formats)));
         }
         let size = wanted.size.unwrap_or(choose::SIZE);
         let offers = self.offers(size);
         let mut format = sys::Format { kind: sys::CAPTURE, ..sys::zeroed() };
-        sys::get_format(self.descriptor(), &mut format).map_err(self.failed("asking for its layout"))?;
+        sys::get_format(self.descriptor(), &mut format).map_err(self.failed("getting its format"))?;
         match choose(&offers, wanted) {
             Some(offer) => {
                 (format.width, format.height) = (offer.size.width as u32, offer.size.height as u32);
@@ -258,21 +259,21 @@ impl Device {
         }
         format.field = sys::FIELD_ANY;
         format.bytes_per_line = 0;
-        sys::set_format(self.descriptor(), &mut format).map_err(self.failed("setting its layout"))?;
+        sys::set_format(self.descriptor(), &mut format).map_err(self.failed("setting its format"))?;
         let given = FourCc(format.pixel_format);
         let listed = || formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if wanted.format.is_some_and(|wanted| wanted != given) {
-            return Err(unsupported_size(format!(
+            return Err(unsupported(format!(
                 "it gives {given} in place of {}; it offers {}",
                 wanted.format.unwrap_or(given),
                 listed()
             )));
         }
-        match given.usage() {
+        match given.encoding() {
             FrameEncoding::Pixels(_) | FrameEncoding::Bgr | FrameEncoding::Jpeg => {}
-            FrameEncoding::Bayer => return Err(unsupported_size(raw_sensor(&[given]))),
+            FrameEncoding::Bayer => return Err(unsupported(raw_sensor(&[given]))),
             FrameEncoding::Unknown => {
-                return Err(unsupported_size(format!("its layout {given} is not read here; it offers {}", listed())));
+                return Err(unsupported(format!("its format {given} is not supported; it offers {}", listed())));
             }
         }
         let rate = self.set_rate(wanted.rate.unwrap_or(choose::RATE));
@@ -280,7 +281,7 @@ impl Device {
             self.set_control(name, *value)?;
         }
         let size = Size::new(format.width as usize, format.height as usize);
-        Ok(CaptureFormat { format: given, size, stride: format.bytes_per_line as usize, rate })
+        Ok(CaptureFormat { four_cc: given, size, stride: format.bytes_per_line as usize, rate })
     }
 
     /// Asks for a rate; what the driver says that it is, where it does.

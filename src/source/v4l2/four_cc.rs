@@ -1,37 +1,37 @@
-//! Four characters that name a pixel layout.
+//! Four characters that name a pixel format.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::pixels::PixelFormat;
 
-/// A layout by its four characters, as the driver has them.
+/// A pixel format by its four characters, as drivers name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FourCc(pub u32);
 
-/// What is done with frames of a layout.
+/// How frames of a format are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameEncoding {
-    /// The warp reads them.
+    /// The warp reads them as they are.
     Pixels(PixelFormat),
     /// Like [`PixelFormat::Rgb`] with blue first: bytes are swapped while they are copied.
     Bgr,
     /// Every frame is a JPEG.
     Jpeg,
-    /// A sensor's raw values, which nobody has made colours of.
+    /// A sensor's raw values, not yet made into colours.
     Bayer,
-    /// Not known here.
+    /// Any other.
     Unknown,
 }
 
 impl FourCc {
-    /// Of four characters.
+    /// The format with these four characters.
     pub const fn new(name: [u8; 4]) -> Self {
         Self(u32::from_le_bytes(name))
     }
 
-    /// What is done with it.
-    pub fn usage(self) -> FrameEncoding {
+    /// How its frames are read.
+    pub fn encoding(self) -> FrameEncoding {
         let name = self.0.to_le_bytes();
         match &name {
             b"YUYV" => FrameEncoding::Pixels(PixelFormat::Yuyv),
@@ -49,7 +49,7 @@ impl FourCc {
     }
 }
 
-/// The first two characters of Bayer layouts of more than 8 bits.
+/// The first two characters of Bayer formats of more than 8 bits.
 fn is_bayer_order(order: [u8; 2]) -> bool {
     [*b"RG", *b"BG", *b"GB", *b"GR", *b"BA", *b"BY", *b"pR", *b"pB", *b"pG", *b"pg"].contains(&order)
 }
@@ -72,7 +72,7 @@ impl fmt::Display for FourCc {
 impl FromStr for FourCc {
     type Err = String;
 
-    /// Four characters, or a name that people use.
+    /// Four characters, or another common name.
     fn from_str(name: &str) -> Result<Self, String> {
         let upper = name.to_ascii_uppercase();
         let four = match upper.as_str() {
@@ -85,7 +85,7 @@ impl FromStr for FourCc {
         };
         match four.as_bytes() {
             &[a, b, c, d] => Ok(Self::new([a, b, c, d])),
-            _ => Err(format!("'{name}' names no pixel layout: give four characters such as YUYV, NV12 or MJPG")),
+            _ => Err(format!("'{name}' names no pixel format: give four characters such as YUYV, NV12 or MJPG")),
         }
     }
 }
@@ -95,8 +95,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_uses() {
-        for (name, usage) in [
+    fn names_and_encodings() {
+        for (name, encoding) in [
             ("yuyv", FrameEncoding::Pixels(PixelFormat::Yuyv)),
             ("RGB", FrameEncoding::Pixels(PixelFormat::Rgb)),
             ("mjpeg", FrameEncoding::Jpeg),
@@ -108,7 +108,7 @@ mod tests {
             ("H264", FrameEncoding::Unknown),
         ] {
             let parsed = if name == "pRAA" { FourCc::new(*b"pRAA") } else { name.parse().unwrap() };
-            assert_eq!(parsed.usage(), usage, "{name}");
+            assert_eq!(parsed.encoding(), encoding, "{name}");
         }
         assert_eq!(FourCc::new(*b"YUYV").to_string(), "YUYV");
         assert_eq!(FourCc(0x0102_0304).to_string(), "????");

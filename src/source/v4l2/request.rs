@@ -1,14 +1,14 @@
-//! `v4l2:/dev/video0?size=1280x720&fps=30&format=YUYV&control.gain=20`: a camera, and what is asked of it.
+//! `v4l2:/dev/video0?size=1280x720&fps=30&format=YUYV&control.gain=20`: a camera, and how it is to be set.
 
 use std::path::PathBuf;
 
-use super::FourCc;
+use super::four_cc::FourCc;
 use crate::geometry::Size;
 
-/// Most frames a second that anybody asks for.
+/// Most frames a second that can be requested.
 const MAX_RATE: f64 = 1000.0;
 
-/// What is asked of a camera; what is left open is chosen.
+/// How a camera is to be set; what is `None` is chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureRequest {
     /// The device: `/dev/video0`, or a lasting name below `/dev/v4l/by-path` or `/dev/v4l/by-id`.
@@ -17,14 +17,14 @@ pub struct CaptureRequest {
     pub size: Option<Size>,
     /// Frames a second.
     pub rate: Option<f64>,
-    /// Pixel layout.
+    /// Pixel format.
     pub format: Option<FourCc>,
     /// Controls to set, by name, each of them lower-case with `_` for everything that is no letter or digit.
     pub controls: Vec<(String, i32)>,
 }
 
 impl CaptureRequest {
-    /// A camera of which nothing is asked.
+    /// A camera with nothing requested.
     pub fn of(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), size: None, rate: None, format: None, controls: Vec::new() }
     }
@@ -56,7 +56,7 @@ impl CaptureRequest {
                     }
                     _ => {
                         return Err(format!(
-                            "'{name}' is no option of a camera: use size, fps, format or control.NAME"
+                            "'{name}' is not an option of a camera: use size, fps, format or control.NAME"
                         ));
                     }
                 },
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_can_be_asked_for() {
+    fn everything_can_be_requested() {
         let wanted =
             CaptureRequest::parse("/dev/video2?size=1280x720&fps=29.97&format=mjpeg&control.Gain=7&control.a-b=-1");
         let expected = CaptureRequest {

@@ -1,120 +1,112 @@
-//! Buffers that go round between a driver and this program.
+//! A device that streams: buffers go round between its driver and this program.
 
 use std::time::{Duration, Instant};
 
-use super::camera::{CaptureStream, Dequeued};
+use super::backend::{CaptureBackend, CaptureStream, Dequeued};
+use super::buffers::{Buffers, FilledBuffer};
 use super::device::{CaptureFormat, Device};
-use super::sys::{self, Mapping};
-use super::{CameraError, CaptureRequest, FrameEncoding};
+use super::error::CameraError;
+use super::four_cc::FrameEncoding;
+use super::request::CaptureRequest;
+use super::sys;
 
-/// Buffers in the round: one here, one being filled, and two for the time in between.
+/// Buffers in the round: one that is read, one that is filled, and two for the time in between.
 const BUFFERS: u32 = 4;
+
+/// Linux's video interface.
+#[derive(Debug)]
+pub(super) struct V4l2 {
+    pub request: CaptureRequest,
+}
+
+impl CaptureBackend for V4l2 {
+    fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError> {
+        let device = Device::open(&self.request.path)?;
+        Ok(Box::new(Stream::start(device, &self.request)?))
+    }
+
+    fn is_present(&self) -> bool {
+        self.request.path.exists()
+    }
+}
 
 /// A streaming device.
 #[derive(Debug)]
-pub(super) struct Stream {
-    setting: CaptureFormat,
-    buffers: Vec<Mapping>,
-    /// The buffer that the program has, and how many of its bytes count.
-    held: Option<(u32, usize)>,
+struct Stream {
+    format: CaptureFormat,
+    buffers: Buffers,
+    /// The buffer of the newest frame.
+    newest: Option<FilledBuffer>,
     // After the buffers, which are its memory.
     device: Device,
 }
 
 impl Stream {
-    /// Asks a device for what is wanted, and starts it.
-    pub(super) fn start(device: Device, wanted: &CaptureRequest) -> Result<Self, CameraError> {
-        let setting = device.set(wanted)?;
-        let mut request =
-            sys::RequestBuffers { count: BUFFERS, kind: sys::CAPTURE, memory: sys::MEMORY_MMAP, ..sys::zeroed() };
-        sys::request_buffers(device.descriptor(), &mut request).map_err(device.failed("asking for buffers"))?;
-        if request.count == 0 {
-            let reason = "it gives no buffers".to_owned();
-            return Err(CameraError::Unfit { path: device.path().to_owned(), reason });
+    /// Sets a device as requested, and starts it.
+    fn start(device: Device, request: &CaptureRequest) -> Result<Self, CameraError> {
+        let format = device.set(request)?;
+        let buffers =
+            Buffers::request(device.descriptor(), BUFFERS).map_err(|(what, error)| device.failed(what)(error))?;
+        if buffers.len() == 0 {
+            let reason = "its driver gives no buffers".to_owned();
+            return Err(CameraError::Unsupported { path: device.path().to_owned(), reason });
         }
-        let mut stream = Self { setting, buffers: Vec::new(), held: None, device };
-        for index in 0..request.count {
-            let mut buffer = stream.buffer(index);
-            let device = &stream.device;
-            sys::query_buffer(device.descriptor(), &mut buffer).map_err(device.failed("asking where a buffer is"))?;
-            let mapping =
-                Mapping::new(device.descriptor(), buffer.offset & u64::from(u32::MAX), buffer.length as usize);
-            stream.buffers.push(mapping.map_err(device.failed("mapping a buffer"))?);
-            stream.queue(index)?;
-        }
-        sys::stream(stream.device.descriptor(), true).map_err(stream.device.failed("starting the stream"))?;
-        Ok(stream)
+        sys::stream_on(device.descriptor()).map_err(device.failed("starting the stream"))?;
+        Ok(Self { format, buffers, newest: None, device })
     }
 
-    fn buffer(&self, index: u32) -> sys::Buffer {
-        sys::Buffer { index, kind: sys::CAPTURE, memory: sys::MEMORY_MMAP, ..sys::zeroed() }
-    }
-
-    fn queue(&self, index: u32) -> Result<(), CameraError> {
-        let mut buffer = self.buffer(index);
-        sys::queue_buffer(self.device.descriptor(), &mut buffer).map_err(self.device.failed("giving a buffer back"))
-    }
-
-    /// A filled buffer, if there is one.
-    fn dequeue(&self) -> Result<Option<sys::Buffer>, CameraError> {
-        let mut buffer = self.buffer(0);
-        match sys::dequeue_buffer(self.device.descriptor(), &mut buffer) {
-            Ok(()) if (buffer.index as usize) < self.buffers.len() => Ok(Some(buffer)),
-            Ok(()) => {
-                let reason = format!("it filled buffer {} of {}", buffer.index, self.buffers.len());
-                Err(CameraError::Unfit { path: self.device.path().to_owned(), reason })
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(self.device.failed("taking a frame")(error)),
-        }
+    fn queue(&self, buffer: FilledBuffer) -> Result<(), CameraError> {
+        self.buffers.queue(self.device.descriptor(), buffer).map_err(self.device.failed("queueing a buffer"))
     }
 }
 
 impl CaptureStream for Stream {
-    fn setting(&self) -> CaptureFormat {
-        self.setting
+    fn format(&self) -> CaptureFormat {
+        self.format
     }
 
     fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError> {
-        if let Some((index, _)) = self.held.take() {
-            self.queue(index)?;
+        if let Some(buffer) = self.newest.take() {
+            self.queue(buffer)?;
         }
-        let mut taken = Dequeued::default();
+        let mut dequeued = Dequeued::default();
         let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         if !sys::wait(self.device.descriptor(), milliseconds).map_err(self.device.failed("waiting for a frame"))? {
-            return Ok(taken);
+            return Ok(dequeued);
         }
-        // At most one round, or a camera that is faster than this loop would hold it for ever.
+        // At most one round, or a camera that is faster than this loop would never let it go.
         for _ in 0..self.buffers.len() {
-            let Some(buffer) = self.dequeue()? else { break };
-            if buffer.flags & sys::FLAG_ERROR != 0 {
-                taken.corrupt += 1;
-                self.queue(buffer.index)?;
+            let next = self.buffers.dequeue(self.device.descriptor());
+            let Some(buffer) = next.map_err(self.device.failed("dequeueing a frame"))? else { break };
+            let header = buffer.header();
+            if header.flags & sys::FLAG_ERROR != 0 {
+                dequeued.corrupt += 1;
+                self.queue(buffer)?;
                 continue;
             }
-            if let Some((older, _)) = self.held.replace((buffer.index, buffer.bytes_used as usize)) {
-                taken.superseded += 1;
-                self.queue(older)?;
-            }
-            let [seconds, microseconds] = buffer.timestamp;
+            let [seconds, microseconds] = header.timestamp;
             let time = Duration::from_secs(seconds.max(0) as u64) + Duration::from_micros(microseconds.max(0) as u64);
-            let is_monotonic = buffer.flags & sys::FLAG_CLOCK == sys::FLAG_CLOCK_MONOTONIC;
+            let is_monotonic = header.flags & sys::FLAG_CLOCK == sys::FLAG_CLOCK_MONOTONIC;
             let now = sys::monotonic();
             // Some drivers stamp frames with a time that is still to come: their age is 0.
             let age = if is_monotonic { now.saturating_sub(time) } else { Duration::ZERO };
-            taken.sequence = buffer.sequence;
-            taken.captured = if is_monotonic { time } else { now };
-            taken.instant = Instant::now().checked_sub(age);
-            taken.is_frame = true;
+            dequeued.sequence = header.sequence;
+            dequeued.captured = if is_monotonic { time } else { now };
+            dequeued.instant = Instant::now().checked_sub(age);
+            dequeued.is_frame = true;
+            if let Some(older) = self.newest.replace(buffer) {
+                dequeued.superseded += 1;
+                self.queue(older)?;
+            }
         }
-        Ok(taken)
+        Ok(dequeued)
     }
 
     fn bytes(&self) -> &[u8] {
-        let Some((index, used)) = self.held else { return &[] };
-        let bytes = self.buffers[index as usize].bytes();
-        // Drivers of raw layouts may leave the count at 0. Of others it is an empty frame, and what lies there an older one.
-        if used == 0 && self.setting.format.usage() != FrameEncoding::Jpeg {
+        let Some(buffer) = &self.newest else { return &[] };
+        let (bytes, used) = (buffer.bytes(), buffer.header().bytes_used as usize);
+        // Drivers of raw formats may leave the count at 0. Of a JPEG that is an empty frame, and the bytes are an older one's.
+        if used == 0 && self.format.four_cc.encoding() != FrameEncoding::Jpeg {
             bytes
         } else {
             &bytes[..used.min(bytes.len())]
@@ -124,7 +116,7 @@ impl CaptureStream for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // A device that has gone cannot be stopped, and need not be.
-        let _ = sys::stream(self.device.descriptor(), false);
+        // A device that was unplugged cannot be stopped, and need not be.
+        let _ = sys::stream_off(self.device.descriptor());
     }
 }

@@ -1,5 +1,4 @@
-//! The part of Linux's video interface (`linux/videodev2.h`) that capture needs: numbers, layouts, and calls with one
-//! argument. Layouts are those of 64-bit systems; their sizes, which are part of every call's number, are checked below.
+//! The part of Linux's video interface (`linux/videodev2.h`) that capture needs: numbers, layouts, and calls with one argument. Layouts are those of 64-bit systems; their sizes, which are part of every call's number, are checked below.
 
 #![allow(unsafe_code)]
 
@@ -196,6 +195,7 @@ plain! {
     Buffer = 88,
     QueryControl = 68,
     Control = 8,
+    i32 = 4,
 }
 
 /// All zeros.
@@ -207,16 +207,25 @@ pub(super) fn zeroed<T: Plain>() -> T {
 const WRITE: u32 = 1;
 const READ: u32 = 2;
 
-/// The number of a call of the video interface.
+/// The number of a call of the video interface, which holds the size of its argument.
 const fn number<T>(direction: u32, number: u32) -> c_ulong {
     ((direction << 30) | ((size_of::<T>() as u32) << 16) | ((b'V' as u32) << 8) | number) as c_ulong
 }
 
-/// A call with one structure.
-fn call<T: Plain>(device: BorrowedFd<'_>, number: c_ulong, argument: &mut T) -> io::Result<()> {
+/// A call of the video interface: its number and the type of its argument, which belong together.
+///
+/// # Safety
+/// The kernel must take a pointer to `Argument` for `NUMBER`, and keep it no longer than the call.
+unsafe trait Call {
+    type Argument: Plain;
+    const NUMBER: c_ulong;
+}
+
+fn call<C: Call>(device: BorrowedFd<'_>, argument: &mut C::Argument) -> io::Result<()> {
     loop {
-        // SAFETY: the number's size is that of the structure, which the kernel reads and writes; it may hold anything after.
-        let result = unsafe { libc::ioctl(device.as_raw_fd(), number as _, std::ptr::from_mut(argument)) };
+        // SAFETY: the number's argument is of this type, which `Call` promises; the kernel reads and writes it, and any
+        // bytes are a value of it.
+        let result = unsafe { libc::ioctl(device.as_raw_fd(), C::NUMBER as _, std::ptr::from_mut(argument)) };
         if result != -1 {
             return Ok(());
         }
@@ -228,52 +237,89 @@ fn call<T: Plain>(device: BorrowedFd<'_>, number: c_ulong, argument: &mut T) -> 
 }
 
 macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident($kind:ty) = $direction:expr, $number:literal;)*) => {$(
-        $(#[$doc])*
-        pub(super) fn $name(device: BorrowedFd<'_>, argument: &mut $kind) -> io::Result<()> {
-            call(device, number::<$kind>($direction, $number), argument)
+    ($($name:ident($argument:ty) = $direction:expr, $number:literal;)*) => {$(
+        enum $name {}
+        // SAFETY: number and argument are those of `linux/videodev2.h`; the size within the number is computed of the type.
+        unsafe impl Call for $name {
+            type Argument = $argument;
+            const NUMBER: c_ulong = number::<$argument>($direction, $number);
         }
     )*};
 }
 
 calls! {
-    /// `VIDIOC_QUERYCAP`
-    query_capability(Capability) = READ, 0;
-    /// `VIDIOC_ENUM_FMT`
-    enumerate_format(FormatDescription) = READ | WRITE, 2;
-    /// `VIDIOC_G_FMT`
-    get_format(Format) = READ | WRITE, 4;
-    /// `VIDIOC_S_FMT`
-    set_format(Format) = READ | WRITE, 5;
-    /// `VIDIOC_REQBUFS`
-    request_buffers(RequestBuffers) = READ | WRITE, 8;
-    /// `VIDIOC_QUERYBUF`
-    query_buffer(Buffer) = READ | WRITE, 9;
-    /// `VIDIOC_QBUF`
-    queue_buffer(Buffer) = READ | WRITE, 15;
-    /// `VIDIOC_DQBUF`
-    dequeue_buffer(Buffer) = READ | WRITE, 17;
-    /// `VIDIOC_G_PARM`
-    get_parameters(StreamParameters) = READ | WRITE, 21;
-    /// `VIDIOC_S_PARM`
-    set_parameters(StreamParameters) = READ | WRITE, 22;
-    /// `VIDIOC_S_CTRL`
-    set_control(Control) = READ | WRITE, 28;
-    /// `VIDIOC_QUERYCTRL`
-    query_control(QueryControl) = READ | WRITE, 36;
-    /// `VIDIOC_ENUM_FRAMESIZES`
-    enumerate_size(FrameSize) = READ | WRITE, 74;
-    /// `VIDIOC_ENUM_FRAMEINTERVALS`
-    enumerate_interval(FrameInterval) = READ | WRITE, 75;
+    QueryCapability(Capability) = READ, 0;
+    EnumerateFormat(FormatDescription) = READ | WRITE, 2;
+    GetFormat(Format) = READ | WRITE, 4;
+    SetFormat(Format) = READ | WRITE, 5;
+    RequestBufferMemory(RequestBuffers) = READ | WRITE, 8;
+    QueryBuffer(Buffer) = READ | WRITE, 9;
+    QueueBuffer(Buffer) = READ | WRITE, 15;
+    DequeueBuffer(Buffer) = READ | WRITE, 17;
+    StreamOn(i32) = WRITE, 18;
+    StreamOff(i32) = WRITE, 19;
+    GetParameters(StreamParameters) = READ | WRITE, 21;
+    SetParameters(StreamParameters) = READ | WRITE, 22;
+    SetControl(Control) = READ | WRITE, 28;
+    QueryControlRange(QueryControl) = READ | WRITE, 36;
+    EnumerateSize(FrameSize) = READ | WRITE, 74;
+    EnumerateInterval(FrameInterval) = READ | WRITE, 75;
 }
 
-/// `VIDIOC_STREAMON`, `VIDIOC_STREAMOFF`
-pub(super) fn stream(device: BorrowedFd<'_>, on: bool) -> io::Result<()> {
-    let number = number::<i32>(WRITE, if on { 18 } else { 19 });
-    let kind = CAPTURE as i32;
-    // SAFETY: the call reads one number.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), number as _, std::ptr::from_ref(&kind)) };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident($argument:ty) = $call:ident;)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name(device: BorrowedFd<'_>, argument: &mut $argument) -> io::Result<()> {
+            call::<$call>(device, argument)
+        }
+    )*};
+}
+
+functions! {
+    /// `VIDIOC_QUERYCAP`
+    query_capability(Capability) = QueryCapability;
+    /// `VIDIOC_ENUM_FMT`
+    enumerate_format(FormatDescription) = EnumerateFormat;
+    /// `VIDIOC_G_FMT`
+    get_format(Format) = GetFormat;
+    /// `VIDIOC_S_FMT`
+    set_format(Format) = SetFormat;
+    /// `VIDIOC_REQBUFS`
+    request_buffers(RequestBuffers) = RequestBufferMemory;
+    /// `VIDIOC_QUERYBUF`
+    query_buffer(Buffer) = QueryBuffer;
+    /// `VIDIOC_DQBUF`
+    dequeue_buffer(Buffer) = DequeueBuffer;
+    /// `VIDIOC_G_PARM`
+    get_parameters(StreamParameters) = GetParameters;
+    /// `VIDIOC_S_PARM`
+    set_parameters(StreamParameters) = SetParameters;
+    /// `VIDIOC_S_CTRL`
+    set_control(Control) = SetControl;
+    /// `VIDIOC_QUERYCTRL`
+    query_control(QueryControl) = QueryControlRange;
+    /// `VIDIOC_ENUM_FRAMESIZES`
+    enumerate_size(FrameSize) = EnumerateSize;
+    /// `VIDIOC_ENUM_FRAMEINTERVALS`
+    enumerate_interval(FrameInterval) = EnumerateInterval;
+}
+
+/// `VIDIOC_QBUF`
+///
+/// # Safety
+/// Nothing borrows the buffer's memory, which the driver writes into from here on.
+pub(super) unsafe fn queue_buffer(device: BorrowedFd<'_>, argument: &mut Buffer) -> io::Result<()> {
+    call::<QueueBuffer>(device, argument)
+}
+
+/// `VIDIOC_STREAMON`
+pub(super) fn stream_on(device: BorrowedFd<'_>) -> io::Result<()> {
+    call::<StreamOn>(device, &mut (CAPTURE as i32))
+}
+
+/// `VIDIOC_STREAMOFF`
+pub(super) fn stream_off(device: BorrowedFd<'_>) -> io::Result<()> {
+    call::<StreamOff>(device, &mut (CAPTURE as i32))
 }
 
 /// Waits until a buffer can be dequeued, or the time is over; whether one can, or an error waits to be picked up.
@@ -297,51 +343,6 @@ pub(super) fn monotonic() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Memory of a driver's, seen from here.
-#[derive(Debug)]
-pub(super) struct Mapping {
-    address: std::ptr::NonNull<libc::c_void>,
-    length: usize,
-}
-
-// SAFETY: nobody else has the address, and memory belongs to no thread.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    /// Maps a buffer to read from.
-    pub(super) fn new(device: BorrowedFd<'_>, offset: u64, length: usize) -> io::Result<Self> {
-        // SAFETY: a new mapping, chosen by the system, overlaps nothing.
-        let address = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length,
-                libc::PROT_READ,
-                libc::MAP_SHARED,
-                device.as_raw_fd(),
-                offset as libc::off_t,
-            )
-        };
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let address = std::ptr::NonNull::new(address).ok_or_else(|| io::Error::other("mapped to nowhere"))?;
-        Ok(Self { address, length })
-    }
-
-    /// What the driver wrote. It must have been dequeued, so that the driver writes nothing while it is borrowed.
-    pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping is readable, this long, and lives as long as `self`; every byte is a value.
-        unsafe { std::slice::from_raw_parts(self.address.as_ptr().cast(), self.length) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped with this length, and no reference outlives `self`.
-        unsafe { libc::munmap(self.address.as_ptr(), self.length) };
-    }
-}
-
 /// Text of a fixed field, up to its end.
 pub(super) fn text(field: &[u8]) -> String {
     let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
@@ -355,17 +356,22 @@ mod tests {
     /// As `linux/videodev2.h` has them on 64-bit systems.
     #[test]
     fn numbers_are_those_of_the_header() {
-        assert_eq!(number::<Capability>(READ, 0), 0x8068_5600);
-        assert_eq!(number::<FormatDescription>(READ | WRITE, 2), 0xc040_5602);
-        assert_eq!(number::<Format>(READ | WRITE, 5), 0xc0d0_5605);
-        assert_eq!(number::<RequestBuffers>(READ | WRITE, 8), 0xc014_5608);
-        assert_eq!(number::<Buffer>(READ | WRITE, 17), 0xc058_5611);
-        assert_eq!(number::<StreamParameters>(READ | WRITE, 22), 0xc0cc_5616);
-        assert_eq!(number::<Control>(READ | WRITE, 28), 0xc008_561c);
-        assert_eq!(number::<QueryControl>(READ | WRITE, 36), 0xc044_5624);
-        assert_eq!(number::<FrameSize>(READ | WRITE, 74), 0xc02c_564a);
-        assert_eq!(number::<FrameInterval>(READ | WRITE, 75), 0xc034_564b);
-        assert_eq!(number::<i32>(WRITE, 18), 0x4004_5612);
+        assert_eq!(QueryCapability::NUMBER, 0x8068_5600);
+        assert_eq!(EnumerateFormat::NUMBER, 0xc040_5602);
+        assert_eq!(GetFormat::NUMBER, 0xc0d0_5604);
+        assert_eq!(SetFormat::NUMBER, 0xc0d0_5605);
+        assert_eq!(RequestBufferMemory::NUMBER, 0xc014_5608);
+        assert_eq!(QueryBuffer::NUMBER, 0xc058_5609);
+        assert_eq!(QueueBuffer::NUMBER, 0xc058_560f);
+        assert_eq!(DequeueBuffer::NUMBER, 0xc058_5611);
+        assert_eq!(StreamOn::NUMBER, 0x4004_5612);
+        assert_eq!(StreamOff::NUMBER, 0x4004_5613);
+        assert_eq!(GetParameters::NUMBER, 0xc0cc_5615);
+        assert_eq!(SetParameters::NUMBER, 0xc0cc_5616);
+        assert_eq!(SetControl::NUMBER, 0xc008_561c);
+        assert_eq!(QueryControlRange::NUMBER, 0xc044_5624);
+        assert_eq!(EnumerateSize::NUMBER, 0xc02c_564a);
+        assert_eq!(EnumerateInterval::NUMBER, 0xc034_564b);
     }
 
     #[test]

@@ -1,0 +1,127 @@
+//! The outputs of a run, as one.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::RunError;
+use crate::sink::{FrameResult, Sink, SinkError};
+
+/// How often a busy sink is tried again.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The sinks of a run. Clones share them, so that another thread can finish them where this one is stuck in a source or in one of
+/// the sinks.
+///
+/// A sink whose reader has closed it is dropped while others remain; when none is left, the run is over.
+#[derive(Clone, Default)]
+pub struct Outputs(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// `None` where the sink was finished, or its reader has closed it.
+    sinks: Vec<Mutex<Option<Box<dyn Sink>>>>,
+    /// Whether a run without any sink left goes on.
+    is_service: AtomicBool,
+}
+
+impl std::fmt::Debug for Outputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outputs").field("sinks", &self.0.sinks.len()).finish_non_exhaustive()
+    }
+}
+
+impl From<Vec<Box<dyn Sink>>> for Outputs {
+    fn from(sinks: Vec<Box<dyn Sink>>) -> Self {
+        let sinks = sinks.into_iter().map(|sink| Mutex::new(Some(sink))).collect();
+        Self(Arc::new(Shared { sinks, is_service: AtomicBool::new(false) }))
+    }
+}
+
+impl Outputs {
+    /// Goes on also when the readers of all sinks have closed them: a service has other reasons to run.
+    pub fn keep_running(&self) {
+        self.0.is_service.store(true, Ordering::Relaxed);
+    }
+
+    /// Hands a result to all sinks; breaks when the last reader has closed its output.
+    ///
+    /// # Errors
+    /// Where a sink cannot write.
+    pub fn put(&self, result: &FrameResult<'_>) -> Result<ControlFlow<()>, RunError> {
+        let mut closed = false;
+        for slot in &self.0.sinks {
+            let mut slot = lock(slot);
+            let Some(sink) = slot.as_mut() else { continue };
+            match sink.put(result) {
+                Ok(()) => {}
+                Err(error @ SinkError::Closed { .. }) => {
+                    *slot = None;
+                    closed = true;
+                    if self.0.sinks.len() > 1 {
+                        tracing::warn!("{error}; the other outputs continue");
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !closed || self.0.sinks.iter().any(|slot| lock(slot).is_some()) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if self.0.is_service.load(Ordering::Relaxed) {
+            tracing::warn!("no output is left; the service continues without");
+            return Ok(ControlFlow::Continue(()));
+        }
+        Ok(ControlFlow::Break(()))
+    }
+
+    /// Finishes all sinks and closes them, whatever becomes of the others; the first error is returned.
+    ///
+    /// # Errors
+    /// Where what a sink still held cannot be written. A closed output is none.
+    pub fn finish(&self) -> Result<(), RunError> {
+        let mut finished = Ok(());
+        for slot in &self.0.sinks {
+            // Locked until it is finished: another thread must not take it for an idle one.
+            let mut slot = lock(slot);
+            let this = finish(slot.take());
+            finished = finished.and(this);
+        }
+        finished
+    }
+
+    /// Finishes those sinks that no other thread is using, and those that become free within `patience`.
+    pub fn finish_idle(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        for slot in &self.0.sinks {
+            let sink = loop {
+                match slot.try_lock() {
+                    Ok(mut slot) => break slot.take(),
+                    Err(TryLockError::Poisoned(slot)) => break slot.into_inner().take(),
+                    Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(POLL_INTERVAL),
+                    Err(TryLockError::WouldBlock) => {
+                        tracing::warn!("an output that takes nothing was left unfinished");
+                        break None;
+                    }
+                }
+            };
+            if let Err(error) = finish(sink) {
+                tracing::error!("{error}");
+            }
+        }
+    }
+}
+
+// A sink whose thread has panicked may still hold complete lines.
+fn lock(slot: &Mutex<Option<Box<dyn Sink>>>) -> MutexGuard<'_, Option<Box<dyn Sink>>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn finish(sink: Option<Box<dyn Sink>>) -> Result<(), RunError> {
+    match sink.map(|mut sink| sink.finish()) {
+        None | Some(Ok(()) | Err(SinkError::Closed { .. })) => Ok(()),
+        Some(Err(error)) => Err(error.into()),
+    }
+}

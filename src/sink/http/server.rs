@@ -1,0 +1,147 @@
+//! The server's one thread: it looks at every connection in turn and never waits for any of them.
+//!
+//! A fixed number of connections is open at a time. When all are taken, a connection that has not asked for anything yet, or
+//! does not read its response, is closed in favour of the next one: idle and slow clients cannot keep others out. Connections
+//! that are neither evictable nor accepted yet wait in the kernel's queue.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::metrics::Metrics;
+use super::preview::Preview;
+use crate::clock::Clock;
+use crate::sink::SinkError;
+use crate::thermal::{self, Zone};
+
+/// Maximum number of open connections. Viewers and clients that wait for a snapshot take fewer than half of them.
+const MOST_CONNECTIONS: usize = 32;
+/// How long every connection may stay, whatever it does: time enough for a request that is sent at once.
+const GRACE: Duration = Duration::from_millis(50);
+/// Poll interval while no client is connected.
+const IDLE_INTERVAL: Duration = Duration::from_millis(25);
+/// Poll interval while some are.
+const BUSY_INTERVAL: Duration = Duration::from_millis(5);
+/// How long temperatures stay valid; reading them takes some hundred system calls.
+const ZONES_VALID: Duration = Duration::from_secs(1);
+
+/// What the connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub preview: Arc<Preview>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    /// How long a client may take to send its request, and to read its response or one image.
+    pub patience: Duration,
+    /// Whether only requests to a loopback name are served.
+    pub loopback_only: bool,
+    /// The metrics as text, as long as they are valid: until the next round.
+    text: Option<Arc<[u8]>>,
+    zones: Option<(Instant, Vec<Zone>)>,
+    zones_folder: PathBuf,
+}
+
+impl Shared {
+    /// The metrics as text, made once for all who ask in the same round.
+    pub fn metrics_text(&mut self) -> Arc<[u8]> {
+        if let Some(text) = &self.text {
+            return Arc::clone(text);
+        }
+        let now = self.clock.now();
+        if self.zones.as_ref().is_none_or(|(read, _)| now.saturating_duration_since(*read) >= ZONES_VALID) {
+            self.zones = Some((now, thermal::zones(&self.zones_folder)));
+        }
+        let zones = self.zones.as_ref().map_or(&[][..], |(_, zones)| zones);
+        let text: Arc<[u8]> = self.metrics.text(self.preview.viewers(), zones).into_bytes().into();
+        self.text = Some(Arc::clone(&text));
+        text
+    }
+}
+
+/// The thread. The default is one that has ended.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    running: Option<(JoinHandle<()>, Arc<AtomicBool>)>,
+}
+
+impl Server {
+    /// Serves the clients of `listener`.
+    ///
+    /// # Errors
+    /// Where the listener cannot be polled, or the system provides no thread.
+    pub fn start(
+        listener: TcpListener,
+        preview: Arc<Preview>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        patience: Duration,
+    ) -> Result<Self, SinkError> {
+        let listen_error = |source| SinkError::Listen { address: "the preview's address".to_owned(), source };
+        listener.set_nonblocking(true).map_err(listen_error)?;
+        let loopback_only = listener.local_addr().map_err(listen_error)?.ip().to_canonical().is_loopback();
+        let zones_folder = Path::new("/").join(thermal::FOLDER);
+        let shared = Shared { preview, metrics, clock, patience, loopback_only, text: None, zones: None, zones_folder };
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("http".to_owned())
+            .spawn(move || serve(&listener, shared, &stopped))
+            .map_err(SinkError::Thread)?;
+        Ok(Self { running: Some((thread, stop)) })
+    }
+
+    /// Stops listening and closes all connections.
+    pub fn end(&mut self) {
+        let Some((thread, stop)) = self.running.take() else { return };
+        stop.store(true, Ordering::Relaxed);
+        let _ = thread.join();
+    }
+}
+
+fn serve(listener: &TcpListener, mut shared: Shared, stop: &AtomicBool) {
+    let mut connections: Vec<Connection> = Vec::with_capacity(MOST_CONNECTIONS);
+    while !stop.load(Ordering::Relaxed) {
+        shared.text = None;
+        accept(listener, &mut connections, &shared);
+        // Responses that fit into the socket's buffer are complete after one step.
+        connections.retain_mut(|connection| connection.step(&mut shared));
+        thread::sleep(if connections.is_empty() { IDLE_INTERVAL } else { BUSY_INTERVAL });
+    }
+}
+
+/// Accepts waiting clients while there is a place for them.
+fn accept(listener: &TcpListener, connections: &mut Vec<Connection>, shared: &Shared) {
+    for _ in 0..MOST_CONNECTIONS {
+        let now = shared.clock.now();
+        let is_full = connections.len() >= MOST_CONNECTIONS;
+        let evicted = if is_full { evictable(connections, now) } else { None };
+        if is_full && evicted.is_none() {
+            return;
+        }
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // No client waits, or there are no more descriptors: try again later.
+            Err(_) => return,
+        };
+        if let Some(index) = evicted {
+            connections.swap_remove(index);
+        }
+        // An image is worth sending at once.
+        if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_ok() {
+            connections.push(Connection::new(stream, now, shared.patience));
+        }
+    }
+}
+
+/// The connection to close in favour of another: of those without a claim to stay, the oldest.
+fn evictable(connections: &[Connection], now: Instant) -> Option<usize> {
+    let ages = connections.iter().enumerate().filter_map(|(index, connection)| Some((index, connection.idle_since()?)));
+    let (index, since) = ages.min_by_key(|&(_, since)| since)?;
+    (now.saturating_duration_since(since) >= GRACE).then_some(index)
+}

@@ -1,0 +1,50 @@
+//! What a camera needs of its device. Linux's video interface is one backend; tests play others.
+
+use std::time::{Duration, Instant};
+
+use super::device::CaptureFormat;
+use super::error::CameraError;
+
+/// The result of waiting for a frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dequeued {
+    /// Whether there is a frame, which [`CaptureStream::bytes`] then gives.
+    pub is_frame: bool,
+    /// The driver's count.
+    pub sequence: u32,
+    /// When it was captured, on the driver's clock.
+    pub captured: Duration,
+    /// The same moment on this program's clock, from which its age counts.
+    pub instant: Option<Instant>,
+    /// Older frames that this one replaced.
+    pub superseded: u32,
+    /// Frames that the driver marked as corrupt.
+    pub corrupt: u32,
+}
+
+/// A device that streams.
+pub trait CaptureStream: Send {
+    /// The format of its frames.
+    fn format(&self) -> CaptureFormat;
+
+    /// Waits for a frame and dequeues the newest. The frame before is given back to the driver.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError>;
+
+    /// The bytes of the frame that was dequeued last; empty where there is none.
+    fn bytes(&self) -> &[u8];
+}
+
+/// Opens streams of one device, again and again.
+pub trait CaptureBackend: Send {
+    /// Opens the device and starts it.
+    ///
+    /// # Errors
+    /// Where that fails.
+    fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError>;
+
+    /// Whether the device exists, as far as can be said without opening it.
+    fn is_present(&self) -> bool;
+}
