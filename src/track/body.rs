@@ -104,6 +104,21 @@ pub(super) struct Shape {
     parts: Vec<Part, MAX_KEYPOINTS>,
 }
 
+/// Where a shape is expected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expectation<'a> {
+    /// Place and size, predicted.
+    pub motion: &'a Motion,
+    /// The size in pixels, as `motion` has it.
+    pub size: f32,
+    /// Seconds since it was seen last.
+    pub unseen: f32,
+    /// Multiplies the noise of measured places.
+    pub unrest: f32,
+    /// Pixels that a pose may be farther away, because the camera may have moved.
+    pub reach: f32,
+}
+
 /// How a pose compares with what was predicted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Comparison {
@@ -152,18 +167,16 @@ impl Shape {
         Self { parts: sighting.pose.keypoints.iter().map(part).collect() }
     }
 
-    /// How like `sighting` is to this shape moved to `motion`, `unseen` seconds after it was seen last; `None` where it
-    /// is too far away or has no keypoint in common.
+    /// How like `sighting` is to this shape where it is expected; `None` where it is too far away, has no keypoint in
+    /// common, or is not `worth` more: that is asked when all but the shape is known.
     pub fn compare(
         &self,
-        motion: &Motion,
-        size: f32,
-        unseen: f32,
+        expected: &Expectation<'_>,
         sighting: &Sighting<'_>,
         options: &TrackOptions,
-        unrest: f32,
-        reach: f32,
+        worth: impl Fn(&Comparison) -> bool,
     ) -> Option<Comparison> {
+        let Expectation { motion, size, unseen, unrest, reach } = *expected;
         let anchor = (motion.x.value, motion.y.value);
         let variance = motion.place.value + unrest * square(PLACE.place * size);
         // The centre may lie elsewhere in the body where other keypoints are seen.
@@ -202,6 +215,17 @@ impl Shape {
         // The shift of the anchor, once the size is right.
         let shift = (found_mean.0 - scale * expected_mean.0, found_mean.1 - scale * expected_mean.1);
         let growth_variance = motion.scale.value + square(SIZE.place);
+        let comparison = Comparison {
+            shift,
+            growth,
+            surprise: (square(shift.0) + square(shift.1)) / variance,
+            growth_surprise: growth.map_or(1.0, |growth| square(growth) / growth_variance),
+            shape: 1.0,
+            log_variance: libm::logf(variance / square(size)),
+        };
+        if !worth(&comparison) {
+            return None;
+        }
 
         let limber = LIMBER + LIMBER_PER_SECOND * libm::sqrtf(unseen.min(LONGEST));
         let unit = 1.0 / (8.0 * square(size * scale * limber));
@@ -212,14 +236,7 @@ impl Shape {
             let y = keypoint.y - anchor.1 - shift.1 - scale * size * part.y;
             similarity += falling_exponential((x * x + y * y) * unit / square(sigma));
         }
-        Some(Comparison {
-            shift,
-            growth,
-            surprise: (square(shift.0) + square(shift.1)) / variance,
-            growth_surprise: growth.map_or(1.0, |growth| square(growth) / growth_variance),
-            shape: similarity / count,
-            log_variance: libm::logf(variance / square(size)),
-        })
+        Some(Comparison { shape: similarity / count, ..comparison })
     }
 
     /// The measurement that a pose with this comparison is.
@@ -251,7 +268,36 @@ impl Shape {
     }
 }
 
-/// `exp(-x)` for `x >= 0`, 0 where it hardly counts.
+/// `exp(-x)` for `x >= 0` to a few parts in 100,000, 0 where it hardly counts.
+///
+/// A power of two from the bits of its exponent, and a polynomial for the rest: most of a frame's time would be spent here
+/// otherwise.
 fn falling_exponential(x: f32) -> f32 {
-    if x > 12.0 { 0.0 } else { libm::expf(-x) }
+    if !(x < 12.0) {
+        return 0.0;
+    }
+    let power = x * core::f32::consts::LOG2_E;
+    let whole = power as u32;
+    let rest = (whole as f32 - power) * core::f32::consts::LN_2;
+    let polynomial = 1.0 + rest * (1.0 + rest * (0.5 + rest * (1.0 / 6.0 + rest * (1.0 / 24.0 + rest / 120.0))));
+    polynomial * f32::from_bits(127_u32.saturating_sub(whole) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponential_is_one() {
+        for step in 0..1199 {
+            let x = 0.01 * step as f32;
+            let (found, expected) = (falling_exponential(x), (-x).exp());
+            assert!(
+                (found / expected - 1.0).abs() < 1e-3 && (found - expected).abs() < 1e-4,
+                "{x}: {found}, {expected}"
+            );
+        }
+        assert_eq!((falling_exponential(12.0), falling_exponential(f32::NAN)), (0.0, 0.0));
+        assert_eq!(falling_exponential(f32::INFINITY), 0.0);
+    }
 }

@@ -30,7 +30,7 @@ pub use options::{DEFAULT_SIGMA, SmoothParams, TrackOptionError, TrackOptions};
 
 use crate::pose::{MAX_POSES, Poses};
 use assignment::{Costs, assign};
-use body::Sighting;
+use body::{Comparison, Sighting};
 use camera::{Voter, Voters, common_shift};
 use track::Track;
 
@@ -162,10 +162,11 @@ impl Tracker {
             let mut voter = Voter::new(track.size);
             for sighting in sightings.iter().flatten() {
                 let near = CAMERA_REACH * track.size;
-                if let Some(comparison) = track.compare(sighting, &self.options, self.unrest, near)
+                let likely = |found: &Comparison| {
+                    found.growth_surprise < 9.0 && found.shift.0.abs().max(found.shift.1.abs()) < 2.0 * near
+                };
+                if let Some(comparison) = track.compare(sighting, &self.options, self.unrest, near, likely)
                     && comparison.shape > 0.3
-                    && comparison.growth_surprise < 9.0
-                    && comparison.shift.0.abs().max(comparison.shift.1.abs()) < 2.0 * near
                 {
                     voter.add(comparison.shift);
                 }
@@ -220,7 +221,7 @@ impl Tracker {
         for (pairing, sighting) in track_of.iter().zip(sightings) {
             let (Some(pairing), Some(sighting)) = (pairing, sighting) else { continue };
             let Some(track) = self.tracks.get_mut(*pairing) else { continue };
-            let Some(comparison) = track.compare(sighting, &self.options, self.unrest, 0.0) else { continue };
+            let Some(comparison) = track.compare(sighting, &self.options, self.unrest, 0.0, |_| true) else { continue };
             if track.missing == 1 && track.hits > 2 {
                 let surprise = (comparison.surprise / 2.0).min(8.0);
                 self.unrest = (self.unrest * (1.0 + UNREST_GAIN * (surprise - 1.0))).clamp(UNREST.0, UNREST.1);

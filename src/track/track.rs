@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 
-use super::body::{Comparison, GATE, Shape, Sighting, is_seen};
+use super::body::{Comparison, Expectation, GATE, Shape, Sighting, is_seen};
 use super::motion::{Measurement, Motion, square};
 use super::options::TrackOptions;
 use super::smooth::{SmoothedKeypoint, Step};
@@ -86,26 +86,28 @@ impl Track {
         self.smoothed.iter_mut().for_each(|keypoint| keypoint.shift(x, y));
     }
 
-    /// Compares a pose with the prediction; `reach` allows for that many pixels more.
+    /// Compares a pose with the prediction; `reach` allows for that many pixels more. `None` where there is nothing to
+    /// compare, or it is not `worth` more once all but the shape is known.
     pub fn compare(
         &self,
         sighting: &Sighting<'_>,
         options: &TrackOptions,
         unrest: f32,
         reach: f32,
+        worth: impl Fn(&Comparison) -> bool,
     ) -> Option<Comparison> {
         if sighting.pose.template != self.template {
             return None;
         }
-        self.shape.compare(&self.motion, self.size, self.unseen, sighting, options, unrest, reach)
+        let expected = Expectation { motion: &self.motion, size: self.size, unseen: self.unseen, unrest, reach };
+        self.shape.compare(&expected, sighting, options, worth)
     }
 
     /// What it costs to take this pose; infinity where it must not be.
     pub fn cost(&self, sighting: &Sighting<'_>, options: &TrackOptions, unrest: f32) -> f32 {
-        match self.compare(sighting, options, unrest, 0.0) {
-            Some(found) if self.reaches(&found) && found.similarity() >= options.track_iou_thr => {
-                (COST_BASE + found.cost() + YOUTH / self.hits as f32).max(0.0)
-            }
+        let fits = |found: &Comparison| self.reaches(found) && found.similarity() >= options.track_iou_thr;
+        match self.compare(sighting, options, unrest, 0.0, fits) {
+            Some(found) if fits(&found) => (COST_BASE + found.cost() + YOUTH / self.hits as f32).max(0.0),
             _ => f32::INFINITY,
         }
     }
