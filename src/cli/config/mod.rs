@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
 
 pub use self::show::{ConfigArguments, canonical};
@@ -80,10 +81,10 @@ pub struct Settings {
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_KEYPOINT_THRESHOLD")]
     pub keypoint_threshold: Option<f32>,
     /// Give poses no identity: neither track nor smooth them. Images are never tracked, videos and cameras are
-    #[arg(long, env = "SINEW_NO_TRACK")]
+    #[arg(long, env = "SINEW_NO_TRACK", value_parser = BoolishValueParser::new())]
     pub no_track: bool,
     /// Give poses an identity, but leave their keypoints as they were detected
-    #[arg(long, env = "SINEW_NO_SMOOTH")]
+    #[arg(long, env = "SINEW_NO_SMOOTH", value_parser = BoolishValueParser::new())]
     pub no_smooth: bool,
     /// A keypoint that scores below is not seen by the tracker [default: the bundle's]
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_POSE_KPT_THR")]
@@ -104,7 +105,7 @@ pub struct Settings {
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_TRACK_HIGH_THR")]
     pub track_high_thr: Option<f32>,
     /// The camera stands still: do not look for its motion
-    #[arg(long, env = "SINEW_NO_TRACK_CAMERA_MOTION")]
+    #[arg(long, env = "SINEW_NO_TRACK_CAMERA_MOTION", value_parser = BoolishValueParser::new())]
     pub no_track_camera_motion: bool,
     /// By how much less a keypoint is smoothed the faster it is
     #[arg(long, value_name = "NUMBER", env = "SINEW_SMOOTH_BETA")]
