@@ -27,8 +27,8 @@ pub(super) fn assign(costs: &Costs, rows: usize, columns: usize, alone: f32) -> 
     let rows = rows.min(MAX_POSES);
     // Most rows get the column that is cheapest for them, without any search.
     let mut contested = [false; MAX_POSES];
-    for row in 0..rows {
-        contested[row] = !matching.take_cheapest(row);
+    for (row, contested) in contested.iter_mut().enumerate().take(rows) {
+        *contested = !matching.take_cheapest(row);
     }
     for row in (0..rows).filter(|&row| contested[row]) {
         matching.augment(row);
@@ -84,21 +84,18 @@ impl Matching<'_> {
             if slack < alone_length {
                 (alone_length, alone_row) = (slack, row);
             }
-            for column in 0..self.columns {
-                let cost = self.costs[row][column];
-                if done[column] || cost == f32::INFINITY {
-                    continue;
-                }
-                let through = here + (cost - self.row_price[row] - self.column_price[column]);
-                if through < distance[column] {
-                    distance[column] = through;
-                    came_from[column] = row;
+            let reached =
+                distance.iter_mut().zip(&mut came_from).zip(&done).zip(&self.costs[row]).zip(&self.column_price);
+            for ((((distance, came_from), &done), &cost), &price) in reached.take(self.columns) {
+                let through = here + (cost - self.row_price[row] - price);
+                if !done && through < *distance {
+                    (*distance, *came_from) = (through, row);
                 }
             }
             let (mut next, mut least) = (NONE, alone_length);
-            for column in 0..self.columns {
-                if !done[column] && distance[column] < least {
-                    (next, least) = (column, distance[column]);
+            for (column, (&distance, &done)) in distance.iter().zip(&done).enumerate().take(self.columns) {
+                if !done && distance < least {
+                    (next, least) = (column, distance);
                 }
             }
             if next == NONE {

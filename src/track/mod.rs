@@ -243,8 +243,8 @@ impl Tracker {
         track_of: &mut [Option<usize>; MAX_POSES],
         threshold: f32,
     ) {
-        for index in 0..MAX_POSES {
-            let Some(sighting) = sightings[index].as_ref().filter(|_| track_of[index].is_none()) else { continue };
+        for (index, sighting) in sightings.iter().enumerate() {
+            let Some(sighting) = sighting.as_ref().filter(|_| track_of[index].is_none()) else { continue };
             let doubled = |(other, pairing): (&Option<Sighting<'_>>, &Option<usize>)| match (other, pairing) {
                 (Some(other), Some(_)) => sighting.coincides(other, &self.options) > DOUBLE,
                 _ => false,

@@ -51,19 +51,17 @@ fn most(gain: &[Vec<f64>]) -> f64 {
         while row_of[column] != 0 {
             used[column] = true;
             let (at, mut delta, mut next) = (row_of[column], f64::INFINITY, 0);
-            for other in 1..=size {
-                if !used[other] {
-                    let cost = -gain[at - 1][other - 1] - u[at] - v[other];
-                    if cost < least[other] {
-                        (least[other], way[other]) = (cost, column);
-                    }
-                    if least[other] < delta {
-                        (delta, next) = (least[other], other);
-                    }
+            for other in (1..=size).filter(|&other| !used[other]) {
+                let cost = -gain[at - 1][other - 1] - u[at] - v[other];
+                if cost < least[other] {
+                    (least[other], way[other]) = (cost, column);
+                }
+                if least[other] < delta {
+                    (delta, next) = (least[other], other);
                 }
             }
-            for other in 0..=size {
-                if used[other] {
+            for (other, &used) in used.iter().enumerate() {
+                if used {
                     u[row_of[other]] += delta;
                     v[other] -= delta;
                 } else {

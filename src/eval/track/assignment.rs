@@ -37,8 +37,8 @@ pub(super) fn assign(gains: &[Vec<f64>]) -> Vec<Option<usize>> {
                     (step, next) = (least[other], other);
                 }
             }
-            for other in 0..=columns {
-                if done[other] {
+            for (other, &done) in done.iter().enumerate() {
+                if done {
                     row_price[row_of[other]] += step;
                     column_price[other] -= step;
                 } else {

@@ -178,7 +178,12 @@ impl Metrics {
         for (reason, count) in [("disk", self.dropped_lines.disk()), ("reader", self.dropped_lines.readers())] {
             let _ = writeln!(text, "sinew_lines_dropped_total{{reason=\"{reason}\"}} {count}");
         }
-        about(&mut text, "sinew_tracks_active", "gauge", "Tracks with an identity that are followed, all cameras together.");
+        about(
+            &mut text,
+            "sinew_tracks_active",
+            "gauge",
+            "Tracks with an identity that are followed, all cameras together.",
+        );
         let _ = writeln!(text, "sinew_tracks_active {}", self.tracks.active());
         about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, all cameras together.");
         let _ = writeln!(text, "sinew_tracks_started_total {}", self.tracks.started());
