@@ -4,9 +4,9 @@
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install supervision==0.27.0 trackers==2.6.1
     /tmp/venv/bin/python benches/compare_track.py /tmp/scenes [--json]
 
-Every tracker gets the same boxes, those around the keypoints. A scene's scores are scaled so that its usual score is 0.9:
-both others have fixed thresholds, and scores here are not calibrated. IDF1 is over the poses that were detected: each
-is known to be of a person, or false.
+Every tracker gets the same boxes, those around the keypoints. A scene's scores are scaled so that its usual score is
+0.9: both others have fixed thresholds, and scores here are not calibrated. IDF1 is over the poses that were
+detected: each is known to be of a person, or false.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def scores(frames: list[Frame]) -> list[np.ndarray]:
         return [np.full(len(frame["poses"]), 0.9, dtype=np.float32) for frame in frames]
     scale = 0.9 / usual
     return [
-        np.clip([pose["score"] * scale for pose in frame["poses"]], 0.0, 1.0).astype(np.float32) for frame in frames
+        np.clip([pose["score"] * scale for pose in frame["poses"]], 0.0, 1.0).astype(np.float32)
+        for frame in frames
     ]
 
 
@@ -144,7 +145,9 @@ def ours(path: Path) -> Ids:
 
 def main() -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scenes", type=Path, help="folder that write_scenes filled")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()

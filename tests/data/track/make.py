@@ -1,7 +1,7 @@
 """Small MOT files, and what TrackEval and motmetrics say of them.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install trackeval==1.3.0 motmetrics==1.4.0
-    /tmp/venv/bin/python tests/data/track/make.py
+python3 -m venv /tmp/venv && /tmp/venv/bin/pip install trackeval==1.3.0 motmetrics==1.4.0
+/tmp/venv/bin/python tests/data/track/make.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ HERE = Path(__file__).parent
 Rows = dict[int, dict[int, tuple[float, float, float, float]]]
 
 
-def scene(seed: int, people: int, frames: int, missed: float, false_boxes: float, switches: float) -> tuple[Rows, Rows]:
+def scene(
+    seed: int, people: int, frames: int, missed: float, false_boxes: float, switches: float
+) -> tuple[Rows, Rows]:
     """People that walk, and what a tracker may have made of them."""
     chance = np.random.default_rng(seed)
     place = chance.uniform(0, 600, (people, 2))
@@ -75,8 +77,12 @@ def overlap(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 def trackeval(truth: Rows, found: Rows) -> dict[str, float]:
     """TrackEval's figures."""
-    truth_ids = {identity: index for index, identity in enumerate(sorted({i for row in truth.values() for i in row}))}
-    found_ids = {identity: index for index, identity in enumerate(sorted({i for row in found.values() for i in row}))}
+    truth_ids = {
+        identity: index for index, identity in enumerate(sorted({i for row in truth.values() for i in row}))
+    }
+    found_ids = {
+        identity: index for index, identity in enumerate(sorted({i for row in found.values() for i in row}))
+    }
     frames = sorted(set(truth) | set(found))
     data = {
         "num_timesteps": len(frames),
@@ -113,7 +119,7 @@ def motmetrics(truth: Rows, found: Rows) -> dict[str, float]:
     """motmetrics' figures, of those that it has."""
     if not hasattr(np, "asfarray"):
         # motmetrics 1.4.0 calls what NumPy 2 no longer has.
-        np.asfarray = lambda values: np.asarray(values, dtype=float)
+        setattr(np, "asfarray", lambda values: np.asarray(values, dtype=float))  # noqa: B010
     import motmetrics as mm
 
     accumulator = mm.MOTAccumulator(auto_id=True)
