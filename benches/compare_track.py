@@ -4,9 +4,9 @@
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install supervision==0.27.0 trackers==2.6.1
     /tmp/venv/bin/python benches/compare_track.py /tmp/scenes [--json]
 
-Every tracker gets the same boxes, those around the keypoints. A scene's scores are scaled so that its usual score is
-0.9: both others have fixed thresholds, and scores here are not calibrated. IDF1 is over the poses that were
-detected: each is known to be of a person, or false.
+Every tracker gets the same boxes, those around the keypoints. A scene's scores are scaled so that its usual
+score is 0.9: both others have fixed thresholds, and scores here are not calibrated. IDF1 is over the poses that
+were detected: each is known to be of a person, or false.
 """
 
 from __future__ import annotations
