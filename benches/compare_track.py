@@ -5,8 +5,8 @@
     /tmp/venv/bin/python benches/compare_track.py /tmp/scenes [--json]
 
 Every tracker gets the same boxes, those around the keypoints. A scene's scores are scaled so that its usual
-score is 0.9: both others have fixed thresholds, and scores here are not calibrated. IDF1 is over the poses that
-were detected: each is known to be of a person, or false.
+score is 0.9: both others have fixed thresholds, and scores here are not calibrated. IDF1 is over the poses
+that were detected: each is known to be of a person, or false.
 """
 
 from __future__ import annotations
