@@ -8,6 +8,7 @@ mod track;
 use std::path::PathBuf;
 
 use anyhow::bail;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::log::LogArguments;
@@ -27,13 +28,13 @@ Examples:
   sinew eval --metric pck --shots 1 --model capeformer-tiny --coco things/annotations.json --images things")]
 pub struct EvalArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
-    #[arg(long, value_name = "NAME|DIR", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "NAME|DIR", default_value = "", hide_default_value = true, value_parser = any_path())]
     model: PathBuf,
     /// Annotations in COCO's format
-    #[arg(long, value_name = "ANN.json", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "ANN.json", default_value = "", hide_default_value = true, value_parser = any_path())]
     coco: PathBuf,
     /// Folder of the images that the annotations name
-    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true, value_parser = any_path())]
     images: PathBuf,
     /// What is measured [default: pck for capeformer bundles, else oks]
     #[arg(long, value_enum)]
@@ -91,6 +92,11 @@ enum Metric {
     Pckh,
     /// Identities of recorded results against known ones: HOTA, MOTA, IDF1; needs no model
     Track,
+}
+
+/// A path, or nothing: what is missing depends on the metric.
+fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 impl EvalArguments {
