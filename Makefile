@@ -71,9 +71,14 @@ demo: ## Find people in pictures, crowds, boxes and a short video, and an enroll
 
 ##@ Checks
 
+SKIPPED_TESTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/skipped-tests
+
 .PHONY: test
-test: ## Unit, property and integration tests
-	$(CARGO) test $(PROFILE)
+test: ## Unit, property and integration tests; lists those that were skipped, or fails for them with SINEW_REQUIRE_FIXTURES=1
+	@rm -f $(SKIPPED_TESTS)
+	SINEW_SKIPPED=$(SKIPPED_TESTS) $(CARGO) test $(PROFILE)
+	@if [[ -s $(SKIPPED_TESTS) ]]; then echo "$$(wc -l <$(SKIPPED_TESTS)) tests skipped:"; sed 's/^/  /' $(SKIPPED_TESTS); \
+	    else echo "no test skipped"; fi
 
 .PHONY: test-deploy
 test-deploy: ## What is under `Boards`, on an emulated arm64 board with Debian (installs QEMU; as root; builds with link-time optimisation)
@@ -85,6 +90,10 @@ test-deploy: ## What is under `Boards`, on an emulated arm64 board with Debian (
 check-tensorrt-headers: ## Compare the tables of TensorRT's objects with NVIDIA's headers (11.4, from a crate; HEADERS=folder for others, from 10 on)
 	headers=$$(HEADERS="$(HEADERS)" tests/tensorrt/headers.sh); \
 	SINEW_TENSORRT_HEADERS="$$headers" $(CARGO) test $(PROFILE) --lib -- --exact engine::tensorrt::layout::tests::the_headers_agree
+
+.PHONY: check-nvidia
+check-nvidia: build ## The binding and the graphs against NVIDIA's own packages, without a GPU; RUNNING IT ACCEPTS NVIDIA'S TERMS (tests/nvidia/check.sh)
+	tests/nvidia/check.sh $(SINEW)
 
 .PHONY: test-cameras
 test-cameras: ## Cameras on an emulated arm64 board, with faults injected, and screens (installs QEMU and a cross compiler; the first time takes long)
@@ -274,10 +283,25 @@ photographs: $(VENV)/ready build ## Measure MODEL on annotated photographs of yo
 	@test -n "$(FOLDER)" || { echo "make photographs: name the folder, as in FOLDER=path/to/folder" >&2; exit 2; }
 	$(PYTHON) -m models.evaluate.photographs $(FOLDER) --model $(MODEL)
 
+# An import needs neither PyTorch nor the rest of .venv, but takes it where it is there.
+IMPORT_VENV := $(if $(wildcard $(VENV)/ready),$(VENV),.venv-import)
+IMPORT_PYTHON := $(IMPORT_VENV)/bin/python
+IMPORT_READY := $(IMPORT_VENV)/ready
+# For the shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+
+.venv-import/ready: models/requirements-import.txt
+	$(PYTHON3) -m venv .venv-import
+	.venv-import/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
 .PHONY: import
-import: $(VENV)/ready ## Convert an official checkpoint: MODEL=logocap-w32|centergroup-w32|... CKPT=file.pth [ASPECT=640x480] [FLIP=1]
-	@test -n "$(CKPT)" || { echo "make import: name the checkpoint, as in CKPT=path/to/file.pth" >&2; exit 2; }
-	$(PYTHON) -m models.checkpoints $(MODEL) $(CKPT) $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
+import: $(IMPORT_READY) ## Convert an official checkpoint: MODEL=logocap-w32|centergroup-w32|capeformer-r50|... CKPT=file.pth [FLIP=1, as officially tested]
+	@test "$(origin MODEL)" != file || { echo "make import: name the network: MODEL=logocap-w32, logocap-w48, centergroup-w32," \
+	    "centergroup-w48, centergroup-w48-crowdpose or capeformer-r50" >&2; exit 2; }
+	@test -n $(call quoted,$(CKPT)) || { echo "make import: name the checkpoint, as in CKPT=path/to/file.pth" >&2; exit 2; }
+	@$(IMPORT_PYTHON) -m models.checkpoints $(call quoted,$(MODEL)) $(call quoted,$(CKPT)) \
+	    $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
 
 ##@ Cleaning up
 

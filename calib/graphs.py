@@ -133,7 +133,7 @@ def join_casts(graph: onnx.GraphProto, original: set[str]) -> None:
     for node in kept:
         for position, name in enumerate(node.input):
             node.input[position] = widened.get(name, name)
-    # Casts that nobody reads any more.
+    # Casts that no person reads any more.
     read = {name for node in kept for name in node.input} | outputs
     del graph.node[:]
     graph.node.extend(node for node in kept if node.op_type != "Cast" or node.output[0] in read)

@@ -27,7 +27,7 @@ def library() -> Path:
 
 @dataclass(frozen=True)
 class Row:
-    """One measure on one set of pictures."""
+    """One measure on one set of images."""
 
     metric: str
     data: str

@@ -51,9 +51,9 @@ def of(count: int) -> Keypoints:
     return {17: COCO, 14: CROWDPOSE}[count]
 
 
-def flip_order() -> list[int]:
-    """For every keypoint the one that takes its place in a mirrored picture."""
-    order = list(range(len(NAMES)))
-    for left, right in FLIP_PAIRS:
+def flip_order(keypoints: Keypoints = COCO) -> list[int]:
+    """For every keypoint the one that takes its place in a mirrored image."""
+    order = list(range(len(keypoints.names)))
+    for left, right in keypoints.flip_pairs:
         order[left], order[right] = right, left
     return order

@@ -116,10 +116,10 @@ impl Centre {
     }
 }
 
-/// How a whole image is laid into a network's input: one isotropic scale, short side fixed,
+/// How a whole image lies in a network's input: one isotropic scale, short side fixed,
 /// long side rounded up to a multiple, the rest black.
 ///
-/// This is the bottom-up rule of the reference implementations (LOGO-CAP spec, section 1.1).
+/// This is the rule of LOGO-CAP and CenterGroup (`docs/algorithms.md`, Conventions).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ShortSideLayout {
     /// The network's input size.
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn reference_sizes() {
-        // LOGO-CAP spec, section 1.1.
+        // LOGO-CAP's own sizes.
         let size = |width, height, side| {
             ShortSideLayout::new(Size::new(width, height), side, 64, Centre::RoundedUp).unwrap().network
         };

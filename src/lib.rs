@@ -1,27 +1,58 @@
-//! Sinew: a lean keypoint runtime for Jetson-class boards.
+//! Sinew estimates poses in images and video: four keypoint models, their networks on TensorRT or on the CPU.
 //!
-//! A frame goes one way through the house, and every module imports only from those above it in this list:
+//! A bundle is a folder with a model's networks and parameters; an estimator runs it on images:
 //!
-//! | floor | module | what it holds |
-//! |---|---|---|
-//! | 0 | [`geometry`] | sizes, rectangles, affine maps |
-//! | 0 | [`pose`] | keypoints, poses, skeletons |
-//! | 0 | `npz` | arrays in NumPy's files |
-//! | 0 | `clock` | the monotonic clock, which tests can move |
-//! | 0 | `counts` | what a run counts |
-//! | 0 | `thermal` | how hot the machine is |
-//! | 1 | [`decode`] | network outputs to poses; no operating system, no allocator |
-//! | 1 | [`track`] | poses to identities that last and keypoints that do not shake; no operating system, no allocator |
-//! | 1 | `pixels` | pixel formats, the fused warp, image files |
-//! | 2 | `source` | where frames come from |
-//! | 2 | `engine` | tensors in, tensors out: the backends |
-//! | 2 | `bundle` | the model folder: manifest, hashes, limits |
-//! | 3 | `template` | what a user has enrolled, and its files |
-//! | 4 | `estimator` | engines and decoder of one model wired together |
-//! | 5 | `sink` | where poses go |
-//! | 4 | `eval` | COCO OKS average precision |
-//! | 6 | `runtime` | the loop from source to sink |
-//! | 7 | `cli` | the commands |
+//! ```no_run
+//! use sinew::bundle::Bundle;
+//! use sinew::engine::Backend;
+//! use sinew::estimator::{self, Options, Request};
+//! use sinew::pixels::{Limits, read_image};
+//! use sinew::pose::Poses;
+//!
+//! let bundle = Bundle::open("logocap-tiny")?;
+//! let image = read_image("photo.jpg".as_ref(), &Limits::default())?;
+//! let options = Options::default();
+//! let mut estimator = estimator::open(&bundle, Backend::Auto, &options, image.size(), image.format())?;
+//! let mut poses = Poses::default();
+//! estimator.estimate(&Request::new(image.view()), &mut poses)?;
+//! for pose in &poses.list {
+//!     println!("{:.2}: nose at ({:.0}, {:.0})", pose.score, pose.keypoints[0].x, pose.keypoints[0].y);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Layers
+//!
+//! A frame flows one way: source, pixels, engine, decode, sink. A module imports only modules listed before it.
+//!
+//! 1. [`geometry`]: sizes, rectangles, affine maps.
+//! 2. [`pose`]: keypoints, poses, skeletons.
+//! 3. `vectors`: which vector instructions the processor has.
+//! 4. `hash`: SHA-256.
+//! 5. `read`: files of bounded size.
+//! 6. `npz`: arrays in NumPy's files.
+//! 7. `thermal`: temperatures and throttling of the machine.
+//! 8. `clock`: the monotonic clock, which tests can move.
+//! 9. `counts`: what a run counts.
+//! 10. [`decode`]: network outputs to poses; no operating system, no allocator.
+//! 11. [`track`]: poses to identities that last and keypoints that do not shake; no operating system, no allocator.
+//! 12. `coco`: annotation files in COCO's format.
+//! 13. `pixels`: pixel formats, image files, the warp from image to network input.
+//! 14. `engine`: tensors in, tensors out; the backends.
+//! 15. `bundle`: the model folder: manifest, hashes, limits.
+//! 16. `source`: where frames come from: cameras, videos, image files.
+//! 17. `template`: enrolled objects and their files.
+//! 18. `estimator`: the engines and the decoder of one model joined.
+//! 19. `eval`: accuracy: OKS, PCK, identities.
+//! 20. `sink`: where results go.
+//! 21. `runtime`: the loop from source to sink.
+//! 22. `cli`: the commands of the program.
+//!
+//! # Features
+//!
+//! Without any, [`geometry`], [`pose`], [`decode`] and [`track`] build without an operating system or an allocator. `std`
+//! adds all modules up to `eval`, without a backend; `tract`, `onnxruntime` and `tensorrt` are the backends, `camera` reads V4L2
+//! cameras, `sinks` adds `sink` and `runtime`, and `cli` the program.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 // Output that cannot be written must end nothing: see cli/output.rs.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -38,10 +69,12 @@ mod vectors;
 
 #[cfg(feature = "std")]
 pub mod bundle;
-#[cfg(feature = "std")]
-pub mod cli;
+#[cfg(feature = "cli")]
+mod cli;
 #[cfg(feature = "std")]
 pub mod clock;
+#[cfg(feature = "std")]
+pub mod coco;
 #[cfg(feature = "std")]
 pub mod counts;
 #[cfg(feature = "std")]
@@ -57,12 +90,19 @@ pub mod npz;
 #[cfg(feature = "std")]
 pub mod pixels;
 #[cfg(feature = "std")]
+mod read;
+#[cfg(feature = "sinks")]
 pub mod runtime;
-#[cfg(feature = "std")]
+#[cfg(feature = "sinks")]
 pub mod sink;
 #[cfg(feature = "std")]
 pub mod source;
 #[cfg(feature = "std")]
 pub mod template;
-#[cfg(feature = "std")]
+#[cfg(feature = "sinks")]
 mod thermal;
+
+// For the program and for fuzzing, not for users of the library.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use cli::{canonical_configuration, main};

@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    sinew::cli::main()
+    sinew::main()
 }

@@ -1,4 +1,4 @@
-//! What every model answers: keypoints gathered into poses, with fixed capacity.
+//! The result of every model: keypoints grouped into poses, with fixed capacity.
 //!
 //! Nothing here allocates. The capacities are those of the largest model (100 keypoints for category-agnostic
 //! templates, 30 people for the bottom-up models); a bundle's limits may be smaller and are checked against them
@@ -93,11 +93,9 @@ impl Poses {
     }
 }
 
-/// Which keypoints are joined when a pose is drawn, and which swap when an image is mirrored.
+/// Which keypoints are joined when a pose is drawn.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Skeleton {
     /// Pairs of keypoint indices to draw a line between.
     pub edges: Vec<(u16, u16), MAX_EDGES>,
-    /// Pairs of keypoint indices that are each other's mirror image.
-    pub flip_pairs: Vec<(u16, u16), MAX_KEYPOINTS>,
 }

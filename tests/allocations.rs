@@ -12,7 +12,7 @@ use counting::allocations;
 use full_frame::{CELLS, KEYPOINTS, PEOPLE, decode, outputs, schema};
 use sinew::decode::capeformer::{self, Crop, Finiteness, TOKENS};
 use sinew::decode::logocap::{Config, Decoder, Refinement, Workspace};
-use sinew::decode::{Maps, centergroup};
+use sinew::decode::{Maps, centergroup, lofr};
 use sinew::estimator::StageTimes;
 use sinew::geometry::{Affine, Centre, Rectangle, ShortSideLayout, Size};
 use sinew::pixels::{Image, PixelFormat, Warp};
@@ -91,7 +91,7 @@ fn a_thousand_frames_without_an_allocation() {
     assert!(most_poses >= 20, "only {most_poses} poses: the frames were not full");
 }
 
-/// A full frame for CenterGroup, and its answer for 30 tokens of every type.
+/// A full frame for CenterGroup, and the grouping network's outputs for 30 tokens of every type.
 struct Crowd {
     heat_half: Vec<f32>,
     attention: Vec<f32>,
@@ -155,6 +155,32 @@ fn a_thousand_crowds_without_an_allocation() {
     assert_eq!(most_poses, PEOPLE);
 }
 
+/// Crops that move and grow over the whole image, in every format and two sizes of images, by the tables of one warp.
+#[test]
+fn moving_boxes_allocate_nothing() {
+    let network = Size::new(64, 96);
+    let sizes = [Size::new(640, 480), Size::new(320, 240)];
+    let formats = [PixelFormat::Rgb, PixelFormat::Grey, PixelFormat::Yuyv, PixelFormat::Nv12];
+    let images: Vec<Image> = sizes.iter().flat_map(|&size| formats.map(|format| image(format, size))).collect();
+    let mut warp = None;
+    let mut input = vec![0.0; 3 * network.width * network.height];
+    let mut frame = |sequence: u64| {
+        let (turn, step) = (sequence as usize % images.len(), sequence as f32);
+        let (view, size) = (images[turn].view(), images[turn].size());
+        let (width, height) = (20.0 + step * 7.0 % size.width as f32, 20.0 + step * 5.0 % size.height as f32);
+        let bounds = Rectangle { x: step * 3.0 % 300.0 - 10.0, y: step * 11.0 % 200.0 - 8.0, width, height };
+        let Some(crop) = lofr::Crop::around(bounds, size, network, 1.25) else { return };
+        let map = crop.image_from_pixels(network);
+        let warp =
+            warp.get_or_insert_with(|| Warp::new(view.format(), size, &map, network, [0.45; 3], [0.22; 3]).unwrap());
+        warp.aim(view.format(), size, &map).unwrap();
+        warp.run(view, &mut input).unwrap();
+    };
+    // One crop of each kind of image makes room for all others.
+    (0..images.len() as u64).for_each(&mut frame);
+    assert_eq!(allocations(|| (8..8 + FRAMES).for_each(&mut frame)), 0);
+}
+
 /// Three templates in one crop, from their similarities to poses and a JSON line.
 #[test]
 fn templates_allocate_nothing() {
@@ -181,7 +207,7 @@ fn templates_allocate_nothing() {
             assert_eq!(workspace.propose(&similarity, count), Ok(Finiteness::Finite));
             workspace.write_proposals(&mut proposals).unwrap();
             let mut pose = Pose { template: number as u16, ..Pose::default() };
-            assert_eq!(workspace.answer(&places, &crop, &mut pose), Ok(Finiteness::Finite));
+            assert_eq!(workspace.result(&places, &crop, &mut pose), Ok(Finiteness::Finite));
             poses.list.push(pose).unwrap();
         }
         let frame = Frame { image: camera.view(), sequence, captured: None, instant: None, name: Some("camera") };

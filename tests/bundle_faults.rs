@@ -1,4 +1,4 @@
-//! Every way in which a bundle can be wrong is answered with the file, the key, what was found and what was expected.
+//! Every way in which a bundle can be wrong has an error with the file, the key, what was found and what was expected.
 
 mod engine_support;
 
@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use engine_support::{Spots, graphs};
+use sha2::{Digest as _, Sha256};
 use sinew::bundle::{Bundle, BundleError, Manifest};
 
 /// The error of `spots` with one change in its manifest.
@@ -48,7 +49,7 @@ fn unknown_keys_are_named_with_the_nearest_valid_one() {
         ("licence = ", "license = ", &["`bundle.license`", "did you mean `licence`?"]),
         ("[decode]", "[decoder]", &["`decoder`", "did you mean `decode`?"]),
         ("nms_distance = 0.05", "nms_dist = 0.05", &["`decode.nms_dist`", "did you mean `nms_distance`?"]),
-        ("batch_sizes = [1, 2]", "chunk = [1, 2]", &["`engine.kam.chunk`", "did you mean `batch_sizes`?"]),
+        ("batch_sizes = [1, 2]", "batch_size = [1, 2]", &["`engine.kam.batch_size`", "did you mean `batch_sizes`?"]),
         ("{ name = \"image\"", "{ nam = \"image\"", &["`engine.backbone.inputs[0].nam`", "did you mean `name`?"]),
         ("poses = 10", "people = 10", &["`limits.people`", "unknown field `people`"]),
         ("[engine.kam]", "[engine.kan]", &["`engine.kan`", "backbone and kam", "did you mean `kam`?"]),
@@ -197,7 +198,7 @@ fn the_manifest_alone_can_be_checked() {
     let text = fs::read_to_string(graphs().join("spots/bundle.toml")).unwrap();
     let manifest = Manifest::parse(Path::new("elsewhere/bundle.toml"), &text).unwrap();
     assert_eq!(manifest.limits.centers, 10);
-    // Any cut of it is answered.
+    // Any cut of it returns.
     for length in (0..text.len()).filter(|&length| text.is_char_boundary(length)) {
         let _ = Manifest::parse(Path::new("elsewhere/bundle.toml"), &text[..length]);
     }
@@ -242,4 +243,76 @@ fn what_a_capeformer_bundle_must_be() {
     // A rule for crops is none for whole images.
     let people = Spots::with("rule = \"short-side\"", "rule = \"crop\"");
     assert!(people.open().unwrap_err().to_string().contains("input.rule"));
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A field of a protocol buffer that holds fewer than 128 bytes.
+fn field(key: u8, content: &[u8]) -> Vec<u8> {
+    [&[key << 3 | 2, content.len() as u8], content].concat()
+}
+
+/// `spots` whose second graph has one more tensor, in another file; `wrap` makes the graph's field of it. Messages that occur
+/// twice are merged, so the field can be appended to the file. `listed` is added to the manifest's entry.
+fn with_external(location: &str, wrap: impl Fn(&[u8]) -> Vec<u8>, listed: &str) -> Spots {
+    let spots = Spots::new();
+    let path = spots.path().join("kam.onnx");
+    let entry = [field(1, b"location"), field(2, location.as_bytes())].concat();
+    // One number of type float.
+    let tensor = [&[8, 1, 16, 1][..], &field(8, b"w"), &field(13, &entry), &[112, 1]].concat();
+    let old = fs::read(&path).unwrap();
+    let new = [&old[..], &field(7, &wrap(&tensor))].concat();
+    fs::write(&path, &new).unwrap();
+    fs::write(spots.path().join("w.bin"), 1.0_f32.to_le_bytes()).unwrap();
+    let sum = sha256(&old);
+    spots.edit(&format!("sha256 = \"{sum}\""), &format!("sha256 = \"{}\"{listed}", sha256(&new)));
+    spots
+}
+
+#[test]
+fn files_with_weights_are_listed_and_checked() {
+    let initializer = |tensor: &[u8]| field(5, tensor);
+    let constant = |tensor: &[u8]| field(1, &field(5, &field(5, tensor)));
+    let refused = |spots: &Spots, needles: &[&str]| assert_says(&spots.open().unwrap_err().to_string(), needles);
+    let listed = format!(", data = [{{ file = \"w.bin\", sha256 = \"{}\" }}]", sha256(&1.0_f32.to_le_bytes()));
+
+    // As an initializer, and as the value of a node.
+    refused(
+        &with_external("w.bin", initializer, ""),
+        &["kam.onnx", "`w.bin`", "SHA-256", "data = [{ file = \"w.bin\""],
+    );
+    refused(&with_external("w.bin", constant, ""), &["kam.onnx", "`w.bin`"]);
+    // A listed file does not stand for one outside.
+    refused(&with_external("../w.bin", initializer, &listed), &["`../w.bin`"]);
+    refused(&with_external("/etc/passwd", initializer, &listed), &["`/etc/passwd`"]);
+    let elsewhere = listed.replace("w.bin", "../w.bin");
+    refused(&with_external("w.bin", initializer, &elsewhere), &["data[0].file", "inside the bundle's folder"]);
+
+    for location in ["w.bin", "./w.bin"] {
+        let spots = with_external(location, initializer, &listed);
+        let bytes = spots.open().unwrap().bytes();
+        fs::write(spots.path().join("w.bin"), 2.0_f32.to_le_bytes()).unwrap();
+        let error = spots.open().unwrap_err();
+        assert!(matches!(error, BundleError::Hash { .. }));
+        assert_says(&error.to_string(), &["w.bin", "`engine.kam.precision.fp32.data[0].sha256`"]);
+        fs::remove_file(spots.path().join("w.bin")).unwrap();
+        refused(&spots, &["w.bin", "`engine.kam.precision.fp32.data[0].file`"]);
+        assert!(bytes > 4);
+    }
+    // Weights may be in the network's fp32 graph, as those of quantised graphs are.
+    with_external("kam.onnx", initializer, "").open().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn endless_files_are_refused() {
+    let spots = Spots::new();
+    fs::remove_file(spots.manifest()).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", spots.manifest()).unwrap();
+    assert_says(
+        &spots.open().unwrap_err().to_string(),
+        &["bundle.toml: cannot be read", "more than the 1048576 bytes"],
+    );
 }

@@ -1,4 +1,4 @@
-//! CapeFormer from enrolment to poses, with the bundle `colours`, whose answers can be worked out by hand.
+//! CapeFormer from enrolment to poses, with the bundle `colours`, whose results can be worked out by hand.
 
 mod engine_support;
 
@@ -8,7 +8,7 @@ use engine_support::{Spots, graphs};
 use sinew::bundle::Bundle;
 use sinew::bundle::logocap::Refinement;
 use sinew::engine::Backend;
-use sinew::estimator::{self, EnrolError, Enrolment, Estimator, Options, Shot};
+use sinew::estimator::{self, EnrolError, Enrolment, Estimator, Options, Request, Shot};
 use sinew::geometry::{Rectangle, Size};
 use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
@@ -94,7 +94,7 @@ fn what_was_enrolled_is_found_elsewhere() {
     let mut estimator = open(&bundle, &[template]);
     let mut poses = Poses::default();
     let seen = image(&[(6, 1, RED), (1, 6, BLUE)]);
-    estimator.estimate(seen.view(), None, &mut poses).unwrap();
+    estimator.estimate(&Request::new(seen.view()), &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (1, 0));
     assert_near(&places(&poses, 0), &[middle(6, 1), middle(1, 6)], 3.0);
     assert!(poses.list[0].score > 0.9, "{}", poses.list[0].score);
@@ -114,16 +114,16 @@ fn templates_and_boxes_are_answered_in_order() {
     let seen = image(&[(0, 0, RED), (3, 3, BLUE), (1, 2, GREEN), (6, 6, RED), (7, 7, BLUE)]);
     let half = Rectangle { x: 0.0, y: 0.0, width: 129.0, height: 129.0 };
     let outside = Rectangle { x: 300.0, y: 0.0, width: 50.0, height: 50.0 };
-    estimator.estimate(seen.view(), Some(&[half, outside]), &mut poses).unwrap();
+    estimator.estimate(&Request { boxes: Some(&[half, outside]), ..Request::new(seen.view()) }, &mut poses).unwrap();
     assert_eq!(poses.list.iter().map(|pose| pose.template).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(poses.dropped, 2, "a box outside the image, once per template");
     assert_near(&places(&poses, 0), &[middle(0, 0), middle(3, 3)], 18.0);
     assert_near(&places(&poses, 1), &[middle(0, 0), middle(1, 2), middle(3, 3)], 18.0);
 
     let many = [half; 4];
-    estimator.estimate(seen.view(), Some(&many), &mut poses).unwrap();
+    estimator.estimate(&Request { boxes: Some(&many), ..Request::new(seen.view()) }, &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (5, 3), "limits.poses is 5");
-    estimator.estimate(seen.view(), Some(&[]), &mut poses).unwrap();
+    estimator.estimate(&Request { boxes: Some(&[]), ..Request::new(seen.view()) }, &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (0, 0));
 }
 
@@ -232,6 +232,6 @@ fn numbers_that_are_none_give_no_pose() {
     odd.edit("std = [1.0, 1.0, 1.0]", "std = [1e-38, 1.0, 1.0]");
     let mut estimator = open(&odd.open().unwrap(), &[template]);
     let mut poses = Poses::default();
-    estimator.estimate(image(&[(1, 1, RED)]).view(), None, &mut poses).unwrap();
+    estimator.estimate(&Request::new(image(&[(1, 1, RED)]).view()), &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (0, 1));
 }

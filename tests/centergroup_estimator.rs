@@ -1,4 +1,4 @@
-//! CenterGroup from an image to poses, with the bundle `nearest`, whose answers can be worked out by hand.
+//! CenterGroup from an image to poses, with the bundle `nearest`, whose results can be worked out by hand.
 
 mod engine_support;
 
@@ -6,7 +6,7 @@ use engine_support::{BLUE, GREEN, RED, Spots, graphs, image};
 use sinew::bundle::Bundle;
 use sinew::bundle::logocap::Refinement;
 use sinew::engine::Backend;
-use sinew::estimator::{self, Estimator, Options};
+use sinew::estimator::{self, Estimator, Options, Request};
 use sinew::geometry::Size;
 use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
@@ -24,7 +24,7 @@ fn open(options: &Options) -> Box<dyn Estimator> {
 
 fn estimate(estimator: &mut dyn Estimator, image: &Image) -> Poses {
     let mut poses = Poses::default();
-    estimator.estimate(image.view(), None, &mut poses).unwrap();
+    estimator.estimate(&Request::new(image.view()), &mut poses).unwrap();
     poses
 }
 

@@ -34,7 +34,7 @@ fn recorded(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn inputs_of_every_network_are_written_down() {
+fn inputs_of_every_network_are_recorded() {
     let (folder, images) = images();
     let out = folder.path().join("recorded");
     let record = ["calib", "record", "--model", &spots(), "--source", text(&images), "--out", text(&out)];
@@ -46,22 +46,23 @@ fn inputs_of_every_network_are_written_down() {
     let image = image.array("image").unwrap().unwrap();
     assert_eq!(image.shape[..2], [1, 3]);
     assert!(image.to_f32().iter().any(|&value| value != image.to_f32()[0]), "an image with people in it");
-    // What came from the other network is written down too.
+    // So are the tensors that come from another network.
     let mut kam = Npz::open(&out.join("kam/0000.npz")).unwrap();
     assert_eq!(kam.names(), ["embedding", "grid"]);
     assert!(kam.array("embedding").unwrap().unwrap().to_f32().iter().any(|&value| value != 0.0));
 
     // A folder that holds something is left alone.
-    run(&record).expect(2).says(&["recorded: there is something in it already"]);
+    run(&record).expect(2).says(&["recorded: it is not empty"]);
     let few = folder.path().join("few");
     run(&["calib", "record", "--model", &spots(), "--source", text(&images), "--out", text(&few), "--limit", "2"])
-        .expect(0);
+        .expect(0)
+        .says(&["2 frames seen"]);
     assert_eq!(recorded(&few.join("backbone")).len(), 2);
 }
 
 #[test]
-fn recording_does_not_change_the_answers() {
-    // The recorder hands tensors over by itself; `run` on the same images finds the same people.
+fn recording_does_not_change_the_results() {
+    // The recorder passes tensors on by itself; `run` on the same images detects the same people.
     let (folder, images) = images();
     let out = folder.path().join("recorded");
     run(&["calib", "record", "--model", &spots(), "--source", text(&images), "--out", text(&out)]).expect(0);

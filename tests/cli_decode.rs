@@ -128,7 +128,7 @@ fn numbers_that_are_none_give_no_pose() {
     }
 }
 
-/// A CenterGroup bundle with 17 keypoints whose graphs nobody opens.
+/// A CenterGroup bundle with 17 keypoints whose graphs are never opened.
 fn centergroup_bundle(folder: &Path) -> String {
     const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let nearest = fs::read_to_string(root("tests/data/onnx/nearest/bundle.toml")).unwrap();
@@ -208,7 +208,7 @@ fn wrong_arrays_of_centergroup_are_named() {
         .into()
     };
     npz::write(&path, &sound()).unwrap();
-    // Padding everywhere: no token, nobody.
+    // Padding everywhere: no token, no person.
     let result = decode_centergroup(&model, &path, "16x16", &["--exact"]).expect(0).json();
     assert_eq!(result["poses"].as_array().map(Vec::len), Some(0));
     for (name, array, needles) in [

@@ -1,6 +1,7 @@
 //! `sinew engine` and `--backend` with doubles of TensorRT, of the CUDA driver and of trtexec.
 
 mod cli_support;
+mod common;
 mod engine_support;
 mod tensorrt_support;
 
@@ -26,10 +27,23 @@ struct Board {
     folder: TempDir,
 }
 
+/// What trtexec of a version does with words that another one knows, from NVIDIA's samples: it ends.
+fn refused_words(version: i32) -> &'static str {
+    match version {
+        ..=8599 => "--skipInference",
+        8600..100_000 => "--stronglyTyped",
+        100_000..110_000 => "--buildOnly",
+        _ => "--buildOnly|--fp16|--int8|--best|--stronglyTyped",
+    }
+}
+
 impl Board {
     fn new() -> Self {
-        let board =
-            Self { doubles: Doubles::new(VERSIONS[1], &["INTEGRATED=1"]), folder: tempfile::tempdir().unwrap() };
+        Self::with(Doubles::new(VERSIONS[1], &["INTEGRATED=1"]))
+    }
+
+    fn with(doubles: Doubles) -> Self {
+        let board = Self { doubles, folder: tempfile::tempdir().unwrap() };
         fs::create_dir(board.path("images")).unwrap();
         let grey = vec![90; 3 * IMAGE.width * IMAGE.height];
         write_png(&board.path("images/a.png"), IMAGE, &grey);
@@ -49,8 +63,10 @@ impl Board {
         estimator::networks(&Bundle::open(Self::bundle()).unwrap(), IMAGE, None).unwrap()
     }
 
-    /// A builder that says two lines, writes the double's plan for the shapes that it is asked for, and then does `more`.
+    /// A builder that says two lines, writes the double's plan for the shapes that it is asked for, and then does `more`. It
+    /// refuses what the real one of 10.3 refuses: words that it does not know, and shapes for a graph of fixed shapes.
     fn trtexec(&self, more: &str) {
+        let refused = refused_words(100_300);
         let mut cases = String::new();
         for (number, Network { files, signature }) in Self::networks().iter().enumerate() {
             let plan = self.path(&format!("plan-{number}"));
@@ -66,7 +82,12 @@ impl Board {
         }
         let script = format!(
             "#!/bin/sh\nfor word; do case $word in --onnx=*) onnx=${{word#*=}};; --saveEngine=*) plan=${{word#*=}};; \
-             --shapes=*) shapes=${{word#*=}};; esac; done\necho building; echo tactics >&2\n\
+             --shapes=*) shapes=${{word#*=}};; {refused}) echo \"Unknown option: $word\"; exit 1;; \
+             --fp16|--int8|--skipInference|--timingCacheFile=*|--memPoolSize=*) ;; \
+             *) echo \"Unknown option: $word\"; exit 1;; esac; done\necho building; echo tactics >&2\n\
+             case $onnx in *features.onnx|*pose.onnx) test -z \"$shapes\" || {{ \
+             echo 'Static model does not take explicit shapes since the shape of inference tensors will be determined by the model \
+             itself'; exit 1; }};; esac\n\
              case $onnx,$shapes in\n{cases}*) echo \"nobody asked for $onnx $shapes\"; exit 9;; esac\n{more}\n"
         );
         let path = self.path("trtexec");
@@ -154,7 +175,7 @@ fn engines_are_built_listed_and_used() {
     board.build(&["--precision", "int8"]).expect(2).says(&["spots was not quantised", "make calib"]);
     board.find(&["--backend", "tensorrt", "--precision", "fp32"]).expect(0);
     let first = PathBuf::from(listed[0]["file"].as_str().unwrap());
-    assert_eq!(board.run(&["engine", "inspect", text(&first)]).expect(0).json()["trt_version"], "10.3.0");
+    assert_eq!(board.run(&["engine", "inspect", text(&first)]).expect(0).json()["trt_version"], "10.3.0.26");
     assert!(board.run(&["engine", "list"]).expect(0).stdout.contains("10.3.0"));
 
     // What the double computes is no pose, but it runs from the image to the end.
@@ -238,5 +259,55 @@ fn a_library_that_dies_is_an_error_and_a_fallback() {
         board.find(&["--backend", "tensorrt"]).expect(2).says(&["child process", said]);
         let ended = board.find(&["-v"]).expect(0).says(&["taking tract", said]);
         assert_eq!(ended.lines().len(), 2);
+    }
+}
+
+/// The library is there, but its runtime refuses this machine's driver, and what it returns then is not null: every command says
+/// the library's own reason, and `auto` takes tract.
+#[test]
+fn a_driver_too_old_for_the_library_is_told_in_the_librarys_words() {
+    if !can_compile() {
+        return;
+    }
+    let words = ["CUDA initialization failure with error: 35"];
+    for version in VERSIONS {
+        let board = Board::with(Doubles::with_library(version, &["NO_RUNTIME"], &["INTEGRATED=1"]));
+        board.build(&[]).expect(2).says(&words).says(&["engines are built on the board"]);
+        let listed = board.run(&["engine", "list", "--json"]);
+        assert!(listed.stdout.trim() == "[]" || listed.stdout.contains(words[0]), "{}", listed.stdout);
+        let network = &Board::networks()[0];
+        let mut installation = board.doubles.installation.clone();
+        installation.plans = board.path("engines");
+        fs::create_dir_all(&installation.plans).unwrap();
+        for network in Board::networks() {
+            let path = installation.plan(&network.files, &network.signature);
+            let plan = plan_of(&network.signature);
+            fs::write(&path, &plan).unwrap();
+            let sidecar = board.doubles.sidecar(&network.files, &network.signature, plan.as_bytes());
+            fs::write(Sidecar::path(&path), serde_json::to_string(&sidecar).unwrap()).unwrap();
+        }
+        assert!(installation.plan(&network.files, &network.signature).exists());
+        let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
+        assert!(listed[0]["state"].as_str().unwrap().contains(words[0]), "{listed}");
+        board.find(&["--backend", "tensorrt", "--precision", "fp16"]).expect(2).says(&words);
+        let said = board.find(&["-v"]).expect(0).says(&["taking tract"]);
+        assert_eq!(said.lines().len(), 2);
+        let doctor = board.run(&["doctor"]);
+        assert!(doctor.stdout.contains(words[0]) || doctor.stderr.contains(words[0]), "{}", doctor.stdout);
+    }
+}
+
+/// Graphs of fixed shapes are built without `--shapes`, which the real builder refuses for them.
+#[test]
+fn fixed_graphs_are_built_without_shapes() {
+    for (bundle, fixed) in [("capeformer-tiny", "features"), ("lofr-tiny", "pose")] {
+        let model = format!("{}/models/bundles/{bundle}", env!("CARGO_MANIFEST_DIR"));
+        let commands =
+            ended(sinew(&["engine", "build", "--dry-run", "--model", &model]).output().unwrap()).expect(0).stdout;
+        let of_fixed: Vec<&str> = commands.lines().filter(|line| line.contains(&format!("/{fixed}."))).collect();
+        assert!(!of_fixed.is_empty(), "{commands}");
+        assert!(of_fixed.iter().all(|line| !line.contains("--shapes")), "{commands}");
+        let open = commands.lines().filter(|line| !of_fixed.contains(line)).all(|line| line.contains("--shapes="));
+        assert!(open, "{commands}");
     }
 }

@@ -1,4 +1,4 @@
-//! `sinew enrol` and what is done with templates, as users meet it, with the bundle `colours`.
+//! `sinew enrol` and its templates, as users meet them, with the bundle `colours`.
 
 mod cli_support;
 mod engine_support;
@@ -90,7 +90,7 @@ fn assert_near(found: (f64, f64), cell: (usize, usize)) {
 }
 
 #[test]
-fn enrolled_things_are_found_drawn_and_named() {
+fn enrolled_objects_are_located_drawn_and_named() {
     let flags = Flags::new();
     let done = flags.enrol(&["a"], &[]).expect(0);
     assert!(done.stdout.contains("`flag`, 2 keypoints from 1 image: left right"), "{}", done.stdout);
@@ -132,13 +132,13 @@ fn boxes_come_from_a_file() {
         fs::copy(flags.path(name), images.join(name)).unwrap();
     }
     let listed = flags.run(&["--source", text(&images), "--boxes", text(&boxes)]).expect(0);
-    let listed = listed.says(&["lists 1 frames; 1 of the 2 that came"]).lines();
+    let listed = listed.says(&["lists 1 frames; 1 of the 2 frames"]).lines();
     assert_eq!(listed[1]["poses"], json!([]), "a.png is not listed");
     assert_eq!(listed[2]["poses"].as_array().unwrap().len(), 2);
 
     fs::write(&boxes, "{\"name\": \"other.png\", \"boxes\": [[0, 0, 9, 9]]}\n").unwrap();
     let lost = flags.run(&["--source", text(&images), "--boxes", text(&boxes)]).expect(0);
-    lost.says(&["lists 1 frames; 0 of the 2 that came"]);
+    lost.says(&["lists 1 frames; 0 of the 2 frames"]);
 
     fs::write(&boxes, "{\"name\": \"b.png\", \"boxes\": [[0, 0, 0, 9]]}\n").unwrap();
     let wrong = flags.run(&["--source", text(&images), "--boxes", text(&boxes)]);
@@ -146,7 +146,7 @@ fn boxes_come_from_a_file() {
     let (people, source) = (spots(), flags.uri("a.png"));
     flags.run(&["--source", &source, "--boxes-from", &people]).expect(0);
     let itself = colours();
-    flags.run(&["--source", &source, "--boxes-from", &itself]).expect(2).says(&["finds people by itself"]);
+    flags.run(&["--source", &source, "--boxes-from", &itself]).expect(2).says(&["detects people by itself"]);
     run(&["run", "--model", &people, "--source", &source, "--boxes", text(&boxes)])
         .expect(2)
         .says(&["looks everywhere"]);
@@ -169,7 +169,8 @@ fn bad_annotations_are_refused() {
         fs::write(flags.path("a.json"), text).unwrap();
         flags.enrol(&["a"], &["--dry-run"]).expect(2)
     };
-    with("{").says(&["a.json", "JSON", "docs/enrol.md"]);
+    with("{").says(&["a.json", "EOF", "docs/enrol.md"]);
+    with("").says(&["a.json", "empty"]);
     with(r#"{"keypoints": []}"#).says(&["a.json", "0 keypoints"]);
     with(r#"{"keypoints": [{"name": "x", "x": 300, "y": 10}]}"#).says(&["a.png", "`x`", "outside"]);
     with(r#"{"keypoints": [{"name": "x", "x": 9, "y": 10, "visible": false}]}"#).says(&["`x`", "none of the images"]);
@@ -250,7 +251,7 @@ fn the_share_of_correct_keypoints() {
     };
     let found = eval(&["--json", "--metric", "pck"]).expect(0).json();
     assert_eq!((&found["shots"], &found["results"]), (&json!(1), &json!(2)));
-    // Enrolled from the second flag, the right end is black: found anywhere. From the first, it is 40 pixels off.
+    // Enrolled from the second flag, the right end is black: located anywhere. From the first, it is 40 pixels off.
     let figure = |name: &str| found["categories"]["flag"][name].as_f64().unwrap();
     assert!(figure("pck@0.1") <= 0.75 && figure("pck@0.2") >= 0.75, "{found}");
     assert_eq!(found["figures"], found["categories"]["flag"]);
@@ -259,6 +260,25 @@ fn the_share_of_correct_keypoints() {
     eval(&["--shots", "2"]).expect(2).says(&["more than 2 images"]);
     eval(&["--metric", "oks"]).expect(2).says(&["--metric pck"]);
     eval(&["--min-ap", "0.5"]).expect(2).says(&["--min-ap", "--metric pck"]);
+
+    // Other categories, an image that cannot be read and an annotation without a box are skipped, and the last two counted.
+    let mut more = truth.clone();
+    more["categories"].as_array_mut().unwrap().push(json!({"id": 4, "name": "pole"}));
+    for id in [8, 9] {
+        more["images"].as_array_mut().unwrap().push(json!({"id": id, "file_name": format!("{id}.png")}));
+    }
+    let entries = more["annotations"].as_array_mut().unwrap();
+    entries.push(json!({"id": 3, "image_id": 1, "category_id": 4, "bbox": [1, 1, 9, 9]}));
+    entries
+        .push(json!({"id": 4, "image_id": 9, "category_id": 3, "bbox": bbox, "keypoints": keypoints((2, 3), (5, 3))}));
+    entries.push(json!({"id": 5, "image_id": 8, "category_id": 3, "bbox": [], "keypoints": keypoints((2, 3), (5, 3))}));
+    fs::write(&path, more.to_string()).unwrap();
+    let done = eval(&["--json"]).expect(1).says(&["9.png", "1 annotations have no `bbox`"]);
+    let again = done.json();
+    assert_eq!((&again["figures"], &again["skipped"]), (&found["figures"], &json!(1)));
+    let elsewhere = more.to_string().replace("a.png", "c.png").replace("b.png", "d.png");
+    fs::write(&path, elsewhere).unwrap();
+    eval(&[]).expect(2).says(&["nothing was measured", "none of the 3 images"]);
 
     // What the enrolled image does not show counts for nothing, and is no error.
     let mut hidden = truth;
@@ -269,7 +289,7 @@ fn the_share_of_correct_keypoints() {
     assert!(found["figures"]["pck@0.2"].as_f64().unwrap() > 0.9, "{found}");
 }
 
-/// One image is enough for the example of docs/enrol.md: whoever copies it must not be refused.
+/// One image is enough for the example of docs/enrol.md: a copy of it must not be refused.
 #[test]
 fn the_documented_annotation_can_be_enrolled_alone() {
     let page = fs::read_to_string(root("docs/enrol.md")).unwrap();
@@ -278,4 +298,47 @@ fn the_documented_annotation_can_be_enrolled_alone() {
     fs::write(flags.path("a.json"), example).unwrap();
     let found = flags.enrol(&["a"], &["--json"]).expect(0).json();
     assert_eq!((&found["keypoints"], &found["omitted"]), (&json!(["rim", "handle", "foot"]), &json!([])));
+}
+
+#[test]
+fn annotations_of_another_image_are_refused() {
+    let flags = Flags::new();
+    let coco = |name: &str, width: usize| {
+        let text = json!({
+            "images": [{"id": "x", "file_name": name, "width": width, "height": SIDE}],
+            "annotations": [{"image_id": "x", "category_id": 1.0, "keypoints": [80, 112, 2, 176, 112, 2], "bbox": [0, 0, 256, 256]},
+                {"image_id": "x", "category_id": 2, "bbox": [0, 0, 9, 9]}],
+            "categories": [{"id": 1, "name": "flag", "keypoints": ["left", "right"]}, {"id": 2, "name": "pole"}],
+        });
+        // As a program on Windows saves it.
+        fs::write(flags.path("a.json"), format!("\u{feff}{text}")).unwrap();
+        flags.enrol(&["a"], &["--dry-run"])
+    };
+    coco(r"D:\set\A.PNG", SIDE).expect(0);
+    coco("b.png", SIDE).expect(2).says(&["a.json", "annotation of b.png, not of a.png"]);
+    coco("a.png", 2 * SIDE).expect(2).says(&["an image of 512x256, but a.png is 256x256"]);
+    // Two images whose annotations are given in the other order.
+    for (name, other) in [("a", "b"), ("b", "a")] {
+        let text = json!({"keypoints": [{"name": "left", "x": 9, "y": 9}], "image": format!("{other}.png")});
+        fs::write(flags.path(&format!("{name}.json")), text.to_string()).unwrap();
+    }
+    flags.enrol(&["a", "b"], &["--dry-run"]).expect(2).says(&["annotation of b.png, not of a.png"]);
+}
+
+#[test]
+fn boxes_outside_the_image_are_called_that() {
+    let flags = Flags::new();
+    flags.enrol(&["a"], &[]).expect(0);
+    let boxes = flags.path("boxes.jsonl");
+    let line = "\u{feff}{\"name\": \"b.png\", \"boxes\": [[300, 0, 50, 50], [0, 0, 256, 256]], \"track\": 7}\n";
+    fs::write(&boxes, line).unwrap();
+    let done = flags.run(&["--source", &flags.uri("b.png"), "--boxes", text(&boxes)]).expect(0);
+    let done = done.says(&["1 boxes lie outside their image", "[300, 0, 50, 50]"]);
+    assert!(!done.stderr.contains("not finite"), "{}", done.stderr);
+    assert_eq!(done.lines()[1]["poses"].as_array().unwrap().len(), 1);
+    fs::write(&boxes, line.replace("300", "NaN")).unwrap();
+    let wrong = flags.run(&["--source", &flags.uri("b.png"), "--boxes", text(&boxes)]).expect(2);
+    wrong.says(&["boxes.jsonl:1", "the box [NaN, 0, 50, 50] is not finite"]);
+    let source = flags.uri("b.png");
+    flags.run(&["--source", &source, "--boxes", "/dev/zero"]).expect(2).says(&["/dev/zero:1", "longer than"]);
 }

@@ -3,6 +3,7 @@
 //! variable `SINEW_FIXTURES` names the folder, and without it they are not compared.
 
 mod arrays;
+mod common;
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +35,7 @@ fn golden() -> Vec<PathBuf> {
 /// The folder of the reference arrays, and the cases in it.
 fn fixtures() -> Option<(PathBuf, [&'static str; 3])> {
     let Some(root) = std::env::var_os("SINEW_FIXTURES") else {
-        eprintln!("SKIPPED: SINEW_FIXTURES does not name the folder of the reference arrays");
+        common::skip("SINEW_FIXTURES does not name the folder of the reference arrays");
         return None;
     };
     Some((Path::new(&root).join("centergroup"), ["c1_one", "c5", "missing"]))

@@ -2,6 +2,7 @@
 //! project: the environment variable `SINEW_FIXTURES` names the folder, and without it nothing is compared.
 
 mod arrays;
+mod common;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ const SCORES: f32 = 1e-6;
 
 fn cases() -> Vec<PathBuf> {
     let Some(root) = std::env::var_os("SINEW_FIXTURES") else {
-        eprintln!("SKIPPED: SINEW_FIXTURES does not name the folder of the reference arrays");
+        common::skip("SINEW_FIXTURES does not name the folder of the reference arrays");
         return Vec::new();
     };
     let folder = Path::new(&root).join("logocap");
@@ -85,7 +86,7 @@ fn the_reference_implementation_agrees() {
         assert_close(path, "out_initial_poses", &initial, &expected, PIXELS);
 
         let kam = reordered(&numbers(path, "in_kam_raw"), decoder.kam_len(1), &order);
-        // In chunks, as the second network answers, the last one padded.
+        // In batches, as the second network runs, the last one padded.
         for (chunk, kernels) in kam.chunks(4 * decoder.kam_len(1)).enumerate() {
             let mut padded = kernels.to_vec();
             padded.resize(4 * decoder.kam_len(1), 0.25);

@@ -22,7 +22,7 @@ fn golden() -> PathBuf {
 #[test]
 fn poses_agree() {
     let (response, presence) = (numbers(&golden(), "response"), numbers(&golden(), "presence"));
-    let decoder = Decoder::new(&Config { keypoints: KEYPOINTS, visible_threshold: 0.5 }).unwrap();
+    let decoder = Decoder::new(&Config { keypoints: KEYPOINTS, box_padding: 1.25, visible_threshold: 0.5 }).unwrap();
     let boxes = numbers(&golden(), "boxes");
     let area = KEYPOINTS * CELLS.width * CELLS.height;
     let mut found = Vec::new();
@@ -32,7 +32,7 @@ fn poses_agree() {
         let maps = Maps::new("response", &response[number * area..][..area], shape).unwrap();
         let mut pose = Pose::default();
         let logits = &presence[number * KEYPOINTS..][..KEYPOINTS];
-        assert_eq!(decoder.locate(&maps, logits, &crop, &mut pose), Ok(Detections::Somebody));
+        assert_eq!(decoder.locate(&maps, logits, &crop, &mut pose), Ok(Detections::Person));
         found.extend(pose.keypoints.iter().flat_map(|point| [point.x, point.y, point.score]));
     }
     assert_close(&golden(), "poses", &found, &numbers(&golden(), "poses"), 1e-3);

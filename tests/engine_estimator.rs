@@ -1,4 +1,4 @@
-//! LOGO-CAP from an image to poses, with the bundle `spots`, whose answers can be worked out by hand.
+//! LOGO-CAP from an image to poses, with the bundle `spots`, whose results can be worked out by hand.
 
 mod engine_support;
 
@@ -8,7 +8,7 @@ use engine_support::{BLUE, GREEN, RED, Spots, graph_files, graphs, image, person
 use sinew::bundle::Bundle;
 use sinew::bundle::logocap::Refinement;
 use sinew::engine::{Backend, DataType, Memory, Session, Signature, TensorSpec};
-use sinew::estimator::{self, EstimateError, Estimator, Options};
+use sinew::estimator::{self, EstimateError, Estimator, Options, Request};
 use sinew::geometry::Size;
 use sinew::npz::{Array, Arrays, Values};
 use sinew::pixels::{Image, PixelFormat};
@@ -31,7 +31,7 @@ fn at(level: Refinement) -> Options {
 
 fn estimate(estimator: &mut dyn Estimator, image: &Image) -> Poses {
     let mut poses = Poses::default();
-    estimator.estimate(image.view(), None, &mut poses).unwrap();
+    estimator.estimate(&Request::new(image.view()), &mut poses).unwrap();
     poses
 }
 
@@ -99,10 +99,10 @@ fn a_frame_that_is_late_is_refined_less_and_says_so() {
     let bundle = spots();
     let image = image(SQUARE, &three_people());
     let mut hurried = open(&bundle, &at(Refinement::Full));
-    let mut result = |due: Option<Instant>| {
+    let mut result = |deadline: Option<Instant>| {
         let mut poses = Poses::default();
-        hurried.due(due);
-        let times = hurried.estimate(image.view(), None, &mut poses).unwrap();
+        let request = Request { deadline, ..Request::new(image.view()) };
+        let times = hurried.estimate(&request, &mut poses).unwrap();
         (times.level, poses)
     };
     let plain = |level| estimate(&mut *open(&bundle, &at(level)), &image);
@@ -123,7 +123,7 @@ fn nobody_is_an_answer() {
         let mut estimator = open(&bundle, &at(level));
         let mut poses = estimate(&mut *estimator, &image(SQUARE, &three_people()));
         assert_eq!(poses.list.len(), 3);
-        estimator.estimate(image(SQUARE, &[(3, 3, RED)]).view(), None, &mut poses).unwrap();
+        estimator.estimate(&Request::new(image(SQUARE, &[(3, 3, RED)]).view()), &mut poses).unwrap();
         assert_eq!(poses, Poses::default(), "the last frame's poses are gone");
     }
 }
@@ -144,7 +144,7 @@ fn numbers_that_are_none_give_no_pose_and_are_counted() {
                 keypoints.clone().all(|point| point.x.is_finite() && point.y.is_finite() && point.score.is_finite())
             );
         }
-        // And the next frame is answered as if nothing had been.
+        // The next frame has its usual result.
         assert_eq!(estimate(&mut *estimator, &image(SQUARE, &three_people())).list.len(), 3);
     }
 }
@@ -155,7 +155,7 @@ fn images_of_mixed_sizes_and_formats() {
     // A kernel's highest cell is unique here; the windows of `full` would be as high at two neighbours.
     let mut estimator = open(&bundle, &at(Refinement::Partial));
     let first = estimate(&mut *estimator, &image(SQUARE, &person(8, 8)));
-    // More network sizes than are kept open, and back again; none is scaled, so that the answer is only shifted.
+    // More network sizes than are kept open, and back again; none is scaled, so that the result is only shifted.
     for _ in 0..2 {
         for (width, height) in [(96, 64), (128, 64), (64, 96), (64, 128), (160, 64), (192, 64), (64, 64)] {
             let poses = estimate(&mut *estimator, &image(Size::new(width, height), &person(8, 8)));
@@ -181,7 +181,7 @@ fn a_image_that_does_not_fit_leaves_everything_as_it_was() {
     let first = estimate(&mut *estimator, &good);
     let mut poses = first.clone();
     let wide = image(Size::new(900, 100), &[]);
-    let error = estimator.estimate(wide.view(), None, &mut poses).unwrap_err();
+    let error = estimator.estimate(&Request::new(wide.view()), &mut poses).unwrap_err();
     assert!(matches!(error, EstimateError::Image { .. }), "{error}");
     assert!(error.to_string().contains("900x100"), "{error}");
     assert!(poses.list.is_empty());
@@ -304,11 +304,47 @@ fn dumped_tensors_that_do_not_fit_are_named() {
     assert_eq!(error, "array `kam` is of shape [2, 3, 11, 11], expected [1, 3, 11, 11], one per centre");
     assert!(decode(&more, Refinement::None).is_ok(), "the level does not read it");
 
-    // Nobody there: empty arrays.
-    let mut nobody = tensors;
-    nobody.insert("heatmaps".to_owned(), Array::from_f32(&[4, 16, 16], vec![0.0; 1024]).unwrap());
-    nobody.remove("kam");
-    let result = decode(&nobody, Refinement::Full).unwrap();
+    // No person: empty arrays.
+    let mut empty = tensors;
+    empty.insert("heatmaps".to_owned(), Array::from_f32(&[4, 16, 16], vec![0.0; 1024]).unwrap());
+    empty.remove("kam");
+    let result = decode(&empty, Refinement::Full).unwrap();
     let shapes: Vec<&[usize]> = result.values().map(|array| &*array.shape).collect();
     assert_eq!(shapes, [&[0, 3][..], &[0, 3, 2], &[0], &[0, 3, 3], &[0, 3, 3], &[0]]);
+}
+
+/// A network that is opened after the bundle was checked is the one that was checked.
+#[test]
+fn a_network_that_was_replaced_after_the_check_is_refused() {
+    for name in ["backbone.onnx", "kam.onnx"] {
+        let folder = Spots::new();
+        let options = Options { threads: 1, ..Options::default() };
+        let mut estimator = estimator::LazyEstimator::new(folder.open().unwrap(), Backend::Tract, &options);
+        let path = folder.path().join(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // An unknown field: the same graph, other bytes.
+        bytes.extend([0xf8, 0x3f, 0]);
+        std::fs::write(&path, bytes).unwrap();
+        let (image, mut poses) = (image(SQUARE, &person(8, 8)), Poses::default());
+        let error = estimator.estimate(&Request::new(image.view()), &mut poses).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("changed after the bundle was checked"), "{error}");
+    }
+}
+
+/// Sources of six sizes take turns: every size is opened once.
+#[test]
+fn one_estimator_serves_sources_that_take_turns() {
+    let options = Options { sources: 6, ..at(Refinement::Partial) };
+    let images = [(64, 64), (96, 64), (128, 64), (64, 96), (64, 128), (160, 64)]
+        .map(|(width, height)| image(Size::new(width, height), &person(8, 8)));
+    let alone = images.each_ref().map(|image| estimate(&mut *open(&spots(), &options), image));
+    let folder = Spots::new();
+    let mut estimator = open(&folder.open().unwrap(), &options);
+    for (turn, (image, alone)) in images.iter().zip(&alone).cycle().take(12).enumerate() {
+        if turn == 6 {
+            // Nothing can be opened any more.
+            std::fs::remove_file(folder.path().join("backbone.onnx")).unwrap();
+        }
+        assert_eq!(estimate(&mut *estimator, image), *alone, "{}", image.size());
+    }
 }

@@ -2,13 +2,14 @@
 //! it say so and pass; `make python-test` sets it.
 
 mod cli_support;
+mod common;
 mod engine_support;
 
 use cli_support::{ended, sinew, spots, text, write_png};
 use engine_support::{Spots, graph_files, graphs, image, person};
 use sinew::bundle::Bundle;
-use sinew::engine::{Backend, DataType, EngineFiles, GraphFile, Memory, Precision, Session, Signature, TensorSpec};
-use sinew::estimator::{self, Options};
+use sinew::engine::{Backend, DataType, EngineFiles, Memory, Precision, Session, Signature, TensorSpec};
+use sinew::estimator::{self, Options, Request};
 use sinew::geometry::Size;
 use sinew::pixels::PixelFormat;
 use sinew::pose::Poses;
@@ -19,7 +20,7 @@ const VARIABLE: &str = "SINEW_ONNXRUNTIME_LIBRARY";
 fn has_library() -> bool {
     let has = std::env::var_os(VARIABLE).is_some();
     if !has {
-        eprintln!("not tested: {VARIABLE} does not name ONNX Runtime's library");
+        common::skip(&format!("{VARIABLE} does not name ONNX Runtime's library"));
     }
     has
 }
@@ -47,7 +48,7 @@ fn it_answers_as_tract_does() {
         let mut poses = Poses::default();
         // The second frame shows whether anything is kept that must not be.
         for _ in 0..2 {
-            estimator.estimate(image(SQUARE, &cells).view(), None, &mut poses).unwrap();
+            estimator.estimate(&Request::new(image(SQUARE, &cells).view()), &mut poses).unwrap();
         }
         poses
     });
@@ -100,14 +101,14 @@ fn of_eight_bits_it_takes_the_graph_that_is_for_cpus() {
     let mut files = graph_files(&spots.path().join("backbone.onnx"));
     files.int8 = Some(files.fp32.clone());
     let for_cpus = spots.path().join("backbone.int8-cpu.onnx");
-    files.int8_cpu = Some(GraphFile { onnx: for_cpus, sha256: String::new() });
+    files.int8_cpu = graph_files(&for_cpus).fp32.into();
     let open = |files: &EngineFiles| {
         let signature = Signature { inputs: Vec::new(), outputs: Vec::new() };
         environment.open(files, signature).map(drop).map_err(|error| error.to_string())
     };
     open(&files).unwrap();
     files.precision = Some(Precision::Int8);
-    // The file is not there: whoever wants it has to say so.
+    // The file is not there, and the error names it.
     let said = open(&files).unwrap_err();
     assert!(said.contains("backbone.int8-cpu.onnx"), "{said}");
     files.int8_cpu = None;

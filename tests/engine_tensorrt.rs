@@ -1,6 +1,7 @@
 //! The TensorRT backend on doubles of the library, in all three layouts, and of the CUDA driver. What this cannot show:
 //! whether NVIDIA's own libraries are as their headers say, and how fast anything is.
 
+mod common;
 mod counting;
 mod tensorrt_support;
 

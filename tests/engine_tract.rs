@@ -1,4 +1,4 @@
-//! The tract backend on graphs whose answers are known.
+//! The tract backend on graphs whose results are known.
 
 mod engine_support;
 
@@ -209,4 +209,73 @@ fn every_truncation_and_many_corruptions_are_answered() {
             let _ = engine.run();
         }
     }
+}
+
+/// Runs a graph with one input and one output.
+fn run(graph: &str, shape: &[usize], values: &[f32], result: &[usize]) -> Vec<f32> {
+    let signature = Signature {
+        inputs: vec![spec("input", shape, Memory::Host)],
+        outputs: vec![spec("output", result, Memory::Host)],
+    };
+    let mut engine = environment(1).open(&graph_files(&graphs().join(graph)), signature).unwrap();
+    engine.input(0).copy_from_slice(values);
+    engine.run().unwrap();
+    engine.output(0).to_vec()
+}
+
+fn quantised(value: f32, step: f32) -> f32 {
+    (value / step).round_ties_even().clamp(-128.0, 127.0) * step
+}
+
+/// Between two quantised tensors stand a Relu and a Softmax: tract would make a table of their results for 256 inputs, which
+/// a Softmax does not have.
+#[test]
+fn a_softmax_between_quantised_tensors_is_computed_in_floating_point() {
+    let input: Vec<f32> = (0..128).map(|index| (index * 37 % 101) as f32 * 0.07 - 2.0).collect();
+    let found = run("quantised-softmax.onnx", &[2, 64], &input, &[2, 64]);
+    for (row, found) in input.chunks(64).zip(found.chunks(64)) {
+        let row: Vec<f32> = row.iter().map(|&value| quantised(value, 1.0 / 16.0).max(0.0)).collect();
+        let highest = row.iter().copied().fold(0.0, f32::max);
+        let sum: f32 = row.iter().map(|value| (value - highest).exp()).sum();
+        for (&found, value) in found.iter().zip(&row) {
+            let expected = quantised((value - highest).exp() / sum, 1.0 / 128.0);
+            assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
+        }
+    }
+}
+
+/// The place of a pixel of an axis of 16 between 8 cells, with half-pixel centres.
+fn between(pixel: usize) -> (usize, usize, f32) {
+    let place = ((pixel as f32 + 0.5) / 2.0 - 0.5).clamp(0.0, 7.0);
+    let near = place as usize;
+    (near, (near + 1).min(7), place - near as f32)
+}
+
+fn enlarged(cells: &[f32], x: usize, y: usize) -> f32 {
+    let ((left, right, across), (top, bottom, down)) = (between(x), between(y));
+    let row = |row: usize| cells[8 * row + left] * (1.0 - across) + cells[8 * row + right] * across;
+    row(top) * (1.0 - down) + row(bottom) * down
+}
+
+#[test]
+fn a_bilinear_resize_between_quantised_tensors_is_computed_in_floating_point() {
+    let input: Vec<f32> = (0..64).map(|index| (index * 29 % 61) as f32 / 30.0 - 1.0).collect();
+    let cells: Vec<f32> = input.iter().map(|&value| quantised(value, 1.0 / 16.0)).collect();
+    let found = run("quantised-resize.onnx", &[1, 1, 8, 8], &input, &[1, 1, 16, 16]);
+    for (index, &found) in found.iter().enumerate() {
+        let expected = quantised(enlarged(&cells, index % 16, index / 16), 1.0 / 128.0);
+        assert!((found - expected).abs() < 1e-6, "pixel {index}: {found}, not {expected}");
+    }
+}
+
+/// Of whole numbers tract cuts off what lies between two of them, where ONNX leaves the rounding open.
+#[test]
+fn a_bilinear_resize_of_whole_numbers_is_refused_by_name() {
+    let signature = Signature {
+        inputs: vec![spec("input", &[1, 1, 8, 8], Memory::Host)],
+        outputs: vec![spec("output", &[1, 1, 16, 16], Memory::Host)],
+    };
+    let files = graph_files(&graphs().join("quantised-resize-whole.onnx"));
+    let error = environment(1).open(&files, signature).unwrap_err().to_string();
+    assert!(error.contains("Resize") && error.contains("8-bit") && error.contains("--precision fp32"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! A frame's whole way through doubles of TensorRT and of the CUDA driver, for all four models: from an image to a line
 //! of JSON, without an allocation. What the doubles compute are no poses of anything in the image, but they depend on it.
 
+mod common;
 mod counting;
 mod engine_support;
 mod tensorrt_support;
@@ -11,7 +12,7 @@ use counting::allocations;
 use engine_support::graphs;
 use sinew::bundle::Bundle;
 use sinew::engine::Backend;
-use sinew::estimator::{self, Options, Shot, StageTimes};
+use sinew::estimator::{self, Options, Request, Shot, StageTimes};
 use sinew::geometry::Size;
 use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
@@ -72,7 +73,7 @@ fn run(name: &str) -> usize {
     let mut most = 0;
     let mut frame = |sequence: u64| {
         let image = images[sequence as usize % images.len()].view();
-        estimator.estimate(image, None, &mut poses).unwrap();
+        estimator.estimate(&Request::new(image), &mut poses).unwrap();
         most = most.max(poses.list.len());
         let frame = Frame { image, sequence, captured: None, instant: None, name: None };
         sink.put(&FrameResult {

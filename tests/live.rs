@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use sinew::estimator::{EstimateError, Estimator, StageTimes};
-use sinew::geometry::{Rectangle, Size};
+use sinew::estimator::{EstimateError, Estimator, Request, StageTimes};
+use sinew::geometry::Size;
 use sinew::pixels::{ImageView, PixelFormat};
 use sinew::pose::{Pose, Poses};
 use sinew::runtime::{Counts, Dropped, End, LivePipeline, Observer, Outputs, RunError, Skip, WholeImage};
@@ -61,12 +61,8 @@ struct Model {
 }
 
 impl Estimator for Model {
-    fn estimate(
-        &mut self,
-        image: ImageView<'_>,
-        _boxes: Option<&[Rectangle]>,
-        poses: &mut Poses,
-    ) -> Result<StageTimes, EstimateError> {
+    fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+        let image = request.image;
         let number = u64::from_le_bytes(image.data()[..8].try_into().unwrap());
         let behind = self.newest.load(Ordering::SeqCst).saturating_sub(number);
         self.behind.fetch_max(behind, Ordering::SeqCst);
@@ -142,12 +138,11 @@ impl Bench {
     }
 
     fn run(&self, frames: u64, period: Duration, time: Duration, sink: Taking) -> (Result<End, RunError>, Counts) {
-        let model = Model { time, newest: Arc::clone(&self.newest), behind: Arc::clone(&self.behind) };
-        let mut estimators: Vec<Box<dyn Estimator>> = vec![Box::new(model)];
+        let mut model = Model { time, newest: Arc::clone(&self.newest), behind: Arc::clone(&self.behind) };
         let mut counts = Counts::default();
         let ended = LivePipeline {
             cameras: vec![Played::boxed(frames, period, &self.newest)],
-            estimators: &mut estimators,
+            estimator: &mut model,
             boxes: &mut WholeImage,
             outputs: Outputs::from(vec![Box::new(sink) as Box<dyn Sink>]),
             observer: &mut Watching::default(),
@@ -340,15 +335,12 @@ fn counts_are_known_while_it_runs() {
     let (newest, behind, stop) = (Arc::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
     let camera =
         || -> Box<dyn Source> { Box::new(Troubled(Played::boxed(20_000, Duration::from_micros(500), &newest), 0)) };
-    let model = || -> Box<dyn Estimator> {
-        Box::new(Model { time: Duration::ZERO, newest: Arc::clone(&newest), behind: Arc::clone(&behind) })
-    };
+    let estimator = &mut Model { time: Duration::ZERO, newest: Arc::clone(&newest), behind };
     let mut reading = Reading(Arc::clone(&stop), Counts::default());
     let mut counts = Counts::default();
     let cameras = vec![camera(), camera()];
-    let estimators = &mut [model(), model()];
     let (boxes, outputs, observer) = (&mut WholeImage, Outputs::default(), &mut reading);
-    LivePipeline { cameras, estimators, boxes, outputs, observer, deadline: None, stop }.run(&mut counts).unwrap();
+    LivePipeline { cameras, estimator, boxes, outputs, observer, deadline: None, stop }.run(&mut counts).unwrap();
     assert!(reading.1.frames < 120_000 && reading.1.restarts > 20, "{:?}", reading.1);
     assert_balanced(&counts);
     assert_eq!(counts.restarts, counts.frames - counts.dropped.driver, "those of both cameras");
@@ -392,27 +384,22 @@ fn every_camera_has_its_turn() {
             panic!("{why}");
         }
     }
-    struct CountingModel(Model, Arc<AtomicU64>);
+    /// Counts frames by camera, whose number is behind the frame's.
+    struct CountingModel(Model, [Arc<AtomicU64>; 2]);
     impl Estimator for CountingModel {
-        fn estimate(
-            &mut self,
-            image: ImageView<'_>,
-            boxes: Option<&[Rectangle]>,
-            poses: &mut Poses,
-        ) -> Result<StageTimes, EstimateError> {
-            self.1.fetch_add(1, Ordering::SeqCst);
-            self.0.estimate(image, boxes, poses)
+        fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+            self.1[usize::from(request.image.data()[8])].fetch_add(1, Ordering::SeqCst);
+            self.0.estimate(request, poses)
         }
     }
     let mut watching = PerCamera::default();
     let PerCamera([fast, slow], stop) = watching.clone();
     let newest = Arc::default();
-    let model = |count: &Arc<AtomicU64>| -> Box<dyn Estimator> {
-        let model = Model { time: Duration::ZERO, newest: Arc::clone(&newest), behind: Arc::default() };
-        Box::new(CountingModel(model, Arc::clone(count)))
-    };
+    let model = Model { time: Duration::ZERO, newest: Arc::clone(&newest), behind: Arc::default() };
+    let mut model = CountingModel(model, [Arc::clone(&fast), Arc::clone(&slow)]);
     // One camera always has a frame, the other waits for its turn each time.
-    let camera = Played::boxed(FRAMES, Duration::ZERO, &newest);
+    let (bytes, period) = (vec![1; 3 * 16 * 8], Duration::ZERO);
+    let camera = Box::new(Played { bytes, next: 0, frames: FRAMES, period, newest: Arc::clone(&newest) });
     let cameras: Vec<Box<dyn Source>> = vec![
         Played::boxed(u64::MAX, Duration::ZERO, &newest),
         Box::new(Patient { camera, given: 0, processed: Arc::clone(&slow) }),
@@ -420,7 +407,7 @@ fn every_camera_has_its_turn() {
     let mut counts = Counts::default();
     LivePipeline {
         cameras,
-        estimators: &mut [model(&fast), model(&slow)],
+        estimator: &mut model,
         boxes: &mut WholeImage,
         outputs: Outputs::default(),
         observer: &mut watching,

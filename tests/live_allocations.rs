@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use counting::everywhere;
 use full_frame::{KEYPOINTS, Outputs, PEOPLE, decode, outputs, schema};
 use sinew::decode::logocap::{Config, Decoder, Refinement, Workspace};
-use sinew::estimator::{EstimateError, Estimator, StageTimes};
-use sinew::geometry::{Centre, Rectangle, ShortSideLayout, Size};
-use sinew::pixels::{ImageView, Warp};
+use sinew::estimator::{EstimateError, Estimator, Request, StageTimes};
+use sinew::geometry::{Centre, ShortSideLayout, Size};
+use sinew::pixels::Warp;
 use sinew::pose::Poses;
 use sinew::runtime::{self, Counts, LivePipeline, Observer, Skip, WholeImage};
 use sinew::sink::Sink;
@@ -84,21 +84,17 @@ struct Model {
 }
 
 impl Model {
-    fn boxed() -> Box<dyn Estimator> {
+    fn new() -> Self {
         let decoder = Decoder::new(&Config::reference(&[0.05; KEYPOINTS]).unwrap()).unwrap();
         let (outputs, grid) = (outputs(&decoder), vec![0.0; decoder.grid_len(PEOPLE)]);
         let workspace = Box::new(Workspace::new());
-        Box::new(Self { decoder, outputs, workspace, grid, network: Vec::new(), warp: None })
+        Self { decoder, outputs, workspace, grid, network: Vec::new(), warp: None }
     }
 }
 
 impl Estimator for Model {
-    fn estimate(
-        &mut self,
-        image: ImageView<'_>,
-        _: Option<&[Rectangle]>,
-        poses: &mut Poses,
-    ) -> Result<StageTimes, EstimateError> {
+    fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+        let image = request.image;
         let (warp, layout) = self.warp.get_or_insert_with(|| {
             let layout = ShortSideLayout::new(image.size(), 256, 32, Centre::RoundedUp).unwrap();
             let map = &layout.image_from_network;
@@ -154,7 +150,7 @@ fn allocations(camera: Camera) -> u64 {
     let mut counting = Counting { stop: Arc::clone(&stop), processed: 0, before: 0, allocations: None };
     LivePipeline {
         cameras: vec![Box::new(camera)],
-        estimators: &mut [Model::boxed()],
+        estimator: &mut Model::new(),
         boxes: &mut WholeImage,
         outputs: runtime::Outputs::from(vec![
             Box::new(JsonLines::new(std::io::sink(), "nowhere", &schema()).unwrap()) as Box<dyn Sink>

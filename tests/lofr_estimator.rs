@@ -1,4 +1,4 @@
-//! LOFR from boxes to poses, with the bundle `painted`, whose answers can be worked out by hand.
+//! LOFR from boxes to poses, with the bundle `painted`, whose results can be worked out by hand.
 
 mod engine_support;
 
@@ -6,7 +6,7 @@ use engine_support::{Spots, graphs};
 use sinew::bundle::Bundle;
 use sinew::bundle::logocap::Refinement;
 use sinew::engine::Backend;
-use sinew::estimator::{self, Estimator, Options};
+use sinew::estimator::{self, Estimator, Options, Request};
 use sinew::geometry::{Rectangle, Size};
 use sinew::pixels::{Image, PixelFormat};
 use sinew::pose::Poses;
@@ -46,7 +46,9 @@ fn cell(column: usize, row: usize) -> (f32, f32) {
 fn every_box_has_its_own_person() {
     let mut poses = Poses::default();
     let seen = image(&[(2, 3, RED), (5, 12, BLUE), (10, 8, RED), (13, 2, BLUE)]);
-    open(&Options::default()).estimate(seen.view(), Some(&[LEFT, RIGHT]), &mut poses).unwrap();
+    open(&Options::default())
+        .estimate(&Request { boxes: Some(&[LEFT, RIGHT]), ..Request::new(seen.view()) }, &mut poses)
+        .unwrap();
     assert_eq!(places(&poses), [[cell(2, 3), cell(5, 12)], [cell(10, 8), cell(13, 2)]]);
     assert_eq!(poses.dropped, 0);
     assert!(poses.list.iter().all(|pose| pose.score > 0.99));
@@ -66,7 +68,7 @@ fn without_boxes_the_whole_image_is_one() {
         (10, 11, BLUE),
         (11, 11, BLUE),
     ]);
-    open(&Options::default()).estimate(seen.view(), None, &mut poses).unwrap();
+    open(&Options::default()).estimate(&Request::new(seen.view()), &mut poses).unwrap();
     let [[red, blue]] = places(&poses)[..] else { panic!("{poses:?}") };
     assert!((red.0 - 20.0).abs() < 4.0 && (red.1 - 20.0).abs() < 4.0, "{red:?}");
     assert!((blue.0 - 44.0).abs() < 4.0 && (blue.1 - 44.0).abs() < 4.0, "{blue:?}");
@@ -77,16 +79,21 @@ fn nobody_and_no_box_are_told_apart() {
     let mut estimator = open(&Options::default());
     let mut poses = Poses::default();
     let seen = image(&[(2, 3, RED)]);
-    estimator.estimate(seen.view(), Some(&[LEFT, RIGHT]), &mut poses).unwrap();
+    estimator.estimate(&Request { boxes: Some(&[LEFT, RIGHT]), ..Request::new(seen.view()) }, &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (1, 0), "the right half is empty, which is no fault");
     assert!(poses.list[0].keypoints[1].score < 0.01);
     for (x, y, width, height) in
         [(0.0, 0.0, 0.0, 9.0), (0.0, 0.0, -4.0, 9.0), (f32::NAN, 0.0, 9.0, 9.0), (99.0, 0.0, 9.0, 9.0)]
     {
-        estimator.estimate(seen.view(), Some(&[Rectangle { x, y, width, height }]), &mut poses).unwrap();
+        estimator
+            .estimate(
+                &Request { boxes: Some(&[Rectangle { x, y, width, height }]), ..Request::new(seen.view()) },
+                &mut poses,
+            )
+            .unwrap();
         assert_eq!((poses.list.len(), poses.dropped), (0, 1), "{x} {y} {width} {height}");
     }
-    estimator.estimate(seen.view(), Some(&[LEFT; 5]), &mut poses).unwrap();
+    estimator.estimate(&Request { boxes: Some(&[LEFT; 5]), ..Request::new(seen.view()) }, &mut poses).unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (3, 2), "limits.poses is 3");
 }
 
@@ -100,8 +107,8 @@ fn options_are_checked() {
     assert!(refused(Options { score_threshold: Some(2.0), ..Options::default() }).contains("score_threshold"));
     let mut poses = Poses::default();
     let sure = Options { score_threshold: Some(0.0), ..Options::default() };
-    open(&sure).estimate(image(&[]).view(), Some(&[LEFT]), &mut poses).unwrap();
-    assert_eq!(poses.list.len(), 1, "from 0 on everybody is somebody");
+    open(&sure).estimate(&Request { boxes: Some(&[LEFT]), ..Request::new(image(&[]).view()) }, &mut poses).unwrap();
+    assert_eq!(poses.list.len(), 1, "from 0 on every box shows a person");
 }
 
 #[test]
@@ -112,7 +119,9 @@ fn numbers_that_are_none_give_no_pose() {
     let mut estimator =
         estimator::open(&odd.open().unwrap(), Backend::Tract, &options, SIZE, PixelFormat::Rgb).unwrap();
     let mut poses = Poses::default();
-    estimator.estimate(image(&[(1, 1, RED)]).view(), Some(&[LEFT]), &mut poses).unwrap();
+    estimator
+        .estimate(&Request { boxes: Some(&[LEFT]), ..Request::new(image(&[(1, 1, RED)]).view()) }, &mut poses)
+        .unwrap();
     assert_eq!((poses.list.len(), poses.dropped), (0, 1));
 }
 

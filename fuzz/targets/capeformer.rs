@@ -48,7 +48,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut places = vec![0.0; 2 * keypoints];
     workspace.write_proposals(&mut places).unwrap();
     let mut pose = Pose::default();
-    let processed = workspace.answer(&values.take(2 * keypoints), &crop, &mut pose).unwrap();
+    let processed = workspace.result(&values.take(2 * keypoints), &crop, &mut pose).unwrap();
     if processed == Finiteness::Finite {
         assert_eq!(pose.keypoints.len(), workspace.proposals().len());
         assert!(pose.keypoints.iter().all(|point| point.x.is_finite() && point.y.is_finite()));

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sinew::cli::canonical_configuration;
+use sinew::canonical_configuration;
 use sinew::source::v4l2::CaptureRequest;
 
 fuzz_target!(|text: &str| {

@@ -17,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
     if body.is_empty() {
         return;
     }
-    let config = Config { keypoints: usize::from(head[1]) % 103, visible_threshold: f32::from(head[2]) / 200.0 };
+    let (keypoints, visible_threshold) = (usize::from(head[1]) % 103, f32::from(head[2]) / 200.0);
+    let config = Config { keypoints, box_padding: 1.25, visible_threshold };
     let Ok(decoder) = Decoder::new(&config) else { return };
     let cells = Size::new(1 + usize::from(head[3] % 24), 1 + usize::from(head[4] % 24));
     let network = Size::new(4 * cells.width, 4 * cells.height);
@@ -48,5 +49,5 @@ fuzz_target!(|bytes: &[u8]| {
         assert!((left - room..=left + crop.width + room).contains(&f64::from(point.x)));
         assert!((top - room..=top + crop.height + room).contains(&f64::from(point.y)));
     }
-    assert_eq!(found == Detections::Somebody, pose.keypoints.iter().any(|point| point.score >= config.visible_threshold));
+    assert_eq!(found == Detections::Person, pose.keypoints.iter().any(|point| point.score >= config.visible_threshold));
 });

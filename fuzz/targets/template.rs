@@ -9,7 +9,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(template) = Template::from_bytes(bytes) {
         assert_eq!(template.to_bytes(), bytes);
     }
-    // Nobody guesses a checksum: what lies behind it is tried with the right one.
+    // Mutations never hit the right checksum: what it protects is tried with the right one.
     let mut sealed = bytes.to_vec();
     sealed.extend(Sha256::digest(bytes));
     if let Ok(template) = Template::from_bytes(&sealed) {

@@ -1,24 +1,13 @@
-"""Official checkpoints to bundles: `make import MODEL=logocap-w32 CKPT=file.pth ASPECT=640x480 [FLIP=1]`.
-
-    python -m models.checkpoints logocap-w32 file.pth --aspect 640x480 --flip
-    python -m models.checkpoints centergroup-w32 file.ckpt
-    python -m models.checkpoints capeformer-r50 file.pth
-
-The bundle behaves as the reference implementation does, flaws included. With `--flip` the merge with the
-mirrored picture, which LOGO-CAP's reference never leaves out, is part of the graph; CenterGroup's groups both
-pictures by themselves, which is not offered here. The file is read without running any code that is pickled
-in it, and its tensors must be exactly those of the network.
-"""
+"""The official networks in PyTorch, which checks and templates are made from; `make import` needs neither."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from models.checkpoints.read import CheckpointError, listed, read, read_training_state
+from models.checkpoints import layout
+from models.checkpoints.read import read
 from models.export import bundle, capeformer_bundle, centergroup_bundle, logocap_bundle
 from models.export.logocap_graphs import Sampling
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
@@ -38,74 +27,34 @@ CONFIGS: dict[str, Config] = {
         CapeFormerConfig.r50(),
     )
 }
-BACKBONES = ("encoder_sample.", "encoder_query.")
-"""CapeFormer's files hold one backbone twice: for pictures that show keypoints, and for those where they are
-looked for."""
 
 
-def one_backbone(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """CapeFormer's tensors without the second copy of the backbone. Raises `CheckpointError` where the copies
-    differ, or only one is there."""
-    copies = [
-        {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-        for prefix in BACKBONES
-    ]
-    first, second = copies
-    lonely = sorted(first.keys() ^ second.keys())
-    if lonely:
-        raise CheckpointError(f"{path}: in only one of the two backbones: {listed(lonely)}")
-    differing = [name for name, tensor in first.items() if not torch.equal(tensor, second[name])]
-    if differing:
-        raise CheckpointError(
-            f"{path}: the two backbones should be one, but {len(differing)} tensors differ: "
-            f"{listed(differing)}"
-        )
-    return {name: tensor for name, tensor in state.items() if not name.startswith(BACKBONES[0])}
+def network(config: Config) -> Model:
+    """A new network, with random weights."""
+    if isinstance(config, LogoCapConfig):
+        return LogoCap(config)
+    if isinstance(config, CapeFormerConfig):
+        return CapeFormer(config)
+    return CenterGroup(config)
 
 
-def problems(state: Mapping[str, Tensor], model: Model) -> list[str]:
-    """What keeps `state` from being the state dict of `model`; empty if it fits."""
-    expected = model.state_dict()
-    found = []
-    missing = [name for name in expected if name not in state]
-    extra = [name for name in state if name not in expected]
-    if missing:
-        found.append(f"{len(missing)} missing: {listed(missing)}")
-    if extra:
-        found.append(f"{len(extra)} unknown: {listed(extra)}")
-    shapes, types, values = [], [], []
-    for name, tensor in state.items():
-        if name not in expected:
-            continue
-        if tensor.shape != expected[name].shape:
-            shapes.append(f"{name} is {_shape(tensor)}, expected {_shape(expected[name])}")
-        elif tensor.dtype != expected[name].dtype:
-            types.append(f"{name} is {tensor.dtype}, expected {expected[name].dtype}")
-        elif tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            values.append(name)
-    if shapes:
-        found.append(f"{len(shapes)} of another shape: {listed(shapes)}")
-    if types:
-        found.append(f"{len(types)} of another type: {listed(types)}")
-    if values:
-        found.append(f"{len(values)} with values that are not finite: {listed(values)}")
-    return found
+def layout_of(model: Model) -> layout.Layout:
+    """The names and shapes of a network's tensors, without the counters of its norms."""
+    return {
+        name: list(tensor.shape)
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
 
 
 def load(config: Config, path: Path) -> Model:
     """The network of `config` with the weights in `path`, in eval mode. Raises `CheckpointError`."""
-    model: Model
-    if isinstance(config, LogoCapConfig):
-        state, model = read(path), LogoCap(config)
-    elif isinstance(config, CapeFormerConfig):
-        state, model = one_backbone(path, read_training_state(path)), CapeFormer(config)
-    else:
-        state, model = read_training_state(path), CenterGroup(config)
-    wrong = problems(state, model)
-    if wrong:
-        lines = "\n  ".join(wrong)
-        raise CheckpointError(f"{path}: its tensors are not those of {config.name}:\n  {lines}")
-    model.load_state_dict(state)
+    state = read(path)
+    if isinstance(config, CapeFormerConfig):
+        state = layout.one_backbone(path, state)
+    model = network(config)
+    layout.check(path, state, config.name, {config.name: layout_of(model)})
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()}, strict=False)
     return model.eval()
 
 
@@ -115,8 +64,4 @@ def contents(model: Model, flip: bool = False, sampling: Sampling = "gather") ->
         return logocap_bundle.contents(model, logocap_bundle.Decode.reference(), flip, sampling)
     if isinstance(model, CapeFormer):
         return capeformer_bundle.contents(model, capeformer_bundle.Decode.reference())
-    return centergroup_bundle.contents(model, centergroup_bundle.Decode.reference())
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(str(size) for size in tensor.shape) or "a scalar"
+    return centergroup_bundle.contents(model, centergroup_bundle.Decode.reference(), flip)

@@ -4,7 +4,7 @@
 
 A bundle holds graphs, in which batch norms are folded into convolutions and some layers are joined. A network
 of random weights is exported in the same way: what became of each of its tensors tells where the bundle keeps
-the trained one. Folded norms get their statistics from pictures, so that training begins with what the bundle
+the trained one. Folded norms get their statistics from images, so that training begins with what the bundle
 computes: `python -m models.train MODEL --weights-from STATE/start.pt`.
 """
 
@@ -24,6 +24,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from models.data.images import read_image
 from models.export import capeformer_graphs, lofr_graphs
 from models.export.exporter import Graph, compare, export
 from models.export.logocap_graphs import backbone_graph, kam_graph
@@ -71,7 +72,7 @@ def norms(graph: Graph) -> dict[str, str]:
             hooks.append(layer.register_forward_hook(lambda _, __, out, name=name: after(name, out)))
         elif isinstance(layer, nn.BatchNorm2d):
             hooks.append(layer.register_forward_pre_hook(lambda _, given, name=name: before(name, given[0])))
-    graph.module(*graph.examples[0][0])
+    graph.module(*next(iter(graph.examples()))[0])
     for hook in hooks:
         hook.remove()
     return followed
@@ -106,7 +107,7 @@ def exported_values(graph: Graph) -> dict[str, np.ndarray]:
 
 
 def join_parts(found: dict[str, Tensor]) -> None:
-    """What `exported_values` takes apart, whole again; what lacks a part is left out."""
+    """What `exported_values` takes apart, whole again; what lacks a part is skipped."""
     parts: dict[str, dict[str, Tensor]] = {}
     for name in [name for name in found if name.endswith("]")]:
         whole, _, part = name.removesuffix("]").partition("[")
@@ -196,13 +197,13 @@ def separate_heads(model: LogoCap, values: dict[str, Tensor]) -> None:
 
 
 def find_people(model: LogoCap, images: Tensor, people: int = 4) -> None:
-    """The network as a picture sees it: kernels for the likeliest centres."""
+    """The network as an image sees it: kernels for the likeliest centres."""
     heatmaps, offsets, embedding = model.forward_backbone(images)
     _, cells = heatmaps[:, -1].flatten(1).topk(people)
     width = heatmaps.shape[-1]
     centres = (torch.stack([cells % width, cells // width], -1).flatten(0, 1) + 0.5) * model.config.stride
-    pictures = torch.arange(len(images)).repeat_interleave(people)
-    model.attraction_maps(embedding, pictures, model.initial_poses(offsets, pictures, centres))
+    rows = torch.arange(len(images)).repeat_interleave(people)
+    model.attraction_maps(embedding, rows, model.initial_poses(offsets, rows, centres))
 
 
 @dataclass(frozen=True)
@@ -288,13 +289,13 @@ def measure_norms(model: nn.Module, run: Callable[[Any, Tensor], object], images
         norm.bias.add_(mean.to(norm.bias))
 
 
-def pictures(folder: Path, model: Any, size: tuple[int, int], limit: int = 40) -> list[Tensor]:
-    """Pictures of a folder as inputs of the network."""
+def load_images(folder: Path, model: Any, size: tuple[int, int], limit: int = 40) -> list[Tensor]:
+    """Images of a folder as inputs of the network."""
     paths = sorted(folder.glob("*.jpg"))[:limit]
     if not paths:
-        raise FileNotFoundError(f"{folder}: no .jpg in it; --pictures wants pictures like those it will see")
-    read_pictures = [cv2.resize(cv2.imread(str(path))[..., ::-1], size) for path in paths]
-    return [normalise(torch.from_numpy(picture)[None], model.config) for picture in read_pictures]
+        raise FileNotFoundError(f"{folder}: no .jpg in it; --images wants images like those it will see")
+    loaded = [cv2.resize(read_image(path), size) for path in paths]
+    return [normalise(torch.from_numpy(image)[None], model.config) for image in loaded]
 
 
 def main() -> None:
@@ -303,7 +304,7 @@ def main() -> None:
     parser.add_argument("model", choices=sorted(SHIPPED))
     parser.add_argument("--bundle", type=Path, help="default: the one that is shipped")
     parser.add_argument(
-        "--pictures", type=Path, help="for the norms (default: the network's set in tests/data)"
+        "--images", type=Path, help="for the norms (default: the network's set in tests/data)"
     )
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -311,8 +312,8 @@ def main() -> None:
     bundle = arguments.bundle or BUNDLES / arguments.model
     task = TASKS[arguments.model]
     model = task.network().eval()
-    folder = arguments.pictures or ROOT / task.held_out
-    missing = restore(model, shipped, bundle, pictures(folder, model, shipped.size))
+    folder = arguments.images or ROOT / task.held_out
+    missing = restore(model, shipped, bundle, load_images(folder, model, shipped.size))
     for graph in shipped.graphs(model):
         path = bundle / f"{graph.name}.onnx"
         print(f"{arguments.out}: computes what {path} does, to {compare(graph, path):.1e}")

@@ -29,7 +29,7 @@ class People:
     """The labelled people of a batch, one row each: `P` rows in all."""
 
     batch_index: Tensor
-    """`[P]`, the picture that each stands in."""
+    """`[P]`, the image that each stands in."""
     keypoints: Tensor
     """`[P, 17, 2]`, network pixels."""
     labelled: Tensor

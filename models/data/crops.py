@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from models import skeleton
+from models.data.images import read_image
 from models.data.people.assets import Assets
 from models.data.people.scenes import SceneSampler, SceneStyle
 from models.data.people.sprites import Bank
@@ -40,7 +41,7 @@ class CropBatch:
 
 @dataclass(frozen=True)
 class Instance:
-    """Somebody in a picture: `image` u8 RGB, `keypoints` [17, 2] in its pixels, `labelled` bool [17], `box`
+    """A person in an image: `image` u8 RGB, `keypoints` [17, 2] in its pixels, `labelled` bool [17], `box`
     (x, y, width, height)."""
 
     image: np.ndarray
@@ -68,8 +69,8 @@ class CropStyle:
     turn: float = 20.0
     """Degrees, at most."""
     window: int | None = None
-    """Pixels a side: what is cut out of a crop from anywhere on the person, in place of the whole crop, of a
-    part of the person, and of painting over. What it shows is what there is; where it was, nobody learns."""
+    """Pixels a side: a window from anywhere on the person, in place of the whole crop, of a part of a person
+    and of painting over. Only what the window shows is known, not where it was."""
 
 
 def cut(
@@ -83,7 +84,7 @@ def cut(
         x, width = x + generator.uniform(0, 1 - share_x) * width, share_x * width
         y, height = y + generator.uniform(0, 1 - share_y) * height, share_y * height
     center = np.array([x + width / 2, y + height / 2])
-    # Pixels of the picture for each pixel of the crop.
+    # Pixels of the image for each pixel of the crop.
     step = max(width / style.width, height / style.height, 1e-3) * style.margin
     step /= generator.uniform(*style.scale)
     if style.window:
@@ -151,7 +152,7 @@ class GeneratedPeople:
 
 
 class CocoPeople:
-    """People of a folder in COCO's format, `annotations.json` beside the pictures."""
+    """People of a folder in COCO's format, `annotations.json` beside the images."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -163,10 +164,7 @@ class CocoPeople:
         while True:
             number = int(generator.integers(len(self.people)))
             one = self.people[number]
-            image = cv2.imread(str(self.folder / one.name))
-            if image is None:
-                raise FileNotFoundError(f"{self.folder / one.name}: not a picture that can be read")
-            yield Instance(image[..., ::-1], one.keypoints, one.labelled, one.box, number)
+            yield Instance(read_image(self.folder / one.name), one.keypoints, one.labelled, one.box, number)
 
 
 class CropBatches(Dataset):
@@ -192,9 +190,9 @@ class CropBatches(Dataset):
         generator = np.random.default_rng([self.run_seed, self.rank, step, 6])
         images, present, places = [], [], []
         for instance in self.source.instances(generator):
-            # Somebody is located or not, in all crops alike, however often they come.
-            again = instance.number is not None
-            rng = np.random.default_rng([instance.number, 8]) if again else generator
+            # A person is located or not, in all crops alike, however often they come.
+            number = instance.number
+            rng = generator if number is None else np.random.default_rng([number, 8])
             located = rng.random() < self.located
             for _ in range(self.CROPS):
                 image, points, shown = cut(instance, self.style, generator)
@@ -222,7 +220,7 @@ class Labelled:
 
 
 def read_people(folder: Path) -> list[Labelled]:
-    """Everybody with at least one labelled keypoint; crowds are left out."""
+    """All people with at least one labelled keypoint; crowds are skipped."""
     contents = json.loads((folder / "annotations.json").read_text())
     names = {image["id"]: image["file_name"] for image in contents["images"]}
     people = []

@@ -18,10 +18,10 @@ from models.data.objects.training_kinds import Kinds
 from models.reference import capeformer as reference
 
 MOST_KEYPOINTS = 16
-PICTURES = 3
+IMAGES = 3
 """Of every kind in a batch; each is looked for with the others as examples."""
 STYLE = Style(distant=0.35)
-"""Users mostly give no box: then a crop is the whole picture."""
+"""Users mostly give no box: then a crop is the whole image."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class EpisodeBatches(Dataset):
         images, keypoints, visible, weights = [], [], [], []
         for _ in range(self.batch_size):
             kind = self.kinds.any(generator)
-            one = episode(kind, generator, self.kinds.background, STYLE, PICTURES, MOST_KEYPOINTS)
+            one = episode(kind, generator, self.kinds.background, STYLE, IMAGES, MOST_KEYPOINTS)
             missing = MOST_KEYPOINTS - one.keypoints.shape[1]
             images.append(one.images)
             keypoints.append(np.pad(one.keypoints, ((0, 0), (0, missing), (0, 0))))

@@ -3,7 +3,7 @@
     python -m models.data.stored_people --out STATE/people --count 24000
 
 A folder holds `images.npy` u8 [n, SIDE, SIDE, 3], `keypoints.npy` f32 [n, 17, 2], `labelled.npy` bool [n, 17]
-and `boxes.npy` f32 [n, 4]: one person in each picture, with room around the box for crops that are turned or
+and `boxes.npy` f32 [n, 4]: one person in each image, with room around the box for crops that are turned or
 moved.
 """
 
@@ -22,13 +22,13 @@ from models.data.crops import GeneratedPeople, Instance, InstanceSource
 from models.paths import state_directory
 
 SIDE = 160
-"""Pixels of a kept picture."""
+"""Pixels of a kept image."""
 ROOM = 1.6
-"""Sides of a kept picture by the longer side of the box."""
+"""Sides of a kept image by the longer side of the box."""
 
 
 def shrink(instance: Instance) -> Instance:
-    """Somebody alone in a picture of `SIDE` pixels; what lies outside the picture is black, as in crops."""
+    """A person alone in an image of `SIDE` pixels; what lies outside the image is black, as in crops."""
     x, y, width, height = instance.box
     scale = SIDE / (ROOM * max(width, height))
     shift = (SIDE - 1) / 2 - scale * np.array([x + width / 2, y + height / 2])

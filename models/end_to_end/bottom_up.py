@@ -1,15 +1,15 @@
-"""The runtime against the network: a made-up checkpoint goes through import, then both answer for the same
-picture.
+"""The runtime against the network: a made-up checkpoint goes through import, then both run for the same
+image.
 
     python -m models.end_to_end.bottom_up make --out DIR [--model logocap-w32] [--flip]
     python -m models.end_to_end.bottom_up check --out DIR --sinew target/release/sinew
 
 `make` writes `checkpoint.pth` (random weights in the official layout), the bundle imported from it,
-`picture.png` and `expected.npz`: what PyTorch and NumPy answer. `check` runs the program on the picture and
-compares. The picture has the network's size, so that no interpolation is involved.
+`image.png` and `expected.npz`: what PyTorch and NumPy compute. `check` runs the program on it and
+compares. The image has the network's size, so that no interpolation is involved.
 
-Keypoints whose two best cells are nearly equal in the refined map could swap by rounding alone; they are left
-out and counted, and no more than one in ten may be.
+Keypoints whose two best cells are nearly equal in the refined map could swap by rounding alone; they are
+skipped and counted, and no more than one in ten may be.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LEAST_POSES = 4
 """Fewer poses than this prove nothing."""
 
 
-def picture(width: int, height: int) -> np.ndarray:
+def noise_image(width: int, height: int) -> np.ndarray:
     """Smooth coloured noise, `[height, width, 3]` u8."""
     generator = np.random.default_rng(11)
     coarse = generator.uniform(0, 255, (height // 32 + 2, width // 32 + 2, 3)).astype(np.float32)
@@ -50,14 +50,14 @@ def picture(width: int, height: int) -> np.ndarray:
 
 
 def network_input(config: checkpoint.Config | LofrConfig, image: np.ndarray) -> Tensor:
-    """The picture, normalised: `[1, 3, H, W]`."""
+    """The image, normalised: `[1, 3, H, W]`."""
     mean, std = np.array(config.mean), np.array(config.std)
     return torch.from_numpy(((image / 255 - mean) / std).transpose(2, 0, 1)[None].astype(np.float32))
 
 
 @torch.no_grad()
 def maps(model: LogoCap, image: Tensor, flip: bool) -> tuple[np.ndarray, np.ndarray, Tensor]:
-    """`heatmaps [18, h, w]`, `offsets [34, h, w]` and `embedding [1, C, h, w]` of one picture."""
+    """`heatmaps [18, h, w]`, `offsets [34, h, w]` and `embedding [1, C, h, w]` of one image."""
     heatmaps, offsets, embedding = model.forward_backbone(image)
     if not flip:
         return heatmaps[0].numpy(), offsets[0].numpy(), embedding
@@ -108,15 +108,20 @@ def ambiguous(heatmaps: np.ndarray, initial: np.ndarray, kam: np.ndarray) -> np.
     return ((best[..., :2] - best[..., 1:]).min(axis=-1) < 3e-5 * best[..., 0]) & (best[..., 0] > 0)
 
 
-def make_centergroup(out: Path, config: CenterGroupConfig) -> None:
-    """Writes everything that `check` needs, for CenterGroup."""
-    network = geometry.network_size(640, 480, config.short_side, config.multiple)
-    image = picture(*network)
+def make_centergroup(out: Path, config: CenterGroupConfig, flip: bool) -> None:
+    """Writes everything that `check` needs, for CenterGroup.
+
+    The image has the network's scale, but is padded by 18 pixels on the left and 19 on the right, so that
+    masks and positions count.
+    """
+    width, height = geometry.network_size(640, 480, config.short_side, config.multiple)
+    image = noise_image(width - 37, height)
+    padded = np.pad(image, ((0, 0), (18, 19), (0, 0)))
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(20)
     model = CenterGroup(config).eval()
-    inputs = network_input(config, image)
-    end_to_end_centergroup.made_up(model, inputs)
+    frame = end_to_end_centergroup.Frame((width - 37, height), network_input(config, padded), flip)
+    end_to_end_centergroup.made_up(model, frame)
     # As training writes it, and under the older names.
     state = {
         f"module.{name.replace('tr_encoder', 'graph_net')}": value
@@ -125,23 +130,23 @@ def make_centergroup(out: Path, config: CenterGroupConfig) -> None:
     torch.save({"state_dict": state, "epoch": 3}, out / "checkpoint.pth")
     model = checkpoint.load(config, out / "checkpoint.pth")
     options = bundle.Options(provenance="random weights")
-    for line in bundle.write(checkpoint.contents(model), out / "bundle", options):
+    for line in bundle.write(checkpoint.contents(model, flip), out / "bundle", options):
         print(line)
-    cv2.imwrite(str(out / "picture.png"), image[..., ::-1])
-    answer = end_to_end_centergroup.answer(model, inputs)
-    np.savez_compressed(out / "expected.npz", **answer)
-    unclear = answer["ambiguous"]
-    print(f"{len(answer['poses'])} poses, {unclear.sum()} of {unclear.size} keypoints unclear")
+    cv2.imwrite(str(out / "image.png"), image[..., ::-1])
+    expected = end_to_end_centergroup.expected(model, frame)
+    np.savez_compressed(out / "expected.npz", **expected)
+    unclear = expected["ambiguous"]
+    print(f"{len(expected['poses'])} poses, {unclear.sum()} of {unclear.size} keypoints unclear")
 
 
 def make(out: Path, name: str, flip: bool) -> None:
     """Writes everything that `check` needs."""
     config = checkpoint.CONFIGS[name]
     if isinstance(config, CenterGroupConfig):
-        make_centergroup(out, config)
+        make_centergroup(out, config, flip)
         return
     network = geometry.network_size(640, 480, config.short_side, config.multiple)
-    image = picture(*network)
+    image = noise_image(*network)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(20)
     model = LogoCap(config).eval()
@@ -152,7 +157,7 @@ def make(out: Path, name: str, flip: bool) -> None:
     options = bundle.Options(provenance="random weights")
     for line in bundle.write(checkpoint.contents(model, flip), out / "bundle", options):
         print(line)
-    cv2.imwrite(str(out / "picture.png"), image[..., ::-1])
+    cv2.imwrite(str(out / "image.png"), image[..., ::-1])
     heatmaps, offsets, embedding = maps(model, inputs, flip)
     settings = logocap.Settings()
     centers = logocap.find_centers(logocap.upsample(heatmaps[-1], 4), settings)
@@ -182,10 +187,10 @@ def make(out: Path, name: str, flip: bool) -> None:
 
 
 def check(out: Path, sinew: Path, backend: str) -> list[str]:
-    """Runs the program on the picture; what differs from `expected.npz`, empty if nothing does."""
+    """Runs the program on the image; what differs from `expected.npz`, empty if nothing does."""
     expected = np.load(out / "expected.npz")
     lines = out / "poses.jsonl"
-    command = [str(sinew), "run", "--model", str(out / "bundle"), "--source", str(out / "picture.png")]
+    command = [str(sinew), "run", "--model", str(out / "bundle"), "--source", str(out / "image.png")]
     command += ["--backend", backend, "--sink", f"jsonl:{lines}"]
     status = subprocess.run(command, check=False).returncode
     if status != 0:
@@ -220,7 +225,7 @@ def check(out: Path, sinew: Path, backend: str) -> list[str]:
             wrong.append(f"pose {row}, {name}: {found[other][keypoint]}, expected {pose[keypoint]}")
         if not unclear[row].any() and abs(scores[other] - score) > TOLERANCE:
             wrong.append(f"pose {row}: score {scores[other]}, expected {score}")
-    print(f"{len(found)} poses, largest difference {worst:.1e}, {unclear.sum()} keypoints left out")
+    print(f"{len(found)} poses, largest difference {worst:.1e}, {unclear.sum()} keypoints skipped")
     return wrong
 
 

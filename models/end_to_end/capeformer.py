@@ -3,10 +3,10 @@
     python -m models.end_to_end.capeformer make --out DIR
     python -m models.end_to_end.capeformer check --out DIR --sinew target/release/sinew
 
-`make` writes `checkpoint.pth` (random weights in the official layout), the bundle imported from it, pictures
-with keypoints, and `expected.npz`: what PyTorch and NumPy answer. `check` enrols the pictures, looks for the
+`make` writes `checkpoint.pth` (random weights in the official layout), the bundle imported from it, images
+with keypoints, and `expected.npz`: what PyTorch and NumPy compute. `check` enrols the images, looks for the
 keypoints in another one, and compares: `TOLERANCE` is in sides of the crop. Keypoints whose two best cells
-are nearly equal could swap by rounding alone; they are left out and counted, and no more than one in ten may
+are nearly equal could swap by rounding alone; they are skipped and counted, and no more than one in ten may
 be.
 """
 
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoints import official as checkpoint
-from models.end_to_end.bottom_up import picture
+from models.end_to_end.bottom_up import noise_image
 from models.export import bundle
 from models.networks.capeformer import CapeFormer, CapeFormerConfig, identifiers
 from models.reference import capeformer as reference
@@ -33,9 +33,9 @@ TOLERANCE = 1e-3
 KEYPOINTS = 17
 SHOTS = 2
 HIDDEN = 5
-"""A keypoint that one of the pictures does not show."""
+"""A keypoint that one of the images does not show."""
 BOX = (131.0, 80.0, 201.0, 231.0)
-"""Its crop lies in the picture: black tokens around it would be the most like everything."""
+"""Its crop lies in the image: black tokens around it would be the most like everything."""
 SIZE = (500, 380)
 
 
@@ -84,8 +84,8 @@ def made_up(model: CapeFormer, image: Tensor) -> None:
 
 
 def shot_image(number: int) -> np.ndarray:
-    """Smooth noise; every picture is another part of one large one."""
-    large = picture(2 * SIZE[0], 2 * SIZE[1])
+    """Smooth noise; every image is another part of one large one."""
+    large = noise_image(2 * SIZE[0], 2 * SIZE[1])
     return np.ascontiguousarray(
         large[90 * number : 90 * number + SIZE[1], 70 * number : 70 * number + SIZE[0]]
     )
@@ -144,7 +144,7 @@ def make(out: Path) -> None:
         found = model.refine(memory, refined, identity, bias, torch.from_numpy(places)).numpy()
     best = np.sort(similarity.numpy(), axis=1)[:, -2:]
     unclear = best[:, 1] - best[:, 0] < 1e-3 * np.abs(best).max()
-    poses = crop.to_picture(found)
+    poses = crop.to_image(found)
     np.savez_compressed(out / "expected.npz", poses=poses, unclear=unclear, side=crop.side, kept=kept)
     spread = found.std(0).round(3)
     print(f"{len(kept)} keypoints, {unclear.sum()} unclear, spread over {spread} of the crop")
@@ -156,7 +156,7 @@ def check(out: Path, sinew: Path) -> list[str]:
     shots: list[str] = []
     for shot in range(SHOTS):
         shots += ["--image", str(out / f"shot-{shot}.png"), "--keypoints", str(out / f"shot-{shot}.json")]
-    model, template, lines = (str(out / name) for name in ("bundle", "thing.template", "poses.jsonl"))
+    model, template, lines = (str(out / name) for name in ("bundle", "object.template", "poses.jsonl"))
     run = ["run", "--model", model, "--template", template, "--source", str(out / "query.png")]
     run += ["--boxes", str(out / "boxes.jsonl")]
     for command in (
@@ -180,7 +180,7 @@ def check(out: Path, sinew: Path) -> list[str]:
     for keypoint in np.flatnonzero((difference > TOLERANCE) & ~unclear):
         wrong.append(f"keypoint {keypoint}: {found[keypoint]}, expected {expected['poses'][keypoint]}")
     worst = difference[~unclear].max()
-    print(f"{len(found)} keypoints, largest difference {worst:.1e} of the crop, {unclear.sum()} left out")
+    print(f"{len(found)} keypoints, largest difference {worst:.1e} of the crop, {unclear.sum()} skipped")
     return wrong
 
 

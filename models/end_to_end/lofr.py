@@ -1,10 +1,10 @@
-"""The runtime against LOFR's network: both answer for the same people in the same picture.
+"""The runtime against LOFR's network: both run for the same people in the same image.
 
     python -m models.end_to_end.lofr --sinew PROGRAM [--model lofr-r50] [--checkpoint FILE]
 
 Without a checkpoint the weights are random, and the last attention is sharpened, so that it has a highest
 cell. Every box becomes a crop of whole pixels, so that no interpolation is involved. Keypoints whose two best
-cells are nearly equal could swap by rounding alone; they are left out and counted, and no more than one in
+cells are nearly equal could swap by rounding alone; they are skipped and counted, and no more than one in
 ten may be.
 """
 
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 
-from models.end_to_end.bottom_up import network_input, picture
+from models.end_to_end.bottom_up import network_input, noise_image
 from models.export import bundle, lofr_bundle
 from models.networks.lofr import Lofr, LofrConfig
 from models.reference import lofr as reference
@@ -53,7 +53,7 @@ def network(config: LofrConfig, checkpoint: Path | None) -> Lofr:
 
 
 def boxes_of(config: LofrConfig) -> np.ndarray:
-    """`[3, 4]`: boxes whose crops are whole pixels of a picture twice as large as a crop."""
+    """`[3, 4]`: boxes whose crops are whole pixels of an image twice as large as a crop."""
     width, height = config.network_width, config.height
     corners = np.array([[0, 0], [width // 2, height // 3], [width - 5, height - 3]])
     middles = corners + np.array([width / 2, height / 2])
@@ -63,25 +63,25 @@ def boxes_of(config: LofrConfig) -> np.ndarray:
 
 @torch.no_grad()
 def expected(model: Lofr, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Poses `[n, J, 3]` in the picture's pixels, and which keypoints `[n, J]` are unclear."""
+    """Poses `[n, J, 3]` in the image's pixels, and which keypoints `[n, J]` are unclear."""
     config = model.config
     poses, unclear = [], []
     for box in boxes:
         crop = reference.crop_of(box, (config.network_width, config.height), MARGIN)
         left, top = np.round(crop.center - crop.size / 2).astype(int)
         pixels = image[top : top + config.height, left : left + config.network_width]
-        answer = model(network_input(config, pixels))
-        response = answer.response[0].numpy()
-        poses.append(reference.locate(response, answer.presence[0].numpy(), crop))
+        result = model(network_input(config, pixels))
+        response = result.response[0].numpy()
+        poses.append(reference.locate(response, result.presence[0].numpy(), crop))
         best = np.sort(response.reshape(len(response), -1), axis=1)[:, -2:]
         unclear.append(best[:, 1] - best[:, 0] < 1e-4 * best[:, 1])
     return np.stack(poses), np.stack(unclear)
 
 
 def found(sinew: Path, folder: Path, backend: str) -> np.ndarray:
-    """What the program answers for the picture and the boxes in a folder: `[n, J, 3]`."""
+    """What the program returns for the image and the boxes in a folder: `[n, J, 3]`."""
     lines = folder / "poses.jsonl"
-    command = [str(sinew), "run", "--model", str(folder / "bundle"), "--source", str(folder / "picture.png")]
+    command = [str(sinew), "run", "--model", str(folder / "bundle"), "--source", str(folder / "image.png")]
     command += ["--boxes", str(folder / "boxes.jsonl"), "--backend", backend, "--sink", f"jsonl:{lines}"]
     subprocess.run([*command, "--threshold", "0", "--quiet"], check=True)
     frames = [json.loads(line) for line in lines.read_text().splitlines()]
@@ -92,7 +92,7 @@ def found(sinew: Path, folder: Path, backend: str) -> np.ndarray:
 def compare(model: Lofr, sinew: Path, backend: str) -> list[str]:
     """What differs; empty if nothing does."""
     config = model.config
-    image = picture(2 * config.network_width, 2 * config.height)
+    image = noise_image(2 * config.network_width, 2 * config.height)
     boxes = boxes_of(config)
     poses, unclear = expected(model, image, boxes)
     with tempfile.TemporaryDirectory() as temporary:
@@ -101,33 +101,31 @@ def compare(model: Lofr, sinew: Path, backend: str) -> list[str]:
             lofr_bundle.contents(model), folder / "bundle", bundle.Options("for a comparison")
         ):
             print(line)
-        cv2.imwrite(str(folder / "picture.png"), image[..., ::-1])
-        (folder / "boxes.jsonl").write_text(
-            json.dumps({"name": "picture.png", "boxes": boxes.tolist()}) + "\n"
-        )
-        answers = found(sinew, folder, backend)
-    if answers.shape != poses.shape:
-        return [f"answers {answers.shape}, expected {poses.shape}"]
+        cv2.imwrite(str(folder / "image.png"), image[..., ::-1])
+        (folder / "boxes.jsonl").write_text(json.dumps({"name": "image.png", "boxes": boxes.tolist()}) + "\n")
+        results = found(sinew, folder, backend)
+    if results.shape != poses.shape:
+        return [f"results {results.shape}, expected {poses.shape}"]
     # Whatever order they come in.
-    distances = np.abs(answers[None] - poses[:, None]).mean(axis=(2, 3))
+    distances = np.abs(results[None] - poses[:, None]).mean(axis=(2, 3))
     nearest = distances.argmin(axis=1)
     if len(set(nearest)) < len(poses):
-        return ["one answer is the nearest of two people"]
-    answers = answers[nearest]
+        return ["one result is the nearest of two people"]
+    results = results[nearest]
     wrong = []
     if unclear.mean() > 0.1:
         wrong.append(
             f"{unclear.sum()} of {unclear.size} keypoints are unclear: the comparison says too little"
         )
-    places = np.abs(answers - poses)[..., :2].max(axis=2) / max(config.height, config.network_width)
-    scores = np.abs(answers - poses)[..., 2]
+    places = np.abs(results - poses)[..., :2].max(axis=2) / max(config.height, config.network_width)
+    scores = np.abs(results - poses)[..., 2]
     for row, keypoint in np.argwhere((places > TOLERANCE) & ~unclear | (scores > TOLERANCE)):
         wrong.append(
-            f"person {row}, keypoint {keypoint}: {answers[row, keypoint]}, expected {poses[row, keypoint]}"
+            f"person {row}, keypoint {keypoint}: {results[row, keypoint]}, expected {poses[row, keypoint]}"
         )
     print(
-        f"{len(answers)} people, largest difference {places[~unclear].max():.1e} of the crop, "
-        f"{scores.max():.1e} of the score, {unclear.sum()} keypoints left out"
+        f"{len(results)} people, largest difference {places[~unclear].max():.1e} of the crop, "
+        f"{scores.max():.1e} of the score, {unclear.sum()} keypoints skipped"
     )
     return wrong
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from models.data.crops import read_people
+from models.data.images import read_image
 from models.networks.inputs import normalise
 from models.networks.lofr import Lofr
 from models.reference import lofr as reference
@@ -30,17 +31,17 @@ class HeldOutCrops:
 
     @classmethod
     def read(cls, folder: Path, network: tuple[int, int], limit: int | None = None) -> HeldOutCrops:
-        """Of everybody in a folder with `annotations.json`; `network` is (width, height)."""
+        """Of all people in a folder with `annotations.json`; `network` is (width, height)."""
         images, places, shown, sides = [], [], [], []
-        pictures: dict[str, np.ndarray] = {}
+        loaded: dict[str, np.ndarray] = {}
         for one in read_people(folder)[:limit]:
-            if one.name not in pictures:
-                pictures[one.name] = cv2.imread(str(folder / one.name))[..., ::-1]
+            if one.name not in loaded:
+                loaded[one.name] = read_image(folder / one.name)
             crop = reference.crop_of(np.array(one.box, np.float32), network)
             scale = network[0] / crop.size[0]
             shift = -scale * (crop.center - crop.size / 2) - 0.5
             matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-            images.append(cv2.warpAffine(pictures[one.name], matrix, network))
+            images.append(cv2.warpAffine(loaded[one.name], matrix, network))
             places.append(one.keypoints * scale + shift)
             shown.append(one.labelled)
             sides.append(max(one.box[2:]) * scale)
@@ -66,7 +67,7 @@ class HeldOutCrops:
         return self._correct(np.stack(found)) | {"presence": float(np.mean(right))}
 
     def mean_pose(self) -> dict[str, float]:
-        """What one answer for all crops would reach, the mean place of each keypoint: how far one gets
+        """What one result for all crops would reach, the mean place of each keypoint: how far one gets
         without looking."""
         weight = self.shown[..., None]
         mean = (self.places * weight).sum(0) / weight.sum(0)

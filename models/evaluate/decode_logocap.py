@@ -20,7 +20,7 @@ CENTER_THRESHOLD = 0.03
 
 @torch.no_grad()
 def predict(model: LogoCap, images: Tensor, level: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Poses [n, 17, 2] and scores [n] of each of the u8 pictures [B, H, W, 3], without a flip test."""
+    """Poses [n, 17, 2] and scores [n] of each of the u8 images [B, H, W, 3], without a flip test."""
     heatmaps, offsets, embedding = model.forward_backbone(normalise(images, model.config))
     index, centers, values = find_centers(heatmaps[:, 17], model.config.stride)
     if len(index) == 0:
@@ -38,11 +38,11 @@ def predict(model: LogoCap, images: Tensor, level: str) -> list[tuple[np.ndarray
         refined = model.adapt(heatmaps, index, poses, kernels)
         poses, strength = best_cells(refined, poses)
         scores = strength.mean(1) * values
-    answers = []
-    for picture in range(len(images)):
-        rows = (index == picture).cpu()
-        answers.append(suppress(poses.cpu()[rows].numpy(), scores.cpu()[rows].numpy()))
-    return answers
+    results = []
+    for image in range(len(images)):
+        rows = (index == image).cpu()
+        results.append(suppress(poses.cpu()[rows].numpy(), scores.cpu()[rows].numpy()))
+    return results
 
 
 def _upsample(maps: Tensor, stride: int) -> Tensor:
@@ -50,17 +50,17 @@ def _upsample(maps: Tensor, stride: int) -> Tensor:
 
 
 def find_centers(center_map: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-    """`center_map [B, h, w]` -> picture index [N], centres [N, 2] in pixels, values [N]; one per plateau."""
+    """`center_map [B, h, w]` -> image index [N], centres [N, 2] in pixels, values [N]; one per plateau."""
     high = _upsample(center_map[:, None], stride)[:, 0]
     peak = (high == functional.max_pool2d(high[:, None].clamp(min=0), 3, 1, 1)[:, 0]) & (
         high >= CENTER_THRESHOLD
     )
     indices, centers, values = [], [], []
-    for picture in range(len(high)):
-        rows, columns = torch.nonzero(peak[picture], as_tuple=True)
-        value, order = high[picture, rows, columns].sort(descending=True)
+    for image in range(len(high)):
+        rows, columns = torch.nonzero(peak[image], as_tuple=True)
+        value, order = high[image, rows, columns].sort(descending=True)
         point = torch.stack([columns[order], rows[order]], 1).float()[:MOST_CENTERS]
-        indices.append(torch.full((len(point),), picture, device=high.device))
+        indices.append(torch.full((len(point),), image, device=high.device))
         centers.append(point)
         values.append(value[:MOST_CENTERS])
     return torch.cat(indices), torch.cat(centers), torch.cat(values)

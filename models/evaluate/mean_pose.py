@@ -1,7 +1,7 @@
-"""How far one gets with labelled people without looking: `python -m models.evaluate.mean_pose FOLDER`.
+"""How far one gets without looking at the image: `python -m models.evaluate.mean_pose FOLDER`.
 
-One answer for everybody, the mean place of each keypoint in the crops that `lofr-tiny` would see, measured as
-`sinew eval --metric pck` measures. `FOLDER` holds pictures and `annotations.json` in COCO's keypoint format.
+One pose for all people, the mean place of each keypoint in the crops that `lofr-tiny` would see, measured as
+`sinew eval --metric pck` does. `FOLDER` holds images and `annotations.json` in COCO's keypoint format.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.data.images import read_image
 from models.data.objects import heldout
 from models.data.objects.families import families
 from models.losses.capeformer import fixed_identifiers, propose
@@ -22,8 +23,8 @@ THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture of the held-out set, as the network sees it."""
+class View:
+    """One image of the held-out set, as the network sees it."""
 
     category: int
     image: np.ndarray
@@ -40,14 +41,16 @@ class Picture:
         box: tuple[float, float, float, float],
         keypoints: np.ndarray,
         visible: np.ndarray,
-    ) -> Picture:
+    ) -> View:
         """The crop of a box `(x, y, width, height)` of `image` u8 [h, w, 3] with keypoints `[K, 2]`."""
         clean = reference.clean_box(box, (image.shape[1], image.shape[0]))
+        if clean is None:
+            raise ValueError(f"the box {box} lies outside its image")
         crop = reference.crop_of(clean)
         scale = SIDE / crop.side
         matrix = np.array([[scale, 0, 0], [0, scale, 0]])
         matrix[:, 2] = SIDE / 2 - scale * crop.center
-        return Picture(
+        return View(
             category=category,
             image=cv2.warpAffine(np.ascontiguousarray(image), matrix, (SIDE, SIDE)),
             points=crop.to_crop(keypoints).astype(np.float32),
@@ -56,77 +59,77 @@ class Picture:
         )
 
 
-class HeldOutThings:
-    """Pictures of one thing each, of several kinds."""
+class HeldOutObjects:
+    """Images of one object each, of several kinds."""
 
-    def __init__(self, pictures: list[Picture]) -> None:
-        self.pictures = pictures
+    def __init__(self, views: list[View]) -> None:
+        self.views = views
 
     @classmethod
-    def read(cls, directory: Path) -> HeldOutThings:
+    def read(cls, directory: Path) -> HeldOutObjects:
         """Those of a folder with `annotations.json` in COCO's format."""
         contents = json.loads((directory / "annotations.json").read_text())
         names = {image["id"]: image["file_name"] for image in contents["images"]}
-        pictures = []
+        views = []
         for entry in contents["annotations"]:
-            image = cv2.imread(str(directory / names[entry["image_id"]]))[..., ::-1]
+            image = read_image(directory / names[entry["image_id"]])
             rows = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
             box = tuple(entry["bbox"])
-            pictures.append(Picture.of(entry["category_id"], image, box, rows[:, :2], rows[:, 2] > 0))
-        return cls(pictures)
+            views.append(View.of(entry["category_id"], image, box, rows[:, :2], rows[:, 2] > 0))
+        return cls(views)
 
     @classmethod
-    def drawn(cls, seed: int, pictures: int, kinds: int | None = None) -> HeldOutThings:
-        """So many new pictures of each of the families of the held-out set, or of the first `kinds` of
+    def drawn(cls, seed: int, views: int, kinds: int | None = None) -> HeldOutObjects:
+        """So many new images of each of the families of the held-out set, or of the first `kinds` of
         them."""
         made = []
         for number, family in enumerate(families()[:kinds]):
-            for picture in range(pictures):
-                shot = heldout.shown(family, np.random.default_rng([seed, number, picture]))
-                box = tuple(heldout.box_inside(shot.box, heldout.SIDE))
-                made.append(Picture.of(number, shot.image, box, shot.keypoints, shot.visible))
+            for view in range(views):
+                shot = heldout.shown(family, np.random.default_rng([seed, number, view]))
+                x, y, width, height = heldout.box_inside(shot.box, heldout.SIDE)
+                made.append(View.of(number, shot.image, (x, y, width, height), shot.keypoints, shot.visible))
         return cls(made)
 
     @torch.no_grad()
     def measure(
         self, model: CapeFormer, shots: int = 1, identity: bool = True
     ) -> dict[str, dict[str, float]]:
-        """PCK of the proposals alone (`one-stage`) and of the answers (`two-stage`), over all episodes of
+        """PCK of the proposals alone (`one-stage`) and of the results (`two-stage`), over all episodes of
         `shots` neighbours in a circle (section 1.10).
 
         Without `identity` all keypoints have the same identifier.
         """
-        images = torch.from_numpy(np.stack([picture.image for picture in self.pictures]))
+        images = torch.from_numpy(np.stack([view.image for view in self.views]))
         tokens = [model.features(normalise(part, model.config)) for part in images.split(10)]
         query, support = (torch.cat(parts) for parts in zip(*tokens))
         sums = {level: np.zeros(len(THRESHOLDS)) for level in ("one-stage", "two-stage")}
-        answers = 0
-        for category in sorted({picture.category for picture in self.pictures}):
-            members = [index for index, picture in enumerate(self.pictures) if picture.category == category]
+        results = 0
+        for category in sorted({view.category for view in self.views}):
+            members = [index for index, view in enumerate(self.views) if view.category == category]
             for first in range(len(members)):
                 enrolled = [members[(first + step) % len(members)] for step in range(shots)]
                 features, counts = self._enrol(support, enrolled)
                 for index in members:
                     if index in enrolled:
                         continue
-                    answers += 1
+                    results += 1
                     found = self._find(model, query[index], features, counts, identity)
                     for level, places in found.items():
-                        sums[level] += self._correct(self.pictures[index], places, counts)
+                        sums[level] += self._correct(self.views[index], places, counts)
         return {
-            level: {f"pck@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, total / answers)}
-            | {"mpck": float(total.mean() / answers)}
+            level: {f"pck@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, total / results)}
+            | {"mpck": float(total.mean() / results)}
             for level, total in sums.items()
         }
 
     def _enrol(self, support: Tensor, shots: list[int]) -> tuple[Tensor, np.ndarray]:
-        features, counts = 0, True
+        parts, counts = [], []
         for index in shots:
-            picture = self.pictures[index]
-            weights, seen = reference.support_weights(picture.points, picture.visible)
-            features = features + torch.from_numpy(weights) @ support[index] / len(shots)
-            counts = counts & seen
-        return features, counts
+            view = self.views[index]
+            weights, seen = reference.support_weights(view.points, view.visible)
+            parts.append(torch.from_numpy(weights) @ support[index] / len(shots))
+            counts.append(seen)
+        return torch.stack(parts).sum(0), np.all(counts, axis=0)
 
     @staticmethod
     def _find(
@@ -143,20 +146,20 @@ class HeldOutThings:
         }
 
     @staticmethod
-    def _correct(picture: Picture, places: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    def _correct(view: View, places: np.ndarray, counts: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero(counts)
-        counted = picture.visible[rows]
-        distance = np.linalg.norm(places - picture.points[rows] / SIDE, axis=1)[counted] / picture.box_share
+        counted = view.visible[rows]
+        distance = np.linalg.norm(places - view.points[rows] / SIDE, axis=1)[counted] / view.box_share
         correct = [(distance < threshold).sum() for threshold in THRESHOLDS]
         return np.array(correct) / max(1, counted.sum())
 
     def copied(self, shots: int = 1) -> dict[str, float]:
         """What copying the first example's places would reach: how far one gets without looking."""
-        sums, answers = np.zeros(len(THRESHOLDS)), 0
-        for category in {picture.category for picture in self.pictures}:
-            members = [picture for picture in self.pictures if picture.category == category]
+        sums, results = np.zeros(len(THRESHOLDS)), 0
+        for category in {view.category for view in self.views}:
+            members = [view for view in self.views if view.category == category]
             for first, example in enumerate(members):
                 for other in (members[(first + step) % len(members)] for step in range(shots, len(members))):
                     sums += self._correct(other, example.points[example.visible] / SIDE, example.visible)
-                    answers += 1
-        return {f"pck@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, sums / answers)}
+                    results += 1
+        return {f"pck@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, sums / results)}

@@ -8,29 +8,30 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
+from models.data.images import read_image
+
 Predict = Callable[[Tensor], list[tuple[np.ndarray, np.ndarray]]]
-"""u8 pictures `[B, H, W, 3]` -> for each, poses `[n, 17, 2]` and scores `[n]`."""
+"""u8 images `[B, H, W, 3]` -> for each, poses `[n, 17, 2]` and scores `[n]`."""
 
 
 class HeldOut:
-    """The pictures and labels of a directory with `annotations.json`; the first `limit` pictures."""
+    """The images and labels of a directory with `annotations.json`; the first `limit` images."""
 
     def __init__(self, directory: Path, limit: int | None = None) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             self.coco = COCO(str(directory / "annotations.json"))
         self.ids = sorted(self.coco.imgs)[:limit]
-        pictures = [cv2.imread(str(directory / self.coco.imgs[i]["file_name"])) for i in self.ids]
-        self.images = torch.from_numpy(np.stack(pictures)[..., ::-1].copy())
+        loaded = [read_image(directory / self.coco.imgs[i]["file_name"]) for i in self.ids]
+        self.images = torch.from_numpy(np.stack(loaded))
 
     def average_precision(self, predict: Predict, device: torch.device, batch: int = 10) -> dict[str, float]:
-        """AP, AP50 and AP75 of what `predict` answers."""
+        """AP, AP50 and AP75 of what `predict` results."""
         results = []
         for start in range(0, len(self.ids), batch):
             for offset, (poses, scores) in enumerate(predict(self.images[start : start + batch].to(device))):

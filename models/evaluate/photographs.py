@@ -1,10 +1,10 @@
 """How good a bundle is on photographs of your own: `python -m models.evaluate.photographs FOLDER`.
 
-`FOLDER` holds pictures and `annotations.json` in COCO's keypoint format, with one annotated person in every
-picture, cut out so that the picture's long side is 1.35 times the person's extent (the longer side of the box
+`FOLDER` holds images and `annotations.json` in COCO's keypoint format, with one annotated person in every
+image, cut out so that the image's long side is 1.35 times the person's extent (the longer side of the box
 of the person's keypoints) and the person's box lies in the middle.
 
-Of all poses found in a picture the one counts whose box lies nearest to the middle. PCK@t is the share of
+Of all poses found in an image the one counts whose box lies nearest to the middle. PCK@t is the share of
 the annotated shoulders, elbows, wrists, hips, knees and ankles whose keypoint lies within t extents; where
 no pose is found all of them are wrong. Left and right are also counted as right when they are swapped in the
 whole pose, to see how much of the error that is.
@@ -28,13 +28,13 @@ from models.paths import ROOT
 
 JOINTS = slice(5, 17)
 EXTENT = 1 / 1.35
-"""Of the person, in units of the picture's long side."""
+"""Of the person, in units of the image's long side."""
 THRESHOLDS = (0.2, 0.1)
 
 
 @dataclass(frozen=True)
 class Crop:
-    """One picture: its long side in pixels, and the person `[17, 3]` with COCO's visibility."""
+    """One image: its long side in pixels, and the person `[17, 3]` with COCO's visibility."""
 
     name: str
     side: float
@@ -42,7 +42,7 @@ class Crop:
 
 
 def read_crops(folder: Path) -> list[Crop]:
-    """Every picture that has an annotation."""
+    """Every image that has an annotation."""
     annotations = json.loads((folder / "annotations.json").read_text())
     people = {
         one["image_id"]: np.array(one["keypoints"], float).reshape(17, 3)
@@ -56,7 +56,7 @@ def read_crops(folder: Path) -> list[Crop]:
 
 
 def find_poses(sinew: Path, model: str, folder: Path, options: Sequence[str]) -> dict[str, np.ndarray]:
-    """All poses `[n, 17, 2]` of every picture, by its name."""
+    """All poses `[n, 17, 2]` of every image, by its name."""
     with tempfile.TemporaryDirectory() as temporary:
         lines = Path(temporary) / "poses.jsonl"
         command = [str(sinew), "run", "--model", model, "--source", str(folder), "--sink", f"jsonl:{lines}"]
@@ -72,7 +72,7 @@ def find_poses(sinew: Path, model: str, folder: Path, options: Sequence[str]) ->
 
 
 def nearest(poses: np.ndarray, side: float) -> np.ndarray | None:
-    """The pose `[17, 2]` whose box lies nearest to the middle of a picture of `side` pixels."""
+    """The pose `[17, 2]` whose box lies nearest to the middle of an image of `side` pixels."""
     if not len(poses):
         return None
     middles = (poses.min(axis=1) + poses.max(axis=1)) / 2
@@ -89,9 +89,11 @@ def right(pose: np.ndarray | None, crop: Crop, threshold: float) -> np.ndarray:
 
 
 def figures(crops: list[Crop], poses: dict[str, np.ndarray]) -> dict[str, float]:
-    """PCK at every threshold, the same with sides left open, and the share of pictures with a pose."""
+    """PCK at every threshold, the same with sides left open, and the share of images with a pose."""
     chosen = {crop.name: nearest(poses.get(crop.name, np.zeros((0, 17, 2))), crop.side) for crop in crops}
-    answer = {"pictures": len(crops), "found": sum(pose is not None for pose in chosen.values())}
+    result: dict[str, float] = {
+        "images": len(crops), "found": sum(pose is not None for pose in chosen.values())
+    }  # fmt: skip
     for threshold in THRESHOLDS:
         plain, either = [], []
         for crop in crops:
@@ -100,9 +102,9 @@ def figures(crops: list[Crop], poses: dict[str, np.ndarray]) -> dict[str, float]
             swapped = right(None if pose is None else pose[skeleton.flip_order()], crop, threshold)
             plain.append(direct)
             either.append(max(direct, swapped, key=lambda hits: hits.sum()))
-        answer[f"pck@{threshold}"] = round(float(np.concatenate(plain).mean()), 4)
-        answer[f"pck@{threshold}, sides left open"] = round(float(np.concatenate(either).mean()), 4)
-    return answer
+        result[f"pck@{threshold}"] = round(float(np.concatenate(plain).mean()), 4)
+        result[f"pck@{threshold}, sides left open"] = round(float(np.concatenate(either).mean()), 4)
+    return result
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -110,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="logocap-tiny")
     parser.add_argument("--sinew", type=Path, default=ROOT / "target/release/sinew", help="the program")
-    parser.add_argument("--without", default="", help="leave out pictures whose names start with this")
+    parser.add_argument("--without", default="", help="leave out images whose names start with this")
     parser.add_argument("--threshold", type=float, default=0.0, help="of the poses' scores")
     parser.add_argument("--level", help="for models with levels (default: the bundle's)")
     parser.add_argument("--json", action="store_true")
@@ -120,11 +122,11 @@ def main(arguments: list[str] | None = None) -> int:
         crops = [crop for crop in crops if not crop.name.startswith(given.without)]
     options = ["--threshold", str(given.threshold)]
     options += ["--level", given.level] if given.level else []
-    answer = figures(crops, find_poses(given.sinew, given.model, given.folder, options))
+    result = figures(crops, find_poses(given.sinew, given.model, given.folder, options))
     if given.json:
-        print(json.dumps(answer))
+        print(json.dumps(result))
     else:
-        for name, value in answer.items():
+        for name, value in result.items():
             print(f"{name:28} {value}")
     return 0
 

@@ -2,7 +2,7 @@
 
     python -m models.experiments.ablation_capeformer --checkpoint STATE/capeformer-tiny/weights.pt
 
-For several seeds, new pictures of the fifteen held-out families: PCK@0.2 with one example and both stages;
+For several seeds, new images of the fifteen held-out families: PCK@0.2 with one example and both stages;
 with the proposals alone; with one identifier for all keypoints; and with five examples. Each line is a mean
 over the seeds, with the spread between them.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from models.evaluate.objects import HeldOutThings
+from models.evaluate.objects import HeldOutObjects
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
 from models.networks.weights import load_weights
 
@@ -33,18 +33,18 @@ class Row:
     values: list[float]
 
 
-def measure(model: CapeFormer, seeds: list[int], pictures: int = 8, kinds: int | None = None) -> list[Row]:
-    """All rows, of `pictures` per family and seed (six at least, for five examples and one to look at), of
+def measure(model: CapeFormer, seeds: list[int], images: int = 8, kinds: int | None = None) -> list[Row]:
+    """All rows, of `images` per family and seed (six at least, for five examples and one to look at), of
     all families or the first `kinds`."""
     rows = [Row(name, []) for name in ("two stages", "one stage", "without identifiers", "5 examples")]
     for seed in tqdm(seeds, desc="seeds", disable=None):
-        things = HeldOutThings.drawn(seed, pictures, kinds)
-        one = things.measure(model)
+        held_out = HeldOutObjects.drawn(seed, images, kinds)
+        one = held_out.measure(model)
         figures = (
             one["two-stage"],
             one["one-stage"],
-            things.measure(model, identity=False)["two-stage"],
-            things.measure(model, shots=5)["two-stage"],
+            held_out.measure(model, identity=False)["two-stage"],
+            held_out.measure(model, shots=5)["two-stage"],
         )
         for row, figure in zip(rows, figures):
             row.values.append(figure[FIGURE])
@@ -56,13 +56,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="weights.pt of a training run")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=8, help="per family")
+    parser.add_argument("--images", type=int, default=8, help="per family")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     model = CapeFormer(CapeFormerConfig.tiny()).eval()
     load_weights(model, arguments.checkpoint)
     with torch.no_grad():
-        rows = measure(model, list(range(1, arguments.seeds + 1)), arguments.pictures)
+        rows = measure(model, list(range(1, arguments.seeds + 1)), arguments.images)
     if arguments.json:
         print(json.dumps([asdict(row) for row in rows]))
         return

@@ -38,18 +38,18 @@ NEAR = 0.2
 
 @torch.no_grad()
 def match_offsets(model: CenterGroup, shared: bool, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Poses [n, 17, 2] and scores [n] of each of the u8 pictures [B, H, W, 3]."""
+    """Poses [n, 17, 2] and scores [n] of each of the u8 images [B, H, W, 3]."""
     heat_half, rows = model.forward_backbone(normalise(images, model.config))
     settings = reference.Settings(least_score=0.05, least_tokens=0)
     height, width = images.shape[1:3]
     mask = np.ones((height, width), np.uint8)
-    answers = []
+    results = []
     for half, row in zip(heat_half.cpu().numpy(), rows.cpu()):
         full = upsample(half, 2)
         found = reference.find_peaks(full, mask, settings)
         alive = found.keep[-1]
         if not alive.any():
-            answers.append((np.zeros((0, 17, 2)), np.zeros(0)))
+            results.append((np.zeros((0, 17, 2)), np.zeros(0)))
             continue
         index, weight, _ = reference.tokens(found, (height // STRIDE, width // STRIDE))
         taps = row[torch.from_numpy(index.astype(np.int64))] * torch.from_numpy(weight)[..., None]
@@ -60,8 +60,8 @@ def match_offsets(model: CenterGroup, shared: bool, images: Tensor) -> list[tupl
         # A prediction without a peak may lie outside, where there is nothing to shift towards.
         inside = np.clip(poses, 0, (width - 1, height - 1))
         poses = np.where(strength[..., None] > 0, reference.shift(inside, full), poses + 0.5)
-        answers.append(suppress(poses, found.score[-1][alive] * strength.mean(1)))
-    return answers
+        results.append(suppress(poses, found.score[-1][alive] * strength.mean(1)))
+    return results
 
 
 def nearest_peaks(
@@ -92,7 +92,7 @@ def nearest_peaks(
 
 
 def at_side(predict: Predict, side: int, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What `predict` says of square pictures when they are `side` pixels a side, in their own pixels."""
+    """What `predict` says of square images when they are `side` pixels a side, in their own pixels."""
     enlarged = np.stack([cv2.resize(image, (side, side)) for image in images.numpy()])
     scale = images.shape[1] / side
     return [(poses * scale, scores) for poses, scores in predict(torch.from_numpy(enlarged))]
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument(
         "--side", type=int, default=CenterGroupConfig.tiny().short_side, help="pixels of the network's input"
     )
-    parser.add_argument("--pictures", type=int, help="only the first so many of each set")
+    parser.add_argument("--images", type=int, help="only the first so many of each set")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     model = CenterGroup(CenterGroupConfig.tiny()).eval()
@@ -119,7 +119,7 @@ def main() -> None:
         "shared offsets": partial(match_offsets, model, True),
     }
     for folder in arguments.data:
-        held_out = HeldOut(folder, arguments.pictures)
+        held_out = HeldOut(folder, arguments.limit_images)
         for name, predict in methods.items():
             sized = partial(at_side, predict, arguments.side)
             figures = held_out.average_precision(sized, torch.device("cpu"))

@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument(
         "--flip",
         action="store_true",
-        help="LOGO-CAP: average with the mirrored picture, at twice the cost",
+        help="LOGO-CAP: average with the mirrored image, at twice the cost",
     )
     parser.add_argument("--sampling", choices=["gather", "grid-sample"], default="gather")
     parser.add_argument("--version", type=int, default=1, help="of the bundle's contents")
@@ -54,7 +54,7 @@ def main() -> None:
         contents = capeformer_bundle.contents(model)
     else:
         contents = lofr_bundle.contents(model)
-    origin = "trained on generated pictures; see REPORT.md" if arguments.checkpoint else "random weights"
+    origin = "trained on generated images; see REPORT.md" if arguments.checkpoint else "random weights"
     options = bundle.Options(version=arguments.version, provenance=origin)
     for line in bundle.write(contents, arguments.out, options):
         print(line)

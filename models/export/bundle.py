@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from models import skeleton
-from models.export.exporter import Graph, export
 
 MANIFEST = "bundle.toml"
 FORMAT = 1
@@ -29,12 +28,19 @@ FORMAT = 1
 
 
 class InputConfig(Protocol):
-    """How a network wants its pictures."""
+    """How a network wants its images."""
 
-    short_side: int
-    multiple: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    @property
+    def short_side(self) -> int: ...
+
+    @property
+    def multiple(self) -> int: ...
+
+    @property
+    def mean(self) -> tuple[float, float, float]: ...
+
+    @property
+    def std(self) -> tuple[float, float, float]: ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,18 @@ class Options:
     licence: str = "MIT OR Apache-2.0"
     version: int = 1
     people: int = 30
-    """The most candidates, and poses, per picture."""
+    """The most candidates, and poses, per image."""
+
+
+class Graph(Protocol):
+    """A graph that can be written as ONNX."""
+
+    @property
+    def name(self) -> str:
+        """The role of the engine."""
+
+    def save(self, path: Path) -> str:
+        """Writes the graph to `path`; what was checked, for people to read. Raises `ExportError`."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +95,10 @@ def write(contents: Contents, folder: Path, options: Options) -> Iterator[str]:
         hashes = {}
         for graph in contents.graphs():
             path = made / f"{graph.name}.onnx"
-            difference = export(graph, path)
+            checked = graph.save(path)
             hashes[graph.name] = hashlib.sha256(path.read_bytes()).hexdigest()
             size = path.stat().st_size / 1e6
-            yield f"{path.name}: {size:.1f} MB, differs from PyTorch by at most {difference:.1e}"
+            yield f"{path.name}: {size:.1f} MB, {checked}"
         (made / MANIFEST).write_text(dump(manifest(contents, folder.name, options, hashes)))
         for name in (*(f"{role}.onnx" for role in hashes), MANIFEST):
             os.replace(made / name, folder / name)
@@ -117,7 +134,7 @@ def manifest(contents: Contents, name: str, options: Options, hashes: dict[str, 
 
 
 def input_section(config: InputConfig, rule: str) -> dict[str, Any]:
-    """`[input]` of a network that sees whole pictures."""
+    """`[input]` of a network that sees whole images."""
     return {
         "rule": rule,
         "short_side": config.short_side,
@@ -191,7 +208,7 @@ def main() -> None:
     accuracy = commands.add_parser("accuracy", help="record a measured figure")
     accuracy.add_argument("folder", type=Path)
     accuracy.add_argument("--metric", default="oks-ap")
-    accuracy.add_argument("--data", required=True, help="the pictures it was measured on")
+    accuracy.add_argument("--data", required=True, help="the images it was measured on")
     accuracy.add_argument("--precision", default="fp32", choices=["fp32", "int8"])
     accuracy.add_argument("--level", choices=["none", "partial", "full"])
     accuracy.add_argument("--value", type=float, required=True, help="0 to 1")

@@ -17,7 +17,7 @@ class Decode:
     box_padding: float = 1.25
     """How much larger a crop is than the longer side of its box."""
     hidden_keypoints: str = "average-seen"
-    """What becomes of a keypoint that some of several pictures do not show."""
+    """What becomes of a keypoint that some of several images do not show."""
 
     @classmethod
     def reference(cls) -> Decode:
@@ -52,7 +52,7 @@ def contents(
         keypoints=skeleton.NONE,
         engines={
             "features": {
-                "inputs": [{"name": "image", "shape": [1, 3, "H", "W"]}],
+                "inputs": [{"name": "image", "shape": [1, 3, SIDE, SIDE]}],
                 "outputs": [query, {"name": "support_tokens", "shape": [cells, width]}],
             },
             "match": {

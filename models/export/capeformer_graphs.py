@@ -21,7 +21,7 @@ MASKED = -1e4
 
 
 class FeaturesGraph(nn.Module):
-    """Tokens of one picture, for either use."""
+    """Tokens of one image, for either use."""
 
     def __init__(self, model: CapeFormer) -> None:
         super().__init__()
@@ -73,38 +73,34 @@ def graphs(model: CapeFormer) -> list[Graph]:
         bias = torch.zeros(count)
         bias[count - hidden :] = MASKED
         rows = torch.randperm(len(identity), generator=generator)[:count]
-        inputs = (
-            torch.randn(cells, width, generator=generator),
-            torch.randn(count, width, generator=generator),
-            identity[rows],
-            bias,
-        )
-        similarity, memory, refined = model.match(*inputs)
-        matches.append((inputs, (similarity, memory, refined)))
+        query = torch.randn(cells, width, generator=generator)
+        support = torch.randn(count, width, generator=generator)
+        similarity, memory, refined = model.match(query, support, identity[rows], bias)
+        matches.append(((query, support, identity[rows], bias), (similarity, memory, refined)))
         proposals = torch.rand(count, 2, generator=generator)
-        inputs = (memory, refined, identity[rows], bias, proposals)
-        refinements.append((inputs, (model.refine(*inputs),)))
-    rows = {0: "keypoints"}
+        found = model.refine(memory, refined, identity[rows], bias, proposals)
+        refinements.append(((memory, refined, identity[rows], bias, proposals), (found,)))
+    keypoints = {0: "keypoints"}
     return [
         Graph(
             "features",
             FeaturesGraph(model).eval(),
             {"image": {}},
             ["query_tokens", "support_tokens"],
-            features,
+            lambda: features,
         ),
         Graph(
             "match",
             MatchGraph(model).eval(),
-            {"query_tokens": {}, "support": rows, "identity": rows, "key_bias": rows},
+            {"query_tokens": {}, "support": keypoints, "identity": keypoints, "key_bias": keypoints},
             ["similarity", "memory", "refined"],
-            matches,
+            lambda: matches,
         ),
         Graph(
             "refine",
             RefineGraph(model).eval(),
-            {"memory": {}, "refined": rows, "identity": rows, "key_bias": rows, "proposals": rows},
+            {"memory": {}} | dict.fromkeys(("refined", "identity", "key_bias", "proposals"), keypoints),
             ["keypoints"],
-            refinements,
+            lambda: refinements,
         ),
     ]

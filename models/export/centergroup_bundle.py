@@ -45,19 +45,23 @@ class Decode:
 
 
 def contents(
-    model: CenterGroup, decode: Decode = Decode(), batch_sizes: tuple[int, ...] = (4, 8, 16, 30)
+    model: CenterGroup,
+    decode: Decode = Decode(),
+    flip: bool = False,
+    batch_sizes: tuple[int, ...] = (4, 8, 16, 30),
 ) -> bundle.Contents:
-    """For `model`, in eval mode.
+    """For `model`, in eval mode. With `flip` both networks also see the mirrored image.
 
     `batch_sizes` are tokens of a type in the second network; the smallest with room for all that count runs.
     """
     config = model.config
     types, width = config.keypoints + 1, config.width
-    rows = {"name": "rows", "shape": [f"H*W/{STRIDE * STRIDE // 2}", width]}
+    cells = STRIDE * STRIDE // (2 if flip else 1)
+    rows = {"name": "rows", "shape": [f"H*W/{cells // 2}", width]}
     tokens = f"{types}*n"
     return bundle.Contents(
         model="centergroup",
-        graphs=lambda: [backbone_graph(model), grouping_graph(model)],
+        graphs=lambda: [backbone_graph(model, flip), grouping_graph(model, flip)],
         input=bundle.input_section(config, "short-side-even"),
         keypoints=skeleton.of(config.keypoints),
         engines={
@@ -68,7 +72,7 @@ def contents(
             "grouping": {
                 "inputs": [
                     rows,
-                    {"name": "pos_rows", "shape": [f"H*W/{STRIDE * STRIDE}", width]},
+                    {"name": "pos_rows", "shape": [f"H*W/{cells}", width]},
                     {"name": "idx", "data_type": "i32", "shape": [tokens, 4]},
                     {"name": "wgt", "shape": [tokens, 4]},
                     {"name": "bias", "shape": [tokens]},

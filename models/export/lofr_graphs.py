@@ -13,15 +13,15 @@ from models.networks.lofr import Lofr
 
 
 class PoseGraph(nn.Module):
-    """One crop, and only what answers."""
+    """One crop, and only the outputs."""
 
     def __init__(self, model: Lofr) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        answer = self.model(image)
-        return answer.response[0], answer.presence[0]
+        result = self.model(image)
+        return result.response[0], result.presence[0]
 
 
 @torch.no_grad()
@@ -32,6 +32,6 @@ def graph(model: Lofr) -> Graph:
     examples = []
     for _ in range(2):
         image = torch.randn(1, 3, config.height, config.network_width, generator=generator)
-        answer = model(image)
-        examples.append(((image,), (answer.response[0], answer.presence[0])))
-    return Graph("pose", PoseGraph(model).eval(), {"image": {}}, ["response", "presence"], examples)
+        result = model(image)
+        examples.append(((image,), (result.response[0], result.presence[0])))
+    return Graph("pose", PoseGraph(model).eval(), {"image": {}}, ["response", "presence"], lambda: examples)

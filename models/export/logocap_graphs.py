@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models import skeleton
-from models.export.exporter import Graph
+from models.export.exporter import Example, Graph
 from models.export.layers import BranchMix
 from models.networks.logocap import KEYPOINTS, LogoCap
 
@@ -104,22 +105,24 @@ def normalised_grid(positions: Tensor, height: int, width: int) -> Tensor:
     return (positions + (positions >= size - 1)) / (size + 1) * 2 - 1
 
 
-@torch.no_grad()
 def backbone_graph(model: LogoCap, flip: bool) -> Graph:
     """The first half of `model`, which must be in eval mode."""
-    multiple = model.config.multiple
-    generator = torch.Generator().manual_seed(1)
-    order = skeleton.flip_order()
-    examples = []
-    for height, width in ((3, 4), (2, 2), (5, 3)):
-        image = torch.randn(1, 3, height * multiple, width * multiple, generator=generator)
-        heatmaps, offsets, embedding = (maps[0] for maps in model.forward_backbone(image))
-        if flip:
-            mirrored, vectors, _ = (maps[0].flip(2) for maps in model.forward_backbone(image.flip(3)))
-            heatmaps = (heatmaps + mirrored[[*order, KEYPOINTS]]) / 2
-            vectors = vectors.unflatten(0, (KEYPOINTS, 2))[order] * torch.tensor([-1, 1])[:, None, None]
-            offsets = (offsets + vectors.flatten(0, 1)) / 2
-        examples.append(((image,), (heatmaps, offsets, pad_embedding(embedding))))
+
+    @torch.no_grad()
+    def examples() -> Iterator[Example]:
+        multiple = model.config.multiple
+        generator = torch.Generator().manual_seed(1)
+        order = skeleton.flip_order()
+        for height, width in ((2, 2), (3, 4), (5, 3)):
+            image = torch.randn(1, 3, height * multiple, width * multiple, generator=generator)
+            heatmaps, offsets, embedding = (maps[0] for maps in model.forward_backbone(image))
+            if flip:
+                mirrored, vectors, _ = (maps[0].flip(2) for maps in model.forward_backbone(image.flip(3)))
+                heatmaps = (heatmaps + mirrored[[*order, KEYPOINTS]]) / 2
+                vectors = vectors.unflatten(0, (KEYPOINTS, 2))[order] * torch.tensor([-1, 1])[:, None, None]
+                offsets = (offsets + vectors.flatten(0, 1)) / 2
+            yield (image,), (heatmaps, offsets, pad_embedding(embedding))
+
     return Graph(
         name="backbone",
         module=BackboneGraph(model, flip).eval(),
@@ -129,28 +132,31 @@ def backbone_graph(model: LogoCap, flip: bool) -> Graph:
     )
 
 
-@torch.no_grad()
 def kam_graph(model: LogoCap, sampling: Sampling) -> Graph:
     """The second half of `model`, which must be in eval mode."""
-    generator = torch.Generator().manual_seed(2)
-    config = model.config
-    examples = []
-    embeddings = [torch.rand(config.embedding, 16, 24, generator=generator)]
-    for rows, columns in ((1, 1), (3, 2)):
-        # What the first half makes is of another size and spread than noise.
-        image = torch.randn(1, 3, rows * config.multiple, columns * config.multiple, generator=generator)
-        embeddings.append(model.forward_backbone(image)[2][0])
-    for people, embedding in zip((4, 1, 3), embeddings):
-        height, width = embedding.shape[1:]
-        # Some keypoints lie outside on every side, some on whole cells.
-        size = torch.tensor([width, height]) * config.stride
-        poses = (torch.rand(people, KEYPOINTS, 2, generator=generator) * 1.4 - 0.2) * size
-        poses[0, ::2] = poses[0, ::2].round()
-        poses[0, 0] = size - config.stride
-        first = torch.zeros(people, dtype=torch.long)
-        grid = normalised_grid(model.local_mesh(poses) / config.stride, height, width)
-        inputs = (pad_embedding(embedding), grid.flatten(0, 2))
-        examples.append((inputs, (model.attraction_maps(embedding[None], first, poses),)))
+
+    @torch.no_grad()
+    def examples() -> Iterator[Example]:
+        generator = torch.Generator().manual_seed(2)
+        config = model.config
+        for people, rows, columns in ((4, 0, 0), (1, 1, 1), (3, 3, 2)):
+            if rows:
+                # What the first half makes is of another size and spread than noise.
+                size = (rows * config.multiple, columns * config.multiple)
+                embedding = model.forward_backbone(torch.randn(1, 3, *size, generator=generator))[2][0]
+            else:
+                embedding = torch.rand(config.embedding, 16, 24, generator=generator)
+            height, width = embedding.shape[1:]
+            # Some keypoints lie outside on every side, some on whole cells.
+            pixels = torch.tensor([width, height]) * config.stride
+            poses = (torch.rand(people, KEYPOINTS, 2, generator=generator) * 1.4 - 0.2) * pixels
+            poses[0, ::2] = poses[0, ::2].round()
+            poses[0, 0] = pixels - config.stride
+            first = torch.zeros(people, dtype=torch.long)
+            grid = normalised_grid(model.local_mesh(poses) / config.stride, height, width)
+            inputs = (pad_embedding(embedding), grid.flatten(0, 2))
+            yield inputs, (model.attraction_maps(embedding[None], first, poses),)
+
     return Graph(
         name="kam",
         module=KamGraph(model, sampling).eval(),

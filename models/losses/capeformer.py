@@ -34,14 +34,14 @@ class Weights:
 
 
 NEAR = 0.08
-"""In the offset term, in parts of the picture's side: from this distance on, being further off matters less
+"""In the offset term, in parts of the image's side: from this distance on, being further off matters less
 and less."""
 PULL = 0.1
 """How much of the paper's own term is left in it."""
 
 
 class Matched(NamedTuple):
-    """What the first stage says of `A` pictures, each looked at with others as examples, and what is true."""
+    """What the first stage says of `A` images, each looked at with others as examples, and what is true."""
 
     similarity: Tensor
     """`[A, K, 64]`"""
@@ -56,7 +56,7 @@ class Matched(NamedTuple):
     target: Tensor
     """`[A, K, 2]`, 0 to 1."""
     counted: Tensor
-    """bool `[A, K]`: enrolled, and to be seen in the picture."""
+    """bool `[A, K]`: enrolled, and to be seen in the image."""
 
     def identity(self) -> Tensor:
         """`[A, K, width]`: the identifiers."""
@@ -102,23 +102,23 @@ def similarity_loss(similarity: Tensor, target: Tensor) -> tuple[Tensor, Tensor]
     return heatmap, expectation
 
 
-def offset_loss(answers: Sequence[Tensor], target: Tensor) -> Tensor:
-    """How far off every layer's answer `[..., K, 2]` is, in the mean over the layers `[..., K]`.
+def offset_loss(results: Sequence[Tensor], target: Tensor) -> Tensor:
+    """How far off every layer's result `[..., K, 2]` is, in the mean over the layers `[..., K]`.
 
     The paper's term (eq. 8), the sum of both absolute differences, only keeps a hand in it: a match that is
     wrong altogether can mostly be guessed at, and the best guess by that term is the middle of all
     possibilities. Most of this one saturates (Welsch's loss), so that being near counts.
     """
     errors = []
-    for answer in answers:
-        away = answer - target
+    for result in results:
+        away = result - target
         near = 1 - torch.exp(-away.square().sum(-1) / (2 * NEAR**2))
         errors.append(near + PULL * away.abs().sum(-1))
     return torch.stack(errors).mean(0)
 
 
 def tokens_of(model: CapeFormer, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
-    """`[E, PICTURES, 64, width]` each: of the pictures as those that are looked at, and as examples."""
+    """`[E, PICTURES, 64, width]` each: of the images as those that are looked at, and as examples."""
     shape = batch.images.shape[:2]
     with reduced_precision(batch.images.device):
         query, support = model.features(normalise(batch.images.flatten(0, 1), model.config))
@@ -128,12 +128,12 @@ def tokens_of(model: CapeFormer, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
 def first_stage(
     model: CapeFormer, batch: EpisodeBatch, tokens: tuple[Tensor, Tensor], generator: torch.Generator
 ) -> Matched:
-    """Every picture of every episode, looked at with one or all of the others as examples; all at once."""
-    episodes, pictures = batch.images.shape[:2]
+    """Every image of every episode, looked at with one or all of the others as examples; all at once."""
+    episodes, per_episode = batch.images.shape[:2]
     query, support = tokens
     device = query.device
-    # `[E, answers, examples, K]`: which example shows which keypoint.
-    shown = _examples(episodes, pictures, generator).to(device)[..., None] & batch.visible[:, None]
+    # `[E, results, examples, K]`: which example shows which keypoint.
+    shown = _examples(episodes, per_episode, generator).to(device)[..., None] & batch.visible[:, None]
     features = torch.einsum("eaxk,exkw->eakw", shown.float(), batch.weights @ support)
     features = features / shown.sum(2).clamp(min=1)[..., None]
     enrolled = shown.any(2).flatten(0, 1)
@@ -153,10 +153,10 @@ def first_stage(
 def second_stage(model: CapeFormer, matched: Matched) -> Tensor:
     """The offset term, a mean over keypoints as the other terms."""
     start = propose(matched.similarity.detach())
-    answers = torch.vmap(model.refine_all)(
+    results = torch.vmap(model.refine_all)(
         matched.memory, matched.refined, matched.identity(), matched.bias(), start
     )
-    return _mean(offset_loss(answers, matched.target), matched.counted.float())
+    return _mean(offset_loss(results, matched.target), matched.counted.float())
 
 
 def objective(
@@ -174,25 +174,27 @@ def objective(
 
 
 def _mean(errors: Tensor, counted: Tensor) -> Tensor:
-    """Of `[answers, K]` over the keypoints that count, then over the answers that have any."""
+    """Of `[results, K]` over the keypoints that count, then over the results that have any."""
     each = (errors * counted).sum(1) / counted.sum(1).clamp(min=1)
     return each.sum() / counted.any(1).sum().clamp(min=1)
 
 
-def _examples(episodes: int, pictures: int, generator: torch.Generator) -> Tensor:
-    """`[episodes, answers, examples]` bool: for every picture one of the others, or all of them."""
-    others = ~torch.eye(pictures, dtype=torch.bool).expand(episodes, -1, -1)
-    priority = torch.rand((episodes, pictures, pictures), generator=generator).masked_fill(~others, -1.0)
+def _examples(episodes: int, per_episode: int, generator: torch.Generator) -> Tensor:
+    """`[episodes, results, examples]` bool: for every image one of the others, or all of them."""
+    others = ~torch.eye(per_episode, dtype=torch.bool).expand(episodes, -1, -1)
+    priority = torch.rand((episodes, per_episode, per_episode), generator=generator).masked_fill(
+        ~others, -1.0
+    )
     single = priority == priority.amax(-1, keepdim=True)
-    alone = torch.rand((episodes, pictures, 1), generator=generator) < 0.6
+    alone = torch.rand((episodes, per_episode, 1), generator=generator) < 0.6
     return torch.where(alone, single, others)
 
 
 def _slots(enrolled: Tensor, generator: torch.Generator) -> Tensor:
-    """Indices of the enrolled keypoints `[answers, K]` bool: mostly the first ones, as users enrol them,
+    """Indices of the enrolled keypoints `[results, K]` bool: mostly the first ones, as users enrol them,
     sometimes any."""
-    answers, most = enrolled.shape
+    results, most = enrolled.shape
     number = (enrolled.cumsum(1) - 1).clamp(min=0).cpu()
-    anywhere = torch.rand((answers, SLOTS), generator=generator).topk(most).indices.sort().values
-    first = torch.rand((answers, 1), generator=generator) < 0.7
+    anywhere = torch.rand((results, SLOTS), generator=generator).topk(most).indices.sort().values
+    first = torch.rand((results, 1), generator=generator) < 0.7
     return torch.where(first, number, anywhere.gather(1, number)).to(enrolled.device)

@@ -1,4 +1,4 @@
-"""The sum that CenterGroup's training minimises, and what the network answers under training.
+"""The sum that CenterGroup's training minimises, and what the network returns under training.
 
 Equation numbers are those of the paper "The Center of Attention: Center-Keypoint Grouping via Attention for
 Multi-Person Pose Estimation"; weights and matching follow its appendix C.1.
@@ -46,7 +46,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of one picture, `k` of each of `keypoints + 1` types, the centre's last."""
+    """The tokens of one image, `k` of each of `keypoints + 1` types, the centre's last."""
 
     places: Tensor
     """`[types, k, 2]`, pixels."""
@@ -79,19 +79,20 @@ def objective(
     rows = torch.cat([maps.flatten(2).transpose(1, 2).float() for maps in (keypoint_map, center_map)], 1)
     found = peaks(heat_half)
     taught, people = [], []
-    for picture, tokens in enumerate(found):
-        mine = batch.batch_index == picture
+    for image, tokens in enumerate(found):
+        mine = batch.batch_index == image
         # As the heatmaps are taught: half a pixel before the keypoint.
         one = Labels.of(batch.keypoints[mine] - 0.5, batch.labelled[mine])
         people.append(one)
         taught.append(_teach_centers(tokens, one, generator))
-    groupings, offsets = group(model, rows, heat_half.shape[-2:], [tokens for tokens, _ in taught])
+    half = (heat_half.shape[-2], heat_half.shape[-1])
+    groupings, offsets = group(model, rows, half, [tokens for tokens, _ in taught])
     sums: dict[str, Tensor] = {}
-    for picture, ((tokens, person), one) in enumerate(zip(taught, people)):
-        mine = Grouping(*(part[picture] for part in groupings))
-        losses = _picture(mine, tokens, person, one)
+    for image, ((tokens, person), one) in enumerate(zip(taught, people)):
+        grouping_of_image = Grouping(*(part[image] for part in groupings))
+        losses = _image(grouping_of_image, tokens, person, one)
         if offsets is not None:
-            losses["offset"] = _offset_loss(offsets[picture], tokens, person, one)
+            losses["offset"] = _offset_loss(offsets[image], tokens, person, one)
         for name, value in losses.items():
             sums[name] = sums.get(name, torch.zeros((), device=coarse.device)) + value / len(taught)
     for name, value in sums.items():
@@ -102,7 +103,7 @@ def objective(
 
 @dataclass(frozen=True)
 class Labels:
-    """The people of one picture."""
+    """The people of one image."""
 
     keypoints: Tensor
     """`[people, types, 2]`, pixels."""
@@ -121,8 +122,8 @@ class Labels:
         return Labels(keypoints, labelled, centers, _extents(keypoints, labelled))
 
 
-def _picture(grouping: Grouping, tokens: Tokens, person: Tensor, people: Labels) -> dict[str, Tensor]:
-    """The grouping losses of one picture, averaged over all grouping modules, which are the first axis of
+def _image(grouping: Grouping, tokens: Tokens, person: Tensor, people: Labels) -> dict[str, Tensor]:
+    """The grouping losses of one image, averaged over all grouping modules, which are the first axis of
     `grouping` (appendix C.1)."""
     places = tokens.places[:-1].reshape(-1, 2).float()
     matched = torch.nonzero(person >= 0).flatten()
@@ -159,7 +160,7 @@ def _picture(grouping: Grouping, tokens: Tokens, person: Tensor, people: Labels)
 
 
 def _offset_loss(offsets: Tensor, tokens: Tokens, person: Tensor, people: Labels) -> Tensor:
-    """How far the prior's `offsets [k, keypoints, 2]` (cells) of one picture point from the labels."""
+    """How far the prior's `offsets [k, keypoints, 2]` (cells) of one image point from the labels."""
     matched = torch.nonzero(person >= 0).flatten()
     mine = person[matched]
     places = tokens.places[-1, matched].float()[:, None] + offsets[matched] * STRIDE
@@ -179,27 +180,27 @@ def _extents(keypoints: Tensor, labelled: Tensor) -> Tensor:
 
 
 def peaks(heat_half: Tensor, most: int = 10, threshold: float = 0.05) -> list[Tokens]:
-    """Of every picture the highest local maxima of every type of `heat_half [B, types, h, w]`: a window of 3
+    """Of every image the highest local maxima of every type of `heat_half [B, types, h, w]`: a window of 3
     cells for keypoints and 9 for centres, about what the decoder's windows are at full size."""
-    pictures, types, height, width = heat_half.shape
+    count, types, height, width = heat_half.shape
     highest = torch.cat([_window_maximum(heat_half[:, :-1], 3), _window_maximum(heat_half[:, -1:], 9)], 1)
     values = torch.where(heat_half == highest, heat_half, -1.0)
     best = values.flatten(2).topk(min(most, height * width), dim=2)
     row, column = best.indices // width, best.indices % width
     # Of the cell's two pixels on either axis, the one towards the higher neighbour.
-    picture = torch.arange(pictures, device=heat_half.device)[:, None, None]
+    image = torch.arange(count, device=heat_half.device)[:, None, None]
     number = torch.arange(types, device=heat_half.device)[:, None]
 
     def towards(before: Tensor, after: Tensor) -> Tensor:
         return (after > before).long()
 
     right = towards(
-        heat_half[picture, number, row, (column - 1).clamp(min=0)],
-        heat_half[picture, number, row, (column + 1).clamp(max=width - 1)],
+        heat_half[image, number, row, (column - 1).clamp(min=0)],
+        heat_half[image, number, row, (column + 1).clamp(max=width - 1)],
     )
     below = towards(
-        heat_half[picture, number, (row - 1).clamp(min=0), column],
-        heat_half[picture, number, (row + 1).clamp(max=height - 1), column],
+        heat_half[image, number, (row - 1).clamp(min=0), column],
+        heat_half[image, number, (row + 1).clamp(max=height - 1), column],
     )
     places = torch.stack([2 * column + right, 2 * row + below], -1)
     return [Tokens(*pair) for pair in zip(places, best.values > threshold)]
@@ -241,7 +242,7 @@ def _teach_centers(tokens: Tokens, people: Labels, generator: torch.Generator) -
 def group(
     model: CenterGroup, rows: Tensor, half: tuple[int, int], tokens: list[Tokens]
 ) -> tuple[Grouping, Tensor | None]:
-    """What every grouping module says of every picture's tokens, pictures first, then modules, and the
+    """What every grouping module says of every image's tokens, images first, then modules, and the
     prior's offsets `[B, k, keypoints, 2]` in cells, where the network has one.
 
     `rows [B, cells, width]` as for `CenterGroup.grouping`, `half` the size of the finer heatmaps.
@@ -249,34 +250,34 @@ def group(
     height, width = half[0] // 2, half[1] // 2
     positions = unpadded_positions(height, width, model.config.width).to(rows.device)
     places = torch.stack([one.places for one in tokens])
-    pictures, types = places.shape[:2]
+    count, types = places.shape[:2]
     index, weight = _taps(places.reshape(-1, 2), (height, width))
-    index, weight = index.reshape(pictures, types, -1, 4), weight.reshape(pictures, -1, 4, 1)
-    sampled = (positions[index.reshape(pictures, -1, 4)] * weight).sum(2)
+    index, weight = index.reshape(count, types, -1, 4), weight.reshape(count, -1, 4, 1)
+    sampled = (positions[index.reshape(count, -1, 4)] * weight).sum(2)
     # Centres read the second map.
-    index = torch.cat([index[:, :-1], index[:, -1:] + height * width], 1).reshape(pictures, -1)
+    index = torch.cat([index[:, :-1], index[:, -1:] + height * width], 1).reshape(count, -1)
     features = rows.gather(1, index[..., None].expand(-1, -1, rows.shape[-1]))
     features = (features.unflatten(1, (-1, 4)) * weight).sum(2)
     bias = torch.where(torch.stack([one.keep.reshape(-1) for one in tokens]), 0.0, MASKED)
     inner = model.group_model
 
-    def one_picture(features: Tensor, sampled: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+    def one_image(features: Tensor, sampled: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
         levels, encoding = inner.encode(features, sampled, bias)
         prior = None if inner.prior is None else inner.prior(features, sampled)
         added = None if prior is None else prior[1]
-        answers = [head(level, encoding, bias, added) for head, level in zip(inner.prediction_heads, levels)]
-        grouping = tuple(torch.stack(parts) for parts in zip(*answers))
+        results = [head(level, encoding, bias, added) for head, level in zip(inner.prediction_heads, levels)]
+        grouping = tuple(torch.stack(parts) for parts in zip(*results))
         return grouping if prior is None else (*grouping, prior[0])
 
-    answers = torch.vmap(one_picture)(features, sampled, bias)
-    return Grouping(*answers[:3]), answers[3] if len(answers) > 3 else None
+    results = torch.vmap(one_image)(features, sampled, bias)
+    return Grouping(*results[:3]), results[3] if len(results) > 3 else None
 
 
 _cache: dict[tuple[int, int, int], Tensor] = {}
 
 
 def unpadded_positions(height: int, width: int, channels: int) -> Tensor:
-    """The position encoding of a picture without padding."""
+    """The position encoding of an image without padding."""
     key = (height, width, channels)
     if key not in _cache:
         _cache[key] = position_rows(torch.ones(height, width, dtype=torch.bool), channels)

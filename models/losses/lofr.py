@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from models.data.crops import CropBatch
 from models.networks.inputs import normalise, reduced_precision
-from models.networks.lofr import Answer, Lofr
+from models.networks.lofr import Lofr, LofrOutput
 
 STRIDE = 4
 
@@ -64,17 +64,17 @@ def located_loss(response: Tensor, places: Tensor, sigma: float = 1.0) -> Tensor
 def objective(model: Lofr, batch: CropBatch, weights: Weights) -> tuple[Tensor, dict[str, float]]:
     """The total and its parts."""
     with reduced_precision(batch.images.device):
-        answer = model(normalise(batch.images, model.config))
-    answer = Answer(*(part.float() for part in answer))
+        result = model(normalise(batch.images, model.config))
+    result = LofrOutput(*(part.float() for part in result))
     present = batch.present.float()
     parts = {
         name: functional.binary_cross_entropy_with_logits(logits, present)
-        for name, logits in (("cnn", answer.cnn), ("encoder", answer.encoder), ("final", answer.presence))
+        for name, logits in (("cnn", result.cnn), ("encoder", result.encoder), ("final", result.presence))
     }
     if weights.diversity:
-        parts["diversity"] = diversity(answer.parts)
+        parts["diversity"] = diversity(result.parts)
     if not batch.places.isnan().all():
-        parts["located"] = located_loss(answer.response, batch.places)
+        parts["located"] = located_loss(result.response, batch.places)
     total = sum(getattr(weights, name) * value for name, value in parts.items())
     return total, {name: value.item() for name, value in parts.items()}
 

@@ -21,7 +21,7 @@ class Match:
     person: Tensor
     """`[N]`, rows of `People`."""
     score: Tensor
-    """`[N]`, s_n*: the mean clamped similarity; 0 where the picture holds nobody."""
+    """`[N]`, s_n*: the mean clamped similarity; 0 where the image holds no person."""
     similarity: Tensor
     """`[N, 17, l, l]`: per-keypoint OKS of every mesh point with that person, 0 where not labelled."""
     target: Tensor
@@ -72,7 +72,7 @@ def keypoint_similarity(points: Tensor, keypoints: Tensor, area: Tensor) -> Tens
 @torch.no_grad()
 def match_people(mesh: Tensor, batch_index: Tensor, people: People) -> Match:
     """Matches candidates with `mesh [N, 17, l, l, 2]` (network pixels) to the labelled people of their
-    pictures.
+    images.
 
     `people` must hold at least one row. The score of a pair is the mean over labelled keypoints and mesh
     points of the similarity, everything below 0.5 counted as 0.5 (section 3.2.2).

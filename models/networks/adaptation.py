@@ -10,6 +10,7 @@ code does something else, imported weights need what the code does, and that is 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ def border_taps(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Te
 
 
 def sample(features: Tensor, batch_index: Tensor, positions: Tensor) -> Tensor:
-    """`features [B, C, h, w]` read at `positions [N, ..., 2]` (cells) of picture `batch_index [N]` -> `[N,
+    """`features [B, C, h, w]` read at `positions [N, ..., 2]` (cells) of image `batch_index [N]` -> `[N,
     ..., C]`."""
     batch, channels, height, width = features.shape
     rows = features.permute(0, 2, 3, 1).reshape(batch * height * width, channels)
@@ -120,12 +121,12 @@ class _DepthwiseConvolution(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context: torch.autograd.function.FunctionCtx, maps: Tensor, kernels: Tensor) -> Tensor:
+    def forward(context: Any, maps: Tensor, kernels: Tensor) -> Tensor:
         context.save_for_backward(maps, kernels)
         return _correlate(maps, kernels, kernels.shape[-1] // 2)
 
     @staticmethod
-    def backward(context: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         maps, kernels = context.saved_tensors
         padding = kernels.shape[-1] // 2
         return _correlate(gradient, kernels.flip(-1, -2), padding), _correlate(maps, gradient, padding)

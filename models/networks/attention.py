@@ -42,8 +42,8 @@ class SelfAttention(nn.Module):
         """`[n, width]` twice and `[n]` -> `[n, width]`."""
         width = value.shape[-1]
         weights, biases = self.in_proj_weight.split(width), self.in_proj_bias.split(width)
-        projected = (
+        queries, keys, values = (
             functional.linear(x, weight, offset)
             for x, weight, offset in zip((query_key, query_key, value), weights, biases)
         )
-        return self.out_proj(attend(*projected, self.heads, bias))
+        return self.out_proj(attend(queries, keys, values, self.heads, bias))

@@ -1,4 +1,4 @@
-"""CapeFormer: the keypoints of a category that a few pictures show, in any other picture.
+"""CapeFormer: the keypoints of a category that a few images show, in any other image.
 
     >>> model = CapeFormer(CapeFormerConfig.tiny()).eval()
     >>> image = torch.randn(1, 3, 256, 256)
@@ -204,11 +204,11 @@ class CrossAttention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """`[n, 2 width]`, `[m, 2 width]`, `[m, width]` -> `[n, 2 width]`."""
         weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        projected = (
+        queries, keys, values = (
             functional.linear(x, weight, offset)
             for x, weight, offset in zip((query, key, value), weights, self.in_proj_bias.chunk(3))
         )
-        return self.out_proj(attend(*projected, self.heads, key.new_zeros(())))
+        return self.out_proj(attend(queries, keys, values, self.heads, key.new_zeros(())))
 
 
 class EncoderLayer(nn.Module):
@@ -362,7 +362,7 @@ class CapeFormer(nn.Module):
             layer.multihead_attn.begin_alike()
 
     def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """`[B, 3, 256, 256]` -> tokens for the picture in which keypoints are looked for, and for one that
+        """`[B, 3, 256, 256]` -> tokens for the image in which keypoints are looked for, and for one that
         shows them, each `[B, 64, width]` (sections 1.3 and 1.5)."""
         maps = self.encoder_query(image)
         head = self.keypoint_head
@@ -392,16 +392,16 @@ class CapeFormer(nn.Module):
     def refine_all(
         self, memory: Tensor, refined: Tensor, identity: Tensor, key_bias: Tensor, proposals: Tensor
     ) -> list[Tensor]:
-        """What every layer of the decoder answers (eq. 4, section 1.8); all of them are trained.
+        """What every layer of the decoder returns (eq. 4, section 1.8); all of them are trained.
 
-        Places move on by the layer's own tokens; what it answers comes from the normed ones.
+        Places move on by the layer's own tokens; what it returns comes from the normed ones.
         """
         decoder, branches = self.keypoint_head.transformer.decoder, self.keypoint_head.kpt_branch
-        x, points, answers = refined, proposals, []
+        x, points, results = refined, proposals, []
         for layer, branch in zip(decoder.layers, branches):
             places = decoder.ref_point_head(encode_points(points, self.config.width)) + identity
             x = layer(x, places, memory, self.grid, key_bias)
             start = inverse_sigmoid(points)
-            answers.append(torch.sigmoid(start + branch(decoder.norm(x))))
+            results.append(torch.sigmoid(start + branch(decoder.norm(x))))
             points = torch.sigmoid(start + branch(x))
-        return answers
+        return results

@@ -7,13 +7,13 @@
     >>> heat_half, rows = model.forward_backbone(image)
     >>> heat_half.shape, rows.shape                         # keypoint features, then centre features
     (torch.Size([1, 18, 128, 128]), torch.Size([1, 8192, 64]))
-    >>> mask = torch.ones(64, 64, dtype=torch.bool)         # which cells come from the picture
+    >>> mask = torch.ones(64, 64, dtype=torch.bool)         # which cells come from the image
     >>> tokens = 3 * 17 + 3                                 # peaks of each type, then centres
     >>> index, weight = torch.zeros(tokens, 4, dtype=torch.long), torch.full((tokens, 4), 0.25)
     >>> index[51:] += 64 * 64                               # centres read the second map
     >>> positions = position_rows(mask, model.config.width)
-    >>> answer = model.grouping(rows[0], positions, index, weight, torch.zeros(tokens))
-    >>> answer.attention.shape, answer.visible.shape, answer.center.shape
+    >>> result = model.grouping(rows[0], positions, index, weight, torch.zeros(tokens))
+    >>> result.attention.shape, result.visible.shape, result.center.shape
     (torch.Size([17, 3, 51]), torch.Size([17, 3]), torch.Size([3]))
 
 Names of parameters are those of the official release, so that its checkpoints load by name.
@@ -51,7 +51,7 @@ class CenterGroupConfig:
     feed_forward: int = 512
     layers: int = 3
     grouping_heads: int = 4
-    """Grouping modules: one before the encoder and one after each layer. The last one answers, the others
+    """Grouping modules: one before the encoder and one after each layer. The last one counts, the others
     only train."""
     head_width: int = 64
     """Of queries, keys and values of one keypoint type in a grouping module."""
@@ -179,9 +179,9 @@ def double(maps: Tensor) -> Tensor:
 
 
 def position_rows(mask: Tensor, width: int) -> Tensor:
-    """Sine encoding of the positions in the picture: `mask [h, w]` -> `[h * w, width]`.
+    """Sine encoding of the positions in the image: `mask [h, w]` -> `[h * w, width]`.
 
-    A position is the count of cells that belong to the picture, down the column and along the row, so that it
+    A position is the count of cells that belong to the image, down the column and along the row, so that it
     starts at 1 where the padding ends. The first half of the channels encodes the row, the second the column.
     """
     counts = [mask.cumsum(axis).float().flatten() for axis in (0, 1)]
@@ -301,7 +301,7 @@ class KeypointAttention(nn.Module):
 
 
 class Grouping(NamedTuple):
-    """What a grouping module answers: logits, all of them."""
+    """What a grouping module returns: logits, all of them."""
 
     attention: Tensor
     """`[types, centres, keypoint tokens]`: which token is the keypoint of a type of a centre."""
@@ -459,7 +459,7 @@ class CenterGroup(nn.Module):
     def grouping(
         self, rows: Tensor, positions: Tensor, index: Tensor, weight: Tensor, bias: Tensor
     ) -> Grouping:
-        """The second half for one picture.
+        """The second half for one image.
 
         `rows [2 h w, width]`, `positions [h w, width]`, four taps for every token: `index [n, 4]` into `rows`
         and `weight [n, 4]`; `bias [n]`. Tokens are ordered by type, centres last.

@@ -1,4 +1,4 @@
-"""What the networks cost: multiply-adds of the part that sees the picture, and parameters.
+"""What the networks cost: multiply-adds of the part that sees the image, and parameters.
 
 python -m models.networks.cost [--json]
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
@@ -30,7 +32,7 @@ def lines() -> list[dict[str, float | str]]:
     """One for every network and size."""
     logocap, centergroup = LogoCap(LogoCapConfig.tiny()), CenterGroup(CenterGroupConfig.tiny())
     capeformer, lofr = CapeFormer(CapeFormerConfig.tiny()), Lofr(LofrConfig.tiny())
-    networks = {
+    networks: dict[str, tuple[nn.Module, Callable[[Tensor], object]]] = {
         "logocap-tiny": (logocap, logocap.forward_backbone),
         "centergroup-tiny": (centergroup, centergroup.forward_backbone),
         "capeformer-tiny": (capeformer, capeformer.features),

@@ -11,8 +11,11 @@ from torch import Tensor
 class Normalised(Protocol):
     """How a network wants its colours."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    @property
+    def mean(self) -> tuple[float, float, float]: ...
+
+    @property
+    def std(self) -> tuple[float, float, float]: ...
 
 
 def normalise(images: Tensor, config: Normalised) -> Tensor:

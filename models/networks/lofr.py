@@ -1,8 +1,8 @@
 """LOFR: a person's keypoints in a crop, learnt from which keypoints there are, never from where.
 
     >>> model = Lofr(LofrConfig.tiny()).eval()
-    >>> answer = model(torch.randn(1, 3, 96, 64))
-    >>> answer.response.shape, answer.presence.shape
+    >>> result = model(torch.randn(1, 3, 96, 64))
+    >>> result.response.shape, result.presence.shape
     (torch.Size([1, 17, 24, 16]), torch.Size([1, 17]))
 
 After the paper "Location-free Human Pose Estimation", whose equation numbers stand below. There is no public
@@ -62,10 +62,10 @@ class LofrConfig:
     graph_layers: int = 2
     peak_nodes: bool = True
     """Nodes of that graph are what the memory holds where the activation maps are highest; else sums over all
-    cells, as Eq. 2 stands. Those say by their size which keypoints there are, and then nobody need look."""
+    cells, as Eq. 2 stands. Those tell by their size which keypoints there are."""
     gathered_presence: bool = True
     """Whether a keypoint is there is told from what its prototype gathered in the last layer alone; else from
-    the prototype behind that layer, which may know the answer without having looked."""
+    the prototype behind that layer, which may know the result without having looked."""
     own_maps: bool = False
     """The classifier tells each keypoint from the smooth maximum of its own map, of which negative parts
     count as well, so that none is flat; else from the means of all maps without them, as in the paper."""
@@ -122,11 +122,11 @@ class LofrConfig:
         return cls("lofr-w48", HRNetConfig((48, 96, 192, 384)))
 
 
-class Answer(NamedTuple):
+class LofrOutput(NamedTuple):
     """What the network says of a batch of crops."""
 
     response: Tensor
-    """`[B, J, H/4, W/4]`: how much each place answers for a keypoint, per pixel of the crop."""
+    """`[B, J, H/4, W/4]`: how much each place results for a keypoint, per pixel of the crop."""
     presence: Tensor
     """`[B, J]`: logits of whether the keypoint is there."""
     cnn: Tensor
@@ -345,7 +345,7 @@ class Lofr(nn.Module):
         logits, activation, _ = self.activation(self.pyramid(image)[2])
         return logits, activation
 
-    def forward(self, image: Tensor) -> Answer:
+    def forward(self, image: Tensor) -> LofrOutput:
         features = self.pyramid(image)
         cnn, activation, nodes = self.activation(features[2])
         maps = [project(features[scale]) for scale, project in zip(self.scales, self.project)]
@@ -364,7 +364,7 @@ class Lofr(nn.Module):
         response = self._response(weights, maps)
         told_from = gathered if self.config.gathered_presence else prototypes
         presence = self.classes(told_from).squeeze(-1)
-        return Answer(response, presence, cnn, self.encoder_classes(memory.mean(1)), prototypes)
+        return LofrOutput(response, presence, cnn, self.encoder_classes(memory.mean(1)), prototypes)
 
     @staticmethod
     def _at_peaks(activation: Tensor, maps: list[Tensor], encoded: list[Tensor]) -> Tensor:
@@ -379,6 +379,7 @@ class Lofr(nn.Module):
                 weights = weights * weights
             nodes = weights @ tokens / (weights.sum(2, keepdim=True) + 1e-6)
             total = nodes if total is None else total + nodes
+        assert total is not None
         return total
 
     @torch.no_grad()
@@ -431,4 +432,5 @@ class Lofr(nn.Module):
             if tuple(one.shape[2:]) != finest:
                 density = functional.interpolate(density, size=finest, mode="bilinear", align_corners=False)
             total = density if total is None else total + density
+        assert total is not None
         return total

@@ -8,7 +8,7 @@
     >>> heatmaps, offsets, embedding = model.forward_backbone(image)
     >>> heatmaps.shape, offsets.shape, embedding.shape
     (torch.Size([2, 18, 64, 64]), torch.Size([2, 34, 64, 64]), torch.Size([2, 16, 64, 64]))
-    >>> batch_index = torch.tensor([0, 0, 1])                     # three people in two pictures
+    >>> batch_index = torch.tensor([0, 0, 1])                     # three people in two images
     >>> centers = torch.tensor([[60.0, 80.0], [180.0, 120.0], [128.0, 128.0]])       # network pixels
     >>> poses = model.initial_poses(offsets, batch_index, centers)          # [3, 17, 2]
     >>> kernels = model.attraction_maps(embedding, batch_index, poses)      # [3, 17, 11, 11], raw
@@ -47,7 +47,7 @@ class LogoCapConfig:
     name: str
     backbone: HRNetConfig
     short_side: int
-    """Network pixels of a picture's short side."""
+    """Network pixels of an image's short side."""
     multiple: int = 64
     """Both sides of the network's input are multiples of this."""
     heatmap_width: int = 32
@@ -75,7 +75,7 @@ class LogoCapConfig:
     def tiny(cls) -> LogoCapConfig:
         """0.5 GMAC at 256x256: made to train on two CPU cores and to run on a small board.
 
-        The coarse branches are the deep ones, because a person may fill the picture.
+        The coarse branches are the deep ones, because a person may fill the image.
         """
         backbone = HRNetConfig(
             widths=(16, 32, 64, 128),
@@ -164,7 +164,7 @@ class AttentiveNorm(nn.Module):
 
 
 class LogoCap(nn.Module):
-    """The network in two halves: picture to maps, and sampled embedding to attraction kernels."""
+    """The network in two halves: image to maps, and sampled embedding to attraction kernels."""
 
     def __init__(self, config: LogoCapConfig) -> None:
         super().__init__()

@@ -25,30 +25,30 @@ RADIUS = 6
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of a picture that becomes a network's input."""
+    """A square of an image that becomes a network's input."""
 
     center: np.ndarray
     side: float
-    """Picture pixels."""
+    """Image pixels."""
 
     def to_crop(self, points: np.ndarray) -> np.ndarray:
-        """Picture pixels -> pixels of the crop (section 1.1)."""
+        """Image pixels -> pixels of the crop (section 1.1)."""
         return (points - self.center) * (CROP / self.side) + CROP / 2
 
-    def to_picture(self, points: np.ndarray) -> np.ndarray:
-        """Places from 0 to 1 in the crop -> picture pixels (section 1.9)."""
+    def to_image(self, points: np.ndarray) -> np.ndarray:
+        """Places from 0 to 1 in the crop -> image pixels (section 1.9)."""
         return points * self.side + self.center - self.side / 2
 
 
-def clean_box(box: tuple[float, float, float, float], picture: tuple[int, int]) -> np.ndarray | None:
-    """COCO's `(x, y, width, height)`, cut to a picture of `(width, height)`; nothing where nothing is left.
+def clean_box(box: tuple[float, float, float, float], image: tuple[int, int]) -> np.ndarray | None:
+    """COCO's `(x, y, width, height)`, cut to an image of `(width, height)`; nothing where nothing is left.
 
     It loses a pixel on each axis.
     """
     x, y, width, height = box
     left, top = max(0, x), max(0, y)
-    right = min(picture[0] - 1, left + max(0, width - 1))
-    bottom = min(picture[1] - 1, top + max(0, height - 1))
+    right = min(image[0] - 1, left + max(0, width - 1))
+    bottom = min(image[1] - 1, top + max(0, height - 1))
     if right <= left or bottom <= top:
         return None
     return np.array([left, top, right - left, bottom - top], np.float64)

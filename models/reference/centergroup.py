@@ -1,4 +1,4 @@
-"""CenterGroup after its networks, in NumPy: what `sinew decode --exact` must answer.
+"""CenterGroup after its networks, in NumPy: what `sinew decode --exact` must return.
 
 Everything is done the plain way, on full-size maps, in float32 like the reference implementation. Where that
 leaves the order of equal values open, the lower index comes first.
@@ -52,14 +52,14 @@ class Peaks:
 
 @dataclass(frozen=True)
 class Decoded:
-    """People in the order of their centres' scores; nobody is dropped."""
+    """People in the order of their centres' scores; no person is dropped."""
 
     network_poses: np.ndarray
     """`[n, keypoints, 3]`: x, y, visibility; network pixels, before the shift."""
     shifted_poses: np.ndarray
     """The same after it."""
     poses: np.ndarray
-    """`[n, keypoints, 4]`: x, y in picture pixels, visibility twice."""
+    """`[n, keypoints, 4]`: x, y in image pixels, visibility twice."""
     scores: np.ndarray
     """`[n]`."""
 
@@ -95,7 +95,7 @@ def window_maximum(plane: np.ndarray, side: int) -> np.ndarray:
 
 
 def find_peaks(full: np.ndarray, mask: np.ndarray, settings: Settings) -> Peaks:
-    """`full [types, H, W]`, `mask [H, W]` (which pixels come from the picture)."""
+    """`full [types, H, W]`, `mask [H, W]` (which pixels come from the image)."""
     places, scores = [], []
     for channel, plane in enumerate(full * mask.astype(np.float32)):
         last = channel == len(full) - 1
@@ -193,14 +193,14 @@ def shift(places: np.ndarray, full: np.ndarray) -> np.ndarray:
     return (places + np.stack([across, down], -1) + 0.5).astype(np.float32)
 
 
-def image_from_network(picture: tuple[int, int], network: tuple[int, int]) -> np.ndarray:
-    """The affine `[2, 3]` from network to picture pixels; sizes are `(width, height)`.
+def image_from_network(image_size: tuple[int, int], network: tuple[int, int]) -> np.ndarray:
+    """The affine `[2, 3]` from network to image pixels; sizes are `(width, height)`.
 
     Like LOGO-CAP's, but half a pixel is rounded to the even one.
     """
-    width, height = picture
+    width, height = image_size
     center = (round(width / 2), round(height / 2))
-    return geometry.invert(geometry.network_from_image(picture, network, center))
+    return geometry.invert(geometry.network_from_image(image_size, network, center))
 
 
 def decode(
@@ -209,7 +209,7 @@ def decode(
     attention: np.ndarray,
     visible: np.ndarray,
     center: np.ndarray,
-    picture: tuple[int, int],
+    image_size: tuple[int, int],
     peaks: Peaks | None = None,
     settings: Settings = Settings(),
 ) -> Decoded:
@@ -219,16 +219,64 @@ def decode(
     """
     full = upsample(heat_half, 2)
     peaks = peaks or find_peaks(full, mask, settings)
+    people = grouped(attention, visible, center, peaks)
+    scores = None
+    if settings.score == "evidence":
+        scores = score_evidence(attention[:, peaks.keep[-1]], people.places, full, peaks, settings)
+    return finish(people, full, image_size, settings, scores)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """What the grouping network says of the centres that count, best first."""
+
+    places: np.ndarray
+    """`[n, keypoints, 2]`, network pixels."""
+    visible: np.ndarray
+    """`[n, keypoints]`, logits."""
+    center: np.ndarray
+    """`[n]`, logits."""
+
+
+def grouped(attention: np.ndarray, visible: np.ndarray, center: np.ndarray, peaks: Peaks) -> Grouped:
+    """The logits of the grouping engine, for the centres that count."""
     alive = peaks.keep[-1]
-    places = assign(attention, peaks)[alive]
-    seen = sigmoid(visible).T[alive]
+    return Grouped(assign(attention, peaks)[alive], visible.T[alive], center[alive])
+
+
+def merge_mirrored(direct: Grouped, mirrored: Grouped, order: list[int], width: int) -> Grouped:
+    """The official mirrored test: both sides are grouped by themselves, and centres paired by rank.
+
+    Logits are averaged; each keypoint lies where the side says that calls it visible with more certainty, the
+    image's where both say the same. With another number of centres on the other side only the image counts.
+    `order` has for every keypoint the one that takes its place in a mirrored image; `width` is in network
+    pixels.
+    """
+    if len(direct.places) != len(mirrored.places):
+        return direct
+    places, visible = mirrored.places[:, order], mirrored.visible[:, order]
+    places = np.stack([width - 1 - places[..., 0], places[..., 1]], -1)
+    return Grouped(
+        np.where((visible > direct.visible)[..., None], places, direct.places).astype(np.float32),
+        (direct.visible + visible) / 2,
+        (direct.center + mirrored.center) / 2,
+    )
+
+
+def finish(
+    people: Grouped,
+    full: np.ndarray,
+    image_size: tuple[int, int],
+    settings: Settings = Settings(),
+    scores: np.ndarray | None = None,
+) -> Decoded:
+    """Scores (eq. 14 unless given), the shift, and the way back to the image."""
+    places, seen = people.places, sigmoid(people.visible)
     shifted = shift(places, full)
     height, width = full.shape[1:]
-    if settings.score == "evidence":
-        scores = score_evidence(attention[:, alive], places, full, peaks, settings)
-    else:
-        scores = score_people(seen, sigmoid(center)[alive], settings)
-    image = geometry.apply(image_from_network(picture, (width, height)), shifted).astype(np.float32)
+    if scores is None:
+        scores = score_people(seen, sigmoid(people.center), settings)
+    image = geometry.apply(image_from_network(image_size, (width, height)), shifted).astype(np.float32)
     return Decoded(
         network_poses=np.concatenate([places, seen[..., None]], -1),
         shifted_poses=np.concatenate([shifted, seen[..., None]], -1),

@@ -1,9 +1,9 @@
 """Writes the golden arrays that the runtime's tests compare with: `python -m models.reference.golden`.
 
 `tests/golden/logocap/*.npz` hold network outputs of small made-up scenes and what the post-processing must
-answer, under the array names of `sinew decode`; the answers of levels `none` and `partial` end in `_none` and
+result, under the array names of `sinew decode`; the results of levels `none` and `partial` end in `_none` and
 `_partial`. `tests/golden/centergroup/*.npz` do the same for CenterGroup; `tests/golden/capeformer/parts.npz`
-holds what surrounds CapeFormer's networks, part by part. `tests/golden/warp/*.npz` hold pictures, affines and
+holds what surrounds CapeFormer's networks, part by part. `tests/golden/warp/*.npz` hold images, affines and
 exactly interpolated network inputs. Ties are broken in reading order. All of it is made
 from fixed seeds and comes out the same on every run.
 """
@@ -40,7 +40,7 @@ class Scene:
 
     columns: int
     rows: int
-    picture: tuple[int, int]
+    image: tuple[int, int]
     generator: np.random.Generator
     heatmaps: np.ndarray = field(init=False)
     offsets: np.ndarray = field(init=False)
@@ -232,10 +232,10 @@ def logocap_arrays(name: str) -> dict[str, np.ndarray]:
         "heatmaps": scene.heatmaps,
         "offsets": scene.offsets,
         "kam": kam,
-        "image_size": np.array(scene.picture, np.int32),
+        "image_size": np.array(scene.image, np.int32),
     }
     for level in ("full", "partial", "none"):
-        result = logocap.decode(scene.heatmaps, scene.offsets, kam, scene.picture, level=level)
+        result = logocap.decode(scene.heatmaps, scene.offsets, kam, scene.image, level=level)
         suffix = "" if level == "full" else f"_{level}"
         if level == "full":
             arrays |= {"centers": result.centers, "initial_poses": result.initial_poses}
@@ -251,7 +251,7 @@ def logocap_arrays(name: str) -> dict[str, np.ndarray]:
 
 
 def warp_arrays() -> dict[str, dict[str, np.ndarray]]:
-    """Pictures, affines and exact network inputs."""
+    """Images, affines and exact network inputs."""
     generator = np.random.default_rng(7)
     cosine, sine = 1.3 * np.cos(0.4), 1.3 * np.sin(0.4)
     cases = {
@@ -261,16 +261,16 @@ def warp_arrays() -> dict[str, dict[str, np.ndarray]]:
         "outside": ((8, 8), (32, 32), np.array([[0.5, 0.0, -4.25], [0.0, 0.5, -3.5]])),
     }
     arrays = {}
-    for name, (picture_size, network, to_picture) in cases.items():
-        picture = generator.integers(0, 256, (picture_size[1], picture_size[0], 3), np.uint8)
-        if to_picture is None:
-            to_picture = geometry.invert(geometry.network_from_image(picture_size, network))
+    for name, (image_size, network, to_image) in cases.items():
+        image = generator.integers(0, 256, (image_size[1], image_size[0], 3), np.uint8)
+        if to_image is None:
+            to_image = geometry.invert(geometry.network_from_image(image_size, network))
         arrays[name] = {
-            "rgb": picture,
-            "to_picture": to_picture,
+            "rgb": image,
+            "to_picture": to_image,
             "mean": MEAN,
             "std": STD,
-            "network": geometry.warp(picture, to_picture, network, MEAN, STD).astype(np.float32),
+            "network": geometry.warp(image, to_image, network, MEAN, STD).astype(np.float32),
         }
     return arrays
 
@@ -280,25 +280,25 @@ def capeformer_arrays() -> dict[str, np.ndarray]:
     identifiers."""
     generator = np.random.default_rng(9)
     points = generator.uniform(0, capeformer.CROP, (24, 2)).astype(np.float32)
-    points[:4] = [[0, 0], [255.5, 255.5], [127.9, 2], [128, 254]]
+    points[:4] = np.array([[0, 0], [255.5, 255.5], [127.9, 2], [128, 254]])
     weights, _ = capeformer.support_weights(points, np.ones(len(points)))
     similarity = generator.normal(0, 2, (16, capeformer.CELLS, capeformer.CELLS)).astype(np.float32)
     for row, (y, x) in enumerate([(0, 0), (0, 7), (7, 0), (7, 7), (0, 3), (4, 7)]):
         similarity[row, y, x] = 9
     similarity[6] = 0.5
     similarity[7, 2, 2] = similarity[7, 6, 5] = 8
-    picture = (320, 240)
+    image = (320, 240)
     boxes = np.array(
         [[10, 20, 100, 50], [-8, -3, 90, 200], [300, 200, 60, 60], [5.5, 7.25, 20.5, 31]], np.float32
     )
-    cleaned = [capeformer.clean_box(tuple(box.astype(np.float64)), picture) for box in boxes]
+    cleaned = [capeformer.clean_box(tuple(box.astype(np.float64)), image) for box in boxes]
     crops = [capeformer.crop_of(box) for box in cleaned if box is not None]
     return {
         "points": points,
         "weights": weights,
         "similarity": similarity,
         "proposals": capeformer.proposals(similarity),
-        "picture": np.array(picture, np.int32),
+        "picture": np.array(image, np.int32),
         "boxes": boxes,
         "crops": np.array([[*crop.center, crop.side] for crop in crops], np.float32),
         "identity": capeformer.identifiers()[[0, 1, 16, 99]],
@@ -320,7 +320,7 @@ def main() -> None:
     for name, arrays in files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **arrays)
+        np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
         print(f"{path.relative_to(out)}  {path.stat().st_size / 1024:.0f} KiB")
 
 

@@ -1,4 +1,4 @@
-"""Made-up scenes for CenterGroup, and what its post-processing must answer, for `models.reference.golden`."""
+"""Made-up scenes for CenterGroup, and what its post-processing must return, for `models.reference.golden`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SETTINGS = centergroup.Settings()
 
 @dataclass
 class Scene:
-    """Heatmaps and the grouping network's answer in the making, `columns` by `rows` cells of half a pixel."""
+    """Heatmaps and the grouping network's result in the making, `columns` by `rows` cells of half a pixel."""
 
     columns: int
     rows: int
-    picture: tuple[int, int]
+    image: tuple[int, int]
     generator: np.random.Generator
     heat_half: np.ndarray = field(init=False)
     center: np.ndarray = field(init=False)
@@ -68,7 +68,7 @@ def three_people(generator: np.random.Generator) -> Scene:
 
 
 def padding(generator: np.random.Generator) -> Scene:
-    """A picture that does not fill the network's input; people reach into the padding."""
+    """An image that does not fill the network's input; people reach into the padding."""
     scene = Scene(48, 32, (101, 77), generator)
     scene.person(12.2, 9.1, 7)
     scene.person(44.7, 20.4, 7, 0.6)
@@ -143,13 +143,13 @@ def centergroup_arrays(name: str) -> dict[str, np.ndarray]:
     """Inputs and expected outputs of one scene."""
     scene = SCENES[name](np.random.default_rng(len(name)))
     size = (2 * scene.columns, 2 * scene.rows)
-    mask = centergroup.image_mask(scene.picture, size)
+    mask = centergroup.image_mask(scene.image, size)
     peaks = centergroup.find_peaks(upsample(scene.heat_half, 2), mask, SETTINGS)
     attention = scene.attention(peaks)
     if name == "three_people":
         tie(attention, peaks)
     people = centergroup.decode(
-        scene.heat_half, mask, attention, scene.visible, scene.center, scene.picture, peaks
+        scene.heat_half, mask, attention, scene.visible, scene.center, scene.image, peaks
     )
     evidence = centergroup.decode(
         scene.heat_half,
@@ -157,7 +157,7 @@ def centergroup_arrays(name: str) -> dict[str, np.ndarray]:
         attention,
         scene.visible,
         scene.center,
-        scene.picture,
+        scene.image,
         peaks,
         replace(SETTINGS, score="evidence"),
     )
@@ -167,7 +167,7 @@ def centergroup_arrays(name: str) -> dict[str, np.ndarray]:
         "attn": attention,
         "vis": scene.visible,
         "center": scene.center,
-        "image_size": np.array(scene.picture, np.int32),
+        "image_size": np.array(scene.image, np.int32),
         "peaks_xy": peaks.xy.astype(np.int32),
         "peaks_score": peaks.score.astype(np.float32),
         "peaks_keep": peaks.keep.astype(np.int32),

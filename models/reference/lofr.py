@@ -17,7 +17,7 @@ GOLDEN = ROOT / "tests/golden/lofr/parts.npz"
 
 @dataclass(frozen=True)
 class Crop:
-    """A rectangle of a picture, in its pixels."""
+    """A rectangle of an image, in its pixels."""
 
     center: np.ndarray
     size: np.ndarray
@@ -51,7 +51,7 @@ def place(response: np.ndarray) -> np.ndarray:
 
 
 def locate(response: np.ndarray, presence: np.ndarray, crop: Crop) -> np.ndarray:
-    """`[J, h, w]` and logits `[J]` -> `[J, 3]`: x and y in picture pixels, score."""
+    """`[J, h, w]` and logits `[J]` -> `[J, 3]`: x and y in image pixels, score."""
     places = np.array([place(plane) for plane in response])
     score = 1 / (1 + np.exp(-presence.astype(np.float64)))
     return np.column_stack([places * crop.size + crop.center - crop.size / 2, score])

@@ -1,4 +1,4 @@
-"""LOGO-CAP after the network, in NumPy: what `sinew decode --exact` must answer.
+"""LOGO-CAP after the network, in NumPy: what `sinew decode --exact` must return.
 
 Everything is done the plain way (whole upsampled maps, dense convolution), in float32 like the reference
 implementation. Positions are `(x, y)` in network pixels unless said otherwise.
@@ -46,15 +46,15 @@ class Decoded:
     scores: np.ndarray
     """`[m]`: of the people whose mean score is above 0, before pose NMS."""
     poses: np.ndarray
-    """`[r, 17, 3]`, picture pixels, after pose NMS."""
+    """`[r, 17, 3]`, image pixels, after pose NMS."""
     keep: np.ndarray
     """`[r]`: rows of the `m` that stay."""
 
 
 def merge_flipped(heatmaps: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Averages a picture's maps with those of its mirror image.
+    """Averages an image's maps with those of its mirror image.
 
-    `heatmaps [2, 18, h, w]`, `offsets [2, 34, h, w]`, the mirrored picture second -> `[18, h, w]`, `[34, h,
+    `heatmaps [2, 18, h, w]`, `offsets [2, 34, h, w]`, the mirrored image second -> `[18, h, w]`, `[34, h,
     w]`.
     """
     order = skeleton.flip_order()
@@ -224,7 +224,7 @@ def refine(
 
 
 def pose_nms(poses: np.ndarray, scores: np.ndarray, settings: Settings) -> np.ndarray:
-    """`poses [m, 17, >=2]` (picture pixels, best centre first), `scores [m]` -> rows to keep, in the order of
+    """`poses [m, 17, >=2]` (image pixels, best centre first), `scores [m]` -> rows to keep, in the order of
     keeping.
 
     Two poses are one if more than `nms_keypoints` keypoints lie closer than `nms_distance` of the first one's
@@ -256,14 +256,14 @@ def decode(
     heatmaps: np.ndarray,
     offsets: np.ndarray,
     kam: np.ndarray | None,
-    picture_size: tuple[int, int],
+    image_size: tuple[int, int],
     settings: Settings | None = None,
     level: Level = "full",
 ) -> Decoded:
     """The whole post-processing.
 
     `heatmaps [18, h, w]`, `offsets [34, h, w]`, `kam [n, 17, 11, 11]` (raw, in the order of the centres; not
-    needed for level `none`), `picture_size = (width, height)`.
+    needed for level `none`), `image_size = (width, height)`.
     """
     settings = settings or Settings()
     network = (heatmaps.shape[2] * settings.stride, heatmaps.shape[1] * settings.stride)
@@ -277,8 +277,8 @@ def decode(
     person_scores = refined[..., 2].mean(axis=1)
     alive = person_scores > 0
     scores = person_scores[alive]
-    to_picture = geometry.invert(geometry.network_from_image(picture_size, network))
+    to_image = geometry.invert(geometry.network_from_image(image_size, network))
     poses = refined[alive].copy()
-    poses[..., :2] = geometry.apply(to_picture, poses[..., :2])
+    poses[..., :2] = geometry.apply(to_image, poses[..., :2])
     keep = pose_nms(poses, scores, settings)
     return Decoded(centers, initial, refined, scores, poses[keep], keep)

@@ -3,7 +3,7 @@ speed is compared to.
 
 It enlarges all heatmaps and both feature maps to the network's full size, looks for peaks there, and reads
 token features from them; positions are encoded anew for every frame. Then come assignment, scores, shift and
-picture coordinates. The grouping network itself is left out. The answers equal those of
+image coordinates. The grouping network itself is skipped. The results equal those of
 `models.reference.centergroup`.
 """
 
@@ -57,11 +57,11 @@ def decode(
     attention: Tensor,
     visible: Tensor,
     center: Tensor,
-    picture: tuple[int, int],
+    image_size: tuple[int, int],
     settings: Settings,
 ) -> Decoded:
-    """Everything around the grouping network for a picture without padding: `heat_half [types, H/2, W/2]`,
-    the feature maps `[width, H/4, W/4]`, and what that network answers."""
+    """Everything around the grouping network for an image without padding: `heat_half [types, H/2, W/2]`,
+    the feature maps `[width, H/4, W/4]`, and what that network returns."""
     full = enlarge(heat_half, 2)
     height, width = full.shape[1:]
     peaks = find_peaks(full, torch.ones(height, width), settings)
@@ -74,8 +74,8 @@ def decode(
     alive = torch.from_numpy(peaks.keep[-1])
     seen = visible.sigmoid().T[alive].numpy()
     shifted = centergroup.shift(mean[alive].numpy(), full.numpy())
-    to_picture = centergroup.image_from_network(picture, (width, height))
-    image = geometry.apply(to_picture, shifted).astype(np.float32)
+    to_image = centergroup.image_from_network(image_size, (width, height))
+    image = geometry.apply(to_image, shifted).astype(np.float32)
     return Decoded(
         network_poses=np.concatenate([mean[alive].numpy(), seen[..., None]], -1),
         shifted_poses=np.concatenate([shifted, seen[..., None]], -1),

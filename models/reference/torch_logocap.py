@@ -3,7 +3,7 @@ speed is compared to.
 
     python -m models.reference.torch_logocap --people 5 --threads 1
 
-It upsamples all heatmaps, gathers whole 97x97 windows from them and convolves them densely. The answers equal
+It upsamples all heatmaps, gathers whole 97x97 windows from them and convolves them densely. The results equal
 those of `models.reference.logocap`.
 """
 
@@ -53,7 +53,7 @@ def sample_windows(heatmaps: Tensor, mesh: Tensor) -> Tensor:
 
 @torch.no_grad()
 def decode(
-    heatmaps: Tensor, offsets: Tensor, kam: Tensor, picture_size: tuple[int, int], settings: Settings
+    heatmaps: Tensor, offsets: Tensor, kam: Tensor, image_size: tuple[int, int], settings: Settings
 ) -> Decoded:
     """The whole post-processing at level `full`; see `models.reference.logocap.decode` for the shapes."""
     height, width = heatmaps.shape[1] * settings.stride, heatmaps.shape[2] * settings.stride
@@ -79,12 +79,12 @@ def decode(
     result = torch.cat([position, score[..., None]], dim=-1)
     scores = score.mean(1)
     poses = result[scores > 0].numpy()
-    scores = scores[scores > 0].numpy()
-    to_picture = geometry.invert(geometry.network_from_image(picture_size, (width, height)))
-    in_picture = poses.copy()
-    in_picture[..., :2] = geometry.apply(to_picture, poses[..., :2])
-    keep = pose_nms(in_picture, scores, settings)
-    return Decoded(centers.numpy(), initial.numpy(), result.numpy(), scores, in_picture[keep], keep)
+    alive = scores[scores > 0].numpy()
+    to_image = geometry.invert(geometry.network_from_image(image_size, (width, height)))
+    in_image = poses.copy()
+    in_image[..., :2] = geometry.apply(to_image, poses[..., :2])
+    keep = pose_nms(in_image, alive, settings)
+    return Decoded(centers.numpy(), initial.numpy(), result.numpy(), alive, in_image[keep], keep)
 
 
 def synthetic_scene(people: int, cells: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

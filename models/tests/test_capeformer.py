@@ -1,4 +1,4 @@
-"""CapeFormer's network: the official layout, and what changes no answer."""
+"""CapeFormer's network: the official layout, and what changes no result."""
 
 from __future__ import annotations
 

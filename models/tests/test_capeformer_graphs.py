@@ -31,11 +31,11 @@ def test_graphs_equal_the_network(model: CapeFormer, index: int, tmp_path: Path)
 
 def test_bundle(model: CapeFormer, tmp_path: Path) -> None:
     contents = capeformer_bundle.contents(model)
-    for _ in bundle.write(contents, tmp_path / "things", bundle.Options("random weights")):
+    for _ in bundle.write(contents, tmp_path / "objects", bundle.Options("random weights")):
         pass
-    manifest = tomllib.loads((tmp_path / "things/bundle.toml").read_text())
+    manifest = tomllib.loads((tmp_path / "objects/bundle.toml").read_text())
     assert manifest["keypoints"]["names"] == [] and manifest["limits"] == {"poses": 30}
     assert manifest["input"]["rule"] == "crop" and manifest["decode"]["hidden_keypoints"] == "average-seen"
-    size = sum(path.stat().st_size for path in (tmp_path / "things").iterdir())
+    size = sum(path.stat().st_size for path in (tmp_path / "objects").iterdir())
     assert size <= 12e6, f"{size / 1e6:.1f} MB"
     assert capeformer_bundle.Decode.reference().hidden_keypoints == "drop"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.data.episode_batches import PICTURES, EpisodeBatch
-from models.evaluate.objects import HeldOutThings
+from models.data.episode_batches import IMAGES, EpisodeBatch
+from models.evaluate.objects import HeldOutObjects
 from models.experiments import ablation_capeformer
 from models.losses import capeformer as training
 from models.networks.capeformer import CapeFormer, CapeFormerConfig, identifiers
@@ -43,7 +43,7 @@ def test_similarities_are_best_where_the_keypoint_is() -> None:
 
 def batch(episodes: int) -> EpisodeBatch:
     generator = np.random.default_rng(2)
-    shape = (episodes, PICTURES, 5)
+    shape = (episodes, IMAGES, 5)
     keypoints = generator.uniform(10, 240, (*shape, 2)).astype(np.float32)
     visible = generator.random(shape) < 0.8
     weights = np.stack(
@@ -73,9 +73,9 @@ def test_offsets_of_wrong_matches_hardly_count() -> None:
     target = torch.tensor([0.5, 0.5])
 
     def slope(distance: float) -> float:
-        answer = (target + torch.tensor([distance, 0.0])).requires_grad_()
-        training.offset_loss([answer], target).backward()
-        return answer.grad[0].item()
+        result = (target + torch.tensor([distance, 0.0])).requires_grad_()
+        training.offset_loss([result], target).backward()
+        return result.grad[0].item()
 
     assert training.offset_loss([target, target], target) == 0
     # Steepest at `NEAR`, and nothing but the paper's term far away.
@@ -109,15 +109,15 @@ def test_nothing_visible_is_no_error() -> None:
 
 
 def test_hidden_keypoints_change_nothing() -> None:
-    """All answers are computed at once and padded; one by one, with the enrolled keypoints alone, they are
+    """All outputs are computed at once and padded; one by one, with the enrolled keypoints alone, they are
     the same."""
     torch.manual_seed(3)
     model, one = CapeFormer(CapeFormerConfig.tiny()).eval(), batch(2)
     seed = 5
     _, parts = training.objective(model, one, training.Weights(), True, torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(seed)
-    episodes, pictures = one.visible.shape[:2]
-    examples = training._examples(episodes, pictures, generator)
+    episodes, views = one.visible.shape[:2]
+    examples = training._examples(episodes, views, generator)
     shown = examples[..., None] & one.visible[:, None]
     slots = training._slots(shown.any(2).flatten(0, 1), generator)
     table = identifiers(model.config.width)
@@ -125,16 +125,16 @@ def test_hidden_keypoints_change_nothing() -> None:
     with torch.no_grad():
         for number in range(episodes):
             query, support = model.features(normalise(one.images[number], model.config))
-            for picture in range(pictures):
-                seen = shown[number, picture].float()
+            for view in range(views):
+                seen = shown[number, view].float()
                 features = (seen[..., None] * (one.weights[number] @ support)).sum(0)
                 features = features / seen.sum(0).clamp(min=1)[:, None]
                 rows = torch.nonzero(seen.any(0)).flatten()
-                codes, bias = table[slots[number * pictures + picture, rows]], torch.zeros(len(rows))
-                similarity, memory, refined = model.match(query[picture], features[rows], codes, bias)
+                codes, bias = table[slots[number * views + view, rows]], torch.zeros(len(rows))
+                similarity, memory, refined = model.match(query[view], features[rows], codes, bias)
                 places = model.refine_all(memory, refined, codes, bias, training.propose(similarity))
-                counted = one.visible[number, picture, rows]
-                target = one.keypoints[number, picture, rows] / 256
+                counted = one.visible[number, view, rows]
+                target = one.keypoints[number, view, rows] / 256
                 heatmaps.append(training.similarity_loss(similarity, target)[0][counted].mean())
                 offsets.append(training.offset_loss(places, target)[counted].mean())
     assert parts["heatmap"] == pytest.approx(torch.stack(heatmaps).mean().item(), rel=1e-4)
@@ -155,7 +155,7 @@ def test_cross_attention_begins_with_what_is_alike_and_near() -> None:
 
 
 @torch.no_grad()
-def test_answers_are_kept_for_the_second_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_kept_for_the_second_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(6)
     trained = CapeFormer(CapeFormerConfig.tiny()).eval()
     torch.save(trained.state_dict(), tmp_path / "weights.pt")
@@ -169,16 +169,16 @@ def test_answers_are_kept_for_the_second_stage(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(stages, "EpisodeBatches", Drawn)
     monkeypatch.setattr(stages, "BATCHES", 2)
-    answers = tmp_path / "answers"
-    answers.mkdir()
-    source = stages.Source(tmp_path / "weights.pt", tmp_path, tmp_path, answers, files=2, seed=1, processes=1)
-    (answers / "00000.partial").write_bytes(b"an interrupted run")
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    source = stages.Source(tmp_path / "weights.pt", tmp_path, tmp_path, outputs, files=2, seed=1, processes=1)
+    (outputs / "00000.partial").write_bytes(b"an interrupted run")
     stages.draw(0, source)
-    written = [path.stat().st_mtime_ns for path in sorted(answers.glob("*.npz"))]
+    written = [path.stat().st_mtime_ns for path in sorted(outputs.glob("*.npz"))]
     stages.draw(0, source)
-    assert [path.stat().st_mtime_ns for path in sorted(answers.glob("*.npz"))] == written
-    whole = stages.read(answers)
-    # Two files of two batches, each of three pictures, looked at twice.
+    assert [path.stat().st_mtime_ns for path in sorted(outputs.glob("*.npz"))] == written
+    whole = stages.read(outputs)
+    # Two files of two batches, each of three images, looked at twice.
     assert len(whole.target) == 24 and whole.memory.dtype == torch.float16
     tokens = training.tokens_of(trained, batch(1))
     first = training.first_stage(trained, batch(1), tokens, torch.Generator().manual_seed(1))
@@ -193,22 +193,22 @@ def test_answers_are_kept_for_the_second_stage(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_held_out_set_cannot_be_solved_by_copying() -> None:
-    things = HeldOutThings.read(OBJECTS)
-    assert len(things.pictures) == 90
-    assert things.copied(1)["pck@0.2"] < 0.35
-    assert all(0.3 < picture.box_share <= 0.81 for picture in things.pictures)
+    held_out = HeldOutObjects.read(OBJECTS)
+    assert len(held_out.views) == 90
+    assert held_out.copied(1)["pck@0.2"] < 0.35
+    assert all(0.3 < view.box_share <= 0.81 for view in held_out.views)
 
 
-def test_more_pictures_of_the_same_kinds_can_be_drawn() -> None:
-    first, second = HeldOutThings.drawn(1, 2, 3), HeldOutThings.drawn(2, 2, 3)
-    assert [picture.category for picture in first.pictures] == [0, 0, 1, 1, 2, 2]
-    assert not np.array_equal(first.pictures[0].image, second.pictures[0].image)
+def test_more_images_of_the_same_kinds_can_be_drawn() -> None:
+    first, second = HeldOutObjects.drawn(1, 2, 3), HeldOutObjects.drawn(2, 2, 3)
+    assert [view.category for view in first.views] == [0, 0, 1, 1, 2, 2]
+    assert not np.array_equal(first.views[0].image, second.views[0].image)
 
 
 @torch.no_grad()
 def test_ablation_reports_every_direction() -> None:
     torch.manual_seed(5)
     model = CapeFormer(CapeFormerConfig.tiny()).eval()
-    rows = ablation_capeformer.measure(model, [1], pictures=6, kinds=1)
+    rows = ablation_capeformer.measure(model, [1], images=6, kinds=1)
     assert [row.name for row in rows] == ["two stages", "one stage", "without identifiers", "5 examples"]
     assert all(len(row.values) == 1 and 0 <= row.values[0] <= 1 for row in rows)

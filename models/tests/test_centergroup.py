@@ -17,7 +17,7 @@ CASES = ("c1_one", "c5", "missing")
 @pytest.fixture(scope="module")
 def group_model(fixtures: Path) -> GroupModel:
     folder = fixtures / "centergroup"
-    state = {}
+    state: dict[str, torch.Tensor] = {}
     for part in ("encoder", "head"):
         with np.load(folder / f"group_weights_{part}.npz") as arrays:
             state |= {name: torch.from_numpy(arrays[name]) for name in arrays}
@@ -67,13 +67,13 @@ def test_encoder_and_logits_agree_with_the_reference(
     features, positions = tokens_of(tokens, "embed"), tokens_of(tokens, "pos")
     with torch.no_grad():
         encoded, _ = group_model.encode(features, positions, bias)
-        answer = group_model(features, positions, bias)
+        result = group_model(features, positions, bias)
     assert float((encoded[-1] - torch.from_numpy(group["encoder_out"][0])).abs().max()) <= 2e-5
     expected = torch.from_numpy(group["attn_logits"][0]).transpose(0, 1)
     counted = torch.from_numpy(keep[:510])
     assert torch.isneginf(expected[..., ~counted]).all()
-    assert float((answer.attention - expected)[..., counted].abs().max()) <= 2e-5
-    for found, name in ((answer.visible.T, "vis_logit"), (answer.center, "center_logit")):
+    assert float((result.attention - expected)[..., counted].abs().max()) <= 2e-5
+    for found, name in ((result.visible.T, "vis_logit"), (result.center, "center_logit")):
         assert float((found - torch.from_numpy(group[name][0])).abs().max()) <= 2e-5, name
 
 
@@ -122,7 +122,7 @@ def test_a_new_network_looks_nearby_for_the_right_type() -> None:
     torch.manual_seed(1)
     model = CenterGroup(CenterGroupConfig.tiny()).eval()
     model.group_model.begin_nearby()
-    # One centre in the middle of the picture; of every type one token beside it and one far away.
+    # One centre in the middle of the image; of every type one token beside it and one far away.
     places = torch.tensor([[20, 20], [20, 44]])
     positions = position_rows(torch.ones(48, 48, dtype=torch.bool), model.config.width)
     rows = positions[(places[:, 1] * 48 + places[:, 0]).repeat(18)]

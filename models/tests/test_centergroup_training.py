@@ -13,7 +13,7 @@ from models.networks.centergroup import CenterGroup, CenterGroupConfig, double
 from models.reference import centergroup as reference
 from models.reference.golden import FIGURE
 from models.reference.logocap import upsample
-from models.train.tasks import TASKS
+from models.train.tasks import TASKS, CenterGroupTask
 
 SIDE = 128
 TASK = TASKS["centergroup-tiny"]
@@ -27,15 +27,16 @@ def person(x: float, y: float, height: float) -> Person:
 
 
 def batch(scenes: list[list[Person]]) -> Batch:
-    targets = [TASK.make_targets(people, SIDE) for people in scenes]
-    everybody = [one for people in scenes for one in people]
+    assert isinstance(TASK, CenterGroupTask)
+    targets = [TASK.make_targets(scene, SIDE) for scene in scenes]
+    people = [one for scene in scenes for one in scene]
     return Batch(
         images=torch.randint(0, 256, (len(scenes), SIDE, SIDE, 3), dtype=torch.uint8),
         targets={name: torch.from_numpy(np.stack([t[name] for t in targets])) for name in targets[0]},
         batch_index=torch.tensor([i for i, people in enumerate(scenes) for _ in people], dtype=torch.long),
-        keypoints=torch.from_numpy(np.array([p.keypoints for p in everybody], np.float32).reshape(-1, 17, 2)),
-        labelled=torch.from_numpy(np.array([p.labelled for p in everybody], bool).reshape(-1, 17)),
-        area=torch.tensor([p.area for p in everybody]),
+        keypoints=torch.from_numpy(np.array([p.keypoints for p in people], np.float32).reshape(-1, 17, 2)),
+        labelled=torch.from_numpy(np.array([p.labelled for p in people], bool).reshape(-1, 17)),
+        area=torch.tensor([p.area for p in people]),
     )
 
 
@@ -68,7 +69,7 @@ def test_training_sees_the_decoder_s_peaks() -> None:
             assert any(abs(x - a) <= 1 and abs(y - b) <= 1 for a, b in ours), (kind, x, y, ours)
 
 
-@pytest.mark.parametrize("scenes", [[[]], [[person(60, 60, 90)], []]], ids=["nobody", "somebody"])
+@pytest.mark.parametrize("scenes", [[[]], [[person(60, 60, 90)], []]], ids=["nobody", "one_person"])
 def test_losses_are_finite_and_reach_every_part(scenes: list[list[Person]]) -> None:
     torch.manual_seed(1)
     model = CenterGroup(CenterGroupConfig.tiny()).train()
@@ -96,10 +97,10 @@ def test_centers_are_taught_beside_the_false_ones() -> None:
     places = torch.tensor([[[0, 0]] * 4, [[60, 60], [20, 20], [62, 58], [0, 0]]])
     keep = torch.tensor([[True] * 4, [True, True, True, False]])
     corners = torch.tensor([[[41.0, 41.0], [81.0, 81.0]]])
-    somebody = training.Labels.of(corners, torch.ones(1, 2, dtype=torch.bool))
-    assert somebody.centers.tolist() == [[61, 61]] and somebody.extent.tolist() == [40]
+    one_person = training.Labels.of(corners, torch.ones(1, 2, dtype=torch.bool))
+    assert one_person.centers.tolist() == [[61, 61]] and one_person.extent.tolist() == [40]
     tokens, person_of = training._teach_centers(
-        training.Tokens(places, keep), somebody, torch.Generator().manual_seed(1)
+        training.Tokens(places, keep), one_person, torch.Generator().manual_seed(1)
     )
     assert person_of.tolist() == [0, -1, -1, -1]
     assert (tokens.places[-1, 0] - 61).abs().max() < 8

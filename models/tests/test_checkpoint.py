@@ -77,8 +77,8 @@ def test_shape(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
 
 
 def test_type(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    state["final_layer_cls.bias"] = state["final_layer_cls.bias"].half()
-    assert "final_layer_cls.bias is torch.float16, expected torch.float32" in refused(state, tmp_path)
+    state["final_layer_cls.bias"] = state["final_layer_cls.bias"].int()
+    assert "1 that are no floats: final_layer_cls.bias is int32" in refused(state, tmp_path)
 
 
 def test_values(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
@@ -92,10 +92,6 @@ def test_everything_that_is_wrong_is_listed(state: dict[str, torch.Tensor], tmp_
     state["final_layer_cls.bias"] = torch.zeros(1)
     message = refused(state, tmp_path)
     assert all(part in message for part in ("1 missing", "1 unknown", "1 of another shape"))
-
-
-def test_wrapped_state(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    assert "these are no tensors: state_dict, epoch" in refused({"state_dict": state, "epoch": 3}, tmp_path)
 
 
 SMALL = CenterGroupConfig.tiny()
@@ -182,7 +178,7 @@ class Intruder:
 def test_pickled_code_is_not_run(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     message = refused({"a": Intruder(marker)}, tmp_path)
-    assert "which is never run" in message
+    assert "these are no tensors: a" in message
     assert not marker.exists()
 
 
@@ -194,11 +190,8 @@ def test_damaged_file(contents: bytes, tmp_path: Path) -> None:
         read(path)
 
 
-def test_exit_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["checkpoint", "logocap-w32", str(tmp_path / "nothing.pth")])
-    assert main() == 2
+def test_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["logocap-w32", str(tmp_path / "nothing.pth")]) == 2
     assert "no such file" in capsys.readouterr().err
 
 

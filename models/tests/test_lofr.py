@@ -20,7 +20,7 @@ from models.reference import lofr as reference
 TINY, PLAIN = LofrConfig.tiny(), LofrConfig.small()
 
 
-def answer(config: LofrConfig) -> lofr.Answer:
+def result(config: LofrConfig) -> lofr.LofrOutput:
     torch.manual_seed(1)
     with torch.no_grad():
         return Lofr(config).eval()(torch.randn(2, 3, config.height, config.network_width))
@@ -30,14 +30,14 @@ def answer(config: LofrConfig) -> lofr.Answer:
 def test_every_part_can_be_left_out(part: str) -> None:
     names = ("spatial_prior", "multi_scale", "relation")
     config = replace(TINY, **{name: part in (name, "all") for name in names})
-    found = answer(config)
+    found = result(config)
     assert found.response.shape == (2, 17, config.height // 4, config.network_width // 4)
     assert found.presence.shape == found.cnn.shape == found.encoder.shape == (2, 17)
     assert found.parts.shape == (2, 17, config.width)
 
 
 def test_a_response_is_a_density() -> None:
-    found = answer(TINY)
+    found = result(TINY)
     assert found.response.shape == (2, 17, TINY.height // 4, TINY.network_width // 4)
     # Every token's weight is spread over its pixels; enlarging keeps the sum nearly.
     torch.testing.assert_close(found.response.sum((2, 3)) * 16, torch.ones(2, 17), atol=0.05, rtol=0)
@@ -136,7 +136,7 @@ def test_nodes_are_what_lies_at_the_peaks() -> None:
 
 @pytest.mark.parametrize("gathered_presence", [False, True])
 def test_presence_is_told_from_what_was_gathered(gathered_presence: bool) -> None:
-    """A prototype that knows which keypoints there are must not answer by itself."""
+    """A prototype that knows which keypoints there are must not result by itself."""
     torch.manual_seed(9)
     model = Lofr(replace(PLAIN, gathered_presence=gathered_presence)).eval()
     with torch.no_grad():

@@ -31,7 +31,7 @@ CONFIG = replace(LofrConfig.tiny(), height=64, network_width=64, encoder_layers=
 
 
 def spots() -> crops.Instance:
-    """A picture that is black but for a white spot at every keypoint."""
+    """An image that is black but for a white spot at every keypoint."""
     generator = np.random.default_rng(1)
     image = np.zeros((240, 200, 3), np.uint8)
     keypoints = generator.uniform((20, 20), (180, 220), (17, 2))
@@ -73,7 +73,7 @@ def test_windows_show_what_they_say() -> None:
         image, places, shown = crops.cut(instance, style, generator)
         assert image.shape == (24, 24, 3)
         counts.append(shown.sum())
-        # A spot is about a pixel wide here, so that none is as bright as in the picture.
+        # A spot is about a pixel wide here, so that none is as bright as in the image.
         seen += [image[round(y), round(x)].max() > 8 for x, y in places[shown]]
     # Of a whole crop it would be nearly all.
     assert np.mean(seen) > 0.95 and min(counts) < 3 and 2 < np.mean(counts) < 10
@@ -89,7 +89,7 @@ def test_mirrored_crops_swap_sides() -> None:
 
 
 class Fixed:
-    """One picture, again and again."""
+    """One image, again and again."""
 
     def instances(self, generator: np.random.Generator) -> Iterator[crops.Instance]:
         while True:
@@ -149,7 +149,7 @@ def test_diversity_is_least_for_parts_that_differ() -> None:
     assert lofr_loss.diversity(torch.ones(2, 5, 8)) == pytest.approx(1, abs=1e-6)
 
 
-def test_held_out_crops_lie_where_their_pictures_are() -> None:
+def test_held_out_crops_lie_where_their_images_are() -> None:
     held_out = HeldOutCrops.read(PEOPLE, (96, 128), limit=40)
     assert held_out.images.shape == (40, 128, 96, 3)
     inside = (held_out.places >= -1) & (held_out.places <= (96, 128))
@@ -231,7 +231,7 @@ def test_people_that_are_kept_are_where_they_were(tmp_path: Path) -> None:
 
 
 def test_who_is_located_stays_so(tmp_path: Path) -> None:
-    """Else everybody would be, if they come often enough."""
+    """Else all people would be, if they come often enough."""
     store(Spots(), tmp_path, 40, seed=1)
 
     class Noting(StoredPeople):
@@ -250,8 +250,8 @@ def test_who_is_located_stays_so(tmp_path: Path) -> None:
         says = batch.present.any(-1)
         for row in torch.nonzero(says).flatten().tolist():
             located.setdefault(came[row // crops.CropBatches.CROPS], set()).add(bool(known[row]))
-    assert len(located) > 35 and all(len(answers) == 1 for answers in located.values())
-    share = np.mean([answers == {True} for answers in located.values()])
+    assert len(located) > 35 and all(len(results) == 1 for results in located.values())
+    share = np.mean([results == {True} for results in located.values()])
     assert 0.05 < share < 0.5
 
 

@@ -10,7 +10,7 @@ import torch
 
 from models.data.people import labels, rotations, sprites, targets
 from models.data.people.canvas import CLUTTER, Canvas
-from models.data.people.ragged import Pictures, write_pictures
+from models.data.people.ragged import Images, write_images
 from models.networks import adaptation
 
 
@@ -35,10 +35,10 @@ def test_a_network_that_meets_its_targets_decodes_without_bias() -> None:
         center = torch.tensor([[float(column), float(row)]])
         pose = adaptation.initial_poses(offsets, torch.zeros(1, dtype=torch.long), center)[0].numpy()
         errors.append(pose - keypoints)
-    errors = np.concatenate(errors)
+    all_errors = np.concatenate(errors)
     # A centre's place within its cell is worth up to a pixel and a half, evenly to both sides.
-    assert np.abs(errors).max() <= 1.51
-    assert np.abs(errors.mean(0)).max() < 0.35
+    assert np.abs(all_errors).max() <= 1.51
+    assert np.abs(all_errors.mean(0)).max() < 0.35
 
 
 def test_a_heatmap_peaks_at_its_keypoint_after_upsampling() -> None:
@@ -99,13 +99,13 @@ def test_a_limb_reaches_its_target_and_keeps_its_lengths() -> None:
         np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-9)
 
 
-def test_pictures_of_many_sizes_come_back(tmp_path: Path) -> None:
+def test_images_of_many_sizes_come_back(tmp_path: Path) -> None:
     generator = np.random.default_rng(3)
     made = [generator.integers(0, 255, (h, w, 4), dtype=np.uint8) for h, w in ((3, 5), (7, 2), (1, 1))]
-    assert write_pictures(tmp_path / "a.bin", made) == 3
-    read = Pictures(tmp_path / "a.bin")
+    assert write_images(tmp_path / "a.bin", made) == 3
+    read = Images(tmp_path / "a.bin")
     for before, after in zip(made, read):
         np.testing.assert_array_equal(before, after)
     (tmp_path / "a.bin").write_bytes(b"short")
     with pytest.raises(ValueError, match="bytes"):
-        Pictures(tmp_path / "a.bin")
+        Images(tmp_path / "a.bin")

@@ -17,24 +17,24 @@ def crop(name: str = "a.png") -> Crop:
 
 def test_a_perfect_pose_and_none() -> None:
     one, two = crop("a.png"), crop("b.png")
-    answer = figures([one, two], {"a.png": one.person[None, :, :2]})
-    assert (answer["pictures"], answer["found"]) == (2, 1)
-    assert answer["pck@0.2"] == answer["pck@0.1"] == answer["pck@0.2, sides left open"] == 0.5
+    result = figures([one, two], {"a.png": one.person[None, :, :2]})
+    assert (result["images"], result["found"]) == (2, 1)
+    assert result["pck@0.2"] == result["pck@0.1"] == result["pck@0.2, sides left open"] == 0.5
 
 
 def test_the_distance_is_in_extents() -> None:
     one = crop()
     for part, expected in ((0.09, (1.0, 1.0)), (0.11, (1.0, 0.0)), (0.21, (0.0, 0.0))):
         moved = one.person[None, :, :2] + [part * EXTENT * 256, 0]
-        answer = figures([one], {"a.png": moved})
-        assert (answer["pck@0.2"], answer["pck@0.1"]) == expected
+        result = figures([one], {"a.png": moved})
+        assert (result["pck@0.2"], result["pck@0.1"]) == expected
 
 
 def test_sides_may_be_left_open() -> None:
     one = crop()
-    answer = figures([one], {"a.png": one.person[None, skeleton.flip_order(), :2]})
-    assert answer["pck@0.1"] < 0.5
-    assert answer["pck@0.1, sides left open"] == 1.0
+    result = figures([one], {"a.png": one.person[None, skeleton.flip_order(), :2]})
+    assert result["pck@0.1"] < 0.5
+    assert result["pck@0.1, sides left open"] == 1.0
 
 
 def test_the_pose_in_the_middle_counts() -> None:

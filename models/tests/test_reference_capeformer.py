@@ -63,10 +63,10 @@ def test_crops(folder: Path) -> None:
         np.testing.assert_allclose(
             crop.to_crop(arrays["joints_src"][seen]), arrays["joints_crop"][seen], atol=1e-3
         )
-        np.testing.assert_allclose(crop.to_picture(arrays["pred_norm"]), arrays["pred_image"], atol=1e-3)
+        np.testing.assert_allclose(crop.to_image(arrays["pred_norm"]), arrays["pred_image"], atol=1e-3)
 
 
-def test_boxes_are_cut_to_the_picture() -> None:
+def test_boxes_are_cut_to_the_image() -> None:
     np.testing.assert_array_equal(capeformer.clean_box((-5, 10, 30, 400), (100, 80)), [0, 10, 29, 69])
     assert capeformer.clean_box((100, 10, 30, 40), (100, 80)) is None
     assert capeformer.clean_box((10, 10, 1, 40), (100, 80)) is None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from models.end_to_end import centergroup as end_to_end
+from models.export import centergroup_graphs
+from models.networks.centergroup import CenterGroup, CenterGroupConfig, position_rows
 from models.paths import ROOT
 from models.reference import centergroup, geometry
 from models.reference.logocap import upsample
@@ -71,7 +76,7 @@ def test_peaks(case: Case) -> None:
 def test_people(case: Case) -> None:
     group, poses = case.load("group"), case.load("poses")
     height, width = poses["image_hw"]
-    answer = centergroup.decode(
+    decoded = centergroup.decode(
         case.half(),
         case.peaks["pad_mask_full"],
         group["attn_logits"][0].transpose(1, 0, 2),
@@ -80,11 +85,11 @@ def test_people(case: Case) -> None:
         (int(width), int(height)),
         case.expected(),
     )
-    np.testing.assert_array_equal(answer.network_poses[..., :2], poses["poses_net"][..., :2])
-    np.testing.assert_allclose(answer.network_poses[..., 2], poses["poses_net"][..., 2], atol=1e-6)
-    np.testing.assert_array_equal(answer.shifted_poses[..., :2], poses["poses_net_shifted"][..., :2])
-    np.testing.assert_allclose(answer.poses[..., :2], poses["poses_image"][..., :2], atol=1e-3)
-    np.testing.assert_allclose(answer.scores, poses["scores"], atol=1e-5)
+    np.testing.assert_array_equal(decoded.network_poses[..., :2], poses["poses_net"][..., :2])
+    np.testing.assert_allclose(decoded.network_poses[..., 2], poses["poses_net"][..., 2], atol=1e-6)
+    np.testing.assert_array_equal(decoded.shifted_poses[..., :2], poses["poses_net_shifted"][..., :2])
+    np.testing.assert_allclose(decoded.poses[..., :2], poses["poses_image"][..., :2], atol=1e-3)
+    np.testing.assert_allclose(decoded.scores, poses["scores"], atol=1e-5)
 
 
 def test_tokens_read_their_own_map() -> None:
@@ -111,7 +116,7 @@ def test_a_flat_map_and_one_below_zero_have_peaks_all_the_same() -> None:
 
 
 def test_masks_are_those_of_the_official_warp() -> None:
-    """OpenCV 4's warp of a white image, by count and by checksum; `tests/data/masks/make.py` made the file."""
+    """By count and by checksum; `tests/data/masks/make.py` made the file with OpenCV 4."""
     lines = (ROOT / "tests/golden/centergroup-masks.txt").read_text().splitlines()[1:]
     assert len(lines) > 200
     for line in lines:
@@ -122,3 +127,41 @@ def test_masks_are_those_of_the_official_warp() -> None:
         assert mask.sum() == valid, line
         index = np.flatnonzero(mask).astype(np.uint64)
         assert int((index * index).sum() % np.uint64(2**32)) == expected, line
+
+
+def test_the_mirrored_graphs_merge_as_the_official_test() -> None:
+    """The graphs' modules against the NumPy merge, in which the mirrored image is grouped by itself."""
+    torch.manual_seed(6)
+    config = replace(CenterGroupConfig.tiny(), offset_prior=False)
+    model = CenterGroup(config).eval()
+    image = (117, 96)
+    size = (128, 96)
+    pixels = torch.randn(1, 3, size[1], size[0])
+    frame = end_to_end.Frame(image, pixels, flip=True)
+    end_to_end.made_up(model, frame)
+    expected = end_to_end.expected(model, frame)
+    assert len(expected["poses"]) >= 3 and not frame.mask.all()
+
+    backbone = centergroup_graphs.BackboneGraph(model, flip=True).eval()
+    grouping = centergroup_graphs.MirroredGroupingGraph(model).eval()
+    with torch.no_grad():
+        heat_half, rows = backbone(pixels)
+        found = centergroup.find_peaks(upsample(heat_half.numpy(), 2), frame.mask, SETTINGS)
+        index, weight, bias = centergroup.tokens(found, (size[1] // 4, size[0] // 4))
+        small = torch.from_numpy(frame.mask[::4, ::4].copy())
+        mirrored = position_rows(small.flip(1), config.width).reshape(*small.shape, -1).flip(1).flatten(0, 1)
+        positions = torch.cat([position_rows(small, config.width), mirrored])
+        tokens = (torch.from_numpy(part) for part in (index, weight, bias))
+        attention, visible, center = (part.numpy() for part in grouping(rows, positions, *tokens))
+    people = centergroup.grouped(attention, visible, center, found)
+    result = centergroup.finish(people, upsample(heat_half.numpy(), 2), image)
+    clear = ~expected["ambiguous"]
+    assert clear.mean() > 0.9
+    np.testing.assert_allclose(result.poses[..., :3][clear], expected["poses"][clear], atol=1e-3)
+    np.testing.assert_allclose(result.scores, expected["scores"], atol=1e-4)
+    # Without the mirrored image the result is another one.
+    alone = end_to_end.expected(model, frame._replace(flip=False))
+    assert (
+        alone["poses"].shape != expected["poses"].shape
+        or np.abs(alone["poses"] - expected["poses"]).max() > 0.1
+    )

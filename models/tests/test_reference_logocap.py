@@ -91,9 +91,9 @@ def test_pose_nms(case: dict[str, np.ndarray]) -> None:
 
 
 def test_affine(case: dict[str, np.ndarray]) -> None:
-    picture, network = tuple(case["in_image_wh"].tolist()), tuple(case["in_net_wh"].tolist())
-    assert geometry.network_size(*picture, int(case["in_input_size"])) == network
-    affine = geometry.network_from_image(picture, network)
+    image, network = tuple(case["in_image_wh"].tolist()), tuple(case["in_net_wh"].tolist())
+    assert geometry.network_size(image[0], image[1], int(case["in_input_size"])) == network
+    affine = geometry.network_from_image(image, network)
     np.testing.assert_allclose(affine, case["out_affine_img_to_net"], atol=1e-9)
     np.testing.assert_allclose(geometry.invert(affine), case["out_affine_net_to_img"], atol=1e-9)
 
@@ -110,14 +110,14 @@ def test_flip_merge(fixtures: Path) -> None:
 def test_preprocess(fixtures: Path, name: str) -> None:
     arrays = np.load(fixtures / "logocap" / "preprocess.npz")
     case = {key.removeprefix(f"{name}_"): arrays[key] for key in arrays.files if key.startswith(name)}
-    picture = case["in_rgb_u8"]
-    size = (picture.shape[1], picture.shape[0])
+    image = case["in_rgb_u8"]
+    size = (image.shape[1], image.shape[0])
     network = geometry.network_size(*size, int(case["in_input_size"]))
     assert network == tuple(case["out_size_wh"].tolist())
     assert geometry.image_center(*size) == tuple(case["out_center"].tolist())
     affine = geometry.network_from_image(size, network)
     np.testing.assert_allclose(affine, case["out_affine"], atol=1e-9)
-    tensor = geometry.warp(picture, geometry.invert(affine), network, MEAN, STD)
+    tensor = geometry.warp(image, geometry.invert(affine), network, MEAN, STD)
     # OpenCV rounds to whole grey levels; two of them are the agreed distance.
     difference = np.abs(tensor - case["out_tensor"]) * STD[:, None, None] * 255
     assert difference.max() <= 2.0

@@ -19,7 +19,7 @@ BUNDLES = ROOT / "models/bundles"
 NOT_IN_THE_BUNDLE = {
     "logocap-tiny": (),
     "capeformer-tiny": (),
-    # What only teaches, and a map that nobody reads.
+    # What only teaches, and a map that no person reads.
     "lofr-tiny": ("activation.classes.bias", "encoder_classes.", "pyramid.body.stage4.1.fuse_layers.3."),
 }
 
@@ -28,7 +28,7 @@ def restored(name: str) -> nn.Module:
     torch.manual_seed(3)
     shipped, task = SHIPPED[name], TASKS[name]
     model = task.network().eval()
-    images = restore.pictures(ROOT / task.held_out, model, shipped.size, 8)
+    images = restore.load_images(ROOT / task.held_out, model, shipped.size, 8)
     missing = restore.restore(model, shipped, BUNDLES / name, images)
     expected = NOT_IN_THE_BUNDLE[name]
     assert bool(missing) == bool(expected) and all(tensor.startswith(expected) for tensor in missing)
@@ -46,7 +46,7 @@ def test_a_restored_network_computes_what_the_bundle_does(name: str) -> None:
 def test_its_norms_know_what_they_see() -> None:
     """Training takes the statistics of the batch: norms that knew others would change its first steps."""
     model = restored("logocap-tiny")
-    images = torch.cat(restore.pictures(ROOT / "tests/data/people", model, (256, 256), 8))
+    images = torch.cat(restore.load_images(ROOT / "tests/data/people", model, (256, 256), 8))
     expected = model.forward_backbone(images)[0]
     found = model.train().forward_backbone(images)[0]
     assert (found - expected).abs().max() < 1e-3

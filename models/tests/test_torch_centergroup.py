@@ -1,4 +1,4 @@
-"""The PyTorch post-processing of CenterGroup that benches compare with answers what the NumPy one does."""
+"""The PyTorch post-processing of CenterGroup that benches compare with results what the NumPy one does."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ SETTINGS = centergroup.Settings()
 
 
 @pytest.mark.parametrize("people", [0, 1, 6])
-def test_same_answers(people: int) -> None:
+def test_same_results(people: int) -> None:
     # Of seeds without equal peaks, whose order `topk` leaves open.
     scene = torch_centergroup.synthetic_scene(people, 64, width=8, seed=10 + people)
-    logits = [scene[name] for name in ("attn", "vis", "center")]
+    attention, visible, center = (scene[name] for name in ("attn", "vis", "center"))
     maps = (scene["keypoint_map"], scene["center_map"])
-    found = torch_centergroup.decode(scene["heat_half"], maps, *logits, (300, 300), SETTINGS)
+    found = torch_centergroup.decode(
+        scene["heat_half"], maps, attention, visible, center, (300, 300), SETTINGS
+    )
     mask = np.ones((128, 128), np.uint8)
-    arrays = [part.numpy() for part in (scene["heat_half"], *logits)]
-    expected = centergroup.decode(arrays[0], mask, *arrays[1:], (300, 300))
+    expected = centergroup.decode(
+        scene["heat_half"].numpy(), mask, attention.numpy(), visible.numpy(), center.numpy(), (300, 300)
+    )
     assert len(expected.poses) >= 3
     np.testing.assert_allclose(found.poses, expected.poses, atol=1e-4)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)

@@ -21,8 +21,9 @@ SETTINGS = logocap.Settings()
 @pytest.mark.parametrize("people", [1, 7, 20])
 def test_equals_numpy(people: int) -> None:
     scene = torch_logocap.synthetic_scene(people, 64, seed=people)
-    result = torch_logocap.decode(*scene, (300, 300), SETTINGS)
-    expected = logocap.decode(*(tensor.numpy() for tensor in scene), (300, 300))
+    heatmaps, offsets, kam = scene
+    result = torch_logocap.decode(heatmaps, offsets, kam, (300, 300), SETTINGS)
+    expected = logocap.decode(heatmaps.numpy(), offsets.numpy(), kam.numpy(), (300, 300))
     assert len(result.centers) == people
     for field in fields(expected):
         np.testing.assert_allclose(getattr(result, field.name), getattr(expected, field.name), atol=1e-4)

@@ -1,4 +1,4 @@
-"""Train a bundle's network on generated pictures: `python -m models.train logocap-tiny`.
+"""Train a bundle's network on generated images: `python -m models.train logocap-tiny`.
 
 The run has no planned end: the learning rate warms up and then stays, until `--finish` lets it cool down to
 nothing over `--minutes`. It may be interrupted and resumed at any time, and picks up new sprites whenever it

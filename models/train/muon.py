@@ -35,11 +35,11 @@ def is_matrix(parameter: Tensor) -> bool:
 class Muon(torch.optim.Optimizer):
     """Momentum (Nesterov), orthogonalised; weights of one shape are treated in one batch."""
 
-    def __init__(self, parameters: list[nn.Parameter], rate: float, momentum: float = 0.95) -> None:
-        super().__init__(parameters, {"lr": rate, "momentum": momentum})
+    def __init__(self, parameters: list[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             shapes: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = {}
             for parameter in group["params"]:

@@ -44,7 +44,7 @@ class Options:
     train_only: list[str]
     save_minutes: float
     evaluate_minutes: float
-    evaluate_pictures: int
+    evaluate_images: int
     seed: int
 
 
@@ -121,7 +121,7 @@ def parse(arguments: list[str]) -> Options:
     )
     parser.add_argument("--save-minutes", type=float, default=3)
     parser.add_argument("--evaluate-minutes", type=float, default=8)
-    parser.add_argument("--evaluate-pictures", type=int, default=100)
+    parser.add_argument("--evaluate-images", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     values = vars(parser.parse_args(arguments))
     cuda = torch.cuda.is_available()

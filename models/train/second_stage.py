@@ -3,7 +3,7 @@
     python -m models.train.second_stage --weights STATE/capeformer-tiny/weights.pt --out STATE/both.pt
 
 The second stage is small, and what it is given does not change: the first stage looks at every episode once,
-its answers are kept in a folder, and the second stage then learns from some hundred of them a second, where
+its outputs are kept in a folder, and the second stage then learns from some hundred of them a second, where
 training both together sees about fifteen. An interrupted run goes on drawing where it stopped; training
 begins anew.
 """
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.data.episode_batches import EpisodeBatches
-from models.evaluate.objects import HeldOutThings
+from models.evaluate.objects import HeldOutObjects
 from models.losses.capeformer import Matched, first_stage, second_stage, tokens_of
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
 from models.networks.weights import load_weights
@@ -43,12 +43,12 @@ OBJECTS = ROOT / CapeFormerTask.held_out
 
 @dataclass(frozen=True)
 class Source:
-    """What one process draws from, and where it puts the answers."""
+    """What one process draws from, and where it puts the outputs."""
 
     weights: Path
     assets: Path
     bank: Path
-    answers: Path
+    outputs: Path
     files: int
     seed: int
     processes: int
@@ -62,7 +62,7 @@ def draw(rank: int, source: Source) -> None:
     batches = EpisodeBatches(source.assets, source.bank, EPISODES, source.seed, 0)
     numbers = range(rank, source.files, source.processes)
     for number in tqdm(numbers, unit="file", disable=True if rank else None):
-        path = source.answers / f"{number:05}.npz"
+        path = source.outputs / f"{number:05}.npz"
         if path.exists():
             continue
         generator = torch.Generator().manual_seed(source.seed + number)
@@ -71,7 +71,7 @@ def draw(rank: int, source: Source) -> None:
             for step in range(number * BATCHES, (number + 1) * BATCHES):
                 batch = batches[step]
                 tokens = tokens_of(model, batch)
-                # Drawing takes longest: every picture is looked at twice, with other examples.
+                # Drawing takes longest: every image is looked at twice, with other examples.
                 parts += [first_stage(model, batch, tokens, generator) for _ in range(2)]
         whole = Matched(*(torch.cat(column) for column in zip(*parts)))
         partial = path.with_suffix(".partial")
@@ -85,20 +85,20 @@ def _small(values: Tensor) -> np.ndarray:
     return (values.half() if values.is_floating_point() else values).numpy()
 
 
-def read(answers: Path) -> Matched:
+def read(outputs: Path) -> Matched:
     """All files of a folder; numbers stay as they are kept."""
-    files = [np.load(path) for path in sorted(answers.glob("*.npz"))]
+    files = [np.load(path) for path in sorted(outputs.glob("*.npz"))]
     columns = ([torch.from_numpy(file[name]) for file in files] for name in Matched._fields)
     return Matched(*(torch.cat(column) for column in columns))
 
 
-def pick(answers: Matched, rows: Tensor) -> Matched:
+def pick(outputs: Matched, rows: Tensor) -> Matched:
     """A batch."""
-    taken = (values[rows] for values in answers)
+    taken = (values[rows] for values in outputs)
     return Matched(*(values.float() if values.is_floating_point() else values for values in taken))
 
 
-def train(model: CapeFormer, answers: Matched, seconds: float, batch: int, lr: float) -> CapeFormer:
+def train(model: CapeFormer, outputs: Matched, seconds: float, batch: int, lr: float) -> CapeFormer:
     """The averaged network after so long: the rate stays for two fifths of it, then falls to nothing."""
     freeze_others(model, CapeFormerTask.SECOND_STAGE)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -110,7 +110,7 @@ def train(model: CapeFormer, answers: Matched, seconds: float, batch: int, lr: f
             fall = 0.5 * (1 + math.cos(math.pi * (part - 0.4) / 0.6)) if part > 0.4 else 1.0
             for group in optimiser.param_groups:
                 group["lr"] = lr * fall * min(1.0, (step + 1) / WARM_UP_STEPS)
-            loss = second_stage(model, pick(answers, torch.randint(len(answers.target), (batch,))))
+            loss = second_stage(model, pick(outputs, torch.randint(len(outputs.target), (batch,))))
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -127,24 +127,24 @@ def train(model: CapeFormer, answers: Matched, seconds: float, batch: int, lr: f
 
 
 def main() -> None:
-    """Draws what is missing, trains, and prints what the held-out things say."""
+    """Draws what is missing, trains, and prints what the held-out objects say."""
     home = state_directory()
     parser = argparse.ArgumentParser(prog="python -m models.train.second_stage", description=main.__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="weights.pt: the first stage")
     parser.add_argument("--out", type=Path, required=True, help="where both stages go")
-    parser.add_argument("--answers", type=Path, help="folder (default: one for these weights, in the state)")
+    parser.add_argument("--outputs", type=Path, help="folder (default: one for these weights, in the state)")
     parser.add_argument("--assets", type=Path, default=home / "assets", help="backgrounds and cut-outs")
     parser.add_argument("--bank", type=Path, default=home / "bank", help="rendered people")
     parser.add_argument("--episodes", type=int, default=20_000, help="to be drawn and looked at")
     parser.add_argument("--minutes", type=float, default=25, help="of training")
-    parser.add_argument("--batch", type=int, default=64, help="answers")
+    parser.add_argument("--batch", type=int, default=64, help="outputs of the first stage")
     parser.add_argument("--lr", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--processes", type=int, default=2, help="that draw")
     parser.add_argument("--threads", type=int, default=1, help="of training")
     parser.add_argument("--seed", type=int, default=777)
     arguments = parser.parse_args()
     name = hashlib.sha256(arguments.weights.read_bytes()).hexdigest()[:12]
-    folder = arguments.answers or home / f"answers-{name}"
+    folder = arguments.outputs or home / f"first-stage-{name}"
     folder.mkdir(parents=True, exist_ok=True)
     files = math.ceil(arguments.episodes / (EPISODES * BATCHES))
     source = Source(
@@ -156,7 +156,9 @@ def main() -> None:
         arguments.seed,
         arguments.processes,
     )
-    torch.multiprocessing.spawn(draw, (source,), arguments.processes)
+    torch.multiprocessing.spawn(  # type: ignore[attr-defined]
+        draw, (source,), arguments.processes
+    )
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     trained = CapeFormer(CapeFormerConfig.tiny())
@@ -164,10 +166,10 @@ def main() -> None:
     task = TASKS["capeformer-tiny"]
     model = task.network()
     task.begin_from(model, trained.state_dict())
-    answers = read(folder)
-    print(f"answers={len(answers.target)}", flush=True)
-    train(model, answers, 60 * arguments.minutes, arguments.batch, arguments.lr)
-    for level, figures in HeldOutThings.read(OBJECTS).measure(model).items():
+    outputs = read(folder)
+    print(f"outputs={len(outputs.target)}", flush=True)
+    train(model, outputs, 60 * arguments.minutes, arguments.batch, arguments.lr)
+    for level, figures in HeldOutObjects.read(OBJECTS).measure(model).items():
         print(level, " ".join(f"{name}={value:.4f}" for name, value in figures.items()))
     save(arguments.out, model.state_dict())
 

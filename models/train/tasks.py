@@ -22,7 +22,7 @@ from models.data.people.targets import make_heatmaps, make_targets
 from models.data.stored_people import StoredPeople
 from models.evaluate import decode_centergroup, decode_logocap
 from models.evaluate.crops import HeldOutCrops
-from models.evaluate.objects import HeldOutThings
+from models.evaluate.objects import HeldOutObjects
 from models.evaluate.people import HeldOut
 from models.losses import capeformer as capeformer_loss
 from models.losses import centergroup as centergroup_loss
@@ -53,7 +53,7 @@ class DataOptions:
     seed: int
     rank: int
     coco: Path | None = None
-    """A folder of labelled pictures in place of generated ones, for networks that learn from crops."""
+    """A folder of labelled images in place of generated ones, for networks that learn from crops."""
     people: Path | None = None
     """A folder of people drawn beforehand, for the same networks."""
 
@@ -62,7 +62,7 @@ class Task(Protocol):
     """One kind of network."""
 
     held_out: str
-    """Folder of pictures that training never sees, in the project."""
+    """Folder of images that training never sees, in the project."""
 
     def network(self) -> nn.Module:
         """A new one, with random weights."""
@@ -80,7 +80,7 @@ class Task(Protocol):
         none."""
 
     def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
-        """How good a network is on the pictures of a folder, the first `limit` of them."""
+        """How good a network is on the images of a folder, the first `limit` of them."""
 
 
 class PeopleTask:
@@ -100,7 +100,7 @@ class PeopleTask:
         raise NotImplementedError
 
     def predict(self, model: Any, images: Tensor, level: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Poses `[n, 17, 2]` and scores `[n]` of each of the u8 pictures."""
+        """Poses `[n, 17, 2]` and scores `[n]` of each of the u8 images."""
         raise NotImplementedError
 
     def batches(self, data: DataOptions) -> SceneBatches:
@@ -109,11 +109,11 @@ class PeopleTask:
         return SceneBatches(*directories, style, self.make_targets, data.batch, data.seed, data.rank)
 
     def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
-        pictures = HeldOut(held_out, limit)
+        held = HeldOut(held_out, limit)
 
         def measured(model: Any, second_stage: bool) -> dict[str, dict[str, float]]:
             return {
-                level: pictures.average_precision(partial(self.predict, model, level=level), device)
+                level: held.average_precision(partial(self.predict, model, level=level), device)
                 for level in self.levels(second_stage)
             }
 
@@ -197,7 +197,7 @@ class CapeFormerTask:
     def begin_from(self, model: CapeFormer, values: dict[str, Tensor]) -> int:
         if not any(name.startswith("keypoint_head.") for name in values):
             return load_backbone(model, values)
-        # Another CapeFormer: its first stage, while the second begins with answers that do not move.
+        # Another CapeFormer: its first stage, while the second begins with results that do not move.
         first = {name: value for name, value in values.items() if not name.startswith(self.SECOND_STAGE)}
         model.load_state_dict(first, strict=False)
         return len(first)
@@ -215,9 +215,9 @@ class CapeFormerTask:
         return capeformer_loss.objective(model, batch, capeformer_loss.Weights(), second_stage > 0, generator)
 
     def measure(self, held_out: Path, limit: int, device: torch.device) -> Measure:
-        things = HeldOutThings.read(held_out)
+        objects = HeldOutObjects.read(held_out)
         # Few enough for a CPU, and the network is small.
-        return lambda model, second_stage: things.measure(model.cpu())
+        return lambda model, second_stage: objects.measure(model.cpu())
 
 
 class LofrTask:

@@ -64,7 +64,7 @@ class Trainer:
         self._resume()
         self.measure: Measure | None = None
         if rank == 0 and (options.held_out / "annotations.json").exists():
-            self.measure = self.task.measure(options.held_out, options.evaluate_pictures, self.device)
+            self.measure = self.task.measure(options.held_out, options.evaluate_images, self.device)
 
     def _resume(self) -> None:
         state = load(self.options.state / "checkpoint.pt")
@@ -245,7 +245,7 @@ class Trainer:
             self.say(f"saved at {progress.images} images in {options.state}")
 
     def evaluate(self, second_stage: bool) -> None:
-        """Measure the averaged weights on the held-out pictures, at every level that is trained."""
+        """Measure the averaged weights on the held-out images, at every level that is trained."""
         if self.measure is None:
             return
         model = self.task.network().to(self.device)

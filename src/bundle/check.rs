@@ -3,175 +3,52 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
+use super::checker::Checker;
 use super::error::BundleError;
-use super::manifest::{Decode, EngineSection, Input, InputRule, Keypoints, Manifest, ModelFile, TensorSection};
-use super::parse::nearest;
-use super::shape::{self, Dimension};
-use super::{capeformer, centergroup, lofr, logocap};
-use crate::decode::ConfigError;
-use crate::engine::DataType;
-use crate::pose::{MAX_EDGES, MAX_KEYPOINTS, MAX_POSES};
+use super::manifest::{About, Decode, Input, InputRule, Keypoints, Manifest, Model, ModelFile, Sections};
+use super::score::ScoreSection;
+use crate::pose::{MAX_EDGES, MAX_KEYPOINTS};
 
 /// Largest short side of a network, pixels: full HD four times over.
 const MAX_SHORT_SIDE: usize = 4320;
 /// Largest multiple that a network's sides are rounded up to.
 const MAX_MULTIPLE: usize = 1024;
-/// Largest `decode.margin`: beyond it the thing is a dot in its crop.
-const MAX_MARGIN: f64 = 8.0;
 
-/// Makes errors that name the manifest.
-pub(super) struct Checker<'a> {
-    pub path: &'a Path,
-}
-
-impl Checker<'_> {
-    pub fn value(&self, key: &str, found: impl Into<String>, expected: impl Into<String>) -> BundleError {
-        BundleError::Value {
-            path: self.path.to_owned(),
-            key: key.to_owned(),
-            found: found.into(),
-            expected: expected.into(),
-        }
-    }
-
-    /// Fails with what `describe` says was found and expected, unless `holds`.
-    pub fn require(
-        &self,
-        holds: bool,
-        key: &str,
-        describe: impl FnOnce() -> (String, String),
-    ) -> Result<(), BundleError> {
-        if holds {
-            return Ok(());
-        }
-        let (found, expected) = describe();
-        Err(self.value(key, found, expected))
-    }
-
-    /// The section of a role that the model needs; `roles` are all that it may have.
-    pub fn role<'m>(
-        &self,
-        manifest: &'m Manifest,
-        role: &str,
-        roles: &[&str],
-    ) -> Result<&'m EngineSection, BundleError> {
-        if let Some(unknown) = manifest.engines.keys().find(|name| !roles.contains(&name.as_str())) {
-            return Err(BundleError::Manifest {
-                path: self.path.to_owned(),
-                line: None,
-                key: format!("engine.{unknown}"),
-                reason: format!("a {} bundle has no such role, only {}", manifest.about.model, roles.join(" and ")),
-                nearest: nearest(unknown, roles.iter().copied()).map(str::to_owned),
-            });
-        }
-        let reason = || format!("missing: a {} bundle needs the roles {}", manifest.about.model, roles.join(" and "));
-        manifest.engines.get(role).ok_or_else(|| BundleError::Manifest {
-            path: self.path.to_owned(),
-            line: None,
-            key: format!("engine.{role}"),
-            reason: reason(),
-            nearest: None,
-        })
-    }
-
-    /// A hyper-parameter that the decoder refuses.
-    pub fn config(&self, error: ConfigError) -> BundleError {
-        self.value(error.key, error.found.to_string(), error.expected)
-    }
-
-    /// Whether the tensors under `key` are the wanted ones, in any order.
-    pub fn tensors(&self, key: &str, found: &[TensorSection], wanted: &[Wanted]) -> Result<(), BundleError> {
-        for (name, element, shape) in wanted {
-            let names = || found.iter().map(|tensor| format!("`{}`", tensor.name)).collect::<Vec<_>>().join(", ");
-            let Some(tensor) = found.iter().find(|tensor| tensor.name == *name) else {
-                let expected = format!("a tensor named `{name}` among them");
-                return Err(self.value(key, format!("[{}]", names()), expected));
-            };
-            let key = format!("{key}.{name}");
-            self.require(tensor.data_type == *element, &format!("{key}.data_type"), || {
-                (tensor.data_type.to_string(), element.to_string())
-            })?;
-            self.require(tensor.shape == *shape, &key, || (shape::written(&tensor.shape), shape::written(shape)))?;
-        }
-        let names: Vec<&str> = found.iter().map(|tensor| tensor.name.as_str()).collect();
-        self.require(names.len() == wanted.len(), key, || {
-            let wanted: Vec<&str> = wanted.iter().map(|(name, ..)| *name).collect();
-            (format!("{names:?}"), format!("{wanted:?} only, each once"))
-        })
-    }
-
-    /// What all models of one thing per box have in common: `decode.margin`, and limits without centres.
-    pub fn boxed(&self, manifest: &Manifest, box_padding: f64) -> Result<(), BundleError> {
-        let (poses, centers) = (manifest.limits.poses, manifest.limits.centers);
-        self.require((1.0..=MAX_MARGIN).contains(&box_padding), "decode.box_padding", || {
-            (box_padding.to_string(), format!("1 to {MAX_MARGIN}"))
-        })?;
-        self.require((1..=MAX_POSES).contains(&poses), "limits.poses", || {
-            (poses.to_string(), format!("1 to {MAX_POSES}"))
-        })?;
-        self.require(centers == 0, "limits.centers", || {
-            (centers.to_string(), format!("no such key: a {} has no centres", manifest.about.model))
-        })
-    }
-
-    /// Whether the role's chunks are numbers from 1 to `most`, which is called `what`, ascending.
-    pub fn chunks(&self, role: &str, engine: &EngineSection, what: &str, most: usize) -> Result<(), BundleError> {
-        let ascending = engine.batch_sizes.windows(2).all(|pair| pair[0] < pair[1]);
-        let in_range = engine.batch_sizes.iter().all(|chunk| (1..=most).contains(chunk));
-        self.require(
-            !engine.batch_sizes.is_empty() && ascending && in_range,
-            &format!("engine.{role}.batch_sizes"),
-            || (format!("{:?}", engine.batch_sizes), format!("ascending numbers from 1 to {what}, {most}")),
-        )
-    }
-
-    /// Whether a role without an `n` in its shapes has no chunks.
-    pub fn no_chunks(&self, role: &str, engine: &EngineSection) -> Result<(), BundleError> {
-        self.require(engine.batch_sizes.is_empty(), &format!("engine.{role}.batch_sizes"), || {
-            (format!("{:?}", engine.batch_sizes), "nothing, because no shape has an `n`".to_owned())
-        })
-    }
-}
-
-/// What a tensor must be: its name, what it holds, its extents.
-pub(super) type Wanted = (&'static str, DataType, Vec<Dimension>);
-
-/// Checks everything that needs no file but the manifest at `path`.
-pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleError> {
+/// Checks everything that needs no file but the manifest at `path`; `model` checks what depends on the model.
+pub(super) fn manifest<D>(
+    path: &Path,
+    sections: Sections<D>,
+    model: impl FnOnce(&Checker<'_>, &Sections<D>) -> Result<Decode, BundleError>,
+) -> Result<Manifest, BundleError> {
     let checker = Checker { path };
-    let name = &manifest.about.name;
+    let About { name, model: kind, .. } = &sections.bundle;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     checker.require(!name.is_empty() && name.bytes().all(plain), "bundle.name", || {
         (format!("{name:?}"), "letters, digits, `-`, `_` and `.`".to_owned())
     })?;
-    input(&checker, &manifest.input)?;
-    if matches!(manifest.decode, Decode::Capeformer(_)) {
-        capeformer::no_keypoints(&checker, &manifest.keypoints)?;
+    input(&checker, &sections.input)?;
+    if *kind == Model::Capeformer {
+        no_keypoints(&checker, &sections.keypoints)?;
     } else {
-        keypoints(&checker, &manifest.keypoints)?;
+        keypoints(&checker, &sections.keypoints)?;
     }
-    // Whole images are laid in by their short side, what lies in a box as a crop.
-    let crop = manifest.input.rule == InputRule::Crop;
-    let boxed = manifest.about.model.takes_boxes();
+    // Models of all people see whole images, the others crops.
+    let crop = sections.input.rule == InputRule::Crop;
+    let boxed = kind.takes_boxes();
     checker.require(crop == boxed, "input.rule", || {
         let fitting = if boxed { "\"crop\"" } else { "\"short-side\" or \"short-side-even\"" };
         (if crop { "\"crop\"" } else { "a rule for whole images" }.to_owned(), fitting.to_owned())
     })?;
-    for (role, engine) in &manifest.engines {
+    for (role, engine) in &sections.engine {
         for (precision, file) in engine.precision.files() {
             model_file(&checker, &format!("engine.{role}.precision.{precision}"), file)?;
         }
     }
-    match &manifest.decode {
-        Decode::Logocap(decode) => logocap::check(&checker, manifest, decode)?,
-        Decode::Centergroup(decode) => centergroup::check(&checker, manifest, decode)?,
-        Decode::Capeformer(decode) => capeformer::check(&checker, manifest, decode)?,
-        Decode::Lofr(decode) => lofr::check(&checker, manifest, decode)?,
+    let decode = model(&checker, &sections)?;
+    if let Some(section) = &sections.score {
+        score(&checker, section)?;
     }
-    if let Err(error) = manifest.track_options().check() {
-        return Err(checker.value(&format!("track.{}", error.key), error.found.to_string(), error.expected));
-    }
-    for (index, row) in manifest.accuracy.iter().enumerate() {
+    for (index, row) in sections.accuracy.iter().enumerate() {
         let key = |field: &str| format!("accuracy[{index}].{field}");
         checker.require((0.0..=1.0).contains(&row.value), &key("value"), || {
             (row.value.to_string(), "0 to 1".to_owned())
@@ -182,8 +59,14 @@ pub(super) fn manifest(path: &Path, manifest: &Manifest) -> Result<(), BundleErr
             || (format!("{:?}", row.precision), "\"fp32\", \"fp16\", \"int8\" or \"int8_cpu\"".to_owned()),
         )?;
     }
-    let drop = manifest.int8.as_ref().map_or(0.0, |int8| int8.allowed_drop);
-    checker.require((0.0..=100.0).contains(&drop), "int8.allowed_drop", || (drop.to_string(), "0 to 100".to_owned()))
+    let drop = sections.int8.as_ref().map_or(0.0, |int8| int8.allowed_drop);
+    checker
+        .require((0.0..=100.0).contains(&drop), "int8.allowed_drop", || (drop.to_string(), "0 to 100".to_owned()))?;
+    let manifest = sections.into_manifest(decode);
+    if let Err(error) = manifest.track_options().check() {
+        return Err(checker.value(&format!("track.{}", error.key), error.found.to_string(), error.expected));
+    }
+    Ok(manifest)
 }
 
 fn input(checker: &Checker<'_>, input: &Input) -> Result<(), BundleError> {
@@ -235,14 +118,41 @@ fn keypoints(checker: &Checker<'_>, keypoints: &Keypoints) -> Result<(), BundleE
     })
 }
 
-fn model_file(checker: &Checker<'_>, key: &str, file: &ModelFile) -> Result<(), BundleError> {
-    let path = Path::new(&file.onnx);
-    let inside = path.components().all(|part| matches!(part, Component::Normal(_))) && path.file_name().is_some();
-    checker.require(inside, &format!("{key}.onnx"), || {
-        (format!("{:?}", file.onnx), "a path inside the bundle's folder".to_owned())
+/// Checks that `[score]` has maps that can be used.
+fn score(checker: &Checker<'_>, section: &ScoreSection) -> Result<(), BundleError> {
+    checker.require(section.pose.is_some() || section.keypoint.is_some(), "score", || {
+        ("an empty section".to_owned(), "`pose`, `keypoint` or both".to_owned())
     })?;
-    let digits = file.sha256.len() == 64 && file.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-    checker.require(digits, &format!("{key}.sha256"), || {
-        (format!("{:?}", file.sha256), "64 hexadecimal digits".to_owned())
-    })
+    section.maps().map(drop).map_err(|error| checker.config(error))
+}
+
+/// Checks that `[keypoints]` is empty: templates name them.
+fn no_keypoints(checker: &Checker<'_>, keypoints: &Keypoints) -> Result<(), BundleError> {
+    let Keypoints { names, edges, flip_pairs, sigmas } = keypoints;
+    let lists =
+        [("names", names.len()), ("edges", edges.len()), ("flip_pairs", flip_pairs.len()), ("sigmas", sigmas.len())];
+    for (key, length) in lists {
+        checker.require(length == 0, &format!("keypoints.{key}"), || {
+            (format!("a list of {length}"), "[], because templates name the keypoints".to_owned())
+        })?;
+    }
+    Ok(())
+}
+
+fn model_file(checker: &Checker<'_>, key: &str, file: &ModelFile) -> Result<(), BundleError> {
+    listed_file(checker, key, "onnx", &file.onnx, &file.sha256)?;
+    for (index, data) in file.data.iter().enumerate() {
+        listed_file(checker, &format!("{key}.data[{index}]"), "file", &data.file, &data.sha256)?;
+    }
+    Ok(())
+}
+
+fn listed_file(checker: &Checker<'_>, key: &str, field: &str, file: &str, sha256: &str) -> Result<(), BundleError> {
+    let path = Path::new(file);
+    let inside = path.components().all(|part| matches!(part, Component::Normal(_))) && path.file_name().is_some();
+    checker.require(inside, &format!("{key}.{field}"), || {
+        (format!("{file:?}"), "a path inside the bundle's folder".to_owned())
+    })?;
+    let digits = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    checker.require(digits, &format!("{key}.sha256"), || (format!("{sha256:?}"), "64 hexadecimal digits".to_owned()))
 }

@@ -1,8 +1,8 @@
-//! Why a bundle is not used.
+//! Why a bundle cannot be used.
 
 use std::path::PathBuf;
 
-/// Why a bundle is not used: always the file, the key, what was found and what was expected.
+/// Why a bundle cannot be used: always the file, the key, what was found and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
@@ -13,11 +13,11 @@ pub enum BundleError {
         listed(searched)
     )]
     NotFound {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
         /// The folders that were searched.
         searched: Vec<PathBuf>,
-        /// The nearest name that is there.
+        /// The nearest name of a bundle there.
         nearest: Option<String>,
     },
     /// A file of the bundle cannot be read.
@@ -56,6 +56,16 @@ pub enum BundleError {
         /// What it should be.
         expected: String,
     },
+    /// A file is no graph, or keeps weights in a file without a hash.
+    #[error("{}: `{key}`: {reason}", path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// The key that names it.
+        key: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A file is not the one that the manifest was made with.
     #[error(
         "{}: its SHA-256 is {found}, but `{key}` says {expected}: the file was changed or damaged, fetch or export the bundle again",
@@ -74,7 +84,7 @@ pub enum BundleError {
 }
 
 impl BundleError {
-    /// Whether there is no bundle at all, rather than one that is damaged.
+    /// Whether there is no bundle at all, rather than a broken one.
     pub fn is_missing(&self) -> bool {
         match self {
             Self::NotFound { .. } => true,

@@ -1,9 +1,9 @@
-//! Where bundles lie.
+//! Where bundles are looked up.
 
 use std::path::{Path, PathBuf};
 
 use super::error::BundleError;
-use super::parse::nearest;
+use super::suggest::nearest;
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "bundle.toml";
@@ -24,7 +24,7 @@ pub fn search_path() -> Vec<PathBuf> {
     folders
 }
 
-/// Where the bundles lie that came with a program.
+/// The folders of bundles that were installed with a program.
 fn beside(program: &Path) -> Vec<PathBuf> {
     let Some(prefix) = program.parent().and_then(Path::parent) else { return Vec::new() };
     match prefix.parent() {

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::score::ScoreSection;
 use super::shape::Dimension;
-use super::{TrackSection, capeformer, centergroup, lofr, logocap};
+use super::track::TrackSection;
+use crate::decode::{capeformer, centergroup, lofr, logocap};
 use crate::engine::DataType;
-use crate::geometry::Centre;
+use crate::geometry::{Centre, Size};
+use crate::track::TrackOptions;
 
-/// Everything that `bundle.toml` says.
+/// The contents of `bundle.toml`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// `[bundle]`
@@ -22,6 +25,8 @@ pub struct Manifest {
     pub engines: BTreeMap<String, EngineSection>,
     /// `[decode]`
     pub decode: Decode,
+    /// `[score]`
+    pub score: Option<ScoreSection>,
     /// `[limits]`
     pub limits: Limits,
     /// `[track]`
@@ -32,20 +37,55 @@ pub struct Manifest {
     pub int8: Option<Int8>,
 }
 
-/// `[decode]`, by model.
+impl Manifest {
+    /// How the poses of this bundle are tracked: the model's defaults, its keypoints' sigmas, and `[track]`.
+    pub fn track_options(&self) -> TrackOptions {
+        let mut options = TrackOptions {
+            // The lengths are checked with the manifest.
+            keypoint_sigmas: self.keypoints.sigmas.iter().copied().collect(),
+            ..TrackOptions::default()
+        };
+        if let Decode::Lofr { config, .. } = &self.decode {
+            // A keypoint that scores below was not found in the box.
+            options.pose_kpt_thr = config.visible_threshold;
+        }
+        self.track.apply(&mut options);
+        options
+    }
+}
+
+/// `[decode]`, by model: the decoder's hyper-parameters, with what they take from `[keypoints]` and `[limits]`, and what the
+/// check of the networks' tensors has found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decode {
     /// LOGO-CAP.
-    Logocap(logocap::DecodeSection),
+    Logocap(logocap::Config),
     /// CenterGroup.
-    Centergroup(centergroup::DecodeSection),
+    Centergroup {
+        /// Hyper-parameters.
+        config: centergroup::Config,
+        /// Channels of a token.
+        width: usize,
+    },
     /// CapeFormer.
-    Capeformer(capeformer::DecodeSection),
+    Capeformer {
+        /// Hyper-parameters.
+        config: capeformer::Config,
+        /// Channels of a token.
+        width: usize,
+    },
     /// LOFR.
-    Lofr(lofr::DecodeSection),
+    Lofr {
+        /// Hyper-parameters.
+        config: lofr::Config,
+        /// The network's input, the same for every crop.
+        network: Size,
+        /// Cells of a response map.
+        cells: Size,
+    },
 }
 
-/// The file's own shape: the sections in order, `[decode]` as the model has it.
+/// The file's sections in order, `[decode]` as the model's decoder has it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sections<D> {
@@ -54,6 +94,7 @@ pub(super) struct Sections<D> {
     pub keypoints: Keypoints,
     pub engine: BTreeMap<String, EngineSection>,
     pub decode: D,
+    pub score: Option<ScoreSection>,
     pub limits: Limits,
     #[serde(default)]
     pub track: TrackSection,
@@ -63,13 +104,14 @@ pub(super) struct Sections<D> {
 }
 
 impl<D> Sections<D> {
-    pub(super) fn into_manifest(self, decode: impl FnOnce(D) -> Decode) -> Manifest {
+    pub(super) fn into_manifest(self, decode: Decode) -> Manifest {
         Manifest {
             about: self.bundle,
             input: self.input,
             keypoints: self.keypoints,
             engines: self.engine,
-            decode: decode(self.decode),
+            decode,
+            score: self.score,
             limits: self.limits,
             track: self.track,
             accuracy: self.accuracy,
@@ -86,14 +128,14 @@ pub enum Model {
     Logocap,
     /// Bottom-up: peaks of every keypoint, gathered around centres by attention.
     Centergroup,
-    /// The keypoints of whatever a few images show.
+    /// Keypoints of an object category, enrolled from a few images.
     Capeformer,
-    /// Top-down: one person per box, learnt without locations.
+    /// Top-down: one person per box, trained without locations.
     Lofr,
 }
 
 impl Model {
-    /// Whether it answers for one thing at a time, and may be told by boxes where to look.
+    /// Whether it finds one object per box, rather than all people in an image.
     pub fn takes_boxes(self) -> bool {
         matches!(self, Self::Capeformer | Self::Lofr)
     }
@@ -110,11 +152,11 @@ impl std::fmt::Display for Model {
     }
 }
 
-/// `[bundle]`: what it is and where it comes from.
+/// `[bundle]`: name, model, licence, origin.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
-    /// What the bundle calls itself.
+    /// The bundle's name.
     pub name: String,
     /// The model.
     pub model: Model,
@@ -132,7 +174,7 @@ pub struct About {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// How an image is laid into the network.
+    /// How an image lies in the network's input.
     pub rule: InputRule,
     /// Network pixels of the short side, before rounding up to `multiple`.
     pub short_side: usize,
@@ -159,7 +201,7 @@ pub enum InputRule {
 }
 
 impl InputRule {
-    /// Where the middle of an image with an odd side goes, if the whole image is laid into the network.
+    /// How the middle of an image with an odd side is rounded; `None` for crops.
     pub fn centre(self) -> Option<Centre> {
         match self {
             Self::ShortSide => Some(Centre::RoundedUp),
@@ -220,14 +262,6 @@ pub struct TensorSection {
     pub shape: Vec<Dimension>,
 }
 
-/// Channels of a tensor that holds one token a row: the network's own business, but the same wherever it goes.
-pub fn token_width(tensors: &[TensorSection], name: &str) -> Option<usize> {
-    match tensors.iter().find(|tensor| tensor.name == name)?.shape[..] {
-        [_, Dimension::Number(width)] => Some(width),
-        _ => None,
-    }
-}
-
 /// `precision.*`: the files of one network.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -243,7 +277,7 @@ pub struct Precisions {
 }
 
 impl Precisions {
-    /// All files and the keys that they stand under.
+    /// All graphs and their keys.
     pub fn files(&self) -> impl Iterator<Item = (&'static str, &ModelFile)> {
         let files = [
             ("fp32", Some(&self.fp32)),
@@ -253,14 +287,34 @@ impl Precisions {
         ];
         files.into_iter().filter_map(|(name, file)| Some((name, file?)))
     }
+
+    /// The files that may hold tensors of `graph`, one of these, with their hashes: its own `data`, and the fp32 graph with
+    /// its `data`.
+    pub fn external<'a>(&'a self, graph: &'a ModelFile) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let data = graph.data.iter().chain(&self.fp32.data).map(|data| (&*data.file, &*data.sha256));
+        data.chain([(&*self.fp32.onnx, &*self.fp32.sha256)])
+    }
 }
 
-/// A file of the bundle.
+/// A graph of the bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFile {
     /// Path from the manifest's folder.
     pub onnx: String,
+    /// SHA-256 of its bytes, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Other files that hold tensors of the graph (ONNX's external data).
+    #[serde(default)]
+    pub data: Vec<DataFile>,
+}
+
+/// A file of the bundle that holds tensors of a graph.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataFile {
+    /// Path from the manifest's folder.
+    pub file: String,
     /// SHA-256 of its bytes, 64 hexadecimal digits.
     pub sha256: String,
 }

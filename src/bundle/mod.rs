@@ -1,21 +1,24 @@
-//! The model folder: manifest, hashes, limits (see `docs/bundle.md`).
+//! The model folder: manifest, hashes, limits (`docs/bundle.md`).
 //!
 //! ```no_run
 //! let bundle = sinew::bundle::Bundle::open("logocap-tiny")?;
-//! println!("{} finds {:?}", bundle.manifest().about.name, bundle.manifest().keypoints.names);
+//! println!("{}: {}", bundle.manifest().about.name, bundle.keypoint_names().join(" "));
 //! # Ok::<(), sinew::bundle::BundleError>(())
 //! ```
 
 pub mod capeformer;
 pub mod centergroup;
 mod check;
+mod checker;
 mod error;
 mod find;
 pub mod lofr;
 pub mod logocap;
 pub mod manifest;
 mod parse;
+pub mod score;
 pub mod shape;
+mod suggest;
 mod track;
 
 use std::path::{Path, PathBuf};
@@ -23,12 +26,17 @@ use std::path::{Path, PathBuf};
 pub use error::BundleError;
 pub use find::{MANIFEST, search_path};
 pub use manifest::{Accuracy, Decode, Manifest, Model};
+use manifest::{ModelFile, Precisions};
 pub use track::{SmoothSection, TrackSection};
 
-use crate::hash;
+use crate::engine::{MAX_GRAPH_BYTES, beside, external_files};
 use crate::pose::Skeleton;
+use crate::{hash, read};
 
-/// A model folder that has been checked: its manifest is consistent and every file is the one it names.
+/// Most bytes of a manifest.
+const MAX_MANIFEST: u64 = 1 << 20;
+
+/// A model folder that has been checked: its manifest is consistent, and every file has the hash that it lists.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     folder: PathBuf,
@@ -53,15 +61,12 @@ pub fn list() -> Vec<Listed> {
 }
 
 impl Manifest {
-    /// Parses and checks a manifest's text; `path` is where it stands, for errors. The files that it names are not
-    /// looked at.
+    /// Parses and checks a manifest's text; `path` names it in errors. The files that it lists are not read.
     ///
     /// # Errors
     /// Where a key is unknown, missing or of the wrong type, or a value does not fit.
     pub fn parse(path: &Path, text: &str) -> Result<Self, BundleError> {
-        let manifest = parse::parse(path, text)?;
-        check::manifest(path, &manifest)?;
-        Ok(manifest)
+        parse::manifest(path, text)
     }
 }
 
@@ -76,24 +81,23 @@ impl Bundle {
 
     fn open_folder(folder: &Path) -> Result<Self, BundleError> {
         let path = folder.join(MANIFEST);
-        let read_error = |path: &Path, key: String, source| BundleError::Read { path: path.to_owned(), key, source };
-        let text = std::fs::read_to_string(&path).map_err(|source| read_error(&path, String::new(), source))?;
+        let text = read::text(&path, MAX_MANIFEST).map_err(|source| BundleError::Read {
+            path: path.clone(),
+            key: String::new(),
+            source,
+        })?;
         let manifest = Manifest::parse(&path, &text)?;
         let mut bytes = text.len() as u64;
         for (role, engine) in &manifest.engines {
             for (precision, file) in engine.precision.files() {
                 let key = format!("engine.{role}.precision.{precision}");
-                let path = folder.join(&file.onnx);
-                let metadata = std::fs::metadata(&path);
-                let hash = hash::of_file(&path);
-                let (metadata, found) = metadata
-                    .and_then(|metadata| Ok((metadata, hash?)))
-                    .map_err(|source| read_error(&path, format!("{key}.onnx"), source))?;
-                if !found.eq_ignore_ascii_case(&file.sha256) {
-                    let (key, expected) = (format!("{key}.sha256"), file.sha256.clone());
-                    return Err(BundleError::Hash { path, key, found, expected });
+                let graph = read_checked(folder, &key, "onnx", &file.onnx, &file.sha256)?;
+                bytes += graph.len() as u64;
+                for (index, data) in file.data.iter().enumerate() {
+                    let key = format!("{key}.data[{index}]");
+                    bytes += read_checked(folder, &key, "file", &data.file, &data.sha256)?.len() as u64;
                 }
-                bytes += metadata.len();
+                check_external(folder, &key, &graph, file, &engine.precision)?;
             }
         }
         Ok(Self { folder: folder.to_owned(), manifest, hash: hash::of_bytes(text.as_bytes()), bytes })
@@ -104,17 +108,17 @@ impl Bundle {
         &self.folder
     }
 
-    /// What `bundle.toml` says.
+    /// The contents of `bundle.toml`.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// SHA-256 of `bundle.toml`, which itself holds the hash of every other file: it names the whole contents.
+    /// SHA-256 of `bundle.toml`, which itself lists the hash of every other file: it identifies the whole contents.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// SHA-256 of the hashes of all networks, by role: it names what they compute, whatever else the manifest says.
+    /// SHA-256 of the hashes of all networks, by role: it identifies what they compute, whatever the rest of the manifest.
     pub fn networks_hash(&self) -> String {
         let mut text = String::new();
         for (role, engine) in &self.manifest.engines {
@@ -123,7 +127,7 @@ impl Bundle {
         hash::of_bytes(text.as_bytes())
     }
 
-    /// Bytes of the manifest and of all the files that it names.
+    /// Bytes of the manifest and of all files that it lists.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -133,13 +137,49 @@ impl Bundle {
         &self.manifest.keypoints.names
     }
 
-    /// Which keypoints are joined, and which swap in a mirrored image.
+    /// Which keypoints are joined by lines when a pose is drawn.
     pub fn skeleton(&self) -> Skeleton {
         let keypoints = &self.manifest.keypoints;
-        // The capacities hold: `check::manifest` compared the lengths with them.
-        Skeleton {
-            edges: keypoints.edges.iter().copied().collect(),
-            flip_pairs: keypoints.flip_pairs.iter().copied().collect(),
+        // There is room: the manifest's check has compared the length with the capacity.
+        Skeleton { edges: keypoints.edges.iter().copied().collect() }
+    }
+}
+
+/// Reads a file of the bundle, which must have the hash that the manifest lists.
+fn read_checked(folder: &Path, key: &str, field: &str, file: &str, sha256: &str) -> Result<Vec<u8>, BundleError> {
+    let path = folder.join(file);
+    let bytes = read::bytes(&path, MAX_GRAPH_BYTES);
+    let bytes =
+        bytes.map_err(|source| BundleError::Read { path: path.clone(), key: format!("{key}.{field}"), source })?;
+    let found = hash::of_bytes(&bytes);
+    if !found.eq_ignore_ascii_case(sha256) {
+        let (key, expected) = (format!("{key}.sha256"), sha256.to_owned());
+        return Err(BundleError::Hash { path, key, found, expected });
+    }
+    Ok(bytes)
+}
+
+/// Whether the manifest lists every file that a graph keeps tensors in: among its own `data`, or as the network's fp32
+/// graph with its `data`, whose weights the other precisions share.
+fn check_external(
+    folder: &Path,
+    key: &str,
+    graph: &[u8],
+    file: &ModelFile,
+    precisions: &Precisions,
+) -> Result<(), BundleError> {
+    let wrong = |reason: String| BundleError::Graph { path: folder.join(&file.onnx), key: key.to_owned(), reason };
+    let external = external_files(graph).map_err(|reason| wrong(format!("not an ONNX graph: {reason}")))?;
+    for name in external {
+        // The graph names files as seen from its own folder.
+        let path = beside(Path::new(&file.onnx), &name);
+        if !precisions.external(file).any(|(listed, _)| Path::new(listed) == path) {
+            return Err(wrong(format!(
+                "it keeps weights in `{name}`, which has no SHA-256 there: add data = [{{ file = \"{}\", sha256 = ... }}], or \
+                 save the graph as one file",
+                path.display()
+            )));
         }
     }
+    Ok(())
 }

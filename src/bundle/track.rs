@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decode, Manifest};
 use crate::track::{SmoothParams, TrackOptions};
 
 /// Settings of the tracker, each of them perhaps not given: [`TrackOptions`] says what they mean.
@@ -58,22 +57,5 @@ impl TrackSection {
             set(fc_min, self.smooth_params.fc_min);
             set(fc_derivative, self.smooth_params.fc_derivative);
         }
-    }
-}
-
-impl Manifest {
-    /// How the poses of this bundle are tracked: the model's defaults, its keypoints' sigmas, and `[track]`.
-    pub fn track_options(&self) -> TrackOptions {
-        let mut options = TrackOptions {
-            // The lengths are checked with the manifest.
-            keypoint_sigmas: self.keypoints.sigmas.iter().copied().collect(),
-            ..TrackOptions::default()
-        };
-        if let Decode::Lofr(decode) = &self.decode {
-            // What scores below was not found in the box.
-            options.pose_kpt_thr = decode.visible_threshold;
-        }
-        self.track.apply(&mut options);
-        options
     }
 }

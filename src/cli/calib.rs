@@ -1,21 +1,23 @@
-//! `sinew calib`: what calibration needs from the runtime.
+//! `sinew calib`: recorded inputs for quantisation.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use super::Verdict;
 use super::log::LogArguments;
-use super::run::{RunArguments, open_boxes, read_templates};
+use super::run::{RunArguments, Watcher, open_boxes, read_templates};
 use super::stop;
 use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision, Recording};
 use crate::estimator::{self, LazyEstimator};
-use crate::runtime::{Counts, Outputs, Pipeline};
-use crate::source;
+use crate::runtime::{Counts, Observer, Outputs, Pipeline, Skip};
+use crate::source::{self, SourceError};
 
-/// Record what the networks see, to quantise them
+/// Record the inputs of the networks, to quantise them
 #[derive(Debug, Args)]
 pub struct CalibArguments {
     #[command(subcommand)]
@@ -24,7 +26,7 @@ pub struct CalibArguments {
 
 #[derive(Debug, Subcommand)]
 enum CalibCommand {
-    /// Write down the inputs of every network of a bundle, one .npz file per run
+    /// Write the inputs of every network of a bundle to files, one .npz per run
     #[command(after_help = "\
 Example:
   sinew calib record --model logocap-tiny --source frames/ --out recorded
@@ -36,10 +38,10 @@ Example:
 struct RecordArguments {
     #[command(flatten)]
     run: RunArguments,
-    /// The folder to write to, which must not hold anything yet; one folder per network below it
+    /// The folder to write to, new or empty; it gets one folder per network
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The most files per network
+    /// Ends after so many frames; each network gets as many files at most
     #[arg(long, value_name = "N", default_value_t = 200)]
     limit: usize,
 }
@@ -54,7 +56,7 @@ impl CalibArguments {
 }
 
 impl RecordArguments {
-    /// As `sinew run` without sinks, with engines that write down their inputs.
+    /// As `sinew run` without sinks, with engines that record their inputs.
     fn record(self, log: &LogArguments) -> anyhow::Result<Verdict> {
         let settings = self.run.settings()?;
         let (model, [uri]) = (settings.model()?, settings.sources()?) else { bail!("give one --source") };
@@ -63,34 +65,36 @@ impl RecordArguments {
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
         if self.out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-            bail!("{}: there is something in it already; name a folder that is empty or not there", self.out.display());
+            bail!("{}: it is not empty; name a new or an empty folder", self.out.display());
         }
         let options = estimator::Options {
             level: settings.level,
             templates: templates.into(),
-            // Calibration asks what the original sees.
+            // Quantisation needs the inputs of the original.
             precision: Some(Precision::Fp32),
             recording: Some(Recording { folder: self.out.clone(), limit: self.limit }),
             ..settings.options()
         };
         let mut estimator = LazyEstimator::new(bundle, settings.backend.unwrap_or(Backend::Tract), &options);
         let stop = stop::flag()?;
-        let mut watcher = super::run::Watcher::new(source.frames(), log);
+        let limit = self.limit as u64;
+        let frames = source.frames().map(|frames| frames.min(limit));
+        let mut limited = Limited { watcher: Watcher::new(frames, log), limit, stop: Arc::clone(&stop) };
         let mut counts = Counts::default();
         let mut pipeline = Pipeline {
             source: source.as_mut(),
             boxes: boxes.as_mut(),
             estimator: &mut estimator,
             outputs: &Outputs::default(),
-            observer: &mut watcher,
+            observer: &mut limited,
             deadline: None,
             stop: &stop,
         };
         let ended = pipeline.run(&mut counts);
-        watcher.finish();
+        limited.watcher.finish();
         ended?;
         if counts.frames == 0 {
-            bail!("{uri}: no frame in it");
+            bail!("{uri}: it has no frames");
         }
         if !log.quiet {
             super::output::message(format_args!(
@@ -101,5 +105,33 @@ impl RecordArguments {
         }
         let is_complete = counts.dropped.unreadable + counts.dropped.unsupported_size == 0;
         Ok(if is_complete { Verdict::Good } else { Verdict::Negative })
+    }
+}
+
+/// Ends the work after enough frames: a camera never ends by itself.
+struct Limited {
+    watcher: Watcher,
+    limit: u64,
+    stop: Arc<AtomicBool>,
+}
+
+impl Observer for Limited {
+    fn processed(&mut self, counts: &Counts) {
+        self.watcher.processed(counts);
+        if counts.processed >= self.limit {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn skipped(&mut self, why: &Skip, counts: &Counts) {
+        self.watcher.skipped(why, counts);
+    }
+
+    fn warned(&mut self, warning: &SourceError, counts: &Counts) {
+        self.watcher.warned(warning, counts);
+    }
+
+    fn alive(&mut self, counts: &Counts) {
+        self.watcher.alive(counts);
     }
 }

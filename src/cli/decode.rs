@@ -1,5 +1,6 @@
 //! `sinew decode`: the post-processing alone, on network outputs that something else has dumped.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -9,9 +10,9 @@ use serde_json::{Map, Value, json};
 use super::{Verdict, output, value};
 use crate::bundle::Bundle;
 use crate::bundle::logocap::Refinement;
-use crate::estimator::{Options, postprocess};
+use crate::estimator::{EstimateError, Options, postprocess};
 use crate::geometry::Size;
-use crate::npz::{self, Array, Arrays, Npz, Values};
+use crate::npz::{self, Array, Arrays, Npz, NpzError, Values};
 
 /// Turn dumped network outputs into poses
 ///
@@ -34,7 +35,7 @@ pub struct DecodeArguments {
     /// How far poses are refined: none, partial or full [default: the bundle's, with --exact full]
     #[arg(long, value_parser = value::level)]
     level: Option<Refinement>,
-    /// Write the answer to this file instead of printing it
+    /// Write the result to this file instead of printing it
     #[arg(long, value_name = "OUT.npz")]
     dump: Option<PathBuf>,
 }
@@ -43,12 +44,17 @@ impl DecodeArguments {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Verdict> {
         let bundle = Bundle::open(&self.model)?;
-        let tensors = read_all(&self.tensors)?;
+        let (tensors, unreadable) = read_all(&self.tensors)?;
         let options = Options { exact: self.exact, level: self.level, ..Options::default() };
         let result = match postprocess(&bundle, &options, self.image_size, &tensors) {
             Ok(result) => result,
+            // Why an array could not be read says more than that it is missing.
+            Err(EstimateError::Array { name, .. }) if unreadable.contains_key(&name) => bail!("{}", unreadable[&name]),
             Err(error) => bail!("{}: {error}", self.tensors.display()),
         };
+        for error in unreadable.values() {
+            tracing::warn!("{error}");
+        }
         match &self.dump {
             Some(path) => npz::write(path, &result)?,
             None => output::print_json(&to_json(&result))?,
@@ -57,17 +63,17 @@ impl DecodeArguments {
     }
 }
 
-/// All arrays that can be read; what cannot is left out, with a warning, for it may not be wanted.
-fn read_all(path: &Path) -> anyhow::Result<Arrays> {
+/// All arrays that can be read, and why the others cannot: they may not be needed.
+fn read_all(path: &Path) -> anyhow::Result<(Arrays, BTreeMap<String, NpzError>)> {
     let mut npz = Npz::open(path)?;
-    let mut arrays = Arrays::new();
+    let (mut arrays, mut unreadable) = (Arrays::new(), BTreeMap::new());
     for name in npz.names() {
         match npz.array(&name) {
             Ok(array) => arrays.extend(array.map(|array| (name, array))),
-            Err(error) => tracing::warn!("{error}"),
+            Err(error) => drop(unreadable.insert(name, error)),
         }
     }
-    Ok(arrays)
+    Ok((arrays, unreadable))
 }
 
 fn to_json(arrays: &Arrays) -> Value {

@@ -19,7 +19,7 @@ use super::{Verdict, output, value};
 use crate::bundle::Bundle;
 use crate::engine::tensorrt::{Builder, Installation, Machine, Sidecar, find_trtexec};
 use crate::engine::{Backend, EngineError, Network, Precision};
-use crate::estimator::{self, Estimator as _, LazyEstimator};
+use crate::estimator::{self, Estimator as _, LazyEstimator, Request};
 use crate::geometry::Size;
 use crate::pose::{Pose, Poses};
 use crate::source;
@@ -58,11 +58,11 @@ Examples:
         #[arg(value_name = "FILE")]
         engine: PathBuf,
     },
-    /// Let the library read an engine, and nothing else: what happens to this process does not happen to the one that asked
+    /// Let the library make a runtime, and read an engine if one is given: a crash stays in this process
     #[command(hide = true)]
     Probe {
         /// The engine's file
-        engine: PathBuf,
+        engine: Option<PathBuf>,
     },
 }
 
@@ -126,7 +126,11 @@ impl EngineArguments {
             EngineCommand::Verify(arguments) => verify(&arguments),
             EngineCommand::Inspect { engine } => inspect(&engine),
             EngineCommand::Probe { engine } => {
-                installation.probe_here(&engine).map(|()| Verdict::Good).map_err(Into::into)
+                match engine {
+                    Some(engine) => installation.probe_here(&engine)?,
+                    None => installation.probe_runtime_here()?,
+                }
+                Ok(Verdict::Good)
             }
         }
     }
@@ -178,7 +182,7 @@ fn wanted(arguments: &BuildArguments) -> anyhow::Result<Vec<Network>> {
             (models, image_sizes(&settings)?, settings.precision)
         }
     };
-    let precision = arguments.precision.or(precision).unwrap_or(Precision::Fp16);
+    let precision = arguments.precision.or(precision).unwrap_or(Precision::default_of(Backend::TensorRt));
     let mut images = if arguments.image_size.is_empty() { images } else { arguments.image_size.clone() };
     if images.is_empty() {
         images.push(DEFAULT_PICTURE);
@@ -315,7 +319,7 @@ fn verify(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     let mut results = [Poses::default(), Poses::default()];
     while let Some(frame) = images.next_frame()? {
         for (estimator, poses) in backends.iter_mut().zip(&mut results) {
-            estimator.estimate(frame.image, None, poses)?;
+            estimator.estimate(&Request::new(frame.image), poses)?;
         }
         seen += 1;
         for pose in &results[1].list {

@@ -1,4 +1,4 @@
-//! `sinew enrol`: a thing in a few images to a template that `sinew run` finds it by.
+//! `sinew enrol`: from a few images of an object to a template, by which `sinew run` locates its keypoints.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use crate::pose::{Keypoint, Pose, Skeleton};
 use crate::sink::{Category, OutputSchema, overlay};
 use crate::template::Annotation;
 
-/// Learn the keypoints of a thing from a few images
+/// Learn the keypoints of an object from a few images
 ///
-/// Give one to five images of the thing, each with a JSON file that says where its keypoints are (docs/enrol.md). The
-/// template is then found in other images with `sinew run --template`.
+/// Give one to five images of the object, each with a JSON file that says where its keypoints are (docs/enrol.md).
+/// `sinew run --template` then locates them in other images.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -28,7 +28,7 @@ pub struct EnrolArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR")]
     model: PathBuf,
-    /// An image of the thing; may be repeated
+    /// An image of the object; may be repeated
     #[arg(long, value_name = "A.jpg", required = true)]
     image: Vec<PathBuf>,
     /// Where its keypoints are in that image; once for every --image, in the same order
@@ -37,7 +37,7 @@ pub struct EnrolArguments {
     /// The template to write
     #[arg(long, value_name = "OUT.template")]
     out: PathBuf,
-    /// What to call the thing [default: the template's file name]
+    /// What to call the object [default: the template's file name]
     #[arg(long)]
     name: Option<String>,
     /// Only check the annotations, and draw the keypoints onto copies of the images beside OUT.template
@@ -73,7 +73,7 @@ impl EnrolArguments {
         let mut shots = Vec::new();
         for (path, keypoints) in self.image.iter().zip(&self.keypoints) {
             let image = read_image(path, &Limits::default())?;
-            let annotation = Annotation::read(keypoints, path)?;
+            let annotation = Annotation::read(keypoints, path, image.view().size())?;
             shots.push(Shot { name: path.display().to_string(), image, annotation });
         }
         estimator::check_shots(&bundle, &name, &shots)?;
@@ -104,7 +104,7 @@ impl EnrolArguments {
             ))?;
             if !enrolment.omitted.is_empty() {
                 output::print_line(format_args!(
-                    "left out, because some images do not show them: {}",
+                    "omitted, because some images do not show them: {}",
                     enrolment.omitted.join(" ")
                 ))?;
             }
@@ -125,7 +125,7 @@ impl EnrolArguments {
             output::print_json(&json!({ "name": name, "drawn": drawn }))?;
         } else {
             output::print_line(format_args!(
-                "nothing is wrong with the annotations; look whether the keypoints are where they should be:"
+                "the annotations are valid; check that the keypoints are where they should be:"
             ))?;
             for path in &drawn {
                 output::print_line(format_args!("{}", path.display()))?;
@@ -140,7 +140,7 @@ fn draw(path: &Path, name: &str, shot: &Shot) -> anyhow::Result<()> {
     let kind = Category {
         name: name.to_owned(),
         keypoints: points.iter().map(|point| point.name.clone()).collect(),
-        skeleton: Skeleton { edges: edges.iter().copied().collect(), ..Skeleton::default() },
+        skeleton: Skeleton { edges: edges.iter().copied().collect() },
     };
     let schema = OutputSchema { categories: vec![kind], templates: true, poses: 1, ..OutputSchema::default() };
     let keypoint = |point: &crate::template::Point| {

@@ -33,8 +33,8 @@ pub fn start(arguments: &LogArguments) -> anyhow::Result<()> {
         Ok(filter) if arguments.verbose == 0 && !arguments.quiet => filter
             .parse::<Targets>()
             .map_err(|error| anyhow::anyhow!("{VARIABLE}='{filter}' is no filter: {error}; try 'debug'"))?,
-        // Only this program's own modules: those of the engines say much and mean little to a user.
-        _ => Targets::new().with_target("sinew", level),
+        // Of the libraries, only what TensorRT calls an error: the rest says much and means little to a user.
+        _ => Targets::new().with_target("sinew", level).with_target("tensorrt", LevelFilter::ERROR),
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(Log::default)

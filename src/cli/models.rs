@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Verdict, output};
 use crate::bundle::{self, Accuracy, Bundle, BundleError, MANIFEST, Model};
 use crate::engine::Backend;
-use crate::estimator::{self, Shot};
+use crate::estimator::{self, Request, Shot};
 use crate::geometry::Size;
 use crate::pixels::{Image, ImageView, PixelFormat};
 use crate::pose::Poses;
@@ -235,7 +235,7 @@ fn try_out(bundle: &Bundle, backend: Backend) -> anyhow::Result<()> {
     let options = estimator::Options { templates, ..estimator::Options::default() };
     let mut estimator = estimator::open(bundle, backend, &options, TRIAL, PixelFormat::Grey)?;
     let pixels = vec![128; TRIAL.width * TRIAL.height];
-    estimator.estimate(image_of(&pixels)?, None, &mut Poses::default())?;
+    estimator.estimate(&Request::new(image_of(&pixels)?), &mut Poses::default())?;
     Ok(())
 }
 

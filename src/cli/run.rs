@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::service::Service;
 use super::{output, stop};
 use crate::bundle::{Bundle, Model};
-use crate::estimator::{self, Estimator, LazyEstimator};
+use crate::estimator::{self, LazyEstimator};
 use crate::runtime::{
     Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Outputs, Pipeline, Skip, WholeImage,
 };
@@ -71,7 +71,7 @@ impl RunArguments {
         }
         let outputs = Outputs::from(sinks);
         forced_exit.finishes(&outputs);
-        let options = settings.model_options(templates);
+        let options = estimator::Options { sources: sources.len(), ..settings.model_options(templates) };
         let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
         let is_live = sources.iter().filter(|source| source.live().is_some()).count();
         if is_live < sources.len() && sources.len() > 1 {
@@ -93,11 +93,9 @@ impl RunArguments {
         let mut counts = Counts::default();
         let start = Instant::now();
         let ended = if is_live > 0 {
-            let mut estimators: Vec<Box<dyn Estimator>> =
-                sources.iter().map(|_| Box::new(open()) as Box<dyn Estimator>).collect();
             let pipeline = LivePipeline {
                 cameras: sources,
-                estimators: &mut estimators,
+                estimator: &mut open(),
                 boxes: boxes.as_mut(),
                 outputs,
                 observer: &mut watcher,

@@ -1,8 +1,8 @@
 //! Reading a heatmap as if it had been upsampled four times, without doing so.
 //!
 //! Upsampling is bilinear with half-pixel centres: pixel `X` of the upsampled axis lies at cell
-//! `max((X + 0.5) / 4 - 0.5, 0)`, and the last cell repeats (LOGO-CAP reference description, section 1.4).
-//! Reading the upsampled map at any position `p` follows the sampling rule of section 1.8, per axis of `n` pixels:
+//! `max((X + 0.5) / 4 - 0.5, 0)`, and the last cell repeats (`docs/algorithms.md`, Conventions).
+//! Reading the upsampled map at any position `p` follows a sampling rule, per axis of `n` pixels:
 //! `i0 = clamp(floor p, 0, n-1)`, `i1 = min(i0+1, n-1)`, weights `clamp(i1-p, 0, 1)` and `clamp(p-i0, 0, 1)`. It
 //! repeats the border on the left, but on the right it drops to 0 at `p = n-1` and rises again until `p = n`.
 //!
@@ -105,7 +105,7 @@ pub(super) fn blend(near: f32, far: f32, fraction: f32) -> f32 {
     (f64::from(near) * f64::from(1.0 - fraction) + f64::from(far * fraction)) as f32
 }
 
-/// A map as if it had been upsampled twice (CenterGroup reference description, section 1.3).
+/// A map as if it had been upsampled twice (CenterGroup 2).
 #[derive(Debug, Clone, Copy)]
 pub struct Double<'a> {
     map: Map<'a>,

@@ -11,6 +11,7 @@
 //! | [`centergroup`] | CenterGroup: peaks, tokens, people gathered by attention |
 //! | [`capeformer`] | CapeFormer: crops, features of enrolled keypoints, proposals |
 //! | [`lofr`] | LOFR: crops, the highest place of every response map |
+//! | [`score`] | a model's own scores to probabilities |
 
 pub mod capeformer;
 pub mod centergroup;
@@ -22,6 +23,7 @@ pub mod maps;
 pub mod nms;
 mod peaks;
 mod scan;
+pub mod score;
 mod sines;
 
 use fearless_simd::f32x8 as Eight;

@@ -15,8 +15,8 @@ pub struct PoseNms {
 }
 
 impl PoseNms {
-    /// The rows of `poses` that stay, in the order in which they are chosen (LOGO-CAP reference description, section
-    /// 1.14).
+    /// The rows of `poses` that stay, in the order in which they are chosen (`docs/algorithms.md`, LOGO-CAP
+    /// 8).
     ///
     /// `poses` come in order of descending centre value. Each that was not set aside gathers its cluster, all poses
     /// that are the same by its own diagonal; the cluster's best score stays (the first on ties; those that were set
@@ -76,7 +76,7 @@ impl SimilarityNms<'_> {
         for &row in rows {
             let Some(pose) = poses.get(row) else { continue };
             if !keep.iter().any(|&better| self.similarity(&poses[better], pose) > self.similarity) {
-                // A row too many is one that nobody would see.
+                // There is room for as many rows as poses.
                 let _ = keep.push(row);
             }
         }

@@ -142,10 +142,10 @@ impl<'a> Survey<'a> {
     }
 
     /// Calls `visit` with the 3x3 cells around every cell whose pixels may hold a maximum of at least the bar; the border
-    /// repeats. `visit` answers the bar from there on; it starts at `threshold`, which must be positive. With `best_first`
+    /// repeats. `visit` returns the bar from there on; it starts at `threshold`, which must be positive. With `best_first`
     /// parts with higher cells come first, so that the bar may rise early.
     ///
-    /// `highest` answers for every cell a number that its pixels do not exceed by more than rounding.
+    /// `highest` returns for every cell a number that its pixels do not exceed by more than rounding.
     ///
     /// `is_cut` says whether pixels do not count in or beside these columns of this row: there a slope may end in a
     /// maximum.
@@ -240,7 +240,7 @@ pub(super) fn highest_cell(rows: Rows<'_>) -> Bounds {
 /// No lower than the 2x2 pixels of each, where upsampling is by two.
 ///
 /// A pixel has three quarters of its cell and a quarter of the one beside it, on both axes; which one that is may differ
-/// from pixel to pixel, which is left out here.
+/// from pixel to pixel, which is ignored here.
 pub(super) fn highest_pixel(rows: Rows<'_>) -> Bounds {
     let toward = |middle: f32x8, one: f32x8, other: f32x8| 0.75 * middle + 0.25 * one.fast_max(other);
     let columns = along_columns(|first| {
@@ -253,7 +253,7 @@ pub(super) fn highest_pixel(rows: Rows<'_>) -> Bounds {
     })
 }
 
-/// What `column` answers for eight columns at a time, for all of them.
+/// What `column` returns for eight columns at a time, for all of them.
 #[inline(always)]
 fn along_columns(column: impl Fn(usize) -> f32x8) -> [f32; WIDE] {
     let mut columns = [0.0; WIDE];

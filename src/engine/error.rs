@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Precision;
+use super::precision::Precision;
 
 /// Why an engine does not open or run: always the file, the tensor where there is one, what was found and what was
 /// expected.
@@ -40,12 +40,12 @@ pub enum EngineError {
         what: &'static str,
         /// What the plan or its side-car has.
         found: String,
-        /// What is wanted here.
+        /// What is expected here.
         expected: String,
         /// What to do.
         remedy: String,
     },
-    /// A number of threads that cannot be had.
+    /// A number of threads that cannot be started.
     #[error("{threads} threads for the engines: {reason}")]
     Threads {
         /// What was asked for.
@@ -60,6 +60,19 @@ pub enum EngineError {
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
+    },
+    /// The file is not the one that the bundle's check has read.
+    #[error(
+        "{}: its SHA-256 is {found}, expected {expected}: the file was changed after the bundle was checked, start again",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The file's hash.
+        found: String,
+        /// The hash that the bundle lists.
+        expected: String,
     },
     /// A file or folder cannot be written.
     #[error("{}: cannot be written: {source}; choose another folder with SINEW_ENGINES", path.display())]
@@ -127,7 +140,7 @@ pub enum EngineError {
         /// The backend's reason.
         reason: String,
     },
-    /// An input that comes from another engine does not fit, or was never given.
+    /// The output of another engine does not fit an input, or was never bound.
     #[error("{}: input `{tensor}` from another engine: {reason}", path.display())]
     DeviceTensor {
         /// The file.

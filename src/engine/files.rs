@@ -1,56 +1,83 @@
-//! Which files a network has, and how exactly it computes.
+//! Which files a network has.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::EngineError;
+use super::external::{beside, external_files, without_dots};
+use super::precision::Precision;
+use crate::{hash, read};
 
-/// How exactly a network computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floating point.
-    Fp32,
-    /// 16-bit floating point.
-    Fp16,
-    /// 8-bit whole numbers where the network was quantised, floating point elsewhere.
-    Int8,
-}
-
-impl Precision {
-    /// Its name, as the command line, manifests and side-cars have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fp32 => "fp32",
-            Self::Fp16 => "fp16",
-            Self::Int8 => "int8",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let known = [Self::Fp32, Self::Fp16, Self::Int8];
-        known.into_iter().find(|precision| precision.name() == name).ok_or_else(|| "give fp32, fp16 or int8".to_owned())
-    }
-}
+/// Most bytes of a graph or of a file with its weights: protocol buffers end at 2 GiB.
+pub(crate) const MAX_GRAPH_BYTES: u64 = 1 << 31;
 
 /// A graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphFile {
     /// The ONNX file.
     pub onnx: PathBuf,
-    /// Its SHA-256, as the manifest has it.
+    /// Its SHA-256, as the manifest lists it.
     pub sha256: String,
+    /// Files that may hold tensors of the graph, each with its SHA-256.
+    pub external: Vec<(PathBuf, String)>,
+}
+
+/// A graph in memory, whose bytes have the listed hashes.
+#[derive(Debug)]
+#[cfg_attr(not(any(feature = "tract", feature = "onnxruntime")), expect(dead_code, reason = "for backends on the CPU"))]
+pub(crate) struct Graph {
+    /// The ONNX file.
+    pub model: Vec<u8>,
+    /// The files that hold tensors of it, by the names that it gives them.
+    pub external: BTreeMap<String, Arc<[u8]>>,
+}
+
+impl GraphFile {
+    /// The graph at `onnx` as it is now, without other files.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn of(onnx: PathBuf) -> std::io::Result<Self> {
+        let sha256 = hash::of_bytes(&read::bytes(&onnx, MAX_GRAPH_BYTES)?);
+        Ok(Self { onnx, sha256, external: Vec::new() })
+    }
+
+    /// Reads the graph and the files that hold tensors of it. What is hashed here is what runs: a backend parses these
+    /// bytes, not the file again.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, has another hash than the listed one, or is not listed.
+    #[cfg_attr(
+        not(any(feature = "tract", feature = "onnxruntime")),
+        expect(dead_code, reason = "for backends on the CPU")
+    )]
+    pub(crate) fn read(&self) -> Result<Graph, EngineError> {
+        let model = read_checked(&self.onnx, &self.sha256)?;
+        let load_error = |stage, reason: String| EngineError::Load { path: self.onnx.clone(), stage, reason };
+        let names = external_files(&model).map_err(|reason| load_error("not an ONNX model", reason.to_owned()))?;
+        let mut external = BTreeMap::new();
+        for name in names {
+            let path = beside(&self.onnx, &name);
+            let listed = self.external.iter().find(|(listed, _)| without_dots(listed) == path);
+            let Some((_, sha256)) = listed else {
+                let reason = format!("it keeps weights in `{name}`, whose SHA-256 is not listed");
+                return Err(load_error("not a checked graph", reason));
+            };
+            external.insert(name, read_checked(&path, sha256)?.into());
+        }
+        Ok(Graph { model, external })
+    }
+}
+
+fn read_checked(path: &Path, sha256: &str) -> Result<Vec<u8>, EngineError> {
+    let bytes =
+        read::bytes(path, MAX_GRAPH_BYTES).map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
+    let found = hash::of_bytes(&bytes);
+    if !found.eq_ignore_ascii_case(sha256) {
+        return Err(EngineError::Changed { path: path.to_owned(), found, expected: sha256.to_owned() });
+    }
+    Ok(bytes)
 }
 
 /// One network to open.
@@ -64,7 +91,7 @@ pub struct EngineFiles {
     pub int8: Option<GraphFile>,
     /// With explicit quantisation, as CPUs are fast with it: what flows between layers is unsigned.
     pub int8_cpu: Option<GraphFile>,
-    /// What was asked for; without, the backend's own choice: fp16 on TensorRT, fp32 on the CPU.
+    /// The precision that was asked for; `None` is [`Precision::default_of`] the backend.
     pub precision: Option<Precision>,
     /// Names of the bundle and of the network's role, such as `logocap-tiny/backbone`.
     pub label: String,
@@ -73,8 +100,8 @@ pub struct EngineFiles {
 }
 
 impl EngineFiles {
-    /// The graph for a backend that computes with the types that the file has. A network that was left out when its
-    /// bundle was quantised stays as it is.
+    /// The graph for a backend that computes with the types that the file has. A network without a quantised graph is
+    /// computed in 32 bits.
     ///
     /// # Errors
     /// Where there is no graph of 16-bit types.
@@ -107,28 +134,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
-        for precision in [Precision::Fp32, Precision::Fp16, Precision::Int8] {
-            assert_eq!(precision.to_string().parse(), Ok(precision));
-        }
-        assert!("fp8".parse::<Precision>().unwrap_err().contains("int8"));
-    }
-
-    #[test]
-    fn a_network_that_was_left_out_stays_as_it_is() {
-        let graph = |name: &str| GraphFile { onnx: name.into(), sha256: String::new() };
+    fn a_network_without_a_quantised_graph_stays_as_it_is() {
+        let graph = |name: &str| GraphFile { onnx: name.into(), sha256: String::new(), external: Vec::new() };
         let mut files = EngineFiles {
             fp32: graph("a.onnx"),
             fp16: None,
             int8: None,
             int8_cpu: None,
             precision: None,
-            label: "thing/backbone".to_owned(),
+            label: "bundle/backbone".to_owned(),
             has_open_shapes: false,
         };
         assert_eq!(files.typed(Precision::Int8).unwrap(), &files.fp32);
         let error = files.typed(Precision::Fp16).unwrap_err().to_string();
-        assert!(error.contains("thing/backbone") && error.contains("fp16"), "{error}");
+        assert!(error.contains("bundle/backbone") && error.contains("fp16"), "{error}");
         files.int8 = Some(graph("a.int8.onnx"));
         assert_eq!(files.typed(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
         assert_eq!(files.typed_for_cpu(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
@@ -136,5 +155,27 @@ mod tests {
         assert_eq!(files.typed(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
         assert_eq!(files.typed_for_cpu(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8-cpu.onnx"));
         assert_eq!(files.typed_for_cpu(Precision::Fp32).unwrap(), &files.fp32);
+    }
+
+    #[test]
+    fn the_bytes_that_are_read_have_the_listed_hashes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        // Field 7 is the graph, 5 its tensor, 13 an entry: location = w.bin.
+        let entry = [&[10, 8][..], b"location", &[18, 5], b"w.bin"].concat();
+        let tensor = [&[106, entry.len() as u8][..], &entry].concat();
+        let graph = [&[42, tensor.len() as u8][..], &tensor].concat();
+        std::fs::write(path("a.onnx"), [&[58, graph.len() as u8][..], &graph].concat()).unwrap();
+        std::fs::write(path("w.bin"), b"weights").unwrap();
+
+        let plain = GraphFile::of(path("a.onnx")).unwrap();
+        let error = plain.read().unwrap_err().to_string();
+        assert!(error.contains("a.onnx") && error.contains("`w.bin`"), "{error}");
+        let listed = GraphFile { external: vec![(path("w.bin"), hash::of_bytes(b"weights"))], ..plain };
+        assert_eq!(&*listed.read().unwrap().external["w.bin"], b"weights");
+        std::fs::write(path("w.bin"), b"Weights").unwrap();
+        assert!(matches!(listed.read(), Err(EngineError::Changed { path: changed, .. }) if changed == path("w.bin")));
+        std::fs::write(path("a.onnx"), b"").unwrap();
+        assert!(matches!(listed.read(), Err(EngineError::Changed { path: changed, .. }) if changed == path("a.onnx")));
     }
 }

@@ -1,13 +1,14 @@
 //! Tensors in, tensors out: one trait, and the backends that are chosen by name.
 //!
-//! A [`Session`] is one backend, started once; it opens an [`Engine`] for every network. Tensors are contiguous, the
-//! last axis fastest; they hold `f32`, but for inputs that are indices.
+//! A [`Session`] is a backend, started once; it opens an [`Engine`] for every network. Tensors are contiguous, the last axis
+//! fastest; they hold `f32`, except for inputs of indices, which hold `i32`.
 
 mod error;
+mod external;
 mod files;
-mod listing;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
+mod precision;
 mod recording;
 #[cfg(feature = "tensorrt")]
 pub mod tensorrt;
@@ -22,14 +23,16 @@ use std::str::FromStr;
 use std::sync::{Arc, Once};
 
 pub use error::EngineError;
-pub use files::{EngineFiles, GraphFile, Precision};
-pub use listing::{Listing, Network};
+pub(crate) use external::{beside, external_files};
+pub(crate) use files::MAX_GRAPH_BYTES;
+pub use files::{EngineFiles, GraphFile};
+pub use precision::{Precision, PrecisionError};
 pub use recording::Recording;
 
 /// Which library runs the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backend {
-    /// The best one that works here; it says which, once.
+    /// TensorRT where it works, else tract; which one is logged once.
     #[default]
     Auto,
     /// TensorRT, on an NVIDIA GPU.
@@ -41,13 +44,14 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// What `open` makes with this backend; for [`Backend::Auto`] with TensorRT, or where that fails with tract, and why is
-    /// said once.
+    /// Calls `open` with this backend. For [`Backend::Auto`] that is TensorRT, or tract where TensorRT fails; why is logged
+    /// once.
     ///
-    /// `reason` says of an error why the backend does not work, or that it has nothing to do with the backend.
+    /// `reason` returns why the backend does not work, given an error; `None` is an error for another reason, which tract
+    /// would not mend.
     ///
     /// # Errors
-    /// What `open` answers.
+    /// The error of `open`.
     pub fn open_with_fallback<T, E>(
         self,
         mut open: impl FnMut(Self) -> Result<T, E>,
@@ -103,8 +107,8 @@ impl fmt::Display for Backend {
 pub enum Memory {
     /// By the program, through [`Engine::input`] and [`Engine::output`].
     Host,
-    /// Only by another engine: it goes from [`Engine::export_output`] to [`Engine::bind_input`] and stays where the backend
-    /// keeps it.
+    /// Only by engines: an output is passed from [`Engine::export_output`] to [`Engine::bind_input`] and stays in the
+    /// backend's memory.
     Device,
 }
 
@@ -148,13 +152,22 @@ impl fmt::Display for TensorSpec {
     }
 }
 
-/// What goes into an engine and what comes out, in the order of their indices.
+/// The tensors of an engine, in the order of their indices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     /// Inputs.
     pub inputs: Vec<TensorSpec>,
     /// Outputs.
     pub outputs: Vec<TensorSpec>,
+}
+
+/// A network and the shapes to open it for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Its files.
+    pub files: EngineFiles,
+    /// Its tensors.
+    pub signature: Signature,
 }
 
 /// A network, ready to run for fixed shapes.
@@ -165,19 +178,19 @@ pub trait Engine: Send + fmt::Debug {
     /// The values of an input, to write in place; they stay until they are written again.
     ///
     /// # Panics
-    /// Where there is no such input, or it is one of indices or one that comes from another engine.
+    /// Where there is no such input, or it holds indices or is bound to another engine.
     fn input(&mut self, index: usize) -> &mut [f32];
 
     /// The same for an input of [`DataType::I32`].
     ///
     /// # Panics
-    /// Where there is no such input, or it holds something else or comes from another engine.
+    /// Where there is no such input, or it holds no indices or is bound to another engine.
     fn indices(&mut self, index: usize) -> &mut [i32];
 
     /// Runs the network once.
     ///
     /// # Errors
-    /// Where the backend fails, or an input from another engine was never received.
+    /// Where the backend fails, or an input of another engine was never bound.
     fn run(&mut self) -> Result<(), EngineError>;
 
     /// The values of an output after the last run; zeros before the first.
@@ -186,13 +199,13 @@ pub trait Engine: Send + fmt::Debug {
     /// Where there is no such output.
     fn output(&self, index: usize) -> &[f32];
 
-    /// An output of the last run for another engine of the same environment, without a copy where the backend can.
+    /// An output of the last run for another engine of the same session, without a copy where the backend can.
     ///
     /// # Panics
     /// Where there is no such output.
     fn export_output(&self, index: usize) -> DeviceTensor;
 
-    /// Takes an input from another engine; it stays until the next one is received.
+    /// Takes the output of another engine as input; it stays until the next one is bound.
     ///
     /// # Errors
     /// Where it comes from another backend or has another shape.
@@ -202,7 +215,7 @@ pub trait Engine: Send + fmt::Debug {
     fn bind_input(&mut self, index: usize, tensor: &DeviceTensor) -> Result<(), EngineError>;
 }
 
-/// A tensor on its way from one engine to another, in the backend's own form.
+/// An output of one engine that another takes as input, in the backend's own form.
 #[derive(Debug, Clone)]
 pub struct DeviceTensor(Arc<dyn Any + Send + Sync>);
 
@@ -212,13 +225,13 @@ impl DeviceTensor {
         Self(tensor)
     }
 
-    /// For backends: the tensor, if it is of the backend's own form.
+    /// For backends: the tensor, if it has the backend's own form.
     pub fn tensor<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         Arc::clone(&self.0).downcast().ok()
     }
 }
 
-/// A backend, started: what its engines share (threads, a device's context).
+/// A started backend: what its engines share (threads, a device's context).
 #[derive(Debug)]
 pub struct Session {
     opener: Box<dyn OpenBackend>,
@@ -232,11 +245,11 @@ trait OpenBackend: Send + fmt::Debug {
 }
 
 impl Session {
-    /// Starts a backend. `threads` is for CPU backends; 0 means one per core. [`Backend::Auto`] is the CPU's here: whether
-    /// another one works shows when its engines are opened, see [`Backend::open_with_fallback`].
+    /// Starts a backend. `threads` is for CPU backends; 0 means one per core. [`Backend::Auto`] starts tract: whether TensorRT
+    /// works is known only when its engines are opened, see [`Backend::open_with_fallback`].
     ///
     /// # Errors
-    /// Where the backend is not there, or the threads cannot be had.
+    /// Where the backend is not installed, or the threads cannot be started.
     pub fn new(backend: Backend, threads: usize) -> Result<Self, EngineError> {
         let opener = match backend {
             Backend::TensorRt => start_tensorrt()?,
@@ -250,36 +263,30 @@ impl Session {
         Self { opener, precision: None }
     }
 
-    /// The same, whose engines are to compute so exactly; `None` is the backend's own choice.
+    /// The same with another precision for its engines; `None` is the backend's default.
     #[must_use]
     pub fn with_precision(self, precision: Option<Precision>) -> Self {
         Self { precision, ..self }
     }
 
-    /// The same, writing down what goes into its engines.
+    /// The same, recording the inputs of its engines.
     #[must_use]
     pub fn with_recorder(self, recording: Recording) -> Self {
         Self { opener: Box::new(recording::Recorder::new(self.opener, recording)), precision: self.precision }
     }
 
-    /// How exactly engines are to compute; see [`EngineFiles::precision`].
+    /// The precision of its engines; see [`EngineFiles::precision`].
     pub fn precision(&self) -> Option<Precision> {
         self.precision
     }
 
-    /// Starts TensorRT from a given place.
+    /// Starts TensorRT from the given libraries.
     ///
     /// # Errors
-    /// Where the library or the GPU is not there.
+    /// Where a library or the GPU is missing.
     #[cfg(feature = "tensorrt")]
     pub fn tensorrt(installation: tensorrt::Installation) -> Result<Self, EngineError> {
         Ok(Self::of(Box::new(tensorrt::TensorRt::new(installation)?)))
-    }
-
-    /// A session that opens nothing and writes down what it is asked for.
-    pub fn dry_run() -> (Self, Listing) {
-        let listing = Listing::default();
-        (Self::of(Box::new(listing.clone())), listing)
     }
 
     /// The backend that was started; never [`Backend::Auto`].

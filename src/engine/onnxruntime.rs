@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
+use super::files::Graph;
 use super::{
     Backend, DataType, DeviceTensor, Engine, EngineError, EngineFiles, Memory, OpenBackend, Precision, Signature,
     TensorSpec,
@@ -50,10 +51,9 @@ impl OpenBackend for OnnxRuntime {
     }
 
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
-        let path = files.typed_for_cpu(files.precision.unwrap_or(Precision::Fp32))?.onnx.clone();
-        // What the library says of a missing file does not name it.
-        std::fs::metadata(&path).map_err(|source| EngineError::Read { path: path.clone(), source })?;
-        let session = self.session(&path).map_err(|reason| EngineError::Load {
+        let file = files.typed_for_cpu(files.precision.unwrap_or(Precision::default_of(Backend::OnnxRuntime)))?;
+        let path = file.onnx.clone();
+        let session = self.session(file.read()?).map_err(|reason| EngineError::Load {
             path: path.clone(),
             stage: "ONNX Runtime cannot read this graph",
             reason,
@@ -80,7 +80,7 @@ impl OpenBackend for OnnxRuntime {
 }
 
 impl OnnxRuntime {
-    fn session(&self, path: &Path) -> Result<Session, String> {
+    fn session(&self, graph: Graph) -> Result<Session, String> {
         let build = || -> Result<Session, ort::Error> {
             let mut builder = Session::builder(&self.environment)?;
             // Spinning makes a network a little faster and everything beside it slower.
@@ -88,7 +88,10 @@ impl OnnxRuntime {
             if self.threads > 0 {
                 builder = builder.with_intra_threads(self.threads)?;
             }
-            builder.commit_from_file(path)
+            for (name, bytes) in graph.external {
+                builder = builder.with_external_initializer_file_in_memory(name, bytes)?;
+            }
+            builder.commit_from_memory(&graph.model)
         };
         build().map_err(|error| error.to_string())
     }
@@ -120,7 +123,7 @@ fn check(path: &Path, kind: &'static str, spec: &TensorSpec, found: Option<&Valu
 enum Input {
     Values(Vec<f32>),
     Indices(Vec<i32>),
-    /// Of another engine; nothing until it was received.
+    /// An output of another engine; nothing until it is bound.
     FromEngine(Option<Arc<Vec<f32>>>),
 }
 
@@ -166,7 +169,7 @@ impl Engine for OrtEngine {
                     return Err(EngineError::DeviceTensor {
                         path: path.clone(),
                         tensor: spec.name.clone(),
-                        reason: "it was never received".to_owned(),
+                        reason: "it was never bound".to_owned(),
                     });
                 }
             };
@@ -182,7 +185,7 @@ impl Engine for OrtEngine {
                 let expected = &spec.shape;
                 return Err(failed(format!("output `{}` is {shape:?}, expected {expected:?}", spec.name)));
             }
-            // Who received the last one may still hold it.
+            // An engine that the last one was bound to may still hold it.
             match Arc::get_mut(output) {
                 Some(kept) => kept.copy_from_slice(values),
                 None => *output = Arc::new(values.to_vec()),

@@ -1,4 +1,4 @@
-//! Writes down what goes into every network: frames for calibration, as the networks themselves see them.
+//! Records the inputs of every network: frames for calibration, as the networks themselves see them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub struct Recording {
     pub limit: usize,
 }
 
-/// A backend whose engines write down their inputs.
+/// A backend whose engines record their inputs.
 #[derive(Debug)]
 pub(super) struct Recorder {
     inner: Box<dyn OpenBackend>,
@@ -36,7 +36,7 @@ impl OpenBackend for Recorder {
         self.inner.backend()
     }
 
-    /// Opens an engine all of whose tensors the program may read.
+    /// Opens an engine with all tensors in host memory.
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
         let role = files.label.rsplit('/').next().unwrap_or_default().to_owned();
         let folder = self.recording.folder.join(&role);

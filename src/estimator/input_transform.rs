@@ -1,4 +1,4 @@
-//! How images get into a network: whole, or as crops.
+//! From images to a network's input: whole images, and crops.
 
 use super::EstimateError;
 use crate::bundle::Manifest;
@@ -10,64 +10,59 @@ use crate::pixels::{ImageView, PixelFormat, Warp, WarpError};
 /// photographs has seen nothing like it.
 const MAX_ASPECT: usize = 8;
 
-/// The layout for images of one size, and the warp for one format.
+/// How whole images of one size lie in the network's input.
+pub(super) fn layout(manifest: &Manifest, image: Size) -> Result<ShortSideLayout, EstimateError> {
+    let unsupported_size = |reason: String| EstimateError::Image { image, reason };
+    let input = &manifest.input;
+    let (short, long) = (image.width.min(image.height), image.width.max(image.height));
+    if short.saturating_mul(MAX_ASPECT) < long {
+        return Err(unsupported_size(format!("one side is more than {MAX_ASPECT} times the other; cut it into parts")));
+    }
+    (input.rule.centre())
+        .and_then(|centre| ShortSideLayout::new(image, input.short_side, input.multiple, centre))
+        .ok_or_else(|| unsupported_size("it is empty, or too large to compute with".to_owned()))
+}
+
+/// From whole images of one size and format to the network's input.
 #[derive(Debug)]
 pub(super) struct InputTransform {
     pub image: Size,
-    pub format: PixelFormat,
     pub layout: ShortSideLayout,
     warp: Warp,
 }
 
 impl InputTransform {
     pub(super) fn new(manifest: &Manifest, image: Size, format: PixelFormat) -> Result<Self, EstimateError> {
-        let unsupported_size = |reason: String| EstimateError::Image { image, reason };
-        let input = &manifest.input;
-        let (short, long) = (image.width.min(image.height), image.width.max(image.height));
-        if short.saturating_mul(MAX_ASPECT) < long {
-            return Err(unsupported_size(format!(
-                "one side is more than {MAX_ASPECT} times the other; cut it into parts"
-            )));
-        }
-        let layout = (input.rule.centre())
-            .and_then(|centre| ShortSideLayout::new(image, input.short_side, input.multiple, centre))
-            .ok_or_else(|| unsupported_size("it is empty, or too large to compute with".to_owned()))?;
+        let (layout, input) = (layout(manifest, image)?, &manifest.input);
         let warp = Warp::new(format, image, &layout.image_from_network, layout.network, input.mean, input.std)
-            .map_err(|error| unsupported_size(error.to_string()))?;
-        Ok(Self { image, format, layout, warp })
+            .map_err(|error| EstimateError::Image { image, reason: error.to_string() })?;
+        Ok(Self { image, layout, warp })
     }
 
-    /// Lays an image into a network's input, `[3, height, width]`.
+    /// Writes an image into a network's input, `[3, height, width]`.
     pub(super) fn write_input(&mut self, image: ImageView<'_>, input: &mut [f32]) -> Result<(), EstimateError> {
-        let unsupported_size = |reason: String| EstimateError::Image { image: image.size(), reason };
-        self.warp.run(image, input).map_err(|error| unsupported_size(error.to_string()))
+        let size = image.size();
+        self.warp.run(image, input).map_err(|error| EstimateError::Image { image: size, reason: error.to_string() })
     }
 }
 
-/// Lays crops of images into a network's input of one size. A crop like the last one needs no new tables.
+/// From crops of images to a network's input of one size. The tables of the last crop are kept and refilled, so that boxes
+/// that move allocate nothing.
 #[derive(Debug)]
 pub(super) struct CropTransform {
     network: Size,
     mean: [f32; 3],
     std: [f32; 3],
-    last: Option<Aim>,
-}
-
-/// A warp, and what it was made for.
-#[derive(Debug)]
-struct Aim {
-    image: Size,
-    format: PixelFormat,
-    image_from_network: Affine,
-    warp: Warp,
+    /// Made for the first crop.
+    warp: Option<Warp>,
 }
 
 impl CropTransform {
     pub(super) fn new(input: &Input, network: Size) -> Self {
-        Self { network, mean: input.mean, std: input.std, last: None }
+        Self { network, mean: input.mean, std: input.std, warp: None }
     }
 
-    /// Lays the part of an image that `image_from_network` says into `input`, `[3, height, width]`.
+    /// Writes the part of an image that `image_from_network` maps the network's pixels to into `input`, `[3, height, width]`.
     pub(super) fn write_input(
         &mut self,
         image: ImageView<'_>,
@@ -76,16 +71,16 @@ impl CropTransform {
     ) -> Result<(), EstimateError> {
         let (size, format) = (image.size(), image.format());
         let unsupported_size = |error: WarpError| EstimateError::Image { image: size, reason: error.to_string() };
-        let same =
-            |aim: &&mut Aim| (aim.image, aim.format, aim.image_from_network) == (size, format, image_from_network);
-        let aim = match self.last.as_mut().filter(same) {
-            Some(aim) => aim,
-            None => {
-                let warp = Warp::new(format, size, &image_from_network, self.network, self.mean, self.std)
-                    .map_err(unsupported_size)?;
-                self.last.insert(Aim { image: size, format, image_from_network, warp })
+        let warp = match &mut self.warp {
+            Some(warp) => {
+                warp.aim(format, size, &image_from_network).map_err(unsupported_size)?;
+                warp
+            }
+            none => {
+                let warp = Warp::new(format, size, &image_from_network, self.network, self.mean, self.std);
+                none.insert(warp.map_err(unsupported_size)?)
             }
         };
-        aim.warp.run(image, input).map_err(unsupported_size)
+        warp.run(image, input).map_err(unsupported_size)
     }
 }

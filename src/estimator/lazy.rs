@@ -1,47 +1,39 @@
-//! An estimator whose engines are opened when the first image is there.
+//! An estimator whose engines are opened for the first image.
 
-use std::time::Instant;
-
-use super::{EstimateError, Estimator, Options, StageTimes, open};
+use super::{EstimateError, Estimator, Options, Request, StageTimes, open};
 use crate::bundle::Bundle;
 use crate::engine::Backend;
-use crate::geometry::Rectangle;
-use crate::pixels::ImageView;
 use crate::pose::Poses;
 
-/// Opens the engines for the first image that comes: only it says which size and format they are for.
+/// Opens the engines when the first image is there: only then are its size and format known.
 pub struct LazyEstimator {
     bundle: Bundle,
     backend: Backend,
     options: Options,
     opened: Option<Box<dyn Estimator>>,
-    due: Option<Instant>,
 }
 
 impl LazyEstimator {
     /// An estimator of `bundle`; nothing is opened yet.
     pub fn new(bundle: Bundle, backend: Backend, options: &Options) -> Self {
-        Self { bundle, backend, options: options.clone(), opened: None, due: None }
+        Self { bundle, backend, options: options.clone(), opened: None }
     }
 }
 
 impl Estimator for LazyEstimator {
-    fn estimate(
-        &mut self,
-        image: ImageView<'_>,
-        boxes: Option<&[Rectangle]>,
-        poses: &mut Poses,
-    ) -> Result<StageTimes, EstimateError> {
+    fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
         let estimator = match &mut self.opened {
             Some(estimator) => estimator,
-            none => none.insert(open(&self.bundle, self.backend, &self.options, image.size(), image.format())?),
+            none => {
+                let (size, format) = (request.image.size(), request.image.format());
+                none.insert(open(&self.bundle, self.backend, &self.options, size, format)?)
+            }
         };
-        estimator.due(self.due);
-        estimator.estimate(image, boxes, poses)
+        estimator.estimate(request, poses)
     }
 
-    fn due(&mut self, at: Option<Instant>) {
-        self.due = at;
+    fn backend(&self) -> Option<Backend> {
+        self.opened.as_ref()?.backend()
     }
 }
 

@@ -1,5 +1,6 @@
-//! The engines and the decoder of one model wired together; the only place that knows both.
+//! The engines and the decoder of a model joined; the only module that knows both.
 
+mod calibrated;
 mod capeformer;
 mod centergroup;
 mod input_transform;
@@ -18,10 +19,10 @@ pub use capeformer::{EnrolError, Enrolment, Shot, check_shots, enrol};
 pub use lazy::LazyEstimator;
 pub use postprocess::postprocess;
 
-use crate::bundle::logocap::Refinement;
 use crate::bundle::shape;
 use crate::bundle::{Bundle, Decode};
 use crate::decode;
+use crate::decode::logocap::Refinement;
 use crate::engine::{Backend, EngineError, Network, Precision, Recording, Session};
 use crate::geometry::{Rectangle, Size};
 use crate::pixels::{ImageView, PixelFormat};
@@ -37,7 +38,7 @@ pub struct StageTimes {
     pub network: Duration,
     /// Network outputs to poses.
     pub decode: Duration,
-    /// How far poses were refined, where that was decided by the time that was left ([`Estimator::due`]).
+    /// How far poses were refined, where [`Request::deadline`] decided it.
     pub level: Option<Refinement>,
 }
 
@@ -50,65 +51,81 @@ impl std::ops::AddAssign for StageTimes {
     }
 }
 
-/// What a user may choose about a model.
+/// What a user may choose about a model; `Options::default()` leaves all to its bundle.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     /// Threads for CPU backends; 0 means one per core.
     pub threads: usize,
-    /// How exactly the networks compute, instead of the backend's own choice.
+    /// The networks' precision, instead of the backend's default.
     pub precision: Option<Precision>,
-    /// Writes down what goes into the networks.
+    /// Records the inputs of the networks.
     pub recording: Option<Recording>,
     /// How far a frame is refined, instead of the bundle's `decode.level`.
     pub level: Option<Refinement>,
-    /// Poses must score above this, instead of the bundle's `decode.score_threshold`.
+    /// Poses must score above this, instead of the bundle's `decode.score_threshold`; a probability where the bundle has a
+    /// `[score]` section.
     pub score_threshold: Option<f32>,
     /// Every hyper-parameter and behaviour of the decoder as in the reference implementation (for LOGO-CAP also the level
-    /// `full`), whatever the bundle says; `level` and `score_threshold` still count.
+    /// `full`), and its scores, whatever the bundle says; `level` and `score_threshold` still count.
     pub exact: bool,
-    /// What to look for, for models that find what was enrolled.
+    /// Enrolled objects, for models that detect those.
     pub templates: Arc<[Template]>,
+    /// How many sources take turns. One estimator serves them all: it keeps a set of engines per size of the network's input,
+    /// as many as there are sources, at least four.
+    pub sources: usize,
 }
 
 impl Options {
     /// The backend, started.
-    fn environment(&self, backend: Backend) -> Result<Session, EngineError> {
-        let environment = Session::new(backend, self.threads)?.with_precision(self.precision);
+    fn session(&self, backend: Backend) -> Result<Session, EngineError> {
+        let session = Session::new(backend, self.threads)?.with_precision(self.precision);
         Ok(match &self.recording {
-            Some(recording) => environment.with_recorder(recording.clone()),
-            None => environment,
+            Some(recording) => session.with_recorder(recording.clone()),
+            None => session,
         })
     }
 }
 
-/// One model, ready to answer images.
-pub trait Estimator: Send {
-    /// Finds the poses in `image`, in image pixels; `poses` is cleared before.
-    ///
-    /// A model of one thing at a time answers for each of `boxes` and each template, in that order, and takes the whole
-    /// image where there are no boxes. A model of whole images answers best first, and has no use for boxes.
-    /// An image of a size that was not seen before may open engines again, which takes longer than a frame.
-    ///
-    /// # Errors
-    /// Where the image's size cannot be laid into the network, or an engine fails.
-    fn estimate(
-        &mut self,
-        image: ImageView<'_>,
-        boxes: Option<&[Rectangle]>,
-        poses: &mut Poses,
-    ) -> Result<StageTimes, EstimateError>;
+/// One image to estimate poses in.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The image.
+    pub image: ImageView<'a>,
+    /// Where its objects are, image pixels, for models of one object per box; `None` is the whole image. Models of all people
+    /// in an image ignore it.
+    pub boxes: Option<&'a [Rectangle]>,
+    /// When the poses should be there. A model with refinement levels does as much as fits; `None` is no deadline.
+    pub deadline: Option<Instant>,
+}
 
-    /// The answers from here on should be there by that moment, as far as the model can do with less; `None` is no hurry.
-    fn due(&mut self, at: Option<Instant>) {
-        let _ = at;
+impl<'a> Request<'a> {
+    /// A whole image, without a deadline.
+    pub fn new(image: ImageView<'a>) -> Self {
+        Self { image, boxes: None, deadline: None }
     }
 }
 
-/// Opens a bundle's engines for images of the given size and format.
+/// A model with its engines open.
+pub trait Estimator: Send {
+    /// Estimates the poses in an image, in image pixels; `poses` is cleared before.
+    ///
+    /// A model of one object per box writes one pose per box and template, in that order. A model of whole images writes the
+    /// best first. An image of a new size or format may open engines, which takes longer than a frame.
+    ///
+    /// # Errors
+    /// Where the network takes no image of this size, or an engine fails.
+    fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError>;
+
+    /// The backend that runs the networks; `None` while none is open.
+    fn backend(&self) -> Option<Backend> {
+        None
+    }
+}
+
+/// Opens a bundle's engines for images of the given size and format. [`Backend::Auto`] takes the best backend that works.
 ///
 /// # Errors
-/// Where the backend or an engine does not open, an option is out of range, or the image's size cannot be laid
-/// into the network.
+/// Where the backend or an engine does not open, an option is out of range, or the network takes no image of this size.
 pub fn open(
     bundle: &Bundle,
     backend: Backend,
@@ -116,67 +133,68 @@ pub fn open(
     image: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
-    Ok(open_first(bundle, backend, options, image, format)?.1)
-}
-
-/// The same, and which backend it was in the end.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_first(
-    bundle: &Bundle,
-    backend: Backend,
-    options: &Options,
-    image: Size,
-    format: PixelFormat,
-) -> Result<(Backend, Box<dyn Estimator>), EstimateError> {
-    let open = |backend| {
-        let environment = options.environment(backend)?;
-        Ok((environment.backend(), open_in(environment, bundle, options, image, format)?))
-    };
+    let open = |backend| open_in(options.session(backend)?, bundle, options, image, format);
     backend.open_with_fallback(open, EstimateError::engine)
 }
 
-/// Opens a bundle's engines in a backend that was started already; `options` says nothing of the backend then.
+/// Opens a bundle's engines in a session that was started already; of `options`, `threads`, `precision` and `recording` are
+/// those of the session.
 ///
 /// # Errors
 /// As [`open`].
 pub fn open_in(
-    environment: Session,
+    session: Session,
+    bundle: &Bundle,
+    options: &Options,
+    image: Size,
+    format: PixelFormat,
+) -> Result<Box<dyn Estimator>, EstimateError> {
+    let Some(section) = bundle.manifest().score.as_ref().filter(|_| !options.exact) else {
+        return open_model(session, bundle, options, image, format);
+    };
+    let maps = section.maps().map_err(|error| EstimateError::option("score", error.to_string()))?;
+    let options = calibrated::uncalibrated(options, bundle.manifest().about.model, &maps);
+    let model = open_model(session, bundle, &options, image, format)?;
+    Ok(Box::new(calibrated::Calibrated::new(model, maps)))
+}
+
+/// The model itself, with its own scores.
+fn open_model(
+    session: Session,
     bundle: &Bundle,
     options: &Options,
     image: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
     Ok(match &bundle.manifest().decode {
-        Decode::Logocap(decode) => {
-            Box::new(logocap::Logocap::open(bundle, decode, environment, options, image, format)?)
+        Decode::Logocap(config) => Box::new(logocap::Logocap::open(bundle, config, session, options, image, format)?),
+        Decode::Centergroup { config, width } => {
+            Box::new(centergroup::Centergroup::open(bundle, (config, *width), session, options, image, format)?)
         }
-        Decode::Centergroup(decode) => {
-            Box::new(centergroup::Centergroup::open(bundle, decode, environment, options, image, format)?)
+        Decode::Capeformer { config, .. } => Box::new(capeformer::Capeformer::open(bundle, config, session, options)?),
+        Decode::Lofr { config, network, cells } => {
+            Box::new(lofr::Lofr::open(bundle, (config, *network, *cells), session, options)?)
         }
-        Decode::Capeformer(decode) => Box::new(capeformer::Capeformer::open(bundle, decode, environment, options)?),
-        Decode::Lofr(decode) => Box::new(lofr::Lofr::open(bundle, decode, environment, options)?),
     })
 }
 
-/// The networks that a bundle opens for images of this size, with the shapes that they are opened for, in that order.
+/// The networks that a bundle opens for images of this size, with their shapes, in the order in which they are opened.
 ///
 /// # Errors
-/// Where the image's size cannot be laid into the network.
+/// Where the network takes no image of this size.
 pub fn networks(bundle: &Bundle, image: Size, precision: Option<Precision>) -> Result<Vec<Network>, EstimateError> {
-    let (environment, listing) = Session::dry_run();
-    let environment = environment.with_precision(precision);
+    let planner = |size| networks::Planner { bundle, size, precision };
+    let layout = || input_transform::layout(bundle.manifest(), image);
     match &bundle.manifest().decode {
-        // Its networks depend on templates, not on the image; all that a template could want are opened.
-        Decode::Capeformer(_) => capeformer::open_all(bundle, &environment)?,
-        _ => drop(open_in(environment, bundle, &Options::default(), image, PixelFormat::Rgb)?),
+        Decode::Logocap(config) => logocap::networks(&planner(layout()?.network), config.level),
+        Decode::Centergroup { .. } => centergroup::networks(&planner(layout()?.network)),
+        Decode::Capeformer { .. } => capeformer::networks(&planner(capeformer::NETWORK)),
+        Decode::Lofr { network, .. } => Ok(vec![lofr::network(&planner(*network))?]),
     }
-    Ok(listing.networks())
 }
 
 impl EstimateError {
-    /// Why the backend does not work, if that is what it is.
+    /// Why the backend does not work, if that is the reason.
     fn engine(&self) -> Option<String> {
         match self {
             Self::Engine(error) => Some(error.to_string()),
@@ -185,7 +203,7 @@ impl EstimateError {
     }
 }
 
-/// Why a model does not open, or an image gets no answer.
+/// Why a model does not open, or an image has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EstimateError {

@@ -1,106 +1,142 @@
-//! Opening a bundle's networks for the sizes that images need.
+//! A bundle's networks for the sizes that images need: which engines there are, and opening them.
 
 use super::EstimateError;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::{EngineSection, ModelFile, TensorSection};
 use crate::bundle::shape::{self, Dimension, Symbols};
-use crate::engine::{Engine, EngineFiles, GraphFile, Memory, Precision, Session, Signature, TensorSpec};
+use crate::engine::{Engine, EngineFiles, GraphFile, Memory, Network, Precision, Session, Signature, TensorSpec};
 use crate::geometry::Size;
 
-/// Most network sizes whose engines are kept open; a folder of mixed images seldom has more.
-const MAX_OPEN_SIZES: usize = 4;
+/// How many sets of engines and tables are kept for a single source; a folder of mixed images seldom needs more.
+const MAX_RECENT: usize = 4;
 
-/// Something for each of a few network sizes; never empty.
+/// A few values by key; the least recently used one makes room for another.
 #[derive(Debug)]
-pub(super) struct BySize<T> {
+pub(super) struct Recent<K, T> {
     /// The least recently used first; the last one is in use.
-    opened: Vec<(Size, T)>,
+    kept: Vec<(K, T)>,
+    capacity: usize,
 }
 
-impl<T> BySize<T> {
-    pub(super) fn new(size: Size, first: T) -> Self {
-        Self { opened: vec![(size, first)] }
+impl<K: PartialEq + Copy, T> Recent<K, T> {
+    /// Room for what `sources` need that take turns, and for some more.
+    pub(super) fn new(sources: usize) -> Self {
+        Self { kept: Vec::new(), capacity: sources.max(MAX_RECENT) }
     }
 
-    /// What is open for `size` comes into use, or what `open` makes; then the least recently used goes, if there are
-    /// too many.
-    pub(super) fn fit<E>(&mut self, size: Size, open: impl FnOnce() -> Result<T, E>) -> Result<(), E> {
-        let entry = match self.opened.iter().position(|(known, _)| *known == size) {
-            Some(found) => self.opened.remove(found),
-            None => (size, open()?),
+    /// What is kept for `key`, or else what `make` returns.
+    pub(super) fn get<E>(&mut self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<&mut T, E> {
+        let entry = match self.kept.iter().position(|(known, _)| *known == key) {
+            Some(found) => self.kept.remove(found),
+            None => (key, make()?),
         };
-        if self.opened.len() == MAX_OPEN_SIZES {
-            self.opened.remove(0);
+        if self.kept.len() >= self.capacity {
+            self.kept.remove(0);
         }
-        self.opened.push(entry);
-        Ok(())
-    }
-
-    pub(super) fn in_use(&mut self) -> &mut T {
-        let Some((_, last)) = self.opened.last_mut() else { unreachable!("it is never empty") };
-        last
+        self.kept.push(entry);
+        let last = self.kept.len() - 1;
+        Ok(&mut self.kept[last].1)
     }
 }
 
-/// Opens the networks of a bundle for one network size.
+/// Names of one side of a network's tensors, in the order of the engine's indices, and who reads and writes each.
+pub(super) type Tensors = &'static [(&'static str, Memory)];
+
+/// Declares one side of a network: a module with `ALL`, the [`Tensors`], and the index of each by its name in capitals.
+macro_rules! tensors {
+    ($(#[$doc:meta])* $side:ident { $($index:ident = $name:literal $memory:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        mod $side {
+            use crate::engine::Memory;
+            use crate::estimator::networks::Tensors;
+
+            pub(in crate::estimator) const ALL: Tensors = &[$(($name, Memory::$memory)),+];
+            #[allow(clippy::upper_case_acronyms, dead_code, non_camel_case_types, reason = "numbers the constants below")]
+            enum Index { $($index),+ }
+            $(pub(in crate::estimator) const $index: usize = Index::$index as usize;)+
+        }
+    };
+}
+pub(super) use tensors;
+
+/// The networks of a bundle for one size of the network's input.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NetworkOpener<'a> {
+pub(super) struct Planner<'a> {
     pub bundle: &'a Bundle,
-    pub environment: &'a Session,
     pub size: Size,
+    pub precision: Option<Precision>,
 }
 
-impl NetworkOpener<'_> {
-    /// Opens the network of a role for `chunk` candidates, if its shapes depend on that. `inputs` and `outputs` name the
-    /// tensors in the order of the engine's indices; the bundle's check has seen them all.
-    pub(super) fn open(
+impl Planner<'_> {
+    /// The network of a role with its shapes, for `batch` candidates if they depend on that.
+    pub(super) fn network(
         &self,
         role: &'static str,
-        chunk: Option<usize>,
-        [inputs, outputs]: [&[(&str, Memory)]; 2],
-    ) -> Result<Box<dyn Engine>, EstimateError> {
+        batch: Option<usize>,
+        [inputs, outputs]: [Tensors; 2],
+    ) -> Result<Network, EstimateError> {
+        // The bundle's check has seen all roles and tensors of its model.
         let section = &self.bundle.manifest().engines[role];
-        let symbols = Symbols { height: Some(self.size.height), width: Some(self.size.width), chunk };
+        let symbols = Symbols { height: Some(self.size.height), width: Some(self.size.width), chunk: batch };
         let unsupported_size = |error| EstimateError::Shape { role, size: self.size, error };
         let signature = Signature {
             inputs: specs(&section.inputs, inputs, &symbols).map_err(unsupported_size)?,
             outputs: specs(&section.outputs, outputs, &symbols).map_err(unsupported_size)?,
         };
-        let precision = self.environment.precision();
         let is_quantised = |section: &EngineSection| section.precision.int8.is_some();
-        if precision == Some(Precision::Int8) && !self.bundle.manifest().engines.values().any(is_quantised) {
+        if self.precision == Some(Precision::Int8) && !self.bundle.manifest().engines.values().any(is_quantised) {
             let name = &self.bundle.manifest().about.name;
             let reason = format!("{name} was not quantised: `make calib BUNDLE={name}` does that, from the sources");
             return Err(EstimateError::option("precision", reason));
         }
-        Ok(self.environment.open(&files(self.bundle, role, section, precision), signature)?)
+        Ok(Network { files: self.files(role, section), signature })
+    }
+
+    fn files(&self, role: &str, section: &EngineSection) -> EngineFiles {
+        let bundle = self.bundle;
+        let precisions = &section.precision;
+        let graph = |file: &ModelFile| GraphFile {
+            onnx: bundle.folder().join(&file.onnx),
+            sha256: file.sha256.clone(),
+            external: (precisions.external(file))
+                .map(|(file, sha256)| (bundle.folder().join(file), sha256.to_owned()))
+                .collect(),
+        };
+        EngineFiles {
+            fp32: graph(&precisions.fp32),
+            fp16: precisions.fp16.as_ref().map(graph),
+            int8: precisions.int8.as_ref().map(graph),
+            int8_cpu: precisions.int8_cpu.as_ref().map(graph),
+            precision: self.precision,
+            label: format!("{}/{role}", bundle.manifest().about.name),
+            has_open_shapes: (section.inputs.iter().flat_map(|tensor| &tensor.shape))
+                .any(|extent| matches!(extent, Dimension::Symbolic { .. })),
+        }
+    }
+
+    /// All networks of a role whose shapes depend on the number of candidates, by that number, ascending.
+    pub(super) fn batches(
+        &self,
+        role: &'static str,
+        tensors: [Tensors; 2],
+    ) -> impl Iterator<Item = Result<(usize, Network), EstimateError>> {
+        let sizes = &self.bundle.manifest().engines[role].batch_sizes;
+        sizes.iter().map(move |&batch| Ok((batch, self.network(role, Some(batch), tensors)?)))
     }
 }
 
-fn files(bundle: &Bundle, role: &str, section: &EngineSection, precision: Option<Precision>) -> EngineFiles {
-    let graph = |file: &ModelFile| GraphFile { onnx: bundle.folder().join(&file.onnx), sha256: file.sha256.clone() };
-    EngineFiles {
-        fp32: graph(&section.precision.fp32),
-        fp16: section.precision.fp16.as_ref().map(graph),
-        int8: section.precision.int8.as_ref().map(graph),
-        int8_cpu: section.precision.int8_cpu.as_ref().map(graph),
-        precision,
-        label: format!("{}/{role}", bundle.manifest().about.name),
-        has_open_shapes: (section.inputs.iter().flat_map(|tensor| &tensor.shape))
-            .any(|extent| matches!(extent, Dimension::Symbolic { .. })),
-    }
+/// Opens a network.
+pub(super) fn open(session: &Session, network: Network) -> Result<Box<dyn Engine>, EstimateError> {
+    Ok(session.open(&network.files, network.signature)?)
 }
 
 /// The named tensors, in the order of `names`.
-fn specs(
-    tensors: &[TensorSection],
-    names: &[(&str, Memory)],
-    symbols: &Symbols,
-) -> Result<Vec<TensorSpec>, shape::ShapeError> {
+fn specs(tensors: &[TensorSection], names: Tensors, symbols: &Symbols) -> Result<Vec<TensorSpec>, shape::ShapeError> {
     let spec = |&(name, memory): &(&str, Memory)| {
         let tensor = tensors.iter().find(|tensor| tensor.name == name);
-        let (data_type, extents) = tensor.map(|tensor| (tensor.data_type, &*tensor.shape)).unwrap_or_default();
-        Ok(TensorSpec { name: name.to_owned(), data_type, shape: shape::evaluate(extents, symbols)?, memory })
+        let tensor = tensor.expect("the bundle's check has seen all tensors of its model");
+        let shape = shape::evaluate(&tensor.shape, symbols)?;
+        Ok(TensorSpec { name: name.to_owned(), data_type: tensor.data_type, shape, memory })
     };
     names.iter().map(spec).collect()
 }
@@ -110,32 +146,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_recently_used_goes() {
-        let size = |side| Size::new(side, side);
-        let mut opened = BySize::new(size(0), 0);
-        let mut fit = |side: usize| {
+    fn the_least_recently_used_makes_room() {
+        let mut recent = Recent::new(1);
+        let mut get = |key: usize| {
             let mut made = false;
-            opened
-                .fit(size(side), || {
-                    made = true;
-                    Ok::<_, ()>(side)
-                })
-                .unwrap();
-            assert_eq!(*opened.in_use(), side);
+            let value = recent.get(key, || {
+                made = true;
+                Ok::<_, ()>(key)
+            });
+            assert_eq!(*value.unwrap(), key);
             made
         };
-        assert!([1, 2, 3].map(&mut fit).iter().all(|made| *made));
-        assert!(!fit(0));
-        assert!(fit(4));
-        // 1 was the one to go.
-        assert!(![0, 2, 3, 4].map(&mut fit).iter().any(|made| *made));
-        assert!(fit(1));
+        assert!([0, 1, 2, 3].map(&mut get).iter().all(|made| *made));
+        assert!(!get(0));
+        // 1 makes room.
+        assert!(get(4));
+        assert!(![0, 2, 3, 4].map(&mut get).iter().any(|made| *made));
+        assert!(get(1));
     }
 
     #[test]
-    fn what_does_not_open_changes_nothing() {
-        let mut opened = BySize::new(Size::new(1, 1), 1);
-        assert_eq!(opened.fit(Size::new(2, 2), || Err("no")), Err("no"));
-        assert_eq!(*opened.in_use(), 1);
+    fn as_many_are_kept_as_there_are_sources() {
+        let mut recent = Recent::new(6);
+        for turn in 0..3 {
+            for key in 0..6 {
+                recent.get(key, || if turn == 0 { Ok(key) } else { Err("made again") }).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_made_changes_nothing() {
+        let mut recent = Recent::new(1);
+        recent.get(1, || Ok::<_, &str>(1)).unwrap();
+        assert_eq!(recent.get(2, || Err("no")), Err("no"));
+        assert_eq!(recent.get(1, || Err("made again")), Ok(&mut 1));
     }
 }

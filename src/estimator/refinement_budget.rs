@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::bundle::logocap::Refinement;
+use crate::decode::logocap::Refinement;
 
 /// How much a new measurement counts.
 const NEW: f32 = 0.2;
-/// What is believed to take too long is believed to take so much less after every frame that did without it, so that it is
-/// tried again.
+/// The estimate of a level that did not fit shrinks by this factor with every frame, so that the level is tried again.
 const FORGET: f32 = 0.99;
 
 /// Remembers how long refinement takes, and chooses the highest level that is done in time.
@@ -19,8 +18,8 @@ pub(super) struct RefinementBudget {
 }
 
 impl RefinementBudget {
-    /// The highest level up to `wanted` that `runs` runs of the second network leave time for; what was never measured is
-    /// tried. Without a time that is left, `wanted`.
+    /// The highest level up to `wanted` whose `runs` runs of the second network fit into the time that is `left`; a level that
+    /// was never measured is tried. Without a deadline, `wanted`.
     pub(super) fn choose(&mut self, wanted: Refinement, runs: usize, left: Option<Duration>) -> Refinement {
         let Some(left) = left else { return wanted };
         let fits = |each: Option<f32>| each.is_none_or(|each| each * runs as f32 <= left.as_secs_f32());
@@ -62,9 +61,9 @@ mod tests {
 
     #[test]
     fn the_highest_level_that_fits_is_taken() {
-        let mut pace = RefinementBudget::default();
-        pace.record(Refinement::Full, 1, milliseconds(20));
-        pace.record(Refinement::Partial, 2, milliseconds(20));
+        let mut budget = RefinementBudget::default();
+        budget.record(Refinement::Full, 1, milliseconds(20));
+        budget.record(Refinement::Partial, 2, milliseconds(20));
         for (left, runs, level) in [
             (25, 1, Refinement::Full),
             (15, 1, Refinement::Partial),
@@ -72,34 +71,34 @@ mod tests {
             (45, 2, Refinement::Full),
             (0, 1, Refinement::None),
         ] {
-            assert_eq!(pace.choose(Refinement::Full, runs, Some(milliseconds(left))), level, "{left} ms for {runs}");
+            assert_eq!(budget.choose(Refinement::Full, runs, Some(milliseconds(left))), level, "{left} ms for {runs}");
         }
-        assert_eq!(pace.choose(Refinement::Full, 9, None), Refinement::Full, "nobody is in a hurry");
+        assert_eq!(budget.choose(Refinement::Full, 9, None), Refinement::Full, "without a deadline");
         assert_eq!(
-            pace.choose(Refinement::Partial, 1, Some(milliseconds(50))),
+            budget.choose(Refinement::Partial, 1, Some(milliseconds(50))),
             Refinement::Partial,
             "never more than wanted"
         );
-        assert_eq!(pace.choose(Refinement::None, 1, Some(milliseconds(50))), Refinement::None);
+        assert_eq!(budget.choose(Refinement::None, 1, Some(milliseconds(50))), Refinement::None);
     }
 
     #[test]
     fn what_was_never_measured_is_tried() {
-        let mut pace = RefinementBudget::default();
-        assert_eq!(pace.choose(Refinement::Full, 3, Some(milliseconds(1))), Refinement::Full);
-        pace.record(Refinement::Full, 3, milliseconds(300));
-        assert_eq!(pace.choose(Refinement::Full, 3, Some(milliseconds(1))), Refinement::Partial);
-        pace.record(Refinement::Partial, 3, milliseconds(300));
-        assert_eq!(pace.choose(Refinement::Full, 3, Some(milliseconds(1))), Refinement::None);
+        let mut budget = RefinementBudget::default();
+        assert_eq!(budget.choose(Refinement::Full, 3, Some(milliseconds(1))), Refinement::Full);
+        budget.record(Refinement::Full, 3, milliseconds(300));
+        assert_eq!(budget.choose(Refinement::Full, 3, Some(milliseconds(1))), Refinement::Partial);
+        budget.record(Refinement::Partial, 3, milliseconds(300));
+        assert_eq!(budget.choose(Refinement::Full, 3, Some(milliseconds(1))), Refinement::None);
     }
 
     #[test]
     fn what_took_too_long_once_is_tried_again() {
-        let mut pace = RefinementBudget::default();
-        pace.record(Refinement::Full, 1, milliseconds(60));
-        pace.record(Refinement::Partial, 1, milliseconds(60));
+        let mut budget = RefinementBudget::default();
+        budget.record(Refinement::Full, 1, milliseconds(60));
+        budget.record(Refinement::Partial, 1, milliseconds(60));
         let frames =
-            (0..1000).position(|_| pace.choose(Refinement::Full, 1, Some(milliseconds(30))) != Refinement::None);
+            (0..1000).position(|_| budget.choose(Refinement::Full, 1, Some(milliseconds(30))) != Refinement::None);
         assert!((20..200).contains(&frames.unwrap()), "{frames:?}");
     }
 }

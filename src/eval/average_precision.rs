@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use super::calibration::Outcomes;
 use super::matching::{Person, THRESHOLDS, Verdict, match_image};
 use super::{Detection, EvalError, GroundTruth, oks, variances};
+use crate::coco::{FileError, Id};
 
 /// Most detections per image that count, best scores first.
 const MAX_DETECTIONS: usize = 20;
@@ -12,7 +14,7 @@ const RECALLS: usize = 101;
 /// Least and greatest area in square pixels: all, medium, large.
 const AREA_RANGES: [(f64, f64); 3] = [(0.0, 1e10), ((32 * 32) as f64, (96 * 96) as f64), ((96 * 96) as f64, 1e10)];
 
-/// COCO's keypoint figures, each 0..=1; `None` (pycocotools: -1) where the set has nobody of that size.
+/// COCO's keypoint figures, each 0..=1; `None` (pycocotools: -1) where the set has no person of that size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Figures {
     /// Average precision, the mean over OKS thresholds 0.50, 0.55 ... 0.95.
@@ -71,6 +73,7 @@ pub struct Evaluation<'a> {
     variances: Vec<f64>,
     seen: Vec<bool>,
     rows: [Vec<Row>; AREA_RANGES.len()],
+    outcomes: Option<Outcomes>,
 }
 
 impl<'a> Evaluation<'a> {
@@ -81,14 +84,27 @@ impl<'a> Evaluation<'a> {
     pub fn new(truth: &'a GroundTruth, sigmas: &[f64]) -> Result<Self, EvalError> {
         let variances = variances(sigmas)?;
         if let Some(odd) = truth.annotations().iter().flatten().find(|person| person.keypoints.len() != sigmas.len()) {
-            return Err(EvalError::Value {
-                path: truth.path().into(),
-                key: format!("annotation with id {}, keypoints", odd.id),
-                found: odd.keypoints.len().to_string(),
-                expected: format!("{} as the model has", sigmas.len()),
-            });
+            let (found, expected) = (odd.keypoints.len(), sigmas.len());
+            return Err(FileError::value(
+                truth.path(),
+                format!("annotations[{}].keypoints", odd.position),
+                format!("{found} keypoints"),
+                format!("{expected} as the model has"),
+            )
+            .into());
         }
-        Ok(Self { truth, variances, seen: vec![false; truth.images().len()], rows: Default::default() })
+        Ok(Self { truth, variances, seen: vec![false; truth.images().len()], rows: Default::default(), outcomes: None })
+    }
+
+    /// Keeps the score of every detection and whether it was right, for [`Evaluation::into_outcomes`].
+    #[must_use]
+    pub fn recording_outcomes(self) -> Self {
+        Self { outcomes: Some(Outcomes::default()), ..self }
+    }
+
+    /// The scores and whether they were right; none unless they were recorded.
+    pub fn into_outcomes(self) -> Outcomes {
+        self.outcomes.unwrap_or_default()
     }
 
     /// Takes all detections of one image, in any order.
@@ -96,31 +112,32 @@ impl<'a> Evaluation<'a> {
     /// # Errors
     /// Where the image is unknown or was put before, or a detection has another number of keypoints than there are sigmas
     /// or is not finite; nothing is taken then.
-    pub fn put(&mut self, image_id: u64, detections: &[Detection]) -> Result<(), EvalError> {
-        let unknown = || EvalError::UnknownImage { path: self.truth.path().into(), image_id };
-        let image = self.truth.position(image_id).ok_or_else(unknown)?;
+    pub fn put(&mut self, image: &Id, detections: &[Detection]) -> Result<(), EvalError> {
+        let image_id = || image.clone();
+        let unknown = || EvalError::UnknownImage { path: self.truth.path().into(), image_id: image_id() };
+        let position = self.truth.position(image).ok_or_else(unknown)?;
         for (index, detection) in detections.iter().enumerate() {
             let (found, expected) = (detection.keypoints.len(), self.variances.len());
             if found != expected {
-                return Err(EvalError::Keypoints { image_id, index, found, expected });
+                return Err(EvalError::Keypoints { image_id: image_id(), index, found, expected });
             }
             if !detection.is_finite() {
-                return Err(EvalError::NotFinite { image_id, index });
+                return Err(EvalError::NotFinite { image_id: image_id(), index });
             }
         }
-        if std::mem::replace(&mut self.seen[image], true) {
-            return Err(EvalError::ImageTwice { image_id });
+        if std::mem::replace(&mut self.seen[position], true) {
+            return Err(EvalError::ImageTwice { image_id: image_id() });
         }
 
         let mut ranked: Vec<&Detection> = detections.iter().collect();
         ranked.sort_by(|a, b| descending(a.score, b.score));
         ranked.truncate(MAX_DETECTIONS);
-        let people = &self.truth.annotations()[image];
+        let people = &self.truth.annotations()[position];
         let similarity: Vec<Vec<f64>> = ranked
             .iter()
             .map(|detection| people.iter().map(|person| oks(person, &detection.keypoints, &self.variances)).collect())
             .collect();
-        for (rows, range) in self.rows.iter_mut().zip(AREA_RANGES) {
+        for (index, (rows, range)) in self.rows.iter_mut().zip(AREA_RANGES).enumerate() {
             let seen_people: Vec<_> = people
                 .iter()
                 .map(|person| Person { crowd: person.crowd, ignored: person.ignored || outside(person.area, range) })
@@ -131,9 +148,13 @@ impl<'a> Evaluation<'a> {
                 |detection, person| similarity[detection][person],
                 |detection| outside(ranked[detection].area(), range),
             );
+            // The first range holds all areas.
+            if let (0, Some(outcomes)) = (index, &mut self.outcomes) {
+                record(outcomes, &ranked, &verdicts, people);
+            }
             let row = |(rank, (detection, verdict)): (usize, (&&Detection, Verdict))| Row {
                 score: detection.score,
-                image,
+                image: position,
                 rank,
                 verdict,
             };
@@ -164,7 +185,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Average precision and recall at every threshold within one area range; `None` without anybody to find.
+    /// Average precision and recall at every threshold within one area range; `None` where no person counts.
     fn curve(&self, range: usize) -> Option<Curve> {
         let to_find = |person: &&super::Annotation| !person.ignored && !outside(person.area, AREA_RANGES[range]);
         let positives = self.truth.annotations().iter().flatten().filter(to_find).count();
@@ -182,6 +203,16 @@ impl<'a> Evaluation<'a> {
             (curve.precision[index], curve.recall[index]) = average_precision(&hits, positives);
         }
         Some(curve)
+    }
+}
+
+/// Adds the detections of an image to `outcomes`, as matched at an OKS of 0.5.
+fn record(outcomes: &mut Outcomes, ranked: &[&Detection], verdicts: &[Verdict], people: &[super::Annotation]) {
+    for (detection, verdict) in ranked.iter().zip(verdicts).filter(|(_, verdict)| verdict.ignored & 1 == 0) {
+        outcomes.poses.push((detection.score, verdict.person.is_some()));
+        if let Some(person) = verdict.person {
+            outcomes.add_keypoints(&people[person as usize], &detection.keypoints, &detection.keypoint_scores);
+        }
     }
 }
 

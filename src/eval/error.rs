@@ -1,61 +1,35 @@
 //! What can be wrong with annotations and detections.
 
-use std::io;
 use std::path::PathBuf;
+
+use crate::coco::{FileError, Id};
 
 /// Why annotations or results could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    /// A file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file is not JSON of the expected form.
-    #[error("{}: {key}: {message}", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Where in it, such as `annotations[3].area`.
-        key: String,
-        /// What is wrong there, with line and column.
-        message: String,
-    },
-    /// A value is of the right type but cannot be used.
-    #[error("{}: {key}: found {found}, expected {expected}", path.display())]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// Where in it, such as `annotations[3].keypoints`.
-        key: String,
-        /// What stands there.
-        found: String,
-        /// What should.
-        expected: String,
-    },
+    /// A file cannot be read, or not be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Detections were given for an image that the annotations do not list.
     #[error("image {image_id} is not among the images of {}", path.display())]
     UnknownImage {
         /// The annotations' file.
         path: PathBuf,
         /// The image's id.
-        image_id: u64,
+        image_id: Id,
     },
     /// Detections were given twice for one image.
     #[error("image {image_id}: detections were given twice; give all detections of an image at once")]
     ImageTwice {
         /// The image's id.
-        image_id: u64,
+        image_id: Id,
     },
     /// A detection has another number of keypoints than the model's sigmas.
     #[error("image {image_id}, detection {index}: found {found} keypoints, expected {expected}")]
     Keypoints {
         /// The image's id.
-        image_id: u64,
+        image_id: Id,
         /// Which of the image's detections.
         index: usize,
         /// Its number of keypoints.
@@ -67,7 +41,7 @@ pub enum EvalError {
     #[error("image {image_id}, detection {index}: its score or a coordinate is not a finite number")]
     NotFinite {
         /// The image's id.
-        image_id: u64,
+        image_id: Id,
         /// Which of the image's detections.
         index: usize,
     },

@@ -36,7 +36,7 @@ impl Reach {
     }
 
     /// The length for one person, pixels; `None` where the annotation does not say, or says nothing above 0.
-    fn length(self, person: &Annotation) -> Option<f64> {
+    pub fn length(self, person: &Annotation) -> Option<f64> {
         let length = match self {
             Self::Box => person.bbox[2].max(person.bbox[3]),
             Self::Head => {
@@ -57,7 +57,7 @@ pub struct KeypointShare {
 }
 
 impl KeypointShare {
-    /// With nobody in it.
+    /// Without people.
     pub fn new(reach: Reach) -> Self {
         Self { reach, correct: [0; 3], counted: 0 }
     }
@@ -105,9 +105,10 @@ mod tests {
     fn person(head_bbox: Option<[f64; 4]>) -> Annotation {
         let at = |x, y, labelled| TrueKeypoint { x, y, labelled };
         Annotation {
-            id: 1,
+            position: 0,
             keypoints: vec![at(10.0, 10.0, true), at(50.0, 10.0, true), at(0.0, 0.0, false), at(20.0, 90.0, true)],
             area: 1.0,
+            area_of_box: false,
             bbox: [0.0, 0.0, 50.0, 100.0],
             head_bbox,
             crowd: false,

@@ -8,13 +8,15 @@ pub(super) fn threshold(index: usize) -> f64 {
     if index + 1 == THRESHOLDS { 0.95 } else { index as f64 * ((0.95 - 0.5) / 9.0) + 0.5 }
 }
 
-/// What became of a detection at every threshold, one bit for each.
+/// How a detection counts at every threshold, one bit for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Verdict {
     /// It matched a person or a crowd.
     pub(super) matched: u16,
-    /// It counts neither as found nor as false.
+    /// It counts neither as right nor as false.
     pub(super) ignored: u16,
+    /// The person that it matched at the lowest threshold.
+    pub(super) person: Option<u32>,
 }
 
 /// An annotated person as the rule sees it.
@@ -63,6 +65,9 @@ pub(super) fn match_image(
                 Some(person) => {
                     taken[person] = true;
                     verdict.matched |= bit;
+                    if index == 0 {
+                        verdict.person = Some(person as u32);
+                    }
                     people[person].ignored
                 }
                 None => out_of_range(detection),
@@ -112,6 +117,6 @@ mod tests {
 
     #[test]
     fn unmatched_out_of_range_is_ignored() {
-        assert_eq!(match_image(1, &[], |_, _| 0.0, |_| true), [Verdict { matched: 0, ignored: ALL }]);
+        assert_eq!(match_image(1, &[], |_, _| 0.0, |_| true), [Verdict { matched: 0, ignored: ALL, person: None }]);
     }
 }

@@ -10,6 +10,8 @@ pub struct Detection {
     pub score: f64,
     /// x, y in image pixels, in the category's order.
     pub keypoints: Vec<[f64; 2]>,
+    /// Their scores; they matter for [`super::Calibration`] only.
+    pub keypoint_scores: Vec<f64>,
 }
 
 impl Detection {
@@ -31,7 +33,11 @@ impl Detection {
 impl From<&Pose> for Detection {
     fn from(pose: &Pose) -> Self {
         let point = |keypoint: &crate::pose::Keypoint| [f64::from(keypoint.x), f64::from(keypoint.y)];
-        Self { score: f64::from(pose.score), keypoints: pose.keypoints.iter().map(point).collect() }
+        Self {
+            score: f64::from(pose.score),
+            keypoints: pose.keypoints.iter().map(point).collect(),
+            keypoint_scores: pose.keypoints.iter().map(|keypoint| f64::from(keypoint.score)).collect(),
+        }
     }
 }
 
@@ -87,9 +93,10 @@ mod tests {
     fn annotation(points: &[(f64, f64, bool)], area: f64) -> Annotation {
         let keypoints = points.iter().map(|&(x, y, labelled)| TrueKeypoint { x, y, labelled }).collect();
         Annotation {
-            id: 1,
+            position: 0,
             keypoints,
             area,
+            area_of_box: false,
             bbox: [0.0, 0.0, 10.0, 20.0],
             head_bbox: None,
             crowd: false,

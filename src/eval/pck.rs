@@ -1,31 +1,36 @@
-//! The share of correct keypoints, for things that are enrolled from a few images and looked for in others.
+//! The share of correct keypoints, for objects that are enrolled from a few images and located in others.
 //!
-//! As section 1.10 of the description of CapeFormer's reference implementation has it: a keypoint is correct if it lies
-//! within a part of the longer side of the thing's box; an image's figure is the mean over the keypoints that are
-//! visible there and in every image of the enrolment, 0 without any; the figure of a set is the mean over images.
+//! As in CapeFormer's evaluation (section 4.1 of the paper): a keypoint is correct if it lies within a part of the longer side
+//! of the object's box; an image's figure is the mean over the keypoints that are visible there and in every image of the
+//! enrolment, 0 without any; the figure of a set is the mean over images.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{EvalError, json};
+use super::EvalError;
+use super::ground_truth::{PLACE, labelled_keypoints};
+use crate::coco::{AnnotationEntry, CocoFile, FileError, Id, ImageEntry};
 use crate::geometry::{Rectangle, Size};
 
 /// Parts of the box at which correctness is measured; the mean over them is the mPCK.
 pub const THRESHOLDS: [f64; 5] = [0.05, 0.1, 0.15, 0.2, 0.25];
 
-/// One annotated thing; every image has one.
+/// One annotated object; every image has one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Instance {
     /// Its image, relative to the folder of images.
     pub file_name: String,
+    /// The image's size in pixels, where the file says it.
+    pub size: Option<Size>,
     /// The box around it, image pixels.
     pub bounds: Rectangle,
     /// Column, row, and whether the image shows it, of each keypoint of its category.
     pub points: Vec<(f32, f32, bool)>,
 }
 
-/// Things of one kind.
+/// Objects of one kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Category {
     /// Its name.
@@ -36,80 +41,65 @@ pub struct Category {
     pub instances: Vec<Instance>,
 }
 
-/// The annotated things of a set, by category.
+/// The annotated objects of a set, by category.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Things {
+pub struct Objects {
     path: PathBuf,
     categories: Vec<Category>,
+    unusable: usize,
 }
 
-#[derive(Deserialize)]
-struct File {
-    images: Vec<super::Image>,
-    annotations: Vec<Entry>,
-    categories: Vec<CategoryEntry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    id: u64,
-    image_id: u64,
-    category_id: u64,
-    bbox: [f32; 4],
-    keypoints: Vec<f32>,
-}
-
-#[derive(Deserialize)]
-struct CategoryEntry {
-    id: u64,
-    name: String,
-    keypoints: Vec<String>,
-}
-
-impl Things {
-    /// Reads annotations in COCO's format.
+impl Objects {
+    /// Reads annotations in COCO's format. Categories without keypoints, and annotations without keypoints, without a box or
+    /// of an image that is not listed, are skipped.
     ///
     /// # Errors
-    /// Where the file cannot be read, lacks a key, or an annotation does not fit its image or category.
+    /// Where the file cannot be read, lacks a key, or the keypoints of an annotation do not fit its category.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
-        let file: File = json::read(path)?;
-        let fault = |key: String, found: String, expected: &str| EvalError::Value {
-            path: path.into(),
-            key,
-            found,
-            expected: expected.into(),
-        };
-        let mut categories: Vec<Category> = (file.categories.iter())
-            .map(|entry| Category {
-                name: entry.name.clone(),
-                keypoints: entry.keypoints.clone(),
-                instances: Vec::new(),
-            })
+        let CocoFile { images, mut annotations, categories: kinds } = CocoFile::read(path)?;
+        let images: HashMap<&Id, &ImageEntry> = images.iter().map(|image| (&image.id, image)).collect();
+        let mut categories: Vec<Category> = (kinds.iter())
+            .map(|kind| Category { name: kind.name.clone(), keypoints: kind.keypoints.clone(), instances: Vec::new() })
             .collect();
-        let mut entries: Vec<(usize, &Entry)> = file.annotations.iter().enumerate().collect();
-        entries.sort_by_key(|(_, entry)| entry.id);
+        let mut entries: Vec<(usize, AnnotationEntry)> = annotations.drain(..).enumerate().collect();
+        entries.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
+        let mut unusable = 0;
         for (position, entry) in entries {
-            let key = |name: &str| format!("annotations[{position}].{name}");
-            let Some(image) = file.images.iter().find(|image| image.id == entry.image_id) else {
-                return Err(fault(key("image_id"), entry.image_id.to_string(), "the id of one of `images`"));
+            let category = kinds.iter().position(|kind| Some(&kind.id) == entry.category_id.as_ref());
+            let (Some(category), Some(values)) = (category.map(|at| &mut categories[at]), &entry.keypoints) else {
+                continue;
             };
-            let Some(category) = file.categories.iter().position(|category| category.id == entry.category_id) else {
-                return Err(fault(key("category_id"), entry.category_id.to_string(), "the id of one of `categories`"));
-            };
-            let category = &mut categories[category];
-            let (rows, rest) = entry.keypoints.as_chunks::<3>();
-            if rows.len() != category.keypoints.len() || !rest.is_empty() {
-                let expected = format!("x, y, visibility of the {} keypoints", category.keypoints.len());
-                return Err(fault(key("keypoints"), format!("{} numbers", entry.keypoints.len()), &expected));
+            if values.is_empty() {
+                continue;
             }
-            let [x, y, width, height] = entry.bbox;
+            let size = entry.bbox.filter(|[_, _, width, height]| *width > 0.0 && *height > 0.0);
+            let (Some(image), Some(bbox)) = (images.get(&entry.image_id), size) else {
+                unusable += 1;
+                continue;
+            };
+            let key = |name: &str| format!("annotations[{position}].{name}");
+            if category.keypoints.is_empty() {
+                category.keypoints = (1..=values.len() / 3).map(|number| format!("keypoint_{number}")).collect();
+            }
+            let count = category.keypoints.len();
+            if values.len() != 3 * count {
+                let expected = format!("x, y, visibility of the {count} keypoints of `{}`", category.name);
+                return Err(
+                    FileError::value(path, key("keypoints"), format!("{} numbers", values.len()), expected).into()
+                );
+            }
+            let keypoints = labelled_keypoints(values)
+                .map_err(|at| FileError::value(path, key(&format!("keypoints[{at}]")), "no finite number", PLACE))?;
+            let [x, y, width, height] = bbox.map(|value| value as f32);
             category.instances.push(Instance {
                 file_name: image.file_name.clone(),
+                size: image.size(),
                 bounds: Rectangle { x, y, width, height },
-                points: rows.iter().map(|&[x, y, v]| (x, y, v > 0.0)).collect(),
+                points: keypoints.iter().map(|point| (point.x as f32, point.y as f32, point.labelled)).collect(),
             });
         }
-        Ok(Self { path: path.to_owned(), categories })
+        categories.retain(|category| !category.instances.is_empty());
+        Ok(Self { path: path.to_owned(), categories, unusable })
     }
 
     /// The file that was read.
@@ -117,13 +107,18 @@ impl Things {
         &self.path
     }
 
-    /// The categories, in the file's order.
+    /// The categories with keypoints, in the file's order.
     pub fn categories(&self) -> &[Category] {
         &self.categories
     }
+
+    /// Annotations with keypoints that have no box, or no image.
+    pub fn unusable(&self) -> usize {
+        self.unusable
+    }
 }
 
-/// Which of a category's things are enrolled, and which are then looked for.
+/// Which of a category's objects are enrolled, and in which images the others are then located.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Episode {
     /// Positions of the enrolled ones.
@@ -132,8 +127,8 @@ pub struct Episode {
     pub queries: Vec<usize>,
 }
 
-/// Every way to enrol `shots` neighbours of `count` things, in a circle, and to look for the rest; none where nothing
-/// would be left to look for.
+/// Every way to enrol `shots` neighbours of `count` objects, in a circle, and to locate the rest; none where there would be
+/// no rest.
 pub fn episodes(count: usize, shots: usize) -> Vec<Episode> {
     if shots == 0 || shots >= count {
         return Vec::new();
@@ -146,11 +141,11 @@ pub fn episodes(count: usize, shots: usize) -> Vec<Episode> {
     (0..count).map(episode).collect()
 }
 
-/// Distances of one answer, in longer sides of the box that is left of `bounds` in the image (section 1.1); `None` for
-/// keypoints that do not count.
+/// Distances of one result, in longer sides of the part of `bounds` that lies in the image; `None` for keypoints that do not
+/// count.
 ///
-/// `counted` says which do; `found` holds the answer's keypoints, in the order of `truth`. A keypoint without an answer
-/// is infinitely far away.
+/// `counted` says which do; `found` holds the result's keypoints, in the order of `truth`. A keypoint without a result is
+/// infinitely far away.
 pub fn distances(truth: &Instance, image: Size, counted: &[bool], found: &[Option<(f32, f32)>]) -> Vec<Option<f64>> {
     let Rectangle { x, y, width, height } = truth.bounds;
     let axis = |start: f32, length: f32, limit: usize| {
@@ -189,7 +184,7 @@ pub struct PckFigures {
 }
 
 impl PckSum {
-    /// Adds one answer's [`distances`].
+    /// Adds the [`distances`] of one result.
     pub fn add(&mut self, distances: &[Option<f64>]) {
         self.results += 1;
         let counted = distances.iter().flatten().count();
@@ -200,7 +195,7 @@ impl PckSum {
         }
     }
 
-    /// The figures; `None` without any answer.
+    /// The figures; `None` without any result.
     pub fn figures(&self) -> Option<PckFigures> {
         if self.results == 0 {
             return None;
@@ -226,7 +221,7 @@ mod tests {
     fn instance() -> Instance {
         let bounds = Rectangle { x: -10.0, y: 20.0, width: 111.0, height: 51.0 };
         let points = vec![(10.0, 30.0, true), (50.0, 30.0, true), (60.0, 60.0, false), (90.0, 60.0, true)];
-        Instance { file_name: "a.jpg".to_owned(), bounds, points }
+        Instance { file_name: "a.jpg".to_owned(), size: None, bounds, points }
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub use outputs::Outputs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::estimator::{EstimateError, Estimator, StageTimes};
+use crate::estimator::{EstimateError, Estimator, Request, StageTimes};
 use crate::pose::Poses;
 use crate::sink::{FrameResult, RgbCache, SinkError};
 use crate::source::{Frame, Source, SourceError};
@@ -187,8 +187,76 @@ fn estimate(
     poses: &mut Poses,
 ) -> Result<StageTimes, EstimateError> {
     let begun = frame.instant.unwrap_or_else(Instant::now);
-    estimator.due(deadline.and_then(|deadline| begun.checked_add(deadline)));
-    let (boxes, mut times) = boxes.boxes(frame)?;
-    times += estimator.estimate(frame.image, boxes, poses)?;
+    let deadline = deadline.and_then(|deadline| begun.checked_add(deadline));
+    let (boxes, mut times) = boxes.boxes(frame, deadline)?;
+    times += estimator.estimate(&Request { image: frame.image, boxes, deadline }, poses)?;
     Ok(times)
+}
+
+#[cfg(all(test, feature = "camera"))]
+mod tests {
+    use super::*;
+    use crate::geometry::Size;
+    use crate::pixels::{Image, PixelFormat};
+    use crate::source::v4l2::CameraError;
+
+    /// A camera that warns before each of its two frames.
+    struct Warning {
+        image: Image,
+        frames: u64,
+        warned: u64,
+    }
+
+    impl Source for Warning {
+        fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
+            self.frames += 1;
+            let (image, sequence) = (self.image.view(), self.frames - 1);
+            let frame = Frame { image, sequence, captured: None, instant: None, name: None };
+            Ok((sequence < 2).then_some(frame))
+        }
+
+        fn next_warning(&mut self) -> Option<SourceError> {
+            let is_due = self.warned <= self.frames;
+            self.warned += u64::from(is_due);
+            let warning = CameraError::Stalled { path: "/dev/video0".into(), seconds: 1.0 };
+            is_due.then_some(SourceError::Camera(warning))
+        }
+    }
+
+    struct NoPoses;
+
+    impl Estimator for NoPoses {
+        fn estimate(&mut self, _: &Request<'_>, _: &mut Poses) -> Result<StageTimes, EstimateError> {
+            Ok(StageTimes::default())
+        }
+    }
+
+    struct Warnings(u64);
+
+    impl Observer for Warnings {
+        fn skipped(&mut self, why: &Skip, _: &Counts) {
+            panic!("no frame is skipped: {why}");
+        }
+
+        fn warned(&mut self, _: &SourceError, _: &Counts) {
+            self.0 += 1;
+        }
+    }
+
+    #[test]
+    fn a_cameras_warnings_are_no_unreadable_frames() {
+        let image = Image::new(PixelFormat::Grey, Size::new(1, 1), vec![0]).unwrap();
+        let (mut source, mut warnings, mut counts) = (Warning { image, frames: 0, warned: 0 }, Warnings(0), Counts::default());
+        let mut pipeline = Pipeline {
+            source: &mut source,
+            boxes: &mut WholeImage,
+            estimator: &mut NoPoses,
+            outputs: &Outputs::default(),
+            observer: &mut warnings,
+            deadline: None,
+            stop: &AtomicBool::new(false),
+        };
+        assert_eq!(pipeline.run(&mut counts).unwrap(), End::SourceEnded);
+        assert_eq!((warnings.0, counts.frames, counts.processed, counts.dropped.unreadable), (3, 2, 2, 0));
+    }
 }

@@ -271,7 +271,7 @@ mod tests {
             categories: vec![Category {
                 name: "person".into(),
                 keypoints: vec!["nose".into(), "left_eye".into()],
-                skeleton: Skeleton { edges: [(0, 1)].into_iter().collect(), ..Skeleton::default() },
+                skeleton: Skeleton { edges: [(0, 1)].into_iter().collect() },
             }],
             templates: false,
             poses: 30,

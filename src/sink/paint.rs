@@ -373,7 +373,7 @@ mod tests {
         OutputSchema {
             categories: vec![Category {
                 keypoints: names.map(str::to_owned).into(),
-                skeleton: crate::pose::Skeleton { edges: edges.into_iter().collect(), ..Default::default() },
+                skeleton: crate::pose::Skeleton { edges: edges.into_iter().collect() },
                 ..Category::default()
             }],
             ..OutputSchema::default()

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::Template;
+use crate::coco::read_bounded;
 
 /// First line of a template; the number is the version of the format.
 const FIRST_LINE: &[u8] = b"sinew template 1\n";
@@ -69,11 +70,11 @@ impl Template {
     pub fn read(path: &Path) -> Result<Self, TemplateError> {
         let unreadable = |source| TemplateError::File { path: path.to_owned(), action: "read", source };
         let broken = |reason: String| TemplateError::Content { path: path.to_owned(), reason };
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if size > MAX_BYTES {
-            return Err(broken(format!("it has {size} bytes, more than any template")));
-        }
-        Self::from_bytes(&std::fs::read(path).map_err(unreadable)?).map_err(broken)
+        let bytes = read_bounded(path, MAX_BYTES).map_err(|source| match source.kind() {
+            std::io::ErrorKind::InvalidData => broken(format!("{source}, more than any template")),
+            _ => unreadable(source),
+        })?;
+        Self::from_bytes(&bytes).map_err(broken)
     }
 
     /// Writes a file.
@@ -154,6 +155,12 @@ mod tests {
     #[test]
     fn there_and_back() {
         assert_eq!(Template::from_bytes(&cup().to_bytes()), Ok(cup()));
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let error = Template::read(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.contains("more than the 4194304 bytes"), "{error}");
     }
 
     #[test]

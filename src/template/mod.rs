@@ -1,4 +1,4 @@
-//! What a user has enrolled: the keypoints of a thing, as features that one bundle's networks understand.
+//! Enrolled objects: their keypoints as features of one bundle's networks.
 //!
 //! A template is made from a few annotated images ([`Annotation`]) by [`crate::estimator::enrol`], kept in a file, and
 //! given to the estimator with every frame's image.
@@ -13,7 +13,7 @@ use crate::bundle::Bundle;
 use crate::decode::capeformer::SLOTS;
 use crate::pose::{MAX_EDGES, Skeleton};
 
-/// An enrolled thing. Its numbers have been checked, whether it was read or made.
+/// An enrolled object. Its numbers are checked, whether it was read or made.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
@@ -102,7 +102,7 @@ impl Template {
         Ok(())
     }
 
-    /// What the thing is called.
+    /// The object's name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -130,7 +130,7 @@ impl Template {
     /// Which keypoints are joined.
     pub fn skeleton(&self) -> Skeleton {
         // The capacity holds: `check` compared the length with it.
-        Skeleton { edges: self.edges.iter().copied().collect(), ..Skeleton::default() }
+        Skeleton { edges: self.edges.iter().copied().collect() }
     }
 
     /// Whether `bundle` has the networks that the template was made with.

@@ -273,7 +273,7 @@ impl Shape {
 /// A power of two from the bits of its exponent, and a polynomial for the rest: most of a frame's time would be spent here
 /// otherwise.
 fn falling_exponential(x: f32) -> f32 {
-    if !(x < 12.0) {
+    if x.is_nan() || x >= 12.0 {
         return 0.0;
     }
     let power = x * core::f32::consts::LOG2_E;

@@ -17,10 +17,10 @@
 mod assignment;
 mod body;
 mod camera;
+mod lifetime;
 mod motion;
 mod options;
 mod smooth;
-mod track;
 
 use core::time::Duration;
 
@@ -32,7 +32,7 @@ use crate::pose::{MAX_POSES, Poses};
 use assignment::{Costs, assign};
 use body::{Comparison, Sighting};
 use camera::{Voter, Voters, common_shift};
-use track::Track;
+use lifetime::Track;
 
 /// Most tracks that are followed at a time, those that are missing and those without an identity yet included.
 pub const MAX_TRACKS: usize = 64;

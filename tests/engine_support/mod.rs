@@ -13,7 +13,12 @@ use tempfile::TempDir;
 /// A graph as it is opened without a bundle.
 pub fn graph_files(onnx: &Path) -> EngineFiles {
     EngineFiles {
-        fp32: GraphFile { onnx: onnx.to_owned(), sha256: String::new() },
+        // A file that is not there has no hash.
+        fp32: GraphFile::of(onnx.to_owned()).unwrap_or_else(|_| GraphFile {
+            onnx: onnx.to_owned(),
+            sha256: "0".repeat(64),
+            external: Vec::new(),
+        }),
         fp16: None,
         int8: None,
         int8_cpu: None,
@@ -94,7 +99,7 @@ pub const GREEN: [u8; 3] = [0, 255, 0];
 pub const RED: [u8; 3] = [255, 0, 0];
 pub const BLUE: [u8; 3] = [0, 0, 255];
 
-/// Somebody whose centre is the cell `(column, row)`, with a red cell where the offsets put each keypoint.
+/// A person whose centre is the cell `(column, row)`, with a red cell where the offsets put each keypoint.
 pub fn person(column: usize, row: usize) -> [(usize, usize, [u8; 3]); 4] {
     [(column, row, GREEN), (column, row, RED), (column - 2, row, RED), (column, row + 2, RED)]
 }

@@ -16,7 +16,7 @@ const KEYPOINTS: usize = 17;
 /// Describes the poses.
 pub fn schema() -> OutputSchema {
     let keypoints = (0..KEYPOINTS).map(|number| format!("left_wrist_{number}")).collect();
-    let skeleton = Skeleton { edges: [(0, 1), (1, 2)].into_iter().collect(), ..Skeleton::default() };
+    let skeleton = Skeleton { edges: [(0, 1), (1, 2)].into_iter().collect() };
     OutputSchema {
         model: "logocap".to_owned(),
         bundle: "played".to_owned(),

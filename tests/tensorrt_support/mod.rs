@@ -13,7 +13,7 @@ use sinew::engine::{DataType, EngineFiles, GraphFile, Memory, Precision, Session
 use tempfile::TempDir;
 
 /// One of each layout: the version that JetPack 6.0, 6.1 and 7.2.2 have.
-pub const VERSIONS: [(i32, &str); 3] = [(8602, "8.6.2"), (100_300, "10.3.0"), (110_401, "11.4.1")];
+pub const VERSIONS: [(i32, &str); 3] = [(8602, "8.6.2"), (100_300, "10.3.0.26"), (110_401, "11.4.1.26")];
 
 /// Whether doubles can be compiled. Without a C++ compiler their tests say so and do nothing, unless
 /// `SINEW_REQUIRE_DOUBLES` is set, as in CI.
@@ -21,7 +21,7 @@ pub fn can_compile() -> bool {
     let found = Command::new(compiler()).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
         assert!(std::env::var_os("SINEW_REQUIRE_DOUBLES").is_none(), "no C++ compiler: set CXX or install g++");
-        eprintln!("no C++ compiler: TensorRT's doubles are not tried");
+        crate::common::skip("no C++ compiler for the doubles of TensorRT's library");
     }
     found
 }
@@ -60,8 +60,15 @@ pub struct Doubles {
 }
 
 impl Doubles {
-    pub fn new((number, version): (i32, &'static str), driver: &[&str]) -> Self {
-        let library = compile("nvinfer.cpp", &[format!("-DTRT_VERSION={number}")], "libnvinfer.so");
+    pub fn new(version: (i32, &'static str), driver: &[&str]) -> Self {
+        Self::with_library(version, &[], driver)
+    }
+
+    /// The same with definitions for the library's double.
+    pub fn with_library((number, version): (i32, &'static str), library: &[&str], driver: &[&str]) -> Self {
+        let mut definitions = vec![format!("-DTRT_VERSION={number}")];
+        definitions.extend(library.iter().map(|definition| format!("-D{definition}")));
+        let library = compile("nvinfer.cpp", &definitions, "libnvinfer.so");
         let definitions: Vec<String> = driver.iter().map(|definition| format!("-D{definition}")).collect();
         let driver = compile("cuda.c", &definitions, "libcuda.so.1");
         let plans = tempfile::tempdir().unwrap();
@@ -141,7 +148,7 @@ impl Doubles {
 
 pub fn files(role: &str) -> EngineFiles {
     EngineFiles {
-        fp32: GraphFile { onnx: "none.onnx".into(), sha256: "0".repeat(64) },
+        fp32: GraphFile { onnx: "none.onnx".into(), sha256: "0".repeat(64), external: Vec::new() },
         fp16: None,
         int8: None,
         int8_cpu: None,

@@ -1,1 +1,1 @@
-"""Things of many kinds with keypoints, generated: what CapeFormer learns to find from examples."""
+"""Objects of many kinds with keypoints, generated: what CapeFormer learns to find from examples."""

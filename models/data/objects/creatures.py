@@ -1,6 +1,6 @@
-"""Kinds of things that do not exist: trees of jointed parts, each kind named by a seed.
+"""Kinds of objects that do not exist: trees of jointed parts, each kind named by a seed.
 
-There are as many of them as there are seeds. The things of a kind share the parts, their joints and mostly
+There are as many of them as there are seeds. The objects of a kind share the parts, their joints and mostly
 their colours; joints bend, parts grow and shrink.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.data.objects.kind import Thing
+from models.data.objects.kind import ObjectImage
 from models.data.objects.paint import Drawing, Paint, ellipse, limb
 
 SHAPES = ("limb", "ellipse", "box", "triangle", "spindle")
@@ -39,7 +39,7 @@ class Part:
 
 
 class Creature:
-    """A kind of thing."""
+    """A kind of object."""
 
     handed = False
 
@@ -89,7 +89,7 @@ class Creature:
             0,
         )
 
-    def draw(self, generator: np.random.Generator) -> Thing:
+    def draw(self, generator: np.random.Generator) -> ObjectImage:
         grow = np.exp(generator.normal(0, 0.12, (len(self.parts), 2)))
         axes: list[tuple[np.ndarray, np.ndarray, float]] = []
         outlines = []
@@ -132,7 +132,7 @@ class Creature:
                 middle = placed((start + 0.85 * step + sign * 0.2 * width * side)[None])[0]
                 drawing.part(generator, ellipse(middle, (0.05 * width * scale + 0.008,) * 2), dark)
         keypoints = placed(np.array([self._point(axes, index, place) for index, place in self.points]))
-        return Thing(
+        return ObjectImage(
             drawing.rgba, (keypoints * drawing.side).astype(np.float32), np.ones(len(keypoints), bool)
         )
 

@@ -1,11 +1,11 @@
-"""Kinds of things that are one photograph or drawing, cut out: what is on it stays, how it lies does not."""
+"""Kinds of objects that are one photograph or drawing, cut out: what is on it stays, how it lies does not."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from models.data.objects.kind import Thing
+from models.data.objects.kind import ObjectImage
 
 SIDE = 200
 FEWEST, MOST = 6, 18
@@ -29,7 +29,7 @@ class CutOut:
         self.keypoints = tuple(f"point {index}" for index in range(len(self.places)))
         self.edges = ()
 
-    def draw(self, generator: np.random.Generator) -> Thing:
+    def draw(self, generator: np.random.Generator) -> ObjectImage:
         height, width = self.alpha.shape
         # Bent by a smooth field, as another of its kind would be.
         strength = generator.uniform(0, 0.09) * SIDE
@@ -45,10 +45,10 @@ class CutOut:
                 np.clip(places[:, axis], 0, size - 1).astype(int) for axis, size in ((0, width), (1, height))
             )
             places = self.places - np.column_stack([bend[0][y, x], bend[1][y, x]])
-        return Thing(rgba, places.astype(np.float32), np.ones(len(places), bool))
+        return ObjectImage(rgba, places.astype(np.float32), np.ones(len(places), bool))
 
     def _recoloured(self, generator: np.random.Generator) -> np.ndarray:
-        colour = self.colour
+        colour: np.ndarray = self.colour
         if generator.random() < 0.5:
             hsv = cv2.cvtColor((colour / 255).astype(np.float32), cv2.COLOR_RGB2HSV)
             hsv[..., 0] = (hsv[..., 0] + generator.normal(0, 40)) % 360
@@ -64,7 +64,7 @@ def _field(generator: np.random.Generator, height: int, width: int) -> np.ndarra
 
 
 def _places(colour: np.ndarray, alpha: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Up to `count` places [n, 2], each where it is far from the others and the picture has an edge or a
+    """Up to `count` places [n, 2], each where it is far from the others and the image has an edge or a
     corner; in an order that goes from neighbour to neighbour."""
     inside = cv2.erode((alpha > 128).astype(np.uint8), np.ones((3, 3), np.uint8))
     grey = (colour.mean(2) * (alpha / 255)).astype(np.float32)

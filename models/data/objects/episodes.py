@@ -1,4 +1,4 @@
-"""Pictures of one thing each, and episodes: several of one kind, to show keypoints and to find them."""
+"""Images of one object each, and episodes: several of one kind, to show keypoints and to find them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from models.data.people.canvas import CLUTTER, Canvas
 
 ORDERED = 0.75
 """Chance that the keypoints of an episode come in the order of their kind: it is what identifiers tell."""
-THING = 0
-"""Owner of the thing's pixels."""
+OBJECT = 0
+"""Owner of the object's pixels."""
 
 
 @dataclass(frozen=True)
 class Shot:
     """`image` u8 [side, side, 3] is the crop; `keypoints` f32 [K, 2] its pixels; `visible` bool [K]; `box` is
-    `(x, y, width, height)` around the thing, which may reach beyond the picture."""
+    `(x, y, width, height)` around the object, which may reach beyond the image."""
 
     image: np.ndarray
     keypoints: np.ndarray
@@ -30,7 +30,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Style:
-    """How pictures are composed; the defaults are for training."""
+    """How images are composed; the defaults are for training."""
 
     side: int = 256
     margin: float = 1.25
@@ -38,14 +38,14 @@ class Style:
     loose: float = 0.12
     """How far the box may be off, in parts of its size."""
     distant: float = 0.0
-    """Chance that a thing fills only a part of the crop, anywhere in it, as in a picture taken whole."""
+    """Chance that an object fills only a part of the crop, anywhere in it, as in an image taken whole."""
     turn: float = 1.2
-    """Radians that a thing is turned by, mostly."""
+    """Radians that an object is turned by, mostly."""
     tilt: float = 0.12
     mirrored: float = 0.25
-    """Chance that a thing of a handed kind is mirrored."""
+    """Chance that an object of a handed kind is mirrored."""
     clutter: int = 4
-    """Most things in front."""
+    """Most objects in front."""
 
 
 Background = Callable[[np.random.Generator, int], np.ndarray]
@@ -62,15 +62,15 @@ def compose(
 ) -> Shot:
     """One of the kind somewhere before a background, with a little in front of it, cut out around it."""
     side = style.side
-    thing = kind.draw(generator).trimmed()
+    obj = kind.draw(generator).trimmed()
     if kind.handed and generator.random() < style.mirrored:
-        thing = thing.mirrored()
+        obj = obj.mirrored()
     size = side / style.margin * np.exp(generator.normal(0, style.loose / 2))
     is_distant = style.distant > 0 and generator.random() < style.distant
     if is_distant:
         size *= generator.uniform(0.35, 0.9)
-    seen = viewed(thing, generator, size, style.turn, style.tilt).trimmed()
-    # The crop is around the thing's longer side after it was turned.
+    seen = viewed(obj, generator, size, style.turn, style.tilt).trimmed()
+    # The crop is around the object's longer side after it was turned.
     seen = seen.warped(np.diag([size / max(seen.rgba.shape[:2])] * 2 + [1.0]))
     height, width = seen.rgba.shape[:2]
     canvas = Canvas(background(generator, side))
@@ -80,7 +80,7 @@ def compose(
     left, top = (
         round((side - length) / 2 + move) for length, move in ((width, shift[0]), (height, shift[1]))
     )
-    canvas.paste(seen.rgba, left, top, generator.uniform(0.7, 1.15), THING)
+    canvas.paste(seen.rgba, left, top, generator.uniform(0.7, 1.15), OBJECT)
     _occlude(canvas, generator, background, style)
     keypoints = seen.keypoints + np.array([left, top])
     inside = ((keypoints >= 0) & (keypoints < side)).all(1)
@@ -92,7 +92,7 @@ def compose(
 
 
 def _occlude(canvas: Canvas, generator: np.random.Generator, background: Background, style: Style) -> None:
-    """Pieces of other pictures in front: bars and blots."""
+    """Pieces of other images in front: bars and blots."""
     if style.clutter == 0 or generator.random() < 0.5:
         return
     side = canvas.side
@@ -122,12 +122,12 @@ def episode(
     generator: np.random.Generator,
     background: Background,
     style: Style,
-    pictures: int,
+    count: int,
     most_keypoints: int,
 ) -> Episode:
-    """Pictures of one kind. Of more keypoints than `most_keypoints` some are taken, mostly in the kind's
+    """Images of one kind. Of more keypoints than `most_keypoints` some are taken, mostly in the kind's
     order, in which neighbours and pairs stand together as people would click them, sometimes in any."""
-    taken = [compose(kind, generator, background, style) for _ in range(pictures)]
+    taken = [compose(kind, generator, background, style) for _ in range(count)]
     order = generator.permutation(len(kind.keypoints))[:most_keypoints]
     if generator.random() < ORDERED:
         order.sort()

@@ -1,6 +1,6 @@
-"""Fifteen kinds of drawn things that training never sees: what CapeFormer is measured on.
+"""Fifteen kinds of drawn objects that training never sees: what CapeFormer is measured on.
 
-Each family is a function that draws one of its things, in other proportions, postures and colours every
+Each family is a function that draws one of its objects, in other proportions, postures and colours every
 time, and says where its keypoints are. Coordinates are 0 to 1, x to the right, y down.
 """
 
@@ -12,14 +12,14 @@ import numpy as np
 
 from models.data.objects.drawing import Draw, Generator
 from models.data.objects.household import bottle, chair, cup, guitar, hammer, key, lamp, scissors, umbrella
-from models.data.objects.kind import Thing
+from models.data.objects.kind import ObjectImage
 from models.data.objects.outdoors import airplane, bicycle, butterfly, car, fish, house
 from models.data.objects.paint import Drawing
 
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of thing."""
+    """A kind of object."""
 
     name: str
     keypoints: tuple[str, ...]
@@ -27,11 +27,11 @@ class Family:
     paint: Draw
     handed: bool
 
-    def draw(self, generator: Generator) -> Thing:
+    def draw(self, generator: Generator) -> ObjectImage:
         drawing = Drawing(light=generator.uniform(0, 2 * np.pi))
         points = self.paint(drawing, generator)
         places = np.array([points[name] for name in self.keypoints], np.float32) * drawing.side
-        return Thing(drawing.rgba, places.astype(np.float32), np.ones(len(places), bool))
+        return ObjectImage(drawing.rgba, places.astype(np.float32), np.ones(len(places), bool))
 
 
 HANDED = ("cup", "key", "fish", "car", "bicycle", "hammer")

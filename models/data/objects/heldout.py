@@ -1,8 +1,8 @@
-"""The held-out set `tests/data/objects`: fifteen kinds of drawn things, six pictures each, in COCO's format.
+"""The held-out set `tests/data/objects`: fifteen kinds of drawn objects, six images each, in COCO's format.
 
     python -m models.data.objects.heldout --output tests/data/objects
 
-Training sees none of these kinds. Everything is drawn, so the pictures are published under the project's
+Training sees none of these kinds. Everything is drawn, so the images are published under the project's
 licence.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,12 +21,12 @@ from models.data.objects.families import Family, families
 from models.data.people import drawn, photometry
 
 SEED = 20_261_121
-PICTURES = 6
+IMAGES = 6
 SIDE = 256
 STYLE = Style(side=SIDE, margin=1.5, loose=0.35, turn=1.4, tilt=0.1, mirrored=0.4, clutter=2)
-"""Smaller in the picture than a crop has it, so that the box matters.
+"""Smaller in the image than a crop has it, so that the box matters.
 
-Things are turned so far that copying the places of another picture is of little use.
+Objects are turned so far that copying the places of another image is of little use.
 """
 
 
@@ -37,25 +38,27 @@ def background(generator: np.random.Generator, side: int) -> np.ndarray:
 
 
 def box_inside(box: tuple[float, float, float, float], side: int) -> list[float]:
-    """`[x, y, width, height]`, cut to a picture of `side` pixels."""
+    """`[x, y, width, height]`, cut to an image of `side` pixels."""
     x, y, width, height = box
     left, top = max(0.0, x), max(0.0, y)
     return [left, top, min(side, x + width) - left, min(side, y + height) - top]
 
 
 def make(output: Path, seed: int = SEED) -> int:
-    """Writes pictures and `annotations.json`; how many pictures."""
+    """Writes images and `annotations.json`; how many images."""
     output.mkdir(parents=True, exist_ok=True)
-    images, annotations, categories = [], [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    categories: list[dict[str, Any]] = []
     for number, family in enumerate(families(), start=1):
         edges = [[a + 1, b + 1] for a, b in family.edges]
         categories.append(
             {"id": number, "name": family.name, "keypoints": list(family.keypoints), "skeleton": edges}
         )
-        for picture in range(PICTURES):
-            generator = np.random.default_rng([seed, number, picture])
+        for index in range(IMAGES):
+            generator = np.random.default_rng([seed, number, index])
             shot = shown(family, generator)
-            name = f"{family.name}-{picture + 1}.jpg"
+            name = f"{family.name}-{index + 1}.jpg"
             cv2.imwrite(str(output / name), shot.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
             identity = len(images) + 1
             images.append({"id": identity, "file_name": name, "width": SIDE, "height": SIDE})
@@ -76,7 +79,7 @@ def make(output: Path, seed: int = SEED) -> int:
 
 
 def shown(family: Family, generator: np.random.Generator) -> Shot:
-    """One picture in which nearly all keypoints can be seen."""
+    """One image in which nearly all keypoints can be seen."""
     while True:
         shot = compose(family, generator, background, STYLE, photometry.soften)
         if shot.visible.mean() > 0.7:
@@ -88,10 +91,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--output", type=Path, default=Path("tests/data/objects"))
     parser.add_argument(
-        "--seed", type=int, default=SEED, help="another one gives new pictures of the same kinds"
+        "--seed", type=int, default=SEED, help="another one gives new images of the same kinds"
     )
     arguments = parser.parse_args()
-    print(f"{make(arguments.output, arguments.seed)} pictures")
+    print(f"{make(arguments.output, arguments.seed)} images")
 
 
 if __name__ == "__main__":

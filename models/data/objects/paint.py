@@ -1,4 +1,4 @@
-"""Drawing things from flat parts: outlines, filled with shaded and textured colour."""
+"""Drawing objects from flat parts: outlines, filled with shaded and textured colour."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Paint:
 
     @staticmethod
     def any(generator: np.random.Generator, plain: float = 0.55) -> Paint:
-        """A colour as things have; plain with this probability."""
+        """A colour as objects have; plain with this probability."""
         grey = generator.uniform(25, 235)
         spread = 60 if generator.random() < 0.6 else 18
         colour = np.clip(grey + generator.normal(0, spread, 3), 0, 255)
@@ -114,9 +114,10 @@ class Drawing:
         below[..., 3] += 255 * alpha
 
 
-def ellipse(
-    centre: Sequence[float], radii: Sequence[float], angle: float = 0.0, power: float = 2.0
-) -> np.ndarray:
+Point = Sequence[float] | np.ndarray
+
+
+def ellipse(centre: Point, radii: Point, angle: float = 0.0, power: float = 2.0) -> np.ndarray:
     """An outline [48, 2]; a higher power is squarer."""
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     cosine, sine = np.cos(turn), np.sin(turn)
@@ -126,13 +127,13 @@ def ellipse(
     return points @ rotation(angle).T + np.asarray(centre)
 
 
-def limb(start: Sequence[float], end: Sequence[float], first: float, last: float) -> np.ndarray:
+def limb(start: Point, end: Point, first: float, last: float) -> np.ndarray:
     """A bar with round ends, `first` wide (half) at its start and `last` at its end."""
-    start, end = np.asarray(start, float), np.asarray(end, float)
-    angle = float(np.arctan2(*(end - start)[::-1]))
+    begin, stop = np.asarray(start, float), np.asarray(end, float)
+    angle = float(np.arctan2(*(stop - begin)[::-1]))
     around = np.linspace(np.pi / 2, 3 * np.pi / 2, 9) + angle
-    near = start + first * np.column_stack([np.cos(around), np.sin(around)])
-    far = end - last * np.column_stack([np.cos(around), np.sin(around)])
+    near = begin + first * np.column_stack([np.cos(around), np.sin(around)])
+    far = stop - last * np.column_stack([np.cos(around), np.sin(around)])
     return np.concatenate([near, far])
 
 

@@ -1,4 +1,4 @@
-"""All kinds of things that CapeFormer is trained on, as one endless collection."""
+"""All kinds of objects that CapeFormer is trained on, as one endless collection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from models import skeleton
 from models.data.objects.creatures import Creature
 from models.data.objects.cutouts import FEWEST, CutOut
-from models.data.objects.kind import Kind, Thing
+from models.data.objects.kind import Kind, ObjectImage
 from models.data.people.assets import Assets
 from models.data.people.sprites import Bank
 
@@ -30,17 +30,17 @@ class People:
     def __init__(self, bank: Bank) -> None:
         self.bank = bank
 
-    def draw(self, generator: np.random.Generator) -> Thing:
+    def draw(self, generator: np.random.Generator) -> ObjectImage:
         figures = self.bank.whole_figures
         sprite = self.bank[int(figures[generator.integers(len(figures))])]
-        rgba = sprite.rgba.astype(np.float32)
+        rgba: np.ndarray = sprite.rgba.astype(np.float32)
         scale = PEOPLE_SIDE / max(rgba.shape[:2])
         rgba = cv2.resize(rgba, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        return Thing(rgba, (sprite.keypoints * scale).astype(np.float32), sprite.visible.copy())
+        return ObjectImage(rgba, (sprite.keypoints * scale).astype(np.float32), sprite.visible.copy())
 
 
 class Kinds:
-    """Draws a kind, and backgrounds to set its things before."""
+    """Draws a kind, and backgrounds to set its objects before."""
 
     def __init__(self, assets: Path, bank: Path) -> None:
         self.assets = Assets.open(assets)

@@ -1,4 +1,4 @@
-"""Rigid things that people wear or carry: brims, backpacks, bags, glasses, phones. Each follows one bone."""
+"""Rigid objects that people wear or carry: brims, backpacks, bags, glasses, phones. Each follows one bone."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from models.data.people.ragged import Pictures, write_pictures
+from models.data.people.ragged import Images, write_images
 from models.paths import state_directory
 
 DEBIAN_PACKAGES = (
@@ -25,9 +25,9 @@ DEBIAN_PACKAGES = (
     "supertuxkart-data", "tuxpaint-stamps-default",
 )  # fmt: skip
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".png")
-# Pictures that show people: unlabelled people in a background would teach the network to overlook them. The
-# astronaut is also among the pictures that the shipped model is demonstrated on.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".png")
+# Images that show people: unlabelled people in a background would teach the network to overlook them. The
+# astronaut is also among the images that the shipped model is demonstrated on.
 WITH_PEOPLE = ("astronaut", "camera.png", "cameraman", "people", "lfw", "face", "screenshot", "karts/")
 BACKGROUND_SIDE = 512
 CUTOUT_SIDE = 256
@@ -37,8 +37,8 @@ CUTOUT_SIDE = 256
 class Assets:
     """Backgrounds as RGB [h, w, 3], cut-outs as straight-alpha RGBA [h, w, 4]."""
 
-    backgrounds: Pictures
-    cutouts: Pictures
+    backgrounds: Images
+    cutouts: Images
 
     @staticmethod
     def open(directory: Path) -> Assets:
@@ -46,57 +46,50 @@ class Assets:
             raise FileNotFoundError(
                 f"{directory}: no assets; make them with `python -m models.data.people.assets`"
             )
-        return Assets(Pictures(directory / "backgrounds.bin"), Pictures(directory / "cutouts.bin"))
+        return Assets(Images(directory / "backgrounds.bin"), Images(directory / "cutouts.bin"))
 
     def piece(self, generator: np.random.Generator, width: int, height: int) -> np.ndarray:
         """A piece of a background, f32 [height, width, 3]."""
-        picture = self.backgrounds[generator.integers(len(self.backgrounds))]
-        limit = min(picture.shape[:2])
+        image = self.backgrounds[generator.integers(len(self.backgrounds))]
+        limit = min(image.shape[:2])
         side = max(8, int(limit * generator.uniform(0.2, 1)))
-        y, x = (generator.integers(length - side + 1) for length in picture.shape[:2])
+        y, x = (generator.integers(length - side + 1) for length in image.shape[:2])
         method = cv2.INTER_AREA if side > max(width, height) else cv2.INTER_LINEAR
-        patch = cv2.resize(picture[y : y + side, x : x + side], (width, height), interpolation=method)
+        patch = cv2.resize(image[y : y + side, x : x + side], (width, height), interpolation=method)
         return (patch[:, ::-1] if generator.random() < 0.5 else patch).astype(np.float32)
 
 
 def build_assets(packages: Path, directory: Path) -> Assets:
-    """Collect the pictures of all packages unpacked under `packages` into `directory`."""
+    """Collect the images of all packages unpacked under `packages` into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    files = sorted(p for p in packages.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+    files = sorted(p for p in packages.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
     files = [p for p in files if not any(word in str(p).lower() for word in WITH_PEOPLE)]
     stamps = [p for p in files if "stamps" in p.parts]
     photographs = [p for p in files if "stamps" not in p.parts and p.stat().st_size > 25_000]
-    write_pictures(directory / "backgrounds.bin", _backgrounds(photographs))
-    write_pictures(directory / "cutouts.bin", _cutouts(stamps))
+    write_images(directory / "backgrounds.bin", _backgrounds(photographs))
+    write_images(directory / "cutouts.bin", _cutouts(stamps))
     return Assets.open(directory)
 
 
-def _shrink(picture: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(picture.shape[:2])
-    return (
-        cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
-    )
+def _shrink(image: np.ndarray, side: int) -> np.ndarray:
+    scale = side / max(image.shape[:2])
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
 
 
 def _backgrounds(files: list[Path]) -> Iterator[np.ndarray]:
     for file in tqdm(files, desc="backgrounds", disable=None):
-        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if picture is None or min(picture.shape[:2]) < 160:
+        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if image is None or min(image.shape[:2]) < 160:
             continue
-        if picture.reshape(-1, 3).std(0).mean() > 20:
-            yield _shrink(picture, BACKGROUND_SIDE)[..., ::-1]
+        if image.reshape(-1, 3).std(0).mean() > 20:
+            yield _shrink(image, BACKGROUND_SIDE)[..., ::-1]
 
 
 def _cutouts(files: list[Path]) -> Iterator[np.ndarray]:
     for file in tqdm(files, desc="cut-outs", disable=None):
-        picture = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-        if (
-            picture is not None
-            and picture.ndim == 3
-            and picture.shape[2] == 4
-            and min(picture.shape[:2]) >= 40
-        ):
-            yield _shrink(picture, CUTOUT_SIDE)[..., [2, 1, 0, 3]]
+        image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        if image is not None and image.ndim == 3 and image.shape[2] == 4 and min(image.shape[:2]) >= 40:
+            yield _shrink(image, CUTOUT_SIDE)[..., [2, 1, 0, 3]]
 
 
 def fetch_packages(directory: Path) -> None:

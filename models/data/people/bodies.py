@@ -116,7 +116,7 @@ def build_library(path: Path, count: int, seed: int) -> None:
         parents=np.array(model.bone_parents, np.int32),
         bones=np.array([label.split(":")[-1] for label in model.bone_labels]),
         keypoint_weights=regressor.regression_weights[:17].numpy().astype(np.float32),
-        **{f"faces {part}": faces[part] for part in PARTS},
+        **{f"faces {part}": faces[part] for part in PARTS},  # type: ignore[arg-type]
     )
 
 

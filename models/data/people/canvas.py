@@ -1,4 +1,4 @@
-"""A picture under composition, and the plane that says which person owns each pixel."""
+"""An image under composition, and the plane that says which person owns each pixel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 NOBODY, CLUTTER = -1, -2
-"""Values of the owner plane besides the indices of people: background, and things in front of people."""
+"""Values of the owner plane besides the indices of people: background, and objects in front of people."""
 
 
 class Canvas:

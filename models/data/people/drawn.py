@@ -1,4 +1,4 @@
-"""Backgrounds and objects drawn from nothing, for pictures that are published: rooms, streets, fields,
+"""Backgrounds and objects drawn from nothing, for images that are published: rooms, streets, fields,
 textures, furniture.
 """
 
@@ -39,7 +39,7 @@ def _grain(generator: np.random.Generator, image: np.ndarray, strength: float) -
 def texture(generator: np.random.Generator, side: int) -> np.ndarray:
     """Plain, wooden, tiled, brick, striped, dotted or cloudy; f32 [side, side, 3]."""
     base, second = _muted(generator), _muted(generator)
-    image = np.empty((side, side, 3), np.float32)
+    image: np.ndarray = np.empty((side, side, 3), np.float32)
     image[:] = base
     rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
     kind = generator.integers(7)
@@ -99,7 +99,7 @@ def _perspective(generator: np.random.Generator, surface: np.ndarray, horizon: f
 
 
 def room(generator: np.random.Generator, side: int) -> np.ndarray:
-    """A wall and a floor, with windows, pictures, shelves, doors and curtains on the wall."""
+    """A wall and a floor, with windows, paintings, shelves, doors and curtains on the wall."""
     canvas = Canvas(texture(generator, side))
     horizon = side * generator.uniform(0.5, 0.92)
     for _ in range(generator.integers(1, 5)):

@@ -3,10 +3,10 @@
     python -m models.data.people.heldout
 
 Made once from fixed seeds that training never uses, from bodies that training never sees, over backgrounds
-and objects that are drawn here. Bodies come from `anny` (Apache-2.0; its mesh data CC0), so the pictures
+and objects that are drawn here. Bodies come from `anny` (Apache-2.0; its mesh data CC0), so the images
 carry no other licence.
 
-Labels, in COCO's format: `keypoints` with the first pixel's centre at (0, 0); a keypoint outside the picture
+Labels, in COCO's format: `keypoints` with the first pixel's centre at (0, 0); a keypoint outside the image
 has flag 0, as has one that something covers together with everything it is joined to; `area` is the number of
 the person's pixels that show, which takes the place of COCO's segment; `bbox` encloses them.
 """
@@ -18,6 +18,7 @@ import json
 from dataclasses import dataclass
 from math import exp, log
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ class Recipe:
 
     name: str
     seed: int
-    pictures: int
+    count: int
     counts: tuple[float, ...]
     """Chance of 1, 2, ... people."""
     smallest: float
@@ -63,8 +64,8 @@ RECIPES = (
 )
 
 
-def draw_picture(recipe: Recipe, renderer: Renderer, number: int) -> tuple[np.ndarray, list[Person]]:
-    """Picture `number` of a set, u8 RGB, and its people; drawn anew until everybody in it can be labelled."""
+def draw_image(recipe: Recipe, renderer: Renderer, number: int) -> tuple[np.ndarray, list[Person]]:
+    """Image `number` of a set, u8 RGB, and its people; drawn anew until all people in it can be labelled."""
     for attempt in range(200):
         generator = np.random.default_rng([recipe.seed, number, attempt])
         canvas = Canvas(drawn.background(generator, SIDE))
@@ -82,13 +83,13 @@ def draw_picture(recipe: Recipe, renderer: Renderer, number: int) -> tuple[np.nd
         labelled = [labels.label_person(*person, canvas.owner, index) for index, person in enumerate(people)]
         if all(person is not None for person in labelled):
             return photometry.soften(canvas.colour, generator), [p for p in labelled if p is not None]
-    raise RuntimeError(f"{recipe.name}, picture {number}: nobody could be placed in 200 attempts")
+    raise RuntimeError(f"{recipe.name}, image {number}: no person could be placed in 200 attempts")
 
 
 def _put_people(
     recipe: Recipe, renderer: Renderer, generator: np.random.Generator, canvas: Canvas
 ) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Place everybody, far ones first; nothing if somebody found no room."""
+    """Place all people, far ones first; nothing if a person found no room."""
     count = 1 + int(generator.choice(len(recipe.counts), p=recipe.counts))
     sizes = sorted(exp(generator.uniform(log(recipe.smallest), log(recipe.largest))) for _ in range(count))
     people = []
@@ -143,14 +144,14 @@ def _cover(canvas: Canvas, generator: np.random.Generator, keypoints: np.ndarray
     drawn.put_object(canvas, generator, foot, size * generator.uniform(0.25, 0.55), in_front=True)
 
 
-def annotation(person: Person, number: int, picture: int) -> dict[str, object]:
+def annotation(person: Person, number: int, image: int) -> dict[str, object]:
     """One person in COCO's format."""
     keypoints: list[float] = []
     for (x, y), flag in zip(person.keypoints, person.visibility):
         keypoints += [round(float(x), 2), round(float(y), 2), int(flag)] if flag else [0, 0, 0]
     return {
         "id": number,
-        "image_id": picture,
+        "image_id": image,
         "category_id": 1,
         "iscrowd": 0,
         "area": person.area,
@@ -163,11 +164,12 @@ def annotation(person: Person, number: int, picture: int) -> dict[str, object]:
 def make(recipe: Recipe, renderer: Renderer, directory: Path) -> None:
     """Draw a set into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
-    for number in tqdm(range(recipe.pictures), desc=recipe.name, disable=None):
-        picture, people = draw_picture(recipe, renderer, number)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number in tqdm(range(recipe.count), desc=recipe.name, disable=None):
+        image, people = draw_image(recipe, renderer, number)
         name = f"{number:03}.jpg"
-        cv2.imwrite(str(directory / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        cv2.imwrite(str(directory / name), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         images.append({"id": number, "file_name": name, "width": SIDE, "height": SIDE})
         annotations += [
             annotation(person, len(annotations) + i, number) for i, person in enumerate(people, 1)

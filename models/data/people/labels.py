@@ -46,8 +46,8 @@ def label_person(
 ) -> Person | None:
     """The label of person `index`, or nothing if too little of it shows.
 
-    A keypoint outside the picture is absent. One inside is visible if the person's pixels lie at it and its
-    own body does not hide it. One that another thing covers is hidden, but absent if everything it is joined
+    A keypoint outside the image is absent. One inside is visible if the person's pixels lie at it and its
+    own body does not hide it. One that another object covers is hidden, but absent if everything it is joined
     to is covered too: where neither a joint nor its limbs show, an annotator leaves it out.
     """
     height, width = owner.shape
@@ -69,5 +69,6 @@ def label_person(
             visibility[joint] = HIDDEN
     if (visibility == VISIBLE).sum() < least_visible or (visibility > ABSENT).sum() < 3:
         return None
-    box = (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
-    return Person(keypoints.astype(np.float32), visibility, float(own.sum()), tuple(float(v) for v in box))
+    left, top, right, bottom = (float(v) for v in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    box = (left, top, right - left, bottom - top)
+    return Person(keypoints.astype(np.float32), visibility, float(own.sum()), box)

@@ -45,7 +45,7 @@ def degrade(colour: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def soften(colour: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The mild version for pictures to measure on: a little blur and noise."""
+    """The mild version for images to measure on: a little blur and noise."""
     image = np.clip(colour, 0, 255)
     if generator.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.3, 0.7))
@@ -59,15 +59,16 @@ def compress(
     """To u8, and sometimes through JPEG of a quality in low..high."""
     image = np.clip(image, 0, 255).astype(np.uint8)
     if generator.random() < probability:
-        encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(low, high))])[
-            1
-        ]
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        quality = int(generator.integers(low, high))
+        _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        assert decoded is not None, "OpenCV reads what it wrote"
+        image = decoded
     return image
 
 
 def _light_gradient(side: int, generator: np.random.Generator) -> np.ndarray:
-    """A window or lamp to one side: brightness that changes across the picture."""
+    """A window or lamp to one side: brightness that changes across the image."""
     ramp = np.linspace(-1, 1, side, dtype=np.float32)
     slope = generator.normal(0, 0.35, 2).astype(np.float32)
     return np.clip(1 + slope[0] * ramp[None] + slope[1] * ramp[:, None], 0.25, 1.9)[..., None]

@@ -19,7 +19,7 @@ KINDS = {
     "reach": 0.06, "wild": 0.10, "lie": 0.03, "sit-floor": 0.02,
 }  # fmt: skip
 CLOSE_KINDS = {"stand": 0.5, "sit": 0.42, "bend": 0.08}
-"""Kinds of pose, and how often each is drawn; the second for people who fill the picture."""
+"""Kinds of pose, and how often each is drawn; the second for people who fill the image."""
 
 ARMS = {
     "hang": 0.32, "front": 0.14, "hip": 0.07, "crossed": 0.06, "face": 0.08, "low": 0.07, "behind": 0.03,

@@ -1,4 +1,4 @@
-"""Many pictures of different sizes in one file, read through a memory map, which processes share."""
+"""Many images of different sizes in one file, read through a memory map, which processes share."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 import numpy as np
 
 
-def write_pictures(path: Path, pictures: Iterable[np.ndarray]) -> int:
-    """Write u8 pictures [h, w, c] to `path` (`.bin`) and their shapes beside it (`.shapes.npy`); return how
+def write_images(path: Path, images: Iterable[np.ndarray]) -> int:
+    """Write u8 images [h, w, c] to `path` (`.bin`) and their shapes beside it (`.shapes.npy`); return how
     many.
     """
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
     partial = path.with_suffix(".partial")
     with open(partial, "wb") as file:
-        for picture in pictures:
-            if picture.dtype != np.uint8 or picture.ndim != 3:
+        for image in images:
+            if image.dtype != np.uint8 or image.ndim != 3:
                 raise ValueError(
-                    f"picture {len(shapes)}: u8 [h, w, c] expected, found {picture.dtype} {picture.shape}"
+                    f"image {len(shapes)}: u8 [h, w, c] expected, found {image.dtype} {image.shape}"
                 )
-            shapes.append(picture.shape)
-            file.write(np.ascontiguousarray(picture).tobytes())
+            shapes.append(image.shape)
+            file.write(np.ascontiguousarray(image).tobytes())
     np.save(path.with_suffix(".shapes.npy"), np.array(shapes, np.int64).reshape(-1, 3))
     os.replace(partial, path)
     return len(shapes)
 
 
-class Pictures:
-    """Read side of `write_pictures`: an immutable sequence of u8 [h, w, c] views into the memory map."""
+class Images:
+    """Read side of `write_images`: an immutable sequence of u8 [h, w, c] views into the memory map."""
 
     def __init__(self, path: Path) -> None:
         self.shapes = np.load(path.with_suffix(".shapes.npy"))
@@ -44,5 +44,5 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.shapes)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int | np.integer) -> np.ndarray:
         return self.data[self.starts[index] : self.starts[index + 1]].reshape(self.shapes[index])

@@ -165,7 +165,7 @@ class Renderer:
         depth = np.full((height, width), raster.FAR, np.float32)
         image = np.zeros((height, width, 4), np.float32)
         if window:
-            # Triangles that the near plane squeezed would smear over the picture.
+            # Triangles that the near plane squeezed would smear over the image.
             faces = faces[(seen[:, 2] > NEAREST)[faces].all(1)]
         raster.draw(points.astype(np.float32), shaded, faces, depth, image)
         small = cv2.resize(image, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)

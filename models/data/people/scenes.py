@@ -1,4 +1,4 @@
-"""Scenes for training: people from the bank over photographs, behind things, cut by every border."""
+"""Scenes for training: people from the bank over photographs, behind objects, cut by every border."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class SceneSampler:
         return (image - 128) * np.float32(gain) + np.float32(128 + shift)
 
     def _scatter(self, canvas: Canvas, generator: np.random.Generator) -> None:
-        """Things behind the people: plain shapes, sticks that look like limbs, cut-out objects."""
+        """Objects behind the people: plain shapes, sticks that look like limbs, cut-out objects."""
         side = canvas.side
         for _ in range(generator.integers(0, 6)):
             corner, colour = generator.uniform(-40, side + 40, 2), generator.uniform(0, 255, 3)
@@ -119,7 +119,7 @@ class SceneSampler:
             self._cutout(canvas, generator, generator.uniform(40, 170))
 
     def _limbs(self, canvas: Canvas, generator: np.random.Generator, corner: np.ndarray) -> None:
-        """A jointed stick in a colour of skin or cloth, or a pole with a ball: like people, but nobody."""
+        """A jointed stick in a colour of skin or cloth, or a pole with a ball: like people, but no person."""
         thickness = int(generator.integers(3, 20))
         shade = (
             generator.uniform(0.2, 1) * np.array([235, 180, 150])
@@ -190,7 +190,8 @@ class SceneSampler:
         longer = max(height, 0.75 * width)
         scale = generator.uniform(canvas.side / min(height, width), 1.15) if sprite.window else size / longer
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        rgba = cv2.resize(sprite.rgba, None, fx=scale, fy=scale, interpolation=method).astype(np.float32)
+        rgba: np.ndarray = cv2.resize(sprite.rgba, None, fx=scale, fy=scale, interpolation=method)
+        rgba = rgba.astype(np.float32)
         height, width = rgba.shape[:2]
         x, y = self._corner(canvas.side, generator, width, height, sprite.window)
         keypoints = (sprite.keypoints + 0.5) * scale - 0.5 + np.array([x, y], np.float32)
@@ -246,7 +247,7 @@ class SceneSampler:
         x: int,
         width: int,
     ) -> None:
-        """Things that stand in front of a person: tables and counters, wheels, arm rests, bags."""
+        """Objects that stand in front of a person: tables and counters, wheels, arm rests, bags."""
         hips = keypoints[11:13].mean(0)
         size = float(np.linalg.norm(keypoints[5:7].mean(0) - hips)) + 8
         draw = generator.random()
@@ -279,7 +280,7 @@ class SceneSampler:
             canvas.stroke(strap, generator.uniform(0, 120, 3), max(1, int(0.05 * size)))
 
     def _foreground(self, canvas: Canvas, generator: np.random.Generator) -> None:
-        """Things in front of everybody."""
+        """Objects in front of all people."""
         if generator.random() < 0.38:
             for _ in range(generator.integers(1, 3)):
                 self._cutout(canvas, generator, generator.uniform(30, 130), CLUTTER)

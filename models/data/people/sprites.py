@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from models import skeleton
-from models.data.people.ragged import Pictures, write_pictures
+from models.data.people.ragged import Images, write_images
 
 FLIP = np.array(skeleton.flip_order())
 
@@ -33,7 +33,7 @@ class Sprite:
     window: bool = False
 
     def mirrored(self) -> Sprite:
-        """Left and right swapped, in the picture and in the labels."""
+        """Left and right swapped, in the image and in the labels."""
         keypoints = self.keypoints[FLIP].copy()
         keypoints[:, 0] = self.rgba.shape[1] - 1 - keypoints[:, 0]
         return Sprite(self.rgba[:, ::-1], keypoints, self.visible[FLIP], self.kind, self.window)
@@ -47,7 +47,7 @@ def write_shard(directory: Path, name: str, sprites: Iterable[Sprite]) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     keypoints, visible, kinds, windows = [], [], [], []
 
-    def pictures() -> Iterable[np.ndarray]:
+    def images() -> Iterable[np.ndarray]:
         for sprite in sprites:
             keypoints.append(sprite.keypoints.astype(np.float32))
             visible.append(sprite.visible.astype(bool))
@@ -55,7 +55,7 @@ def write_shard(directory: Path, name: str, sprites: Iterable[Sprite]) -> int:
             windows.append(sprite.window)
             yield sprite.rgba
 
-    count = write_pictures(directory / f"{name}.bin", pictures())
+    count = write_images(directory / f"{name}.bin", images())
     partial = directory / f"{name}.partial.npz"
     np.savez(
         partial,
@@ -79,13 +79,13 @@ class Bank:
             raise FileNotFoundError(
                 f"{directory}: no sprites; make them with `python -m models.data.people.render_bank`"
             )
-        self.pictures = [Pictures(shard.with_suffix(".bin")) for shard in shards]
+        self.images = [Images(shard.with_suffix(".bin")) for shard in shards]
         tables = [np.load(shard) for shard in shards]
         self.keypoints = np.concatenate([t["keypoints"] for t in tables])
         self.visible = np.concatenate([t["visible"] for t in tables])
         self.kinds = np.concatenate([t["kinds"] for t in tables])
         self.windows = np.concatenate([t["windows"] for t in tables])
-        self.first = np.cumsum([0] + [len(p) for p in self.pictures])
+        self.first = np.cumsum([0] + [len(p) for p in self.images])
         self.whole_figures = np.flatnonzero(~self.windows)
         self.window_figures = np.flatnonzero(self.windows)
 
@@ -95,7 +95,7 @@ class Bank:
     def __getitem__(self, index: int) -> Sprite:
         shard = int(np.searchsorted(self.first, index, "right")) - 1
         return Sprite(
-            self.pictures[shard][index - self.first[shard]],
+            self.images[shard][index - self.first[shard]],
             self.keypoints[index],
             self.visible[index],
             str(self.kinds[index]),

@@ -1,4 +1,4 @@
-"""What the two heads are trained towards: heatmaps (eq. 3) and offsets (eq. 4) at a quarter of the picture's
+"""What the two heads are trained towards: heatmaps (eq. 3) and offsets (eq. 4) at a quarter of the image's
 size.
 
 Positions follow the runtime, so that a network that meets its targets decodes without a shift: a keypoint at

@@ -92,7 +92,8 @@ impl BenchArguments {
             facts
         };
         let backend = settings.backend.unwrap_or_default();
-        let (backend, mut estimator) = estimator::open_first(&bundle, backend, &options, size, format)?;
+        let mut estimator = estimator::open(&bundle, backend, &options, size, format)?;
+        let backend = estimator.backend().unwrap_or(backend);
         let source_facts = SourceFacts {
             uri: uri.clone(),
             live,
@@ -106,7 +107,7 @@ impl BenchArguments {
         let ended = if live {
             let pipeline = LivePipeline {
                 cameras: vec![source],
-                estimators: std::slice::from_mut(&mut estimator),
+                estimator: estimator.as_mut(),
                 boxes: boxes.as_mut(),
                 outputs,
                 observer: &mut watcher,
@@ -152,7 +153,6 @@ fn report(
     if measured.frames() == 0 {
         bail!("{}: no frame was measured", source.uri);
     }
-    let usual = if backend == Backend::TensorRt { Precision::Fp16 } else { Precision::Fp32 };
     let (frames_per_second, milliseconds) = figures(&measured);
     Ok(Report {
         sinew: env!("CARGO_PKG_VERSION").to_owned(),
@@ -162,7 +162,7 @@ fn report(
             version: bundle.manifest().about.version.to_string(),
             sha256: bundle.hash().to_owned(),
             backend: backend.to_string(),
-            precision: settings.precision.unwrap_or(usual).name().to_owned(),
+            precision: settings.precision.unwrap_or(Precision::default_of(backend)).name().to_owned(),
             threads: settings.threads.unwrap_or(0),
             level: settings.level.map(|level| format!("{level:?}").to_lowercase()),
         },

@@ -19,7 +19,11 @@ use crate::bundle::logocap::Refinement;
 use crate::bundle::{SmoothSection, TrackSection};
 use crate::engine::{Backend, Precision};
 use crate::estimator;
+use crate::read;
 use crate::template::Template;
+
+/// Most bytes of a configuration.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The configuration of the whole machine.
 pub const SYSTEM: &str = "/etc/sinew/config.toml";
@@ -201,8 +205,8 @@ impl Settings {
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let text =
+            read::text(path, MAX_BYTES).with_context(|| format!("cannot read the configuration {}", path.display()))?;
         let file: ConfigFile = toml::from_str(&text)
             .with_context(|| format!("the configuration {} is wrong; correct it or remove the line", path.display()))?;
         Ok(file.run)

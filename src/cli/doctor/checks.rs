@@ -6,7 +6,7 @@ use super::Finding;
 use crate::bundle::{self, Bundle};
 use crate::cli::config::Settings;
 use crate::cli::machine::Machine;
-use crate::engine::{Backend, Session};
+use crate::engine::{Backend, EngineError, Session};
 
 /// Free space below this is reported, MiB: a few engines take as much.
 #[cfg(feature = "tensorrt")]
@@ -114,10 +114,10 @@ fn backends() -> Vec<Finding> {
         (Backend::Tract, "build the program with the cargo feature `tract`"),
     ] {
         let what = format!("backend {backend}");
-        match Session::new(backend, 1) {
-            Ok(_) => {
+        match Session::new(backend, 1).and_then(|_| describe(backend)) {
+            Ok(found) => {
                 works += 1;
-                findings.push(Finding::ok(what, describe(backend)));
+                findings.push(Finding::ok(what, found));
             }
             Err(error) => findings.push(Finding::warn(what, error.to_string(), remedy)),
         }
@@ -128,25 +128,22 @@ fn backends() -> Vec<Finding> {
     findings
 }
 
+/// What works, in words. TensorRT works once its library could make a runtime.
 #[cfg(feature = "tensorrt")]
-fn describe(backend: Backend) -> String {
+fn describe(backend: Backend) -> Result<String, EngineError> {
     use crate::engine::tensorrt::Installation;
 
     if backend != Backend::TensorRt {
-        return "works".to_owned();
+        return Ok("works".to_owned());
     }
-    match Installation::from_environment().machine() {
-        Ok(machine) => {
-            let (major, minor) = machine.device.compute_capability;
-            format!("TensorRT {} on {}, compute capability {major}.{minor}", machine.version, machine.device.name)
-        }
-        Err(_) => "works".to_owned(),
-    }
+    let machine = Installation::from_environment().machine()?;
+    let (major, minor) = machine.device.compute_capability;
+    Ok(format!("TensorRT {} on {}, compute capability {major}.{minor}", machine.version, machine.device.name))
 }
 
 #[cfg(not(feature = "tensorrt"))]
-fn describe(_: Backend) -> String {
-    "works".to_owned()
+fn describe(_: Backend) -> Result<String, EngineError> {
+    Ok("works".to_owned())
 }
 
 #[cfg(feature = "tensorrt")]

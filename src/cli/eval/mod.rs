@@ -1,8 +1,10 @@
 //! `sinew eval`: how good a bundle's poses are on an annotated set.
 
 mod boxed;
+mod calibration;
 mod oks;
 mod pck;
+mod set;
 mod track;
 
 use std::path::PathBuf;
@@ -25,7 +27,7 @@ use crate::eval::Reach;
 Examples:
   sinew eval --model logocap-tiny --coco tests/data/people/annotations.json --images tests/data/people
   sinew eval --metric track --truth gt.txt --tracks tracks.txt
-  sinew eval --metric pck --shots 1 --model capeformer-tiny --coco things/annotations.json --images things")]
+  sinew eval --metric pck --shots 1 --model capeformer-tiny --coco objects/annotations.json --images objects")]
 pub struct EvalArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR", default_value = "", hide_default_value = true, value_parser = any_path())]
@@ -48,22 +50,22 @@ pub struct EvalArguments {
     /// Threads for the CPU; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// oks: how far poses are refined: none, partial or full [default: the bundle's]
+    /// oks, calibration: how far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level)]
     level: Option<Refinement>,
     /// oks: write all poses to this file, as COCO's result format has them
     #[arg(long, value_name = "OUT.json")]
     results: Option<PathBuf>,
-    /// Of people: only the first N images, in the order of their ids
+    /// Not for capeformer bundles: only the first N images, in the order of their ids
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// oks: exit with code 1 where AP is below this
     #[arg(long, value_name = "AP", value_parser = value::threshold)]
     min_ap: Option<f32>,
-    /// oks, for models of one person per box: a file of JSON lines as for `sinew run` [default: the annotations' boxes]
+    /// oks, calibration, for models of one person per box: a file of JSON lines as for `sinew run` [default: the annotations' boxes]
     #[arg(long, value_name = "FILE")]
     boxes: Option<PathBuf>,
-    /// pck of enrolled things: enrol from so many images [default: 1]
+    /// pck of capeformer bundles: enrol from so many images [default: 1]
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
     /// pck, pckh: exit with code 1 where PCK@0.2 or PCKh@0.5 is below this
@@ -75,6 +77,9 @@ pub struct EvalArguments {
     /// track: what was tracked: MOTChallenge's .txt, or the .jsonl lines of `sinew run` or `sinew track`
     #[arg(long, value_name = "TRACKS")]
     tracks: Option<PathBuf>,
+    /// calibration: write the score of every pose and keypoint, and whether it was right, to this file
+    #[arg(long, value_name = "OUT.json")]
+    outcomes: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -85,11 +90,13 @@ pub struct EvalArguments {
 enum Metric {
     /// COCO's average precision and recall over object keypoint similarity
     Oks,
-    /// Share of correct keypoints, in parts of the box: of things that are enrolled from other images of their kind, or of
+    /// Share of correct keypoints, in parts of the box: of objects that are enrolled from other images of their kind, or of
     /// people in their annotated boxes
     Pck,
     /// The same of people, in parts of the head (`head_bbox` of the annotations)
     Pckh,
+    /// Expected calibration error: how far scores are from the probability of being right
+    Calibration,
     /// Identities of recorded results against known ones: HOTA, MOTA, IDF1; needs no model
     Track,
 }
@@ -122,30 +129,33 @@ impl EvalArguments {
         let metric = self.metric.unwrap_or(if enrolled { Metric::Pck } else { Metric::Oks });
         let fitting: &[Metric] = match about.model {
             Model::Capeformer => &[Metric::Pck],
-            model if model.takes_boxes() => &[Metric::Oks, Metric::Pck, Metric::Pckh],
-            _ => &[Metric::Oks],
+            model if model.takes_boxes() => &[Metric::Oks, Metric::Pck, Metric::Pckh, Metric::Calibration],
+            _ => &[Metric::Oks, Metric::Calibration],
         };
         if !fitting.contains(&metric) {
             let names: Vec<_> = fitting.iter().map(|&metric| name(metric)).collect();
             bail!("{} is a {}: measure it with --metric {}", about.name, about.model, names.join(" or "));
         }
+        let of_poses = matches!(metric, Metric::Oks | Metric::Calibration);
         let options = [
-            ("--level", self.level.is_some(), metric == Metric::Oks),
+            ("--level", self.level.is_some(), of_poses),
             ("--results", self.results.is_some(), metric == Metric::Oks),
             ("--min-ap", self.min_ap.is_some(), metric == Metric::Oks),
-            ("--boxes", self.boxes.is_some(), metric == Metric::Oks),
+            ("--boxes", self.boxes.is_some(), of_poses),
             ("--limit", self.limit.is_some(), !enrolled),
             ("--shots", self.shots.is_some(), enrolled),
-            ("--min-pck", self.min_pck.is_some(), metric != Metric::Oks),
+            ("--min-pck", self.min_pck.is_some(), !of_poses),
+            ("--outcomes", self.outcomes.is_some(), metric == Metric::Calibration),
         ];
         if let Some((option, ..)) = options.iter().find(|(_, given, fits)| *given && !fits) {
             bail!("{option} means nothing with --metric {} of a {}", name(metric), about.model);
         }
         match metric {
-            Metric::Oks if self.boxes.is_some() && !about.model.takes_boxes() => {
+            Metric::Oks | Metric::Calibration if self.boxes.is_some() && !about.model.takes_boxes() => {
                 bail!("--boxes is for models of one person per box; {} looks everywhere", about.name)
             }
             Metric::Oks => oks::run(&self, &bundle, log),
+            Metric::Calibration => calibration::run(&self, &bundle, log),
             Metric::Pck if enrolled => pck::run(&self, &bundle, log),
             Metric::Pck => boxed::run(&self, &bundle, Reach::Box, log),
             Metric::Pckh => boxed::run(&self, &bundle, Reach::Head, log),
@@ -164,6 +174,7 @@ impl EvalArguments {
 fn name(metric: Metric) -> &'static str {
     match metric {
         Metric::Oks => "oks",
+        Metric::Calibration => "calibration",
         Metric::Pck => "pck",
         Metric::Pckh => "pckh",
         Metric::Track => "track",

@@ -1,4 +1,4 @@
-//! Object keypoint similarity: COCO's figures over everything that a bundle finds in a set.
+//! Object keypoint similarity: COCO's figures over everything that a bundle detects in a set.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -8,54 +8,84 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::EvalArguments;
+use super::set::ImageSet;
 use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
-use crate::cli::progress::Progress;
 use crate::cli::{Verdict, output};
-use crate::estimator::{self, Estimator as _, LazyEstimator};
+use crate::coco::Id;
+use crate::estimator::{self, EstimateError, Estimator as _, LazyEstimator, Request};
 use crate::eval::{Annotation, Detection, Evaluation, Figures, GroundTruth, ResultsWriter};
 use crate::geometry::Rectangle;
-use crate::pixels::{Limits, read_image};
 use crate::pose::Poses;
 use crate::runtime::ListedBoxes;
 
-/// What was found besides the figures.
+/// What was counted besides the figures.
 #[derive(Debug, Default)]
-struct Tally {
-    images: usize,
-    skipped: usize,
-    poses: usize,
+pub(super) struct Tally {
+    pub(super) images: usize,
+    pub(super) skipped: usize,
+    pub(super) poses: usize,
     dropped: u64,
 }
 
 pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments) -> anyhow::Result<Verdict> {
-    let mut truth = GroundTruth::read(&arguments.coco)?;
-    if let Some(limit) = arguments.limit {
-        truth.keep_first(limit);
-    }
-    if truth.images().is_empty() {
-        bail!("{}: no image to evaluate", arguments.coco.display());
-    }
+    let truth = read_truth(arguments, bundle)?;
     let sigmas: Vec<f64> = bundle.manifest().keypoints.sigmas.iter().map(|&sigma| f64::from(sigma)).collect();
     let mut evaluation = Evaluation::new(&truth, &sigmas)?;
-    let mut results =
-        arguments.results.as_deref().map(|path| Results::create(path, truth.category_id())).transpose()?;
+    let mut results = arguments.results.as_deref().map(|path| Results::create(path, &truth)).transpose()?;
 
     let tally = process_all(arguments, bundle, &truth, &mut evaluation, results.as_mut(), log)?;
     if let Some(results) = results {
         results.finish()?;
     }
     let figures = evaluation.figures();
+    if tally.poses == 0 {
+        tracing::warn!("no pose was detected in any of the {} images", tally.images);
+    } else if figures.ap50 == Some(0.0) {
+        tracing::warn!(
+            "none of the {} poses is near an annotated person: compare both with `sinew run --overlay`",
+            tally.poses
+        );
+    }
     print(arguments, bundle, &figures, &tally)?;
 
-    let too_low = arguments.min_ap.is_some_and(|floor| figures.ap.is_none_or(|ap| ap < f64::from(floor)));
-    if let (true, Some(floor)) = (too_low, arguments.min_ap) {
-        output::message(format_args!("sinew: AP is below {floor}"));
+    let too_low = arguments.min_ap.is_some_and(|least| figures.ap.is_none_or(|ap| ap < f64::from(least)));
+    if let (true, Some(least)) = (too_low, arguments.min_ap) {
+        output::message(format_args!("sinew: AP is below {least}"));
     }
     Ok(if too_low || tally.skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }
 
-fn process_all(
+/// The annotations, once it is sure that something can be measured with them.
+pub(super) fn read_truth(arguments: &EvalArguments, bundle: &Bundle) -> anyhow::Result<GroundTruth> {
+    let mut truth = GroundTruth::read_for(&arguments.coco, bundle.keypoint_names())?;
+    if let Some(limit) = arguments.limit {
+        truth.keep_first(limit);
+    }
+    truth.check_measurable()?;
+    let about = &bundle.manifest().about;
+    if about.model.takes_boxes() && arguments.boxes.is_none() {
+        let people = || truth.annotations().iter().flatten().filter(|person| !person.ignored);
+        let without = people().filter(|person| !person.has_box()).count();
+        if without == people().count() {
+            bail!(
+                "{}: nothing to measure: none of the {without} annotations has a `bbox` with a size, and {} looks into boxes; \
+                 add them, or give --boxes",
+                truth.path().display(),
+                about.name
+            );
+        }
+        if without > 0 {
+            tracing::warn!("{}: {without} annotations have no `bbox` with a size: missed", truth.path().display());
+        }
+    }
+    for note in truth.notes() {
+        tracing::warn!("{note}");
+    }
+    Ok(truth)
+}
+
+pub(super) fn process_all(
     arguments: &EvalArguments,
     bundle: &Bundle,
     truth: &GroundTruth,
@@ -63,44 +93,74 @@ fn process_all(
     mut results: Option<&mut Results<'_>>,
     log: &LogArguments,
 ) -> anyhow::Result<Tally> {
-    // Average precision ranks everything that was found; the bundle's threshold is for showing.
+    // Average precision ranks every pose; the bundle's threshold is for display.
     let options = estimator::Options { level: arguments.level, score_threshold: Some(0.0), ..arguments.options() };
     let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend, &options);
     let top_down = bundle.manifest().about.model.takes_boxes();
-    let listed = arguments.boxes.as_deref().map(ListedBoxes::read).transpose()?;
+    let listed = arguments.boxes.as_deref().map(|path| read_boxes(path, truth)).transpose()?;
     let mut poses = Poses::default();
     let mut tally = Tally::default();
-    let progress = Progress::new(Some(truth.images().len() as u64), log);
-    for (described, annotations) in truth.images().iter().zip(truth.annotations()) {
-        let path = arguments.images.join(&described.file_name);
-        let image = match read_image(&path, &Limits::default()) {
-            Ok(image) => image,
-            Err(error) => {
-                // Nobody is found in it then, and the figures say so.
-                progress.complain(&error);
-                tally.skipped += 1;
-                progress.step();
-                continue;
-            }
+    let names = truth.images().iter().map(|image| image.file_name.as_str());
+    let mut set = ImageSet::new(&arguments.images, names, truth.images().len(), log);
+    for (image, annotations) in truth.images().iter().zip(truth.annotations()) {
+        // The people in a skipped image are missed, as in pycocotools, and the exit code says that there is one.
+        let Some((path, pixels)) = set.read(&image.file_name, image.size) else {
+            set.step();
+            continue;
         };
-        let annotated: Vec<Rectangle> = annotations.iter().filter(|one| !one.ignored).map(box_of).collect();
+        let annotated: Vec<Rectangle> =
+            annotations.iter().filter(|one| !one.ignored && one.has_box()).map(box_of).collect();
         let boxes = match &listed {
-            Some(listed) => Some(listed.of(Some(&described.file_name), described.id)),
+            Some(listed) => Some(listed.of(Some(&image.file_name), sequence(&image.id))),
             None => top_down.then_some(&annotated[..]),
         };
-        estimator.estimate(image.view(), boxes, &mut poses).with_context(|| path.display().to_string())?;
+        match estimator.estimate(&Request { boxes, ..Request::new(pixels.view()) }, &mut poses) {
+            Ok(_) => {}
+            Err(error @ EstimateError::Image { .. }) => {
+                let skip = anyhow::Error::from(error).context(format!("{}: skipped", path.display()));
+                set.skip(skip.as_ref());
+                set.step();
+                continue;
+            }
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        }
         let detections: Vec<Detection> = poses.list.iter().map(Detection::from).collect();
-        evaluation.put(described.id, &detections)?;
+        evaluation.put(&image.id, &detections)?;
         if let Some(results) = &mut results {
-            results.put(described.id, &poses)?;
+            results.put(&image.id, &poses)?;
         }
         tally.images += 1;
         tally.poses += poses.list.len();
         tally.dropped += u64::from(poses.dropped);
-        progress.step();
+        set.step();
     }
-    progress.finish();
+    set.finish(truth.path())?;
+    tally.skipped = set.skipped();
     Ok(tally)
+}
+
+/// A list of boxes that fits the annotations.
+fn read_boxes(path: &Path, truth: &GroundTruth) -> anyhow::Result<ListedBoxes> {
+    let listed = ListedBoxes::read(path)?;
+    let has_boxes = |image: &crate::eval::Image| !listed.of(Some(&image.file_name), sequence(&image.id)).is_empty();
+    if !truth.images().iter().any(has_boxes) {
+        bail!(
+            "{}: nothing to measure: no box for any of the {} images of {}; an image is found by its file name, or by its id \
+             as `sequence`",
+            path.display(),
+            truth.images().len(),
+            truth.path().display()
+        );
+    }
+    Ok(listed)
+}
+
+/// An image's number in a list of boxes: its id.
+fn sequence(id: &Id) -> u64 {
+    match id {
+        Id::Number(number) => u64::try_from(*number).unwrap_or(u64::MAX),
+        Id::Text(_) => u64::MAX,
+    }
 }
 
 fn box_of(annotation: &Annotation) -> Rectangle {
@@ -132,21 +192,21 @@ fn print(arguments: &EvalArguments, bundle: &Bundle, figures: &Figures, tally: &
 }
 
 /// The file of results.
-struct Results<'a> {
+pub(super) struct Results<'a> {
     path: &'a Path,
     writer: ResultsWriter<BufWriter<File>>,
 }
 
 impl<'a> Results<'a> {
-    fn create(path: &'a Path, category_id: u64) -> anyhow::Result<Self> {
+    fn create(path: &'a Path, truth: &GroundTruth) -> anyhow::Result<Self> {
         let unwritable = || format!("cannot write the results to {}; choose another path", path.display());
         let file = File::create(path).with_context(unwritable)?;
-        let writer = ResultsWriter::new(BufWriter::new(file), category_id).with_context(unwritable)?;
-        Ok(Self { path, writer })
+        let writer = ResultsWriter::new(BufWriter::new(file), truth.category().clone(), truth.file_order());
+        Ok(Self { path, writer: writer.with_context(unwritable)? })
     }
 
-    fn put(&mut self, image_id: u64, poses: &Poses) -> anyhow::Result<()> {
-        self.writer.put(image_id, poses).with_context(|| format!("writing to {} failed", self.path.display()))
+    fn put(&mut self, image: &Id, poses: &Poses) -> anyhow::Result<()> {
+        self.writer.put(image, poses).with_context(|| format!("writing to {} failed", self.path.display()))
     }
 
     fn finish(self) -> anyhow::Result<()> {

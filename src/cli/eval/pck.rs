@@ -1,19 +1,18 @@
-//! Share of correct keypoints over episodes: things are enrolled from some images and looked for in the others.
+//! Share of correct keypoints over episodes: objects are enrolled from some images and located in the others.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
 
 use super::EvalArguments;
+use super::set::ImageSet;
 use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
-use crate::cli::progress::Progress;
 use crate::cli::{Verdict, output};
-use crate::estimator::{self, Shot};
-use crate::eval::pck::{Category, Episode, Instance, PckSum, THRESHOLDS, Things, distances, episodes};
-use crate::pixels::{Image, Limits, read_image};
+use crate::estimator::{self, EnrolError, Request, Shot};
+use crate::eval::pck::{Category, Episode, Objects, PckSum, THRESHOLDS, distances, episodes};
+use crate::pixels::Image;
 use crate::pose::Poses;
 use crate::template::{Annotation, Point};
 
@@ -21,54 +20,89 @@ use crate::template::{Annotation, Point};
 const QUOTED: usize = 3;
 
 /// One category's figures.
-struct Measured<'a> {
-    category: &'a Category,
+struct Measured {
+    name: String,
     sum: PckSum,
 }
 
 pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments) -> anyhow::Result<Verdict> {
-    let things = Things::read(&arguments.coco)?;
+    let objects = Objects::read(&arguments.coco)?;
+    let path = objects.path().display();
     let shots = arguments.shots.unwrap_or(1);
-    let work: Vec<(&Category, Vec<Episode>)> =
-        (things.categories().iter()).map(|category| (category, episodes(category.instances.len(), shots))).collect();
-    let total: usize = work.iter().map(|(_, episodes)| episodes.len()).sum();
-    if total == 0 {
-        bail!("{}: no category with more than {shots} images", things.path().display());
+    let instances = || objects.categories().iter().flat_map(|category| &category.instances);
+    if objects.categories().is_empty() {
+        bail!(
+            "{path}: nothing to measure: no annotation with `keypoints`, a `bbox` with a size and an image of `images`"
+        );
     }
-    let progress = Progress::new(Some(total as u64), log);
+    if objects.categories().iter().all(|category| episodes(category.instances.len(), shots).is_empty()) {
+        bail!("{path}: no category with more than {shots} images");
+    }
+    if objects.unusable() > 0 {
+        tracing::warn!(
+            "{path}: {} annotations have no `bbox` with a size, or no image, and are skipped",
+            objects.unusable()
+        );
+    }
+    let names = instances().map(|instance| instance.file_name.as_str());
+    let mut set = ImageSet::new(&arguments.images, names, instances().count(), log);
     let mut measured = Vec::new();
     let mut all = PckSum::default();
-    for (category, episodes) in work {
-        let images = read_all(category, &arguments.images)?;
+    // Episodes whose images cannot be enrolled as they are annotated.
+    let mut unusable = 0;
+    for category in objects.categories() {
+        let (category, images) = read_all(category, &mut set);
         let mut sum = PckSum::default();
-        for episode in episodes {
-            for found in result(arguments, bundle, category, &images, &episode)? {
-                sum.add(&found);
-                all.add(&found);
+        for episode in episodes(category.instances.len(), shots) {
+            match results(arguments, bundle, &category, &images, &episode) {
+                Ok(results) => results.iter().for_each(|found| {
+                    sum.add(found);
+                    all.add(found);
+                }),
+                Err(error) if is_of_the_annotation(&error) => {
+                    unusable += 1;
+                    set.complain(error.as_ref());
+                }
+                Err(error) => return Err(error),
             }
-            progress.step();
+            set.step();
         }
-        measured.push(Measured { category, sum });
+        measured.push(Measured { name: category.name, sum });
     }
-    progress.finish();
-    print(arguments, bundle, shots, &measured, &all)?;
-    let reached = all.figures().map_or(0.0, |figures| figures.pck[QUOTED]);
-    match arguments.min_pck.filter(|&floor| reached < f64::from(floor)) {
-        Some(floor) => {
-            output::message(format_args!("sinew: PCK@{} is below {floor}", THRESHOLDS[QUOTED]));
-            Ok(Verdict::Negative)
-        }
-        None => Ok(Verdict::Good),
+    set.finish(objects.path())?;
+    let Some(figures) = all.figures() else {
+        bail!("{path}: nothing was measured: no category with more than {shots} images that can be used");
+    };
+    let skipped = set.skipped() + unusable;
+    print(arguments, bundle, shots, &measured, &all, skipped)?;
+    let reached = figures.pck[QUOTED];
+    let missed = arguments.min_pck.filter(|&least| reached < f64::from(least));
+    if let Some(least) = missed {
+        output::message(format_args!("sinew: PCK@{} is below {least}", THRESHOLDS[QUOTED]));
     }
+    Ok(if missed.is_some() || skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }
 
-fn read_all(category: &Category, folder: &Path) -> anyhow::Result<Vec<Image>> {
-    let read = |instance: &Instance| read_image(&folder.join(&instance.file_name), &Limits::default());
-    Ok(category.instances.iter().map(read).collect::<Result<_, _>>()?)
+/// Whether only this annotation is at fault, so that others can be enrolled.
+fn is_of_the_annotation(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(EnrolError::Shot { .. } | EnrolError::Template { .. }))
+}
+
+/// The category without the objects whose image cannot be used, and the images of the others.
+fn read_all(category: &Category, set: &mut ImageSet<'_>) -> (Category, Vec<Image>) {
+    let mut usable = Category { instances: Vec::new(), ..category.clone() };
+    let mut images = Vec::new();
+    for instance in &category.instances {
+        if let Some((_, image)) = set.read(&instance.file_name, instance.size) {
+            usable.instances.push(instance.clone());
+            images.push(image);
+        }
+    }
+    (usable, images)
 }
 
 /// The distances of every query of an episode.
-fn result(
+fn results(
     arguments: &EvalArguments,
     bundle: &Bundle,
     category: &Category,
@@ -102,7 +136,7 @@ fn result(
             Some(estimator) => estimator,
             none => none.insert(estimator::open(bundle, arguments.backend, &options, image.size(), image.format())?),
         };
-        (estimator.estimate(image, Some(&[instance.bounds]), &mut poses))
+        (estimator.estimate(&Request { boxes: Some(&[instance.bounds]), ..Request::new(image) }, &mut poses))
             .with_context(|| instance.file_name.clone())?;
         let pose = poses.list.first();
         let found: Vec<Option<(f32, f32)>> = (positions.iter())
@@ -127,19 +161,21 @@ fn print(
     arguments: &EvalArguments,
     bundle: &Bundle,
     shots: usize,
-    measured: &[Measured<'_>],
+    measured: &[Measured],
     all: &PckSum,
+    skipped: usize,
 ) -> anyhow::Result<()> {
     let named = |sum: &PckSum| sum.figures().map(|figures| figures.named()).unwrap_or_default();
     if arguments.json {
         let object = |sum: &PckSum| named(sum).into_iter().map(|(name, value)| (name, json!(value))).collect();
         let categories: Map<String, Value> =
-            measured.iter().map(|entry| (entry.category.name.clone(), Value::Object(object(&entry.sum)))).collect();
+            measured.iter().map(|entry| (entry.name.clone(), Value::Object(object(&entry.sum)))).collect();
         return output::print_json(&json!({
             "bundle": bundle.manifest().about.name,
             "hash": bundle.hash(),
             "metric": "pck",
             "shots": shots,
+            "skipped": skipped,
             "results": all.figures().map(|figures| figures.results),
             "figures": Value::Object(object(all)),
             "categories": categories,
@@ -149,7 +185,7 @@ fn print(
         let figure = |at: usize| named(sum).get(at).map_or_else(|| "-".to_owned(), |(_, value)| format!("{value:.4}"));
         [name.to_owned(), figure(1), figure(QUOTED), figure(THRESHOLDS.len())]
     };
-    let mut rows: Vec<[String; 4]> = measured.iter().map(|entry| row(&entry.category.name, &entry.sum)).collect();
+    let mut rows: Vec<[String; 4]> = measured.iter().map(|entry| row(&entry.name, &entry.sum)).collect();
     rows.push(row("all", all));
     output::print_table(["CATEGORY", "PCK@0.1", "PCK@0.2", "MPCK"], &rows)
 }

@@ -13,7 +13,7 @@ use clap::Args;
 pub use self::retrack::COCO_SIGMAS;
 use self::retrack::Retracker;
 use super::log::LogArguments;
-use super::{Verdict, value};
+use super::{Verdict, output, value};
 use crate::bundle::{Bundle, SmoothSection, TrackSection};
 use crate::track::TrackOptions;
 
@@ -108,7 +108,7 @@ impl TrackArguments {
             bail!("{name}: no line with poses; expected what `sinew run` writes");
         }
         if !log.quiet {
-            eprintln!("sinew: {frames} frames, {started} identities");
+            output::message(format_args!("sinew: {frames} frames, {started} identities"));
         }
         Ok(Verdict::Good)
     }

@@ -3,7 +3,7 @@
 use super::CROP;
 use crate::geometry::{Affine, Rectangle, Size};
 
-/// A square around a thing, in image pixels.
+/// A square around an object, in image pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Crop {
     /// Column of the middle.
@@ -15,7 +15,7 @@ pub struct Crop {
 }
 
 impl Crop {
-    /// The crop around `bounds`, cut to an image of `image` pixels (section 1.1): COCO's box loses a pixel on each
+    /// The crop around `bounds`, cut to an image of `image` pixels (CapeFormer 1): COCO's box loses a pixel on each
     /// axis, and the crop is `margin` times as large as its longer side.
     ///
     /// `None` where nothing of the box is left, or a number is not finite.
@@ -45,7 +45,7 @@ impl Crop {
         ((x - self.x) * scale + half, (y - self.y) * scale + half)
     }
 
-    /// Where a place of the crop, from 0 to 1, lies in the image (section 1.9).
+    /// Where a place of the crop, from 0 to 1, lies in the image (CapeFormer 6).
     pub fn image_from_mask(&self, x: f32, y: f32) -> (f32, f32) {
         let along = |place: f32, middle: f64| (f64::from(place) * self.side + middle - self.side / 2.0) as f32;
         (along(x, self.x), along(y, self.y))

@@ -7,19 +7,19 @@ use crate::decode::ShapeError;
 use crate::decode::maps::Expected;
 use crate::pose::{Keypoint, Pose};
 
-/// What is remembered between the two networks that decide where a template's keypoints are.
+/// Storage for one template in one crop, between the two networks that locate its keypoints.
 #[derive(Debug, Clone, Default)]
 pub struct Workspace {
     proposals: Vec<Proposal, SLOTS>,
 }
 
-/// Whether all numbers of a network's answer are.
+/// Whether all numbers of a network's output are finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Finiteness {
     /// All are finite.
     Finite,
-    /// Some are not: there is no answer.
+    /// Some are not: there is no result.
     NotFinite,
 }
 
@@ -29,7 +29,7 @@ impl Workspace {
         Self::default()
     }
 
-    /// A first guess for each of the first `keypoints` rows of `similarity [K, 64]` (section 1.7).
+    /// A first guess for each of the first `keypoints` rows of `similarity [K, 64]` (CapeFormer 5).
     ///
     /// # Errors
     /// Where there are more than [`SLOTS`] keypoints, or fewer rows than that.
@@ -78,14 +78,14 @@ impl Workspace {
         Ok(())
     }
 
-    /// Appends the keypoints `[K, 2]` of the second network to `pose`, in image pixels (section 1.9), and scores it.
+    /// Appends the keypoints `[K, 2]` of the second network to `pose`, in image pixels (CapeFormer 6), and scores it.
     ///
     /// The network gives no confidence. A keypoint's score is the mass of its first guess, the pose's their mean;
     /// **neither is calibrated**.
     ///
     /// # Errors
     /// Where `keypoints` has fewer rows than there are proposals.
-    pub fn answer(&self, keypoints: &[f32], crop: &Crop, pose: &mut Pose) -> Result<Finiteness, ShapeError> {
+    pub fn result(&self, keypoints: &[f32], crop: &Crop, pose: &mut Pose) -> Result<Finiteness, ShapeError> {
         pose.keypoints.clear();
         pose.score = 0.0;
         let (places, _) = keypoints.as_chunks::<2>();
@@ -144,7 +144,7 @@ mod tests {
 
         let mut pose = Pose::default();
         let moved = [0.5, 0.25, 0.8125, 0.8125, 0.0, 0.0];
-        assert_eq!(workspace.answer(&moved, &CROP, &mut pose), Ok(Finiteness::Finite));
+        assert_eq!(workspace.result(&moved, &CROP, &mut pose), Ok(Finiteness::Finite));
         assert_eq!((pose.keypoints[0].x, pose.keypoints[0].y), (100.0, 30.0));
         assert_eq!((pose.keypoints[1].x, pose.keypoints[1].y), (125.0, 75.0));
         assert!(pose.score > 0.99 && pose.keypoints.len() == 2);
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(workspace.propose(&values, 1), Ok(Finiteness::Finite), "the row behind does not count");
         let mut pose = Pose::default();
         for place in [f32::NAN, f32::INFINITY] {
-            assert_eq!(workspace.answer(&[0.5, place], &CROP, &mut pose), Ok(Finiteness::NotFinite));
+            assert_eq!(workspace.result(&[0.5, place], &CROP, &mut pose), Ok(Finiteness::NotFinite));
             assert!(pose.keypoints.is_empty());
         }
     }
@@ -174,6 +174,6 @@ mod tests {
         assert!(workspace.propose(&similarity(), SLOTS + 1).is_err());
         assert_eq!(workspace.propose(&similarity(), 3), Ok(Finiteness::Finite));
         assert!(workspace.write_proposals(&mut [0.0; 5]).is_err());
-        assert!(workspace.answer(&[0.5; 5], &CROP, &mut Pose::default()).is_err());
+        assert!(workspace.result(&[0.5; 5], &CROP, &mut Pose::default()).is_err());
     }
 }

@@ -5,10 +5,10 @@ use crate::decode::ShapeError;
 use crate::decode::maps::Expected;
 use crate::decode::sines::{slowness, wave};
 
-/// Writes the identifier `[width]` of keypoint number `index`, below [`SLOTS`] (section 1.4): sines and cosines of a
+/// Writes the identifier `[width]` of keypoint number `index`, below [`SLOTS`] (`docs/algorithms.md`, CapeFormer 4): sines and cosines of a
 /// constant, then of its place among a hundred keypoints, however many there are.
 ///
-/// It depends on the index at enrolment: keypoints that are left out must not renumber the others.
+/// It depends on the index at enrolment: keypoints that are dropped must not renumber the others.
 ///
 /// # Errors
 /// Where `index` is too large, or `identity` has an odd number of halves.

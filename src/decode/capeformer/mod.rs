@@ -6,15 +6,16 @@
 //! [`Crop::image_from_mask`]; a [`Workspace`] takes these last steps for a whole template. Keypoints are told apart by
 //! [`write_identity`].
 //!
-//! Section numbers are those of the description of the reference implementation that the project works from. The token
-//! map has 8 by 8 cells, numbered row by row.
+//! `docs/algorithms.md` defines the steps ("CapeFormer 3"). The token map has 8 by 8 cells, numbered row by row.
 
+mod config;
 mod crop;
 mod found;
 mod identity;
 mod proposal;
 mod support;
 
+pub use config::{Config, HiddenRule};
 pub use crop::Crop;
 pub use found::{Finiteness, Workspace};
 pub use identity::write_identity;

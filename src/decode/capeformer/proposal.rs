@@ -16,7 +16,7 @@ pub struct Proposal {
     pub gap: f32,
 }
 
-/// The mean of the best cell and its neighbours, by their softmax (section 1.7); of equal cells the first is the best.
+/// The mean of the best cell and its neighbours, by their softmax (eq. 2 and 3, CapeFormer 5); of equal cells the first is the best.
 /// `None` where a number is not finite.
 pub fn propose(similarity: &[f32; TOKENS]) -> Option<Proposal> {
     if !similarity.iter().all(|value| value.is_finite()) {

@@ -27,10 +27,12 @@ pub enum ScoreRule {
     Evidence,
 }
 
-/// Every hyper-parameter of the decoder; `[decode]` and `[limits]` of a bundle.
+/// Every hyper-parameter of the decoder: `[decode]` of a bundle, and what it takes from `[keypoints]` and `[limits]`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "std", derive(serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Config {
     /// OKS sigmas, one per keypoint; their number is the number of keypoint types.
+    #[cfg_attr(feature = "std", serde(skip))]
     pub sigmas: Vec<f32, MAX_KEYPOINTS>,
     /// Network pixels per cell of the feature maps; only 4 is built.
     pub stride: usize,
@@ -61,8 +63,10 @@ pub struct Config {
     /// order of their centres; otherwise the order is that of the scores.
     pub nms_similarity: f32,
     /// Most tokens of every type, hence also most candidates.
+    #[cfg_attr(feature = "std", serde(skip))]
     pub max_tokens: usize,
     /// Most poses.
+    #[cfg_attr(feature = "std", serde(skip))]
     pub max_poses: usize,
 }
 

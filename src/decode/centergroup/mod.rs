@@ -8,9 +8,9 @@
 //! 3. [`Decoder::group`]: which token is which keypoint of each centre, scores, image coordinates, pose NMS.
 //!
 //! [`write_mask`] and [`write_positions`] make what depends on the geometry alone. Nothing is upsampled as a whole; the
-//! answers equal those of doing so. Section numbers are those of the description of the reference implementation that
-//! the project works from, equation numbers those of the paper "The Center of Attention: Center-Keypoint Grouping via
-//! Attention for Multi-Person Pose Estimation".
+//! results equal those of doing so. `docs/algorithms.md` defines the steps ("CenterGroup 3") and says why; equation numbers
+//! are those of the paper "The Center of Attention: Center-Keypoint Grouping via Attention for Multi-Person Pose
+//! Estimation".
 
 mod config;
 mod mask;
@@ -59,7 +59,7 @@ impl Inputs<'_> {
     }
 }
 
-/// The grouping network's answer for one frame, all logits; see [`Decoder::grouped`].
+/// The grouping network's outputs for one frame, all logits; see [`Decoder::grouped`].
 #[derive(Debug, Clone, Copy)]
 pub struct Grouped<'a> {
     attention: &'a [f32],
@@ -126,7 +126,7 @@ impl Decoder {
         Ok(Inputs { heat_half, mask })
     }
 
-    /// Begins a frame: finds the tokens of every type that count (section 1.4), best first, equal ones in reading order.
+    /// Begins a frame: finds the tokens of every type that count (CenterGroup 3), best first, equal ones in reading order.
     ///
     /// A token is a pixel of the upsampled heatmap that no other of the window around it exceeds. It counts if it
     /// reaches the threshold or is one of the best few, and is no padding. See [`Config::collapse_ties`]. Tokens that do
@@ -167,10 +167,10 @@ impl Decoder {
         }
     }
 
-    /// Writes where the grouping network reads the features of `k` tokens of every type (section 1.5): `index [(J + 1) k,
+    /// Writes where the grouping network reads the features of `k` tokens of every type (CenterGroup 4): `index [(J + 1) k,
     /// 4]`, by type, centres last; rows of the feature maps, all cells of the keypoints' map, then all of the centres'.
     ///
-    /// With fewer than [`Workspace::tokens_needed`] some that count are left out. Places without a token read the first
+    /// With fewer than [`Workspace::tokens_needed`] some that count are missing. Places without a token read the first
     /// cell.
     ///
     /// # Errors
@@ -233,7 +233,7 @@ impl Decoder {
         Err(ShapeError { tensor, axis: "values", expected: Expected::Exactly(expected), found })
     }
 
-    /// Views the grouping network's answer for `k` tokens of every type: `attention [J, k, J k]`, the logit of every
+    /// Views the grouping network's outputs for `k` tokens of every type: `attention [J, k, J k]`, the logit of every
     /// keypoint token for every type of every centre, `visible [J, k]` and `center [k]`.
     ///
     /// # Errors
@@ -263,7 +263,7 @@ impl Decoder {
     /// image, and keeps one of every cluster, where that is asked for. `poses` is cleared before.
     ///
     /// A keypoint's score is its visibility. [`Poses::dropped`] counts people that did not fit or were not finite; maps
-    /// that are not finite count as one, because nobody knows what they hide. Without an answer of the network there are
+    /// that are not finite count as one, because people may be hidden in them. Without outputs of the network there are
     /// no people.
     pub fn group(
         &self,

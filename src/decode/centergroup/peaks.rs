@@ -87,8 +87,8 @@ impl Pixels<'_> {
     }
 }
 
-/// Finds the tokens of one heatmap, best first, equal ones in reading order (reference description, section 1.4);
-/// answers how many cells are not finite.
+/// Finds the tokens of one heatmap, best first, equal ones in reading order (`docs/algorithms.md`, CenterGroup 3);
+/// returns how many cells are not finite.
 pub(super) fn find(map: Map<'_>, mask: Mask<'_>, rule: Rule, tokens: &mut Vec<Token, MAX_TOKENS>) -> u32 {
     let survey = Survey::new(map);
     let pixels = Pixels { map: Double::new(map), mask, finite: survey.non_finite == 0 };

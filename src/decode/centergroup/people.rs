@@ -1,4 +1,4 @@
-//! From the grouping network's answer to people: which token is which keypoint, how sure, where exactly.
+//! From the grouping network's outputs to people: which token is which keypoint, how sure, where exactly.
 
 use wide::f32x8;
 
@@ -16,7 +16,7 @@ const NOTHING: f32 = 20.0;
 /// Two weights are equal after softmax in `f32` where the logits are no further apart: `exp` of less rounds to 1.
 const TIE: f32 = 1.0 / 33_554_432.0;
 
-/// Where the keypoint lies that `logits`, `[keypoints * k]`, point to (eq. 13, section 1.7): network pixels. `None` where
+/// Where the keypoint lies that `logits`, `[keypoints * k]`, point to (eq. 13, CenterGroup 5): network pixels. `None` where
 /// they do not say, or point to a token that does not count.
 pub(super) fn assign<'a>(
     logits: &[f32],
@@ -53,7 +53,7 @@ pub(super) fn assign<'a>(
 }
 
 /// A quarter pixel towards the higher neighbour on the heatmap of the keypoint's own type, of equal ones towards the
-/// first, then half a pixel (section 1.8).
+/// first, then half a pixel (CenterGroup 6).
 pub(super) fn shift([x, y]: [f32; 2], map: Double<'_>) -> [f32; 2] {
     let size = map.size();
     let column = (x as usize).min(size.width - 1);
@@ -109,7 +109,7 @@ pub(super) fn height(place: [f32; 2], map: Double<'_>) -> f32 {
     map.at((place[0] as usize).min(size.width - 1), (place[1] as usize).min(size.height - 1)).clamp(0.0, 1.0)
 }
 
-/// The score of a person (eq. 14 as it is coded, section 1.8) whose keypoints' scores are their visibilities.
+/// The score of a person (eq. 14 as it is coded, CenterGroup 7) whose keypoints' scores are their visibilities.
 pub(super) fn score(pose: &Pose, presence: f32, config: &Config) -> f32 {
     if presence.is_nan() || presence <= config.person_threshold {
         return presence;

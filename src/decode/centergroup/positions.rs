@@ -5,8 +5,8 @@ use crate::decode::ShapeError;
 use crate::decode::maps::Expected;
 use crate::decode::sines::{slowness, wave};
 
-/// Writes the position encoding `[h * w, width]` of every cell of a feature map (CenterGroup reference description,
-/// section 1.5): sines and cosines of the row in the first half of the channels, of the column in the second.
+/// Writes the position encoding `[h * w, width]` of every cell of a feature map (`docs/algorithms.md`,
+/// CenterGroup 4): sines and cosines of the row in the first half of the channels, of the column in the second.
 ///
 /// Rows and columns are counted over the cells of `mask`, `[h, w]`, that come from the image, down the column and
 /// along the row, so that the image starts at 1 whatever the padding before it. The same for every frame of one

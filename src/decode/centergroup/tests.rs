@@ -55,14 +55,14 @@ struct Frame {
     poses: Poses,
 }
 
-fn run(decoder: &Decoder, values: &[f32], mask: Mask<'_>, answer: &FrameResult) -> Frame {
+fn run(decoder: &Decoder, values: &[f32], mask: Mask<'_>, grouped: &FrameResult) -> Frame {
     let mut workspace = Box::new(Workspace::new());
     let mut poses = Poses::default();
     let maps = Maps::new("heat_half", values, [3, HALF, HALF]).unwrap();
     let inputs = decoder.inputs(maps, mask).unwrap();
     decoder.find_tokens(&inputs, &mut workspace);
-    let grouped = decoder.grouped(answer.k, &answer.attention, &answer.visible, &answer.center).unwrap();
-    decoder.group(&inputs, Some(&grouped), &Affine::IDENTITY, &mut workspace, &mut poses);
+    let outputs = decoder.grouped(grouped.k, &grouped.attention, &grouped.visible, &grouped.center).unwrap();
+    decoder.group(&inputs, Some(&outputs), &Affine::IDENTITY, &mut workspace, &mut poses);
     Frame { workspace, poses }
 }
 
@@ -77,11 +77,11 @@ fn one_person() -> Vec<f32> {
 
 #[test]
 fn keypoints_are_gathered_and_shifted() {
-    let mut answer = FrameResult::new(4);
-    answer.choose(0, 0, 0, 0);
-    answer.choose(1, 0, 1, 0);
+    let mut grouped = FrameResult::new(4);
+    grouped.choose(0, 0, 0, 0);
+    grouped.choose(1, 0, 1, 0);
     let own = Config { collapse_ties: true, least_tokens: 0, ..config() };
-    let Frame { workspace, poses } = run(&decoder(&own), &one_person(), MASKLESS, &answer);
+    let Frame { workspace, poses } = run(&decoder(&own), &one_person(), MASKLESS, &grouped);
     let tokens: Vec<_> = workspace.tokens().map(|tokens| (tokens.len(), tokens[0].x, tokens[0].y)).collect();
     assert_eq!(tokens, [(1, 6, 8), (1, 20, 22), (1, 12, 14)]);
     assert_eq!((workspace.tokens_needed(), workspace.report().tokens, workspace.report().centers), (1, 3, 1));
@@ -93,15 +93,15 @@ fn keypoints_are_gathered_and_shifted() {
 
 #[test]
 fn plateaus_make_several_people_as_in_the_reference() {
-    let mut answer = FrameResult::new(4);
+    let mut grouped = FrameResult::new(4);
     for rank in 0..4 {
-        answer.choose(0, rank, 0, 0);
-        answer.choose(1, rank, 1, 0);
+        grouped.choose(0, rank, 0, 0);
+        grouped.choose(1, rank, 1, 0);
     }
-    let Frame { workspace, poses } = run(&decoder(&config()), &one_person(), MASKLESS, &answer);
+    let Frame { workspace, poses } = run(&decoder(&config()), &one_person(), MASKLESS, &grouped);
     assert_eq!((workspace.report().centers, poses.list.len()), (4, 4));
     let nms = Config { nms_similarity: 0.9, ..config() };
-    let Frame { workspace, poses } = run(&decoder(&nms), &one_person(), MASKLESS, &answer);
+    let Frame { workspace, poses } = run(&decoder(&nms), &one_person(), MASKLESS, &grouped);
     assert_eq!((workspace.report().suppressed, poses.list.len()), (3, 1));
 }
 
@@ -109,14 +109,14 @@ fn plateaus_make_several_people_as_in_the_reference() {
 fn equal_attention_is_averaged_or_the_highest_wins() {
     let values = maps(&[(0, 3, 4, 0.9), (0, 11, 4, 0.95), (1, 10, 11, 0.8), (2, 6, 7, 0.7)]);
     let own = Config { collapse_ties: true, least_tokens: 0, ..config() };
-    let mut answer = FrameResult::new(2);
+    let mut grouped = FrameResult::new(2);
     // Token 0 lies at (22, 8), token 1 at (6, 8).
-    answer.choose(0, 0, 0, 0);
-    answer.choose(0, 0, 0, 1);
-    answer.choose(1, 0, 1, 0);
+    grouped.choose(0, 0, 0, 0);
+    grouped.choose(0, 0, 0, 1);
+    grouped.choose(1, 0, 1, 0);
     let x = |rule| {
         let config = Config { attention_ties: rule, ..own.clone() };
-        places(&run(&decoder(&config), &values, MASKLESS, &answer).poses)[0][0].0
+        places(&run(&decoder(&config), &values, MASKLESS, &grouped).poses)[0][0].0
     };
     assert_eq!(x(TieRule::Mean), 14.0 - 0.25 + 0.5);
     assert_eq!(x(TieRule::Highest), 22.75);
@@ -128,34 +128,34 @@ fn evidence_is_height_times_attention_near() {
     // Two left keypoints: one where the person is, one far away; the right one has a single peak.
     let values = maps(&[(0, 3, 4, 0.9), (0, 11, 4, 0.5), (1, 10, 11, 0.8), (2, 6, 7, 0.7)]);
     let own = Config { collapse_ties: true, least_tokens: 0, score: ScoreRule::Evidence, ..config() };
-    let mut answer = FrameResult::new(2);
-    answer.choose(0, 0, 0, 0);
-    answer.choose(1, 0, 1, 0);
-    let (sure, other) = (answer.attention[0], answer.attention[1]);
+    let mut grouped = FrameResult::new(2);
+    grouped.choose(0, 0, 0, 0);
+    grouped.choose(1, 0, 1, 0);
+    let (sure, other) = (grouped.attention[0], grouped.attention[1]);
     assert!(sure > other);
     // How much goes to the chosen token: the others have the same logit, and two of the four stand for no token or a place
     // far away.
     let share = 1.0 / (1.0 + 3.0 * libm::expf(other - sure));
     // A cell alone is at its own pixels three quarters as high on either axis.
     let expected = 0.5625 * (0.9 * share + 0.8 * share) / 2.0;
-    let found = run(&decoder(&own), &values, MASKLESS, &answer).poses.list[0].score;
+    let found = run(&decoder(&own), &values, MASKLESS, &grouped).poses.list[0].score;
     assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     // Where attention is torn between two places, the score halves.
-    answer.choose(0, 0, 0, 1);
-    let torn = run(&decoder(&own), &values, MASKLESS, &answer).poses.list[0].score;
+    grouped.choose(0, 0, 0, 1);
+    let torn = run(&decoder(&own), &values, MASKLESS, &grouped).poses.list[0].score;
     assert!(torn < 0.75 * expected, "{torn} {expected}");
 }
 
 #[test]
 fn the_score_is_that_of_the_visible_keypoints_or_of_the_centre() {
     let own = Config { collapse_ties: true, least_tokens: 0, scored_keypoints: 1, ..config() };
-    let mut answer = FrameResult::new(4);
-    answer.choose(0, 0, 0, 0);
-    answer.choose(1, 0, 1, 0);
+    let mut grouped = FrameResult::new(4);
+    grouped.choose(0, 0, 0, 0);
+    grouped.choose(1, 0, 1, 0);
     let score = |visible: [f32; 2], center: f32, config: &Config| {
-        let mut answer = FrameResult { attention: answer.attention.clone(), ..FrameResult::new(4) };
-        (answer.visible[0], answer.visible[4], answer.center[0]) = (visible[0], visible[1], center);
-        run(&decoder(config), &one_person(), MASKLESS, &answer).poses.list.first().map(|pose| pose.score)
+        let mut grouped = FrameResult { attention: grouped.attention.clone(), ..FrameResult::new(4) };
+        (grouped.visible[0], grouped.visible[4], grouped.center[0]) = (visible[0], visible[1], center);
+        run(&decoder(config), &one_person(), MASKLESS, &grouped).poses.list.first().map(|pose| pose.score)
     };
     let s = crate::decode::sigmoid;
     assert_eq!(score([1.0, -1.0], 2.0, &own), Some(s(1.0)));
@@ -171,26 +171,26 @@ fn numbers_that_are_not_finite_are_dropped_and_counted() {
     let own = Config { collapse_ties: true, least_tokens: 0, ..config() };
     let decoder = decoder(&own);
     let good = || {
-        let mut answer = FrameResult::new(4);
-        answer.choose(0, 0, 0, 0);
-        answer.choose(1, 0, 1, 0);
-        answer
+        let mut grouped = FrameResult::new(4);
+        grouped.choose(0, 0, 0, 0);
+        grouped.choose(1, 0, 1, 0);
+        grouped
     };
     let dropped = |poison: &dyn Fn(&mut FrameResult)| {
-        let mut answer = good();
-        poison(&mut answer);
-        let Frame { workspace, poses } = run(&decoder, &one_person(), MASKLESS, &answer);
+        let mut grouped = good();
+        poison(&mut grouped);
+        let Frame { workspace, poses } = run(&decoder, &one_person(), MASKLESS, &grouped);
         (poses.list.len(), poses.dropped, workspace.report().non_finite)
     };
     assert_eq!(dropped(&|_| ()), (1, 0, 0));
-    assert_eq!(dropped(&|answer| answer.attention[1] = f32::NAN), (0, 1, 1));
-    assert_eq!(dropped(&|answer| answer.attention[7] = f32::INFINITY), (0, 1, 1));
-    assert_eq!(dropped(&|answer| answer.attention[7] = f32::NEG_INFINITY), (1, 0, 0));
-    assert_eq!(dropped(&|answer| answer.attention.fill(f32::NEG_INFINITY)), (0, 1, 1));
-    assert_eq!(dropped(&|answer| answer.visible[4] = f32::NAN), (0, 1, 1));
-    assert_eq!(dropped(&|answer| answer.center[0] = f32::NAN), (0, 1, 1));
+    assert_eq!(dropped(&|grouped| grouped.attention[1] = f32::NAN), (0, 1, 1));
+    assert_eq!(dropped(&|grouped| grouped.attention[7] = f32::INFINITY), (0, 1, 1));
+    assert_eq!(dropped(&|grouped| grouped.attention[7] = f32::NEG_INFINITY), (1, 0, 0));
+    assert_eq!(dropped(&|grouped| grouped.attention.fill(f32::NEG_INFINITY)), (0, 1, 1));
+    assert_eq!(dropped(&|grouped| grouped.visible[4] = f32::NAN), (0, 1, 1));
+    assert_eq!(dropped(&|grouped| grouped.center[0] = f32::NAN), (0, 1, 1));
     // Token 3 of type 0 does not exist.
-    assert_eq!(dropped(&|answer| answer.attention[3] = 9.0), (0, 1, 1));
+    assert_eq!(dropped(&|grouped| grouped.attention[3] = 9.0), (0, 1, 1));
     let mut values = one_person();
     values[0] = f32::NAN;
     let Frame { workspace, poses } = run(&decoder, &values, MASKLESS, &good());

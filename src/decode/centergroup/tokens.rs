@@ -7,7 +7,7 @@ pub(super) const MASKED: f32 = -1e4;
 
 /// The four cells of a map of `cells`, whose sides are a quarter of the network's, around network pixel `(x, y)`, row
 /// by row as indices of its cells, and their weights: bilinear with half-pixel centres, the border repeated (CenterGroup
-/// reference description, section 1.5).
+/// 4).
 pub(super) fn taps(x: u32, y: u32, cells: Size) -> ([i32; 4], [f32; 4]) {
     let ([left, right], [near_x, far_x]) = between(x, cells.width);
     let ([top, bottom], [near_y, far_y]) = between(y, cells.height);

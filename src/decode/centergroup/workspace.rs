@@ -38,7 +38,7 @@ pub struct Report {
     pub centers: u32,
     /// Cells of the heatmaps that are not finite.
     pub non_finite_cells: u32,
-    /// Centres whose answer is not finite, or which have no keypoint to choose from.
+    /// Centres whose numbers are not finite, or which have no keypoint to choose from.
     pub non_finite: u32,
     /// Centres whose score does not reach the threshold.
     pub below_threshold: u32,
@@ -91,12 +91,12 @@ impl Workspace {
     }
 
     /// The centres as people, image pixels, before any is dropped for its score or as a duplicate; those whose
-    /// numbers are not finite are left out.
+    /// numbers are not finite are not among them.
     pub fn people(&self) -> &[Pose] {
         &self.people
     }
 
-    /// Which of [`Workspace::people`] are answered, in the order of the answer.
+    /// Which of [`Workspace::people`] become poses, in the order of the poses.
     pub fn keep(&self) -> &[usize] {
         &self.keep
     }

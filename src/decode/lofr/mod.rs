@@ -16,12 +16,17 @@ use crate::pose::{Keypoint, MAX_KEYPOINTS, Pose};
 /// How much further a cell's place is moved towards its higher neighbour.
 const SHIFT: f64 = 0.25;
 
-/// Hyper-parameters of the decoder.
+/// Hyper-parameters of the decoder: `[decode]` of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "std", derive(serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Config {
     /// Keypoints of a person.
+    #[cfg_attr(feature = "std", serde(skip))]
     pub keypoints: usize,
-    /// A keypoint counts from this score on; where none does there is nobody.
+    /// How much larger a crop is than its box, before it gets the network's aspect.
+    #[cfg_attr(feature = "std", serde(alias = "margin"))]
+    pub box_padding: f64,
+    /// A keypoint counts from this score on; a box in which none does shows no person.
     pub visible_threshold: f32,
 }
 
@@ -35,11 +40,11 @@ pub struct Decoder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Detections {
-    /// Somebody: the pose was written.
-    Somebody,
-    /// No keypoint is surely there.
-    Nobody,
-    /// A number of the network's is not finite.
+    /// A person: the pose was written.
+    Person,
+    /// No person: no keypoint reaches the threshold.
+    None,
+    /// A number of the network's output is not finite.
     NotFinite,
 }
 
@@ -49,7 +54,7 @@ impl Decoder {
     /// # Errors
     /// Where one is out of range.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let Config { keypoints, visible_threshold } = *config;
+        let Config { keypoints, visible_threshold, .. } = *config;
         ConfigError::first([
             ("keypoints.names", "1 to 100 keypoints", (1..=MAX_KEYPOINTS).contains(&keypoints), keypoints as f64),
             (
@@ -70,7 +75,7 @@ impl Decoder {
     /// Writes the keypoints of `response [J, h, w]` with the logits `presence [J]` into `pose`, in image pixels.
     ///
     /// The pose's score is the mean of the scores that count. All keypoints are written, those that do not count with
-    /// their low score, so that even nobody has a pose; whether to show it is said by the answer.
+    /// their low score, so that there is a pose even without a person; the result says whether to show it.
     ///
     /// # Errors
     /// Where the shapes are not those of the configuration.
@@ -107,10 +112,10 @@ impl Decoder {
             let _ = pose.keypoints.push(Keypoint { x, y, score });
         }
         if count == 0 {
-            return Ok(Detections::Nobody);
+            return Ok(Detections::None);
         }
         pose.score = sum / count as f32;
-        Ok(Detections::Somebody)
+        Ok(Detections::Person)
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
     const CROP: Crop = Crop { x: 50.0, y: 60.0, width: 40.0, height: 60.0 };
 
     fn decoder(keypoints: usize) -> Decoder {
-        Decoder::new(&Config { keypoints, visible_threshold: 0.5 }).unwrap()
+        Decoder::new(&Config { keypoints, box_padding: 1.25, visible_threshold: 0.5 }).unwrap()
     }
 
     fn locate(response: &[f32], presence: &[f32]) -> (Detections, Pose) {
@@ -195,7 +200,7 @@ mod tests {
     fn a_peak_leans_towards_its_higher_neighbour() {
         let map = with(&[(2, 3, 1.0), (1, 3, 0.5), (2, 4, 0.25)]);
         let (found, pose) = locate(&map, &[0.0]);
-        assert_eq!(found, Detections::Somebody);
+        assert_eq!(found, Detections::Person);
         // Cell 2 of 4, a quarter to the left, and cell 3 of 6, a quarter down; a cell has 10 pixels.
         assert_eq!((pose.keypoints[0].x, pose.keypoints[0].y), (30.0 + 22.5, 30.0 + 37.5));
         assert_eq!((pose.keypoints[0].score, pose.score), (0.5, 0.5));
@@ -215,9 +220,9 @@ mod tests {
     fn who_is_not_there_is_nobody() {
         let maps = [with(&[(1, 1, 1.0)]), with(&[(2, 2, 1.0)])].concat();
         let (found, pose) = locate(&maps, &[-1.0, -9.0]);
-        assert_eq!((found, pose.keypoints.len(), pose.score), (Detections::Nobody, 2, 0.0));
+        assert_eq!((found, pose.keypoints.len(), pose.score), (Detections::None, 2, 0.0));
         let (found, pose) = locate(&maps, &[-1.0, 2.0]);
-        assert_eq!(found, Detections::Somebody);
+        assert_eq!(found, Detections::Person);
         assert!((pose.score - 0.880_797).abs() < 1e-5, "only what counts");
     }
 
@@ -236,8 +241,9 @@ mod tests {
         let maps = Maps::new("response", &map, [1, HEIGHT, WIDTH]).unwrap();
         assert!(decoder(2).locate(&maps, &[0.0; 2], &CROP, &mut Pose::default()).is_err());
         assert!(decoder(1).locate(&maps, &[0.0; 2], &CROP, &mut Pose::default()).is_err());
-        let key =
-            |keypoints, visible_threshold| Decoder::new(&Config { keypoints, visible_threshold }).unwrap_err().key;
+        let key = |keypoints, visible_threshold| {
+            Decoder::new(&Config { keypoints, box_padding: 1.25, visible_threshold }).unwrap_err().key
+        };
         assert_eq!(key(0, 0.5), "keypoints.names");
         assert_eq!(key(101, 0.5), "keypoints.names");
         assert_eq!(key(1, f32::NAN), "decode.visible_threshold");

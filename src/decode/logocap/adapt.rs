@@ -2,7 +2,7 @@
 //!
 //! How large the cells of a tile can be is told before any of them is computed ([`super::bounds`]). The window is
 //! therefore searched in tiles, best bound first, and a tile is computed only where its bound reaches the second best
-//! cell so far. The answer equals that of the dense convolution, ties included: every cell is summed in the same order
+//! cell so far. The result equals that of the dense convolution, ties included: every cell is summed in the same order
 //! wherever it lies, and bounds are widened by what rounding can do.
 
 use fearless_simd::f32x8;
@@ -10,11 +10,8 @@ use fearless_simd::prelude::*;
 use heapless::Vec;
 
 use super::bounds::{self, Masses};
-use super::window::{MAX_TILES, Prior, REACH, TILE, Window};
+use super::window::{KERNEL, MAX_TILES, Prior, REACH, TILE, Window};
 use crate::decode::{load, maximum, run};
-
-/// Cells on a side of the largest kernel.
-pub(super) const KERNEL: usize = 2 * REACH + 1;
 
 /// Rows of a tile that are computed together.
 const BAND: usize = 4;
@@ -95,17 +92,17 @@ impl Best {
 /// rounding keeps order. That sum is off by 122 roundings of 2^-24 at most, the bound by 50.
 const ROUNDING: f32 = 2e-5;
 
-/// The two best cells of the refined window among those above `floor`, if there are two.
+/// The two best cells of the refined window among those above `least`, if there are two.
 #[inline(always)]
 pub(super) fn best_above<S: Simd>(
     simd: S,
-    floor: f32,
+    least: f32,
     window: &mut Window,
     prior: &Prior,
     kernel: &Kernel,
 ) -> Option<Best> {
-    // No cell of a value of `floor` precedes these.
-    let nowhere = Cell { value: floor, column: 0, row: 0 };
+    // No cell of a value of `least` precedes these.
+    let nowhere = Cell { value: least, column: 0, row: 0 };
     let mut search = Search { simd, best: Best { first: nowhere, second: nowhere }, window, prior, kernel };
     let mut bounds = bounds::of_tiles(simd, search.window, prior, &kernel.masses);
     // The tile of the highest bound first: what it holds rules most others out.
@@ -124,7 +121,7 @@ pub(super) fn best_above<S: Simd>(
     let mut left: Vec<Tile, { MAX_TILES * MAX_TILES }> = Vec::new();
     for (y, bounds) in bounds.iter().enumerate().take(prior.tiles) {
         for (x, &bound) in bounds.iter().enumerate().take(prior.tiles) {
-            if bound > floor && search.is_within_reach(bound) {
+            if bound > least && search.is_within_reach(bound) {
                 // There is room for all tiles.
                 let _ = left.push(Tile { bound, x, y });
             }
@@ -136,7 +133,7 @@ pub(super) fn best_above<S: Simd>(
             search.tile(tile.x, tile.y);
         }
     }
-    (search.best.second.value > floor).then_some(search.best)
+    (search.best.second.value > least).then_some(search.best)
 }
 
 /// A tile that may hold one of the two best cells.

@@ -7,8 +7,7 @@
 use fearless_simd::f32x8;
 use fearless_simd::prelude::*;
 
-use super::adapt::KERNEL;
-use super::window::{BLOCK, MAX_BLOCKS, MAX_TILES, Prior, REACH, TILE, Window};
+use super::window::{BLOCK, KERNEL, MAX_BLOCKS, MAX_TILES, Prior, REACH, TILE, Window};
 use crate::decode::{larger, load};
 
 /// Blocks of a tile on a side.

@@ -19,7 +19,7 @@ pub struct Center {
     pub value: f32,
 }
 
-/// What a search for centres answers, besides the centres.
+/// What a search for centres returns, besides the centres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Detections {
     /// Maxima that reach the threshold, or plateaus of them; more than the centres where these were capped.
@@ -44,7 +44,7 @@ pub(super) struct Rule {
 }
 
 /// The pixels of the upsampled map that no neighbour of theirs exceeds, and that are not negative: the best of those
-/// that reach the threshold (reference description, sections 1.4 and 1.5). Best first; equal ones in reading order.
+/// that reach the threshold (`docs/algorithms.md`, LOGO-CAP 1). Best first; equal ones in reading order.
 pub(super) fn find(map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTERS>) -> Detections {
     let survey = Survey::new(map);
     let mut peaks = Peaks::new(rule.capacity, rule.collapse);

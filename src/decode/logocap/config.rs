@@ -31,10 +31,12 @@ pub enum ZeroKernel {
     Reference,
 }
 
-/// Every hyper-parameter of the decoder; `[decode]` and `[limits]` of a bundle.
+/// Every hyper-parameter of the decoder: `[decode]` of a bundle, and what it takes from `[keypoints]` and `[limits]`.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "std", derive(serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Config {
     /// OKS sigmas, one per keypoint; the sampling mesh is wider for keypoints that are harder to place.
+    #[cfg_attr(feature = "std", serde(skip))]
     pub sigmas: Vec<f32, MAX_KEYPOINTS>,
     /// Network pixels per cell of the maps; only 4 is built.
     pub stride: usize,
@@ -63,9 +65,13 @@ pub struct Config {
     pub nms_distance: f32,
     /// Poses are one where more keypoints than this coincide.
     pub nms_keypoints: usize,
+    /// How far poses are refined, unless a run asks for another level.
+    pub level: Refinement,
     /// Most candidates.
+    #[cfg_attr(feature = "std", serde(skip))]
     pub max_centers: usize,
     /// Most poses.
+    #[cfg_attr(feature = "std", serde(skip))]
     pub max_poses: usize,
 }
 
@@ -90,6 +96,7 @@ impl Config {
             score_threshold: 0.0,
             nms_distance: 0.05,
             nms_keypoints: 8,
+            level: Refinement::Full,
             max_centers: MAX_CENTERS,
             max_poses: MAX_POSES,
         })

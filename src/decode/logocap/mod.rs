@@ -4,14 +4,13 @@
 //!
 //! 1. [`Decoder::find_centers`]: peaks of the centre map, the candidates.
 //! 2. [`Decoder::initial_poses`]: the centre minus the offsets read there.
-//! 3. [`Decoder::write_grid`]: where the second network samples the embedding; it answers attraction maps.
+//! 3. [`Decoder::write_grid`]: where the second network samples the embedding; its outputs are attraction maps.
 //! 4. One of [`Decoder::refine`] (level `full`), [`Decoder::refine_locally`] (`partial`), [`Decoder::score_initial`]
 //!    (`none`).
 //! 5. [`Decoder::finish`]: scores, image coordinates, pose NMS.
 //!
-//! Nothing is upsampled and no window is convolved as a whole; the answers equal those of doing so. Section numbers
-//! are those of the description of the reference implementation that the project works from, equation numbers those of
-//! the paper "Learning Local-Global Contextual Adaptation for Fully End-to-End Bottom-Up Human Pose Estimation".
+//! Nothing is upsampled and no window is convolved as a whole; the results equal those of doing so.
+//! `docs/algorithms.md` defines the steps ("LOGO-CAP 3") and says why; equation numbers are those of the paper "Learning Local-Global Contextual Adaptation for Fully End-to-End Bottom-Up Human Pose Estimation".
 
 mod adapt;
 mod bounds;
@@ -133,7 +132,7 @@ impl Decoder {
         }
     }
 
-    /// Begins a frame: finds the candidates (sections 1.4 and 1.5), best first, equal ones in reading order.
+    /// Begins a frame: finds the candidates (LOGO-CAP 1), best first, equal ones in reading order.
     ///
     /// A candidate is a pixel of the upsampled centre map that reaches the threshold and that none of its eight
     /// neighbours exceeds. With [`Config::collapse_ties`], candidates of the same value that touch count once, in the
@@ -156,7 +155,7 @@ impl Decoder {
         };
     }
 
-    /// Poses by the centre-offset rule (eq. 5, section 1.6): offsets are read at the cell that holds the centre and taken
+    /// Poses by the centre-offset rule (eq. 5, LOGO-CAP 2): offsets are read at the cell that holds the centre and taken
     /// off the centre itself.
     pub fn initial_poses(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
         let stride = self.config.stride as f32;
@@ -175,12 +174,12 @@ impl Decoder {
     }
 
     /// Writes where the second network samples the embedding for `people`, a range of candidates, into the front of
-    /// `grid`, `[people * K * l, l, 2]` as x, y (section 1.7); the rest of `grid` becomes 0.
+    /// `grid`, `[people * K * l, l, 2]` as x, y (LOGO-CAP 3); the rest of `grid` becomes 0.
     ///
     /// Values are as GridSample with aligned corners reads an embedding of `h + 2` by `w + 2` cells, which ends with a
     /// row and a column of zeros and a copy of the last computed ones: per axis of `n` cells, the position in cells,
-    /// plus 1 from `n - 1` on, divided by `n + 1`, times 2, minus 1. So the padding does what the sampling rule (section
-    /// 1.8) does at the border. Values are clamped to -1..1, which reads the same, and are finite whatever the poses.
+    /// plus 1 from `n - 1` on, divided by `n + 1`, times 2, minus 1. So the padding does what the sampling rule
+    /// does at the border. Values are clamped to -1..1, which reads the same, and are finite whatever the poses.
     ///
     /// # Errors
     /// Where `grid` is shorter than [`Decoder::grid_len`] of the range.
@@ -226,7 +225,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Refinement `none`: initial poses, every keypoint scored by its heatmap at that point times the centre (section 1.15).
+    /// Refinement `none`: initial poses, every keypoint scored by its heatmap at that point times the centre (LOGO-CAP 9).
     pub fn score_initial(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
         for row in 0..workspace.centers.len() {
             for keypoint in 0..self.keypoints() {
@@ -239,7 +238,7 @@ impl Decoder {
     }
 
     /// Refinement `partial`: every keypoint of `people`, a range of candidates, moves to the best point of its mesh, the first
-    /// on ties; its score is the attraction map's value there, clamped to 0..1, times the centre (section 1.15).
+    /// on ties; its score is the attraction map's value there, clamped to 0..1, times the centre (LOGO-CAP 9).
     ///
     /// `kam` holds the raw attraction maps `[people, K, l, l]`, rows first; it may be longer.
     ///
@@ -271,9 +270,9 @@ impl Decoder {
 
     /// Refinement `full`: every keypoint of `people`, a range of candidates, moves to the weighted mean of the two best cells
     /// of its window, which is the heatmap around it times the prior, convolved by its attraction map (eq. 8 and 9,
-    /// sections 1.10 to 1.13). Its score is the weighted mean of their values times the centre.
+    /// LOGO-CAP 4 to 6). Its score is the weighted mean of their values times the centre.
     ///
-    /// Somebody who cannot reach [`Config::score_threshold`] keeps the initial pose with scores of 0, which does not reach
+    /// A candidate that cannot reach [`Config::score_threshold`] keeps its initial pose with scores of 0, which does not reach
     /// it either: most candidates are like that, and no pose depends on them.
     ///
     /// `kam` holds the raw attraction maps `[people, K, l, l]`, rows first; it may be longer.
@@ -290,7 +289,8 @@ impl Decoder {
         self.refine_people(inputs, people, kam, workspace, false)
     }
 
-    /// The same for everybody, also for who cannot reach the threshold: no pose depends on them, and it takes longer.
+    /// The same for all candidates, also for those that cannot reach the threshold: no pose depends on these, and it takes
+    /// longer.
     ///
     /// # Errors
     /// As [`Decoder::refine`].
@@ -310,11 +310,11 @@ impl Decoder {
         people: Range<usize>,
         kam: &[f32],
         workspace: &mut Workspace,
-        everybody: bool,
+        all: bool,
     ) -> Result<(), ShapeError> {
         let people = workspace.candidates(people);
         self.for_each_person(people, kam, |row, kernels| {
-            dispatch!(vectors(), simd => self.refine_person(simd, inputs, row, kernels, workspace, everybody));
+            dispatch!(vectors(), simd => self.refine_person(simd, inputs, row, kernels, workspace, all));
         })
     }
 
@@ -327,11 +327,11 @@ impl Decoder {
         row: usize,
         kernels: &[f32],
         workspace: &mut Workspace,
-        everybody: bool,
+        all: bool,
     ) {
         let (center, initial) = (workspace.centers[row].value, workspace.initial[row]);
         let window = &mut workspace.window;
-        if !everybody && self.stays_below(inputs, &initial, center, kernels, window) {
+        if !all && self.stays_below(inputs, &initial, center, kernels, window) {
             return;
         }
         for (keypoint, kernel) in kernels.chunks_exact(self.kernel_len()).enumerate() {
@@ -342,7 +342,7 @@ impl Decoder {
         }
     }
 
-    /// Whether the score of somebody with these attraction maps cannot exceed the threshold, whatever refinement finds.
+    /// Whether the score of a candidate with these attraction maps cannot exceed the threshold, whatever refinement finds.
     ///
     /// A cell of a refined window is no larger than the kernel's sum times the window's largest value, and the score is
     /// the mean over such cells. What is not finite has no bound.
@@ -401,7 +401,7 @@ impl Decoder {
         }
         let kernel = Kernel::new(kernel, self.config.mesh_radius, self.config.kernel_divisor);
         let empty = kernel.sum == 0.0 || extent.largest == 0.0;
-        let mut search = |floor| adapt::best_above(simd, floor, window, &self.prior, &kernel);
+        let mut search = |least| adapt::best_above(simd, least, window, &self.prior, &kernel);
         let best = match self.config.zero_kernel {
             // All cells are 0: the first two win.
             ZeroKernel::Reference if empty => {
@@ -447,11 +447,11 @@ impl Decoder {
     }
 
     /// Ends a frame: scores people by the mean over their keypoints, maps them to the image, and keeps one of each
-    /// cluster (sections 1.13 and 1.14). `poses` is cleared before; its order is that of keeping, roughly best centre
+    /// cluster (LOGO-CAP 7 and 8). `poses` is cleared before; its order is that of keeping, roughly best centre
     /// first.
     ///
     /// [`Poses::dropped`] counts people that did not fit or were not finite; a centre map that is not finite counts as
-    /// one, because nobody knows what it hides.
+    /// one, because people may be hidden in it.
     pub fn finish(&self, image_from_network: &Affine, workspace: &mut Workspace, poses: &mut Poses) {
         poses.clear();
         workspace.people.clear();

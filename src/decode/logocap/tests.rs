@@ -21,7 +21,7 @@ fn own() -> Config {
 const CELLS: usize = 8;
 const AREA: usize = CELLS * CELLS;
 
-/// What the networks answer for one person in the middle.
+/// The networks' outputs for one person in the middle.
 struct Frame {
     heatmaps: Vec<f32>,
     offsets: Vec<f32>,

@@ -2,8 +2,8 @@
 //! for, straight from the heatmap's cells.
 //!
 //! The window is `B_y P B_x^T`: `P` are the cells around the keypoint, and a row of `B` holds the weights with which a
-//! window position reads them (upsampling, the sampling rule and the prior folded into one; reference description,
-//! sections 1.4, 1.8 and 1.11). Eight neighbouring positions read no more than four cells, so a tile of 8x8 is a
+//! window position reads them (upsampling, the sampling rule and the prior folded into one; `docs/algorithms.md`,
+//! LOGO-CAP 4). Eight neighbouring positions read no more than four cells, so a tile of 8x8 is a
 //! product of an 8x4, a 4x4 and a 4x8 matrix.
 
 use fearless_simd::f32x8;
@@ -51,6 +51,8 @@ pub(super) struct Prior {
 
 /// How far a kernel reaches.
 pub(super) const REACH: usize = super::MAX_MESH_RADIUS;
+/// Cells on a side of the largest kernel.
+pub(super) const KERNEL: usize = 2 * REACH + 1;
 
 impl Prior {
     /// A Gaussian of `sigma` network pixels over a window of `radius`, at most [`MAX_WINDOW_RADIUS`].

@@ -1,4 +1,4 @@
-//! Storage for one frame, and what is to be said about it.
+//! Storage for one frame, and counts of its candidates.
 
 use core::ops::Range;
 
@@ -101,7 +101,7 @@ impl Workspace {
         &self.people
     }
 
-    /// Which of [`Workspace::people`] are answered, in the order of the answer.
+    /// Which of [`Workspace::people`] become poses, in the order of the poses.
     pub fn keep(&self) -> &[usize] {
         &self.keep
     }

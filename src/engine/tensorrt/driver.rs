@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::TensorRtError;
+use super::{TensorRtError, loader};
 
 /// Where the driver may be; by its versioned name first, because the other one is part of a development package.
 const NAMES: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
@@ -27,7 +27,7 @@ type Handle = *mut c_void;
 
 macro_rules! functions {
     ($($(#[$about:meta])* $name:ident = $symbol:literal ($($argument:ty),*);)*) => {
-        /// The driver's functions; each answers 0 or the number of an error.
+        /// The driver's functions; each returns 0 or the number of an error.
         struct Functions {
             $($(#[$about])* $name: unsafe extern "C" fn($($argument),*) -> c_int,)*
         }
@@ -123,17 +123,16 @@ impl Device {
             Some(path) => vec![path.into()],
             None => NAMES.map(Into::into).to_vec(),
         };
-        let mut reason = String::new();
+        let mut reasons = Vec::new();
         for name in &names {
             // SAFETY: loading a library runs its initialisers. This one is NVIDIA's driver, or the one that the user names.
             match unsafe { libloading::Library::new(name) } {
                 Ok(library) => return Self::of(library, &name.to_string_lossy()),
-                Err(error) if reason.is_empty() => reason = error.to_string(),
-                Err(_) => {}
+                Err(error) => reasons.push(loader::reason(&error)),
             }
         }
         let tried: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
-        Err(TensorRtError::Absent { library: tried.join(", "), reason })
+        Err(TensorRtError::Absent { library: tried.join(", "), reason: loader::telling(&tried, reasons) })
     }
 
     fn of(library: libloading::Library, name: &str) -> Result<Arc<Self>, TensorRtError> {

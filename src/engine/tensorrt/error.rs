@@ -9,7 +9,7 @@ pub enum TensorRtError {
     Absent {
         /// The names that were tried.
         library: String,
-        /// The system's reason for the first.
+        /// What the system's loader said of the one that is there but cannot be used, else of the first.
         reason: String,
     },
     /// A library is not what its name says.
@@ -28,8 +28,8 @@ pub enum TensorRtError {
     Version {
         /// The library.
         library: String,
-        /// The number that it reports.
-        found: i32,
+        /// The number that it reports, and what it stands for.
+        found: String,
     },
     /// The library gave nothing back.
     #[error("TensorRT refused {what}: {reason}")]
@@ -39,16 +39,18 @@ pub enum TensorRtError {
         /// What the library logged.
         reason: String,
     },
-    /// The library's answers make no sense.
-    #[error("TensorRT's answer makes no sense: {reason}; the plan or the library is damaged")]
-    FrameResult {
-        /// What it answered.
+    /// The library returned something that no sound plan has.
+    #[error("TensorRT returned nonsense: {reason}; the plan or the library is damaged")]
+    Unexpected {
+        /// What it returned.
         reason: String,
     },
-    /// A child process that read the plan did not come back well.
-    #[error("a child process was let read the plan first, and {reason}")]
+    /// A child process that tried the library first failed or died.
+    #[error("a child process that tries {what} first failed: {reason}")]
     Probe {
-        /// What became of it.
+        /// What it tried.
+        what: &'static str,
+        /// How it ended, and what it wrote.
         reason: String,
     },
     /// The driver failed.

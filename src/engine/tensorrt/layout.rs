@@ -7,7 +7,7 @@
 use std::fmt;
 
 /// A version of the library, as it reports itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
     /// 8, 10, 11.
     pub major: u32,
@@ -15,6 +15,8 @@ pub struct Version {
     pub minor: u32,
     /// Third part.
     pub patch: u32,
+    /// Fourth part, where the library tells it (10 and later).
+    pub build: Option<u32>,
 }
 
 impl Version {
@@ -22,17 +24,33 @@ impl Version {
     pub fn of(number: i32) -> Option<Self> {
         let number = u32::try_from(number).ok()?;
         let unit = if number < 10_000 { 1000 } else { 10_000 };
-        Some(Self { major: number / unit, minor: number % unit / 100, patch: number % 100 })
+        Some(Self { major: number / unit, minor: number % unit / 100, patch: number % 100, build: None })
+    }
+
+    /// The same with the number of its build, if it is one.
+    pub(super) fn with_build(self, build: Option<i32>) -> Self {
+        Self { build: build.and_then(|build| u32::try_from(build).ok()), ..self }
+    }
+
+    /// The number that a library reported, and what it stands for where that is known: `10701 (TensorRT-RTX 1.7.1)`.
+    pub(super) fn describe(number: i32) -> String {
+        match Self::of(number) {
+            // TensorRT-RTX counts like TensorRT 10 from its own version 1 on.
+            Some(version @ Self { major: 1, .. }) if number >= 10_000 => format!("{number} (TensorRT-RTX {version})"),
+            Some(version) => format!("{number} ({version})"),
+            None => number.to_string(),
+        }
     }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)?;
+        self.build.map_or(Ok(()), |build| write!(f, ".{build}"))
     }
 }
 
-/// How many whole numbers a shape has, and of what size.
+/// How many integers a shape has, and of what size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DimsKind {
     /// Nine of 32 bits, the first one the count.
@@ -149,7 +167,7 @@ mod tests {
 
     #[test]
     fn versions_are_read_as_the_library_counts() {
-        let version = |major, minor, patch| Some(Version { major, minor, patch });
+        let version = |major, minor, patch| Some(Version { major, minor, patch, build: None });
         assert_eq!(Version::of(8502), version(8, 5, 2));
         assert_eq!(Version::of(8602), version(8, 6, 2));
         assert_eq!(Version::of(100_300), version(10, 3, 0));
@@ -157,6 +175,10 @@ mod tests {
         assert_eq!(Version::of(110_401), version(11, 4, 1));
         assert_eq!(Version::of(-1), None);
         assert_eq!(Version::of(101_303).unwrap().to_string(), "10.13.3");
+        assert_eq!(Version::of(101_303).unwrap().with_build(Some(9)).to_string(), "10.13.3.9");
+        assert_eq!(Version::of(101_303).unwrap().with_build(Some(-1)).to_string(), "10.13.3");
+        assert_eq!(Version::describe(10_701), "10701 (TensorRT-RTX 1.7.1)");
+        assert_eq!(Version::describe(120_000), "120000 (12.0.0)");
     }
 
     /// NVIDIA's own headers, where `SINEW_TENSORRT_HEADERS` names their folder (`make check-tensorrt-headers`): what the

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::layout::{DELETE, DimsKind, Layout, Version};
-use super::{TensorRtError, logger};
+use super::{TensorRtError, loader, logger};
 
 /// Names to try, newest major first.
 const NAMES: [&str; 4] = ["libnvinfer.so.11", "libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so"];
@@ -23,7 +23,7 @@ pub(super) struct Library {
     layout: Layout,
     /// `createInferRuntime_INTERNAL(logger, version)`.
     create: unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void,
-    /// The number that `create` wants to hear.
+    /// The version number that `create` expects.
     number: i32,
     /// Under which name it was found.
     name: String,
@@ -53,8 +53,7 @@ impl Library {
                         other => return other,
                     }
                 }
-                // The first reason is as good as the others: the file is not there.
-                Err(TensorRtError::Absent { library: NAMES.join(", "), reason: reasons.swap_remove(0) })
+                Err(TensorRtError::Absent { library: NAMES.join(", "), reason: loader::telling(&NAMES, reasons) })
             }
         }
     }
@@ -64,7 +63,7 @@ impl Library {
         // SAFETY: loading a library runs its initialisers. This one is NVIDIA's, or the one that the user names; that it is
         // what its name says cannot be known before, which is why the first load of a plan happens in a child process.
         let library = unsafe { libloading::Library::new(&path) }
-            .map_err(|error| TensorRtError::Absent { library: name.clone(), reason: error.to_string() })?;
+            .map_err(|error| TensorRtError::Absent { library: name.clone(), reason: loader::reason(&error) })?;
         let symbol = |symbol: &'static str| TensorRtError::Symbol { library: name.clone(), symbol };
         // SAFETY: in every version these two are C functions of these types.
         let (version, create) = unsafe {
@@ -76,10 +75,15 @@ impl Library {
                 .map_err(|_| symbol("createInferRuntime_INTERNAL"))?;
             (*version, *create)
         };
-        // SAFETY: it takes nothing and only answers a number.
+        // SAFETY: it takes nothing and only returns a number.
         let number = unsafe { version() };
-        let unknown = || TensorRtError::Version { library: name.clone(), found: number };
-        let version = Version::of(number).ok_or_else(unknown)?;
+        let unknown = || TensorRtError::Version { library: name.clone(), found: Version::describe(number) };
+        // Within one release, NVIDIA's builds differ in plans too, and 10 and later tell the build by another function.
+        // SAFETY: where it exists, it is a C function that takes nothing and returns a number.
+        let build = unsafe {
+            library.get::<unsafe extern "C" fn() -> i32>(b"getInferLibBuildVersion\0").ok().map(|build| build())
+        };
+        let version = Version::of(number).ok_or_else(unknown)?.with_build(build);
         let layout = Layout::of(version).ok_or_else(unknown)?;
         if let Some(major) = name.rsplit_once(".so.").and_then(|(_, rest)| rest.split('.').next()?.parse::<u32>().ok())
             && major != version.major
@@ -94,23 +98,38 @@ impl Library {
         self.version
     }
 
+    /// Makes a runtime and deletes it: whether the library works with this machine's driver.
+    ///
+    /// # Errors
+    /// Where the library refuses, which it does for a driver that is too old. The text is the library's.
+    pub(super) fn check_runtime(&self) -> Result<(), TensorRtError> {
+        self.runtime().map(drop)
+    }
+
+    fn runtime(&self) -> Result<Object, TensorRtError> {
+        logger::forget();
+        // SAFETY: the logger lives as long as the program and has the table that this layout wants.
+        let runtime = unsafe { (self.create)(logger::object(self.layout.logger), self.number) };
+        Object::new(runtime).ok_or_else(|| TensorRtError::Refused { what: "a runtime", reason: logger::last_words() })
+    }
+
     /// Makes an engine from the bytes of a plan.
     ///
     /// # Errors
     /// Where the library refuses it: another version, another GPU, not a plan. The text is the library's.
     pub(super) fn load(self: &Arc<Self>, plan: &[u8]) -> Result<Plan, TensorRtError> {
-        logger::forget();
-        let refused = |what| TensorRtError::Refused { what, reason: logger::last_words() };
-        // SAFETY: the logger lives as long as the program and has the table that this layout wants.
-        let runtime = unsafe { (self.create)(logger::object(self.layout.logger), self.number) };
-        let runtime = Object::new(runtime).ok_or_else(|| refused("a runtime"))?;
-        type Deserialize = unsafe extern "C" fn(*mut c_void, *const c_void, usize) -> *mut c_void;
-        // SAFETY: the function at this place takes the bytes and their count, and copies what it keeps.
+        let runtime = self.runtime()?;
+        type Deserialize = unsafe extern "C" fn(*mut c_void, *const c_void, usize, *mut c_void) -> *mut c_void;
+        // SAFETY: the function at this place takes the bytes and their count, and copies what it keeps. In 8.5 and 8.6 it
+        // takes a plugin factory too, which must be null; later versions take no such argument, and in the C convention a
+        // further one is not seen by a function that does not read it.
         let engine = unsafe {
             let (this, function) = runtime.function(self.layout.deserialize);
-            std::mem::transmute::<*const c_void, Deserialize>(function)(this, plan.as_ptr().cast(), plan.len())
+            let deserialize = std::mem::transmute::<*const c_void, Deserialize>(function);
+            deserialize(this, plan.as_ptr().cast(), plan.len(), std::ptr::null_mut())
         };
-        let engine = Object::new(engine).ok_or_else(|| refused("the plan"))?;
+        let refused = || TensorRtError::Refused { what: "the plan", reason: logger::last_words() };
+        let engine = Object::new(engine).ok_or_else(refused)?;
         Ok(Plan { engine, _runtime: runtime, library: Arc::clone(self) })
     }
 }
@@ -123,8 +142,13 @@ struct Object(std::ptr::NonNull<c_void>);
 unsafe impl Send for Object {}
 
 impl Object {
+    /// An object that the library returned; `None` where it returned none.
+    ///
+    /// A refusal is not always null: without a usable driver, `createInferRuntime_INTERNAL` of TensorRT 10.15 to 11.4
+    /// returns a member's offset from null (0x228, 0x238, 0x260). No object lies in the first page.
     fn new(pointer: *mut c_void) -> Option<Self> {
-        std::ptr::NonNull::new(pointer).map(Self)
+        const FIRST_PAGE: usize = 4096;
+        std::ptr::NonNull::new(pointer).filter(|pointer| pointer.addr().get() >= FIRST_PAGE).map(Self)
     }
 
     /// The object that does the work, and a function of its table.
@@ -144,7 +168,7 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        // SAFETY: deleting stands at this place of the public object's own table in every layout, and nobody else has this
+        // SAFETY: deleting stands at this place of the public object's own table in every layout, and nothing else holds this
         // object.
         unsafe {
             let table = *self.0.as_ptr().cast::<*const *const c_void>();
@@ -224,13 +248,13 @@ impl Plan {
     /// What goes in and what comes out.
     ///
     /// # Errors
-    /// Where the library's answers make no sense.
+    /// Where the library's replies make no sense.
     pub(super) fn tensors(&self) -> Result<Vec<PlanTensor>, TensorRtError> {
         let layout = &self.library.layout;
         type Count = unsafe extern "C" fn(*mut c_void) -> i32;
         type Name = unsafe extern "C" fn(*mut c_void, i32) -> *const c_char;
         type Number = unsafe extern "C" fn(*mut c_void, *const c_char) -> i32;
-        let odd = |reason: String| TensorRtError::FrameResult { reason };
+        let odd = |reason: String| TensorRtError::Unexpected { reason };
         // SAFETY: the function at this place takes nothing.
         let count = unsafe {
             let (this, function) = self.engine.function(layout.tensor_count);
@@ -241,7 +265,7 @@ impl Plan {
         }
         let mut tensors = Vec::new();
         for index in 0..count {
-            // SAFETY: the function at this place takes a number and answers a text that ends in 0 and lives as long as the
+            // SAFETY: the function at this place takes a number and returns a text that ends in 0 and lives as long as the
             // engine, or null.
             let name = unsafe {
                 let (this, function) = self.engine.function(layout.tensor_name);
@@ -249,7 +273,7 @@ impl Plan {
                 (!name.is_null()).then(|| CStr::from_ptr(name).to_owned())
             };
             let name = name.ok_or_else(|| odd(format!("tensor {index} has no name")))?;
-            // SAFETY: the functions at these places take a name and answer a number.
+            // SAFETY: the functions at these places take a name and return a number.
             let number = |place| unsafe {
                 let (this, function) = self.engine.function(place);
                 std::mem::transmute::<*const c_void, Number>(function)(this, name.as_ptr())
@@ -260,7 +284,7 @@ impl Plan {
                 other => return Err(odd(format!("tensor {name:?} is neither input nor output ({other})"))),
             };
             let data_type = number(layout.tensor_type);
-            // SAFETY: the function at this place takes a name and answers a shape.
+            // SAFETY: the function at this place takes a name and returns a shape.
             let shape = unsafe { shape(&self.engine, layout.tensor_shape, layout.dims, &name) };
             let shape = shape.ok_or_else(|| odd(format!("tensor {name:?} has no shape")))?;
             tensors.push(PlanTensor { name, is_input, data_type, shape });
@@ -293,10 +317,10 @@ impl Plan {
     }
 }
 
-/// Calls a function that takes a name and answers a shape.
+/// Calls a function that takes a name and returns a shape.
 ///
 /// # Safety
-/// Such a function must stand at `place` of the object's table, and answer shapes of this kind.
+/// Such a function must stand at `place` of the object's table, and return shapes of this kind.
 unsafe fn shape(object: &Object, place: usize, kind: DimsKind, name: &CStr) -> Option<Shape> {
     type Narrow = unsafe extern "C" fn(*mut c_void, *const c_char) -> NarrowDims;
     type Wide = unsafe extern "C" fn(*mut c_void, *const c_char) -> WideDims;
@@ -347,7 +371,7 @@ impl Context {
 
     /// The shape of a tensor, once all inputs have theirs.
     pub(super) fn shape(&self, name: &CStr) -> Option<Shape> {
-        // SAFETY: the function at this place takes a name and answers a shape.
+        // SAFETY: the function at this place takes a name and returns a shape.
         unsafe { shape(&self.context, self.layout().context_shape, self.layout().dims, name) }
     }
 

@@ -11,6 +11,7 @@ mod driver;
 mod error;
 mod layout;
 mod library;
+mod loader;
 mod logger;
 mod probe;
 mod session;
@@ -65,13 +66,26 @@ impl Installation {
         }
     }
 
-    /// Version of the library and facts of the GPU.
+    /// Version of the library and facts of the GPU, once a runtime could be made: a driver that is too old for the library
+    /// shows only then.
     ///
     /// # Errors
-    /// Where one of them is not there.
+    /// Where library or GPU are missing, or the library refuses to make a runtime.
     pub fn machine(&self) -> Result<Machine, EngineError> {
         let opened = TensorRt::new(self.clone())?;
+        match &self.probe {
+            Some(probe) => probe.check_runtime().map_err(unavailable)?,
+            None => opened.check_runtime()?,
+        }
         Ok(Machine { version: opened.library.version(), device: opened.device.facts().clone() })
+    }
+
+    /// Makes a runtime in this process and deletes it.
+    ///
+    /// # Errors
+    /// As [`Self::machine`].
+    pub fn probe_runtime_here(&self) -> Result<(), EngineError> {
+        TensorRt::new(self.clone())?.check_runtime()
     }
 
     /// Lets the library read a plan in this process.
@@ -96,7 +110,7 @@ impl Installation {
 
 /// How exactly a network's plan computes.
 fn precision(files: &EngineFiles) -> Precision {
-    files.precision.unwrap_or(Precision::Fp16)
+    files.precision.unwrap_or(Precision::default_of(Backend::TensorRt))
 }
 
 /// The graph that a library of this major version builds a network's plan from.
@@ -121,12 +135,18 @@ pub(super) struct TensorRt {
 impl TensorRt {
     /// Opens the driver, then the library.
     pub(super) fn new(installation: Installation) -> Result<Self, EngineError> {
-        let missing =
-            |error: TensorRtError| EngineError::Unavailable { backend: "tensorrt", reason: error.to_string() };
-        let device = Device::open(installation.driver.as_deref()).map_err(missing)?;
-        let library = Library::open(installation.library.as_deref()).map_err(missing)?;
+        let device = Device::open(installation.driver.as_deref()).map_err(unavailable)?;
+        let library = Library::open(installation.library.as_deref()).map_err(unavailable)?;
         Ok(Self { library, device, installation })
     }
+
+    fn check_runtime(&self) -> Result<(), EngineError> {
+        self.device.enter().and_then(|()| self.library.check_runtime()).map_err(unavailable)
+    }
+}
+
+fn unavailable(error: TensorRtError) -> EngineError {
+    EngineError::Unavailable { backend: "tensorrt", reason: error.to_string() }
 }
 
 impl OpenBackend for TensorRt {

@@ -1,4 +1,5 @@
-//! The first load of a plan happens in a child process: a crash inside the library becomes a text, and the program goes on.
+//! What may crash inside the library happens in a child process first, so that a crash becomes an error: making a runtime, and
+//! reading a plan that no child has read before.
 
 use std::fs;
 use std::io::Read as _;
@@ -18,7 +19,7 @@ const STEP: Duration = Duration::from_millis(20);
 /// How a plan is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
-    /// A program that reads the plan with `engine probe FILE`: this one.
+    /// A program that knows `engine probe [FILE]`: this one.
     pub program: PathBuf,
     /// After so long it is ended.
     pub limit: Duration,
@@ -42,10 +43,25 @@ impl Probe {
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(());
         }
-        let failed = |reason: String| TensorRtError::Probe { reason };
+        self.in_child("the plan", Some(plan))?;
+        // Where it cannot be written, the next start probes again.
+        let _ = fs::write(stamp, wanted);
+        Ok(())
+    }
+
+    /// Lets a child make a runtime.
+    ///
+    /// # Errors
+    /// Where the library refuses, which it does for a driver that is too old, or the child dies or does not end.
+    pub(super) fn check_runtime(&self) -> Result<(), TensorRtError> {
+        self.in_child("the library", None)
+    }
+
+    fn in_child(&self, what: &'static str, plan: Option<&Path>) -> Result<(), TensorRtError> {
+        let failed = |reason: String| TensorRtError::Probe { what, reason };
         let mut child = Command::new(&self.program)
             .args(["--quiet", "engine", "probe"])
-            .arg(plan)
+            .args(plan)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -75,8 +91,6 @@ impl Probe {
             let because = if said.is_empty() { String::new() } else { format!(": {said}") };
             return Err(failed(format!("it ended with {status}{because}")));
         }
-        // Where it cannot be written, the next start probes again.
-        let _ = fs::write(stamp, wanted);
         Ok(())
     }
 }

@@ -147,26 +147,25 @@ impl TrtEngine {
         self.device.enter()?;
         let Self { start, context, stream, inputs, outputs, .. } = self;
         let mut work = || Self::enqueue(context, stream, inputs, outputs);
-        match start {
-            Start::Recorded(recording) => recording.start(stream)?,
-            Start::First => {
-                work()?;
-                *start = Start::Second;
-            }
-            Start::Plain => work()?,
+        let started = match start {
+            Start::Recorded(recording) => recording.start(stream),
+            Start::First => work().map(|()| *start = Start::Second),
+            Start::Plain => work(),
             Start::Second => match stream.record(&mut work) {
                 Ok(recording) => {
-                    recording.start(stream)?;
+                    let started = recording.start(stream);
                     *start = Start::Recorded(recording);
+                    started
                 }
                 Err(error) => {
                     tracing::info!("this plan cannot be recorded and runs without: {error}");
-                    work()?;
-                    *start = Start::Plain;
+                    work().map(|()| *start = Start::Plain)
                 }
             },
-        }
-        stream.wait()
+        };
+        // After a failure too: copies that were enqueued before it still read and write this memory.
+        let waited = stream.wait();
+        started.and(waited)
     }
 }
 

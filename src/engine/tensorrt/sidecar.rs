@@ -24,7 +24,7 @@ pub struct Sidecar {
     pub schema: u32,
     /// Which network it is: bundle and role.
     pub label: String,
-    /// Version of the library that built the plan.
+    /// Version of the library that built the plan, with its build where the library tells it.
     pub trt_version: String,
     /// Major and minor part.
     pub compute_capability: (i32, i32),
@@ -198,7 +198,7 @@ mod tests {
 
     fn files() -> EngineFiles {
         EngineFiles {
-            fp32: GraphFile { onnx: "a.onnx".into(), sha256: "ab".repeat(32) },
+            fp32: GraphFile { onnx: "a.onnx".into(), sha256: "ab".repeat(32), external: Vec::new() },
             fp16: None,
             int8: None,
             int8_cpu: None,
@@ -255,7 +255,7 @@ mod tests {
     fn what_fits_is_taken_and_what_differs_is_named_with_both_values() {
         let plan = b"plan";
         let path = Path::new("x.engine");
-        let version = |minor| Version { major: 10, minor, patch: 0 };
+        let version = |minor| Version { major: 10, minor, patch: 0, build: None };
         let good = sidecar(plan);
         good.check_files(path, plan, &files(), &signature()).unwrap();
         good.check_machine(path, version(3), &device()).unwrap();
@@ -268,7 +268,7 @@ mod tests {
         };
         says(good.check_files(path, b"plans", &files(), &signature()), &["size", "5", "4"]);
         says(good.check_files(path, b"plam", &files(), &signature()), &["sha256", &sha256(b"plam"), &sha256(plan)]);
-        let graph = |digits: &str| GraphFile { onnx: "b.onnx".into(), sha256: digits.repeat(32) };
+        let graph = |digits: &str| GraphFile { onnx: "b.onnx".into(), sha256: digits.repeat(32), external: Vec::new() };
         let other = EngineFiles { fp32: graph("cd"), ..files() };
         let hashes = [&*other.fp32.sha256, &files().fp32.sha256];
         says(good.check_files(path, plan, &other, &signature()), &["ONNX", hashes[0], hashes[1]]);

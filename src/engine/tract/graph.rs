@@ -1,7 +1,8 @@
 //! Whether an ONNX file is the graph that the manifest describes, before tract works on it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use tract_onnx::pb::tensor_proto::DataType as OnnxType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Extent;
@@ -24,6 +25,31 @@ pub(super) fn check(path: &Path, model: &ModelProto, signature: &Signature) -> R
     check_side(path, "input", &inputs, &signature.inputs)?;
     check_side(path, "output", &outputs, &signature.outputs)?;
     check_made(path, graph)
+}
+
+/// Puts the bytes of tensors that are in other files into the graph.
+pub(super) fn fill_in(
+    path: &Path,
+    model: &mut ModelProto,
+    files: &BTreeMap<String, Arc<[u8]>>,
+) -> Result<(), EngineError> {
+    for tensor in model.graph.iter_mut().flat_map(|graph| &mut graph.initializer) {
+        let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| &*entry.value);
+        let Some(name) = entry("location").filter(|_| tensor.raw_data.is_empty()) else { continue };
+        let number = |key: &str| entry(key).map(str::parse::<usize>).transpose();
+        let bytes = (number("offset").ok().zip(number("length").ok())).and_then(|(offset, length)| {
+            let rest = files.get(name)?.get(offset.unwrap_or(0)..)?;
+            rest.get(..length.unwrap_or(rest.len()))
+        });
+        let Some(bytes) = bytes else {
+            let reason = format!("`{name}` does not hold the bytes of tensor `{}`", tensor.name);
+            return Err(EngineError::Load { path: path.to_owned(), stage: "not a complete graph", reason });
+        };
+        tensor.raw_data = bytes.to_vec();
+        tensor.external_data.clear();
+        tensor.data_location = None;
+    }
+    Ok(())
 }
 
 fn check_side(
@@ -74,7 +100,7 @@ fn check_made(path: &Path, graph: &GraphProto) -> Result<(), EngineError> {
 /// Type and shape as the file writes them.
 struct Written {
     data_type: i32,
-    /// `None` where the file says nothing about the shape.
+    /// `None` where the file gives no shape.
     extents: Option<Vec<WrittenExtent>>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! tract makes fresh tensors for every node of every run, so a run allocates; everything around it does not.
 
+mod exact;
 mod graph;
 mod sys;
 
@@ -14,7 +15,6 @@ use std::path::{Path, PathBuf};
 use tract_data::TractError;
 use tract_data::knobs::KnobScope;
 use tract_linalg::multithread::Executor;
-use tract_onnx::data_resolver::FopenDataResolver;
 use tract_onnx::prelude::{
     Arc, Datum, DatumType, Framework, InferenceFact, InferenceModelExt, RunOptions, TValue, TVec, Tensor, TractResult,
     TypedModel, TypedSimplePlan, TypedSimpleState,
@@ -64,24 +64,23 @@ impl OpenBackend for Tract {
 
     /// Reads, checks and optimises a graph for the shapes of `signature`.
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
-        let precision = files.precision.unwrap_or(Precision::Fp32);
+        let precision = files.precision.unwrap_or(Precision::default_of(Backend::Tract));
         if precision == Precision::Fp16 {
             // On x86 it has no kernels of that type and takes 200 times as long.
             let reason = "it computes with 32 bits; leave --precision out, or take another backend".to_owned();
             return Err(EngineError::Unavailable { backend: "tract", reason });
         }
-        let path = &files.typed(precision)?.onnx;
-        // The bytes are read, not mapped: a file that is replaced under a mapping kills the process.
-        let bytes = std::fs::read(path).map_err(|source| EngineError::Read { path: path.clone(), source })?;
-        let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
-        onnx.provider = Arc::new(FopenDataResolver);
-        let proto = guarded(path, "not an ONNX model", || onnx.proto_model_for_read(&mut bytes.as_slice()))?;
-        drop(bytes);
+        let file = files.typed(precision)?;
+        let path = &file.onnx;
+        let read = file.read()?;
+        let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        let mut proto = guarded(path, "not an ONNX model", || onnx.proto_model_for_read(&mut read.model.as_slice()))?;
         graph::check(path, &proto, &signature)?;
-        // Where weights are that stand in another file.
-        let folder = path.parent().map(Path::display).map(|folder| folder.to_string());
+        graph::fill_in(path, &mut proto, &read.external)?;
+        drop(read);
         let model = guarded(path, "tract cannot read this graph", || {
-            let parsed = onnx.parse(&proto, folder.as_deref())?;
+            // Without a folder nothing is read from files.
+            let parsed = onnx.parse(&proto, None)?;
             ensure!(parsed.unresolved_inputs.is_empty(), "nothing makes {:?}", parsed.unresolved_inputs);
             Ok(parsed.model)
         })?;
@@ -109,7 +108,12 @@ impl OpenBackend for Tract {
 
         let options = RunOptions { executor: Some(self.executor.clone()), ..RunOptions::default() };
         let state = guarded(path, "tract cannot prepare this graph", || {
+            let mut typed = typed;
+            for name in exact::keep_exact(&mut typed)? {
+                tracing::debug!("{}: {name} is computed in floating point", path.display());
+            }
             let optimised = knobs()?.enter(|| typed.into_optimized())?;
+            exact::refuse_inexact(&optimised)?;
             TypedSimplePlan::new_with_options(optimised, &options)?.spawn()
         })?;
         Ok(Box::new(TractEngine::new(path.clone(), signature, state)?))
@@ -176,7 +180,7 @@ fn load_error(path: &Path, stage: &'static str, error: TractError) -> EngineErro
     EngineError::Load { path: path.to_owned(), stage, reason: format!("{error:#}") }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("it panicked without a message").to_owned()
@@ -187,7 +191,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 struct TractEngine {
     path: PathBuf,
     signature: Signature,
-    /// `None` until received from another engine.
+    /// `None` until bound to an output of another engine.
     inputs: Vec<Option<Arc<Tensor>>>,
     outputs: Vec<TValue>,
     state: TypedSimpleState,
@@ -217,8 +221,8 @@ impl TractEngine {
         assert!(spec.memory == Memory::Host, "input `{}` comes from another engine", spec.name);
         assert!(datum_type(spec.data_type) == T::datum_type(), "input `{}` holds {}", spec.name, spec.data_type);
         let tensor = self.inputs[index].as_mut().expect("host inputs are made when the engine is opened");
-        // Nobody else holds the tensor after a run, so this copies nothing; a graph that passes its input on as an
-        // output is the exception.
+        // There is no other reference to the tensor after a run, so this copies nothing; a graph that passes its input on as
+        // an output is the exception.
         let view = Arc::make_mut(tensor).to_plain_array_view_mut().expect("it was made as a plain tensor of this type");
         view.into_slice().expect("tensors are contiguous")
     }
@@ -258,7 +262,7 @@ impl Engine for TractEngine {
                 return Err(EngineError::DeviceTensor {
                     path: self.path.clone(),
                     tensor: spec.name.clone(),
-                    reason: "it was never received".to_owned(),
+                    reason: "it was never bound".to_owned(),
                 });
             };
             inputs.push(TValue::from_const(Arc::clone(tensor)));
@@ -331,7 +335,7 @@ mod tests {
     #[test]
     fn no_vector_register_stays_in_use() {
         let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx/spots/backbone.onnx");
-        let fp32 = GraphFile { onnx, sha256: String::new() };
+        let fp32 = GraphFile::of(onnx).unwrap();
         let files = EngineFiles {
             fp32,
             fp16: None,

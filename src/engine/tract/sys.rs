@@ -5,11 +5,11 @@
 /// Clears the upper halves of the vector registers.
 ///
 /// tract's kernels for AVX and AVX-512 leave numbers in them. As long as they are there, every instruction of SSE has to keep
-/// them: whatever the compiler made of Rust, the warp and the decoders among it, takes two to three times as long.
+/// them: all compiled Rust, the warp and the decoders among it, then takes two to three times as long.
 pub(super) fn clear_upper_halves() {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx") {
-        // SAFETY: the processor has the instruction. The halves that it clears belong to nobody between two calls: a
+        // SAFETY: the processor has the instruction. The halves that it clears hold nothing between two calls: a
         // function that keeps something in a register of 256 bits saves it before it calls another (System V ABI, 3.2.1).
         unsafe { std::arch::x86_64::_mm256_zeroupper() }
     }
@@ -24,7 +24,7 @@ pub fn keep_memory() {
     {
         /// The largest blocks that may come from the heap; `mallopt` takes no more.
         const HEAP_BLOCKS: libc::c_int = 32 << 20;
-        /// What may lie unused at the heap's end.
+        /// Bytes that may stay unused at the heap's end.
         const UNUSED: libc::c_int = 256 << 20;
         // SAFETY: it sets two numbers of the allocator, under its lock. Another thread that allocates meanwhile without it
         // finds the old or the new number, both of which are good.
@@ -84,7 +84,7 @@ pub(super) mod tests {
         if upper_halves_are_in_use().is_none() {
             return;
         }
-        // SAFETY: the processor has AVX, or there would be no answer above; the register is said to change.
+        // SAFETY: the processor has AVX, or the function would have returned above; the register is said to change.
         unsafe { asm!("vcmpps ymm0, ymm0, ymm0, 15", out("xmm0") _, options(nomem, nostack)) };
         assert_eq!(upper_halves_are_in_use(), Some(true));
         clear_upper_halves();

@@ -1,22 +1,20 @@
 //! From annotated images to a template.
 
-use super::{CROP, Features, NETWORK, SUPPORT_OUT};
-use crate::bundle::capeformer::{DecodeSection, FEATURES, HiddenRule, QUERY_TOKENS};
-use crate::bundle::manifest::token_width;
+use super::{CROP, Features, NETWORK, features_outputs};
 use crate::bundle::{Bundle, Decode};
-use crate::decode::capeformer::{Crop, pool, support_weights};
+use crate::decode::capeformer::{Config, Crop, HiddenRule, pool, support_weights};
 use crate::engine::Backend;
-use crate::estimator::networks::NetworkOpener;
+use crate::estimator::networks::Planner;
 use crate::estimator::stopwatch::Stopwatch;
 use crate::estimator::{EstimateError, Options};
 use crate::geometry::Rectangle;
 use crate::pixels::Image;
 use crate::template::{Annotation, Point, Template, TemplateKeypoint};
 
-/// Most images of one thing.
+/// Most images of one object.
 const MAX_SHOTS: usize = 100;
 
-/// An image of a thing, and where its keypoints are.
+/// An image of an object, and where its keypoints are.
 #[derive(Debug)]
 pub struct Shot {
     /// What to call the image in errors.
@@ -27,7 +25,7 @@ pub struct Shot {
     pub annotation: Annotation,
 }
 
-/// What came of it.
+/// The result of an enrolment.
 #[derive(Debug)]
 pub struct Enrolment {
     /// The template.
@@ -36,12 +34,14 @@ pub struct Enrolment {
     pub omitted: Vec<String>,
 }
 
-/// Why a thing is not enrolled.
+/// Why an object is not enrolled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnrolError {
     /// The bundle is of another model.
-    #[error("bundle `{bundle}` is a {model}, which finds what it was trained for: enrol with a capeformer bundle")]
+    #[error(
+        "bundle `{bundle}` is a {model}, which detects only what it was trained for: enrol with a capeformer bundle"
+    )]
     Model {
         /// The bundle.
         bundle: String,
@@ -59,7 +59,7 @@ pub enum EnrolError {
     /// The images together do not make a template.
     #[error("`{name}` cannot be enrolled: {reason}")]
     Template {
-        /// The thing.
+        /// The object.
         name: String,
         /// What is wrong.
         reason: String,
@@ -69,17 +69,17 @@ pub enum EnrolError {
     Estimate(#[from] EstimateError),
 }
 
-/// What is known of a shot before the network has seen it.
+/// A shot before the network has seen it.
 struct Plan {
     crop: Crop,
     /// Crop pixels of each keypoint; none where the image does not show it.
     points: Vec<Option<(f32, f32)>>,
 }
 
-/// Makes a template called `name` from images of a thing.
+/// Makes a template called `name` from images of an object.
 ///
 /// The features of a keypoint are the mean over the images; a keypoint that an image does not show is treated as
-/// `decode.hidden_keypoints` of the bundle says, and one that none of them shows is left out ([`check_shots`] refuses it,
+/// `decode.hidden_keypoints` of the bundle says, and one that none of them shows is dropped ([`check_shots`] refuses it,
 /// because a user hardly means it).
 ///
 /// # Errors
@@ -92,25 +92,23 @@ pub fn enrol(
     name: &str,
     shots: &[Shot],
 ) -> Result<Enrolment, EnrolError> {
-    let decode = section(bundle)?;
+    let (config, width) = section(bundle)?;
     let template_error = |reason: String| EnrolError::Template { name: name.to_owned(), reason };
-    let plans = plan(name, decode.box_padding, shots)?;
+    let plans = plan(name, config.box_padding, shots)?;
     let points: &[Point] = &shots[0].annotation.points;
-    // The bundle's check has seen the shape.
-    let width = token_width(&bundle.manifest().engines[FEATURES].outputs, QUERY_TOKENS).unwrap_or_default();
 
     // Weights of all images sum up to 1 for each keypoint.
     let seen: Vec<usize> =
         (0..points.len()).map(|keypoint| plans.iter().filter(|plan| plan.points[keypoint].is_some()).count()).collect();
     let open = |backend| -> Result<Features, EstimateError> {
-        let environment = options.environment(backend)?;
-        Features::open(&NetworkOpener { bundle, environment: &environment, size: NETWORK })
+        let session = options.session(backend)?;
+        Features::open(&Planner { bundle, size: NETWORK, precision: session.precision() }, &session)
     };
     let mut features = backend.open_with_fallback(open, EstimateError::engine)?;
     let mut sums = vec![0.0; points.len() * width];
     for (shot, plan) in shots.iter().zip(&plans) {
         features.run(shot.image.view(), &plan.crop, &mut Stopwatch::start())?;
-        let tokens = features.engine.output(SUPPORT_OUT);
+        let tokens = features.engine.output(features_outputs::SUPPORT);
         for (keypoint, place) in plan.points.iter().enumerate() {
             let Some(weights) = place.and_then(|(x, y)| support_weights(x, y)) else { continue };
             let sum = &mut sums[keypoint * width..][..width];
@@ -118,7 +116,7 @@ pub fn enrol(
         }
     }
 
-    let enough = |seen: usize| match decode.hidden_keypoints {
+    let enough = |seen: usize| match config.hidden_keypoints {
         HiddenRule::Drop => seen == shots.len(),
         HiddenRule::AverageSeen => seen > 0,
     };
@@ -148,7 +146,7 @@ pub fn enrol(
 /// # Errors
 /// As [`enrol`].
 pub fn check_shots(bundle: &Bundle, name: &str, shots: &[Shot]) -> Result<(), EnrolError> {
-    let plans = plan(name, section(bundle)?.box_padding, shots)?;
+    let plans = plan(name, section(bundle)?.0.box_padding, shots)?;
     // There is a first one, or there was no plan.
     let points = &shots[0].annotation.points;
     let is_hidden = |keypoint: &usize| plans.iter().all(|plan| plan.points[*keypoint].is_none());
@@ -164,10 +162,11 @@ pub fn check_shots(bundle: &Bundle, name: &str, shots: &[Shot]) -> Result<(), En
     }
 }
 
-fn section(bundle: &Bundle) -> Result<&DecodeSection, EnrolError> {
+/// Hyper-parameters, and channels of a token.
+fn section(bundle: &Bundle) -> Result<(&Config, usize), EnrolError> {
     let about = &bundle.manifest().about;
     match &bundle.manifest().decode {
-        Decode::Capeformer(decode) => Ok(decode),
+        Decode::Capeformer { config, width } => Ok((config, *width)),
         _ => Err(EnrolError::Model { bundle: about.name.clone(), model: about.model.to_string() }),
     }
 }

@@ -5,45 +5,46 @@ mod enrol;
 pub use enrol::{EnrolError, Enrolment, Shot, check_shots, enrol};
 
 use super::input_transform::CropTransform;
-use super::networks::NetworkOpener;
+use super::networks::{Planner, open, tensors};
 use super::stopwatch::Stopwatch;
-use super::{EstimateError, Estimator, Options, StageTimes};
+use super::{EstimateError, Estimator, Options, Request, StageTimes};
 use crate::bundle::Bundle;
-use crate::bundle::capeformer::{DecodeSection, FEATURES, MATCH, REFINE};
-use crate::decode::capeformer::{CROP, Crop, Finiteness, Workspace, write_identity};
-use crate::engine::{Engine, Memory, Session};
+use crate::bundle::capeformer::{FEATURES, MATCH, REFINE};
+use crate::decode::capeformer::{CROP, Config, Crop, Finiteness, Workspace, write_identity};
+use crate::engine::{Backend, Engine, Network, Session};
 use crate::geometry::{Rectangle, Size};
 use crate::pixels::ImageView;
 use crate::pose::{Pose, Poses};
 use crate::template::Template;
 
-/// Positions of the tensors in the signatures below.
-const IMAGE: usize = 0;
-const QUERY_OUT: usize = 0;
-const SUPPORT_OUT: usize = 1;
-const QUERY_IN: usize = 0;
-const SUPPORT_IN: usize = 1;
-const MATCH_IDENTITY: usize = 2;
-const MATCH_BIAS: usize = 3;
-const SIMILARITY: usize = 0;
-const MEMORY_OUT: usize = 1;
-const REFINED_OUT: usize = 2;
-const MEMORY_IN: usize = 0;
-const REFINED_IN: usize = 1;
-const REFINE_IDENTITY: usize = 2;
-const REFINE_BIAS: usize = 3;
-const PROPOSALS: usize = 4;
-const KEYPOINTS: usize = 0;
+tensors!(features_inputs { IMAGE = "image" Host });
+tensors!(features_outputs { QUERY = "query_tokens" Device, SUPPORT = "support_tokens" Host });
+tensors!(match_inputs {
+    QUERY = "query_tokens" Device,
+    SUPPORT = "support" Host,
+    IDENTITY = "identity" Host,
+    BIAS = "key_bias" Host,
+});
+tensors!(match_outputs { SIMILARITY = "similarity" Host, MEMORY = "memory" Device, REFINED = "refined" Device });
+tensors!(refine_inputs {
+    MEMORY = "memory" Device,
+    REFINED = "refined" Device,
+    IDENTITY = "identity" Host,
+    BIAS = "key_bias" Host,
+    PROPOSALS = "proposals" Host,
+});
+tensors!(refine_outputs { KEYPOINTS = "keypoints" Host });
 
 /// Added to the attention of rows that hold no keypoint.
 const MASKED: f32 = -1e4;
 /// The network's input.
-const NETWORK: Size = Size::new(CROP, CROP);
+pub(super) const NETWORK: Size = Size::new(CROP, CROP);
 
-/// CapeFormer with what was enrolled, ready to answer images.
+/// CapeFormer with its engines open, and the enrolled templates.
 #[derive(Debug)]
 pub(super) struct Capeformer {
     bundle: Bundle,
+    session: Session,
     box_padding: f64,
     features: Features,
     /// One pair of networks for each number of rows that a template needs.
@@ -52,10 +53,10 @@ pub(super) struct Capeformer {
     workspace: Box<Workspace>,
 }
 
-/// The network that reads crops, and what lays them into it.
+/// The network that reads crops, and how they get into it.
 #[derive(Debug)]
 struct Features {
-    view: CropTransform,
+    transform: CropTransform,
     engine: Box<dyn Engine>,
 }
 
@@ -84,8 +85,8 @@ struct Enrolled {
 impl Capeformer {
     pub(super) fn open(
         bundle: &Bundle,
-        decode: &DecodeSection,
-        environment: Session,
+        config: &Config,
+        session: Session,
         options: &Options,
     ) -> Result<Self, EstimateError> {
         if options.level.is_some() {
@@ -95,22 +96,24 @@ impl Capeformer {
             let reason = "CapeFormer finds what was enrolled: give a template that `sinew enrol` made";
             return Err(EstimateError::option("template", reason.to_owned()));
         }
-        let opener = NetworkOpener { bundle, environment: &environment, size: NETWORK };
+        let planner = Planner { bundle, size: NETWORK, precision: session.precision() };
+        let features = Features::open(&planner, &session)?;
         let mut opened = Self {
             bundle: bundle.clone(),
-            box_padding: decode.box_padding,
-            features: Features::open(&opener)?,
+            session,
+            box_padding: config.box_padding,
+            features,
             matchers: Vec::new(),
             templates: Vec::new(),
             workspace: Box::default(),
         };
         for template in options.templates.iter() {
-            opened.add(&opener, template)?;
+            opened.add(&planner, template)?;
         }
         Ok(opened)
     }
 
-    fn add(&mut self, opener: &NetworkOpener<'_>, template: &Template) -> Result<(), EstimateError> {
+    fn add(&mut self, planner: &Planner<'_>, template: &Template) -> Result<(), EstimateError> {
         template.fits(&self.bundle)?;
         let keypoints = template.keypoints().len();
         let batch_sizes = &self.bundle.manifest().engines[MATCH].batch_sizes;
@@ -122,7 +125,7 @@ impl Capeformer {
         let matcher = match self.matchers.iter().position(|matcher| matcher.rows == rows) {
             Some(position) => position,
             None => {
-                self.matchers.push(Matcher::open(opener, rows)?);
+                self.matchers.push(Matcher::open(planner, &self.session, rows)?);
                 self.matchers.len() - 1
             }
         };
@@ -131,26 +134,36 @@ impl Capeformer {
     }
 }
 
-/// Opens every network that some template could need.
-pub(super) fn open_all(bundle: &Bundle, environment: &Session) -> Result<(), EstimateError> {
-    let opener = NetworkOpener { bundle, environment, size: NETWORK };
-    Features::open(&opener)?;
-    for &rows in &bundle.manifest().engines[MATCH].batch_sizes {
-        Matcher::open(&opener, rows)?;
+/// All networks that some template could need.
+pub(super) fn networks(planner: &Planner<'_>) -> Result<Vec<Network>, EstimateError> {
+    let mut networks = vec![features(planner)?];
+    for &rows in &planner.bundle.manifest().engines[MATCH].batch_sizes {
+        networks.extend([matching(planner, rows)?, refine(planner, rows)?]);
     }
-    Ok(())
+    Ok(networks)
+}
+
+fn features(planner: &Planner<'_>) -> Result<Network, EstimateError> {
+    planner.network(FEATURES, None, [features_inputs::ALL, features_outputs::ALL])
+}
+
+fn matching(planner: &Planner<'_>, rows: usize) -> Result<Network, EstimateError> {
+    planner.network(MATCH, Some(rows), [match_inputs::ALL, match_outputs::ALL])
+}
+
+fn refine(planner: &Planner<'_>, rows: usize) -> Result<Network, EstimateError> {
+    planner.network(REFINE, Some(rows), [refine_inputs::ALL, refine_outputs::ALL])
 }
 
 impl Features {
-    fn open(opener: &NetworkOpener<'_>) -> Result<Self, EstimateError> {
-        let outputs = [("query_tokens", Memory::Device), ("support_tokens", Memory::Host)];
-        let engine = opener.open(FEATURES, None, [&[("image", Memory::Host)], &outputs])?;
-        Ok(Self { view: CropTransform::new(&opener.bundle.manifest().input, NETWORK), engine })
+    fn open(planner: &Planner<'_>, session: &Session) -> Result<Self, EstimateError> {
+        let transform = CropTransform::new(&planner.bundle.manifest().input, NETWORK);
+        Ok(Self { transform, engine: open(session, features(planner)?)? })
     }
 
-    /// Runs the network on `crop` of the image; answers how long laying it in took, and running.
+    /// Runs the network on `crop` of the image; returns how long the stages took.
     fn run(&mut self, image: ImageView<'_>, crop: &Crop, watch: &mut Stopwatch) -> Result<StageTimes, EstimateError> {
-        self.view.write_input(image, crop.image_from_pixels(), self.engine.input(IMAGE))?;
+        self.transform.write_input(image, crop.image_from_pixels(), self.engine.input(features_inputs::IMAGE))?;
         let preprocess = watch.lap();
         self.engine.run()?;
         Ok(StageTimes { preprocess, network: watch.lap(), ..StageTimes::default() })
@@ -158,24 +171,9 @@ impl Features {
 }
 
 impl Matcher {
-    fn open(opener: &NetworkOpener<'_>, rows: usize) -> Result<Self, EstimateError> {
-        let inputs = [
-            ("query_tokens", Memory::Device),
-            ("support", Memory::Host),
-            ("identity", Memory::Host),
-            ("key_bias", Memory::Host),
-        ];
-        let outputs = [("similarity", Memory::Host), ("memory", Memory::Device), ("refined", Memory::Device)];
-        let matching = opener.open(MATCH, Some(rows), [&inputs, &outputs])?;
-        let inputs = [
-            ("memory", Memory::Device),
-            ("refined", Memory::Device),
-            ("identity", Memory::Host),
-            ("key_bias", Memory::Host),
-            ("proposals", Memory::Host),
-        ];
-        let refine = opener.open(REFINE, Some(rows), [&inputs, &[("keypoints", Memory::Host)]])?;
-        Ok(Self { rows, matching, refine })
+    fn open(planner: &Planner<'_>, session: &Session, rows: usize) -> Result<Self, EstimateError> {
+        let matching = open(session, matching(planner, rows)?)?;
+        Ok(Self { rows, matching, refine: open(session, refine(planner, rows)?)? })
     }
 }
 
@@ -195,56 +193,57 @@ impl Enrolled {
 }
 
 impl Estimator for Capeformer {
-    fn estimate(
-        &mut self,
-        image: ImageView<'_>,
-        boxes: Option<&[Rectangle]>,
-        poses: &mut Poses,
-    ) -> Result<StageTimes, EstimateError> {
+    fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
         poses.clear();
         let mut times = StageTimes::default();
-        let most = self.bundle.manifest().limits.poses;
-        let whole = [Rectangle::of(image.size())];
-        for &bounds in boxes.unwrap_or(&whole) {
+        let max_poses = self.bundle.manifest().limits.poses;
+        let size = request.image.size();
+        let whole = [Rectangle::of(size)];
+        for &bounds in request.boxes.unwrap_or(&whole) {
             let mut watch = Stopwatch::start();
-            let Some(crop) = Crop::around(bounds, image.size(), self.box_padding) else {
+            let Some(crop) = Crop::around(bounds, size, self.box_padding) else {
                 poses.dropped += self.templates.len() as u32;
                 continue;
             };
-            times += self.features.run(image, &crop, &mut watch)?;
-            let query = self.features.engine.export_output(QUERY_OUT);
+            times += self.features.run(request.image, &crop, &mut watch)?;
+            let query = self.features.engine.export_output(features_outputs::QUERY);
             for (number, template) in self.templates.iter().enumerate() {
                 let Matcher { matching, refine, .. } = &mut self.matchers[template.matcher];
-                matching.bind_input(QUERY_IN, &query)?;
-                matching.input(SUPPORT_IN).copy_from_slice(&template.support);
-                matching.input(MATCH_IDENTITY).copy_from_slice(&template.identity);
-                matching.input(MATCH_BIAS).copy_from_slice(&template.key_bias);
+                matching.bind_input(match_inputs::QUERY, &query)?;
+                matching.input(match_inputs::SUPPORT).copy_from_slice(&template.support);
+                matching.input(match_inputs::IDENTITY).copy_from_slice(&template.identity);
+                matching.input(match_inputs::BIAS).copy_from_slice(&template.key_bias);
                 times.decode += watch.lap();
                 matching.run()?;
                 times.network += watch.lap();
 
                 let workspace = &mut *self.workspace;
-                if workspace.propose(matching.output(SIMILARITY), template.keypoints)? == Finiteness::NotFinite {
+                let similarity = matching.output(match_outputs::SIMILARITY);
+                if workspace.propose(similarity, template.keypoints)? == Finiteness::NotFinite {
                     poses.dropped += 1;
                     continue;
                 }
-                refine.bind_input(MEMORY_IN, &matching.export_output(MEMORY_OUT))?;
-                refine.bind_input(REFINED_IN, &matching.export_output(REFINED_OUT))?;
-                refine.input(REFINE_IDENTITY).copy_from_slice(&template.identity);
-                refine.input(REFINE_BIAS).copy_from_slice(&template.key_bias);
-                workspace.write_proposals(refine.input(PROPOSALS))?;
+                refine.bind_input(refine_inputs::MEMORY, &matching.export_output(match_outputs::MEMORY))?;
+                refine.bind_input(refine_inputs::REFINED, &matching.export_output(match_outputs::REFINED))?;
+                refine.input(refine_inputs::IDENTITY).copy_from_slice(&template.identity);
+                refine.input(refine_inputs::BIAS).copy_from_slice(&template.key_bias);
+                workspace.write_proposals(refine.input(refine_inputs::PROPOSALS))?;
                 times.decode += watch.lap();
                 refine.run()?;
                 times.network += watch.lap();
 
                 let mut pose = Pose { template: number as u16, ..Pose::default() };
-                let sound = workspace.answer(refine.output(KEYPOINTS), &crop, &mut pose)?;
-                if sound == Finiteness::NotFinite || poses.list.len() >= most || poses.list.push(pose).is_err() {
+                let sound = workspace.result(refine.output(refine_outputs::KEYPOINTS), &crop, &mut pose)?;
+                if sound == Finiteness::NotFinite || poses.list.len() >= max_poses || poses.list.push(pose).is_err() {
                     poses.dropped += 1;
                 }
                 times.decode += watch.lap();
             }
         }
         Ok(times)
+    }
+
+    fn backend(&self) -> Option<Backend> {
+        Some(self.session.backend())
     }
 }

@@ -14,23 +14,23 @@ pub(super) fn decode(tensors: &Arrays) -> Result<Arrays, EstimateError> {
         _ => return Err(misshaped("similarity", array, expected())),
     };
     let mut workspace = Workspace::new();
-    // Where a number is not finite there is nothing to propose, and nothing to answer.
+    // Where a number is not finite there are no proposals and no poses.
     let sound = workspace.propose(&array.to_f32(), count)? == Finiteness::Finite;
     let places: Vec<f32> = workspace.proposals().iter().flat_map(|proposal| [proposal.x, proposal.y]).collect();
     let rows = if sound { count } else { 0 };
-    let mut answer = named([("proposals", Array::from_f32(&[rows, 2], places))]);
+    let mut result = named([("proposals", Array::from_f32(&[rows, 2], places))]);
     if let Some(keypoints) = tensors.get("keypoints") {
         let crop = crop(tensors)?;
         if keypoints.shape != [count, 2] {
             return Err(misshaped("keypoints", keypoints, format!("[{count}, 2], one per row of similarity")));
         }
         let mut pose = Pose::default();
-        // Without an answer the pose stays empty.
-        let _ = workspace.answer(&keypoints.to_f32(), &crop, &mut pose)?;
+        // Without a result the pose stays empty.
+        let _ = workspace.result(&keypoints.to_f32(), &crop, &mut pose)?;
         let flat: Vec<f32> = pose.keypoints.iter().flat_map(|point| [point.x, point.y, point.score]).collect();
-        answer.extend(named([("poses", Array::from_f32(&[pose.keypoints.len(), 3], flat))]));
+        result.extend(named([("poses", Array::from_f32(&[pose.keypoints.len(), 3], flat))]));
     }
-    Ok(answer)
+    Ok(result)
 }
 
 /// Middle and side, image pixels.

@@ -8,7 +8,7 @@ use crate::geometry::Size;
 use crate::npz::{Array, Arrays, Values};
 use crate::pose::Poses;
 
-/// The grouping network's answer.
+/// The grouping network's outputs.
 const GROUPED: [&str; 3] = ["attn", "vis", "center"];
 
 pub(super) fn decode(decoder: &Decoder, frame: Frame, tensors: &Arrays) -> Result<Arrays, EstimateError> {
@@ -18,11 +18,11 @@ pub(super) fn decode(decoder: &Decoder, frame: Frame, tensors: &Arrays) -> Resul
     let inputs = decoder.inputs(Maps::new("heat_half", &heat_half, shape)?, Mask::new(&valid, network)?)?;
     let mut workspace = Box::<Workspace>::default();
     decoder.find_all_tokens(&inputs, &mut workspace);
-    let mut answer = describe_tokens(decoder, &inputs, &workspace)?;
+    let mut result = describe_tokens(decoder, &inputs, &workspace)?;
     if GROUPED.iter().any(|name| tensors.contains_key(*name)) {
-        answer.extend(group(decoder, frame, &inputs, &mut workspace, tensors)?);
+        result.extend(group(decoder, frame, &inputs, &mut workspace, tensors)?);
     }
-    Ok(answer)
+    Ok(result)
 }
 
 /// One byte per pixel of the network's input, not 0 where it comes from the image: everywhere, unless `mask` says

@@ -1,21 +1,15 @@
 //! LOGO-CAP's decoding alone.
 
 use super::{Frame, named, stack, with_shape};
-use crate::bundle::logocap::Refinement;
 use crate::decode::Maps;
-use crate::decode::logocap::{Decoder, Workspace};
+use crate::decode::logocap::{Decoder, Refinement, Workspace};
 use crate::estimator::EstimateError;
 use crate::geometry::Size;
 use crate::npz::{Array, Arrays};
 use crate::pose::{Keypoint, Pose, Poses};
 
-pub(super) fn decode(
-    decoder: &Decoder,
-    level: Refinement,
-    frame: Frame,
-    tensors: &Arrays,
-) -> Result<Arrays, EstimateError> {
-    let keypoints = decoder.keypoints();
+pub(super) fn decode(decoder: &Decoder, frame: Frame, tensors: &Arrays) -> Result<Arrays, EstimateError> {
+    let (keypoints, level) = (decoder.keypoints(), decoder.config().level);
     let (heatmaps, heatmaps_shape) = stack(tensors, "heatmaps", keypoints + 1)?;
     let (offsets, offsets_shape) = stack(tensors, "offsets", 2 * keypoints)?;
     let inputs = decoder
@@ -40,10 +34,10 @@ pub(super) fn decode(
         }
     }
     decoder.finish(&layout.image_from_network, &mut workspace, &mut poses);
-    Ok(answer(&workspace, &poses, keypoints))
+    Ok(describe(&workspace, &poses, keypoints))
 }
 
-fn answer(workspace: &Workspace, poses: &Poses, keypoints: usize) -> Arrays {
+fn describe(workspace: &Workspace, poses: &Poses, keypoints: usize) -> Arrays {
     let flat =
         |points: &[Keypoint]| points.iter().flat_map(|point| [point.x, point.y, point.score]).collect::<Vec<_>>();
     let centers: Vec<f32> = workspace.centers().iter().flat_map(|center| [center.x, center.y, center.value]).collect();

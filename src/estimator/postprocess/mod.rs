@@ -14,22 +14,22 @@ use crate::npz::{Array, Arrays};
 /// of the arrays.
 ///
 /// **LOGO-CAP**: `tensors` holds `heatmaps [K+1, h, w]`, `offsets [2K, h, w]` and, but for the level `none`, the raw
-/// `kam [n, K, l, l]`, one per centre in the order of the centres. The answer holds `centers [n, 3]` (x, y, value),
+/// `kam [n, K, l, l]`, one per centre in the order of the centres. The result holds `centers [n, 3]` (x, y, value),
 /// `initial_poses [n, K, 2]` and `refined_poses [n, K, 3]` (x, y, score) in network pixels, then `scores [m]` of the
 /// people above the threshold, and `poses [r, K, 3]` in image pixels with `keep [r]`, their rows among the m.
 ///
-/// **CenterGroup**: `tensors` holds `heat_half [K+1, H/2, W/2]` and, where there is padding, `mask [H, W]`. The answer
+/// **CenterGroup**: `tensors` holds `heat_half [K+1, H/2, W/2]` and, where there is padding, `mask [H, W]`. The result
 /// holds, for each of the T tokens of every type, `peaks_xy [K+1, T, 2]` in network pixels, `peaks_score [K+1, T]` and
 /// `peaks_keep [K+1, T]`, and the grouping network's inputs `idx [(K+1)T, 4]`, `wgt [(K+1)T, 4]`, `bias [(K+1)T]`. With
-/// that network's answer for k tokens of every type, `attn [K, k, Kk]`, `vis [K, k]` and `center [k]`, it also holds
+/// that network's outputs for k tokens of every type, `attn [K, k, Kk]`, `vis [K, k]` and `center [k]`, it also holds
 /// `poses [n, K, 4]` (x, y in image pixels, visibility twice) and `scores [n]`.
 ///
-/// **CapeFormer**: `tensors` holds `similarity [K, 64]` or `[K, 8, 8]`, and where `poses` are wanted also `keypoints
-/// [K, 2]`, from 0 to 1 of the crop, and `crop [3]` (column and row of the middle, side; image pixels). The answer holds
+/// **CapeFormer**: `tensors` holds `similarity [K, 64]` or `[K, 8, 8]`, and for `poses` also `keypoints
+/// [K, 2]`, from 0 to 1 of the crop, and `crop [3]` (column and row of the middle, side; image pixels). The result holds
 /// `proposals [K, 2]` and `poses [K, 3]` (x, y in image pixels, score). Both are empty where a number is not finite.
 ///
 /// **LOFR**: `tensors` holds `response [n, J, h, w]`, `presence [n, J]` (logits) and `boxes [n, 4]` (x, y, width, height;
-/// image pixels). The answer holds `poses [n, J, 3]` (x, y in image pixels, score), zeros where a box is no box or a
+/// image pixels). The result holds `poses [n, J, 3]` (x, y in image pixels, score), zeros where a box is no box or a
 /// number is not finite.
 ///
 /// # Errors
@@ -41,25 +41,24 @@ pub fn postprocess(bundle: &Bundle, options: &Options, image: Size, tensors: &Ar
         own.unwrap_or(reference)
     };
     match &manifest.decode {
-        Decode::Logocap(decode) => {
-            let (decoder, level) = super::logocap::configure(manifest, decode, options)?;
+        Decode::Logocap(config) => {
+            let decoder = super::logocap::configure(manifest, config, options)?;
             let frame = Frame { image, centre: centre(Centre::RoundedUp) };
-            logocap::decode(&decoder, level, frame, tensors)
+            logocap::decode(&decoder, frame, tensors)
         }
-        Decode::Centergroup(decode) => {
-            let decoder = super::centergroup::configure(manifest, decode, options)?;
+        Decode::Centergroup { config, .. } => {
+            let decoder = super::centergroup::configure(manifest, config, options)?;
             let frame = Frame { image, centre: centre(Centre::RoundedToEven) };
             centergroup::decode(&decoder, frame, tensors)
         }
-        Decode::Capeformer(_) => capeformer::decode(tensors),
-        Decode::Lofr(decode) => {
-            let decoder = super::lofr::configure(manifest, decode, options)?;
-            lofr::decode(manifest, &decoder, decode.box_padding, image, tensors)
+        Decode::Capeformer { .. } => capeformer::decode(tensors),
+        Decode::Lofr { config, network, .. } => {
+            lofr::decode(&super::lofr::configure(config, options)?, *network, image, tensors)
         }
     }
 }
 
-/// The image, and how it was laid into the network.
+/// The image, and how it lies in the network's input.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     image: Size,

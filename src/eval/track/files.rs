@@ -1,13 +1,14 @@
 //! Who is where in every frame, from files.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
 use super::metrics::TrackFrame;
+use crate::coco::{FileError, Id, MAX_BYTES};
 use crate::eval::{Annotation, EvalError, TrueKeypoint, oks, variances};
+use crate::read;
 
 /// Boxes with identities, by frame: a file of lines `frame,id,left,top,width,height,confidence,...` as MOTChallenge has them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,30 +22,27 @@ impl TrackedBoxes {
     /// # Errors
     /// Where it cannot be read, or a line is wrong.
     pub fn read(path: &Path, truth: bool) -> Result<Self, EvalError> {
-        let text = read(path)?;
+        let text = file_text(path)?;
         let mut boxes = Self::default();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let wrong = |found: &str, expected: &str| EvalError::Value {
-                path: path.to_owned(),
-                key: format!("line {}", index + 1),
-                found: found.to_owned(),
-                expected: expected.to_owned(),
-            };
+            let wrong =
+                |found: &str, expected: &str| FileError::value(path, format!("line {}", index + 1), found, expected);
             let numbers = line.split(',').map(|field| field.trim().parse::<f64>()).collect::<Result<Vec<_>, _>>();
             let numbers = numbers.ok().filter(|numbers| numbers.iter().all(|number| number.is_finite()));
             let Some(&[frame, id, left, top, width, height, ref rest @ ..]) = numbers.as_deref() else {
-                return Err(wrong(line, "frame,id,left,top,width,height, numbers all of them"));
+                return Err(wrong(line, "frame,id,left,top,width,height, numbers all of them").into());
             };
             let whole = |number: f64| (number >= 0.0 && number.fract() == 0.0).then_some(number as u64);
             let (Some(frame), Some(id)) = (whole(frame), whole(id)) else {
-                return Err(wrong(line, "a frame and an identity that are whole numbers from 0 on"));
+                return Err(wrong(line, "a frame and an identity that are whole numbers from 0 on").into());
             };
             if truth && rest.first() == Some(&0.0) {
                 continue;
             }
             let list = boxes.frames.entry(frame).or_default();
             if list.iter().any(|&(other, _)| other == id) {
-                return Err(wrong(&format!("identity {id} twice in frame {frame}"), "each identity once in a frame"));
+                let found = format!("identity {id} twice in frame {frame}");
+                return Err(wrong(&found, "each identity once in a frame").into());
             }
             list.push((id, [left, top, width, height]));
         }
@@ -77,8 +75,8 @@ fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
     if whole > f64::EPSILON && a[2] * a[3] > f64::EPSILON && b[2] * b[3] > f64::EPSILON { common / whole } else { 0.0 }
 }
 
-fn read(path: &Path) -> Result<String, EvalError> {
-    fs::read_to_string(path).map_err(|source| EvalError::Read { path: path.to_owned(), source })
+fn file_text(path: &Path) -> Result<String, FileError> {
+    read::text(path, MAX_BYTES).map_err(|source| FileError::Read { path: path.to_owned(), source })
 }
 
 #[derive(Deserialize)]
@@ -89,13 +87,13 @@ struct Video {
 
 #[derive(Deserialize)]
 struct VideoImage {
-    id: u64,
+    id: Id,
     frame_id: u64,
 }
 
 #[derive(Deserialize)]
 struct VideoAnnotation {
-    image_id: u64,
+    image_id: Id,
     track_id: u64,
     keypoints: Vec<f64>,
     area: f64,
@@ -114,40 +112,41 @@ struct FoundPose {
     keypoints: Vec<[f64; 3]>,
 }
 
+/// A pose of a line: its identity, and its keypoints in image pixels.
+type Found = (u64, Vec<[f64; 2]>);
+
 /// The frames of annotated people and of the poses in result lines, with the OKS of each pair. `images[].frame_id` is the
 /// line's `sequence`, `annotations[].track_id` the true identity. A pose without an identity does not count.
 ///
 /// # Errors
 /// Where a file cannot be read, is not of that form, or numbers of keypoints differ.
 pub fn keypoint_frames(truth: &Path, lines: &Path, sigmas: &[f64]) -> Result<Vec<TrackFrame>, EvalError> {
-    let json = |path: &Path, key: String, message: String| EvalError::Json { path: path.to_owned(), key, message };
-    let video: Video = serde_json::from_str(&read(truth)?)
+    let json = |path: &Path, key: String, message: String| FileError::Json { path: path.to_owned(), key, message };
+    let video: Video = serde_json::from_str(&file_text(truth)?)
         .map_err(|error| json(truth, "a video's annotations".to_owned(), error.to_string()))?;
     let variances = variances(sigmas)?;
-    let wrong = |path: &Path, key: String, found: usize| EvalError::Value {
-        path: PathBuf::from(path),
-        key,
-        found: format!("{found} keypoints"),
-        expected: sigmas.len().to_string(),
+    let wrong = |path: &Path, key: String, found: usize| {
+        FileError::value(path, key, format!("{found} keypoints"), sigmas.len().to_string())
     };
-    let frame_of: HashMap<u64, u64> = video.images.iter().map(|image| (image.id, image.frame_id)).collect();
+    let frame_of: HashMap<&Id, u64> = video.images.iter().map(|image| (&image.id, image.frame_id)).collect();
     let mut people: BTreeMap<u64, Vec<(u64, Annotation)>> =
         video.images.iter().map(|image| (image.frame_id, Vec::new())).collect();
     for (index, annotation) in video.annotations.iter().enumerate() {
         let key = |field: &str| format!("annotations[{index}].{field}");
         let Some(list) = frame_of.get(&annotation.image_id).and_then(|frame| people.get_mut(frame)) else {
-            return Err(EvalError::UnknownImage { path: truth.to_owned(), image_id: annotation.image_id });
+            return Err(EvalError::UnknownImage { path: truth.to_owned(), image_id: annotation.image_id.clone() });
         };
         if annotation.keypoints.len() != 3 * sigmas.len() {
-            return Err(wrong(truth, key("keypoints"), annotation.keypoints.len() / 3));
+            return Err(wrong(truth, key("keypoints"), annotation.keypoints.len() / 3).into());
         }
         let keypoint = |values: &[f64]| TrueKeypoint { x: values[0], y: values[1], labelled: values[2] > 0.0 };
         list.push((
             annotation.track_id,
             Annotation {
-                id: index as u64 + 1,
+                position: index,
                 keypoints: annotation.keypoints.chunks_exact(3).map(keypoint).collect(),
                 area: annotation.area,
+                area_of_box: false,
                 bbox: annotation.bbox,
                 head_bbox: None,
                 crowd: false,
@@ -155,8 +154,8 @@ pub fn keypoint_frames(truth: &Path, lines: &Path, sigmas: &[f64]) -> Result<Vec
             },
         ));
     }
-    let mut found: BTreeMap<u64, Vec<(u64, Vec<[f64; 2]>)>> = BTreeMap::new();
-    for (index, text) in read(lines)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    let mut found: BTreeMap<u64, Vec<Found>> = BTreeMap::new();
+    for (index, text) in file_text(lines)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let key = || format!("line {}", index + 1);
         let line: Line = serde_json::from_str(text).map_err(|error| json(lines, key(), error.to_string()))?;
         let Some(poses) = line.poses else { continue };
@@ -164,7 +163,7 @@ pub fn keypoint_frames(truth: &Path, lines: &Path, sigmas: &[f64]) -> Result<Vec
         let list = found.entry(frame).or_default();
         for pose in poses {
             if pose.keypoints.len() != sigmas.len() {
-                return Err(wrong(lines, key(), pose.keypoints.len()));
+                return Err(wrong(lines, key(), pose.keypoints.len()).into());
             }
             if let Some(id) = pose.id {
                 list.push((id, pose.keypoints.iter().map(|&[x, y, _]| [x, y]).collect()));
@@ -189,6 +188,8 @@ pub fn keypoint_frames(truth: &Path, lines: &Path, sigmas: &[f64]) -> Result<Vec
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

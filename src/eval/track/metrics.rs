@@ -47,9 +47,12 @@ pub struct TrackFigures {
     pub truths: usize,
 }
 
+/// True people, found people, and the similarity of each pair.
+type NumberedFrame<'a> = (Vec<usize>, Vec<usize>, &'a [Vec<f64>]);
+
 /// Frames with identities numbered from 0.
 struct Numbered<'a> {
-    frames: Vec<(Vec<usize>, Vec<usize>, &'a [Vec<f64>])>,
+    frames: Vec<NumberedFrame<'a>>,
     truths: usize,
     found: usize,
 }

@@ -61,21 +61,40 @@ impl Warp {
         mean: [f32; 3],
         std: [f32; 3],
     ) -> Result<Self, WarpError> {
-        for (what, size) in [("image", image), ("network", network)] {
-            let sides = 1..=LONGEST_SIDE;
-            if !sides.contains(&size.width) || !sides.contains(&size.height) {
-                return Err(WarpError::Size { what, size });
-            }
-        }
-        if image_from_network.inverse().is_none() {
-            return Err(WarpError::Map { map: *image_from_network });
-        }
+        check(image, network, image_from_network)?;
         let normalisation = Normalisation::new(mean, std)?;
         let path = match Separable::new(format, image, image_from_network, network) {
             Some(separable) => Path::Separable(Box::new(separable)),
             None => Path::General(General::new(image_from_network)),
         };
         Ok(Self { format, image, network, normalisation, path })
+    }
+
+    /// Prepares another map to the same network, for images of another size or format if need be; the same one is kept.
+    ///
+    /// The tables are refilled in place: nothing is allocated after the first map of an image's size and format, unless the
+    /// map turns. After an error the warp is as it was.
+    ///
+    /// # Errors
+    /// As [`Warp::new`].
+    pub fn aim(&mut self, format: PixelFormat, image: Size, image_from_network: &Affine) -> Result<(), WarpError> {
+        check(image, self.network, image_from_network)?;
+        match &mut self.path {
+            Path::Separable(separable) if Separable::takes(image_from_network) => {
+                let same_images = (self.format, self.image) == (format, image);
+                if !(same_images && separable.is_for(image_from_network)) {
+                    separable.fill(format, image, image_from_network, self.network);
+                }
+            }
+            path => {
+                *path = match Separable::new(format, image, image_from_network, self.network) {
+                    Some(separable) => Path::Separable(Box::new(separable)),
+                    None => Path::General(General::new(image_from_network)),
+                };
+            }
+        }
+        (self.format, self.image) = (format, image);
+        Ok(())
     }
 
     /// The network's input size.
@@ -111,6 +130,20 @@ impl Warp {
         }
         Ok(())
     }
+}
+
+/// Whether a map of images of this size to a network of that size can be prepared.
+fn check(image: Size, network: Size, image_from_network: &Affine) -> Result<(), WarpError> {
+    for (what, size) in [("image", image), ("network", network)] {
+        let sides = 1..=LONGEST_SIDE;
+        if !sides.contains(&size.width) || !sides.contains(&size.height) {
+            return Err(WarpError::Size { what, size });
+        }
+    }
+    if image_from_network.inverse().is_none() {
+        return Err(WarpError::Map { map: *image_from_network });
+    }
+    Ok(())
 }
 
 /// `(value / 255 - mean) / std` as `scale value + offset`, per channel.

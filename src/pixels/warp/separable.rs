@@ -50,10 +50,13 @@ struct Row {
 /// A map without rotation.
 #[derive(Debug, Clone)]
 pub(super) struct Separable {
+    map: Affine,
     layout: Layout,
     /// The network columns and rows that touch the image; outside of them all is black.
     inside_x: Range<usize>,
     inside_y: Range<usize>,
+    /// One for each of `inside_x`: its first neighbour, from -1 on, and the weight of the second.
+    taps: Vec<(isize, u16)>,
     /// Half as many as `inside_x`; where those are odd, the last is there twice.
     columns: Vec<ColumnPair>,
     /// One for each of `inside_y`.
@@ -70,13 +73,58 @@ pub(super) struct Separable {
 impl Separable {
     /// The tables for `image_from_network`, or `None` where it turns or shears.
     pub fn new(format: PixelFormat, image: Size, image_from_network: &Affine, network: Size) -> Option<Self> {
-        let Affine { xx, xy, x0, yx, yy, y0 } = *image_from_network;
-        if xy != 0.0 || yx != 0.0 {
-            return None;
-        }
+        Self::takes(image_from_network).then(|| {
+            let mut separable = Self {
+                map: *image_from_network,
+                layout: Layout::of(format),
+                inside_x: 0..0,
+                inside_y: 0..0,
+                taps: Vec::new(),
+                columns: Vec::new(),
+                rows: Vec::new(),
+                needed: 0..0,
+                image,
+                between_rows: Vec::new(),
+                blended: Vec::new(),
+            };
+            separable.fill(format, image, image_from_network, network);
+            separable
+        })
+    }
+
+    /// Whether a map only scales and shifts.
+    pub fn takes(image_from_network: &Affine) -> bool {
+        image_from_network.xy == 0.0 && image_from_network.yx == 0.0
+    }
+
+    /// Whether the tables are those of this map.
+    pub fn is_for(&self, image_from_network: &Affine) -> bool {
+        self.map == *image_from_network
+    }
+
+    /// Refills the tables for another map that only scales and shifts.
+    pub fn fill(&mut self, format: PixelFormat, image: Size, image_from_network: &Affine, network: Size) {
+        let Affine { xx, x0, yy, y0, .. } = *image_from_network;
         let layout = Layout::of(format);
-        let (inside_x, taps_x) = taps(xx, x0, network.width, image.width);
-        let (inside_y, taps_y) = taps(yy, y0, network.height, image.height);
+        (self.map, self.layout, self.image) = (*image_from_network, layout, image);
+        // One more group than there are, since a column looks at two, and what fills the last one up to four.
+        let samples = |pixels: usize| (pixels.div_ceil(layout.pixels()) + 2 * MARGIN + 1) * layout.samples() + 1;
+        // Room for any map of such images, so that the next one allocates nothing.
+        reserve(&mut self.taps, network.width);
+        reserve(&mut self.columns, network.width.div_ceil(2));
+        reserve(&mut self.rows, network.height);
+        reserve(&mut self.between_rows, samples(image.width + 1));
+        reserve(&mut self.blended, network.width + 1);
+
+        self.inside_y = touching(yy, y0, network.height, image.height);
+        let row = |(top, weight)| Row { top, weight };
+        self.rows.clear();
+        self.rows.extend(self.inside_y.clone().map(|at| row(tap(yy, y0, at))));
+        self.inside_x = touching(xx, x0, network.width, image.width);
+        let taps_x = &mut self.taps;
+        taps_x.clear();
+        taps_x.extend(self.inside_x.clone().map(|at| tap(xx, x0, at)));
+
         let last = image.width as isize - 1;
         let first_needed = taps_x.iter().map(|&(left, _)| left.max(0)).min().unwrap_or(0) as usize;
         let end_needed = taps_x.iter().map(|&(left, _)| (left + 1).min(last) + 1).max().unwrap_or(0) as usize;
@@ -85,21 +133,13 @@ impl Separable {
         let column =
             |&(left, weight): &(isize, u16)| Column::new(layout, left - needed.start as isize, weight, left == last);
         let pair = |taps: &[(isize, u16)]| ColumnPair::new([column(&taps[0]), column(&taps[taps.len() - 1])]);
-        let columns: Vec<_> = taps_x.chunks(2).map(pair).collect();
-        // One more group than there are, since a column looks at two, and what fills the last one up to four.
-        let groups = needed.len().div_ceil(layout.pixels()) + 2 * MARGIN + 1;
-        let between_rows = vec![0; groups * layout.samples() + 1];
-        Some(Self {
-            layout,
-            inside_x,
-            inside_y,
-            blended: vec![[0; 4]; 2 * columns.len()],
-            columns,
-            rows: taps_y.into_iter().map(|(top, weight)| Row { top, weight }).collect(),
-            needed,
-            image,
-            between_rows,
-        })
+        self.columns.clear();
+        self.columns.extend(taps_x.chunks(2).map(pair));
+        self.between_rows.clear();
+        self.between_rows.resize(samples(needed.len()), 0);
+        self.blended.clear();
+        self.blended.resize(2 * self.columns.len(), [0; 4]);
+        self.needed = needed;
     }
 
     pub fn run(&mut self, image: ImageView<'_>, network: Size, normalisation: &Normalisation, output: &mut [f32]) {
@@ -203,19 +243,26 @@ impl ColumnPair {
     }
 }
 
-/// The network pixels of one axis that touch the image, and for each its first neighbour, from -1 on, with the weight
-/// of the second.
-fn taps(scale: f64, shift: f64, network: usize, image: usize) -> (Range<usize>, Vec<(isize, u16)>) {
+/// The network pixels of one axis that touch the image.
+fn touching(scale: f64, shift: f64, network: usize, image: usize) -> Range<usize> {
     let position = |at: usize| scale * at as f64 + shift;
     // Written so that NaN is outside as well. A straight line enters and leaves once.
     let touches = |at: &usize| position(*at) > -1.0 && position(*at) < image as f64;
     let start = (0..network).find(touches).unwrap_or(network);
     let end = (start..network).find(|at| !touches(at)).unwrap_or(network);
-    let tap = |at: usize| {
-        let floor = position(at).floor();
-        (floor as isize, ((position(at) - floor) * ONE).round() as u16)
-    };
-    (start..end, (start..end).map(tap).collect())
+    start..end
+}
+
+/// The first neighbour of a network pixel that touches the image, from -1 on, and the weight of the second.
+fn tap(scale: f64, shift: f64, at: usize) -> (isize, u16) {
+    let position = scale * at as f64 + shift;
+    let first = position.floor();
+    (first as isize, ((position - first) * ONE).round() as u16)
+}
+
+/// Room for `count` items in all.
+fn reserve<T>(items: &mut Vec<T>, count: usize) {
+    items.reserve_exact(count.saturating_sub(items.len()));
 }
 
 /// Blends in a row buffer of groups of `SAMPLES` the neighbours of every column.

@@ -47,8 +47,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct LivePipeline<'a> {
     /// Provide the frames.
     pub cameras: Vec<Box<dyn Source>>,
-    /// Process them, one for each camera.
-    pub estimators: &'a mut [Box<dyn Estimator>],
+    /// Estimates the poses, of all cameras in turn.
+    pub estimator: &'a mut dyn Estimator,
     /// Says where in frames to look.
     pub boxes: &'a mut dyn Boxes,
     /// Take the results.
@@ -105,7 +105,7 @@ impl LivePipeline<'_> {
     /// # Errors
     /// Where a camera fails for good, the model fails, or a sink cannot write. Results that are complete are written in every case.
     pub fn run(self, counts: &mut Counts) -> Result<End, RunError> {
-        let Self { cameras, estimators, boxes, outputs, observer, deadline, stop } = self;
+        let Self { cameras, estimator, boxes, outputs, observer, deadline, stop } = self;
         let inbox = Arc::new(Inbox::new(cameras.len()));
         let (events, reported) = channel();
         let mut free = Vec::new();
@@ -147,7 +147,7 @@ impl LivePipeline<'_> {
             .map_err(RunError::Thread)?;
 
         let mut processing = Processing {
-            estimators,
+            estimator,
             boxes,
             observer,
             counts,
@@ -251,7 +251,7 @@ impl Capture {
 
 /// The calling thread.
 struct Processing<'a> {
-    estimators: &'a mut [Box<dyn Estimator>],
+    estimator: &'a mut dyn Estimator,
     boxes: &'a mut dyn Boxes,
     observer: &'a mut dyn Observer,
     /// All counts, as the observer hears them.
@@ -297,7 +297,7 @@ impl Processing<'_> {
 
     fn process(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
         let frame = job.frame.view();
-        match estimate(self.boxes, self.estimators[job.camera].as_mut(), &frame, self.deadline, &mut job.poses) {
+        match estimate(self.boxes, self.estimator, &frame, self.deadline, &mut job.poses) {
             Ok(times) => job.times = times,
             Err(error) => {
                 let name = format!("{}: frame {}", frame.name.unwrap_or("camera"), frame.sequence);

@@ -1,10 +1,10 @@
-"""Makes `tests/golden/centergroup-masks.txt`: the padding masks of CenterGroup's official test, at many sizes.
+"""Makes `tests/golden/centergroup-masks.txt`: padding masks of CenterGroup's official test, at many sizes.
 
     python -m venv /tmp/opencv4 && /tmp/opencv4/bin/pip install "opencv-python-headless<5"
     /tmp/opencv4/bin/python tests/data/masks/make.py
 
-The official test warps a white 8-bit image as it warps the image and keeps what is above half of 255. OpenCV 4
-rounds positions to 1/32 pixel for that, OpenCV 5 does not; the official code was written for OpenCV 4.
+The official test warps a white 8-bit image as it warps the image and keeps what is above half of 255. OpenCV
+4 rounds positions to 1/32 pixel for that, OpenCV 5 does not; the official code was written for OpenCV 4.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/centergroup-masks.txt"
 COMMON = (
-    (640, 480), (640, 426), (640, 427), (480, 640), (500, 375), (426, 640), (1280, 720), (1920, 1080), (640, 640),
-    (333, 500), (640, 361), (1, 1), (2, 3),
+    (640, 480), (640, 426), (640, 427), (480, 640), (500, 375), (426, 640), (1280, 720), (1920, 1080),
+    (640, 640), (333, 500), (640, 361), (1, 1), (2, 3),
 )  # fmt: skip
 
 
@@ -44,7 +44,8 @@ def official_mask(image: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
     ends = []
     for middle, half in ((center, extent / 2), (np.array(size) * 0.5, size[0] / 2)):
         above = middle - [0, half]
-        ends.append(np.array([middle, above, above + [middle[1] - above[1], 0] * np.array([-1, 1])], np.float32))
+        beside = above - [middle[1] - above[1], 0]
+        ends.append(np.array([middle, above, beside], np.float32))
     warp = cv2.getAffineTransform(ends[0], ends[1])
     return cv2.warpAffine(np.full((height, width), 255, np.uint8), warp, size, flags=cv2.INTER_LINEAR) > 127
 

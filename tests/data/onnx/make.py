@@ -247,6 +247,7 @@ def main() -> None:
     import colours
     import nearest
     import painted
+    import quantised
 
     write_bundle(
         Head("spots", "logocap", "short-side", 64, 32), {"backbone": backbone(), "kam": kam()}, MANIFEST
@@ -262,7 +263,7 @@ def main() -> None:
         colours.MANIFEST,
     )
     write_bundle(Head("painted", "lofr", "crop", 32, 32), {"pose": painted.pose()}, painted.MANIFEST)
-    for name, model in broken().items():
+    for name, model in (broken() | quantised.models()).items():
         (FOLDER / f"{name}.onnx").write_bytes(model.SerializeToString())
 
 

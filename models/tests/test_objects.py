@@ -1,4 +1,4 @@
-"""Generated things: keypoints stay where they belong, and kinds for measuring are not those for training."""
+"""Generated objects: keypoints stay where they belong, and kinds for measuring are not those for training."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from models.data.objects.creatures import Creature
 from models.data.objects.cutouts import CutOut
 from models.data.objects.episodes import Style, compose, episode
 from models.data.objects.families import families
-from models.data.objects.heldout import PICTURES
-from models.data.objects.kind import Kind, Thing
+from models.data.objects.heldout import IMAGES
+from models.data.objects.kind import Kind, ObjectImage
 from models.data.people import drawn
 from models.paths import ROOT
 
@@ -25,13 +25,13 @@ class Dots:
     edges = ()
     handed = True
 
-    def draw(self, generator: np.random.Generator) -> Thing:
+    def draw(self, generator: np.random.Generator) -> ObjectImage:
         rgba = np.zeros((120, 160, 4), np.float32)
         rgba[..., 3] = 255
         places = np.array([[30, 30], [120, 40], [70, 90]])
         for channel, (x, y) in enumerate(places):
             rgba[y - 9 : y + 10, x - 9 : x + 10, channel] = 255
-        return Thing(rgba, places.astype(np.float32), np.ones(3, bool))
+        return ObjectImage(rgba, places.astype(np.float32), np.ones(3, bool))
 
 
 def black(_: np.random.Generator, side: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def plainly(colour: np.ndarray, _: np.random.Generator) -> np.ndarray:
     return np.clip(colour, 0, 255).astype(np.uint8)
 
 
-def test_keypoints_move_with_the_picture() -> None:
+def test_keypoints_move_with_the_image() -> None:
     generator = np.random.default_rng(1)
     for _ in range(20):
         shot = compose(Dots(), generator, black, Style(clutter=0, turn=2.0), plainly)
@@ -67,7 +67,7 @@ def test_what_is_covered_or_outside_is_hidden() -> None:
             assert shot.image[y, x, channel] > 60
 
 
-def test_distant_things_are_small_whole_and_anywhere() -> None:
+def test_distant_objects_are_small_whole_and_anywhere() -> None:
     generator = np.random.default_rng(6)
     style = Style(clutter=0, distant=1.0)
     shots = [compose(Dots(), generator, black, style, plainly) for _ in range(30)]
@@ -84,28 +84,28 @@ def test_distant_things_are_small_whole_and_anywhere() -> None:
 )
 def test_kinds_draw_themselves(kind: Kind) -> None:
     generator = np.random.default_rng(3)
-    things = [kind.draw(generator) for _ in range(3)]
-    for thing in things:
-        assert thing.keypoints.shape == (len(kind.keypoints), 2)
-        assert np.isfinite(thing.keypoints).all()
-        assert (thing.rgba[..., 3] > 128).mean() > 0.02
+    drawn_objects = [kind.draw(generator) for _ in range(3)]
+    for obj in drawn_objects:
+        assert obj.keypoints.shape == (len(kind.keypoints), 2)
+        assert np.isfinite(obj.keypoints).all()
+        assert (obj.rgba[..., 3] > 128).mean() > 0.02
     assert len(set(kind.keypoints)) == len(kind.keypoints)
     assert all(a != b and max(a, b) < len(kind.keypoints) for a, b in kind.edges)
-    assert np.abs(things[0].keypoints - things[1].keypoints).max() > 1
+    assert np.abs(drawn_objects[0].keypoints - drawn_objects[1].keypoints).max() > 1
 
 
 def test_cut_outs_have_the_same_places_every_time() -> None:
     generator = np.random.default_rng(4)
-    picture = drawn.texture(generator, 128)
+    texture = drawn.texture(generator, 128)
     alpha = np.zeros((128, 128), np.float32)
     alpha[20:110, 10:120] = 255
-    rgba = np.dstack([np.clip(picture, 0, 255), alpha]).astype(np.uint8)
+    rgba = np.dstack([np.clip(texture, 0, 255), alpha]).astype(np.uint8)
     first, second = CutOut("a", rgba, 5), CutOut("a", rgba, 5)
     np.testing.assert_array_equal(first.places, second.places)
     assert 4 <= len(first.places) <= 18
-    thing = first.draw(generator)
-    column, row = thing.keypoints.round().astype(int).clip(0, np.array(thing.rgba.shape[1::-1]) - 1).T
-    assert (thing.rgba[row, column, 3] > 60).mean() > 0.8
+    obj = first.draw(generator)
+    column, row = obj.keypoints.round().astype(int).clip(0, np.array(obj.rgba.shape[1::-1]) - 1).T
+    assert (obj.rgba[row, column, 3] > 60).mean() > 0.8
 
 
 def test_episodes_agree_in_their_keypoints() -> None:
@@ -118,7 +118,7 @@ def test_the_held_out_set_is_of_the_families() -> None:
     folder = ROOT / "tests/data/objects"
     contents = json.loads((folder / "annotations.json").read_text())
     assert [entry["name"] for entry in contents["categories"]] == [family.name for family in families()]
-    assert len(contents["images"]) == len(contents["annotations"]) == 15 * PICTURES
+    assert len(contents["images"]) == len(contents["annotations"]) == 15 * IMAGES
     assert all((folder / image["file_name"]).is_file() for image in contents["images"])
     # Training draws from `kinds.py`, which knows nothing of the families.
     assert "families" not in (ROOT / "models/data/objects/training_kinds.py").read_text()

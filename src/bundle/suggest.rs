@@ -1,0 +1,36 @@
+//! "Did you mean": the nearest of the names that would have been right.
+
+/// The candidate that is most like `found`, if any is like it at all.
+pub(super) fn nearest<'a>(found: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    /// Jaro-Winkler similarity from which on a reader still takes two names for a slip of the same word.
+    const LEAST_LIKENESS: f64 = 0.7;
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(found, candidate), candidate))
+        .filter(|&(likeness, _)| likeness > LEAST_LIKENESS)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// The candidate nearest to what was found, where serde's message names both:
+/// "unknown field `found`, expected one of `a`, `b`". Only a hint: a message of another form gives none.
+pub(super) fn nearest_named(message: &str) -> Option<String> {
+    if !message.starts_with("unknown ") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let found = quoted.next()?;
+    nearest(found, quoted).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_of_a_message() {
+        let message = "unknown field `shortside`, expected one of `rule`, `short_side`, `multiple`";
+        assert_eq!(nearest_named(message).as_deref(), Some("short_side"));
+        assert_eq!(nearest_named("unknown field `zzz`, expected one of `rule`, `order`"), None);
+        assert_eq!(nearest_named("missing field `rule`"), None);
+    }
+}

@@ -1,0 +1,43 @@
+//! Probabilities in place of a model's own scores.
+
+use super::{EstimateError, Estimator, Options, Request, StageTimes};
+use crate::bundle::Model;
+use crate::decode::score::ScoreMaps;
+use crate::engine::Backend;
+use crate::pose::Poses;
+
+/// A model whose scores are mapped to probabilities, as its bundle's `[score]` says.
+pub(super) struct Calibrated {
+    model: Box<dyn Estimator>,
+    maps: ScoreMaps,
+}
+
+impl Calibrated {
+    pub(super) fn new(model: Box<dyn Estimator>, maps: ScoreMaps) -> Self {
+        Self { model, maps }
+    }
+}
+
+/// The options for the model behind the maps: the threshold, a probability, becomes the score that stands for it.
+pub(super) fn uncalibrated(options: &Options, model: Model, maps: &ScoreMaps) -> Options {
+    // LOFR's threshold is one of keypoints.
+    let map = if model == Model::Lofr { &maps.keypoint } else { &maps.pose };
+    let score = |threshold: f32| match map {
+        // Every probability is above: the model's own limit counts.
+        Some(map) if threshold > 0.0 => map.score_above(threshold),
+        _ => threshold,
+    };
+    Options { score_threshold: options.score_threshold.map(score), ..options.clone() }
+}
+
+impl Estimator for Calibrated {
+    fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+        let times = self.model.estimate(request, poses)?;
+        self.maps.apply(poses);
+        Ok(times)
+    }
+
+    fn backend(&self) -> Option<Backend> {
+        self.model.backend()
+    }
+}

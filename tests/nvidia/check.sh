@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Sinew's TensorRT binding against NVIDIA's own code, without a GPU: `make check-nvidia`, on x86-64 Linux with Python 3.11.
+#
+# RUNNING THIS ACCEPTS NVIDIA'S LICENCE TERMS for the packages that it installs with pip: tensorrt-bindings,
+# tensorrt-cu12-bindings, tensorrt-dispatch-cu12-libs, tensorrt-rtx-cu12-libs and -bindings. Read them in the wheels. They are
+# installed into a temporary folder and removed at the end; nothing of them may be committed, cached for others or passed on.
+#
+# Three parts, each of which fails by itself:
+#   bindings   NVIDIA's compiled Python bindings drive our doubles of libnvinfer: the places and arguments of every function that
+#              Sinew calls are then what NVIDIA's compiler took from the headers of that version. A double with another version's
+#              tables must fail (the negative control).
+#   parser     every graph and shape of `engine build --dry-run`, through the ONNX parser and builder of TensorRT-RTX.
+#   runtime    real runtime libraries that find no driver: the program tells the library's reason, ends with 2, and `auto` takes tract.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+project=$(cd "$here/../.." && pwd)
+sinew=$(realpath "${1:-${CARGO_TARGET_DIR:-$project/target}/release/sinew}")
+parts=${PARTS:-bindings parser runtime}
+python=${PYTHON3:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+result() { # STATUS NAME [DETAILS]
+    printf '%-7s %s\n' "$1" "${*:2}"
+    [[ $1 == ok ]] || failed=$((failed + 1))
+}
+
+install() { # FOLDER PACKAGE...
+    local folder=$1
+    shift
+    "$python" -m pip install --quiet --no-deps --disable-pip-version-check --target "$folder" "$@" >"$work/pip.log" 2>&1 || {
+        result FAILED "pip install $*: $(tail -n 1 "$work/pip.log")"
+        return 1
+    }
+}
+
+double() { # VERSION MAJOR FOLDER: our double under the names that the bindings link against
+    mkdir -p "$3"
+    c++ -std=c++17 -O1 -shared -fPIC "-DTRT_VERSION=$1" "$project/tests/tensorrt/nvinfer.cpp" "$here/unused.cpp" \
+        -Wl,-soname,"libnvinfer.so.$2" -o "$3/libnvinfer.so.$2"
+    local name
+    for name in nvinfer_plugin nvonnxparser nvparsers; do
+        c++ -std=c++17 -O1 -shared -fPIC "-DPART_$name" "$here/unused.cpp" -Wl,-soname,"lib$name.so.$2" -o "$3/lib$name.so.$2"
+    done
+}
+
+drive() { # SITE FOLDER MAJOR
+    PYTHONPATH=$1 LD_LIBRARY_PATH=$2 timeout 60 "$python" "$here/drive.py" "$2" "$3" >"$work/drive.log" 2>&1
+}
+
+check_bindings() {
+    local row number major package
+    for row in 8601:tensorrt-bindings==8.6.1 100300:tensorrt-cu12-bindings==10.3.0 101303:tensorrt-cu12-bindings==10.13.3.9 \
+        101601:tensorrt-cu12-bindings==10.16.1.11 110400:tensorrt-cu12-bindings==11.4.0.106; do
+        number=${row%%:*} package=${row#*:}
+        major=$((number < 10000 ? number / 1000 : number / 10000))
+        install "$work/$number" "$package" || continue
+        double "$number" "$major" "$work/double-$number"
+        if drive "$work/$number" "$work/double-$number" "$major"; then
+            result ok "bindings $package drive the double of $number: $(tail -n 1 "$work/drive.log")"
+        else
+            result FAILED "bindings $package on the double of $number: $(tail -n 1 "$work/drive.log")"
+        fi
+    done
+    # Bindings of 10 on 11's tables, behind 10's names.
+    double 110400 10 "$work/double-wrong"
+    if drive "$work/100300" "$work/double-wrong" 10; then
+        result FAILED "negative control: bindings of 10.3 did not notice the tables of 11"
+    else
+        result ok "negative control: bindings of 10.3 fail on the tables of 11"
+    fi
+}
+
+check_parser() {
+    local version=1.7.1.116 bundle precision
+    install "$work/rtx" "tensorrt-rtx-cu12-libs==$version" "tensorrt-rtx-cu12-bindings==$version" || return 0
+    for bundle in "$project"/models/bundles/*/; do
+        for precision in fp32 fp16 int8; do
+            "$sinew" --quiet engine build --dry-run --model "$bundle" --precision "$precision" || true
+        done
+    done >"$work/commands" 2>"$work/refused"
+    PYTHONPATH=$work/rtx "$python" "$here/graphs.py" "$work/commands" || failed=$((failed + 1))
+}
+
+check_runtime() {
+    local package version code bundle=$project/models/bundles/lofr-tiny
+    # For the program's own look at the GPU. NVIDIA's library does not see it: it asks the system for its driver.
+    cc -shared -fPIC -DINTEGRATED=1 -x c "$project/tests/tensorrt/cuda.c" -o "$work/driver-double.so"
+    for version in 10.16.1.11 11.4.0.106; do
+        package=tensorrt-dispatch-cu12-libs==$version
+        install "$work/dispatch-$version" "$package" || continue
+        SINEW_TENSORRT_LIBRARY=$(find "$work/dispatch-$version" -name 'libnvinfer_dispatch.so.*' | head -n 1)
+        export SINEW_TENSORRT_LIBRARY SINEW_CUDA_LIBRARY=$work/driver-double.so SINEW_ENGINES=$work/engines
+        code=0
+        "$sinew" engine build --model "$bundle" >"$work/log" 2>&1 || code=$?
+        if [[ $code == 2 ]] && grep -qi 'cuda' "$work/log"; then
+            result ok "runtime $version refuses, and the reason is told: $(grep -i cuda "$work/log" | tail -n 1 | cut -c 1-160)"
+        else
+            result FAILED "runtime $version: exit $code: $(tail -n 1 "$work/log" | cut -c 1-200)"
+        fi
+        code=0
+        "$sinew" run -v --model "$bundle" --source "$project/tests/data/photos/hopper.jpg" --sink jsonl:/dev/null >"$work/log" 2>&1 || code=$?
+        if [[ $code == 0 ]] && grep -q 'taking tract' "$work/log"; then
+            result ok "runtime $version: auto takes tract"
+        else
+            result FAILED "runtime $version: auto: exit $code: $(tail -n 1 "$work/log" | cut -c 1-200)"
+        fi
+    done
+}
+
+[[ $(uname -m) == x86_64 ]] || { echo "make check-nvidia: the packages that it compares with are those for x86-64" >&2; exit 2; }
+for part in $parts; do
+    "check_$part"
+done
+echo "$failed failed"
+[[ $failed == 0 ]]
