@@ -35,22 +35,23 @@
 //! 8. `clock`: the monotonic clock, which tests can move.
 //! 9. `counts`: what a run counts.
 //! 10. [`decode`]: network outputs to poses; no operating system, no allocator.
-//! 11. `coco`: annotation files in COCO's format.
-//! 12. `pixels`: pixel formats, image files, the warp from image to network input.
-//! 13. `engine`: tensors in, tensors out; the backends.
-//! 14. `bundle`: the model folder: manifest, hashes, limits.
-//! 15. `source`: where frames come from: cameras, videos, image files.
-//! 16. `template`: enrolled objects and their files.
-//! 17. `estimator`: the engines and the decoder of one model joined.
-//! 18. `eval`: accuracy: OKS, PCK.
-//! 19. `sink`: where results go.
-//! 20. `runtime`: the loop from source to sink.
-//! 21. `cli`: the commands of the program.
+//! 11. [`track`]: poses to identities that last and keypoints that do not shake; no operating system, no allocator.
+//! 12. `coco`: annotation files in COCO's format.
+//! 13. `pixels`: pixel formats, image files, the warp from image to network input.
+//! 14. `engine`: tensors in, tensors out; the backends.
+//! 15. `bundle`: the model folder: manifest, hashes, limits.
+//! 16. `source`: where frames come from: cameras, videos, image files.
+//! 17. `template`: enrolled objects and their files.
+//! 18. `estimator`: the engines and the decoder of one model joined.
+//! 19. `eval`: accuracy: OKS, PCK, identities.
+//! 20. `sink`: where results go.
+//! 21. `runtime`: the loop from source to sink.
+//! 22. `cli`: the commands of the program.
 //!
 //! # Features
 //!
-//! Without any, [`geometry`], [`pose`] and [`decode`] build without an operating system or an allocator. `std` adds all
-//! modules up to `eval`, without a backend; `tract`, `onnxruntime` and `tensorrt` are the backends, `camera` reads V4L2
+//! Without any, [`geometry`], [`pose`], [`decode`] and [`track`] build without an operating system or an allocator. `std`
+//! adds all modules up to `eval`, without a backend; `tract`, `onnxruntime` and `tensorrt` are the backends, `camera` reads V4L2
 //! cameras, `sinks` adds `sink` and `runtime`, and `cli` the program.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 // Output that cannot be written must end nothing: see cli/output.rs.
@@ -63,6 +64,7 @@ extern crate std;
 pub mod decode;
 pub mod geometry;
 pub mod pose;
+pub mod track;
 mod vectors;
 
 #[cfg(feature = "std")]

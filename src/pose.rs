@@ -4,6 +4,8 @@
 //! templates, 30 people for the bottom-up models); a bundle's limits may be smaller and are checked against them
 //! when it is loaded.
 
+use core::time::Duration;
+
 use heapless::Vec;
 
 use crate::geometry::{Affine, Rectangle};
@@ -26,6 +28,17 @@ pub struct Keypoint {
     pub score: f32,
 }
 
+/// Which track a pose belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// From 1; no two tracks of a run and camera share one.
+    pub id: u32,
+    /// Time since the track's first pose.
+    pub age: Duration,
+    /// Frames in which the track had a pose, this one included.
+    pub seen: u32,
+}
+
 /// One person or object.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Pose {
@@ -34,7 +47,7 @@ pub struct Pose {
     /// Score of the whole pose.
     pub score: f32,
     /// Identity over time, where a tracker gave one.
-    pub id: Option<u32>,
+    pub identity: Option<Identity>,
     /// Which template it is an instance of, where there are templates; else 0.
     pub template: u16,
 }

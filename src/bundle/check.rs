@@ -62,7 +62,11 @@ pub(super) fn manifest<D>(
     let drop = sections.int8.as_ref().map_or(0.0, |int8| int8.allowed_drop);
     checker
         .require((0.0..=100.0).contains(&drop), "int8.allowed_drop", || (drop.to_string(), "0 to 100".to_owned()))?;
-    Ok(sections.into_manifest(decode))
+    let manifest = sections.into_manifest(decode);
+    if let Err(error) = manifest.track_options().check() {
+        return Err(checker.value(&format!("track.{}", error.key), error.found.to_string(), error.expected));
+    }
+    Ok(manifest)
 }
 
 fn input(checker: &Checker<'_>, input: &Input) -> Result<(), BundleError> {

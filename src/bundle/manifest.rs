@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::score::ScoreSection;
 use super::shape::Dimension;
+use super::track::TrackSection;
 use crate::decode::{capeformer, centergroup, lofr, logocap};
 use crate::engine::DataType;
 use crate::geometry::{Centre, Size};
+use crate::track::TrackOptions;
 
 /// The contents of `bundle.toml`.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,10 +29,29 @@ pub struct Manifest {
     pub score: Option<ScoreSection>,
     /// `[limits]`
     pub limits: Limits,
+    /// `[track]`
+    pub track: TrackSection,
     /// `[[accuracy]]`
     pub accuracy: Vec<Accuracy>,
     /// `[int8]`
     pub int8: Option<Int8>,
+}
+
+impl Manifest {
+    /// How the poses of this bundle are tracked: the model's defaults, its keypoints' sigmas, and `[track]`.
+    pub fn track_options(&self) -> TrackOptions {
+        let mut options = TrackOptions {
+            // The lengths are checked with the manifest.
+            keypoint_sigmas: self.keypoints.sigmas.iter().copied().collect(),
+            ..TrackOptions::default()
+        };
+        if let Decode::Lofr { config, .. } = &self.decode {
+            // A keypoint that scores below was not found in the box.
+            options.pose_kpt_thr = config.visible_threshold;
+        }
+        self.track.apply(&mut options);
+        options
+    }
 }
 
 /// `[decode]`, by model: the decoder's hyper-parameters, with what they take from `[keypoints]` and `[limits]`, and what the
@@ -76,6 +97,8 @@ pub(super) struct Sections<D> {
     pub score: Option<ScoreSection>,
     pub limits: Limits,
     #[serde(default)]
+    pub track: TrackSection,
+    #[serde(default)]
     pub accuracy: Vec<Accuracy>,
     pub int8: Option<Int8>,
 }
@@ -90,6 +113,7 @@ impl<D> Sections<D> {
             decode,
             score: self.score,
             limits: self.limits,
+            track: self.track,
             accuracy: self.accuracy,
             int8: self.int8,
         }

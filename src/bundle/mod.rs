@@ -19,6 +19,7 @@ mod parse;
 pub mod score;
 pub mod shape;
 mod suggest;
+mod track;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,7 @@ pub use error::BundleError;
 pub use find::{MANIFEST, search_path};
 pub use manifest::{Accuracy, Decode, Manifest, Model};
 use manifest::{ModelFile, Precisions};
+pub use track::{SmoothSection, TrackSection};
 
 use crate::engine::{MAX_GRAPH_BYTES, beside, external_files};
 use crate::pose::Skeleton;

@@ -24,6 +24,7 @@ mod progress;
 mod run;
 mod service;
 mod stop;
+mod track;
 mod value;
 
 pub use config::canonical as canonical_configuration;
@@ -49,6 +50,7 @@ enum Command {
     Bench(Box<bench::BenchArguments>),
     Eval(eval::EvalArguments),
     Decode(decode::DecodeArguments),
+    Track(Box<track::TrackArguments>),
     Enrol(enrol::EnrolArguments),
     Models(models::ModelsArguments),
     Doctor(doctor::DoctorArguments),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Bench(command) => command.run(&arguments.log),
         Command::Eval(command) => command.run(&arguments.log),
         Command::Decode(command) => command.run(),
+        Command::Track(command) => command.run(&arguments.log),
         Command::Enrol(command) => command.run(),
         Command::Models(command) => command.run(),
         Command::Doctor(command) => command.run(),

@@ -21,9 +21,10 @@ use crate::runtime::{
 };
 use crate::sink::http::Http;
 use crate::sink::http::metrics::Metrics;
-use crate::sink::{self, Category, OutputSchema, Sink};
+use crate::sink::{self, Category, OutputSchema, Sink, Tracked};
 use crate::source;
 use crate::template::Template;
+use crate::track::TrackOptions;
 
 /// Find the poses in images or a video
 #[derive(Debug, Args)]
@@ -58,11 +59,17 @@ impl RunArguments {
         let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
+        let track_options = track_options(&settings, &bundle)?;
         let schema = describe(&bundle, &templates);
         let preview = open_preview(&settings, &schema, sources.len())?;
         let metrics = preview.as_ref().map(Http::metrics);
         let address = preview.as_ref().map(Http::address);
-        let outputs = Outputs::from(open_sinks(&settings, &schema, preview)?);
+        let tracks = metrics.as_ref().map(|metrics| metrics.tracks()).unwrap_or_default();
+        let mut sinks = open_sinks(&settings, &schema, preview)?;
+        if let Some(options) = &track_options {
+            sinks = vec![Box::new(Tracked::new(sinks, options, sources.len(), tracks)?)];
+        }
+        let outputs = Outputs::from(sinks);
         forced_exit.finishes(&outputs);
         let options = estimator::Options { sources: sources.len(), ..settings.model_options(templates) };
         let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
@@ -249,6 +256,17 @@ fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>)
     let opened = sink_uris(settings).into_iter().map(|(_, uri)| sink::open(&uri, schema, &options));
     let sinks = preview.into_iter().chain(opened);
     Ok(sinks.collect::<Result<_, _>>()?)
+}
+
+/// How poses are tracked; `None` where they are not. Wrong options are errors whether they are used or not.
+fn track_options(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Option<TrackOptions>> {
+    let mut options = bundle.manifest().track_options();
+    settings.track_section().apply(&mut options);
+    options.check()?;
+    if settings.no_smooth {
+        options.smooth_params = None;
+    }
+    Ok((!settings.no_track).then_some(options))
 }
 
 fn summarise(counts: &Counts, seconds: f64) {

@@ -1,6 +1,6 @@
 //! Accuracy: COCO OKS average precision and recall, with the numbers of pycocotools; in [`pck`] the share of correct
-//! keypoints of enrolled objects; [`KeypointShare`], that of people in given boxes; and [`Calibration`], whether scores are
-//! probabilities.
+//! keypoints of enrolled objects; [`KeypointShare`], that of people in given boxes; [`Calibration`], whether scores are
+//! probabilities; and [`track`], how well identities last.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), sinew::eval::EvalError> {
@@ -27,6 +27,7 @@ mod matching;
 mod oks;
 pub mod pck;
 mod results;
+pub mod track;
 
 pub use average_precision::{Evaluation, Figures};
 pub use calibration::{BINS, Bin, Calibration, Outcomes};

@@ -21,7 +21,7 @@ const SCHEMA: u32 = 1;
 /// Bytes of a line besides its poses: the keys, the times, and a long file name.
 const LINE_BYTES: usize = 1024;
 /// Bytes of a pose besides its keypoints: the keys, its score, its box.
-const POSE_BYTES: usize = 160;
+const POSE_BYTES: usize = 220;
 /// Bytes of a keypoint: three numbers of at most 16 characters and their punctuation.
 const KEYPOINT_BYTES: usize = 54;
 
@@ -181,6 +181,11 @@ struct Times {
 struct PoseObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u32>,
+    /// Of the track, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<&'a str>,
     score: f32,
@@ -222,7 +227,16 @@ fn poses<S: Serializer>(list: &PoseList<'_>, serializer: S) -> Result<S::Ok, S::
     for pose in list.poses {
         let bounds = pose.bounds().map(|bounds| (bounds.x, bounds.y, bounds.width, bounds.height));
         let template = list.templates.get(usize::from(pose.template)).map(String::as_str);
-        let object = PoseObject { id: pose.id, template, score: pose.score, keypoints: &pose.keypoints, bounds };
+        let identity = pose.identity;
+        let object = PoseObject {
+            id: identity.map(|identity| identity.id),
+            age: identity.map(|identity| seconds(identity.age)),
+            seen: identity.map(|identity| identity.seen),
+            template,
+            score: pose.score,
+            keypoints: &pose.keypoints,
+            bounds,
+        };
         sequence.serialize_element(&object)?;
     }
     sequence.end()
@@ -331,7 +345,8 @@ mod tests {
     fn the_first_buffer_holds_the_longest_numbers() {
         let number = -1.234_567_8e-30;
         let keypoints = std::iter::repeat_n(Keypoint { x: number, y: number, score: number }, 2).collect();
-        let pose = Pose { keypoints, score: number, id: Some(u32::MAX), ..Pose::default() };
+        let identity = crate::pose::Identity { id: u32::MAX, age: Duration::MAX, seen: u32::MAX };
+        let pose = Pose { keypoints, score: number, identity: Some(identity), ..Pose::default() };
         let poses = Poses { list: std::iter::repeat_n(pose, 30).collect(), dropped: u32::MAX };
         let mut sink = JsonLines::new(Vec::new(), "memory", &schema()).unwrap();
         let capacity = sink.line.len();

@@ -30,12 +30,14 @@ mod record;
 mod rgb;
 mod scale;
 mod socket;
+mod tracked;
 mod uri;
 mod y4m;
 
 pub use dropped_lines::DroppedLines;
 pub use output_file::resolve;
 pub use rgb::RgbCache;
+pub use tracked::{TrackCounts, Tracked};
 
 /// Everything that is known about one processed frame.
 #[derive(Debug, Clone, Copy)]

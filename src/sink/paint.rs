@@ -1,4 +1,5 @@
-//! Draws poses onto a canvas: bones in the colour of their limb and side, keypoints by confidence, the pose's score.
+//! Draws poses onto a canvas: bones in the colour of their identity, or else of their limb and side, keypoints by
+//! confidence, the pose's score.
 
 use core::fmt::{self, Write as _};
 
@@ -88,8 +89,9 @@ impl Painter {
         for (bone, _) in bones.clone() {
             bone.draw(canvas, stroke + rim, Rgb888::BLACK, RIM);
         }
+        let tint = pose.identity.map(|identity| identity_color(identity.id));
         for (bone, color) in bones {
-            bone.draw(canvas, stroke, color, 1.0);
+            bone.draw(canvas, stroke, tint.unwrap_or(color), 1.0);
         }
         for (keypoint, color) in pose.keypoints.iter().zip(&look.keypoint_colors) {
             if !self.shows(keypoint) {
@@ -99,7 +101,7 @@ impl Painter {
             let diameter = (width * (1.0 + 1.2 * confidence)).round().max(2.0) as u32;
             let opacity = FAINTEST + (1.0 - FAINTEST) * confidence;
             draw_disc(canvas, keypoint, diameter + rim, Rgb888::BLACK, RIM * opacity);
-            draw_disc(canvas, keypoint, diameter, lighter(*color), opacity);
+            draw_disc(canvas, keypoint, diameter, lighter(tint.unwrap_or(*color)), opacity);
         }
     }
 
@@ -111,7 +113,7 @@ impl Painter {
     fn draw_label(&self, canvas: &mut Canvas<'_>, pose: &Pose) {
         let Some(bounds) = pose.bounds() else { return };
         let name = self.looks.get(usize::from(pose.template)).map_or("", |look| &look.name);
-        let text = Label { name, id: pose.id, score: pose.score };
+        let text = Label { name, id: pose.identity.map(|identity| identity.id), score: pose.score };
         let size = canvas.size();
         let (font, factor) = letters(size);
         let letter = font.character_size * factor;
@@ -279,6 +281,13 @@ fn hue(index: usize, count: usize) -> Rgb888 {
         (60.0 + 195.0 * value) as u8
     };
     Rgb888::new(channel(0.0), channel(4.0), channel(2.0))
+}
+
+/// The colour of an identity: those that follow each other are far apart on the wheel.
+fn identity_color(id: u32) -> Rgb888 {
+    const AROUND: usize = 997;
+    // Steps of the golden ratio leave no two near ones alike.
+    hue((id as usize).wrapping_mul(616) % AROUND, AROUND)
 }
 
 fn lighter(color: Rgb888) -> Rgb888 {

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
 
 pub use self::show::{ConfigArguments, canonical};
 use super::value;
 use crate::bundle::logocap::Refinement;
+use crate::bundle::{SmoothSection, TrackSection};
 use crate::engine::{Backend, Precision};
 use crate::estimator;
 use crate::read;
@@ -82,6 +84,42 @@ pub struct Settings {
     /// Do not draw keypoints that score below this [default: 0]
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_KEYPOINT_THRESHOLD")]
     pub keypoint_threshold: Option<f32>,
+    /// Give poses no identity: neither track nor smooth them. Images are never tracked, videos and cameras are
+    #[arg(long, env = "SINEW_NO_TRACK", value_parser = BoolishValueParser::new())]
+    pub no_track: bool,
+    /// Give poses an identity, but leave their keypoints as they were detected
+    #[arg(long, env = "SINEW_NO_SMOOTH", value_parser = BoolishValueParser::new())]
+    pub no_smooth: bool,
+    /// A keypoint that scores below is not seen by the tracker [default: the bundle's]
+    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_POSE_KPT_THR")]
+    pub pose_kpt_thr: Option<f32>,
+    /// A pose with fewer keypoints seen is not tracked [default: 3]
+    #[arg(long, value_name = "N", env = "SINEW_POSE_MIN_KEYPOINTS")]
+    pub pose_min_keypoints: Option<usize>,
+    /// Least similarity of a pose and the track that it is given to, 0 to 1 [default: 0.02]
+    #[arg(long, value_name = "SIMILARITY", env = "SINEW_TRACK_IOU_THR")]
+    pub track_iou_thr: Option<f32>,
+    /// A track without a pose in more processed frames in a row is forgotten [default: 30]
+    #[arg(long, value_name = "FRAMES", env = "SINEW_TRACK_MAX_MISSING")]
+    pub track_max_missing: Option<u32>,
+    /// A track gets its identity with its pose of this number; 1 is at once [default: 2]
+    #[arg(long, value_name = "N", env = "SINEW_TRACK_MIN_HITS")]
+    pub track_min_hits: Option<u32>,
+    /// Poses that score below only continue tracks [default: half of what tracked poses score]
+    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_TRACK_HIGH_THR")]
+    pub track_high_thr: Option<f32>,
+    /// The camera stands still: do not look for its motion
+    #[arg(long, env = "SINEW_NO_TRACK_CAMERA_MOTION", value_parser = BoolishValueParser::new())]
+    pub no_track_camera_motion: bool,
+    /// By how much less a keypoint is smoothed the faster it is
+    #[arg(long, value_name = "NUMBER", env = "SINEW_SMOOTH_BETA")]
+    pub smooth_beta: Option<f32>,
+    /// How fast a keypoint at rest may follow, hertz: less is smoother
+    #[arg(long, value_name = "HERTZ", env = "SINEW_SMOOTH_FC_MIN")]
+    pub smooth_fc_min: Option<f32>,
+    /// The same for a keypoint's speed
+    #[arg(long, value_name = "HERTZ", env = "SINEW_SMOOTH_FC_DERIVATIVE")]
+    pub smooth_fc_derivative: Option<f32>,
 }
 
 /// A configuration file.
@@ -148,6 +186,24 @@ impl Settings {
         }
     }
 
+    /// What they say of the tracker.
+    pub fn track_section(&self) -> TrackSection {
+        TrackSection {
+            pose_kpt_thr: self.pose_kpt_thr,
+            pose_min_keypoints: self.pose_min_keypoints,
+            track_iou_thr: self.track_iou_thr,
+            track_max_missing: self.track_max_missing,
+            track_min_hits: self.track_min_hits,
+            track_high_thr: self.track_high_thr,
+            track_camera_motion: self.no_track_camera_motion.then_some(false),
+            smooth_params: SmoothSection {
+                beta: self.smooth_beta,
+                fc_min: self.smooth_fc_min,
+                fc_derivative: self.smooth_fc_derivative,
+            },
+        }
+    }
+
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
             read::text(path, MAX_BYTES).with_context(|| format!("cannot read the configuration {}", path.display()))?;
@@ -175,6 +231,18 @@ impl Settings {
             preview: self.preview.or(below.preview),
             threshold: self.threshold.or(below.threshold),
             keypoint_threshold: self.keypoint_threshold.or(below.keypoint_threshold),
+            no_track: self.no_track || below.no_track,
+            no_smooth: self.no_smooth || below.no_smooth,
+            pose_kpt_thr: self.pose_kpt_thr.or(below.pose_kpt_thr),
+            pose_min_keypoints: self.pose_min_keypoints.or(below.pose_min_keypoints),
+            track_iou_thr: self.track_iou_thr.or(below.track_iou_thr),
+            track_max_missing: self.track_max_missing.or(below.track_max_missing),
+            track_min_hits: self.track_min_hits.or(below.track_min_hits),
+            track_high_thr: self.track_high_thr.or(below.track_high_thr),
+            no_track_camera_motion: self.no_track_camera_motion || below.no_track_camera_motion,
+            smooth_beta: self.smooth_beta.or(below.smooth_beta),
+            smooth_fc_min: self.smooth_fc_min.or(below.smooth_fc_min),
+            smooth_fc_derivative: self.smooth_fc_derivative.or(below.smooth_fc_derivative),
         }
     }
 }

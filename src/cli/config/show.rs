@@ -122,7 +122,7 @@ fn explain(flags: Settings, files: &[(PathBuf, Settings)], given: impl Fn(&str) 
 }
 
 fn is_empty(value: &Value) -> bool {
-    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+    value.is_null() || *value == Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn table(settings: &Settings) -> Map<String, Value> {

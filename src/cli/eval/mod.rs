@@ -5,10 +5,12 @@ mod calibration;
 mod oks;
 mod pck;
 mod set;
+mod track;
 
 use std::path::PathBuf;
 
 use anyhow::bail;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::guard::FileGuard;
@@ -25,16 +27,17 @@ use crate::eval::Reach;
 #[command(after_help = "\
 Examples:
   sinew eval --model logocap-movenet --coco tests/data/people/annotations.json --images tests/data/people
+  sinew eval --metric track --truth gt.txt --tracks tracks.txt
   sinew eval --metric pck --shots 1 --model capeformer-tiny --coco objects/annotations.json --images objects")]
 pub struct EvalArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
-    #[arg(long, value_name = "NAME|DIR")]
+    #[arg(long, value_name = "NAME|DIR", default_value = "", hide_default_value = true, value_parser = any_path())]
     model: PathBuf,
     /// Annotations in COCO's format
-    #[arg(long, value_name = "ANN.json")]
+    #[arg(long, value_name = "ANN.json", default_value = "", hide_default_value = true, value_parser = any_path())]
     coco: PathBuf,
     /// Folder of the images that the annotations name
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true, value_parser = any_path())]
     images: PathBuf,
     /// What is measured [default: pck for capeformer bundles, else oks]
     #[arg(long, value_enum)]
@@ -69,6 +72,12 @@ pub struct EvalArguments {
     /// pck, pckh: exit with code 1 where PCK@0.2 or PCKh@0.5 is below this
     #[arg(long, value_name = "PCK", value_parser = value::threshold)]
     min_pck: Option<f32>,
+    /// track: who is who: gt.txt as MOTChallenge has it, or annotations.json of a video with `frame_id` and `track_id`
+    #[arg(long, value_name = "GT")]
+    truth: Option<PathBuf>,
+    /// track: what was tracked: MOTChallenge's .txt, or the .jsonl lines of `sinew run` or `sinew track`
+    #[arg(long, value_name = "TRACKS")]
+    tracks: Option<PathBuf>,
     /// calibration: write the score of every pose and keypoint, and whether it was right, to this file
     #[arg(long, value_name = "OUT.json")]
     outcomes: Option<PathBuf>,
@@ -89,11 +98,29 @@ enum Metric {
     Pckh,
     /// Expected calibration error: how far scores are from the probability of being right
     Calibration,
+    /// Identities of recorded results against known ones: HOTA, MOTA, IDF1; needs no model
+    Track,
+}
+
+/// A path, or nothing: what is missing depends on the metric.
+fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 impl EvalArguments {
     /// Runs the command.
     pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
+        if self.metric == Some(Metric::Track) {
+            return track::run(&self);
+        }
+        if self.truth.is_some() || self.tracks.is_some() {
+            bail!("--truth and --tracks are for --metric track");
+        }
+        for (flag, path) in [("--model", &self.model), ("--coco", &self.coco), ("--images", &self.images)] {
+            if path.as_os_str().is_empty() {
+                bail!("{flag} is missing: a bundle is measured on images with annotations, see `sinew eval --help`");
+            }
+        }
         let bundle = Bundle::open(&self.model)?;
         if !self.images.is_dir() {
             bail!("{}: no folder; give the one that holds the images", self.images.display());
@@ -134,6 +161,7 @@ impl EvalArguments {
             Metric::Pck if enrolled => pck::run(&self, &bundle, log),
             Metric::Pck => boxed::run(&self, &bundle, Reach::Box, log),
             Metric::Pckh => boxed::run(&self, &bundle, Reach::Head, log),
+            Metric::Track => track::run(&self),
         }
     }
 }
@@ -159,5 +187,6 @@ fn name(metric: Metric) -> &'static str {
         Metric::Calibration => "calibration",
         Metric::Pck => "pck",
         Metric::Pckh => "pckh",
+        Metric::Track => "track",
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::counts::Counts;
-use crate::sink::{DroppedLines, FrameResult, OutputSchema};
+use crate::sink::{DroppedLines, FrameResult, OutputSchema, TrackCounts};
 use crate::thermal::{self, Zone};
 
 /// Upper bounds of the histograms' buckets, seconds.
@@ -31,6 +31,7 @@ pub struct Metrics {
     /// Clients of the preview that were too slow.
     slow_clients: AtomicU64,
     dropped_lines: Arc<DroppedLines>,
+    tracks: Arc<TrackCounts>,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +84,7 @@ impl Metrics {
             images: AtomicU64::new(0),
             slow_clients: AtomicU64::new(0),
             dropped_lines: Arc::default(),
+            tracks: Arc::default(),
         }
     }
 
@@ -94,6 +96,11 @@ impl Metrics {
     /// The counter to which the other sinks add the lines that they drop.
     pub fn dropped_lines(&self) -> Arc<DroppedLines> {
         Arc::clone(&self.dropped_lines)
+    }
+
+    /// Where the tracker counts.
+    pub fn tracks(&self) -> Arc<TrackCounts> {
+        Arc::clone(&self.tracks)
     }
 
     /// Counts one result.
@@ -171,6 +178,15 @@ impl Metrics {
         for (reason, count) in [("disk", self.dropped_lines.disk()), ("reader", self.dropped_lines.readers())] {
             let _ = writeln!(text, "sinew_lines_dropped_total{{reason=\"{reason}\"}} {count}");
         }
+        about(
+            &mut text,
+            "sinew_tracks_active",
+            "gauge",
+            "Tracks with an identity that are followed, all cameras together.",
+        );
+        let _ = writeln!(text, "sinew_tracks_active {}", self.tracks.active());
+        about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, all cameras together.");
+        let _ = writeln!(text, "sinew_tracks_started_total {}", self.tracks.started());
         // Without a thermometer, no line is better than a 0.
         if let Some(celsius) = thermal::hottest(zones) {
             about(&mut text, "sinew_soc_temperature_celsius", "gauge", "The hottest thermal zone.");

@@ -1,0 +1,296 @@
+//! Poses to identities that last and keypoints that do not shake: no operating system, no allocator, no `unsafe`, no panic.
+//!
+//! A [`Tracker`] takes the poses of one frame after the other with the time of each, and says who is who. Per frame it
+//!
+//! 1. predicts every track: a Kalman filter of place and size per person, constant velocity (`motion`);
+//! 2. takes out the camera's own motion, the shift that most tracks have in common (`camera`);
+//! 3. matches confident poses with all tracks, then faint poses with those that are left (ByteTrack, Zhang et al., ECCV
+//!    2022), each time by the assignment of least total cost (`assignment`). What a pair costs is the likelihood of the
+//!    shift and of the change of size under the filter, and the OKS of the two poses once both are taken out (`body`);
+//! 4. corrects the matched tracks; one that was missing is first led along a straight line from where it was seen last,
+//!    so that its speed is that of the way it went (OC-SORT, Cao et al., CVPR 2023);
+//! 5. starts tracks with confident poses that are left, and forgets those that are missing for too long;
+//! 6. smooths keypoints (`smooth`).
+//!
+//! Identities count from 1 and are never used again by the same tracker. A track belongs to one template.
+
+mod assignment;
+mod body;
+mod camera;
+mod lifetime;
+mod motion;
+mod options;
+mod smooth;
+
+use core::time::Duration;
+
+use heapless::Vec;
+
+pub use options::{DEFAULT_SIGMA, SmoothParams, TrackOptionError, TrackOptions};
+
+use crate::pose::{MAX_POSES, Poses};
+use assignment::{Costs, assign};
+use body::{Comparison, Sighting};
+use camera::{Voter, Voters, common_shift};
+use lifetime::Track;
+
+/// Most tracks that are followed at a time, those that are missing and those without an identity yet included.
+pub const MAX_TRACKS: usize = 64;
+
+/// What a pose that stays alone costs: a pair that costs more is not made.
+const ALONE: f32 = 11.0;
+/// Faint poses match tracks that were seen within this many frames.
+const FAINT_MISSING: u32 = 30;
+/// A pose of a new track must be less similar to all that are tracked already, so that doubles get no track: their OKS.
+const DOUBLE: f32 = 0.6;
+/// Confident is a score of this part of the usual one.
+const CONFIDENT: f32 = 0.5;
+/// How fast the usual score follows the scores.
+const SCORE_GAIN: f32 = 0.05;
+/// Shift of the camera that is looked for, in sizes.
+const CAMERA_REACH: f32 = 0.6;
+/// Longest time that is predicted over, seconds.
+const LONGEST_STEP: f32 = 2.0;
+/// A source has stalled where a frame comes later than this many times what a track may be missing.
+const STALL: f32 = 1.5;
+/// How fast the unrest follows what is seen, and its range.
+const UNREST_GAIN: f32 = 0.02;
+const UNREST: (f32, f32) = (0.5, 30.0);
+
+/// Follows the poses of one camera.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    options: TrackOptions,
+    tracks: Vec<Track, MAX_TRACKS>,
+    /// Identities given so far.
+    started: u32,
+    time: Option<Duration>,
+    /// Usual seconds between two frames; 0 before the second.
+    interval: f32,
+    /// What tracked poses usually score.
+    usual_score: Option<f32>,
+    /// How far off predictions are here, as a multiple of the variance that is expected of measured places.
+    unrest: f32,
+    costs: Costs,
+}
+
+impl Tracker {
+    /// A tracker that has seen nothing.
+    ///
+    /// # Errors
+    /// The first option that is out of range.
+    pub fn new(options: &TrackOptions) -> Result<Self, TrackOptionError> {
+        options.check()?;
+        Ok(Self {
+            options: options.clone(),
+            tracks: Vec::new(),
+            started: 0,
+            time: None,
+            interval: 0.0,
+            usual_score: None,
+            unrest: 1.0,
+            costs: [[f32::INFINITY; MAX_TRACKS]; MAX_POSES],
+        })
+    }
+
+    /// Identities given so far.
+    pub fn started(&self) -> u32 {
+        self.started
+    }
+
+    /// Tracks with an identity that are followed now, those that are missing included.
+    pub fn active(&self) -> usize {
+        self.tracks.iter().filter(|track| track.id.is_some()).count()
+    }
+
+    /// Forgets all tracks, but not which identities were given.
+    pub fn clear(&mut self) {
+        self.tracks.clear();
+        self.time = None;
+    }
+
+    /// Takes in the poses of the next frame, `time` after some fixed moment, and writes them into `tracked` in the same
+    /// order with their identities and smoothed keypoints. A pose that has no identity yet, or cannot be tracked, stays
+    /// as it is.
+    ///
+    /// Time that does not go forward is taken for the same moment.
+    pub fn update(&mut self, time: Duration, found: &Poses, tracked: &mut Poses) {
+        self.predict(time);
+        let mut sightings: [Option<Sighting<'_>>; MAX_POSES] = [None; MAX_POSES];
+        for (sighting, pose) in sightings.iter_mut().zip(&found.list) {
+            *sighting = Sighting::of(pose, &self.options);
+        }
+        if self.options.track_camera_motion {
+            let (x, y) = self.camera_shift(&sightings);
+            self.tracks.iter_mut().for_each(|track| track.shift(x, y));
+        }
+        let threshold = self.confident_score();
+        let mut track_of = [None; MAX_POSES];
+        let mut free = [true; MAX_TRACKS];
+        self.match_poses(&sightings, &mut track_of, &mut free, |sighting, _| sighting.score >= threshold);
+        self.match_poses(&sightings, &mut track_of, &mut free, |sighting, track| {
+            sighting.score < threshold && track.missing <= FAINT_MISSING
+        });
+
+        self.correct(&sightings, &track_of);
+        self.start_tracks(time, &sightings, &mut track_of, threshold);
+        self.write(time, found, &track_of, tracked);
+        let most = self.options.track_max_missing;
+        self.tracks.retain(|track| !track.is_lost(most));
+    }
+
+    /// Moves all tracks to `time`.
+    fn predict(&mut self, time: Duration) {
+        let passed = self.time.map_or(Duration::ZERO, |before| time.saturating_sub(before));
+        let seconds = passed.as_secs_f32();
+        self.time = Some(self.time.map_or(time, |before| before.max(time)));
+        let most = self.options.track_max_missing;
+        if self.interval > 0.0 && seconds > STALL * self.interval * most.saturating_add(1) as f32 {
+            // A source that stalled for so long would have given more frames than a track may be missing in.
+            self.tracks.clear();
+        } else if seconds > 0.0 {
+            self.interval += (seconds - self.interval) * if self.interval > 0.0 { 0.1 } else { 1.0 };
+        }
+        for track in &mut self.tracks {
+            track.predict(seconds.min(LONGEST_STEP));
+        }
+    }
+
+    fn camera_shift(&self, sightings: &[Option<Sighting<'_>>; MAX_POSES]) -> (f32, f32) {
+        let mut voters = Voters::new();
+        for track in self.tracks.iter().filter(|track| track.id.is_some() && track.missing <= 2) {
+            let mut voter = Voter::new(track.size);
+            for sighting in sightings.iter().flatten() {
+                let near = CAMERA_REACH * track.size;
+                let likely = |found: &Comparison| {
+                    found.growth_surprise < 9.0 && found.shift.0.abs().max(found.shift.1.abs()) < 2.0 * near
+                };
+                if let Some(comparison) = track.compare(sighting, &self.options, self.unrest, near, likely)
+                    && comparison.shape > 0.3
+                {
+                    voter.add(comparison.shift);
+                }
+            }
+            if voters.push(voter).is_err() {
+                break;
+            }
+        }
+        common_shift(&voters)
+    }
+
+    /// The score from which on a pose is confident.
+    fn confident_score(&self) -> f32 {
+        let usual = || self.usual_score.map_or(f32::NEG_INFINITY, |score| CONFIDENT * score);
+        self.options.track_high_thr.unwrap_or_else(usual)
+    }
+
+    /// Matches poses and tracks that are free and `allowed` at the least total cost.
+    fn match_poses(
+        &mut self,
+        sightings: &[Option<Sighting<'_>>; MAX_POSES],
+        track_of: &mut [Option<usize>; MAX_POSES],
+        free: &mut [bool; MAX_TRACKS],
+        allowed: impl Fn(&Sighting<'_>, &Track) -> bool,
+    ) {
+        let mut any = false;
+        for ((costs, sighting), taken) in self.costs.iter_mut().zip(sightings).zip(&*track_of) {
+            costs.fill(f32::INFINITY);
+            let Some(sighting) = sighting.as_ref().filter(|_| taken.is_none()) else { continue };
+            for ((cost, track), free) in costs.iter_mut().zip(&self.tracks).zip(&*free) {
+                if *free && allowed(sighting, track) {
+                    *cost = track.cost(sighting, &self.options, self.unrest);
+                    any |= *cost < f32::INFINITY;
+                }
+            }
+        }
+        if !any {
+            return;
+        }
+        let columns = assign(&self.costs, MAX_POSES, self.tracks.len(), ALONE);
+        for (pairing, column) in track_of.iter_mut().zip(columns) {
+            let Some(column) = column.filter(|_| pairing.is_none()) else { continue };
+            *pairing = Some(column);
+            if let Some(free) = free.get_mut(column) {
+                *free = false;
+            }
+        }
+    }
+
+    /// Takes the matched poses into their tracks.
+    fn correct(&mut self, sightings: &[Option<Sighting<'_>>; MAX_POSES], track_of: &[Option<usize>; MAX_POSES]) {
+        for (pairing, sighting) in track_of.iter().zip(sightings) {
+            let (Some(pairing), Some(sighting)) = (pairing, sighting) else { continue };
+            let Some(track) = self.tracks.get_mut(*pairing) else { continue };
+            let Some(comparison) = track.compare(sighting, &self.options, self.unrest, 0.0, |_| true) else { continue };
+            if track.missing == 1 && track.hits > 2 {
+                let surprise = (comparison.surprise / 2.0).min(8.0);
+                self.unrest = (self.unrest * (1.0 + UNREST_GAIN * (surprise - 1.0))).clamp(UNREST.0, UNREST.1);
+            }
+            let usual = self.usual_score.unwrap_or(sighting.score);
+            self.usual_score = Some(usual + SCORE_GAIN * (sighting.score - usual));
+            track.correct(&comparison, sighting, &self.options, self.unrest);
+            if track.id.is_none() && track.hits >= self.options.track_min_hits {
+                track.id = next_identity(&mut self.started);
+            }
+        }
+    }
+
+    /// Starts tracks with the confident poses that no track took.
+    fn start_tracks(
+        &mut self,
+        time: Duration,
+        sightings: &[Option<Sighting<'_>>; MAX_POSES],
+        track_of: &mut [Option<usize>; MAX_POSES],
+        threshold: f32,
+    ) {
+        for (index, sighting) in sightings.iter().enumerate() {
+            let Some(sighting) = sighting.as_ref().filter(|_| track_of[index].is_none()) else { continue };
+            let doubled = |(other, pairing): (&Option<Sighting<'_>>, &Option<usize>)| match (other, pairing) {
+                (Some(other), Some(_)) => sighting.coincides(other, &self.options) > DOUBLE,
+                _ => false,
+            };
+            if sighting.score < threshold || sightings.iter().zip(&*track_of).any(doubled) {
+                continue;
+            }
+            let mut track = Track::new(time, sighting, &self.options);
+            if track.hits >= self.options.track_min_hits {
+                track.id = next_identity(&mut self.started);
+            }
+            let place = self.tracks.len();
+            track_of[index] = match self.tracks.push(track) {
+                Ok(()) => Some(place),
+                Err(track) => self.replace(track),
+            };
+        }
+    }
+
+    /// Puts a track in the place of another: one without an identity before one with, then the one missing for longest.
+    /// There is always one that is missing, as there are more places than poses.
+    fn replace(&mut self, track: Track) -> Option<usize> {
+        let missing = self.tracks.iter_mut().enumerate().filter(|(_, other)| other.missing > 0);
+        let (place, other) = missing.max_by_key(|(_, other)| (other.id.is_none(), other.missing))?;
+        *other = track;
+        Some(place)
+    }
+
+    /// Writes the poses with what is known of them.
+    fn write(&mut self, time: Duration, found: &Poses, track_of: &[Option<usize>; MAX_POSES], tracked: &mut Poses) {
+        tracked.clear();
+        tracked.dropped = found.dropped;
+        for (pose, place) in found.list.iter().zip(track_of) {
+            let mut written = pose.clone();
+            written.identity = None;
+            if let Some(track) = place.and_then(|place| self.tracks.get_mut(place)) {
+                written.identity = track.identity(time);
+                track.smooth(pose, &self.options, &mut written);
+            }
+            // There are as many places as poses.
+            let _ = tracked.list.push(written);
+        }
+    }
+}
+
+fn next_identity(started: &mut u32) -> Option<u32> {
+    *started = started.checked_add(1)?;
+    Some(*started)
+}

@@ -1,0 +1,76 @@
+//! `sinew track` and `sinew eval --metric track` from outside.
+
+mod cli_support;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use cli_support::{ended, sinew};
+use serde_json::Value;
+
+/// Two people that walk towards each other, as result lines without identities.
+fn lines() -> String {
+    let mut text = "{\"schema\":1,\"sinew\":\"0\",\"keypoints\":[\"a\",\"b\",\"c\",\"d\"]}\n".to_owned();
+    for frame in 0..30 {
+        let pose = |x: f64, height: f64| {
+            let points: Vec<String> =
+                (0..4).map(|k| format!("[{},{},0.9]", x + f64::from(k % 2) * 20.0, height * f64::from(k))).collect();
+            format!("{{\"score\":0.8,\"keypoints\":[{}],\"box\":[0,0,1,1]}}", points.join(","))
+        };
+        let step = f64::from(frame);
+        let poses = format!("{},{}", pose(100.0 + 9.0 * step, 30.0), pose(400.0 - 9.0 * step, 60.0));
+        let _ = writeln!(text, "{{\"sequence\":{frame},\"captured\":{},\"poses\":[{poses}],\"more\":1}}", 0.1 * step);
+    }
+    text
+}
+
+#[test]
+fn lines_get_identities_and_the_same_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
+    std::fs::write(&input, lines()).unwrap();
+    let run = || {
+        let arguments = ["track", input.to_str().unwrap(), "--out", output.to_str().unwrap()];
+        ended(sinew(&arguments).output().unwrap()).expect(0).says(&["30 frames, 2 identities"]);
+        std::fs::read_to_string(&output).unwrap()
+    };
+    let first = run();
+    assert_eq!(first, run(), "deterministic");
+    let found: Vec<Value> = first.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found.len(), 31);
+    for line in &found[3..] {
+        let ids: Vec<u64> = line["poses"].as_array().unwrap().iter().map(|pose| pose["id"].as_u64().unwrap()).collect();
+        assert_eq!(ids, [1, 2], "they pass each other");
+        assert_eq!(line["more"], 1);
+    }
+    assert_eq!(found[30]["poses"][0]["seen"], 30);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.jsonl");
+    let input_name = input.to_str().unwrap();
+    std::fs::write(&input, format!("{}{{\"poses\":[{{}}]}}\n", lines())).unwrap();
+    ended(sinew(&["track", input_name]).output().unwrap()).expect(2).says(&["in.jsonl:32:", "keypoints"]);
+    ended(sinew(&["track", input_name, "--out", input_name]).output().unwrap()).expect(2).says(&["overwritten"]);
+    ended(sinew(&["track", input_name, "--track-iou-thr", "3"]).output().unwrap()).expect(2).says(&["track_iou_thr"]);
+    ended(sinew(&["track", "nowhere.jsonl"]).output().unwrap()).expect(2).says(&["nowhere.jsonl", "cannot be read"]);
+    std::fs::write(&input, "{\"sinew\":\"0\"}\n").unwrap();
+    ended(sinew(&["track", input_name]).output().unwrap()).expect(2).says(&["no line with poses"]);
+}
+
+#[test]
+fn tracks_are_measured_against_known_ones() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/track");
+    let file = |name: &str| data.join(name).to_str().unwrap().to_owned();
+    let (truth, tracks) = (file("mixed-gt.txt"), file("mixed-tracks.txt"));
+    let of = ["eval", "--metric", "track", "--json", "--truth", &truth, "--tracks", &tracks];
+    let report = ended(sinew(&of).output().unwrap()).expect(0).json();
+    let expected: Value = serde_json::from_str(&std::fs::read_to_string(data.join("expected.json")).unwrap()).unwrap();
+    for key in ["hota", "mota", "idf1"] {
+        let (found, expected) = (report[key].as_f64().unwrap(), expected["mixed"][key].as_f64().unwrap());
+        assert!((found - expected).abs() < 1e-6, "{key}: {found}, {expected}");
+    }
+    ended(sinew(&of[..4]).output().unwrap()).expect(2).says(&["--truth"]);
+}
