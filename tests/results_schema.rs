@@ -57,7 +57,7 @@ fn simulated_lines_of_every_kind() {
         assert_valid(&lines(&schema(), &poses(1), StageTimes { level: Some(level), ..times }, None, None));
     }
     let mut tracked = poses(2);
-    tracked.list.iter_mut().enumerate().for_each(|(number, pose)| pose.id = Some(number as u32));
+    tracked.list.iter_mut().enumerate().for_each(|(number, pose)| pose.identity = Some(number as u32));
     assert_valid(&lines(&schema(), &tracked, times, None, None));
     let mut empty = Poses::default();
     let _ = empty.list.push(Pose::default());
