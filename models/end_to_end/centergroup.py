@@ -33,6 +33,14 @@ class Frame(NamedTuple):
         height, width = self.pixels.shape[2:]
         return centergroup.image_mask(self.image, (width, height))
 
+    @property
+    def cells(self) -> np.ndarray:
+        """The mask at stride 4: at the image's own scale, cell `i` shows what is at pixel `4 i`.
+
+        Its mirror image is that of the cells. The mirrored mask's every fourth pixel would be others.
+        """
+        return self.mask[::4, ::4]
+
 
 @torch.no_grad()
 def made_up(model: CenterGroup, frame: Frame) -> None:
@@ -59,7 +67,7 @@ def made_up(model: CenterGroup, frame: Frame) -> None:
     # Only the last layer's: the finer heatmaps depend on the coarse ones. It counts half.
     layers[1].bias.sub_(2 * level)
     head = model.group_model.prediction_heads[-1]
-    grouping, _ = _group(model, frame.pixels, frame.mask, _heat_half(model, frame))
+    grouping, _ = _group(model, frame.pixels, frame.mask, frame.cells, _heat_half(model, frame))
     attention = grouping[0]
     head.loc_attn.q_linear.weight.mul_(4 / float(attention[attention > -100].std()))
     for layer, logits in zip((head.mlp_vis, head.mlp_person_tp), grouping[1:]):
@@ -92,16 +100,14 @@ def _heat_half(model: CenterGroup, frame: Frame) -> np.ndarray:
 
 
 def _group(
-    model: CenterGroup, pixels: Tensor, mask: np.ndarray, heat_half: np.ndarray
+    model: CenterGroup, pixels: Tensor, mask: np.ndarray, small: np.ndarray, heat_half: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], centergroup.Peaks]:
-    """What the grouping network says of the peaks of `heat_half`, and these."""
+    """What the grouping network says of the peaks of `heat_half`, and these. `small` is the mask of cells."""
     _, rows = model.forward_backbone(pixels)
-    small = mask[::4, ::4].copy()
     height, width = pixels.shape[2:]
     found = centergroup.find_peaks(upsample(heat_half, 2), mask, SETTINGS)
     index, weight, bias = centergroup.tokens(found, (height // 4, width // 4))
-    # At the image's own scale, cell `i` of the smaller mask shows what is at pixel `4 i`.
-    positions = position_rows(torch.from_numpy(small), model.config.width)
+    positions = position_rows(torch.from_numpy(small.copy()), model.config.width)
     inputs = (torch.from_numpy(index).long(), torch.from_numpy(weight), torch.from_numpy(bias))
     result = model.grouping(rows[0], positions, *inputs)
     return (result.attention.numpy(), result.visible.numpy(), result.center.numpy()), found
@@ -112,13 +118,17 @@ def expected(model: CenterGroup, frame: Frame) -> dict[str, np.ndarray]:
     """Everything that `end_to_end check` compares: `poses [n, keypoints, 3]`, `scores [n]`, `keep [n]` and
     `ambiguous [n, keypoints]`, where rounding could choose another token or shift the other way."""
     heat_half, mask = _heat_half(model, frame), frame.mask
-    logits, found = _group(model, frame.pixels, mask, heat_half)
+    logits, found = _group(model, frame.pixels, mask, frame.cells, heat_half)
     people = centergroup.grouped(*logits, found)
     close = _close(logits[0], found)
     if frame.flip:
         order = mirrored_order(model)
         other_logits, other_found = _group(
-            model, frame.pixels.flip(3), mask[:, ::-1], heat_half[order, :, ::-1].copy()
+            model,
+            frame.pixels.flip(3),
+            mask[:, ::-1],
+            frame.cells[:, ::-1],
+            heat_half[order, :, ::-1].copy(),
         )
         other = centergroup.grouped(*other_logits, other_found)
         assert len(other.places) == len(people.places), "both sides have the same peaks"

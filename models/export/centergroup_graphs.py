@@ -59,7 +59,7 @@ class BackboneGraph(nn.Module):
         parts = model.bu_model
         head = parts.keypoint_head
         self.mix = None if parts.mix is None else BranchMix([parts.mix], model.config.backbone.widths)
-        first, *residual = head.deconv_layers[0]
+        first, *residual = head.deconv_layers[0].children()
         self.coarse, self.fine = head.final_layers
         self.enlarge = fold(first[0], first[1])
         self.residual = nn.Sequential(*residual)
