@@ -18,7 +18,9 @@ def graph(name: str, nodes: list[onnx.NodeProto], shapes: list[list[int]]) -> on
         "scales": np.array([1, 1, 2, 2], np.float32),
     }
     used = {tensor for node in nodes for tensor in node.input}
-    tensors = [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items() if key in used]
+    tensors = [
+        numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items() if key in used
+    ]
     sides = [
         helper.make_tensor_value_info(side, TensorProto.FLOAT, shape)
         for side, shape in zip(("input", "output"), shapes, strict=True)
