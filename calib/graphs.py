@@ -16,6 +16,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 from calib import weights
 from calib.frames import Recorded
 from calib.recipe import Placement
+from models.export import float16_weights
 
 WIDE_OPERATORS = ["Resize", "Softmax", "LayerNormalization", "Sin", "Cos", "Pow", "Sqrt", "Log", "Erf"]
 """Operators that keep 32 bits in the fp16 graph: sums that overflow, or differences that vanish."""
@@ -27,13 +28,20 @@ METHODS = {
 }
 
 
+def load(path: Path) -> onnx.ModelProto:
+    """A bundle's graph with all its weights as float32 initialisers."""
+    model = onnx.load(path)
+    float16_weights.widen(model)
+    return model
+
+
 def quantise(original: Path, recorded: Path, placement: Placement, target: Path, method: str) -> None:
     """Writes the Q/DQ graph to `target`, beside `original`, in which its weights stay.
 
     As TensorRT wants it: signed, symmetric, a scale per output channel for weights, Q and DQ in pairs also at
     the weights, biases float, opset as it was.
     """
-    model = onnx.load(original)
+    model = load(original)
     quantised = with_pairs(
         original,
         Recorded(recorded, model.graph),
@@ -59,9 +67,9 @@ def quantise_for_cpu(original: Path, recorded: Path, placement: Placement, targe
     What flows between layers is unsigned with any zero point, as the processors' instructions want it. ReLUs
     are quantised too: the way there and back would take longer than they do.
     """
-    model = onnx.load(original)
+    model = load(original)
     names = set(placement.quantised)
-    nodes = [node for node in model.graph.node if node.name in names or node.op_type == "Relu"]
+    nodes = [node for node in model.graph.node if node.name in names or node.op_type in ("Relu", "Clip")]
     runs = Recorded(recorded, model.graph)
     quantised = with_pairs(original, runs, nodes, QuantType.QUInt8, CalibrationMethod.MinMax, {})
     finish(quantised, model, original, target)
@@ -78,8 +86,10 @@ def with_pairs(
     """The graph with Q and DQ around `nodes`. Weights stay those of the original, which the file shares."""
     with tempfile.TemporaryDirectory() as directory:
         made = Path(directory) / original.name
+        plain = Path(directory) / f"plain-{original.name}"
+        onnx.save(load(original), plain)
         quantize_static(
-            original,
+            plain,
             made,
             runs,
             quant_format=QuantFormat.QDQ,
@@ -96,9 +106,9 @@ def with_pairs(
 
 def halve(original: Path, placement: Placement, target: Path) -> None:
     """Writes the graph with 16-bit types to `target`; inputs and outputs keep their types."""
-    model = onnx.load(original)
+    model = load(original)
     halved = convert_float_to_float16(
-        onnx.load(original),
+        load(original),
         keep_io_types=True,
         op_block_list=WIDE_OPERATORS,
         node_block_list=placement.fp32,

@@ -27,6 +27,14 @@ PRODUCTS = ("Gemm", "MatMul")
 """A last layer too, which stays float anyway: what comes before it is none."""
 
 RECIPES: dict[tuple[str, str], Recipe] = {
+    ("logocap-movenet", "backbone"): Recipe(
+        CONVOLUTIONS,
+        float_nodes=(
+            "/movenet/(stem|blocks.0|lateral|smooth).*",
+            "/(center|keypoints|offsets|local|own|mix).*",
+        ),
+        why="stem, pyramid and heads: 24 to 64 channels without a norm, whose ranges differ by channel",
+    ),
     ("logocap", "backbone"): Recipe(
         CONVOLUTIONS,
         why="last layers of the heads: their outputs are places in pixels",
@@ -55,6 +63,11 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         why="attention, from which a response per keypoint and presence come",
     ),
 }
+
+
+def recipe_of(bundle: str, model: str, role: str) -> Recipe:
+    """The recipe of a bundle's network: its own if it has one, else that of its model."""
+    return RECIPES.get((bundle, role)) or RECIPES.get((model, role)) or Recipe()
 
 
 @dataclass(frozen=True)

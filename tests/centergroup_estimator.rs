@@ -116,7 +116,11 @@ fn options_count() {
 #[test]
 fn a_wrong_bundle_is_explained() {
     for (from, to, needles) in [
-        ("element = \"i32\"", "element = \"f32\"", &["engine.grouping.inputs.idx.data_type", "float32", "int32"][..]),
+        (
+            "data_type = \"i32\"",
+            "data_type = \"f32\"",
+            &["engine.grouping.inputs.idx.data_type", "float32", "int32"][..],
+        ),
         ("batch_sizes = [2, 10]", "batch_sizes = [2, 8]", &["engine.grouping.batch_sizes", "limits.centers, 10"]),
         ("\"H*W/16\"", "\"H*W/8\"", &["engine.grouping.inputs.pos_rows", "H*W/16"]),
         ("least_tokens = 0", "least_tokens = 11", &["decode.least_tokens", "11"]),

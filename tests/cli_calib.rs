@@ -80,6 +80,6 @@ fn a_precision_that_is_not_there_says_what_to_do() {
     };
     ask("int8").expect(2).says(&["`precision`", "spots was not quantised", "make calib"]);
     ask("fp16").expect(2).says(&["tract", "32 bits"]);
-    ask("fp8").expect(2).says(&["fp32, fp16 or int8"]);
+    ask("fp8").expect(2).says(&["unknown precision `fp8`", "`fp32`, `fp16` or `int8`"]);
     ask("fp32").expect(0);
 }

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use cli_support::{Ended, ended, sinew, text, write_png};
 use engine_support::{image, person};
 use sinew::bundle::Bundle;
-use sinew::engine::Network;
 use sinew::engine::tensorrt::Sidecar;
+use sinew::engine::{Network, Precision};
 use sinew::estimator;
 use sinew::geometry::Size;
 use tempfile::TempDir;
@@ -163,9 +163,9 @@ fn engines_are_built_listed_and_used() {
     let built = board.build(&["--workspace", "512"]).expect(0).stdout;
     assert_eq!(built.lines().count(), Board::networks().len(), "{built}");
     assert!(board.files().iter().all(|name| !name.ends_with("partial")), "{:?}", board.files());
-    assert!(board.build(&[]).expect(0).stdout.lines().all(|line| line.ends_with("is there")));
-    assert!(!board.build(&["--force"]).expect(0).stdout.contains("is there"));
-    assert!(!board.build(&["--precision", "fp32"]).expect(0).stdout.contains("is there"), "another precision");
+    assert!(board.build(&[]).expect(0).stdout.lines().all(|line| line.ends_with("is built already")));
+    assert!(!board.build(&["--force"]).expect(0).stdout.contains("is built already"));
+    assert!(!board.build(&["--precision", "fp32"]).expect(0).stdout.contains("is built already"), "another precision");
 
     let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
     assert_eq!(listed.as_array().unwrap().len(), 2 * Board::networks().len());
@@ -275,22 +275,23 @@ fn a_driver_too_old_for_the_library_is_told_in_the_librarys_words() {
         board.build(&[]).expect(2).says(&words).says(&["engines are built on the board"]);
         let listed = board.run(&["engine", "list", "--json"]);
         assert!(listed.stdout.trim() == "[]" || listed.stdout.contains(words[0]), "{}", listed.stdout);
-        let network = &Board::networks()[0];
         let mut installation = board.doubles.installation.clone();
         installation.plans = board.path("engines");
         fs::create_dir_all(&installation.plans).unwrap();
-        for network in Board::networks() {
+        // In 32 bits: from 11 on, 16 bits want a graph of that type, which this bundle has not.
+        let networks =
+            estimator::networks(&Bundle::open(Board::bundle()).unwrap(), IMAGE, Some(Precision::Fp32)).unwrap();
+        for network in &networks {
             let path = installation.plan(&network.files, &network.signature);
             let plan = plan_of(&network.signature);
             fs::write(&path, &plan).unwrap();
             let sidecar = board.doubles.sidecar(&network.files, &network.signature, plan.as_bytes());
             fs::write(Sidecar::path(&path), serde_json::to_string(&sidecar).unwrap()).unwrap();
         }
-        assert!(installation.plan(&network.files, &network.signature).exists());
         let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
         assert!(listed[0]["state"].as_str().unwrap().contains(words[0]), "{listed}");
-        board.find(&["--backend", "tensorrt", "--precision", "fp16"]).expect(2).says(&words);
-        let said = board.find(&["-v"]).expect(0).says(&["taking tract"]);
+        board.find(&["--backend", "tensorrt", "--precision", "fp32"]).expect(2).says(&words);
+        let said = board.find(&["-v", "--precision", "fp32"]).expect(0).says(&["taking tract"]);
         assert_eq!(said.lines().len(), 2);
         let doctor = board.run(&["doctor"]);
         assert!(doctor.stdout.contains(words[0]) || doctor.stderr.contains(words[0]), "{}", doctor.stdout);

@@ -149,7 +149,7 @@ fn boxes_come_from_a_file() {
     flags.run(&["--source", &source, "--boxes-from", &itself]).expect(2).says(&["detects people by itself"]);
     run(&["run", "--model", &people, "--source", &source, "--boxes", text(&boxes)])
         .expect(2)
-        .says(&["looks everywhere"]);
+        .says(&["searches the whole image"]);
 }
 
 #[test]

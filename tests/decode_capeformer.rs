@@ -30,7 +30,7 @@ fn proposals_agree() {
 
 #[test]
 fn crops_agree() {
-    let [width, height] = numbers(&golden(), "image")[..] else { panic!("image") };
+    let [width, height] = numbers(&golden(), "picture")[..] else { panic!("picture") };
     let image = Size::new(width as usize, height as usize);
     let found: Vec<f32> = numbers(&golden(), "boxes")
         .as_chunks::<4>()

@@ -215,7 +215,7 @@ fn plans_that_do_not_fit_are_refused_with_both_values() {
     let plan = plan_of(&signature());
     says("something else", &["refused the plan", "magicTag"]);
     says("null", &["refused the plan"]);
-    says(&plan.replace("image", "image"), &["image", "no such tensor"]);
+    says(&plan.replace("image", "photo"), &["photo", "no such tensor"]);
     says(&plan.replace("output rows", "input rows"), &["output `rows` is an input"]);
     says(&plan.replace("input image 0", "input image 1"), &["image", "float16", "float32 [1, 2, 3]"]);
     says(&plan.replace("image 0 1 2 3", "image 0 1 2 4"), &["image", "[1, 2, 4]", "[1, 2, 3]"]);

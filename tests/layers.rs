@@ -166,7 +166,7 @@ fn re_exports(tree: &Tree, module: &[String]) -> BTreeMap<String, String> {
                 _ => path,
             };
             if let [child, .., item] = &path[..]
-                && tree.keys().any(|key| key.starts_with(&[module, &[child.clone()]].concat()))
+                && tree.keys().any(|key| key.starts_with(&[module, std::slice::from_ref(child)].concat()))
             {
                 items.insert(item.clone(), child.clone());
             }
@@ -190,7 +190,7 @@ fn siblings(tree: &Tree) -> BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<Stri
                 continue;
             }
             let (from, to) = (&module[common], &target[common]);
-            let is_child = |name: &String| tree.keys().any(|key| key.starts_with(&[parent, &[name.clone()]].concat()));
+            let is_child = |name: &String| tree.keys().any(|key| key.starts_with(&[parent, std::slice::from_ref(name)].concat()));
             let to =
                 if is_child(to) { Some(to) } else { exports.get(&parent.to_vec()).and_then(|items| items.get(to)) };
             if let Some(to) = to.filter(|to| *to != from) {

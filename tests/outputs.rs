@@ -299,6 +299,24 @@ fn a_file_that_is_moved_or_deleted_is_made_anew() {
     assert_valid(&fs::read_to_string(&moved).unwrap());
 }
 
+#[test]
+fn templates_and_results_are_no_inputs_either() {
+    let folder = Folder::of_images(&["a.png"]);
+    let image = folder.text("a.png");
+    let keypoints = folder.text("a.json");
+    fs::write(&keypoints, r#"{"keypoints": [{"name": "left", "x": 8, "y": 8}], "edges": []}"#).unwrap();
+    let model = cli_support::root("tests/data/onnx/spots");
+    let before = [fs::read(&image).unwrap(), fs::read(&keypoints).unwrap()];
+    for out in [&image, &keypoints, &folder.text("./a.json")] {
+        let arguments = ["enrol", "--model", text(&model), "--image", &image, "--keypoints", &keypoints, "--out", out];
+        run(&arguments).expect(2).says(&["--out", "is an input"]);
+        let arguments =
+            ["eval", "--model", text(&model), "--coco", &keypoints, "--images", &folder.text("."), "--results", out];
+        run(&arguments).expect(2).says(&["--results", "is an input"]);
+    }
+    assert_eq!([fs::read(&image).unwrap(), fs::read(&keypoints).unwrap()], before);
+}
+
 // Ends that are none.
 
 /// A stream that takes nothing.
@@ -401,7 +419,12 @@ fn signals_end_a_run_whose_input_stalls() {
 fn a_signal_ends_a_run_that_has_not_begun() {
     let mut command = command("-", &[]);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+    let catches = |mask: &str| u64::from_str_radix(mask.trim(), 16).unwrap() >> 14 & 1 == 1;
+    until("signals are caught", || {
+        let text = fs::read_to_string(&status).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("SigCgt:")).is_some_and(catches)
+    });
     let (took, done) = Live { child, input: None, sent: 0 }.ended_by("TERM");
     done.expect(0);
     assert!(took < Duration::from_secs(3), "{took:?}");

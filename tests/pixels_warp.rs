@@ -33,7 +33,7 @@ fn golden_arrays_agree() {
     for name in ["landscape", "portrait", "rotated", "outside"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/warp/{name}.npz"));
         let [rgb, map, mean, std, expected] =
-            ["rgb", "image_from_mask", "mean", "std", "network"].map(|key| array(&path, key));
+            ["rgb", "to_picture", "mean", "std", "network"].map(|key| array(&path, key));
         let map = numbers(&map);
         let map = Affine { xx: map[0], xy: map[1], x0: map[2], yx: map[3], yy: map[4], y0: map[5] };
         let image_size = Size::new(rgb.shape[1], rgb.shape[0]);

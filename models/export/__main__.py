@@ -11,18 +11,33 @@ from pathlib import Path
 
 import torch
 
-from models.export import bundle, capeformer_bundle, centergroup_bundle, lofr_bundle, logocap_bundle
+from models.export import (
+    bundle,
+    capeformer_bundle,
+    centergroup_bundle,
+    float16_weights,
+    lofr_bundle,
+    logocap_bundle,
+)
+from models.networks import logocap_movenet
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
 from models.networks.centergroup import CenterGroup, CenterGroupConfig
 from models.networks.lofr import Lofr, LofrConfig
 from models.networks.logocap import LogoCap, LogoCapConfig
+from models.networks.logocap_movenet import MoveNetLogoCap
 from models.networks.weights import load_weights
+
+MOVENET_ORIGIN = (
+    "MoveNet MultiPose Lightning (Google, Apache-2.0; COCO and Active), trained further with a second "
+    "stage on generated people and unlabelled photographs; see REPORT.md"
+)
 
 
 def main() -> None:
     """Exports a network trained here as a bundle."""
     networks = {
         "logocap-tiny": lambda: LogoCap(LogoCapConfig.tiny()),
+        "logocap-movenet": lambda: MoveNetLogoCap(logocap_movenet.config()),
         "centergroup-tiny": lambda: CenterGroup(CenterGroupConfig.tiny()),
         "capeformer-tiny": lambda: CapeFormer(CapeFormerConfig.tiny()),
         "lofr-tiny": lambda: Lofr(LofrConfig.tiny()),
@@ -46,7 +61,15 @@ def main() -> None:
     model = networks[arguments.model]().eval()
     if arguments.checkpoint:
         load_weights(model, arguments.checkpoint)
-    if isinstance(model, LogoCap):
+    licence, origin = "MIT OR Apache-2.0", "trained on generated pictures; see REPORT.md"
+    if isinstance(model, MoveNetLogoCap):
+        # Published as float16, and stored so: what is trained is rounded too.
+        model.load_state_dict(float16_weights.rounded(model.state_dict()))
+        licence, origin = "Apache-2.0", MOVENET_ORIGIN
+        contents = logocap_bundle.contents(
+            model, logocap_bundle.Decode.movenet(), arguments.flip, arguments.sampling
+        )
+    elif isinstance(model, LogoCap):
         contents = logocap_bundle.contents(model, flip=arguments.flip, sampling=arguments.sampling)
     elif isinstance(model, CenterGroup):
         contents = centergroup_bundle.contents(model)
@@ -54,8 +77,9 @@ def main() -> None:
         contents = capeformer_bundle.contents(model)
     else:
         contents = lofr_bundle.contents(model)
-    origin = "trained on generated images; see REPORT.md" if arguments.checkpoint else "random weights"
-    options = bundle.Options(version=arguments.version, provenance=origin)
+    if not arguments.checkpoint:
+        origin = "random weights"
+    options = bundle.Options(version=arguments.version, provenance=origin, licence=licence)
     for line in bundle.write(contents, arguments.out, options):
         print(line)
 

@@ -35,6 +35,9 @@ class Graph:
     examples: Callable[[], Iterable[Example]]
     """Inputs of several sizes and what the network itself computes; the first is traced, all are compared."""
 
+    float16_weights: bool = False
+    """Whether weights that float16 holds exactly are stored so."""
+
     def save(self, path: Path) -> str:
         """Exports to `path`; what was checked."""
         return f"differs from PyTorch by at most {export(self, path):.1e}"
@@ -69,7 +72,7 @@ def export(graph: Graph, path: Path) -> float:
     Raises `ExportError` if ONNX's checker refuses it or an output differs by more than 1e-4 (of its largest
     value, where that is above 1).
     """
-    simplify(trace(graph), path)
+    simplify(trace(graph), path, graph.float16_weights)
     return compare(graph, path)
 
 

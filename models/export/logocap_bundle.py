@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass
 from models import skeleton
 from models.export import bundle
 from models.export.logocap_graphs import Sampling, backbone_graph, kam_graph
-from models.networks.logocap import KEYPOINTS, LogoCap
+from models.networks.logocap import KEYPOINTS, SecondStage
+
+MOVENET_SCORE_THRESHOLD = 0.015
+"""What is shown of `logocap-movenet`'s poses; its REPORT.md says how it was chosen."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class Decode:
     level: str = "full"
 
     @classmethod
+    def movenet(cls) -> Decode:
+        """For `logocap-movenet`, whose centres and heatmaps are probabilities of MoveNet's own scale."""
+        return cls(center_threshold=0.1, score_threshold=MOVENET_SCORE_THRESHOLD)
+
+    @classmethod
     def reference(cls) -> Decode:
         """What the reference implementation does, flaws included."""
         return cls(
@@ -39,7 +47,7 @@ class Decode:
 
 
 def contents(
-    model: LogoCap,
+    model: SecondStage,
     decode: Decode = Decode(),
     flip: bool = False,
     sampling: Sampling = "gather",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Literal
 
@@ -12,7 +13,8 @@ from torch.nn import functional
 from models import skeleton
 from models.export.exporter import Example, Graph
 from models.export.layers import BranchMix
-from models.networks.logocap import KEYPOINTS, LogoCap
+from models.networks.logocap import KEYPOINTS, LogoCap, SecondStage
+from models.networks.logocap_movenet import MoveNetLogoCap
 
 Sampling = Literal["gather", "grid-sample"]
 
@@ -20,7 +22,7 @@ Sampling = Literal["gather", "grid-sample"]
 class BackboneGraph(nn.Module):
     """`image [1, 3, H, W]` -> `heatmaps [18, h, w]`, `offsets [34, h, w]`, `embedding [C, h+2, w+2]`."""
 
-    def __init__(self, model: LogoCap, flip: bool) -> None:
+    def __init__(self, model: SecondStage, flip: bool) -> None:
         super().__init__()
         self.model = model
         self.flip = flip
@@ -28,6 +30,27 @@ class BackboneGraph(nn.Module):
         self.register_buffer("heatmap_order", torch.tensor([*order, KEYPOINTS]))
         self.register_buffer("offset_order", torch.tensor([2 * k + axis for k in order for axis in (0, 1)]))
         self.register_buffer("offset_sign", torch.tensor([-1.0, 1.0]).repeat(KEYPOINTS)[:, None, None])
+
+    def maps(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`forward_backbone` of the model, in a form that the exporter handles well."""
+        return self.model.forward_backbone(image)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if not self.flip:
+            heatmaps, offsets, embedding = (tensor[0] for tensor in self.maps(image))
+            return heatmaps, offsets, pad_embedding(embedding)
+        both = self.maps(torch.cat([image, image.flip(3)]))
+        heatmaps, offsets = both[0], both[1]
+        heatmaps = 0.5 * heatmaps[0] + 0.5 * heatmaps[1].flip(2)[self.heatmap_order]
+        offsets = 0.5 * offsets[0] + 0.5 * offsets[1].flip(2)[self.offset_order] * self.offset_sign
+        return heatmaps, offsets, pad_embedding(both[2][0])
+
+
+class HRNetGraph(BackboneGraph):
+    """With norms folded into the layer that joins the branches, and scaled offsets."""
+
+    def __init__(self, model: LogoCap, flip: bool) -> None:
+        super().__init__(model, flip)
         layers = (model.transition_cls, model.transition_reg, model.transition_embedding)
         self.head_sizes = [layer[0].out_channels for layer in layers]
         self.mix = BranchMix(layers, model.config.backbone.widths)
@@ -41,21 +64,31 @@ class BackboneGraph(nn.Module):
         offsets = functional.conv2d(offsets, self.offset_weight, self.offset_bias)
         return self.model.final_layer_cls(heatmaps), offsets, embedding
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if not self.flip:
-            heatmaps, offsets, embedding = (tensor[0] for tensor in self.maps(image))
-            return heatmaps, offsets, pad_embedding(embedding)
-        both = self.maps(torch.cat([image, image.flip(3)]))
-        heatmaps, offsets = both[0], both[1]
-        heatmaps = 0.5 * heatmaps[0] + 0.5 * heatmaps[1].flip(2)[self.heatmap_order]
-        offsets = 0.5 * offsets[0] + 0.5 * offsets[1].flip(2)[self.offset_order] * self.offset_sign
-        return heatmaps, offsets, pad_embedding(both[2][0])
+
+class MoveNetGraph(BackboneGraph):
+    """With the embedding's norm folded: it follows a concatenation, where the exporter does not fold it."""
+
+    def __init__(self, model: MoveNetLogoCap, flip: bool) -> None:
+        if len(model.mix) > 1:
+            model = copy.deepcopy(model)
+            model.mix = nn.Sequential(folded(*model.mix))
+        super().__init__(model, flip)
+
+
+def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A pointwise convolution without bias and its norm as one convolution."""
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    joined = nn.Conv2d(convolution.in_channels, convolution.out_channels, 1)
+    with torch.no_grad():
+        joined.weight.copy_(convolution.weight * scale[:, None, None, None])
+        joined.bias.copy_(norm.bias - norm.running_mean * scale)
+    return joined
 
 
 class KamGraph(nn.Module):
     """`embedding [C, h+2, w+2]`, `grid [n*187, 11, 2]` -> raw `kam [n, 17, 11, 11]`."""
 
-    def __init__(self, model: LogoCap, sampling: Sampling) -> None:
+    def __init__(self, model: SecondStage, sampling: Sampling) -> None:
         super().__init__()
         self.message_passing = model.joints_mlp
         self.channels = model.config.embedding
@@ -105,8 +138,9 @@ def normalised_grid(positions: Tensor, height: int, width: int) -> Tensor:
     return (positions + (positions >= size - 1)) / (size + 1) * 2 - 1
 
 
-def backbone_graph(model: LogoCap, flip: bool) -> Graph:
+def backbone_graph(model: SecondStage, flip: bool) -> Graph:
     """The first half of `model`, which must be in eval mode."""
+    graph = MoveNetGraph if isinstance(model, MoveNetLogoCap) else HRNetGraph
 
     @torch.no_grad()
     def examples() -> Iterator[Example]:
@@ -125,14 +159,15 @@ def backbone_graph(model: LogoCap, flip: bool) -> Graph:
 
     return Graph(
         name="backbone",
-        module=BackboneGraph(model, flip).eval(),
+        module=graph(model, flip).eval(),
         inputs={"image": {2: "H", 3: "W"}},
         outputs=["heatmaps", "offsets", "embedding"],
         examples=examples,
+        float16_weights=isinstance(model, MoveNetLogoCap),
     )
 
 
-def kam_graph(model: LogoCap, sampling: Sampling) -> Graph:
+def kam_graph(model: SecondStage, sampling: Sampling) -> Graph:
     """The second half of `model`, which must be in eval mode."""
 
     @torch.no_grad()

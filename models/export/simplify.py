@@ -7,6 +7,8 @@ from pathlib import Path
 import onnx
 import onnxslim
 
+from models.export import float16_weights
+
 OPSET = 17
 
 
@@ -14,8 +16,10 @@ class ExportError(RuntimeError):
     """A graph that cannot be shipped."""
 
 
-def simplify(model: onnx.ModelProto, path: Path) -> None:
+def simplify(model: onnx.ModelProto, path: Path, float16: bool = False) -> None:
     """Writes `model` to `path`, with constants and batch norms folded.
+
+    With `float16`, weights that float16 holds exactly are stored so.
 
     Raises `ExportError` if ONNX's checker refuses it, or a batch norm is left.
     """
@@ -37,5 +41,7 @@ def simplify(model: onnx.ModelProto, path: Path) -> None:
     norms = [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
     if norms:
         raise ExportError(f"{path}: batch norms were not folded: {', '.join(norms)}")
+    if float16:
+        float16_weights.narrow(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(path))

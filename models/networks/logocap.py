@@ -36,6 +36,7 @@ from torch.nn import functional
 from models import skeleton
 from models.networks import adaptation
 from models.networks.hrnet import HRNet, HRNetConfig, convolution_norm_relu, mix_branches
+from models.networks.movenet import MoveNetConfig
 
 KEYPOINTS = len(skeleton.NAMES)
 
@@ -45,7 +46,7 @@ class LogoCapConfig:
     """Sizes of a LOGO-CAP network, and the constants that it is trained with."""
 
     name: str
-    backbone: HRNetConfig
+    backbone: HRNetConfig | MoveNetConfig
     short_side: int
     """Network pixels of an image's short side."""
     multiple: int = 64
@@ -163,19 +164,15 @@ class AttentiveNorm(nn.Module):
         return normal * scale + shift
 
 
-class LogoCap(nn.Module):
-    """The network in two halves: image to maps, and sampled embedding to attraction kernels."""
+class SecondStage(nn.Module):
+    """What every LOGO-CAP network shares: message passing, and local-global adaptation.
+
+    A subclass builds its first stage and defines `forward_backbone`.
+    """
 
     def __init__(self, config: LogoCapConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = HRNet(config.backbone)
-        features = sum(config.backbone.widths)
-        self.transition_cls = convolution_norm_relu(features, config.heatmap_width)
-        self.transition_reg = convolution_norm_relu(features, config.offset_width)
-        self.final_layer_cls = nn.Conv2d(config.heatmap_width, KEYPOINTS + 1, 1)
-        self.final_layer_reg = nn.Conv2d(config.offset_width, 2 * KEYPOINTS, 1)
-        self.transition_embedding = convolution_norm_relu(features, config.embedding)
         first, second, third = config.message_widths
         self.joints_mlp = nn.Sequential(
             nn.Conv2d(KEYPOINTS * config.embedding, first, 3, padding=1, bias=False),
@@ -191,34 +188,17 @@ class LogoCap(nn.Module):
         )
         spacing = torch.tensor(skeleton.SIGMAS) / min(skeleton.SIGMAS)
         self.register_buffer("mesh_spacing", spacing, persistent=False)
-        self.reset_heads()
+        self.reset_kernels()
 
-    def reset_heads(self) -> None:
-        """Small last layers: maps start near zero, kernels start as a faint box, which leaves heatmaps in
-        place."""
-        for layer in (self.final_layer_cls, self.final_layer_reg, self.joints_mlp[9]):
-            nn.init.normal_(layer.weight, std=1e-3)
-            nn.init.zeros_(layer.bias)
+    def reset_kernels(self) -> None:
+        """Kernels start as a faint box, which leaves heatmaps in place."""
+        nn.init.normal_(self.joints_mlp[9].weight, std=1e-3)
         nn.init.constant_(self.joints_mlp[9].bias, 0.1)
 
     def forward_backbone(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`image [B, 3, H, W]` -> `heatmaps [B, 18, h, w]`, `offsets [B, 34, h, w]`, `embedding [B, C3, h,
-        w]` (eq. 3, 4, 6).
-
-        The centre is the last heatmap. Offsets are in cells. The features are the four branches, upsampled
-        and concatenated.
-        """
-        branches = self.backbone(image)
-        layers = (self.transition_cls, self.transition_reg, self.transition_embedding)
-        weight = torch.cat([layer[0].weight for layer in layers])
-        mixed = mix_branches(branches, weight)
-        inner = [
-            # Made contiguous, because the norm's backward pass is several times slower on a slice.
-            functional.relu(layer[1](part.contiguous(memory_format=torch.channels_last)))
-            for layer, part in zip(layers, mixed.split([layer[0].out_channels for layer in layers], dim=1))
-        ]
-        offsets = self.final_layer_reg(inner[1]) * self.config.offset_scale
-        return self.final_layer_cls(inner[0]), offsets, inner[2]
+        w]`."""
+        raise NotImplementedError
 
     def forward_kernels(self, local: Tensor) -> Tensor:
         """Convolutional message passing (eq. 7): `local [N, 17*C3, 11, 11]` -> raw attraction maps `[N, 17,
@@ -261,3 +241,43 @@ class LogoCap(nn.Module):
                 config.stride,
             )
             return adaptation.adapt(maps, kernels.float(), config.kernel_divisor)
+
+
+class LogoCap(SecondStage):
+    """The network in two halves: picture to maps, and sampled embedding to attraction kernels."""
+
+    def __init__(self, config: LogoCapConfig) -> None:
+        super().__init__(config)
+        self.backbone = HRNet(config.backbone)
+        features = sum(config.backbone.widths)
+        self.transition_cls = convolution_norm_relu(features, config.heatmap_width)
+        self.transition_reg = convolution_norm_relu(features, config.offset_width)
+        self.final_layer_cls = nn.Conv2d(config.heatmap_width, KEYPOINTS + 1, 1)
+        self.final_layer_reg = nn.Conv2d(config.offset_width, 2 * KEYPOINTS, 1)
+        self.transition_embedding = convolution_norm_relu(features, config.embedding)
+        self.reset_heads()
+
+    def reset_heads(self) -> None:
+        """Small last layers, so that maps start near zero."""
+        for layer in (self.final_layer_cls, self.final_layer_reg):
+            nn.init.normal_(layer.weight, std=1e-3)
+            nn.init.zeros_(layer.bias)
+
+    def forward_backbone(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`image [B, 3, H, W]` -> `heatmaps [B, 18, h, w]`, `offsets [B, 34, h, w]`, `embedding [B, C3, h,
+        w]` (eq. 3, 4, 6).
+
+        The centre is the last heatmap. Offsets are in cells. The features are the four branches, upsampled
+        and concatenated.
+        """
+        branches = self.backbone(image)
+        layers = (self.transition_cls, self.transition_reg, self.transition_embedding)
+        weight = torch.cat([layer[0].weight for layer in layers])
+        mixed = mix_branches(branches, weight)
+        inner = [
+            # Made contiguous, because the norm's backward pass is several times slower on a slice.
+            functional.relu(layer[1](part.contiguous(memory_format=torch.channels_last)))
+            for layer, part in zip(layers, mixed.split([layer[0].out_channels for layer in layers], dim=1))
+        ]
+        offsets = self.final_layer_reg(inner[1]) * self.config.offset_scale
+        return self.final_layer_cls(inner[0]), offsets, inner[2]

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::guard::FileGuard;
 use super::{Verdict, output};
 use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision};
@@ -70,6 +71,7 @@ impl EnrolArguments {
             bail!("{}: no name in it; give one with --name", self.out.display());
         }
         let bundle = Bundle::open(&self.model)?;
+        self.guard(&bundle)?;
         let mut shots = Vec::new();
         for (path, keypoints) in self.image.iter().zip(&self.keypoints) {
             let image = read_image(path, &Limits::default())?;
@@ -112,12 +114,28 @@ impl EnrolArguments {
         Ok(Verdict::Good)
     }
 
+    /// Refuses to write over an image, an annotation or a file of the bundle.
+    fn guard(&self, bundle: &Bundle) -> anyhow::Result<()> {
+        let mut guard = FileGuard::default();
+        self.image.iter().chain(&self.keypoints).for_each(|path| guard.input(path));
+        guard.input_tree(bundle.folder());
+        if self.dry_run {
+            return (0..self.image.len()).try_for_each(|number| guard.output("--out", &self.drawing(number)));
+        }
+        guard.output("--out", &self.out)
+    }
+
+    /// Where a dry run draws the image with this number.
+    fn drawing(&self, number: usize) -> PathBuf {
+        let stem = self.out.file_stem().unwrap_or_default().to_string_lossy();
+        self.out.with_file_name(format!("{stem}-{}.jpg", number + 1))
+    }
+
     /// The images with what was annotated on them, beside the template.
     fn draw(&self, name: &str, shots: &[Shot]) -> anyhow::Result<Verdict> {
         let mut drawn = Vec::new();
         for (number, shot) in shots.iter().enumerate() {
-            let stem = self.out.file_stem().unwrap_or_default().to_string_lossy();
-            let path = self.out.with_file_name(format!("{stem}-{}.jpg", number + 1));
+            let path = self.drawing(number);
             draw(&path, name, shot).with_context(|| format!("cannot draw {}", shot.name))?;
             drawn.push(path);
         }

@@ -55,8 +55,8 @@ impl ScoreMap {
     pub fn probability(&self, score: f32) -> f32 {
         let mut below = [f32::NEG_INFINITY, 0.0];
         for (index, &knot) in self.knots.iter().enumerate() {
-            // Written so that a NaN ends at the first knot.
-            if !(score > knot[0]) {
+            // A NaN ends at the first knot.
+            if score.is_nan() || score <= knot[0] {
                 return if index == 0 || score == knot[0] { knot[1] } else { between(below, knot, score) };
             }
             below = knot;

@@ -272,7 +272,7 @@ fn annotation(
 ) -> Result<Annotation, FileError> {
     let key = |name: &str| format!("annotations[{position}].{name}");
     let values = entry.keypoints.unwrap_or_default();
-    if values.len() % 3 != 0 {
+    if !values.len().is_multiple_of(3) {
         let found = format!("{} numbers", values.len());
         return Err(FileError::value(path, key("keypoints"), found, "x, y, visibility for every keypoint"));
     }

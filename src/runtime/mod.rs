@@ -246,7 +246,8 @@ mod tests {
     #[test]
     fn a_cameras_warnings_are_no_unreadable_frames() {
         let image = Image::new(PixelFormat::Grey, Size::new(1, 1), vec![0]).unwrap();
-        let (mut source, mut warnings, mut counts) = (Warning { image, frames: 0, warned: 0 }, Warnings(0), Counts::default());
+        let (mut source, mut warnings, mut counts) =
+            (Warning { image, frames: 0, warned: 0 }, Warnings(0), Counts::default());
         let mut pipeline = Pipeline {
             source: &mut source,
             boxes: &mut WholeImage,

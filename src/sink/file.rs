@@ -49,7 +49,7 @@ pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>)
         if rotation.is_some() {
             return Err(parts.wrong("only a regular file can be rotated"));
         }
-        let opened = OpenOptions::new().write(true).create(true).open(path);
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
         let output = opened.map_err(|source| SinkError::Open { target: parts.path.to_owned(), source })?;
         return Ok(Box::new(JsonLines::new(output, parts.path, schema)?));
     }

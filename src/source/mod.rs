@@ -139,9 +139,6 @@ pub enum SourceError {
 impl SourceError {
     /// Whether only one frame is lost and the next may be asked for.
     pub fn is_recoverable(&self) -> bool {
-        match self {
-            Self::Skipped(_) | Self::NotYet => true,
-            _ => false,
-        }
+        matches!(self, Self::Skipped(_) | Self::NotYet)
     }
 }

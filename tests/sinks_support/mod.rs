@@ -71,14 +71,14 @@ impl Shown<'_> {
     /// Puts it into `sink`, as the frame with this number.
     #[track_caller]
     pub fn put(&self, sink: &mut dyn Sink, sequence: u64) {
+        // Kept between frames, as the loops keep theirs.
+        thread_local! {
+            static RGB: std::cell::RefCell<RgbCache> = std::cell::RefCell::default();
+        }
         let frame = Frame { image: self.image.view(), sequence, captured: None, instant: None, name: None };
-        sink.put(&FrameResult {
-            frame,
-            poses: self.poses,
-            times: self.times,
-            live: self.live,
-            rgb: &RgbCache::default(),
-        })
-        .unwrap();
+        RGB.with_borrow_mut(|rgb| {
+            rgb.clear();
+            sink.put(&FrameResult { frame, poses: self.poses, times: self.times, live: self.live, rgb }).unwrap();
+        });
     }
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 
+use super::guard::FileGuard;
 use super::log::LogArguments;
 use super::{Verdict, value};
 use crate::bundle::logocap::Refinement;
@@ -97,6 +98,7 @@ impl EvalArguments {
         if !self.images.is_dir() {
             bail!("{}: no folder; give the one that holds the images", self.images.display());
         }
+        self.guard(&bundle)?;
         let about = &bundle.manifest().about;
         let enrolled = about.model == Model::Capeformer;
         let metric = self.metric.unwrap_or(if enrolled { Metric::Pck } else { Metric::Oks });
@@ -137,6 +139,14 @@ impl EvalArguments {
 }
 
 impl EvalArguments {
+    /// Refuses to write the results over an input.
+    fn guard(&self, bundle: &Bundle) -> anyhow::Result<()> {
+        let mut guard = FileGuard::default();
+        [&self.coco, &self.images].into_iter().chain(&self.boxes).for_each(|path| guard.input(path));
+        guard.input_tree(bundle.folder());
+        self.results.iter().try_for_each(|path| guard.output("--results", path))
+    }
+
     /// What they say of the model, whatever is measured.
     fn options(&self) -> estimator::Options {
         estimator::Options { threads: self.threads, precision: self.precision, ..estimator::Options::default() }

@@ -41,7 +41,7 @@ impl Rows<'_> {
         // The nearer and the farther of two rows; beyond the edge the last is repeated.
         let pair = || {
             let near = y / 2;
-            let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(self.height - 1) };
+            let far = if y.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(self.height - 1) };
             (row(near), row(far))
         };
         match self.method {
