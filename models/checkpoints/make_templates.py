@@ -24,6 +24,7 @@ from models.checkpoints.layout import Layout
 from models.checkpoints.official import CONFIGS, Config, Model, contents, layout_of, network
 from models.export.exporter import Graph, trace
 from models.networks.capeformer import CapeFormerConfig
+from models.networks.hrnet import HRNetConfig
 
 DERIVED = (
     (r"mix\.(bias|weights\.\d)", "mixed-heads"),
@@ -51,8 +52,11 @@ def narrow(config: Config, width: int = 8) -> Config:
     """The same network with a backbone of few channels."""
     if isinstance(config, CapeFormerConfig):
         return replace(config, base=width)
+    if not isinstance(config.backbone, HRNetConfig):
+        raise TypeError(f"{config.name}: only HRNet backbones have templates")
     widths = (width, width + 1, width + 2, width + 3)
-    return replace(config, backbone=replace(config.backbone, widths=widths, stem=width, layer1_planes=width))
+    backbone = replace(config.backbone, widths=widths, stem=width, layer1_planes=width)
+    return replace(config, backbone=backbone)
 
 
 def layout_without_weights(config: Config) -> Layout:

@@ -7,10 +7,14 @@ of other precisions refer to the same bytes, see `calib/weights.py`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:  # An import of a checkpoint reads this and has no PyTorch.
+    import torch
 
 LEAST_BYTES = 1024
 """Smaller tensors keep their type: they gain nothing."""

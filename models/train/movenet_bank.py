@@ -62,7 +62,7 @@ def scene_style(generator: np.random.Generator) -> SceneStyle:
             overflow_probability=0.2,
         )
     style = SceneStyle(side=SIDE, counts=(0.1, 0.1, 0.2, 0.2, 0.2, 0.1, 0.1), smallest=40, largest=250)
-    return replace(style, crowded_probability=1.0 if generator.random() < 0.5 else 0.0)
+    return replace(style, crowd_fraction=1.0 if generator.random() < 0.5 else 0.0)
 
 
 def scene(assets: Assets, bank: Bank, generator: np.random.Generator) -> tuple[np.ndarray, Labels, bool]:

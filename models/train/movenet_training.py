@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.data.batches import People
 from models.evaluate.decode_logocap import find_centers
 from models.losses import logocap as losses
 from models.networks.logocap import KEYPOINTS
@@ -60,7 +61,7 @@ class Batch:
     middle: Tensor
     heatmaps: Tensor
     offsets: Tensor
-    people: losses.People
+    people: People
     scenes: int
 
 
@@ -98,7 +99,7 @@ def batch_of(
     def labels(name: str) -> Tensor:
         return torch.cat([shard[name][rows] for shard, _, rows in items])
 
-    people = losses.People(index.long(), labels("keypoints"), labels("labelled"), labels("area"))
+    people = People(index.long(), labels("keypoints"), labels("labelled"), labels("area"))
     return Batch(
         images("fine"),
         images("middle"),
@@ -109,7 +110,7 @@ def batch_of(
     )
 
 
-def bells(people: losses.People, shape: torch.Size) -> Tensor:
+def bells(people: People, shape: torch.Size) -> Tensor:
     """Bells `[B, 17, h, w]` at the labelled keypoints."""
     made = torch.zeros(shape[0], KEYPOINTS, *shape[2:])
     rows, columns = torch.arange(shape[2]), torch.arange(shape[3])
@@ -132,7 +133,7 @@ def disturbed(poses: Tensor, generator: torch.Generator) -> Tensor:
     return poses + wrong * (spread * first + far * second)
 
 
-def pose_loss(poses: Tensor, match: losses.Match, people: losses.People) -> Tensor:
+def pose_loss(poses: Tensor, match: losses.Match, people: People) -> Tensor:
     """Smooth L1 of initial poses in units of the person's size, of candidates that are some person."""
     weight = (match.score - 0.55).clamp(min=0)[:, None, None] * match.labelled[..., None]
     size = people.area[match.person].clamp(min=200).sqrt()[:, None, None]
