@@ -13,7 +13,7 @@ use engine_support::{image, person};
 use serde_json::{Value, json};
 use sinew::estimator::StageTimes;
 use sinew::geometry::Size;
-use sinew::pose::{Pose, Poses};
+use sinew::pose::{Identity, Pose, Poses};
 use sinew::sink::jsonl::JsonLines;
 use sinew::sink::{Category, FrameResult, Live, OutputSchema, RgbCache, Sink as _};
 use sinew::source::Frame;
@@ -57,7 +57,9 @@ fn simulated_lines_of_every_kind() {
         assert_valid(&lines(&schema(), &poses(1), StageTimes { level: Some(level), ..times }, None, None));
     }
     let mut tracked = poses(2);
-    tracked.list.iter_mut().enumerate().for_each(|(number, pose)| pose.identity = Some(number as u32));
+    for (number, pose) in tracked.list.iter_mut().enumerate() {
+        pose.identity = Some(Identity { id: number as u32 + 1, age: Duration::from_millis(40), seen: 2 });
+    }
     assert_valid(&lines(&schema(), &tracked, times, None, None));
     let mut empty = Poses::default();
     let _ = empty.list.push(Pose::default());

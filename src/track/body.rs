@@ -279,7 +279,8 @@ fn falling_exponential(x: f32) -> f32 {
     let power = x * core::f32::consts::LOG2_E;
     let whole = power as u32;
     let rest = (whole as f32 - power) * core::f32::consts::LN_2;
-    let polynomial = 1.0 + rest * (1.0 + rest * (0.5 + rest * (1.0 / 6.0 + rest * (1.0 / 24.0 + rest / 120.0))));
+    let last = 1.0 / 24.0 + rest * (1.0 / 120.0 + rest / 720.0);
+    let polynomial = 1.0 + rest * (1.0 + rest * (0.5 + rest * (1.0 / 6.0 + rest * last)));
     polynomial * f32::from_bits(127_u32.saturating_sub(whole) << 23)
 }
 
