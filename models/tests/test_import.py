@@ -238,7 +238,7 @@ def test_the_command_says_what_equals_the_official_test(
     assert "FLIP=1" in said and "--threshold" in said and f"--model '{out}'" in said
     assert command.main([*arguments, "--flip"]) == 0
     said = capsys.readouterr().out
-    assert "equals the official test" in said and "twice the cost" in said
+    assert "equals the official test" in said and "twice the time" in said
     assert (out / "bundle.toml").exists()
     assert command.main(["centergroup-w32", str(tmp_path)]) == 2
     assert "is a folder" in capsys.readouterr().err
