@@ -65,6 +65,25 @@ impl Tracked {
     }
 }
 
+/// Hands a result to all sinks. One whose reader has closed it is dropped while others remain, as runs do with theirs.
+fn put_all(sinks: &mut Vec<Box<dyn Sink>>, result: &FrameResult<'_>) -> Result<(), SinkError> {
+    let mut index = 0;
+    while index < sinks.len() {
+        match sinks[index].put(result) {
+            Ok(()) => index += 1,
+            Err(error @ SinkError::Closed { .. }) => {
+                if sinks.len() == 1 {
+                    return Err(error);
+                }
+                tracing::warn!("{error}; the other outputs continue");
+                drop(sinks.remove(index));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 impl Sink for Tracked {
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         let frame = &result.frame;
@@ -72,7 +91,7 @@ impl Sink for Tracked {
         let image = result.live.is_none() && frame.name.is_some();
         let tracker = self.trackers.get_mut(result.live.map_or(0, |live| live.camera)).filter(|_| !image);
         let Some(tracker) = tracker else {
-            return self.sinks.iter_mut().try_for_each(|sink| sink.put(result));
+            return put_all(&mut self.sinks, result);
         };
         let untimed = || Duration::from_secs_f64(frame.sequence as f64 / USUAL_RATE);
         tracker.update(frame.captured.unwrap_or_else(untimed), result.poses, &mut self.tracked);
@@ -81,7 +100,7 @@ impl Sink for Tracked {
         self.counts.active.store(active, Ordering::Relaxed);
         self.counts.started.store(started, Ordering::Relaxed);
         let result = FrameResult { poses: &self.tracked, ..*result };
-        self.sinks.iter_mut().try_for_each(|sink| sink.put(&result))
+        put_all(&mut self.sinks, &result)
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -157,5 +176,33 @@ mod tests {
     fn every_camera_counts_by_itself() {
         let [a, b] = [(Some("camera"), Some(0)), (Some("camera"), Some(1))];
         assert_eq!(ids(&[a, b, a, b]), [None, None, Some(1), Some(1)]);
+    }
+
+    /// A sink whose reader has left.
+    struct Left;
+
+    impl Sink for Left {
+        fn put(&mut self, _: &FrameResult<'_>) -> Result<(), SinkError> {
+            Err(SinkError::Closed { target: "left".to_owned() })
+        }
+    }
+
+    #[test]
+    fn a_reader_that_leaves_takes_no_other_output_along() {
+        let kept = Kept::default();
+        let sinks: Vec<Box<dyn Sink>> = vec![Box::new(Left), Box::new(kept.clone())];
+        let mut sink = Tracked::new(sinks, &TrackOptions::default(), 1, Arc::default()).unwrap();
+        let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
+        for sequence in 0..3 {
+            let frame = Frame { image, sequence, captured: None, instant: None, name: None };
+            let (times, rgb, poses) = (StageTimes::default(), RgbCache::default(), poses(1.0));
+            sink.put(&FrameResult { frame, poses: &poses, times, live: None, rgb: &rgb }).unwrap();
+        }
+        assert_eq!(kept.0.lock().unwrap().len(), 3);
+        let mut alone = Tracked::new(vec![Box::new(Left)], &TrackOptions::default(), 1, Arc::default()).unwrap();
+        let frame = Frame { image, sequence: 0, captured: None, instant: None, name: None };
+        let (times, rgb, poses) = (StageTimes::default(), RgbCache::default(), poses(1.0));
+        let put = alone.put(&FrameResult { frame, poses: &poses, times, live: None, rgb: &rgb });
+        assert!(matches!(put, Err(SinkError::Closed { .. })));
     }
 }
