@@ -4,7 +4,7 @@
 mod values;
 
 use libfuzzer_sys::fuzz_target;
-use sinew::decode::capeformer::{Crop, SLOTS, Finiteness, TOKENS, Workspace, pool, support_weights, write_identity};
+use sinew::decode::capeformer::{Crop, Finiteness, SLOTS, TOKENS, Workspace, pool, support_weights, write_identity};
 use sinew::geometry::{Rectangle, Size};
 use sinew::pose::Pose;
 use values::Values;

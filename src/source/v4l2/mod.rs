@@ -1,7 +1,7 @@
 //! Cameras, through Linux's video interface (V4L2).
 //!
 //! The crate `v4l` stops for good after a camera has stalled, panics on values that it does not know, and needs libclang to
-//! build; capture needs few calls of the interface, which [`sys`] has. Lowest first: `error`, `four_cc` and `request` are
+//! build; capture needs few calls of the interface, which `sys` has. Lowest first: `error`, `four_cc` and `request` are
 //! plain data, `choose` picks a mode, `device` is an open camera, `backend` is what a stream must do, `buffers` and `stream`
 //! are that for a device, and [`Camera`] keeps a stream going.
 
