@@ -79,8 +79,8 @@ fn what_does_not_fit_is_refused() {
         let signature = Signature { inputs: vec![input], outputs: Vec::new() };
         environment.open(&graph_files(&onnx), signature).unwrap_err().to_string()
     };
-    let missing = open(spec("image", &[1, 3, 64, 64]));
-    assert!(missing.contains("`image`") && missing.contains("not in the graph"), "{missing}");
+    let missing = open(spec("photo", &[1, 3, 64, 64]));
+    assert!(missing.contains("`photo`") && missing.contains("not in the graph"), "{missing}");
     let flat = open(spec("image", &[3, 64, 64]));
     assert!(flat.contains("`image`") && flat.contains("[3, 64, 64]"), "{flat}");
     let whole = std::fs::read(&onnx).unwrap();
