@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use sinew::geometry::Size;
 use sinew::pixels::PixelFormat;
 use sinew::source::v4l2::{
-    Camera, CameraError, CaptureBackend, CaptureFormat, CaptureStream, Dequeued, FourCc, RetryPolicy,
+    Camera, CameraError, CaptureBackend, CaptureFormat, CaptureStream, Captured, Dequeued, FourCc, RetryPolicy,
 };
 use sinew::source::{Source, SourceError};
 
@@ -17,6 +17,7 @@ const SIZE: Size = Size::new(4, 2);
 const RETRY: RetryPolicy = RetryPolicy {
     frame: Duration::from_millis(1),
     stall: Duration::from_millis(30),
+    start: Duration::from_millis(30),
     first: Duration::from_millis(20),
     longest: Duration::from_millis(40),
     quiet: Duration::from_secs(60),
@@ -115,8 +116,8 @@ impl CaptureStream for Stream {
         Ok(Dequeued { is_frame: true, sequence, captured, instant: Some(Instant::now()), superseded, corrupt })
     }
 
-    fn bytes(&self) -> &[u8] {
-        &self.bytes
+    fn captured(&mut self) -> Captured<'_> {
+        Captured::Bytes(&self.bytes)
     }
 }
 

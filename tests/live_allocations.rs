@@ -23,7 +23,7 @@ use sinew::sink::Sink;
 use sinew::sink::jsonl::JsonLines;
 use sinew::source::SourceError;
 use sinew::source::v4l2::{
-    Camera, CameraError, CaptureBackend, CaptureFormat, CaptureRequest, CaptureStream, Dequeued, FourCc, RetryPolicy,
+    Camera, CameraError, CaptureBackend, CaptureFormat, CaptureRequest, CaptureStream, Captured, Dequeued, FourCc, RetryPolicy,
 };
 
 const FRAMES: u64 = 1000;
@@ -61,8 +61,8 @@ impl CaptureStream for Played {
         Ok(Dequeued { is_frame: true, sequence: self.sequence, captured, instant, superseded: 0, corrupt: 0 })
     }
 
-    fn bytes(&self) -> &[u8] {
-        &self.bytes
+    fn captured(&mut self) -> Captured<'_> {
+        Captured::Bytes(&self.bytes)
     }
 }
 

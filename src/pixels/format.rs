@@ -62,6 +62,21 @@ impl PixelFormat {
     }
 }
 
+impl PixelFormat {
+    /// The layout that GStreamer calls so.
+    pub fn from_gstreamer(name: &str) -> Option<Self> {
+        Some(match name {
+            "RGB" => Self::Rgb,
+            "GRAY8" => Self::Grey,
+            "YUY2" => Self::Yuyv,
+            "UYVY" => Self::Uyvy,
+            "NV12" => Self::Nv12,
+            "I420" => Self::I420,
+            _ => return None,
+        })
+    }
+}
+
 impl core::fmt::Display for PixelFormat {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {

@@ -218,7 +218,7 @@ mod tests {
         fn next_warning(&mut self) -> Option<SourceError> {
             let is_due = self.warned <= self.frames;
             self.warned += u64::from(is_due);
-            let warning = CameraError::Stalled { path: "/dev/video0".into(), seconds: 1.0 };
+            let warning = CameraError::Stalled { path: "/dev/video0".into(), seconds: 1.0, said: String::new() };
             is_due.then_some(SourceError::Camera(warning))
         }
     }

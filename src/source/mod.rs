@@ -1,7 +1,8 @@
 //! Frames from cameras, images and videos, one at a time.
 //!
 //! A source is chosen by its URI: a camera (`/dev/video0`, or `v4l2:/dev/video0?size=1280x720&fps=30&format=YUYV`), the path of
-//! an image, of a folder of images or of a y4m video, or `-` for y4m on standard input. See [`open()`].
+//! an image, of a folder of images or of a video, an address such as `rtsp://camera/stream`, or `-` for y4m on standard input. See
+//! [`open()`].
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,6 +10,9 @@ use std::time::{Duration, Instant};
 use crate::counts::Counts;
 use crate::pixels::{ImageView, ReadError};
 
+#[cfg(feature = "camera")]
+pub mod child;
+mod file_uri;
 mod images;
 mod lookahead;
 mod open;
@@ -16,10 +20,10 @@ mod repeated;
 #[cfg(feature = "camera")]
 pub mod v4l2;
 mod y4m;
-mod y4m_layout;
+mod layout;
 
 pub use images::Images;
-pub use open::{camera_name, open};
+pub use open::{camera_name, file_of, open, shown};
 pub use repeated::Repeated;
 pub use y4m::{Y4m, Y4mError};
 
@@ -69,8 +73,8 @@ pub trait Source: Send {
 pub enum SourceError {
     /// The URI names no kind of source.
     #[error(
-        "source '{uri}' is not known: use a camera such as /dev/video0, the path of an image (JPEG, PNG), of a folder of \
-         images or of a y4m video, or - for y4m on standard input"
+        "source '{uri}' is not known: use a camera such as /dev/video0, rtsp://... or csi://0, the path of an image (JPEG, PNG), \
+         of a folder of images or of a video, ffmpeg:ADDRESS, gst:PIPELINE, or - for y4m on standard input"
     )]
     Unknown {
         /// What was given.
@@ -86,8 +90,8 @@ pub enum SourceError {
     },
     /// The file is neither an image nor a video.
     #[error(
-        "{}: found {found}, expected a JPEG, a PNG or a y4m video; convert it to one of them, for example with \
-         'ffmpeg -i INPUT OUTPUT.y4m'",
+        "{}: found {found}, expected a JPEG, a PNG or a video; if ffmpeg can read it, name it ffmpeg:{}",
+        path.display(),
         path.display()
     )]
     Content {
@@ -109,6 +113,14 @@ pub enum SourceError {
     #[cfg(feature = "camera")]
     #[error(transparent)]
     Camera(v4l2::CameraError),
+    /// The program that decodes a video is missing, has failed, or has something to say.
+    #[error("{name}: {reason}")]
+    Child {
+        /// The video's name, without anything secret.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A camera's URI is wrong.
     #[error("source '{uri}': {reason}")]
     Option {

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
+use super::file_uri::split_file;
 use super::{Images, Source, SourceError, Y4m};
 use crate::pixels::file::{describe_start, is_image};
 
@@ -17,9 +18,11 @@ const VIDEO_MAJOR: u64 = 81;
 /// |---|---|
 /// | `-` | y4m on standard input |
 /// | `v4l2:...`, or a character device of Linux's video interface | a camera |
+/// | `rtsp://...` and other addresses, `csi://0`, `gst:PIPELINE` | a camera that another program reads, see `child` |
+/// | `ffmpeg:FILE`, `gst-file:PIPELINE` | a video that another program decodes |
 /// | a folder | the images directly in it |
 /// | a pipe, a socket, or another device, such as `/dev/stdin` | y4m |
-/// | a file | an image or a y4m video, by its first bytes |
+/// | a file | an image, a y4m video, or another video, which ffmpeg decodes, by its first bytes |
 ///
 /// # Errors
 /// Where the URI names no source, or the source cannot be opened or is empty. A single image is read when its frame
@@ -31,7 +34,14 @@ pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     if let Some(camera) = camera_name(uri) {
         return open_camera(uri, camera);
     }
-    let path = Path::new(uri);
+    if let Some(opened) = open_child(uri) {
+        return opened;
+    }
+    let (path, options) = split_file(uri);
+    if !options.is_empty() && !is_video_file(path) {
+        let reason = format!("no file is called so, and {} is no video, which alone has options", path.display());
+        return Err(SourceError::Option { uri: uri.to_owned(), reason });
+    }
     let failed = |source| SourceError::Open { path: path.to_owned(), source };
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -56,12 +66,71 @@ pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     if is_image(&start) || Images::is_named_like_one(path) {
         return Ok(Box::new(Images::single(path)));
     }
+    if is_video(&start) {
+        return open_video(uri);
+    }
     let found = if start.is_empty() { "an empty file".to_owned() } else { describe_start(&start) };
     Err(SourceError::Content { path: path.to_owned(), found })
 }
 
 /// Bytes that tell what a file is.
 pub(super) const START: usize = 16;
+
+/// Whether a file that begins so is a video that ffmpeg decodes: MP4 and MOV, Matroska and WebM, AVI.
+fn is_video(start: &[u8]) -> bool {
+    const BOXES: [&[u8]; 6] = [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"];
+    let is_at = |at: usize, name: &[u8]| start.get(at..).is_some_and(|rest| rest.starts_with(name));
+    BOXES.iter().any(|name| is_at(4, name))
+        || start.starts_with(&[0x1a, 0x45, 0xdf, 0xa3])
+        || (start.starts_with(b"RIFF") && is_at(8, b"AVI "))
+}
+
+fn is_video_file(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(START as u64).read_to_end(&mut start));
+    read.is_ok() && is_video(&start)
+}
+
+/// The file that `uri` reads from, if it is one.
+pub fn file_of(uri: &str) -> &Path {
+    match uri {
+        "-" => Path::new("/dev/stdin"),
+        _ => split_file(uri.strip_prefix("ffmpeg:").unwrap_or(uri)).0,
+    }
+}
+
+/// `uri` for messages: without user, password and what else is secret in an address.
+pub fn shown(uri: &str) -> String {
+    #[cfg(feature = "camera")]
+    return super::child::shown(uri);
+    #[cfg(not(feature = "camera"))]
+    return uri.to_owned();
+}
+
+#[cfg(feature = "camera")]
+fn open_child(uri: &str) -> Option<Result<Box<dyn Source>, SourceError>> {
+    use super::child::{self, ChildRequest};
+    let wrong = |reason| SourceError::Option { uri: child::shown(uri), reason };
+    child::is_child(uri).then(|| child::open(ChildRequest::parse(uri).map_err(wrong)?))
+}
+
+#[cfg(feature = "camera")]
+fn open_video(uri: &str) -> Result<Box<dyn Source>, SourceError> {
+    use super::child::{self, ChildRequest};
+    let wrong = |reason| SourceError::Option { uri: uri.to_owned(), reason };
+    child::open(ChildRequest::file(uri).map_err(wrong)?)
+}
+
+#[cfg(not(feature = "camera"))]
+fn open_child(_uri: &str) -> Option<Result<Box<dyn Source>, SourceError>> {
+    None
+}
+
+#[cfg(not(feature = "camera"))]
+fn open_video(uri: &str) -> Result<Box<dyn Source>, SourceError> {
+    let reason = "this program was built without the cargo feature `camera`, which starts ffmpeg".to_owned();
+    Err(SourceError::Option { uri: uri.to_owned(), reason })
+}
 
 /// The camera that `uri` names, with what is asked of it, if it names one: `v4l2:` says so, or the path, without what
 /// follows a `?`, is a video device. A path that is missing is a camera's if cameras are named so: it may be unplugged.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::device::CaptureFormat;
 use super::error::CameraError;
+use crate::pixels::ImageView;
 
 /// The result of waiting for a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +23,17 @@ pub struct Dequeued {
     pub corrupt: u32,
 }
 
+/// A frame as it was captured.
+#[derive(Debug)]
+pub enum Captured<'a> {
+    /// Bytes in the stream's format.
+    Bytes(&'a [u8]),
+    /// An image already.
+    Image(ImageView<'a>),
+    /// None, and why.
+    Corrupt(String),
+}
+
 /// A device that streams.
 pub trait CaptureStream: Send {
     /// The format of its frames.
@@ -33,8 +45,13 @@ pub trait CaptureStream: Send {
     /// Where the device fails.
     fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError>;
 
-    /// The bytes of the frame that was dequeued last; empty where there is none.
-    fn bytes(&self) -> &[u8];
+    /// The frame that was dequeued last; no bytes where there is none.
+    fn captured(&mut self) -> Captured<'_>;
+
+    /// What else it has to say where something is wrong.
+    fn said(&self) -> String {
+        String::new()
+    }
 }
 
 /// Opens streams of one device, again and again.

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::backend::{CaptureBackend, CaptureStream, Dequeued};
+use super::backend::{CaptureBackend, CaptureStream, Captured, Dequeued};
 use super::device::CaptureFormat;
 use super::error::CameraError;
 use super::four_cc::FrameEncoding;
@@ -29,6 +29,8 @@ pub struct RetryPolicy {
     pub frame: Duration,
     /// Without a frame, before the stream is started again.
     pub stall: Duration,
+    /// The same before its first frame.
+    pub start: Duration,
     /// Before a device that failed is opened again.
     pub first: Duration,
     /// The same, at most.
@@ -42,6 +44,7 @@ impl Default for RetryPolicy {
         Self {
             frame: Duration::from_millis(100),
             stall: Duration::from_secs(1),
+            start: Duration::from_secs(1),
             first: Duration::from_millis(250),
             longest: Duration::from_secs(1),
             quiet: Duration::from_secs(60),
@@ -54,6 +57,8 @@ enum State {
         stream: Box<dyn CaptureStream>,
         /// When the last frame came, or the stream started.
         last_frame: Instant,
+        /// Whether there was one.
+        has_begun: bool,
         /// When the last frame came that could be decoded, or the stream started.
         last_decoded: Instant,
     },
@@ -98,7 +103,7 @@ impl std::fmt::Debug for Camera {
 
 fn streaming(stream: Box<dyn CaptureStream>) -> State {
     let now = Instant::now();
-    State::Streaming { stream, last_frame: now, last_decoded: now }
+    State::Streaming { stream, last_frame: now, has_begun: false, last_decoded: now }
 }
 
 /// An event that may happen with every second frame; only the first of many is warned of.
@@ -178,14 +183,15 @@ impl Camera {
             self.restart_after(Duration::ZERO);
         }
         match &mut self.state {
-            State::Streaming { stream, last_frame, .. } => match stream.newest(self.retry.frame) {
+            State::Streaming { stream, last_frame, has_begun, .. } => match stream.newest(self.retry.frame) {
                 Ok(dequeued) => {
                     self.counts.dropped.superseded += u64::from(dequeued.superseded);
                     self.counts.dropped.corrupt += u64::from(dequeued.corrupt);
                     if dequeued.is_frame || dequeued.corrupt > 0 {
-                        *last_frame = Instant::now();
+                        (*last_frame, *has_begun) = (Instant::now(), true);
                     }
-                    let is_stalled = last_frame.elapsed() >= self.retry.stall;
+                    let limit = if *has_begun { self.retry.stall } else { self.retry.start };
+                    let is_stalled = last_frame.elapsed() >= limit;
                     if dequeued.corrupt > 0 {
                         warn_of_corrupt(&mut self.corrupt, &mut self.warnings, &self.path, self.retry.quiet, || {
                             "the driver marked it so".to_owned()
@@ -196,9 +202,9 @@ impl Camera {
                     }
                     if is_stalled {
                         self.counts.stalls += 1;
-                        let seconds = self.retry.stall.as_secs_f64();
+                        let (seconds, said) = (limit.as_secs_f64(), stream.said());
                         self.restart_after(Duration::ZERO);
-                        self.warn_of_fault(CameraError::Stalled { path: self.path.clone(), seconds });
+                        self.warn_of_fault(CameraError::Stalled { path: self.path.clone(), seconds, said });
                     }
                 }
                 Err(error) => {
@@ -282,7 +288,13 @@ impl Source for Camera {
         let Some(dequeued) = self.wait_for_frame() else { return Err(SourceError::NotYet) };
         let sequence = self.number(&dequeued);
         let State::Streaming { stream, last_decoded, .. } = &mut self.state else { return Err(SourceError::NotYet) };
-        match image(&stream.format(), stream.bytes(), &mut self.jpeg, &mut self.converted) {
+        let format = stream.format();
+        let image = match stream.captured() {
+            Captured::Bytes(bytes) => image(&format, bytes, &mut self.jpeg, &mut self.converted),
+            Captured::Image(image) => Ok(image),
+            Captured::Corrupt(reason) => Err(reason),
+        };
+        match image {
             Ok(image) => {
                 *last_decoded = Instant::now();
                 self.last_fault = None;

@@ -26,12 +26,22 @@ pub enum CameraError {
         reason: String,
     },
     /// No frame came for longer than the stall limit.
-    #[error("camera {}: no frame for {seconds:.1} s; starting the stream again", path.display())]
+    #[error("camera {}: no frame for {seconds:.1} s; starting the stream again{}", path.display(), quoted(said))]
     Stalled {
         /// The device.
         path: PathBuf,
         /// How long.
         seconds: f64,
+        /// What else it has said.
+        said: String,
+    },
+    /// The program that reads a camera has ended, or its output makes no sense.
+    #[error("camera {name}: {reason}; starting it again")]
+    Child {
+        /// The camera's name, without anything secret.
+        name: String,
+        /// What happened.
+        reason: String,
     },
     /// The driver dropped frames.
     #[error("camera {}: the driver dropped {frames} frames just now; such frames are counted", path.display())]
@@ -58,10 +68,15 @@ impl CameraError {
             Self::Call { source, .. } => {
                 !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
             }
-            Self::Stalled { .. } | Self::LostByDriver { .. } | Self::Corrupt { .. } => true,
+            Self::Stalled { .. } | Self::Child { .. } | Self::LostByDriver { .. } | Self::Corrupt { .. } => true,
             Self::Unsupported { .. } => false,
         }
     }
+}
+
+/// What was said, behind a message.
+fn quoted(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!("; it said: {said}") }
 }
 
 /// What the user can do about it.

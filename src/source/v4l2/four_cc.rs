@@ -30,6 +30,18 @@ impl FourCc {
         Self(u32::from_le_bytes(name))
     }
 
+    /// The format whose frames have this layout.
+    pub const fn of(pixels: PixelFormat) -> Self {
+        Self::new(match pixels {
+            PixelFormat::Rgb => *b"RGB3",
+            PixelFormat::Grey => *b"GREY",
+            PixelFormat::Yuyv => *b"YUYV",
+            PixelFormat::Uyvy => *b"UYVY",
+            PixelFormat::Nv12 => *b"NV12",
+            PixelFormat::I420 => *b"YU12",
+        })
+    }
+
     /// How its frames are read.
     pub fn encoding(self) -> FrameEncoding {
         let name = self.0.to_le_bytes();
@@ -109,6 +121,9 @@ mod tests {
         ] {
             let parsed = if name == "pRAA" { FourCc::new(*b"pRAA") } else { name.parse().unwrap() };
             assert_eq!(parsed.encoding(), encoding, "{name}");
+        }
+        for pixels in [PixelFormat::Rgb, PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12, PixelFormat::I420] {
+            assert_eq!(FourCc::of(pixels).encoding(), FrameEncoding::Pixels(pixels));
         }
         assert_eq!(FourCc::new(*b"YUYV").to_string(), "YUYV");
         assert_eq!(FourCc(0x0102_0304).to_string(), "????");

@@ -18,13 +18,14 @@ mod sys;
 
 use std::path::{Path, PathBuf};
 
-pub use backend::{CaptureBackend, CaptureStream, Dequeued};
+pub use backend::{CaptureBackend, CaptureStream, Captured, Dequeued};
 pub use camera::{Camera, RetryPolicy};
 pub use choose::{CaptureMode, choose, is_raw_sensor};
 pub use device::{About, CaptureFormat, Control, Device};
 pub use error::CameraError;
 pub use four_cc::{FourCc, FrameEncoding};
 pub use request::CaptureRequest;
+pub(super) use sys::monotonic;
 
 /// All video devices, sorted by number.
 pub fn nodes() -> Vec<PathBuf> {

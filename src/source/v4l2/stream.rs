@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backend::{CaptureBackend, CaptureStream, Dequeued};
+use super::backend::{CaptureBackend, CaptureStream, Captured, Dequeued};
 use super::buffers::{Buffers, FilledBuffer};
 use super::device::{CaptureFormat, Device};
 use super::error::CameraError;
@@ -102,15 +102,15 @@ impl CaptureStream for Stream {
         Ok(dequeued)
     }
 
-    fn bytes(&self) -> &[u8] {
-        let Some(buffer) = &self.newest else { return &[] };
+    fn captured(&mut self) -> Captured<'_> {
+        let Some(buffer) = &self.newest else { return Captured::Bytes(&[]) };
         let (bytes, used) = (buffer.bytes(), buffer.header().bytes_used as usize);
         // Drivers of raw formats may leave the count at 0. Of a JPEG that is an empty frame, and the bytes are an older one's.
-        if used == 0 && self.format.four_cc.encoding() != FrameEncoding::Jpeg {
+        Captured::Bytes(if used == 0 && self.format.four_cc.encoding() != FrameEncoding::Jpeg {
             bytes
         } else {
             &bytes[..used.min(bytes.len())]
-        }
+        })
     }
 }
 

@@ -336,7 +336,7 @@ pub(super) fn wait(device: BorrowedFd<'_>, milliseconds: i32) -> io::Result<bool
 }
 
 /// The clock that most drivers stamp their frames with.
-pub(super) fn monotonic() -> Duration {
+pub(in crate::source) fn monotonic() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call fills one structure; the clock exists on every Linux, so that it does not fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };

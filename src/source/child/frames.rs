@@ -1,0 +1,217 @@
+//! Frames in a stream of bytes: a header of few bytes, then the pixels, which are read straight into place.
+
+use std::time::Duration;
+
+use super::nut::Nut;
+use super::gdp::Gdp;
+use crate::geometry::Size;
+use crate::pixels::{Colour, ImageView, PixelFormat};
+use crate::source::layout::Layout;
+
+/// Bytes that a header may have.
+const MOST_HEADER: usize = 1 << 14;
+
+/// What a stream says of its frames.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StreamFormat {
+    /// The pixel layout.
+    pub pixels: PixelFormat,
+    /// Width and height in pixels.
+    pub size: Size,
+    /// What YUV values mean.
+    pub colour: Colour,
+    /// How the planes of a frame lie in the stream.
+    pub(super) layout: Layout,
+}
+
+/// What comes next in a stream, at the start of the bytes that it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Not known before more bytes are there.
+    Incomplete,
+    /// So many bytes that are no frame.
+    Other(usize),
+    /// A frame.
+    Frame(FrameHeader),
+}
+
+/// A frame that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FrameHeader {
+    /// Bytes of this header.
+    pub header: usize,
+    /// Bytes of pixels behind it.
+    pub payload: usize,
+    /// Pixels that stand before these and that the stream does not repeat: a number for [`Protocol::prefix`].
+    pub prefix: Option<usize>,
+    /// When the frame is shown, on the stream's clock.
+    pub time: Option<Duration>,
+}
+
+/// How a program writes frames.
+#[derive(Debug)]
+pub enum Protocol {
+    /// NUT, as ffmpeg writes it.
+    Nut(Box<Nut>),
+    /// GStreamer's data protocol, as `gdppay` writes it.
+    Gdp(Gdp),
+}
+
+impl Protocol {
+    /// Says what comes next.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn next(&mut self, bytes: &[u8]) -> Result<Next, String> {
+        match self {
+            Self::Nut(nut) => nut.next(bytes),
+            Self::Gdp(gdp) => gdp.next(bytes),
+        }
+    }
+
+    /// The format of the frames that follow, once it is known.
+    pub fn format(&self) -> Option<StreamFormat> {
+        match self {
+            Self::Nut(nut) => nut.format(),
+            Self::Gdp(gdp) => gdp.format(),
+        }
+    }
+
+    fn prefix(&self, number: usize) -> &[u8] {
+        match self {
+            Self::Nut(nut) => nut.prefix(number),
+            Self::Gdp(_) => &[],
+        }
+    }
+}
+
+/// Takes the frames out of a stream; once they have their size, nothing is allocated.
+#[derive(Debug)]
+pub struct Frames {
+    protocol: Protocol,
+    /// Bytes of headers: those from `begin` to `end` are still to be looked at.
+    head: Box<[u8]>,
+    begin: usize,
+    end: usize,
+    /// Bytes that are no frame, still to come.
+    skip: usize,
+    /// The frame that is being read, if one is.
+    reading: Option<FrameHeader>,
+    /// Pixels as they lie in the stream; `filled` of them are there.
+    frame: Vec<u8>,
+    filled: usize,
+    format: Option<StreamFormat>,
+    /// The frame as an image, where its planes have to be rearranged.
+    packed: Vec<u8>,
+}
+
+/// What was found after more bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing yet.
+    More,
+    /// A whole frame, with its time; [`Frames::image`] gives it until the next is begun.
+    Frame(Option<Duration>),
+}
+
+impl Frames {
+    /// Frames in a stream that begins.
+    pub fn new(protocol: Protocol) -> Self {
+        let head = vec![0; MOST_HEADER].into();
+        let (frame, packed) = (Vec::new(), Vec::new());
+        Self { protocol, head, begin: 0, end: 0, skip: 0, reading: None, frame, filled: 0, format: None, packed }
+    }
+
+    /// Where the next bytes of the stream are to be put; never empty.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.reading.is_some() && self.filled < self.frame.len() {
+            return &mut self.frame[self.filled..];
+        }
+        self.head.copy_within(self.begin..self.end, 0);
+        (self.begin, self.end) = (0, self.end - self.begin);
+        &mut self.head[self.end..]
+    }
+
+    /// So many bytes were put there. To be called again with 0 after a frame: more may be there already.
+    ///
+    /// # Errors
+    /// What is wrong with them; nothing more can be read then.
+    pub fn advance(&mut self, count: usize) -> Result<Progress, String> {
+        if self.reading.is_some() && self.filled < self.frame.len() {
+            self.filled += count;
+        } else {
+            self.end += count;
+        }
+        loop {
+            if let Some(header) = self.reading {
+                if self.filled < self.frame.len() {
+                    // What came with the header.
+                    let some = (self.end - self.begin).min(self.frame.len() - self.filled);
+                    self.frame[self.filled..self.filled + some]
+                        .copy_from_slice(&self.head[self.begin..self.begin + some]);
+                    self.begin += some;
+                    self.filled += some;
+                }
+                if self.filled < self.frame.len() {
+                    return Ok(Progress::More);
+                }
+                self.reading = None;
+                return Ok(Progress::Frame(header.time));
+            }
+            let skipped = self.skip.min(self.end - self.begin);
+            self.skip -= skipped;
+            self.begin += skipped;
+            if self.skip > 0 || self.begin == self.end {
+                return Ok(Progress::More);
+            }
+            match self.protocol.next(&self.head[self.begin..self.end])? {
+                Next::Incomplete if self.end - self.begin == self.head.len() => {
+                    return Err(format!("it has a header of more than {MOST_HEADER} bytes"));
+                }
+                Next::Incomplete => return Ok(Progress::More),
+                Next::Other(count) => self.skip = count,
+                Next::Frame(header) => self.begin_frame(header)?,
+            }
+        }
+    }
+
+    fn begin_frame(&mut self, header: FrameHeader) -> Result<(), String> {
+        let format = self.protocol.format().ok_or("a frame comes before the format of frames")?;
+        let prefix = header.prefix.map_or(&[][..], |number| self.protocol.prefix(number));
+        let (found, expected) = (prefix.len() + header.payload, format.layout.bytes());
+        if found != expected {
+            let StreamFormat { pixels, size, .. } = format;
+            return Err(format!(
+                "a frame has {found} bytes where {pixels} of {size} has {expected}: the video has changed its size"
+            ));
+        }
+        self.begin += header.header;
+        self.frame.resize(expected, 0);
+        self.frame[..prefix.len()].copy_from_slice(prefix);
+        self.filled = prefix.len();
+        self.format = Some(format);
+        self.reading = Some(header);
+        Ok(())
+    }
+
+    /// Whether the stream may end here: not within a frame or a header.
+    pub fn is_between_frames(&self) -> bool {
+        self.reading.is_none() && self.begin == self.end && self.skip == 0
+    }
+
+    /// The format of the frames.
+    pub fn format(&self) -> Option<StreamFormat> {
+        self.format
+    }
+
+    /// The frame that was found, and bytes from one of its rows to the next.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn image(&mut self) -> Result<ImageView<'_>, String> {
+        let StreamFormat { pixels, size, colour, layout } = self.format.ok_or("there is no frame yet")?;
+        let (stride, bytes) = layout.image_data(pixels, size, &self.frame, &mut self.packed);
+        let image = ImageView::new(pixels, size, stride, bytes).map_err(|error| error.to_string())?;
+        Ok(image.with_colour(colour))
+    }
+}

@@ -1,0 +1,54 @@
+//! Sources that other programs read: ffmpeg for files and addresses, GStreamer for pipelines and CSI sensors.
+//!
+//! They are started as child processes, not linked: the program stays one file for every board, and a decoder that crashes or hangs
+//! takes nothing with it. A child writes raw frames to a pipe, in a form that says their size, layout and time (`nut`, `gdp`).
+//!
+//! Lowest first: `request` is what a URI says, `nut` and `gdp` take streams of bytes apart, `frames` puts frames together, `process` is
+//! a child whatever it writes, `programs` knows the command lines, `stream` is a child with frames. A live one is kept going by
+//! [`Camera`](super::v4l2::Camera), as a camera is; one that ends is a [`Video`].
+
+mod frames;
+mod gdp;
+mod last_lines;
+mod nut;
+mod process;
+mod programs;
+mod request;
+mod stream;
+mod sys;
+mod video;
+
+use std::time::Duration;
+
+pub use frames::{FrameHeader, Frames, Next, Progress, Protocol, StreamFormat};
+pub use gdp::Gdp;
+pub use nut::Nut;
+pub use programs::{Program, Version, has_element};
+pub use request::{ChildInput, ChildRequest, is_child, shown};
+pub use video::Video;
+
+use self::stream::ChildBackend;
+use super::v4l2::{Camera, RetryPolicy};
+use super::{Source, SourceError};
+
+/// How long a live source may take for its first frame: it connects, and waits for a frame that can be decoded by itself.
+const START: Duration = Duration::from_secs(10);
+
+/// Opens the source.
+///
+/// # Errors
+/// Where a program is missing. A camera that does not answer is waited for.
+pub fn open(request: ChildRequest) -> Result<Box<dyn Source>, SourceError> {
+    if !request.live {
+        return Ok(Box::new(Video::open(request)?));
+    }
+    let usual = RetryPolicy::default();
+    let retry = RetryPolicy {
+        stall: request.stall.unwrap_or(usual.stall),
+        start: request.start.unwrap_or(START),
+        ..usual
+    };
+    let name = request.name.clone();
+    let camera = Camera::with_backend(Box::new(ChildBackend { request }), name.into(), retry);
+    Ok(Box::new(camera.map_err(SourceError::Camera)?))
+}

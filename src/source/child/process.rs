@@ -1,0 +1,171 @@
+//! A program that writes frames to its standard output, started, read and ended by this one.
+//!
+//! It has no standard input but what it is given at the start, is in a process group of its own so that Ctrl-C reaches only
+//! this program, and never outlives it. What it says on standard error is read and thrown away, but for the last lines.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::last_lines::LastLines;
+use super::sys;
+
+/// How long a program that was asked to end may take, before it is killed.
+const GRACE: Duration = Duration::from_millis(200);
+/// How often it is looked whether it has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Bytes that a pipe holds, if the system allows it: fewer changes between the two programs.
+const PIPE_BYTES: i32 = 1 << 20;
+/// Most bytes of standard error that are read between two looks at the frames: a flood does not hold them up.
+const AT_A_TIME: usize = 1 << 14;
+/// Most reads in a row of what nobody needs: a program that never stops writing is not waited for.
+const AT_ONCE: usize = 128;
+
+/// The result of reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    /// So many bytes.
+    Bytes(usize),
+    /// None in time.
+    Nothing,
+    /// It has closed its standard output.
+    End,
+}
+
+/// A running program.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    stdout: ChildStdout,
+    /// `None` once it is closed.
+    stderr: Option<ChildStderr>,
+    said: LastLines,
+    scratch: Box<[u8]>,
+}
+
+impl Process {
+    /// Starts `command`, with `input` on its standard input.
+    pub fn start(mut command: Command, input: Option<&[u8]>) -> io::Result<Self> {
+        let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        sys::ends_with_us(&mut command);
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(io::Error::other("it has no pipes"));
+        };
+        let (said, scratch) = (LastLines::default(), vec![0; AT_A_TIME].into());
+        // From here on dropping it ends the program.
+        let process = Self { child, stdout, stderr: Some(stderr), said, scratch };
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // A few lines, which fit the pipe whether they are read or not. Who ends before reading them says why.
+            match stdin.write_all(input) {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
+                _ => {}
+            }
+        }
+        sys::do_not_wait(process.stdout.as_fd())?;
+        if let Some(stderr) = &process.stderr {
+            sys::do_not_wait(stderr.as_fd())?;
+        }
+        sys::enlarge(process.stdout.as_fd(), PIPE_BYTES);
+        Ok(process)
+    }
+
+    /// Reads what it writes, waiting for at most `timeout`.
+    pub fn read(&mut self, into: &mut [u8], timeout: Duration) -> io::Result<Output> {
+        let until = Instant::now() + timeout;
+        loop {
+            match self.stdout.read(into) {
+                Ok(0) => {
+                    self.listen();
+                    return Ok(Output::End);
+                }
+                Ok(count) => return Ok(Output::Bytes(count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            self.wait(left)?;
+            self.listen();
+            if left.is_zero() {
+                return Ok(Output::Nothing);
+            }
+        }
+    }
+
+    /// Waits for any output.
+    fn wait(&self, timeout: Duration) -> io::Result<()> {
+        match &self.stderr {
+            Some(stderr) => sys::wait([self.stdout.as_fd(), stderr.as_fd()], timeout),
+            None => sys::wait([self.stdout.as_fd()], timeout),
+        }
+    }
+
+    /// Reads standard error, without waiting; whether there was something.
+    fn listen(&mut self) -> bool {
+        let Some(stderr) = &mut self.stderr else { return false };
+        match stderr.read(&mut self.scratch) {
+            Ok(count) if count > 0 => {
+                self.said.push(&self.scratch[..count]);
+                return true;
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Ok(_) | Err(_) => self.stderr = None,
+        }
+        false
+    }
+
+    /// Waits a moment for the end of a program that has closed its standard output; how it ended, and what it last said.
+    pub fn ended(&mut self) -> (Option<ExitStatus>, &LastLines) {
+        let status = self.wait_for_end();
+        // What it said when it ended: not more than a pipe holds.
+        for _ in 0..AT_ONCE {
+            if !self.listen() {
+                break;
+            }
+        }
+        (status, &self.said)
+    }
+
+    /// What it last said.
+    pub fn said(&self) -> &LastLines {
+        &self.said
+    }
+
+    /// How it ended, if it does within the grace.
+    fn wait_for_end(&mut self) -> Option<ExitStatus> {
+        let until = Instant::now() + GRACE;
+        loop {
+            // Its end may hang on a pipe that is full.
+            self.listen();
+            for _ in 0..AT_ONCE {
+                if !matches!(self.stdout.read(&mut self.scratch), Ok(count) if count > 0) {
+                    break;
+                }
+            }
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() < until => std::thread::sleep(POLL_INTERVAL),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    /// Asks it to end, which lets ffmpeg say goodbye to a server and GStreamer give back a sensor; kills it if it does not.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        sys::interrupt(&self.child);
+        if self.wait_for_end().is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! ffmpeg and GStreamer: what is installed, and how each is asked for frames.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::frames::Protocol;
+use super::gdp::Gdp;
+use super::nut::Nut;
+use super::process::{Output, Process};
+use super::request::{ChildInput, ChildRequest};
+
+/// How long a program may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Most bytes of what it says that are read.
+const MOST: usize = 1 << 16;
+/// What ffmpeg may use to reach an address that it reads from a list.
+const PROTOCOLS: &str =
+    "file,pipe,fd,tcp,udp,rtp,rtsp,rtsps,srtp,tls,http,https,httpproxy,crypto,rtmp,rtmps,rtmpt,srt,data";
+/// Pixel formats that frames are read in, as GStreamer calls them.
+const GSTREAMER_FORMATS: &str = "video/x-raw,format=(string){ NV12, I420, YUY2, UYVY, GRAY8, RGB }";
+
+/// One of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `ffmpeg`.
+    Ffmpeg,
+    /// `gst-launch-1.0`.
+    GStreamer,
+}
+
+/// A version's first two numbers. One that cannot be read, as of a development build, is taken for the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32);
+
+/// The newest.
+const NEWEST: Version = Version(u32::MAX, 0);
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if *self == NEWEST { write!(f, "of a version that it does not name") } else { write!(f, "{}.{}", self.0, self.1) }
+    }
+}
+
+impl Program {
+    /// Its name as a command.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Ffmpeg => "ffmpeg",
+            Self::GStreamer => "gst-launch-1.0",
+        }
+    }
+
+    /// Debian's and Ubuntu's packages that have it and what is needed of it.
+    pub fn packages(self) -> &'static str {
+        match self {
+            Self::Ffmpeg => "ffmpeg",
+            Self::GStreamer => "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad",
+        }
+    }
+
+    /// Its version, asked for once.
+    ///
+    /// # Errors
+    /// Where it is not installed, or does not start.
+    pub fn version(self) -> Result<Version, String> {
+        static FFMPEG: OnceLock<Result<Version, String>> = OnceLock::new();
+        static GSTREAMER: OnceLock<Result<Version, String>> = OnceLock::new();
+        let (cell, question, before) = match self {
+            Self::Ffmpeg => (&FFMPEG, "-version", "ffmpeg version "),
+            Self::GStreamer => (&GSTREAMER, "--version", "GStreamer "),
+        };
+        cell.get_or_init(|| {
+            let (text, _) = self.ask(self.command(), &[question])?;
+            Ok(text.lines().find_map(|line| parse(line.strip_prefix(before)?)).unwrap_or(NEWEST))
+        })
+        .clone()
+    }
+
+    /// What `command`, one of its package's, says; and whether it ended well.
+    fn ask(self, command: &str, arguments: &[&str]) -> Result<(String, bool), String> {
+        let mut ask = Command::new(command);
+        ask.args(arguments);
+        let mut process = Process::start(ask, None).map_err(|error| self.not_started(command, &error))?;
+        let (mut text, mut part, until) = (Vec::new(), [0; 4096], Instant::now() + PATIENCE);
+        while text.len() < MOST {
+            match process.read(&mut part, until.saturating_duration_since(Instant::now())) {
+                Ok(Output::Bytes(count)) => text.extend_from_slice(&part[..count]),
+                Ok(Output::End) => break,
+                Ok(Output::Nothing) => return Err(format!("{command} does not answer within {} s", PATIENCE.as_secs())),
+                Err(error) => return Err(format!("{command}: {error}")),
+            }
+        }
+        let (status, _) = process.ended();
+        Ok((String::from_utf8_lossy(&text).into_owned(), status.is_some_and(|status| status.success())))
+    }
+
+    /// Why it could not be started, and what to do.
+    pub(super) fn not_started(self, command: &str, error: &std::io::Error) -> String {
+        match error.kind() {
+            ErrorKind::NotFound => format!(
+                "the program {command} is not installed: on Debian and Ubuntu, `sudo apt install {}`",
+                self.packages()
+            ),
+            _ => format!("the program {command} cannot be started: {error}"),
+        }
+    }
+}
+
+/// Whether GStreamer has an element of this name.
+///
+/// # Errors
+/// Where GStreamer is not there to be asked.
+pub fn has_element(name: &str) -> Result<bool, String> {
+    // Those that are there: a live source that is started again does not ask again.
+    static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let known = || FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if known().iter().any(|found| found == name) {
+        return Ok(true);
+    }
+    let exists = Program::GStreamer.ask("gst-inspect-1.0", &["--exists", name])?.1;
+    if exists {
+        known().push(name.to_owned());
+    }
+    Ok(exists)
+}
+
+fn parse(version: &str) -> Option<Version> {
+    let mut numbers = version.trim_start_matches('n').split(|letter: char| !letter.is_ascii_digit());
+    Some(Version(numbers.next()?.parse().ok()?, numbers.next().and_then(|text| text.parse().ok()).unwrap_or(0)))
+}
+
+/// A program as it is to be started.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub program: Program,
+    pub arguments: Vec<OsString>,
+    /// What it reads from its standard input.
+    pub input: Option<String>,
+    pub protocol: Protocol,
+}
+
+impl Start {
+    /// How `request` is done by what is installed.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn of(request: &ChildRequest) -> Result<Self, String> {
+        match &request.input {
+            ChildInput::File(path) => {
+                let version = Program::Ffmpeg.version()?;
+                let mut file = OsString::from("file:");
+                file.push(path);
+                Ok(Self::ffmpeg(version, request.live, &[], vec!["-i".into(), file], None))
+            }
+            ChildInput::Address { address, transport } => {
+                let version = Program::Ffmpeg.version()?;
+                address_arguments(version, address, transport, request.live)
+                    .map(|(early, input, list)| Self::ffmpeg(version, request.live, &early, input, list))
+            }
+            ChildInput::Pipeline(pipeline) => Self::gstreamer(pipeline),
+            ChildInput::Csi { sensor, size, rate } => {
+                Program::GStreamer.version()?;
+                if !has_element("nvarguscamerasrc")? {
+                    return Err("GStreamer has no element nvarguscamerasrc here: CSI sensors are read on a Jetson, with \
+                        NVIDIA's package nvidia-l4t-gstreamer; other cameras are /dev/video0 and the like"
+                        .to_owned());
+                }
+                Self::gstreamer(&format!(
+                    "nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM),width={},height={},framerate={rate}/1 \
+                     ! nvvidconv ! video/x-raw,format=NV12",
+                    size.width, size.height
+                ))
+            }
+        }
+    }
+
+    /// `early` goes before the input.
+    fn ffmpeg(version: Version, live: bool, early: &[&str], input: Vec<OsString>, list: Option<String>) -> Self {
+        let mut arguments: Vec<OsString> = ["-nostdin", "-hide_banner", "-v", "error"].map(OsString::from).into();
+        if live {
+            // Frames are not kept back, neither before nor in the decoder.
+            arguments.extend(["-fflags", "nobuffer", "-flags", "low_delay"].map(OsString::from));
+        }
+        arguments.extend(early.iter().map(OsString::from));
+        arguments.extend(input);
+        // Neither copies nor drops frames to keep a rate.
+        let passthrough = if version >= Version(5, 1) { "-fps_mode" } else { "-vsync" };
+        arguments.extend(["-an", "-sn", "-dn", passthrough, "passthrough"].map(OsString::from));
+        if version >= Version(4, 4) {
+            // A video that changes its size is not to be stretched to its first.
+            arguments.extend(["-autoscale", "0"].map(OsString::from));
+        }
+        arguments.extend(
+            [
+                // The range differs between versions unless it is said.
+                "-vf",
+                "scale=out_range=tv,format=yuv420p",
+                "-c:v",
+                "rawvideo",
+                // The times of frames are not rounded to a rate.
+                "-enc_time_base",
+                "1:90000",
+                "-f",
+                "nut",
+                // An index of all frames would grow for as long as it runs.
+                "-write_index",
+                "0",
+                "-flush_packets",
+                "1",
+                "pipe:1",
+            ]
+            .map(OsString::from),
+        );
+        Self { program: Program::Ffmpeg, arguments, input: list, protocol: Protocol::Nut(Box::default()) }
+    }
+
+    fn gstreamer(pipeline: &str) -> Result<Self, String> {
+        Program::GStreamer.version()?;
+        if !has_element("gdppay")? {
+            return Err("GStreamer has no element gdppay: on Debian and Ubuntu, `sudo apt install gstreamer1.0-plugins-bad`"
+                .to_owned());
+        }
+        // gst-launch joins its arguments by spaces, and so takes all of it as one.
+        let whole = format!("{pipeline} ! videoconvert ! {GSTREAMER_FORMATS} ! gdppay ! fdsink fd=1 sync=false");
+        let arguments = vec!["-q".into(), whole.into()];
+        Ok(Self { program: Program::GStreamer, arguments, input: None, protocol: Protocol::Gdp(Gdp::default()) })
+    }
+
+    /// The command.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(self.program.command());
+        command.args(&self.arguments);
+        command
+    }
+}
+
+/// Options, input and list for an address. It is not an argument where that can be avoided: all users of a machine see those.
+#[allow(clippy::type_complexity)]
+fn address_arguments<'a>(
+    version: Version,
+    address: &str,
+    transport: &'a str,
+    live: bool,
+) -> Result<(Vec<&'a str>, Vec<OsString>, Option<String>), String> {
+    let is_rtsp = address.starts_with("rtsp");
+    // Pages of images have no times of their own.
+    let is_http = live && address.starts_with("http");
+    // Lists with options came with 5.0.
+    if version >= Version(5, 0) {
+        let mut list = format!("ffconcat version 1.0\nfile '{address}'\n");
+        if is_rtsp {
+            list += &format!("option rtsp_transport {transport}\n");
+        }
+        if live {
+            list += "option fflags nobuffer\n";
+        }
+        if is_http {
+            list += "option use_wallclock_as_timestamps 1\n";
+        }
+        let input = ["-protocol_whitelist", PROTOCOLS, "-safe", "0", "-f", "concat", "-i", "pipe:0"];
+        return Ok((Vec::new(), input.map(OsString::from).into(), Some(list)));
+    }
+    let after = address.split_once("://").map_or("", |(_, rest)| rest);
+    if after.contains('?') || after.split('/').next().is_some_and(|host| host.contains('@')) {
+        return Err(format!(
+            "ffmpeg {version} takes an address only where all users of this machine see it, and this one may have a password in \
+             it: install ffmpeg 5.0 or newer, or let the camera's address do without"
+        ));
+    }
+    let mut early = Vec::new();
+    if is_rtsp {
+        early.extend(["-rtsp_transport", transport]);
+    }
+    if is_http {
+        early.extend(["-use_wallclock_as_timestamps", "1"]);
+    }
+    Ok((early, vec!["-i".into(), address.into()], None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        for (text, expected) in [
+            ("5.1.9-0+deb12u1 Copyright (c) 2000-2023", Some(Version(5, 1))),
+            ("n6.1 Copyright", Some(Version(6, 1))),
+            ("4.2.7-0ubuntu0.1", Some(Version(4, 2))),
+            ("N-113007-g8d24a28d06-20231222", None),
+            ("1.22.0", Some(Version(1, 22))),
+            ("7", Some(Version(7, 0))),
+        ] {
+            assert_eq!(parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_no_argument() {
+        let secret = "rtsp://me:s3cret@camera/x?token=1";
+        let (early, input, list) = address_arguments(Version(5, 1), secret, "tcp", true).unwrap();
+        assert!(early.is_empty() && !format!("{input:?}").contains("camera"));
+        let list = list.unwrap();
+        assert!(list.contains(secret) && list.contains("rtsp_transport tcp"), "{list}");
+        let error = address_arguments(Version(4, 2), secret, "tcp", true).unwrap_err();
+        assert!(error.contains("5.0") && !error.contains("s3cret"), "{error}");
+        let (early, input, list) = address_arguments(Version(4, 2), "rtsp://camera/x", "udp", true).unwrap();
+        assert_eq!((early, input.len(), list), (vec!["-rtsp_transport", "udp"], 2, None));
+    }
+
+    #[test]
+    fn what_versions_call_otherwise() {
+        let arguments = |version| format!("{:?}", Start::ffmpeg(version, true, &[], Vec::new(), None).arguments);
+        assert!(arguments(Version(9, 0)).contains("\"-fps_mode\"") && !arguments(Version(9, 0)).contains("-vsync"));
+        assert!(arguments(Version(4, 2)).contains("\"-vsync\"") && !arguments(Version(4, 2)).contains("-autoscale"));
+    }
+}
