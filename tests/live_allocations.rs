@@ -23,7 +23,8 @@ use sinew::sink::Sink;
 use sinew::sink::jsonl::JsonLines;
 use sinew::source::SourceError;
 use sinew::source::v4l2::{
-    Camera, CameraError, CaptureBackend, CaptureFormat, CaptureRequest, CaptureStream, Captured, Dequeued, FourCc, RetryPolicy,
+    Camera, CameraError, CaptureBackend, CaptureFormat, CaptureRequest, CaptureStream, Captured, Dequeued, FourCc,
+    RetryPolicy,
 };
 
 const FRAMES: u64 = 1000;

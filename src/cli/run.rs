@@ -31,7 +31,8 @@ use crate::track::TrackOptions;
 #[command(after_help = "\
 Examples:
   sinew run --model logocap-movenet --source photo.jpg --overlay out
-  ffmpeg -i film.mp4 -f yuv4mpegpipe - | sinew run --model logocap-movenet --source - --overlay out.y4m > poses.jsonl")]
+  sinew run --model logocap-movenet --source film.mp4 --overlay out.y4m > poses.jsonl
+  sinew run --model logocap-movenet --source 'rtsp://USER:${PASSWORD}@CAMERA/stream' --preview 8080")]
 pub struct RunArguments {
     #[command(flatten)]
     settings: Settings,
@@ -56,6 +57,7 @@ impl RunArguments {
         let bundle = Bundle::open(model)?;
         guard(&settings, &bundle, uris, config.as_deref())?;
         // Wrong options are reported before the networks are opened.
+        warn_of_passwords();
         let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
@@ -124,10 +126,21 @@ impl RunArguments {
         }
         ended?;
         if counts.frames == 0 && is_live == 0 {
-            bail!("{}: no frame in it", uris[0]);
+            bail!("{}: no frame in it", source::shown(&uris[0]));
         }
         let is_complete = counts.dropped.unreadable + counts.dropped.unsupported_size == 0;
         Ok(if is_complete { Verdict::Good } else { Verdict::Negative })
+    }
+}
+
+/// Warns of a password that all users of this machine can read among the arguments of running programs.
+fn warn_of_passwords() {
+    #[cfg(feature = "camera")]
+    if std::env::args().any(|argument| source::child::has_password(&argument)) {
+        tracing::warn!(
+            "an argument has a password in it, which all users of this machine can see; put it into a variable, as in \
+             'rtsp://USER:${{PASSWORD}}@CAMERA/', or a file, as in 'rtsp://CAMERA/#credentials=FILE' (docs/sources.md)"
+        );
     }
 }
 
@@ -135,7 +148,7 @@ impl RunArguments {
 fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Option<&Path>) -> anyhow::Result<()> {
     let mut guard = FileGuard::default();
     for source in sources {
-        guard.input(Path::new(if source == "-" { "/dev/stdin" } else { source }));
+        guard.input(source::file_of(source));
     }
     let files = settings.template.iter().chain(&settings.boxes).map(PathBuf::as_path);
     files.chain(config).chain([Path::new(config::SYSTEM)]).for_each(|path| guard.input(path));

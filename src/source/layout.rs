@@ -47,12 +47,7 @@ impl Layout {
     }
 
     /// Planes by what their rows are padded to, and their number where chroma has half of it.
-    fn raw(
-        format: PixelFormat,
-        size: Size,
-        pad: impl Fn(usize) -> usize,
-        even: impl Fn(usize) -> usize,
-    ) -> Self {
+    fn raw(format: PixelFormat, size: Size, pad: impl Fn(usize) -> usize, even: impl Fn(usize) -> usize) -> Self {
         let plane = |width, height, rows| Plane { width, height, stride: pad(width), rows };
         let Size { width, height } = size;
         let (columns, lines) = (width.div_ceil(2), height.div_ceil(2));

@@ -14,16 +14,16 @@ use crate::pixels::{ImageView, ReadError};
 pub mod child;
 mod file_uri;
 mod images;
+mod layout;
 mod lookahead;
 mod open;
 mod repeated;
 #[cfg(feature = "camera")]
 pub mod v4l2;
 mod y4m;
-mod layout;
 
 pub use images::Images;
-pub use open::{camera_name, file_of, open, shown};
+pub use open::{camera_name, file_of, masked, open, shown};
 pub use repeated::Repeated;
 pub use y4m::{Y4m, Y4mError};
 

@@ -107,6 +107,14 @@ pub fn shown(uri: &str) -> String {
     return uri.to_owned();
 }
 
+/// `uri` with asterisks for what [`shown`] leaves out.
+pub fn masked(uri: &str) -> String {
+    #[cfg(feature = "camera")]
+    return super::child::masked(uri);
+    #[cfg(not(feature = "camera"))]
+    return uri.to_owned();
+}
+
 #[cfg(feature = "camera")]
 fn open_child(uri: &str) -> Option<Result<Box<dyn Source>, SourceError>> {
     use super::child::{self, ChildRequest};
@@ -215,8 +223,10 @@ mod tests {
         assert_eq!(frames(&at("what?.y4m", CLIP)), 2);
         assert_eq!(frames(&at("image", &png())), 1);
         assert_eq!(frames(&at("image.dat", &png())), 1);
+        let options = format!("{}?realtime=1", at("clip.y4m", CLIP).display());
+        assert!(refused(&options).contains("no video, which alone has options"));
         let error = refused(at("notes.txt", b"GIF89a...").to_str().unwrap());
-        assert!(error.contains("notes.txt") && error.contains("GIF") && error.contains("y4m"), "{error}");
+        assert!(error.contains("notes.txt") && error.contains("GIF") && error.contains("ffmpeg:"), "{error}");
         let error = refused(at("nothing", b"").to_str().unwrap());
         assert!(error.contains("empty"), "{error}");
         // What is named like an image says itself what is wrong with it.
@@ -276,6 +286,8 @@ mod tests {
         assert_eq!(major((81 << 8) | 7), VIDEO_MAJOR);
         assert_eq!(major((0x1000 << 32) | (4 << 8) | 64), 0x1004);
         assert!(refused("/dev/shm/missing.jpg").contains("cannot be opened"));
-        assert!(refused("rtsp://camera/1").contains("not known"));
+        assert!(refused("gopher://camera/1").contains("not known"));
+        assert!(refused("csi://x").contains("no number of a sensor"));
+        assert!(refused("rtsp://me:s3cret@camera/#stal=1").contains("source 'rtsp://camera/': 'stal'"));
     }
 }

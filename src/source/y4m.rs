@@ -7,8 +7,8 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::time::Duration;
 
-use super::lookahead::Lookahead;
 use super::layout::Layout;
+use super::lookahead::Lookahead;
 use super::{Frame, Source, SourceError};
 use crate::geometry::Size;
 use crate::pixels::{Colour, ColourMatrix, ColourRange, ImageView, Limits, PixelFormat};

@@ -95,7 +95,7 @@ impl BenchArguments {
         let mut estimator = estimator::open(&bundle, backend, &options, size, format)?;
         let backend = estimator.backend().unwrap_or(backend);
         let source_facts = SourceFacts {
-            uri: uri.clone(),
+            uri: source::shown(uri),
             live,
             size: [size.width, size.height],
             format: format!("{format:?}").to_uppercase(),

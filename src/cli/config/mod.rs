@@ -35,8 +35,8 @@ pub struct Settings {
     /// Bundle: a name that `sinew models list` shows, or a folder
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_MODEL")]
     pub model: Option<String>,
-    /// Where frames come from: a camera such as /dev/video0 or v4l2:/dev/video0?size=1280x720&fps=30, an image, a folder, a
-    /// .y4m video, or - for y4m on standard input; cameras may be repeated
+    /// Where frames come from: a camera such as /dev/video0, v4l2:/dev/video0?size=1280x720&fps=30, rtsp://HOST/PATH or csi://0, an
+    /// image, a folder, a video, ffmpeg:ADDRESS, gst:PIPELINE, or - for y4m on standard input; cameras may be repeated
     #[arg(long, value_name = "URI", env = "SINEW_SOURCE")]
     #[serde(deserialize_with = "value::one_or_more")]
     pub source: Vec<String>,

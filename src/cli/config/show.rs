@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{SYSTEM, Settings};
 use crate::cli::{Arguments, Verdict, output};
+use crate::source;
 
 /// Show the configuration
 #[derive(Debug, Args)]
@@ -47,7 +48,13 @@ impl ConfigArguments {
         let matches = matches.subcommand_matches("config").and_then(|matches| matches.subcommand_matches("show"));
         let flags = arguments.settings.clone();
         let files = Settings::files(Path::new(SYSTEM), arguments.config.as_deref())?;
-        let shown = explain(flags, &files, |key| matches.map_or(String::new(), |matches| given(matches, key)));
+        let mut shown = explain(flags, &files, |key| matches.map_or(String::new(), |matches| given(matches, key)));
+        // Passwords of cameras are not for the screen.
+        for shown in shown.iter_mut().filter(|shown| shown.key == "source") {
+            for uri in shown.value.iter_mut().filter_map(Value::as_array_mut).flatten() {
+                *uri = uri.as_str().map(source::masked).into();
+            }
+        }
         arguments.print(&shown)?;
         Ok(Verdict::Good)
     }

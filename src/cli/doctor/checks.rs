@@ -23,6 +23,7 @@ pub fn all(config: Option<&Path>) -> Vec<Finding> {
     findings.extend(backends());
     findings.extend(engines());
     findings.extend(cameras());
+    findings.extend(programs());
     findings
 }
 
@@ -222,6 +223,37 @@ fn cameras() -> Vec<Finding> {
         findings.push(Finding::warn("cameras", "none", "plug one in; it shows up as /dev/video0"));
     }
     findings
+}
+
+/// What reads videos and cameras on a network: each gives one frame.
+#[cfg(feature = "camera")]
+fn programs() -> Vec<Finding> {
+    use crate::source::child::{Program, has_element, try_out};
+
+    let mut findings = Vec::new();
+    for (program, reads) in [
+        (Program::Ffmpeg, "videos, rtsp:// and other addresses"),
+        (Program::GStreamer, "gst: pipelines and csi:// sensors"),
+    ] {
+        let what = format!("program {}", program.command());
+        let found = program.version().and_then(|version| try_out(program).map(|()| version));
+        findings.push(match found {
+            Ok(version) => Finding::ok(what, format!("{version}, gives frames; it reads {reads}")),
+            Err(error) => {
+                let remedy = format!("for {reads}: sudo apt install {}", program.packages());
+                Finding::warn(what, error, remedy)
+            }
+        });
+    }
+    if has_element("nvarguscamerasrc") == Ok(true) {
+        findings.push(Finding::ok("CSI sensors", "GStreamer has nvarguscamerasrc, which csi://0 uses"));
+    }
+    findings
+}
+
+#[cfg(not(feature = "camera"))]
+fn programs() -> Vec<Finding> {
+    Vec::new()
 }
 
 #[cfg(feature = "camera")]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::nut::Nut;
 use super::gdp::Gdp;
+use super::nut::Nut;
 use crate::geometry::Size;
 use crate::pixels::{Colour, ImageView, PixelFormat};
 use crate::source::layout::Layout;

@@ -34,7 +34,9 @@ impl Gdp {
     /// What is wrong with it.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Next, String> {
         if bytes.first().is_some_and(|&major| major != 1) {
-            return Err("its output is not GStreamer's data protocol: something else writes to standard output".to_owned());
+            return Err(
+                "its output is not GStreamer's data protocol: something else writes to standard output".to_owned()
+            );
         }
         let Some(header) = bytes.get(..HEADER) else { return Ok(Next::Incomplete) };
         let kind = u16::from_be_bytes([header[4], header[5]]);

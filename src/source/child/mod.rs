@@ -24,7 +24,7 @@ pub use frames::{FrameHeader, Frames, Next, Progress, Protocol, StreamFormat};
 pub use gdp::Gdp;
 pub use nut::Nut;
 pub use programs::{Program, Version, has_element};
-pub use request::{ChildInput, ChildRequest, is_child, shown};
+pub use request::{ChildInput, ChildRequest, has_password, is_child, masked, shown};
 pub use video::Video;
 
 use self::stream::ChildBackend;
@@ -33,6 +33,14 @@ use super::{Source, SourceError};
 
 /// How long a live source may take for its first frame: it connects, and waits for a frame that can be decoded by itself.
 const START: Duration = Duration::from_secs(10);
+
+/// Lets a program make a frame and reads it.
+///
+/// # Errors
+/// What does not work.
+pub fn try_out(program: Program) -> Result<(), String> {
+    stream::ChildFrames::one_from(program)
+}
 
 /// Opens the source.
 ///
@@ -43,11 +51,8 @@ pub fn open(request: ChildRequest) -> Result<Box<dyn Source>, SourceError> {
         return Ok(Box::new(Video::open(request)?));
     }
     let usual = RetryPolicy::default();
-    let retry = RetryPolicy {
-        stall: request.stall.unwrap_or(usual.stall),
-        start: request.start.unwrap_or(START),
-        ..usual
-    };
+    let retry =
+        RetryPolicy { stall: request.stall.unwrap_or(usual.stall), start: request.start.unwrap_or(START), ..usual };
     let name = request.name.clone();
     let camera = Camera::with_backend(Box::new(ChildBackend { request }), name.into(), retry);
     Ok(Box::new(camera.map_err(SourceError::Camera)?))

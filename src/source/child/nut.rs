@@ -399,3 +399,59 @@ impl Nut {
         Ok(Duration::from_nanos(u64::try_from(nanoseconds).map_err(|_| "a time is too large")?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by ffmpeg 5.1: `-f lavfi -i testsrc=size=64x48:rate=10:duration=0.5`, up to its first frame.
+    const START: &[u8] = b"nut/multimedia container\0NMzV\x1f_\x04\xadJ\x03\x01\x81\xff\x7f\x01\x01\x85\x80\x00\xc0\x00\x06\x00\
+        \x00\x00\x00\x00\x01\xa0\x00\x02\x01\x01(\x01\x00)\x00!\x01\xff\x7f \x02\xff\x7f\x81y\xc0\x00\x06\x00\x00\x00\x00\x00\x00\
+        \x01\x06\x03\x00\x00\x01\x04\x00\x00\x01\xb6\x02\xff\xfa\x02\xff\xfb\x02\xff\xfc\x02\xff\xfd\x99p//NS\x11@[\xf2\xf9\xdb\
+        \x18\x00\x00\x04I420\x00\x0e\x85\x80\x00\x00\x00\x00@0\x01\x01\x00L\x8eY\x04NK\xe4\xad\xee\xcaEi\x06\x00\x00\x00\x00\
+        \x00\x00\x03\x00\xa4\x00";
+
+    /// What comes next, from the start of the stream on.
+    fn walk(bytes: &[u8]) -> Result<(Nut, Vec<FrameHeader>), String> {
+        let (mut nut, mut at, mut frames) = (Nut::default(), 0, Vec::new());
+        loop {
+            match nut.next(bytes.get(at..).unwrap_or_default())? {
+                Next::Incomplete => return Ok((nut, frames)),
+                Next::Other(count) => at += count,
+                Next::Frame(header) => {
+                    at += header.header + header.payload;
+                    frames.push(header);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn headers_of_ffmpeg_are_read() {
+        let (nut, frames) = walk(START).unwrap();
+        let format = nut.format().unwrap();
+        assert_eq!((format.pixels, format.size), (PixelFormat::I420, Size::new(64, 48)));
+        let first = FrameHeader { header: 4, payload: 64 * 48 * 3 / 2, prefix: None, time: Some(Duration::ZERO) };
+        assert_eq!(frames, [first]);
+        // Cut anywhere, it waits for the rest; changed anywhere, it says what is wrong, or reads something else.
+        for end in 0..START.len() {
+            assert!(walk(&START[..end]).is_ok_and(|(_, frames)| frames.is_empty()), "{end}");
+            for value in [0, 0x4e, 0x7f, 0x80, 0xff] {
+                let mut changed = START.to_vec();
+                changed[end] = value;
+                let _ = walk(&changed);
+            }
+        }
+        assert!(walk(b"YUV4MPEG2 W4").unwrap_err().contains("begins otherwise"));
+    }
+
+    #[test]
+    fn times_of_which_only_the_end_is_there() {
+        let nut = |last_time| Nut { last_time, time_shift: 4, ..Nut::default() };
+        for (last, coded, expected) in
+            [(0, 3, 3), (14, 1, 17), (14, 9, 9), (100, 16 + 5, 5), (31, 15, 31), (100, 4, 100)]
+        {
+            assert_eq!(nut(last).full_time(coded), expected, "{last} {coded}");
+        }
+    }
+}

@@ -164,8 +164,71 @@ impl Drop for Process {
         }
         sys::interrupt(&self.child);
         if self.wait_for_end().is_none() {
+            sys::kill(&self.child);
             let _ = self.child.kill();
             let _ = self.child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(script: &str) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Process::start(command, None).unwrap()
+    }
+
+    /// Everything that it writes, and what it said.
+    fn read(process: &mut Process) -> (Vec<u8>, Option<i32>, String) {
+        let (mut all, mut part) = (Vec::new(), [0; 1000]);
+        loop {
+            match process.read(&mut part, Duration::from_secs(30)).unwrap() {
+                Output::Bytes(count) => all.extend_from_slice(&part[..count]),
+                Output::End => break,
+                Output::Nothing => panic!("nothing for 30 s"),
+            }
+        }
+        let (status, said) = process.ended();
+        (all, status.and_then(|status| status.code()), said.quote(&[]))
+    }
+
+    #[test]
+    fn output_and_end_are_told() {
+        assert_eq!(read(&mut start("echo out; echo err >&2; exit 3")), (b"out\n".to_vec(), Some(3), "err".to_owned()));
+        // Standard input is nobody's.
+        assert_eq!(read(&mut start("cat")).0, b"");
+        let mut command = Command::new("cat");
+        command.arg("-");
+        assert_eq!(read(&mut Process::start(command, Some(b"given")).unwrap()).0, b"given");
+        // Nobody reads what is given.
+        assert_eq!(read(&mut Process::start(Command::new("true"), Some(b"given")).unwrap()).1, Some(0));
+    }
+
+    #[test]
+    fn a_flood_of_messages_holds_nothing_up() {
+        let flood = "i=0; while [ $i -lt 20000 ]; do echo a long line of complaints number $i >&2; i=$((i+1)); done; echo frame";
+        let (out, code, said) = read(&mut start(flood));
+        assert_eq!((out.as_slice(), code), (&b"frame\n"[..], Some(0)));
+        assert!(said.ends_with("number 19999"), "{said}");
+    }
+
+    #[test]
+    fn nothing_is_left_behind() {
+        for script in [
+            "sleep 1000",
+            "trap '' INT; while :; do echo x; done",
+            "exec >&- 2>&-; trap '' INT; while :; do sleep 1; done",
+        ] {
+            let mut process = start(script);
+            let _ = process.read(&mut [0; 10], Duration::from_millis(200)).unwrap();
+            let number = process.child.id();
+            let begun = Instant::now();
+            drop(process);
+            assert!(begun.elapsed() < Duration::from_secs(5), "{script}");
+            assert!(!std::path::Path::new(&format!("/proc/{number}")).exists(), "{script}");
         }
     }
 }

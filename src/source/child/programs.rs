@@ -40,7 +40,11 @@ const NEWEST: Version = Version(u32::MAX, 0);
 
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if *self == NEWEST { write!(f, "of a version that it does not name") } else { write!(f, "{}.{}", self.0, self.1) }
+        if *self == NEWEST {
+            write!(f, "of a version that it does not name")
+        } else {
+            write!(f, "{}.{}", self.0, self.1)
+        }
     }
 }
 
@@ -57,7 +61,9 @@ impl Program {
     pub fn packages(self) -> &'static str {
         match self {
             Self::Ffmpeg => "ffmpeg",
-            Self::GStreamer => "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad",
+            Self::GStreamer => {
+                "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+            }
         }
     }
 
@@ -89,7 +95,9 @@ impl Program {
             match process.read(&mut part, until.saturating_duration_since(Instant::now())) {
                 Ok(Output::Bytes(count)) => text.extend_from_slice(&part[..count]),
                 Ok(Output::End) => break,
-                Ok(Output::Nothing) => return Err(format!("{command} does not answer within {} s", PATIENCE.as_secs())),
+                Ok(Output::Nothing) => {
+                    return Err(format!("{command} does not answer within {} s", PATIENCE.as_secs()));
+                }
                 Err(error) => return Err(format!("{command}: {error}")),
             }
         }
@@ -164,9 +172,11 @@ impl Start {
             ChildInput::Csi { sensor, size, rate } => {
                 Program::GStreamer.version()?;
                 if !has_element("nvarguscamerasrc")? {
-                    return Err("GStreamer has no element nvarguscamerasrc here: CSI sensors are read on a Jetson, with \
+                    return Err(
+                        "GStreamer has no element nvarguscamerasrc here: CSI sensors are read on a Jetson, with \
                         NVIDIA's package nvidia-l4t-gstreamer; other cameras are /dev/video0 and the like"
-                        .to_owned());
+                            .to_owned(),
+                    );
                 }
                 Self::gstreamer(&format!(
                     "nvarguscamerasrc sensor-id={sensor} ! video/x-raw(memory:NVMM),width={},height={},framerate={rate}/1 \
@@ -174,6 +184,21 @@ impl Start {
                     size.width, size.height
                 ))
             }
+        }
+    }
+
+    /// A frame that the program makes by itself.
+    ///
+    /// # Errors
+    /// As [`Start::of`].
+    pub fn trial(program: Program) -> Result<Self, String> {
+        match program {
+            Program::Ffmpeg => {
+                let input = ["-f", "rawvideo", "-pix_fmt", "gray", "-video_size", "16x16", "-i", "pipe:0"];
+                let image = "0".repeat(16 * 16);
+                Ok(Self::ffmpeg(program.version()?, false, &[], input.map(OsString::from).into(), Some(image)))
+            }
+            Program::GStreamer => Self::gstreamer("videotestsrc num-buffers=1 ! video/x-raw,width=16,height=16"),
         }
     }
 
@@ -214,14 +239,16 @@ impl Start {
             ]
             .map(OsString::from),
         );
-        Self { program: Program::Ffmpeg, arguments, input: list, protocol: Protocol::Nut(Box::default()) }
+        Self { program: Program::Ffmpeg, arguments, input: list, protocol: Protocol::Nut(Box::<Nut>::default()) }
     }
 
     fn gstreamer(pipeline: &str) -> Result<Self, String> {
         Program::GStreamer.version()?;
         if !has_element("gdppay")? {
-            return Err("GStreamer has no element gdppay: on Debian and Ubuntu, `sudo apt install gstreamer1.0-plugins-bad`"
-                .to_owned());
+            return Err(
+                "GStreamer has no element gdppay: on Debian and Ubuntu, `sudo apt install gstreamer1.0-plugins-bad`"
+                    .to_owned(),
+            );
         }
         // gst-launch joins its arguments by spaces, and so takes all of it as one.
         let whole = format!("{pipeline} ! videoconvert ! {GSTREAMER_FORMATS} ! gdppay ! fdsink fd=1 sync=false");

@@ -7,9 +7,8 @@ use crate::geometry::Size;
 use crate::source::file_uri::split_file;
 
 /// What addresses begin with that ffmpeg opens by itself.
-const SCHEMES: [&str; 10] = [
-    "rtsp://", "rtsps://", "rtmp://", "rtmps://", "srt://", "udp://", "tcp://", "http://", "https://", "rtp://",
-];
+const SCHEMES: [&str; 10] =
+    ["rtsp://", "rtsps://", "rtmp://", "rtmps://", "srt://", "udp://", "tcp://", "http://", "https://", "rtp://"];
 /// Properties of GStreamer's elements whose values are secret.
 const SECRET_PROPERTIES: [&str; 6] = ["user-pw=", "user-id=", "password=", "passphrase=", "proxy-pw=", "token="];
 /// Most bytes of a file with a user name and a password.
@@ -82,6 +81,30 @@ pub fn shown(uri: &str) -> String {
     }
 }
 
+/// `uri` with asterisks for what [`shown`] leaves out, so that it can still be recognised.
+pub fn masked(uri: &str) -> String {
+    let Some(start) = uri.find("://").filter(|_| !uri.starts_with("gst") && !uri.starts_with("csi")) else {
+        return shown(uri);
+    };
+    let (scheme, rest) = uri.split_at(start + 3);
+    let (address, options) =
+        rest.split_once('#').map_or((rest, String::new()), |(address, own)| (address, format!("#{own}")));
+    let (place, query) = address.split_once('?').map_or((address, ""), |(place, _)| (place, "?***"));
+    let (host, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+    let host = host.rsplit_once('@').map_or(host.to_owned(), |(user, host)| match user.contains("${") {
+        true => format!("{user}@{host}"),
+        false => format!("***@{host}"),
+    });
+    format!("{scheme}{host}{path}{query}{options}")
+}
+
+/// Whether `uri` has a password in it, rather than saying where it is.
+pub fn has_password(uri: &str) -> bool {
+    let address = uri.split_once("://").map_or("", |(_, rest)| rest);
+    let user = address.split('/').next().and_then(|host| host.rsplit_once('@')).map(|(user, _)| user);
+    user.and_then(|user| user.split_once(':')).is_some_and(|(_, password)| !password.starts_with("${"))
+}
+
 fn shown_address(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -146,15 +169,17 @@ impl ChildRequest {
 
     fn csi(text: &str, uri: &str) -> Result<Self, String> {
         let (sensor, query) = text.split_once('?').unwrap_or((text, ""));
-        let sensor = sensor.parse().map_err(|_| format!("'{sensor}' is no number of a sensor: csi://0 is the first"))?;
+        let sensor =
+            sensor.parse().map_err(|_| format!("'{sensor}' is no number of a sensor: csi://0 is the first"))?;
         let (mut size, mut rate, mut rest) = (Size::new(1280, 720), 30, Vec::new());
         for option in query.split('&').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 Some(("size", value)) => {
-                    let sides = value.split_once('x').and_then(|(width, height)| {
-                        Some(Size::new(width.parse().ok()?, height.parse().ok()?))
-                    });
-                    let sane = |size: &Size| (1..=1 << 14).contains(&size.width) && (1..=1 << 14).contains(&size.height);
+                    let sides = value
+                        .split_once('x')
+                        .and_then(|(width, height)| Some(Size::new(width.parse().ok()?, height.parse().ok()?)));
+                    let sane =
+                        |size: &Size| (1..=1 << 14).contains(&size.width) && (1..=1 << 14).contains(&size.height);
                     size = sides.filter(sane).ok_or(format!("size={value}: give pixels such as 1280x720"))?;
                 }
                 Some(("fps", value)) => {
@@ -188,9 +213,13 @@ impl ChildRequest {
             complete = with_credentials(&complete, &file, &mut secrets)?;
         }
         if complete.chars().any(|letter| letter.is_control() || letter == '\'') {
-            return Err("the address has a quotation mark or a control character: write them as %27 and the like".into());
+            return Err(
+                "the address has a quotation mark or a control character: write them as %27 and the like".into()
+            );
         }
-        if let Some((user, _)) = complete.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@')) {
+        if let Some((user, _)) =
+            complete.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'))
+        {
             secrets.push(user.to_owned());
             secrets.extend(user.split_once(':').map(|(_, password)| password.to_owned()));
         }
@@ -233,11 +262,7 @@ impl ChildRequest {
 }
 
 /// `text` with the values of `${NAME}`, written as addresses want them.
-fn expand(
-    text: &str,
-    variable: &dyn Fn(&str) -> Option<String>,
-    secrets: &mut Vec<String>,
-) -> Result<String, String> {
+fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>, secrets: &mut Vec<String>) -> Result<String, String> {
     let (mut done, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("${") {
         let (name, behind) = after.split_once('}').ok_or("the address has a ${ without its }")?;
@@ -254,8 +279,8 @@ fn expand(
 fn with_credentials(address: &str, file: &Path, secrets: &mut Vec<String>) -> Result<String, String> {
     let text = crate::read::text(file, MOST_CREDENTIALS).map_err(|error| format!("credentials: {error}"))?;
     let line = text.lines().next().unwrap_or_default();
-    let (user, password) = (line.split_once(':'))
-        .ok_or_else(|| format!("{}: the first line must be USER:PASSWORD", file.display()))?;
+    let (user, password) =
+        (line.split_once(':')).ok_or_else(|| format!("{}: the first line must be USER:PASSWORD", file.display()))?;
     let (scheme, rest) = address.split_once("://").ok_or("the address has no ://")?;
     secrets.extend([password.to_owned(), encoded(password)]);
     Ok(format!("{scheme}://{}:{}@{rest}", encoded(user), encoded(password)))
@@ -278,14 +303,16 @@ mod tests {
             ("rtsp://me:p@ss/word@camera/x", "rtsp://me:p@ss/word@camera/x".split('@').next_back().unwrap()),
             ("http://camera/mjpg?user=me&password=s3cret", "http://camera/mjpg"),
             ("ffmpeg:http://me:s3cret@camera/", "ffmpeg:http://camera/"),
-            ("gst:rtspsrc location=rtsp://me:s3cret@camera/x user-pw=s3cret ! decodebin",
-             "gst:rtspsrc location=rtsp://camera/x user-pw=*** ! decodebin"),
+            (
+                "gst:rtspsrc location=rtsp://me:s3cret@camera/x user-pw=s3cret ! decodebin",
+                "gst:rtspsrc location=rtsp://camera/x user-pw=*** ! decodebin",
+            ),
             ("csi://0?size=4x4", "csi://0?size=4x4"),
             ("/dev/video0?size=4x4", "/dev/video0?size=4x4"),
             ("film.mp4", "film.mp4"),
         ] {
             let found = shown(uri);
-            assert!(!found.contains("s3cret"), "{found}");
+            assert!(!found.contains("s3cret") && !masked(uri).contains("s3cret"), "{found} {}", masked(uri));
             if !uri.contains("p@ss/word") {
                 assert_eq!(found, expected);
             }
@@ -295,12 +322,17 @@ mod tests {
     #[test]
     fn addresses_take_secrets_from_elsewhere() {
         let variable = |name: &str| (name == "DOOR").then(|| "s3:c@ret".to_owned());
-        let request = ChildRequest::address("rtsp://me:${DOOR}@camera/x?a=1#transport=udp&stall=2.5", &variable).unwrap();
+        let request =
+            ChildRequest::address("rtsp://me:${DOOR}@camera/x?a=1#transport=udp&stall=2.5", &variable).unwrap();
         let address = "rtsp://me:s3%3Ac%40ret@camera/x?a=1".to_owned();
         assert_eq!(request.input, ChildInput::Address { address, transport: "udp".to_owned() });
         assert_eq!((request.name.as_str(), request.live), ("rtsp://camera/x", true));
         assert_eq!(request.stall, Some(Duration::from_millis(2500)));
-        assert!(["s3:c@ret", "s3%3Ac%40ret", "me:s3%3Ac%40ret", "a=1"].iter().all(|text| request.secrets.contains(&(*text).to_owned())));
+        assert!(
+            ["s3:c@ret", "s3%3Ac%40ret", "me:s3%3Ac%40ret", "a=1"]
+                .iter()
+                .all(|text| request.secrets.contains(&(*text).to_owned()))
+        );
 
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "you:s 3\n").unwrap();

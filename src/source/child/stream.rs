@@ -17,6 +17,9 @@ const MOST_LATE: Duration = Duration::from_secs(2);
 /// By how much clocks may go apart: a camera's and this machine's.
 const DRIFT: f64 = 1e-3;
 
+/// How long a program may take to make one frame.
+const TRIAL: Duration = Duration::from_secs(10);
+
 /// What a child gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -48,6 +51,22 @@ impl ChildFrames {
         let process = Process::start(start.command(), start.input.as_deref().map(str::as_bytes))
             .map_err(|error| program.not_started(program.command(), &error))?;
         Ok(Self { process, frames: Frames::new(start.protocol), program, secrets: request.secrets.clone() })
+    }
+
+    /// Lets a program make one frame of its own.
+    ///
+    /// # Errors
+    /// What does not work.
+    pub fn one_from(program: Program) -> Result<(), String> {
+        let start = Start::trial(program)?;
+        let process = Process::start(start.command(), start.input.as_deref().map(str::as_bytes))
+            .map_err(|error| program.not_started(program.command(), &error))?;
+        let mut child = Self { process, frames: Frames::new(start.protocol), program, secrets: Vec::new() };
+        match child.next(TRIAL)? {
+            Found::Frame(_) => child.image().map(drop),
+            Found::Nothing => Err(format!("{} gives no frame within {} s", program.command(), TRIAL.as_secs())),
+            Found::End => Err(child.end().map_or_else(|reason| reason, |said| format!("it gives no frame: {said}"))),
+        }
     }
 
     /// Waits for the next frame.
@@ -174,9 +193,7 @@ impl LiveChild {
 impl CaptureStream for LiveChild {
     fn format(&self) -> CaptureFormat {
         let format = self.child.format();
-        let (pixels, size) = format.map_or((PixelFormat::Grey, Size::new(1, 1)), |format| {
-            (format.pixels, format.size)
-        });
+        let (pixels, size) = format.map_or((PixelFormat::Grey, Size::new(1, 1)), |format| (format.pixels, format.size));
         CaptureFormat { four_cc: FourCc::of(pixels), size, stride: 0, rate: None }
     }
 
@@ -189,7 +206,8 @@ impl CaptureStream for LiveChild {
                     _ => Duration::ZERO,
                 };
                 if late > MOST_LATE {
-                    let reason = format!("its frames are {:.1} s late: decoding them is too slow here", late.as_secs_f64());
+                    let reason =
+                        format!("its frames are {:.1} s late: decoding them is too slow here", late.as_secs_f64());
                     return Err(self.fault(reason));
                 }
                 let instant = now.checked_sub(late);

@@ -57,10 +57,20 @@ pub(super) fn wait<const N: usize>(pipes: [BorrowedFd<'_>; N], timeout: Duration
     }
 }
 
-/// Asks a child to end, as Ctrl-C does. It must not have been waited for, so that its number is still its own.
+/// Asks a child and what it has started to end, as Ctrl-C does. It must lead its process group, and must not have been waited for,
+/// so that its number is still its own.
 pub(super) fn interrupt(child: &Child) {
-    if let Ok(number) = i32::try_from(child.id()) {
+    signal(child, libc::SIGINT);
+}
+
+/// Ends them at once.
+pub(super) fn kill(child: &Child) {
+    signal(child, libc::SIGKILL);
+}
+
+fn signal(child: &Child, signal: i32) {
+    if let Ok(number @ 1..) = i32::try_from(child.id()) {
         // SAFETY: the call takes numbers.
-        unsafe { libc::kill(number, libc::SIGINT) };
+        unsafe { libc::kill(-number, signal) };
     }
 }

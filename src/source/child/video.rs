@@ -33,8 +33,8 @@ impl Video {
     /// # Errors
     /// What is missing.
     pub fn open(request: ChildRequest) -> Result<Self, SourceError> {
-        let child = ChildFrames::start(&request)
-            .map_err(|reason| SourceError::Child { name: request.name.clone(), reason })?;
+        let child =
+            ChildFrames::start(&request).map_err(|reason| SourceError::Child { name: request.name.clone(), reason })?;
         let (warnings, last_frame) = (VecDeque::new(), Instant::now());
         Ok(Self { request, child, sequence: 0, last_frame, begun: None, early: None, warnings, is_over: false })
     }
@@ -70,7 +70,9 @@ impl Source for Video {
                 let asked = Instant::now();
                 match self.child.next(POLL_INTERVAL) {
                     // Time that the caller has spent is not the child's.
-                    Ok(Found::Nothing) if asked.elapsed() > Duration::ZERO && self.last_frame.elapsed() < self.limit() => {
+                    Ok(Found::Nothing)
+                        if asked.elapsed() > Duration::ZERO && self.last_frame.elapsed() < self.limit() =>
+                    {
                         return Err(SourceError::NotYet);
                     }
                     Ok(Found::Nothing) => {

@@ -1,0 +1,371 @@
+//! Sources that ffmpeg and GStreamer read: what they give, and a table of faults with the real programs.
+
+mod common;
+mod programs;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use programs::{Server, children, clip, ffmpeg, have, signal};
+use sinew::counts::Counts;
+use sinew::geometry::Size;
+use sinew::source::child::{self, ChildInput, ChildRequest};
+use sinew::source::{self, Source, SourceError};
+
+/// How long a live source may take to give frames again, from the fault on: a second to see that none comes, the rest for starting
+/// again. A busy machine takes longer; `SINEW_SLOW=4` multiplies it.
+fn limit() -> Duration {
+    let slow = std::env::var("SINEW_SLOW").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    Duration::from_secs(2) * slow
+}
+
+/// A live source, and what it has said.
+struct Watched {
+    source: Box<dyn Source>,
+    said: Vec<String>,
+}
+
+impl Watched {
+    fn open(uri: &str) -> Self {
+        Self::of(ChildRequest::parse(uri).unwrap())
+    }
+
+    fn of(request: ChildRequest) -> Self {
+        Self { source: child::open(request).unwrap(), said: Vec::new() }
+    }
+
+    /// The size of the next frame, if one comes in time.
+    fn frame(&mut self, patience: Duration) -> Option<Size> {
+        let until = Instant::now() + patience;
+        let mut found = None;
+        while found.is_none() && Instant::now() < until {
+            match self.source.next_frame() {
+                Ok(Some(frame)) => found = Some(frame.image.size()),
+                Ok(None) => panic!("a live source does not end"),
+                Err(SourceError::NotYet) => {}
+                Err(error) => panic!("a fault of a live source ends nothing: {error}"),
+            }
+            while let Some(warning) = self.source.next_warning() {
+                self.said.push(warning.to_string());
+            }
+        }
+        found
+    }
+
+    #[track_caller]
+    fn must_give(&mut self, what: &str) -> Size {
+        self.frame(Duration::from_secs(60)).unwrap_or_else(|| panic!("{what}: no frame; said {:?}", self.said))
+    }
+
+    /// Frames until there is one after a restart; how long that took.
+    #[track_caller]
+    fn recovers(&mut self, restarts: u64) -> Duration {
+        let begun = Instant::now();
+        while self.counts().restarts < restarts {
+            assert!(begun.elapsed() < Duration::from_secs(60), "no restart; said {:?}", self.said);
+            self.frame(Duration::from_millis(10));
+        }
+        self.must_give("after a restart");
+        begun.elapsed()
+    }
+
+    fn counts(&self) -> Counts {
+        self.source.live().unwrap()
+    }
+}
+
+const LIVE: &str = "gst:videotestsrc is-live=true ! video/x-raw,framerate=30/1,width=";
+
+#[test]
+fn a_child_that_dies_or_hangs_is_started_again() {
+    if !have(&["gst-launch-1.0"]) {
+        return;
+    }
+    for (fault, width, fields) in [("KILL", 112, [1, 0]), ("STOP", 120, [0, 1])] {
+        let mut watched = Watched::open(&format!("{LIVE}{width},height=64"));
+        assert_eq!(watched.must_give("at first"), Size::new(width, 64));
+        let [child] = children(&format!("width={width},"))[..] else { panic!("not one child") };
+        signal(child, fault);
+        let took = watched.recovers(1);
+        println!("{fault}: frames again after {:.2} s", took.as_secs_f64());
+        assert!(took < limit(), "{fault}: {took:?}");
+        let counts = watched.counts();
+        assert_eq!([counts.failures, counts.stalls], fields, "{fault}: {counts:?}");
+        assert_eq!(watched.said.len(), 1, "{fault}: {:?}", watched.said);
+        let needle = if fault == "KILL" { "signal: 9" } else { "no frame for 1.0 s" };
+        assert!(watched.said[0].contains(needle), "{fault}: {:?}", watched.said);
+        assert_eq!(children(&format!("width={width},")).len(), 1, "the old one is gone");
+        drop(watched);
+        assert!(children(&format!("width={width},")).is_empty(), "none is left");
+    }
+}
+
+#[test]
+fn a_live_stream_that_ends_is_started_again_and_said_once() {
+    if !have(&["gst-launch-1.0"]) {
+        return;
+    }
+    let mut watched = Watched::open("gst:videotestsrc num-buffers=2 ! video/x-raw,width=128,height=64");
+    watched.recovers(1);
+    let counts = watched.counts();
+    assert!(counts.failures >= 1, "{counts:?}");
+    assert!(watched.said[0].contains("ended without a message"), "{:?}", watched.said);
+}
+
+#[test]
+fn a_child_that_gives_nothing_is_started_again_and_said_once() {
+    if !have(&["gst-launch-1.0"]) {
+        return;
+    }
+    let mut request =
+        ChildRequest::parse("gst:videotestsrc is-live=true ! video/x-raw,width=136 ! valve drop=true").unwrap();
+    request.start = Some(Duration::from_millis(300));
+    let mut watched = Watched::of(request);
+    assert_eq!(watched.frame(Duration::from_secs(4)), None);
+    assert!(watched.counts().stalls >= 2, "{:?}", watched.counts());
+    assert_eq!(watched.said.len(), 1, "{:?}", watched.said);
+    drop(watched);
+    assert!(children("width=136 !").is_empty());
+}
+
+#[test]
+fn a_pipeline_that_cannot_work_says_why() {
+    if !have(&["gst-launch-1.0"]) {
+        return;
+    }
+    let mut watched = Watched::open("gst:nosuchelement ! identity");
+    assert_eq!(watched.frame(Duration::from_secs(3)), None);
+    assert!(watched.said[0].contains("nosuchelement"), "{:?}", watched.said);
+    let before = watched.said.len();
+    assert!(before <= 1, "{:?}", watched.said);
+    // Text between frames is not taken for frames.
+    let mut watched = Watched::open(
+        "gst:videotestsrc num-buffers=3 ! video/x-raw,width=16,height=16 ! identity ! tee name=t ! fakesink dump=true t. ! queue",
+    );
+    assert_eq!(watched.frame(Duration::from_secs(3)), None);
+    assert!(watched.said.iter().any(|text| text.contains("something else writes")), "{:?}", watched.said);
+}
+
+#[test]
+fn sizes_and_layouts_are_read_back() {
+    if !have(&["gst-launch-1.0", "ffmpeg"]) {
+        return;
+    }
+    // Widths and heights at which GStreamer's memory has gaps, in every format that is read; and a change on the way.
+    for format in ["NV12", "I420", "YUY2", "UYVY", "GRAY8", "RGB", "BGRx"] {
+        let uri = format!(
+            "gst-file:videotestsrc pattern=smpte num-buffers=1 ! video/x-raw,format={format},width=107,height=53 ! c. videotestsrc pattern=smpte \
+             num-buffers=1 ! video/x-raw,format={format},width=64,height=32 ! c. concat name=c"
+        );
+        let mut source = source::open(&uri).unwrap();
+        let mut sizes = Vec::new();
+        loop {
+            match source.next_frame() {
+                Ok(Some(frame)) => {
+                    sizes.push(frame.image.size());
+                    let mut rgb = Vec::new();
+                    sinew::pixels::to_rgb(frame.image, &mut rgb);
+                    let Size { width, height } = frame.image.size();
+                    // The seven bars: white on the left, blue on the right, in the upper half of every column.
+                    for row in [0, height / 2] {
+                        let pixel = |column: usize| &rgb[3 * (row * width + column)..][..3];
+                        let (white, blue) = (pixel(2), pixel(width - 3));
+                        assert!(white.iter().all(|&value| value > 150), "{format}: {white:?}");
+                        let is_blue = blue[2] > 100 && blue[0] < 60;
+                        assert!(format == "GRAY8" || is_blue, "{format}: {blue:?}");
+                    }
+                }
+                Ok(None) => break,
+                Err(SourceError::NotYet) => {}
+                Err(error) => panic!("{format}: {error}"),
+            }
+        }
+        assert_eq!(sizes, [Size::new(107, 53), Size::new(64, 32)], "{format}");
+    }
+}
+
+/// Every frame's bytes and time.
+fn all_frames(uri: &str) -> Result<Vec<(Vec<u8>, Option<Duration>)>, SourceError> {
+    let (mut source, mut frames) = (source::open(uri)?, Vec::new());
+    loop {
+        match source.next_frame() {
+            Ok(Some(frame)) => {
+                assert_eq!(frame.sequence, frames.len() as u64);
+                frames.push((frame.image.data().to_vec(), frame.captured));
+            }
+            Ok(None) => return Ok(frames),
+            Err(SourceError::NotYet) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[test]
+fn files_give_every_frame_once_and_at_its_time() {
+    if !have(&["ffmpeg"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // The same frames in every container, and of H.264 those that ffmpeg itself decodes.
+    for name in ["a.mp4", "a.mkv", "a.avi", "a.mov"] {
+        let path = clip(folder.path(), name, "testsrc=size=162x90:rate=10:duration=1", &["-c:v", "libx264"]);
+        let y4m = folder.path().join("a.y4m");
+        ffmpeg(&["-i", path.to_str().unwrap(), "-pix_fmt", "yuv420p", y4m.to_str().unwrap()]);
+        let (ours, theirs) = (all_frames(path.to_str().unwrap()).unwrap(), all_frames(y4m.to_str().unwrap()).unwrap());
+        assert_eq!(ours.len(), 10, "{name}");
+        for (number, (our, their)) in ours.iter().zip(&theirs).enumerate() {
+            assert!(our.0 == their.0, "{name}: frame {number} differs");
+            let expected = Duration::from_millis(100) * number as u32;
+            assert!(our.1.unwrap().abs_diff(expected) < Duration::from_millis(2), "{name}: {number} at {:?}", our.1);
+        }
+    }
+    // Frames at times of no rate: neither copied nor moved.
+    let uneven = "testsrc=size=64x48:rate=50:duration=1,select=eq(n\\,0)+eq(n\\,3)+eq(n\\,17)+eq(n\\,40)";
+    let path = clip(folder.path(), "uneven.mp4", uneven, &["-fps_mode", "passthrough", "-c:v", "libx264"]);
+    let times: Vec<_> = all_frames(path.to_str().unwrap()).unwrap().into_iter().map(|frame| frame.1.unwrap()).collect();
+    let expected = [0, 60, 340, 800].map(Duration::from_millis);
+    assert!(
+        times.iter().zip(expected).all(|(&found, expected)| found.abs_diff(expected) < Duration::from_millis(2)),
+        "{times:?}"
+    );
+    assert_eq!(times.len(), 4);
+    // At their own times.
+    let begun = Instant::now();
+    assert_eq!(all_frames(&format!("{}?realtime=1", path.display())).unwrap().len(), 4);
+    assert!(begun.elapsed() >= Duration::from_millis(790), "{:?}", begun.elapsed());
+    // Upright, as images are.
+    let turned = folder.path().join("turned.mp4");
+    let straight = clip(folder.path(), "straight.mp4", "testsrc=size=64x48:rate=10:duration=0.2", &["-c:v", "libx264"]);
+    ffmpeg(&["-i", straight.to_str().unwrap(), "-c", "copy", "-metadata:s:v:0", "rotate=90", turned.to_str().unwrap()]);
+    let mut source = source::open(turned.to_str().unwrap()).unwrap();
+    let size = loop {
+        match source.next_frame() {
+            Ok(frame) => break frame.unwrap().image.size(),
+            Err(SourceError::NotYet) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(size, Size::new(48, 64));
+}
+
+#[test]
+fn files_that_are_broken_say_so() {
+    if !have(&["ffmpeg"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip(folder.path(), "a.mp4", "testsrc=size=64x48:rate=10:duration=1", &["-c:v", "libx264"]);
+    let whole = std::fs::read(&path).unwrap();
+    // Without its end, where an mp4 has its index.
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let error = all_frames(path.to_str().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("a.mp4") && error.contains("moov"), "{error}");
+    let error = all_frames(&format!("ffmpeg:{}/none.ts", folder.path().display())).unwrap_err().to_string();
+    assert!(error.contains("No such file"), "{error}");
+    // A change of size on the way: two videos, one behind the other.
+    let mut both = Vec::new();
+    for (name, size) in [("1.ts", "64x48"), ("2.ts", "96x64")] {
+        let path =
+            clip(folder.path(), name, &format!("testsrc=size={size}:rate=10:duration=0.5"), &["-c:v", "libx264"]);
+        both.extend(std::fs::read(path).unwrap());
+    }
+    let joined = folder.path().join("both.ts");
+    std::fs::write(&joined, both).unwrap();
+    let error = all_frames(&format!("ffmpeg:{}", joined.display())).unwrap_err().to_string();
+    assert!(error.contains("changed its size"), "{error}");
+}
+
+#[test]
+fn rtsp_outlives_its_server_and_keeps_its_secret() {
+    let Some(mut server) = Server::rtsp(Some(("me", "s3c:r@t"))) else { return };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "me:s3c:r@t\n").unwrap();
+    let uri = format!("rtsp://127.0.0.1:{}/camera#credentials={}", server.port, file.path().display());
+    let mut watched = Watched::open(&uri);
+    assert_eq!(watched.must_give("at first"), Size::new(320, 240));
+    let arguments = programs::arguments_of_all();
+    assert!(!arguments.contains("s3c") && arguments.contains("concat"), "{arguments}");
+    for fault in ["killed", "frozen"] {
+        let restarts = watched.counts().restarts;
+        match fault {
+            "killed" => server.restart(),
+            _ => {
+                server.signal("STOP");
+                // Until it is seen that nothing comes.
+                let begun = Instant::now();
+                while watched.counts().stalls == 0 {
+                    watched.frame(Duration::from_millis(50));
+                    assert!(begun.elapsed() < 3 * limit(), "a frozen server is not seen: {:?}", watched.said);
+                }
+                println!("frozen: seen after {:.2} s", begun.elapsed().as_secs_f64());
+                server.signal("CONT");
+            }
+        }
+        let took = watched.recovers(restarts + 1);
+        println!("RTSP server {fault}: frames again {:.2} s after it was back", took.as_secs_f64());
+        assert!(took < 3 * limit(), "{fault}: {took:?}");
+    }
+    drop(watched);
+    // A wrong password: said, and not shown.
+    std::fs::write(file.path(), "me:wr0ng\n").unwrap();
+    let mut watched = Watched::open(&uri);
+    assert_eq!(watched.frame(Duration::from_secs(8)), None);
+    let said = watched.said.join("\n");
+    assert!(said.contains("401") && !said.contains("wr0ng"), "{said}");
+}
+
+#[test]
+fn mjpeg_over_http_is_a_camera() {
+    if !have(&["ffmpeg"]) {
+        return;
+    }
+    let (_server, port) = programs::mjpeg_server();
+    let mut watched = Watched::open(&format!("http://127.0.0.1:{port}/stream?user=me&password=s3cret"));
+    assert_eq!(watched.must_give("MJPEG"), Size::new(96, 64));
+    assert!(!programs::arguments_of_all().contains("s3cret"));
+}
+
+#[test]
+fn no_program_means_no_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = folder.path().join("film.mp4");
+    std::fs::write(&film, b"\0\0\0\x18ftypmp42").unwrap();
+    for (uri, needle) in [
+        (film.to_str().unwrap(), "sudo apt install ffmpeg"),
+        ("rtsp://camera/stream", "sudo apt install ffmpeg"),
+        ("gst:videotestsrc", "sudo apt install gstreamer1.0-tools"),
+        ("csi://0", "sudo apt install gstreamer1.0-tools"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_sinew"))
+            .args(["run", "--model", "logocap-tiny", "--source", uri])
+            .env("PATH", folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{uri}: {said}");
+        assert!(said.contains("is not installed") && said.contains(needle), "{uri}: {said}");
+    }
+    if have(&["gst-launch-1.0"]) {
+        let request = ChildRequest::parse("csi://0").unwrap();
+        assert!(matches!(request.input, ChildInput::Csi { .. }));
+        let error = child::open(request).err().unwrap().to_string();
+        assert!(error.contains("nvarguscamerasrc") && error.contains("Jetson"), "{error}");
+    }
+}
+
+#[test]
+fn nothing_outlives_a_program_that_is_killed() {
+    if !have(&["gst-launch-1.0"]) {
+        return;
+    }
+    // It gives nothing: a pipe that is closed would not end it.
+    let uri = "gst:videotestsrc is-live=true ! video/x-raw,width=144 ! valve drop=true";
+    let mut program = Command::new(env!("CARGO_BIN_EXE_sinew"))
+        .args(["run", "--model", "logocap-tiny", "--source", uri, "--sink", "jsonl:/dev/null"])
+        .spawn()
+        .unwrap();
+    programs::wait_until("the child is there", || !children("width=144 !").is_empty());
+    program.kill().unwrap();
+    program.wait().unwrap();
+    programs::wait_until("the child is gone", || children("width=144 !").is_empty());
+}
