@@ -135,7 +135,7 @@ fn sources_that_are_none() {
     let images = Images::new(&[]);
     on(&images.folder(), &[]).expect(2).says(&["no image in this folder", ".jpg"]);
     on(&images.uri("nowhere"), &[]).expect(2).says(&["nowhere", "cannot be opened"]);
-    on("rtsp://127.0.0.1/x", &[]).expect(2).says(&["rtsp://127.0.0.1/x", "is not known"]);
+    on("gopher://127.0.0.1/x", &[]).expect(2).says(&["gopher://127.0.0.1/x", "is not known"]);
     fs::write(images.path("film.y4m"), "YUV4MPEG2 W64 H64 C444p16\n").unwrap();
     on(&images.uri("film.y4m"), &[]).expect(2).says(&["film.y4m", "444p16"]);
     let model = spots();

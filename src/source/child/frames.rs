@@ -3,50 +3,13 @@
 use std::time::Duration;
 
 use super::gdp::Gdp;
+use super::header::{FrameHeader, Next, StreamFormat};
 use super::nut::Nut;
-use crate::geometry::Size;
-use crate::pixels::{Colour, ImageView, PixelFormat};
+use crate::pixels::ImageView;
 use crate::source::layout::Layout;
 
 /// Bytes that a header may have.
 const MOST_HEADER: usize = 1 << 14;
-
-/// What a stream says of its frames.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StreamFormat {
-    /// The pixel layout.
-    pub pixels: PixelFormat,
-    /// Width and height in pixels.
-    pub size: Size,
-    /// What YUV values mean.
-    pub colour: Colour,
-    /// How the planes of a frame lie in the stream.
-    pub(super) layout: Layout,
-}
-
-/// What comes next in a stream, at the start of the bytes that it was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Not known before more bytes are there.
-    Incomplete,
-    /// So many bytes that are no frame.
-    Other(usize),
-    /// A frame.
-    Frame(FrameHeader),
-}
-
-/// A frame that begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FrameHeader {
-    /// Bytes of this header.
-    pub header: usize,
-    /// Bytes of pixels behind it.
-    pub payload: usize,
-    /// Pixels that stand before these and that the stream does not repeat: a number for [`Protocol::prefix`].
-    pub prefix: Option<usize>,
-    /// When the frame is shown, on the stream's clock.
-    pub time: Option<Duration>,
-}
 
 /// How a program writes frames.
 #[derive(Debug)]

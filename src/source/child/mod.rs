@@ -3,12 +3,13 @@
 //! They are started as child processes, not linked: the program stays one file for every board, and a decoder that crashes or hangs
 //! takes nothing with it. A child writes raw frames to a pipe, in a form that says their size, layout and time (`nut`, `gdp`).
 //!
-//! Lowest first: `request` is what a URI says, `nut` and `gdp` take streams of bytes apart, `frames` puts frames together, `process` is
+//! Lowest first: `request` is what a URI says, `header` what streams say of frames, `nut` and `gdp` take streams of bytes apart, `frames` puts frames together, `process` is
 //! a child whatever it writes, `programs` knows the command lines, `stream` is a child with frames. A live one is kept going by
 //! [`Camera`](super::v4l2::Camera), as a camera is; one that ends is a [`Video`].
 
 mod frames;
 mod gdp;
+mod header;
 mod last_lines;
 mod nut;
 mod process;
@@ -20,8 +21,9 @@ mod video;
 
 use std::time::Duration;
 
-pub use frames::{FrameHeader, Frames, Next, Progress, Protocol, StreamFormat};
+pub use frames::{Frames, Progress, Protocol};
 pub use gdp::Gdp;
+pub use header::{FrameHeader, Next, StreamFormat};
 pub use nut::Nut;
 pub use programs::{Program, Version, has_element};
 pub use request::{ChildInput, ChildRequest, has_password, is_child, masked, shown};

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::frames::{FrameHeader, Next, StreamFormat};
+use super::header::{FrameHeader, Next, StreamFormat};
 use crate::geometry::Size;
 use crate::pixels::{Colour, Limits, PixelFormat};
 use crate::source::layout::Layout;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::frames::{Frames, Progress, StreamFormat};
+use super::frames::{Frames, Progress};
+use super::header::StreamFormat;
 use super::process::{Output, Process};
 use super::programs::{Program, Start};
 use super::request::{ChildInput, ChildRequest};
