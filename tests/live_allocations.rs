@@ -4,6 +4,7 @@
 //! The camera is simulated; `SINEW_CAMERA=/dev/video0` takes a real one, and its driver's calls with it (`make test-cameras`).
 //! A program of its own, without the test harness, whose thread would be counted too.
 
+mod common;
 mod counting;
 mod full_frame;
 
@@ -21,11 +22,12 @@ use sinew::pose::Poses;
 use sinew::runtime::{self, Counts, LivePipeline, Observer, Skip, WholeImage};
 use sinew::sink::Sink;
 use sinew::sink::jsonl::JsonLines;
-use sinew::source::SourceError;
+use sinew::source::child::{self, ChildRequest, Program};
 use sinew::source::v4l2::{
     Camera, CameraError, CaptureBackend, CaptureFormat, CaptureRequest, CaptureStream, Captured, Dequeued, FourCc,
     RetryPolicy,
 };
+use sinew::source::{self, Source, SourceError};
 
 const FRAMES: u64 = 1000;
 /// What is made once is made by then.
@@ -67,10 +69,10 @@ impl CaptureStream for Played {
     }
 }
 
-fn played(format: &[u8; 4], stride: usize, bytes: Vec<u8>, size: Size) -> Camera {
+fn played(format: &[u8; 4], stride: usize, bytes: Vec<u8>, size: Size) -> Box<dyn Source> {
     let format = CaptureFormat { four_cc: FourCc::new(*format), size, stride, rate: None };
-    Camera::with_backend(Box::new(Played { format, bytes, sequence: 0 }), "/dev/played".into(), RetryPolicy::default())
-        .unwrap()
+    let device = Box::new(Played { format, bytes, sequence: 0 });
+    Box::new(Camera::with_backend(device, "/dev/played".into(), RetryPolicy::default()).unwrap())
 }
 
 /// Everything of LOGO-CAP but its networks, whose results are always the same.
@@ -146,11 +148,11 @@ impl Observer for Counting {
 }
 
 /// Allocations over the frames of one camera.
-fn allocations(camera: Camera) -> u64 {
+fn allocations(camera: Box<dyn Source>) -> u64 {
     let stop = Arc::new(AtomicBool::new(false));
     let mut counting = Counting { stop: Arc::clone(&stop), processed: 0, before: 0, allocations: None };
     LivePipeline {
-        cameras: vec![Box::new(camera)],
+        cameras: vec![camera],
         estimator: &mut Model::new(),
         boxes: &mut WholeImage,
         outputs: runtime::Outputs::from(vec![
@@ -165,9 +167,56 @@ fn allocations(camera: Camera) -> u64 {
     counting.allocations.unwrap()
 }
 
+/// Raw frames that other programs write: a live one through the whole loop, and a file's.
+fn children(size: Size) {
+    let Size { width, height } = size;
+    match child::try_out(Program::GStreamer) {
+        Err(why) => common::skip(&why),
+        Ok(()) => {
+            // No multiple of 8, so that the planes of I420 have to be rearranged.
+            for (format, width) in [("NV12", width), ("I420", width - 2), ("YUY2", width)] {
+                let uri = format!("gst:videotestsrc ! video/x-raw,format={format},width={width},height={height}");
+                let count = allocations(child::open(ChildRequest::parse(&uri).unwrap()).unwrap());
+                println!("GStreamer, {format}: {count} allocations in {FRAMES} frames");
+                assert_eq!(count, 0);
+            }
+        }
+    }
+    if let Err(why) = child::try_out(Program::Ffmpeg) {
+        return common::skip(&why);
+    }
+    let file = tempfile::Builder::new().suffix(".avi").tempfile().unwrap();
+    let frames = (WARM + FRAMES).to_string();
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=320x240", "-frames:v", &frames])
+        .args(["-c:v", "mpeg4"])
+        .arg(file.path())
+        .status();
+    assert!(made.unwrap().success());
+    let mut video = source::open(file.path().to_str().unwrap()).unwrap();
+    let (mut seen, mut before) = (0, 0);
+    loop {
+        match video.next_frame() {
+            Ok(Some(_)) => seen += 1,
+            Ok(None) => panic!("only {seen} frames"),
+            Err(SourceError::NotYet) => continue,
+            Err(error) => panic!("{error}"),
+        }
+        if seen == WARM {
+            before = everywhere();
+        }
+        if seen == WARM + FRAMES {
+            break;
+        }
+    }
+    let count = everywhere() - before;
+    println!("ffmpeg: {count} allocations in {FRAMES} frames");
+    assert_eq!(count, 0);
+}
+
 fn main() {
     if let Ok(uri) = std::env::var("SINEW_CAMERA") {
-        let count = allocations(Camera::open(CaptureRequest::parse(&uri).unwrap()).unwrap());
+        let count = allocations(Box::new(Camera::open(CaptureRequest::parse(&uri).unwrap()).unwrap()));
         println!("{uri}: {count} allocations in {FRAMES} frames");
         assert_eq!(count, 0);
         return;
@@ -185,6 +234,7 @@ fn main() {
         println!("{}: {count} allocations in {FRAMES} frames", FourCc::new(*format));
         assert_eq!(count, 0);
     }
+    children(size);
     let root = env!("CARGO_MANIFEST_DIR");
     let jpeg = std::fs::read(format!("{root}/tests/data/people/000.jpg")).unwrap();
     let count = allocations(played(b"MJPG", 0, jpeg, Size::new(256, 256)));

@@ -9,6 +9,7 @@ mod calib;
 mod cameras;
 mod config;
 mod decode;
+mod diff;
 mod doctor;
 mod documents;
 #[cfg(feature = "tensorrt")]
@@ -50,6 +51,7 @@ enum Command {
     Bench(Box<bench::BenchArguments>),
     Eval(eval::EvalArguments),
     Decode(decode::DecodeArguments),
+    Diff(diff::DiffArguments),
     Track(Box<track::TrackArguments>),
     Enrol(enrol::EnrolArguments),
     Models(models::ModelsArguments),
@@ -86,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Bench(command) => command.run(&arguments.log),
         Command::Eval(command) => command.run(&arguments.log),
         Command::Decode(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Track(command) => command.run(&arguments.log),
         Command::Enrol(command) => command.run(),
         Command::Models(command) => command.run(),

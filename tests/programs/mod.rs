@@ -37,7 +37,7 @@ pub fn children(text: &str) -> Vec<u32> {
     let number = |path: PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
     let is_one = |&number: &u32| {
         let arguments = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
-        arguments.starts_with(b"gst-launch") && String::from_utf8_lossy(&arguments).contains(text)
+        arguments.starts_with(b"gst-launch") && String::from_utf8_lossy(&arguments).replace('\0', " ").contains(text)
     };
     entries.filter_map(|entry| number(entry.path())).filter(is_one).collect()
 }

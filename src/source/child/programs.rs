@@ -250,9 +250,9 @@ impl Start {
                     .to_owned(),
             );
         }
-        // gst-launch joins its arguments by spaces, and so takes all of it as one.
+        // gst-launch escapes spaces within an argument and joins arguments by spaces: so it gets back what was written.
         let whole = format!("{pipeline} ! videoconvert ! {GSTREAMER_FORMATS} ! gdppay ! fdsink fd=1 sync=false");
-        let arguments = vec!["-q".into(), whole.into()];
+        let arguments = std::iter::once("-q").chain(whole.split(' ')).map(OsString::from).collect();
         Ok(Self { program: Program::GStreamer, arguments, input: None, protocol: Protocol::Gdp(Gdp::default()) })
     }
 

@@ -1,0 +1,57 @@
+//! `sinew diff`.
+
+mod cli_support;
+
+use cli_support::{ended, sinew};
+
+const HEADER: &str = r#"{"schema":1,"sinew":"0","units":{"time":"s","position":"px"},"model":"m","bundle":"b","keypoints":["nose","ear"],"skeleton":[]}"#;
+
+fn line(sequence: u64, poses: &str) -> String {
+    format!(r#"{{"sequence":{sequence},"image":[9,9],"poses":[{poses}]}}"#)
+}
+
+fn pose(x: f32, score: f32, id: &str) -> String {
+    format!(r#"{{"score":{score},"keypoints":[[{x},1,0.5],[3,4,0.5]],"id":{id}}}"#)
+}
+
+#[test]
+fn what_differs_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, lines: &[String]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, [&[HEADER.to_owned()], lines].concat().join("\n") + "\n").unwrap();
+        path.display().to_string()
+    };
+    let first = write(
+        "a",
+        &[line(0, &[pose(1.0, 0.9, "1"), pose(50.0, 0.8, "2")].join(",")), line(1, &pose(1.0, 0.9, "1")), line(2, "")],
+    );
+    let compare = |lines: &[String], more: &[&str]| {
+        let second = write("b", lines);
+        ended(sinew(&[&["diff", &first, &second], more].concat()).output().unwrap())
+    };
+    // In another order, by other numbers, a little apart.
+    let same =
+        [line(0, &[pose(50.2, 0.801, "7"), pose(1.1, 0.9, "8")].join(",")), line(1, &pose(1.0, 0.9, "8")), line(2, "")];
+    let good = compare(&same, &[]).expect(0);
+    assert!(good.stdout.contains("3 frames and 3 poses compared, 0 differences"), "{}", good.stdout);
+    for (changed, needle) in [
+        (line(1, &pose(2.0, 0.9, "8")), "frame 1: pose 0: nose is 1.000 px apart"),
+        (line(1, &pose(1.0, 0.7, "8")), "frame 1: pose 0: the pose scores 0.9, and 0.7"),
+        (line(1, &pose(1.0, 0.9, "7")), "frame 1: pose 0: identity 1, and 7, which is another one"),
+        (line(1, &pose(1.0, 0.9, "null")), "one has an identity"),
+        (line(1, ""), "frame 1: 1 poses, and 0"),
+        (line(5, ""), "frame 5: only in"),
+    ] {
+        let lines = [same[0].clone(), changed, same[2].clone()];
+        let negative = compare(&lines, &[]).expect(1);
+        assert!(negative.stdout.contains(needle), "{needle}: {}", negative.stdout);
+    }
+    let lines = [same[0].clone(), line(1, &pose(2.0, 0.9, "7")), same[2].clone()];
+    let json = compare(&lines, &["--pixels", "1", "--no-ids", "--json"]).expect(0).json();
+    assert_eq!((json["differences"].as_u64(), json["largest_distance"].as_f64()), (Some(0), Some(1.0)));
+    // Nothing is never the same as nothing.
+    compare(&[], &[]).expect(2).says(&["no result in it"]);
+    compare(&[line(0, ""), line(0, "")], &[]).expect(2).says(&["line 3", "a second result of frame 0"]);
+    compare(&["{}".to_owned()], &[]).expect(2).says(&["neither a header nor a frame"]);
+}
