@@ -1,4 +1,6 @@
-"""An RTSP camera on this machine: GStreamer's RTSP server with a moving test image. Prints a line once it listens.
+"""An RTSP camera on this machine: GStreamer's RTSP server with a moving test image.
+
+It prints a line once it listens.
 
     rtsp_server.py PORT [WIDTHxHEIGHT] [FRAMES_A_SECOND] [USER PASSWORD]
 
@@ -15,7 +17,8 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402  (the versions 
 
 PIPELINE = (
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,width={},height={},framerate={}/1"
-    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={} ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={}"
+    " ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
 )
 
 

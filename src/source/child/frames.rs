@@ -6,7 +6,6 @@ use super::gdp::Gdp;
 use super::header::{FrameHeader, Next, StreamFormat};
 use super::nut::Nut;
 use crate::pixels::ImageView;
-use crate::source::layout::Layout;
 
 /// Bytes that a header may have.
 const MOST_HEADER: usize = 1 << 14;

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::geometry::Size;
-use crate::source::file_uri::split_file;
 
 /// What addresses begin with that ffmpeg opens by itself.
 const SCHEMES: [&str; 10] =
@@ -161,7 +160,11 @@ impl ChildRequest {
     /// # Errors
     /// Which option is wrong.
     pub fn file(text: &str) -> Result<Self, String> {
-        let (path, query) = split_file(text);
+        // Where there is no such file with or without them, it is said of the one without.
+        let (path, query) = match text.rsplit_once('?') {
+            Some((path, query)) if !Path::new(text).exists() => (Path::new(path), query),
+            _ => (Path::new(text), ""),
+        };
         let mut request = Self::new(ChildInput::File(path.to_owned()), path.display().to_string(), false);
         request.options(query, "a video file: use realtime, live, stall or start")?;
         Ok(request)
@@ -277,7 +280,8 @@ fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>, secrets: &mut V
 
 /// `address` with user and password of the first line of `file`.
 fn with_credentials(address: &str, file: &Path, secrets: &mut Vec<String>) -> Result<String, String> {
-    let text = crate::read::text(file, MOST_CREDENTIALS).map_err(|error| format!("credentials: {error}"))?;
+    let text = crate::read::text(file, MOST_CREDENTIALS)
+        .map_err(|error| format!("credentials={}: the file cannot be read: {error}", file.display()))?;
     let line = text.lines().next().unwrap_or_default();
     let (user, password) =
         (line.split_once(':')).ok_or_else(|| format!("{}: the first line must be USER:PASSWORD", file.display()))?;
