@@ -88,7 +88,7 @@ test-deploy: ## What is under `Boards`, on an emulated arm64 board with Debian (
 	board/emulated/debian/package-test.sh
 
 .PHONY: check-tensorrt-headers
-check-tensorrt-headers: ## Compare the tables of TensorRT's objects with NVIDIA's headers (11.4, from a crate; HEADERS=folder for others, from 10 on)
+check-tensorrt-headers: ## Compare places and arguments in the tables of TensorRT's objects with NVIDIA's headers (11.4, from a crate; HEADERS=folder for others, from 8.5 on)
 	headers=$$(HEADERS="$(HEADERS)" tests/tensorrt/headers.sh); \
 	SINEW_TENSORRT_HEADERS="$$headers" $(CARGO) test $(PROFILE) --lib -- --exact engine::tensorrt::layout::tests::the_headers_agree
 

@@ -3,7 +3,7 @@
 mod engine_support;
 
 use engine_support::{Spots, graph_files, graphs};
-use sinew::engine::{Backend, DataType, Engine, EngineError, Memory, Session, Signature, TensorSpec};
+use sinew::engine::{Backend, DataType, Engine, EngineError, Memory, Provider, Session, Signature, TensorSpec};
 
 fn spec(name: &str, shape: &[usize], memory: Memory) -> TensorSpec {
     TensorSpec { name: name.to_owned(), data_type: DataType::F32, shape: shape.to_vec(), memory }
@@ -143,7 +143,7 @@ fn backends_have_names() {
     assert_eq!(Backend::Tract.to_string(), "tract");
     let error = "tensorflow".parse::<Backend>().unwrap_err();
     assert!(error.to_string().starts_with("unknown backend `tensorflow`, expected `auto`"), "{error}");
-    assert_eq!("onnxruntime".parse::<Backend>().unwrap(), Backend::OnnxRuntime);
+    assert_eq!("onnxruntime".parse::<Backend>().unwrap(), Backend::OnnxRuntime(Provider::Cpu));
     assert_eq!(Session::new(Backend::Auto, 1).unwrap().backend(), Backend::Tract);
 }
 

@@ -16,6 +16,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+HARMLESS = re.compile(r"Converting conv (activation|weight) scales to fp32\.")
+"""Said of every quantised convolution whose scales have 16 bits: 32 bits hold them exactly."""
+
 PRECISION = re.compile(r"-(fp32|fp16|int8)-[0-9a-f]{8}\.engine")
 
 
@@ -43,10 +46,14 @@ def jobs(commands: Path) -> list[tuple[Path, str, dict[str, list[int]]]]:
             path = path.with_name(path.name.replace(".onnx", ".fp16.onnx"))
         if precision[1] == "int8" and ".int8." not in path.name:
             continue
+        if not path.exists():
+            continue  # an import has no graph of 16 bits
         given = re.search(r"--shapes=(\S+)", line)
         pairs = (pair.split(":") for pair in given[1].split(",")) if given else ()
         shapes = {name: [int(extent) for extent in text.split("x")] for name, text in pairs}
-        unique[f"{path} {shapes}"] = (path, precision[1], shapes)
+        typed = path.with_name(path.name.replace(".int8.", ".int8-fp16."))
+        for graph in (path, typed) if typed.exists() else (path,):
+            unique[f"{graph} {shapes}"] = (graph, precision[1], shapes)
     return list(unique.values())
 
 
@@ -78,7 +85,7 @@ def main() -> int:
             trt.ILogger.__init__(self)
 
         def log(self, severity: Any, text: str) -> None:
-            if severity <= trt.ILogger.WARNING:
+            if severity <= trt.ILogger.WARNING and not HARMLESS.search(text):
                 logged.append(text)
 
     logger, bad = Logger(), 0
