@@ -94,7 +94,8 @@ check-tensorrt-headers: ## Compare places and arguments in the tables of TensorR
 
 .PHONY: check-nvidia
 check-nvidia: build ## The binding and the graphs against NVIDIA's own packages, without a GPU; RUNNING IT ACCEPTS NVIDIA'S TERMS (tests/nvidia/check.sh)
-	tests/nvidia/check.sh $(SINEW)
+	@$(MAKE) --no-print-directory $(IMPORT_READY)
+	IMPORTER=$(abspath $(IMPORT_PYTHON)) tests/nvidia/check.sh $(SINEW)
 
 .PHONY: test-cameras
 test-cameras: ## Cameras on an emulated arm64 board, with faults injected, and screens (installs QEMU and a cross compiler; the first time takes long)

@@ -5,7 +5,7 @@
 # tensorrt-cu12-bindings, tensorrt-dispatch-cu12-libs, tensorrt-rtx-cu12-libs and -bindings. Read them in the wheels. They are
 # installed into a temporary folder and removed at the end; nothing of them may be committed, cached for others or passed on.
 #
-# Parts, each of which fails by itself; PARTS names those that are wanted (bindings parser runtime):
+# Parts, each of which fails by itself; PARTS names those that are wanted (bindings parser imports runtime):
 #   bindings   NVIDIA's compiled Python bindings drive our doubles of libnvinfer: the places and arguments of every function that
 #              Sinew calls are then what NVIDIA's compiler took from the headers of that version. A double with another version's
 #              tables must fail (the negative control).
@@ -18,7 +18,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 project=$(cd "$here/../.." && pwd)
 sinew=$(realpath "${1:-${CARGO_TARGET_DIR:-$project/target}/release/sinew}")
-parts=${PARTS:-bindings parser runtime}
+parts=${PARTS:-bindings parser imports runtime}
 python=${PYTHON3:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

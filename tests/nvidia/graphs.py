@@ -4,7 +4,8 @@ graphs.py COMMANDS     the file COMMANDS holds the printed trtexec commands; the
 
 Neither needs a GPU. A row fails where the graph is not parsed or built, where the library warns, where
 `--shapes` is given for a graph of fixed shapes (trtexec refuses that), or where an output's inferred shape is
-not the manifest's. It shows acceptance only: not speed, nor which kernels compute in 8 bits.
+not the manifest's; also where a graph for CPUs, with other zero points than 0, is taken (the negative
+control). It shows acceptance only: not speed, nor which kernels compute in 8 bits.
 """
 
 from __future__ import annotations
@@ -128,6 +129,13 @@ def main() -> int:
         name = f"{path.parent.name}/{path.name}"
         status = "FAILED" if faults else "ok"
         print(f"{status:7} {name:44} {precision} {shapes or 'fixed'} {'; '.join(faults)}", flush=True)
+    for path in sorted({cpu for row in rows for cpu in row[0].parent.glob("*.int8-cpu.onnx")}):
+        parser = trt.OnnxParser(trt.Builder(logger).create_network(0), logger)
+        taken = parser.parse_from_file(str(path))
+        logged.clear()
+        bad += taken
+        said = "taken, though its zero points are not 0" if taken else f"refused: {parser.get_error(0).desc()}"
+        print(f"{'FAILED' if taken else 'ok':7} {path.parent.name + '/' + path.name:44} {said[:120]}", flush=True)
     print(f"parser: {len(rows)} graphs and shapes, {bad} with faults")
     return int(bad > 0 or not rows)
 

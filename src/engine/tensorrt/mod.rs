@@ -172,3 +172,34 @@ fn read(path: &Path, files: &EngineFiles) -> Result<Vec<u8>, EngineError> {
         _ => EngineError::Read { path: path.to_owned(), source },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_11_on_plans_are_built_from_graphs_of_their_types() {
+        let graph = |name: &str| GraphFile { onnx: name.into(), sha256: String::new(), external: Vec::new() };
+        let mut files = EngineFiles {
+            fp32: graph("a.onnx"),
+            fp16: Some(graph("a.fp16.onnx")),
+            int8: Some(graph("a.int8.onnx")),
+            int8_fp16: Some(graph("a.int8-fp16.onnx")),
+            int8_cpu: Some(graph("a.int8-cpu.onnx")),
+            precision: None,
+            label: "bundle/backbone".to_owned(),
+            has_open_shapes: false,
+        };
+        let sources = |precision, files: &mut EngineFiles| {
+            files.precision = Some(precision);
+            [8, 10, 11].map(|major| source(files, major).unwrap().onnx.display().to_string())
+        };
+        assert_eq!(sources(Precision::Fp32, &mut files), ["a.onnx"; 3]);
+        assert_eq!(sources(Precision::Fp16, &mut files), ["a.onnx", "a.onnx", "a.fp16.onnx"]);
+        assert_eq!(sources(Precision::Int8, &mut files), ["a.int8.onnx", "a.int8.onnx", "a.int8-fp16.onnx"]);
+        files.int8_fp16 = None;
+        assert_eq!(sources(Precision::Int8, &mut files), ["a.int8.onnx"; 3]);
+        files.int8 = None;
+        assert_eq!(sources(Precision::Int8, &mut files), ["a.onnx", "a.onnx", "a.fp16.onnx"]);
+    }
+}
