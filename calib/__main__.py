@@ -201,7 +201,9 @@ def record(manifest: dict[str, Any], rows: list[measure.Row]) -> None:
 
 def made_graphs(folder: Path) -> list[Path]:
     """Those that `make` writes."""
-    return [path for kind in ("fp16", "int8", "int8-fp16", "int8-cpu") for path in folder.glob(f"*.{kind}.onnx")]
+    return [
+        path for kind in ("fp16", "int8", "int8-fp16", "int8-cpu") for path in folder.glob(f"*.{kind}.onnx")
+    ]
 
 
 def install(trial: Path, folder: Path, manifest: dict[str, Any]) -> None:

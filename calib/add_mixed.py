@@ -2,9 +2,9 @@
 
     python -m calib.add_mixed models/bundles/logocap-tiny [--sinew target/release/sinew]
 
-Nothing is calibrated again, and nothing recorded: `make calib` makes all graphs anew, these among them. Accuracy
-is measured first and compared with the manifest's fp32 figures; exit code 1, and the bundle as it was, where it
-drops by more than the bundle allows.
+Nothing is calibrated again, and nothing recorded: `make calib` makes all graphs anew, these among them.
+Accuracy is measured first and compared with the manifest's fp32 figures; exit code 1, and the bundle as it
+was, where it drops by more than the bundle allows.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def main() -> int:
             rows.append(row)
             print(
                 f"{row.metric} {row.data} {row.level or ''}  fp32 {row.values['fp32']:.4f}  "
-                f"{PRECISION} {row.values[PRECISION]:.4f}  drop {row.drop(PRECISION):+.2f}, allowed {allowed}",
+                f"{PRECISION} {row.values[PRECISION]:.4f}  drop {row.drop(PRECISION):+.2f}, "
+                f"allowed {allowed}",
                 flush=True,
             )
         if not rows or any(row.drop(PRECISION) > allowed for row in rows):

@@ -1,9 +1,9 @@
-"""Graphs whose quantised parts are INT8 and whose rest is FP16, for builders that take a graph's types as they stand.
+"""Graphs whose quantised parts are INT8 and whose rest is FP16, for builders that take types as they stand.
 
-TensorRT before 11 chooses types by itself, and is allowed 16 bits by a flag. From 11 on, and in TensorRT-RTX, it
-computes what a graph does not quantise in the type that stands there: 32 bits in a graph with Q and DQ around
-float32. Here Q and DQ stand in the fp16 graph, with scales of 16 bits, so that nothing is cast on the way. ONNX
-allows such scales from opset 19 on, which these graphs are converted to.
+TensorRT before 11 chooses types by itself, and is allowed 16 bits by a flag. From 11 on, and in TensorRT-RTX,
+it computes what a graph does not quantise in the type that stands there: 32 bits in a graph with Q and DQ
+around float32. Here Q and DQ stand in the fp16 graph, with scales of 16 bits, so that nothing is cast on the
+way. ONNX allows such scales from opset 19 on, which these graphs are converted to.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def steps_of(quantised: onnx.ModelProto, names: set[str]) -> dict[str, tuple[Ste
         return Steps(scale, axis if scale.ndim else None)
 
     return {
-        node.name: (of(node.input[0]), of(node.input[1])) for node in quantised.graph.node if node.name in names
+        node.name: (of(node.input[0]), of(node.input[1]))
+        for node in quantised.graph.node
+        if node.name in names
     }
 
 
@@ -80,7 +82,9 @@ def insert(
             ahead, own = scales[node.name]
             key = (node.input[0], ahead.scale.tobytes())
             if key not in pairs:
-                pairs[key] = pair(graph, nodes, node.input[0], f"{node.name}/input", ahead, TensorProto.FLOAT16)
+                pairs[key] = pair(
+                    graph, nodes, node.input[0], f"{node.name}/input", ahead, TensorProto.FLOAT16
+                )
             node.input[0] = pairs[key]
             node.input[1] = weight(graph, nodes, weights[node.input[1]], f"{node.name}/weight", own)
         nodes.append(node)

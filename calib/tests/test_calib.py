@@ -126,11 +126,15 @@ def test_a_mixed_graph_is_of_16_bits_around_what_is_quantised(bundle: Path) -> N
         assert [types[value] for value in layers[name].input] == [TensorProto.FLOAT16] * 2
     assert constants[layers["conv2"].input[1]].data_type == TensorProto.FLOAT16
     # Both sides of a pair have one step, which is the int8 graph's as 16 bits hold it.
-    wide, narrow = (numpy_helper.to_array(constants[f"conv1/weight_{kind}"]) for kind in ("wide_scale", "scale"))
+    wide, narrow = (
+        numpy_helper.to_array(constants[f"conv1/weight_{kind}"]) for kind in ("wide_scale", "scale")
+    )
     assert wide.dtype == np.float32 and narrow.dtype == np.float16 and np.array_equal(wide, narrow)
     steps = numpy_helper.to_array({t.name: t for t in onnx.load(quantised).graph.initializer}["w1_scale"])
     assert np.array_equal(steps.astype(np.float16), narrow)
-    external = [t.name for t in onnx.load(target, load_external_data=False).graph.initializer if t.external_data]
+    external = [
+        t.name for t in onnx.load(target, load_external_data=False).graph.initializer if t.external_data
+    ]
     assert external == ["conv1/weight"], "the others are small"
     assert 1e-4 < graphs.difference(original, target, bundle / "recorded") < 0.05
 
@@ -142,9 +146,13 @@ def test_a_mixed_graph_without_a_layer_is_an_error(bundle: Path) -> None:
     model = onnx.load(original)
     model.graph.node[1].name = "renamed"
     onnx.save(model, bundle / "net.fp16.onnx")
-    with pytest.raises(ValueError, match="no layers .*conv1"):
+    with pytest.raises(ValueError, match=r"no layers .*conv1"):
         mixed.mix(
-            original, bundle / "net.int8.onnx", bundle / "net.fp16.onnx", placement, bundle / "net.int8-fp16.onnx"
+            original,
+            bundle / "net.int8.onnx",
+            bundle / "net.fp16.onnx",
+            placement,
+            bundle / "net.int8-fp16.onnx",
         )
 
 

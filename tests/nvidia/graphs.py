@@ -134,8 +134,13 @@ def main() -> int:
         taken = parser.parse_from_file(str(path))
         logged.clear()
         bad += taken
-        said = "taken, though its zero points are not 0" if taken else f"refused: {parser.get_error(0).desc()}"
-        print(f"{'FAILED' if taken else 'ok':7} {path.parent.name + '/' + path.name:44} {said[:120]}", flush=True)
+        said = (
+            "taken, though its zero points are not 0" if taken else f"refused: {parser.get_error(0).desc()}"
+        )
+        print(
+            f"{'FAILED' if taken else 'ok':7} {path.parent.name + '/' + path.name:44} {said[:120]}",
+            flush=True,
+        )
     print(f"parser: {len(rows)} graphs and shapes, {bad} with faults")
     return int(bad > 0 or not rows)
 
