@@ -52,12 +52,12 @@ def _checked(path: Path) -> dict[str, Tensor]:
         for name, value in EfficientNetLite().state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    wrong = [
-        name for name, value in own.items() if name not in values or values[name].shape != value.shape
-    ]
+    wrong = [name for name, value in own.items() if name not in values or values[name].shape != value.shape]
     unused = [name for name in values if name not in own and not name.startswith(CLASSIFIER)]
     if wrong or unused:
-        raise CheckpointError(f"{path}: does not fit: {wrong[:3]} are missing or have another shape, {unused[:3]} unused")
+        raise CheckpointError(
+            f"{path}: does not fit: {wrong[:3]} are missing or have another shape, {unused[:3]} unused"
+        )
     return {name: values[name] for name in own}
 
 

@@ -34,8 +34,8 @@ MOVENET_ORIGIN = (
 )
 
 LITE0_ORIGIN = (
-    "EfficientNet-Lite0 (Google, Apache-2.0; ImageNet) as it is, under a matcher trained on generated pictures "
-    "and cut-out photographs; see REPORT.md"
+    "EfficientNet-Lite0 (Google, Apache-2.0; ImageNet) as it is, under a matcher trained on generated "
+    "pictures and cut-out photographs; see REPORT.md"
 )
 
 

@@ -76,7 +76,7 @@ class CapeFormerConfig:
 
     @classmethod
     def lite0(cls) -> CapeFormerConfig:
-        """EfficientNet-Lite0 with its ImageNet weights, and matching that begins from the example's places."""
+        """EfficientNet-Lite0 with its ImageNet weights, and matching from the example's places on."""
         return cls(
             "capeformer-lite0",
             backbone="lite0",

@@ -33,7 +33,10 @@ def test_maps_and_parameters(body: EfficientNetLite) -> None:
         (1, channels, 64 // stride, 96 // stride) for channels, stride in zip(OUTPUTS, (8, 16, 32))
     ]
     # 4.65 million with the classifier, as published.
-    assert sum(parameter.numel() for parameter in body.parameters()) == 4_652_008 - 1280 * (320 + 2 + 1000) - 1000
+    assert (
+        sum(parameter.numel() for parameter in body.parameters())
+        == 4_652_008 - 1280 * (320 + 2 + 1000) - 1000
+    )
     assert CellFeatures()(torch.randn(1, 3, 64, 64)).shape == (1, CellFeatures.outputs, 2, 2)
 
 
@@ -56,7 +59,9 @@ def test_folded_norms_change_nothing(body: EfficientNetLite) -> None:
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
 
 
-def test_another_file_is_refused(body: EfficientNetLite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_is_refused(
+    body: EfficientNetLite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "weights.pth"
     values = {name: value for name, value in body.state_dict().items() if "num_batches" not in name}
     torch.save(values | {"_fc.weight": torch.zeros(3)}, path)

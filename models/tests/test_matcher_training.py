@@ -22,7 +22,10 @@ def bank() -> Bank:
     places = generator.uniform(0.1, 0.9, (groups, images, keypoints, 2)).astype(np.float32)
     visible = generator.random((groups, images, keypoints)) < 0.7
     weights = np.stack(
-        [support_weights(*pair)[0] for pair in zip(places.reshape(-1, keypoints, 2) * SIDE, visible.reshape(-1, keypoints))]
+        [
+            support_weights(*pair)[0]
+            for pair in zip(places.reshape(-1, keypoints, 2) * SIDE, visible.reshape(-1, keypoints))
+        ]
     ).reshape(groups, images, keypoints, CELLS * CELLS)
     return Bank(*map(torch.from_numpy, (maps.astype(np.float16), places, visible, weights)))
 
@@ -72,7 +75,9 @@ def test_every_trained_weight_has_a_gradient(model: CapeFormer, bank: Bank) -> N
     torch.nn.init.normal_(model.keypoint_head.transformer.start.near.weight, std=0.1)
     training.first_loss(training.matched(model, batch)).backward()
     first = [name for name, parameter in model.named_parameters() if parameter.grad is None]
-    assert all(name.startswith(("encoder_query.", *training.CapeFormerTask.SECOND_STAGE)) for name in first), first
+    assert all(
+        name.startswith(("encoder_query.", *training.CapeFormerTask.SECOND_STAGE)) for name in first
+    ), first
 
 
 def test_a_few_steps_learn(model: CapeFormer, bank: Bank) -> None:

@@ -37,8 +37,8 @@ MOST_KEYPOINTS = 24
 UPRIGHT = replace(STYLE, turn=0.3, mirrored=0.08, tilt=0.08, distant=0.15)
 TURNED = replace(STYLE, turn=1.2, mirrored=0.3, distant=0.35)
 ANIMALS, BODY_PARTS = 0.38, 0.27
-"""Shares of the groups that are photographed animals of one kind, and parts of rendered people; the rest is
-what `capeformer-tiny` learns from."""
+"""Shares of the groups that are photographed animals of one kind, and parts of rendered people; the rest are
+cut-outs and invented creatures, which `capeformer-tiny` learns from too."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ class Sources:
     """Folders that kinds are made from."""
 
     assets: Path
-    bank: Path
     packages: Path
     parts: Path
 
@@ -55,7 +54,7 @@ class Mixture:
     """Draws kinds; `without_people` those that need no rendered bodies."""
 
     def __init__(self, sources: Sources, without_people: bool = False) -> None:
-        self.kinds = Kinds(sources.assets, None if without_people else sources.bank)
+        self.kinds = Kinds(sources.assets, None)
         self.animals = animals(sources.packages)
         counts = np.sqrt([len(kind.images) for kind in self.animals])
         self.shares = counts / counts.sum()
@@ -89,11 +88,11 @@ def shard(mixture: Mixture, backbone: CellFeatures, seed: int) -> dict[str, np.n
         missing = MOST_KEYPOINTS - one.keypoints.shape[1]
         maps = backbone(normalise(torch.from_numpy(one.images), config))
         columns["maps"].append(maps.half().numpy())
-        columns["keypoints"].append(np.pad(one.keypoints, ((0, 0), (0, missing), (0, 0))).astype(np.float32) / STYLE.side)
+        columns["keypoints"].append(
+            np.pad(one.keypoints, ((0, 0), (0, missing), (0, 0))).astype(np.float32) / STYLE.side
+        )
         columns["visible"].append(np.pad(one.visible, ((0, 0), (0, missing))))
     return {name: np.stack(values) for name, values in columns.items()}
-
-
 
 
 @torch.no_grad()
@@ -102,23 +101,28 @@ def main() -> None:
     home = state_directory()
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--assets", type=Path, default=home / "assets")
-    parser.add_argument("--bank", type=Path, default=home / "bank", help="rendered people")
     parser.add_argument("--packages", type=Path, default=home / "packages/unpacked")
-    parser.add_argument("--parts", type=Path, default=home / "parts", help="of models.data.objects.body_parts")
+    parser.add_argument(
+        "--parts", type=Path, default=home / "parts", help="of models.data.objects.body_parts"
+    )
     parser.add_argument("--weights", type=Path, default=home / "lite0.pt")
     parser.add_argument("--out", type=Path, default=home / "capeformer-lite0/features")
     parser.add_argument("--shards", type=int, default=12)
     parser.add_argument("--first", type=int, default=0, help="number of the first shard")
-    parser.add_argument("--without-people", action="store_true", help="only kinds that need no rendered bodies")
+    parser.add_argument(
+        "--without-people", action="store_true", help="only kinds that need no rendered bodies"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     backbone = CellFeatures().eval()
     backbone.body.load_state_dict(torch.load(arguments.weights, weights_only=True), strict=False)
-    sources = Sources(arguments.assets, arguments.bank, arguments.packages, arguments.parts)
+    sources = Sources(arguments.assets, arguments.packages, arguments.parts)
     mixture = Mixture(sources, arguments.without_people)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for number in tqdm(range(arguments.first, arguments.first + arguments.shards), unit="shard", disable=None):
+    for number in tqdm(
+        range(arguments.first, arguments.first + arguments.shards), unit="shard", disable=None
+    ):
         path = arguments.out / f"{number:04}.npz"
         if path.exists():
             continue

@@ -44,6 +44,8 @@ SHARES = (0.3, 1.0, 1.0)
 SLOW = ("keypoint_head.input_proj", "keypoint_head.query_proj")
 """Begin as something useful; a tenth of the rate."""
 WARM_UP = 100
+SAVE_EVERY, LOG_EVERY = 50, 50
+"""Steps."""
 
 
 class Bank(NamedTuple):
@@ -60,7 +62,9 @@ class Bank(NamedTuple):
         files = [np.load(path) for path in sorted(folder.glob("*.npz"))]
         if not files:
             raise FileNotFoundError(f"{folder}: no shards; draw them with models.train.feature_bank")
-        columns = [np.concatenate([file[name] for file in files]) for name in ("maps", "keypoints", "visible")]
+        columns = [
+            np.concatenate([file[name] for file in files]) for name in ("maps", "keypoints", "visible")
+        ]
         maps, keypoints, visible = columns
         flat = zip(keypoints.reshape(-1, *keypoints.shape[2:]), visible.reshape(-1, visible.shape[-1]))
         weights = np.stack([support_weights(points * SIDE, seen)[0] for points, seen in flat])
@@ -122,9 +126,7 @@ def matched(model: CapeFormer, batch: Episodes) -> Matched:
     identity = fixed_identifiers(model.config.width)[slots]
     bias = torch.where(batch.enrolled, 0.0, HIDDEN)
     found = torch.vmap(model.match)(query, features, identity, bias)
-    return Matched(
-        *found, slots=slots, enrolled=batch.enrolled, target=batch.target, counted=batch.counted
-    )
+    return Matched(*found, slots=slots, enrolled=batch.enrolled, target=batch.target, counted=batch.counted)
 
 
 def first_loss(found: Matched) -> Tensor:
@@ -160,7 +162,8 @@ def begin_with_axes(model: CapeFormer, bank: Bank) -> None:
 
 
 def optimiser_of(model: CapeFormer, lr: float) -> torch.optim.AdamW:
-    slow, fast = [], []
+    slow: list[nn.Parameter] = []
+    fast: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             (slow if name.startswith(SLOW) else fast).append(parameter)
@@ -205,7 +208,11 @@ def main() -> None:
         optimiser.load_state_dict(saved["optimiser"])
         step = saved["step"]
     held_out = {name: HeldOutObjects.read(ROOT / name) for name in HELD_OUT}
-    maps = {name: held.maps(model) for name, held in held_out.items()}
+    # The backbone stays as it is: its maps of the held-out images are kept.
+    maps = load(arguments.state / "held-out.pt") or {
+        name: held.maps(model) for name, held in held_out.items()
+    }
+    save(arguments.state / "held-out.pt", maps)
     log = Log(arguments.state / "log.jsonl")
 
     def evaluate() -> None:
@@ -214,16 +221,28 @@ def main() -> None:
         for name, held in held_out.items():
             with torch.no_grad():
                 figures = held.measure(shadow, maps=maps[name])
-            line = {level: {key: round(value, 4) for key, value in row.items()} for level, row in figures.items()}
+            line = {
+                level: {key: round(value, 4) for key, value in row.items()} for level, row in figures.items()
+            }
             log.write(step=step, data=name, second=arguments.second, **line)
-            print(step, name, {level: (row["pck@0.1"], row["pck@0.2"]) for level, row in line.items()}, flush=True)
+            print(
+                step,
+                name,
+                {level: (row["pck@0.1"], row["pck@0.2"]) for level, row in line.items()},
+                flush=True,
+            )
 
     if step == 0:
         evaluate()
     generator = torch.Generator().manual_seed(arguments.seed + 1000 * step)
     losses, begun = [], time.monotonic()
     while step < arguments.steps:
-        rate = arguments.lr * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / arguments.steps))
+        rate = (
+            arguments.lr
+            * min(1.0, (step + 1) / WARM_UP)
+            * 0.5
+            * (1 + math.cos(math.pi * step / arguments.steps))
+        )
         for group in optimiser.param_groups:
             group["lr"] = rate * group["share"]
         batch = sample(bank, arguments.batch, generator)
@@ -240,16 +259,18 @@ def main() -> None:
         average.update(model, step)
         losses.append(loss.item())
         step += 1
-        if step % 100 == 0:
-            speed = 100 / (time.monotonic() - begun)
+        if step % LOG_EVERY == 0:
+            speed = LOG_EVERY / (time.monotonic() - begun)
             print(f"step={step} loss={np.mean(losses):.4f} steps_per_second={speed:.2f}", flush=True)
             log.write(step=step, loss=float(np.mean(losses)), second=arguments.second)
             losses, begun = [], time.monotonic()
-        if step % arguments.evaluate_every == 0 or step == arguments.steps:
+        last = step == arguments.steps
+        if last or step % SAVE_EVERY == 0:
             state = {"model": model.state_dict(), "average": average.values, "step": step}
             state["optimiser"] = optimiser.state_dict()
             save(arguments.state / ("checkpoint-2.pt" if arguments.second else "checkpoint.pt"), state)
             save(arguments.state / ("both.pt" if arguments.second else "weights.pt"), average.values)
+        if last or step % arguments.evaluate_every == 0:
             evaluate()
             begun = time.monotonic()
 

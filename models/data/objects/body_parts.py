@@ -17,7 +17,6 @@ import numpy as np
 from tqdm import tqdm
 
 from models.data.objects.kind import ObjectImage
-from models.data.people import raster
 from models.data.people.bodies import BodyLibrary
 from models.data.people.poses import sample_pose
 from models.data.people.ragged import Images, write_images
@@ -80,7 +79,9 @@ class PartRenderer:
             facing = generator.normal(0, 35) if part == "face" else generator.normal(0, 60)
             turn = view(generator, facing, "stand" if part == "face" else pose.kind)
         middle = points.mean(0)
-        camera = Camera(turn, generator.uniform(0.8, 2.5) if part != "body" else generator.uniform(2.2, 6), middle)
+        camera = Camera(
+            turn, generator.uniform(0.8, 2.5) if part != "body" else generator.uniform(2.2, 6), middle
+        )
         seen, places = camera.see(posed), camera.see(points)
         used = np.unique(faces)
         if part == "body":
@@ -95,7 +96,19 @@ class PartRenderer:
         scale = SUPERSAMPLING * SIDE / float((high - low).max())
         size = np.maximum(8, np.ceil((high - low) * scale / SUPERSAMPLING)).astype(int)
         sprite = renderer.drawn(
-            generator, camera, seen, normals, places, faces, colours, low, scale, size, part, True, SLACK[part]
+            generator,
+            camera,
+            seen,
+            normals,
+            places,
+            faces,
+            colours,
+            low,
+            scale,
+            size,
+            part,
+            True,
+            SLACK[part],
         )
         return sprite.rgba, sprite.keypoints, sprite.visible
 

@@ -32,7 +32,7 @@ class CutOut:
     def draw(self, generator: np.random.Generator) -> ObjectImage:
         # The field first, then the colours: training of older bundles drew in this order.
         strength = generator.uniform(0, 0.09) * SIDE
-        field = _fields(generator, *self.alpha.shape, strength)
+        field = _fields(generator, self.alpha.shape, strength)
         colour = recoloured(self.colour, generator)
         rgba = np.dstack([colour * (self.alpha / 255)[..., None], self.alpha])
         return _moved(rgba, self.places, np.ones(len(self.places), bool), field)
@@ -43,10 +43,11 @@ def bent(
 ) -> ObjectImage:
     """Bent by a smooth field of up to `most` of `SIDE`, as another of its kind would be; `rgba` f32
     [h, w, 4] is premultiplied."""
-    return _moved(rgba, places, shown, _fields(generator, *rgba.shape[:2], generator.uniform(0, most) * SIDE))
+    return _moved(rgba, places, shown, _fields(generator, rgba.shape[:2], generator.uniform(0, most) * SIDE))
 
 
-def _fields(generator: np.random.Generator, height: int, width: int, strength: float) -> list[np.ndarray]:
+def _fields(generator: np.random.Generator, shape: tuple[int, ...], strength: float) -> list[np.ndarray]:
+    height, width = shape
     return [_field(generator, height, width) * strength for _ in range(2)]
 
 

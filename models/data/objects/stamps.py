@@ -72,7 +72,9 @@ class Animals:
                 raise FileNotFoundError(f"{path}: no image with transparency; see models.data.people.assets")
             scale = SIDE / max(rgba.shape[:2])
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-            self.images.append(cv2.resize(rgba[..., [2, 1, 0, 3]], None, fx=scale, fy=scale, interpolation=method))
+            self.images.append(
+                cv2.resize(rgba[..., [2, 1, 0, 3]], None, fx=scale, fy=scale, interpolation=method)
+            )
             places = np.zeros((len(self.keypoints), 2), np.float32)
             for key, place in stamp.places.items():
                 places[self.keypoints.index(key)] = np.array(place) * SIDE / 100
