@@ -220,7 +220,7 @@ fn the_bundle_for_objects_keeps_its_accuracy() {
 
 /// `capeformer-lite0` on photographs of animals and tools, PCK@0.2 from one example: a little below what it reaches, and far above what
 /// copying the example's places does (`python -m models.evaluate.objects tests/data/photos/objects`).
-const THINGS: f64 = 0.65;
+const THINGS: f64 = 0.67;
 const COPIED: f64 = 0.33;
 
 #[test]
