@@ -130,7 +130,9 @@ def main() -> int:
         status = "FAILED" if faults else "ok"
         print(f"{status:7} {name:44} {precision} {shapes or 'fixed'} {'; '.join(faults)}", flush=True)
     for path in sorted({cpu for row in rows for cpu in row[0].parent.glob("*.int8-cpu.onnx")}):
-        parser = trt.OnnxParser(trt.Builder(logger).create_network(0), logger)
+        builder = trt.Builder(logger)
+        network = builder.create_network(0)
+        parser = trt.OnnxParser(network, logger)
         taken = parser.parse_from_file(str(path))
         logged.clear()
         bad += taken
