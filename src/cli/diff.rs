@@ -195,7 +195,7 @@ impl DiffArguments {
             let apart = (ours - theirs).abs();
             found.largest_score_difference = found.largest_score_difference.max(apart);
             if !matches!(apart.partial_cmp(&self.score), Some(order) if order.is_le()) {
-                let what = name.map_or_else(|| "the pose".to_owned(), |name| name);
+                let what = name.unwrap_or_else(|| "the pose".to_owned());
                 found.differ(key, &format!("pose {number}: {what} scores {ours}, and {theirs}"));
             }
         }
