@@ -37,7 +37,7 @@ pub struct FrameHeader {
     pub header: usize,
     /// Bytes of pixels behind it.
     pub payload: usize,
-    /// Pixels that stand before these and that the stream does not repeat: a number for [`Protocol::prefix`].
+    /// Pixels that stand before these and that the stream does not repeat: its number in the stream.
     pub prefix: Option<usize>,
     /// When the frame is shown, on the stream's clock.
     pub time: Option<Duration>,
