@@ -14,9 +14,9 @@ use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
 
 pub use self::show::{ConfigArguments, canonical};
+use super::track::TrackerSettings;
 use super::value;
 use crate::bundle::logocap::Refinement;
-use crate::bundle::{SmoothSection, TrackSection};
 use crate::engine::{Backend, Precision};
 use crate::estimator;
 use crate::read;
@@ -87,39 +87,10 @@ pub struct Settings {
     /// Give poses no identity: neither track nor smooth them. Images are never tracked, videos and cameras are
     #[arg(long, env = "SINEW_NO_TRACK", value_parser = BoolishValueParser::new())]
     pub no_track: bool,
-    /// Give poses an identity, but leave their keypoints as they were detected
-    #[arg(long, env = "SINEW_NO_SMOOTH", value_parser = BoolishValueParser::new())]
-    pub no_smooth: bool,
-    /// A keypoint that scores below is not seen by the tracker [default: the bundle's]
-    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_POSE_KPT_THR")]
-    pub pose_kpt_thr: Option<f32>,
-    /// A pose with fewer keypoints seen is not tracked [default: 3]
-    #[arg(long, value_name = "N", env = "SINEW_POSE_MIN_KEYPOINTS")]
-    pub pose_min_keypoints: Option<usize>,
-    /// Least similarity of a pose and the track that it is given to, 0 to 1 [default: 0.02]
-    #[arg(long, value_name = "SIMILARITY", env = "SINEW_TRACK_IOU_THR")]
-    pub track_iou_thr: Option<f32>,
-    /// A track without a pose in more processed frames in a row is forgotten [default: 30]
-    #[arg(long, value_name = "FRAMES", env = "SINEW_TRACK_MAX_MISSING")]
-    pub track_max_missing: Option<u32>,
-    /// A track gets its identity with its pose of this number; 1 is at once [default: 2]
-    #[arg(long, value_name = "N", env = "SINEW_TRACK_MIN_HITS")]
-    pub track_min_hits: Option<u32>,
-    /// Poses that score below only continue tracks [default: half of what tracked poses score]
-    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_TRACK_HIGH_THR")]
-    pub track_high_thr: Option<f32>,
-    /// The camera stands still: do not look for its motion
-    #[arg(long, env = "SINEW_NO_TRACK_CAMERA_MOTION", value_parser = BoolishValueParser::new())]
-    pub no_track_camera_motion: bool,
-    /// By how much less a keypoint is smoothed the faster it is
-    #[arg(long, value_name = "NUMBER", env = "SINEW_SMOOTH_BETA")]
-    pub smooth_beta: Option<f32>,
-    /// How fast a keypoint at rest may follow, hertz: less is smoother
-    #[arg(long, value_name = "HERTZ", env = "SINEW_SMOOTH_FC_MIN")]
-    pub smooth_fc_min: Option<f32>,
-    /// The same for a keypoint's speed
-    #[arg(long, value_name = "HERTZ", env = "SINEW_SMOOTH_FC_DERIVATIVE")]
-    pub smooth_fc_derivative: Option<f32>,
+    /// How poses are tracked.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tracker: TrackerSettings,
 }
 
 /// A configuration file.
@@ -127,6 +98,18 @@ pub struct Settings {
 #[serde(deny_unknown_fields, default)]
 struct ConfigFile {
     run: Settings,
+}
+
+/// Refuses keys of `[run]` that are no options, with those that are.
+fn unknown_key(text: &str) -> anyhow::Result<()> {
+    let Ok(table) = text.parse::<toml::Table>() else { return Ok(()) };
+    let known = show::table(&Settings::default());
+    let known: Vec<&str> = known.keys().map(String::as_str).collect();
+    let given = table.get("run").and_then(toml::Value::as_table).into_iter().flatten();
+    match given.map(|(key, _)| key).find(|key| !known.contains(&key.as_str())) {
+        Some(key) => bail!("unknown key `{key}` in [run], expected one of {}", known.join(", ")),
+        None => Ok(()),
+    }
 }
 
 impl Settings {
@@ -186,30 +169,12 @@ impl Settings {
         }
     }
 
-    /// What they say of the tracker.
-    pub fn track_section(&self) -> TrackSection {
-        TrackSection {
-            pose_kpt_thr: self.pose_kpt_thr,
-            pose_min_keypoints: self.pose_min_keypoints,
-            track_iou_thr: self.track_iou_thr,
-            track_max_missing: self.track_max_missing,
-            track_min_hits: self.track_min_hits,
-            track_high_thr: self.track_high_thr,
-            track_camera_motion: self.no_track_camera_motion.then_some(false),
-            smooth_params: SmoothSection {
-                beta: self.smooth_beta,
-                fc_min: self.smooth_fc_min,
-                fc_derivative: self.smooth_fc_derivative,
-            },
-        }
-    }
-
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
             read::text(path, MAX_BYTES).with_context(|| format!("cannot read the configuration {}", path.display()))?;
-        let file: ConfigFile = toml::from_str(&text)
-            .with_context(|| format!("the configuration {} is wrong; correct it or remove the line", path.display()))?;
-        Ok(file.run)
+        let read = || anyhow::Ok(toml::from_str::<ConfigFile>(&text).map(|file| file.run)?);
+        (unknown_key(&text).and_then(|()| read()))
+            .with_context(|| format!("the configuration {} is wrong; correct it or remove the line", path.display()))
     }
 
     /// These settings, and `below` where they leave something open.
@@ -232,17 +197,7 @@ impl Settings {
             threshold: self.threshold.or(below.threshold),
             keypoint_threshold: self.keypoint_threshold.or(below.keypoint_threshold),
             no_track: self.no_track || below.no_track,
-            no_smooth: self.no_smooth || below.no_smooth,
-            pose_kpt_thr: self.pose_kpt_thr.or(below.pose_kpt_thr),
-            pose_min_keypoints: self.pose_min_keypoints.or(below.pose_min_keypoints),
-            track_iou_thr: self.track_iou_thr.or(below.track_iou_thr),
-            track_max_missing: self.track_max_missing.or(below.track_max_missing),
-            track_min_hits: self.track_min_hits.or(below.track_min_hits),
-            track_high_thr: self.track_high_thr.or(below.track_high_thr),
-            no_track_camera_motion: self.no_track_camera_motion || below.no_track_camera_motion,
-            smooth_beta: self.smooth_beta.or(below.smooth_beta),
-            smooth_fc_min: self.smooth_fc_min.or(below.smooth_fc_min),
-            smooth_fc_derivative: self.smooth_fc_derivative.or(below.smooth_fc_derivative),
+            tracker: self.tracker.over(below.tracker),
         }
     }
 }
