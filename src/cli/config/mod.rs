@@ -100,16 +100,23 @@ struct ConfigFile {
     run: Settings,
 }
 
-/// Refuses keys of `[run]` that are no options, with those that are.
-fn unknown_key(text: &str) -> anyhow::Result<()> {
+/// Names the key of `[run]` that is no option, with those that are, or whose value is wrong: the places that the parser gives
+/// end where structures are flattened.
+fn check_keys(text: &str) -> anyhow::Result<()> {
     let Ok(table) = text.parse::<toml::Table>() else { return Ok(()) };
     let known = show::table(&Settings::default());
     let known: Vec<&str> = known.keys().map(String::as_str).collect();
     let given = table.get("run").and_then(toml::Value::as_table).into_iter().flatten();
-    match given.map(|(key, _)| key).find(|key| !known.contains(&key.as_str())) {
-        Some(key) => bail!("unknown key `{key}` in [run], expected one of {}", known.join(", ")),
-        None => Ok(()),
+    for (key, value) in given {
+        if !known.contains(&key.as_str()) {
+            bail!("unknown key `{key}` in [run], expected one of {}", known.join(", "));
+        }
+        let alone: toml::Table = [(key.clone(), value.clone())].into_iter().collect();
+        if let Err(error) = alone.try_into::<Settings>() {
+            bail!("`{key}` in [run]: {}", error.message());
+        }
     }
+    Ok(())
 }
 
 impl Settings {
@@ -173,7 +180,7 @@ impl Settings {
         let text =
             read::text(path, MAX_BYTES).with_context(|| format!("cannot read the configuration {}", path.display()))?;
         let read = || anyhow::Ok(toml::from_str::<ConfigFile>(&text).map(|file| file.run)?);
-        (unknown_key(&text).and_then(|()| read()))
+        (check_keys(&text).and_then(|()| read()))
             .with_context(|| format!("the configuration {} is wrong; correct it or remove the line", path.display()))
     }
 
@@ -234,6 +241,9 @@ mod tests {
         std::fs::write(&path, "[run]\ntreads = 2\n").unwrap();
         let error = format!("{:#}", Settings::read(&path).unwrap_err());
         assert!(error.contains("treads") && error.contains("threads") && error.contains("config.toml"), "{error}");
+        std::fs::write(&path, "[run]\nthreads = 2\nsmooth_beta = \"x\"\n").unwrap();
+        let error = format!("{:#}", Settings::read(&path).unwrap_err());
+        assert!(error.contains("smooth_beta") && error.contains("config.toml"), "{error}");
         let nowhere = folder.path().join("nowhere.toml");
         assert!(Settings::default().with_files_at(&nowhere, None).is_ok(), "the system's file may be missing");
         assert!(Settings::default().with_files_at(&nowhere, Some(&nowhere)).is_err());
