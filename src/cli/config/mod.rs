@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::show::{ConfigArguments, canonical};
 use super::value;
 use crate::bundle::logocap::Refinement;
-use crate::bundle::{SmoothSection, TrackSection};
+use crate::bundle::{Bundle, SmoothSection, TrackSection};
 use crate::engine::{Backend, Precision};
 use crate::estimator;
 use crate::read;
@@ -62,6 +62,9 @@ pub struct Settings {
     /// How far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
     pub level: Option<Refinement>,
+    /// Which of the bundle's sizes: default, or a name of its `input.sizes`, such as small [default: default]
+    #[arg(long, value_name = "NAME", env = "SINEW_SIZE")]
+    pub size: Option<String>,
     /// Refine late frames less, for logocap bundles: maximum age of a result, such as 30ms; every line says how far
     /// it went [default: none]
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
@@ -156,6 +159,18 @@ impl Settings {
         self.model.as_deref().context("no model: give --model, see `sinew models list`")
     }
 
+    /// The bundle, at the size that was asked for.
+    ///
+    /// # Errors
+    /// Where none is named, it does not open, or it has no such size.
+    pub fn bundle(&self) -> anyhow::Result<Bundle> {
+        let bundle = Bundle::open(self.model()?)?;
+        Ok(match &self.size {
+            Some(size) => bundle.with_size(size)?,
+            None => bundle,
+        })
+    }
+
     /// Where frames come from.
     ///
     /// # Errors
@@ -225,6 +240,7 @@ impl Settings {
             boxes: if self.boxes_from.is_some() { None } else { self.boxes.clone().or(below.boxes) },
             boxes_from: if self.boxes.is_some() { None } else { self.boxes_from.or(below.boxes_from) },
             level: self.level.or(below.level),
+            size: self.size.or(below.size),
             deadline: self.deadline.or(below.deadline),
             sink: if self.sink.is_empty() { below.sink } else { self.sink },
             overlay: self.overlay.or(below.overlay),
