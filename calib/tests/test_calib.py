@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from calib import graphs
+from calib import graphs, mixed
 from calib.__main__ import main, record
 from calib.measure import Row
 from calib.recipe import RECIPES, Recipe, last_layers, place
@@ -133,6 +133,58 @@ def test_half_precision_keeps_inputs_and_outputs(bundle: Path) -> None:
     session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
     assert [value.type for value in (*session.get_inputs(), *session.get_outputs())] == ["tensor(float)"] * 2
     assert 0 < graphs.difference(original, target, bundle / "recorded") < 0.002
+
+
+def test_a_mixed_graph_is_of_16_bits_around_what_is_quantised(bundle: Path) -> None:
+    original, target = bundle / "net.onnx", bundle / "net.int8-fp16.onnx"
+    quantised, halved = bundle / "net.int8.onnx", bundle / "net.fp16.onnx"
+    placement = place(Recipe(("Conv",)), onnx.load(original).graph)
+    graphs.quantise(original, bundle / "recorded", placement, quantised, "minmax")
+    graphs.halve(original, placement, halved)
+    mixed.mix(original, quantised, halved, placement, target)
+    model = onnx.load(target)
+    assert [opset.version for opset in model.opset_import] == [19]
+    found = kinds(target)
+    # Inputs and weights of the first two layers; the graph's own input and output are all that is cast.
+    assert (found.count("QuantizeLinear"), found.count("DequantizeLinear"), found.count("Cast")) == (4, 4, 2)
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in onnx.shape_inference.infer_shapes(model, strict_mode=True).graph.value_info
+    }
+    layers = {node.name: node for node in model.graph.node}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name in ("conv0", "conv1"):
+        assert [types[value] for value in layers[name].input] == [TensorProto.FLOAT16] * 2
+    assert constants[layers["conv2"].input[1]].data_type == TensorProto.FLOAT16
+    # Both sides of a pair have one step, which is the int8 graph's as 16 bits hold it.
+    wide, narrow = (
+        numpy_helper.to_array(constants[f"conv1/weight_{kind}"]) for kind in ("wide_scale", "scale")
+    )
+    assert wide.dtype == np.float32 and narrow.dtype == np.float16 and np.array_equal(wide, narrow)
+    steps = numpy_helper.to_array({t.name: t for t in onnx.load(quantised).graph.initializer}["w1_scale"])
+    assert np.array_equal(steps.astype(np.float16), narrow)
+    external = [
+        t.name for t in onnx.load(target, load_external_data=False).graph.initializer if t.external_data
+    ]
+    assert external == ["conv1/weight"], "the others are small"
+    assert 1e-4 < graphs.difference(original, target, bundle / "recorded") < 0.05
+
+
+def test_a_mixed_graph_without_a_layer_is_an_error(bundle: Path) -> None:
+    original = bundle / "net.onnx"
+    placement = place(Recipe(("Conv",)), onnx.load(original).graph)
+    graphs.quantise(original, bundle / "recorded", placement, bundle / "net.int8.onnx", "minmax")
+    model = onnx.load(original)
+    model.graph.node[1].name = "renamed"
+    onnx.save(model, bundle / "net.fp16.onnx")
+    with pytest.raises(ValueError, match=r"no layers .*conv1"):
+        mixed.mix(
+            original,
+            bundle / "net.int8.onnx",
+            bundle / "net.fp16.onnx",
+            placement,
+            bundle / "net.int8-fp16.onnx",
+        )
 
 
 def test_nothing_recorded_is_an_error(bundle: Path) -> None:

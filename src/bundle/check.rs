@@ -55,9 +55,14 @@ pub(super) fn manifest<D>(
             (row.value.to_string(), "0 to 1".to_owned())
         })?;
         checker.require(
-            ["fp32", "fp16", "int8", "int8_cpu"].contains(&row.precision.as_str()),
+            ["fp32", "fp16", "int8", "int8_fp16", "int8_cpu"].contains(&row.precision.as_str()),
             &key("precision"),
-            || (format!("{:?}", row.precision), "\"fp32\", \"fp16\", \"int8\" or \"int8_cpu\"".to_owned()),
+            || {
+                (
+                    format!("{:?}", row.precision),
+                    "\"fp32\", \"fp16\", \"int8\", \"int8_fp16\" or \"int8_cpu\"".to_owned(),
+                )
+            },
         )?;
     }
     let drop = sections.int8.as_ref().map_or(0.0, |int8| int8.allowed_drop);

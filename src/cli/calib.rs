@@ -74,7 +74,11 @@ impl RecordArguments {
             recording: Some(Recording { folder: self.out.clone(), limit: self.limit }),
             ..settings.options()
         };
-        let mut estimator = LazyEstimator::new(bundle, settings.backend.unwrap_or(Backend::Tract), &options);
+        let mut estimator = LazyEstimator::new(
+            bundle,
+            settings.backend.unwrap_or(Backend::Tract).with_provider(settings.provider)?,
+            &options,
+        );
         let stop = stop::flag()?;
         let limit = self.limit as u64;
         let frames = source.frames().map(|frames| frames.min(limit));

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::backend::BackendArguments;
 use super::{Verdict, output};
 use crate::bundle::{self, Accuracy, Bundle, BundleError, MANIFEST, Model};
 use crate::engine::Backend;
@@ -50,9 +51,8 @@ enum ModelsCommand {
         /// Names or folders; all bundles in the list if none is given
         #[arg(value_name = "NAME|DIR")]
         models: Vec<PathBuf>,
-        /// What runs the networks: auto, tensorrt or tract
-        #[arg(long, value_name = "NAME", default_value_t)]
-        backend: Backend,
+        #[command(flatten)]
+        backend: BackendArguments,
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
@@ -65,7 +65,7 @@ impl ModelsArguments {
         match self.command {
             ModelsCommand::List { json } => list(json),
             ModelsCommand::Show { model, json } => show(&Bundle::open(model)?, json),
-            ModelsCommand::Verify { models, backend, json } => verify(models, backend, json),
+            ModelsCommand::Verify { models, backend, json } => verify(models, backend.chosen()?, json),
         }
     }
 }

@@ -71,7 +71,8 @@ impl RunArguments {
         let outputs = Outputs::from(sinks);
         forced_exit.finishes(&outputs);
         let options = estimator::Options { sources: sources.len(), ..settings.model_options(templates) };
-        let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
+        let backend = settings.backend()?;
+        let open = || LazyEstimator::new(bundle.clone(), backend, &options);
         let is_live = sources.iter().filter(|source| source.live().is_some()).count();
         if is_live < sources.len() && sources.len() > 1 {
             bail!("only cameras can be read side by side: give one --source, or cameras only");
@@ -208,7 +209,7 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
     }
     // It may have other precisions than the bundle that processes the boxes.
     let options = estimator::Options { precision: None, ..settings.options() };
-    let estimator = LazyEstimator::new(finder, settings.backend.unwrap_or_default(), &options);
+    let estimator = LazyEstimator::new(finder, settings.backend()?, &options);
     Ok(Box::new(FoundBoxes::new(estimator)))
 }
 

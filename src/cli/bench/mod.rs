@@ -90,7 +90,7 @@ impl BenchArguments {
             source = Box::new(Repeated::new(images, warm_up + frames));
             facts
         };
-        let backend = settings.backend.unwrap_or_default();
+        let backend = settings.backend()?;
         let mut estimator = estimator::open(&bundle, backend, &options, size, format)?;
         let backend = estimator.backend().unwrap_or(backend);
         let source_facts = SourceFacts {

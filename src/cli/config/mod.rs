@@ -17,7 +17,7 @@ pub use self::show::{ConfigArguments, canonical};
 use super::value;
 use crate::bundle::logocap::Refinement;
 use crate::bundle::{Bundle, SmoothSection, TrackSection};
-use crate::engine::{Backend, Precision};
+use crate::engine::{Backend, EngineError, Precision, Provider};
 use crate::estimator;
 use crate::read;
 use crate::template::Template;
@@ -44,6 +44,9 @@ pub struct Settings {
     #[arg(long, value_name = "NAME", env = "SINEW_BACKEND")]
     #[serde(deserialize_with = "value::deserialize_backend", serialize_with = "value::serialize_backend")]
     pub backend: Option<Backend>,
+    /// What onnxruntime computes with: cpu, cuda or tensorrt [default: cpu]
+    #[arg(long, value_name = "NAME", env = "SINEW_PROVIDER")]
+    pub provider: Option<Provider>,
     /// How exactly they compute: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
     #[arg(long, value_name = "NAME", env = "SINEW_PRECISION")]
     pub precision: Option<Precision>,
@@ -182,6 +185,14 @@ impl Settings {
         }
     }
 
+    /// What runs the networks.
+    ///
+    /// # Errors
+    /// Where there is a provider for a backend that has none.
+    pub fn backend(&self) -> Result<Backend, EngineError> {
+        self.backend.unwrap_or_default().with_provider(self.provider)
+    }
+
     /// Options of the model.
     pub fn model_options(&self, templates: Vec<Template>) -> estimator::Options {
         estimator::Options {
@@ -232,6 +243,8 @@ impl Settings {
         Self {
             model: self.model.or(below.model),
             source: if self.source.is_empty() { below.source } else { self.source },
+            // A provider is that of the backend beside it.
+            provider: self.provider.or(if self.backend.is_some() { None } else { below.provider }),
             backend: self.backend.or(below.backend),
             precision: self.precision.or(below.precision),
             threads: self.threads.or(below.threads),
@@ -286,6 +299,21 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn a_provider_belongs_to_the_backend_beside_it() {
+        let read = |text: &str| toml::from_str::<ConfigFile>(text).unwrap().run;
+        let below = read("[run]\nbackend = \"onnxruntime\"\nprovider = \"cuda\"\n");
+        assert_eq!(below.backend().unwrap(), Backend::OnnxRuntime(Provider::Cuda));
+        assert_eq!(Settings::default().over(below.clone()), below);
+        let other = read("[run]\nbackend = \"tract\"\n").over(below.clone());
+        assert_eq!((other.backend().unwrap(), other.provider), (Backend::Tract, None));
+        let provider = read("[run]\nprovider = \"tensorrt\"\n").over(below);
+        assert_eq!(provider.backend().unwrap(), Backend::OnnxRuntime(Provider::TensorRt));
+        let error = read("[run]\nprovider = \"cuda\"\n").backend().unwrap_err().to_string();
+        assert!(error.contains("`cuda`") && error.contains("--backend onnxruntime, not auto"), "{error}");
+        assert!(toml::from_str::<ConfigFile>("[run]\nprovider = \"rocm\"\n").is_err());
     }
 
     #[test]
