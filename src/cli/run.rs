@@ -52,8 +52,7 @@ impl RunArguments {
         let settings = self.settings()?;
         let stop = stop::flag()?;
         let forced_exit = stop::force_exit_after()?;
-        let (model, uris) = (settings.model()?, settings.sources()?);
-        let bundle = Bundle::open(model)?;
+        let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         guard(&settings, &bundle, uris, config.as_deref())?;
         // Wrong options are reported before the networks are opened.
         let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::show::{ConfigArguments, canonical};
 use super::track::TrackerSettings;
 use super::value;
+use crate::bundle::Bundle;
 use crate::bundle::logocap::Refinement;
 use crate::engine::{Backend, EngineError, Precision, Provider};
 use crate::estimator;
@@ -65,6 +66,9 @@ pub struct Settings {
     /// How far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
     pub level: Option<Refinement>,
+    /// Which of the bundle's sizes: default, or a name of its `input.sizes`, such as small [default: default]
+    #[arg(long, value_name = "NAME", env = "SINEW_SIZE")]
+    pub size: Option<String>,
     /// Refine late frames less, for logocap bundles: maximum age of a result, such as 30ms; every line says how far
     /// it went [default: none]
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
@@ -149,6 +153,18 @@ impl Settings {
         self.model.as_deref().context("no model: give --model, see `sinew models list`")
     }
 
+    /// The bundle, at the size that was asked for.
+    ///
+    /// # Errors
+    /// Where none is named, it does not open, or it has no such size.
+    pub fn bundle(&self) -> anyhow::Result<Bundle> {
+        let bundle = Bundle::open(self.model()?)?;
+        Ok(match &self.size {
+            Some(size) => bundle.with_size(size)?,
+            None => bundle,
+        })
+    }
+
     /// Where frames come from.
     ///
     /// # Errors
@@ -210,6 +226,7 @@ impl Settings {
             boxes: if self.boxes_from.is_some() { None } else { self.boxes.clone().or(below.boxes) },
             boxes_from: if self.boxes.is_some() { None } else { self.boxes_from.or(below.boxes_from) },
             level: self.level.or(below.level),
+            size: self.size.or(below.size),
             deadline: self.deadline.or(below.deadline),
             sink: if self.sink.is_empty() { below.sink } else { self.sink },
             overlay: self.overlay.or(below.overlay),
