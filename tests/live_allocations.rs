@@ -22,7 +22,7 @@ use sinew::pose::Poses;
 use sinew::runtime::{self, Counts, LivePipeline, Observer, Skip, WholeImage};
 use sinew::sink::Sink;
 use sinew::sink::jsonl::JsonLines;
-use sinew::source::child::{self, ChildRequest, Program};
+use sinew::source::child::{self, Program};
 use sinew::source::v4l2::{
     Camera, CameraError, CaptureBackend, CaptureFormat, CaptureRequest, CaptureStream, Captured, Dequeued, FourCc,
     RetryPolicy,
