@@ -95,7 +95,7 @@ def make(folder: Path, manifest: dict[str, Any], recorded: Path, method: str) ->
             graphs.quantise(original, recorded / role, placement, target, method)
             made["int8"] = target
             made["int8_cpu"] = original.with_suffix(".int8-cpu.onnx")
-            graphs.quantise_for_cpu(original, recorded / role, placement, made["int8_cpu"])
+            graphs.quantise_for_cpu(original, recorded / role, placement, made["int8_cpu"], recipe.seven_bits)
         made["fp16"] = original.with_suffix(".fp16.onnx")
         graphs.halve(original, placement, made["fp16"])
         if placement.quantised:

@@ -62,17 +62,27 @@ def quantise(original: Path, recorded: Path, placement: Placement, target: Path,
     finish(quantised, model.opset_import, original, target)
 
 
-def quantise_for_cpu(original: Path, recorded: Path, placement: Placement, target: Path) -> None:
+def quantise_for_cpu(
+    original: Path, recorded: Path, placement: Placement, target: Path, seven_bits: bool = False
+) -> None:
     """Writes the Q/DQ graph that ONNX Runtime is fast with on CPUs, as `quantise` does.
 
     What flows between layers is unsigned with any zero point, as the processors' instructions want it. ReLUs
-    are quantised too: the way there and back would take longer than they do.
+    are quantised too, but for those behind layers that stay float: the way there and back would take longer
+    than they do.
     """
     model = load(original)
     names = set(placement.quantised)
-    nodes = [node for node in model.graph.node if node.name in names or node.op_type in ("Relu", "Clip")]
+    kept = {output for node in model.graph.node if node.name in placement.kept for output in node.output}
+    nodes = [
+        node
+        for node in model.graph.node
+        if node.name in names or (node.op_type in ("Relu", "Clip") and node.input[0] not in kept)
+    ]
     runs = Recorded(recorded, model.graph)
-    quantised = with_pairs(original, runs, nodes, QuantType.QUInt8, CalibrationMethod.MinMax, {})
+    quantised = with_pairs(
+        original, runs, nodes, QuantType.QUInt8, CalibrationMethod.MinMax, {}, reduce_range=seven_bits
+    )
     finish(quantised, model.opset_import, original, target)
 
 
@@ -83,6 +93,7 @@ def with_pairs(
     activations: QuantType,
     method: CalibrationMethod,
     options: dict[str, object],
+    reduce_range: bool = False,
 ) -> onnx.ModelProto:
     """The graph with Q and DQ around `nodes`. Weights stay those of the original, which the file shares."""
     with tempfile.TemporaryDirectory() as directory:
@@ -97,6 +108,7 @@ def with_pairs(
             op_types_to_quantize=sorted({node.op_type for node in nodes}),
             nodes_to_quantize=[node.name for node in nodes],
             per_channel=True,
+            reduce_range=reduce_range,
             activation_type=activations,
             weight_type=QuantType.QInt8,
             calibrate_method=method,

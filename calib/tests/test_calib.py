@@ -91,6 +91,37 @@ def test_a_cpus_graph_is_unsigned_between_layers(bundle: Path) -> None:
     assert 1e-4 < graphs.difference(original, target, bundle / "recorded") < 0.05
 
 
+def test_weights_of_seven_bits_have_twice_the_step(bundle: Path) -> None:
+    """Two products of unsigned and signed bytes must not overflow 16 bits."""
+    original = bundle / "net.onnx"
+    placement = place(Recipe(("Conv",)), onnx.load(original).graph)
+    steps = []
+    for seven_bits in (False, True):
+        target = bundle / f"net.{seven_bits}.onnx"
+        graphs.quantise_for_cpu(original, bundle / "recorded", placement, target, seven_bits)
+        values = {t.name: t for t in onnx.load(target).graph.initializer}
+        steps.append(numpy_helper.to_array(values["w1_scale"]))
+    ratio = steps[1] / steps[0]
+    assert (ratio > 1.9).all() and (ratio < 2.1).all()
+
+
+def test_a_relu_behind_a_float_layer_stays_float(bundle: Path) -> None:
+    model = onnx.load(bundle / "net.onnx")
+    relu = helper.make_node("Relu", ["a"], ["a_rectified"], "relu")
+    model.graph.node.insert(1, relu)
+    model.graph.node[2].input[0] = "a_rectified"
+    onnx.save(model, bundle / "net.onnx")
+    for kept, quantised in ((("conv0",), False), ((), True)):
+        placement = place(Recipe(("Conv",), float_nodes=kept), model.graph)
+        target = bundle / "net.int8-cpu.onnx"
+        graphs.quantise_for_cpu(bundle / "net.onnx", bundle / "recorded", placement, target)
+        nodes = onnx.load(target).graph.node
+        makers = {output: node.op_type for node in nodes for output in node.output}
+        read = [makers[node.input[0]] for node in nodes if node.op_type == "Relu"]
+        # Quantised, a zero point may do what it did.
+        assert read in ([["DequantizeLinear"], []] if quantised else [["Conv"]])
+
+
 def test_half_precision_keeps_inputs_and_outputs(bundle: Path) -> None:
     original, target = bundle / "net.onnx", bundle / "net.fp16.onnx"
     placement = place(Recipe(("Conv",), fp32_nodes=("conv2",)), onnx.load(original).graph)

@@ -178,6 +178,9 @@ pub struct Input {
     pub rule: InputRule,
     /// Network pixels of the short side, before rounding up to `multiple`.
     pub short_side: usize,
+    /// Other short sides by name, for [`crate::bundle::Bundle::with_size`].
+    #[serde(default)]
+    pub sizes: BTreeMap<String, usize>,
     /// Both sides of the network are multiples of it.
     pub multiple: usize,
     /// Subtracted from every colour, scaled to 0..1.

@@ -1,5 +1,6 @@
 //! `sinew models`: lists, shows and checks bundles.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -78,6 +79,8 @@ struct Entry {
     version: Option<u32>,
     keypoints: Option<usize>,
     bytes: Option<u64>,
+    /// Network pixels of an image's short side, by the name of the size.
+    sizes: Option<BTreeMap<String, usize>>,
     /// The highest figure in 32 bits, of all sets and refinement levels.
     accuracy: Option<Accuracy>,
     error: Option<String>,
@@ -93,9 +96,10 @@ fn list(json: bool) -> anyhow::Result<Verdict> {
         let searched: Vec<String> = bundle::search_path().iter().map(|path| path.display().to_string()).collect();
         tracing::warn!("no bundle in {}; set SINEW_BUNDLES to their folder", searched.join(", "));
     }
-    let rows: Vec<[String; 6]> = entries
+    let rows: Vec<[String; 7]> = entries
         .into_iter()
         .map(|entry| {
+            let sizes = entry.sizes.as_ref().map(named);
             let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
             let folder = entry.folder.display().to_string();
             [
@@ -103,12 +107,13 @@ fn list(json: bool) -> anyhow::Result<Verdict> {
                 text(entry.model),
                 text(entry.keypoints.map(|count| count.to_string())),
                 text(entry.bytes.map(megabytes)),
+                text(sizes),
                 text(entry.accuracy.map(|figure| format!("{} {:.3}", figure.metric, figure.value))),
                 entry.error.map_or(folder, |error| format!("unusable: {error}")),
             ]
         })
         .collect();
-    output::print_table(["NAME", "MODEL", "KEYPOINTS", "SIZE", "ACCURACY", "FOLDER"], &rows)?;
+    output::print_table(["NAME", "MODEL", "KEYPOINTS", "SIZE", "INPUT", "ACCURACY", "FOLDER"], &rows)?;
     Ok(Verdict::Good)
 }
 
@@ -122,9 +127,23 @@ fn entry(listed: bundle::Listed) -> Entry {
         version: opened.map(|bundle| bundle.manifest().about.version),
         keypoints: opened.map(|bundle| bundle.keypoint_names().len()),
         bytes: opened.map(Bundle::bytes),
+        sizes: opened.map(sizes),
         accuracy: opened.and_then(|bundle| highest(&bundle.manifest().accuracy)).cloned(),
         error: listed.bundle.as_ref().err().map(BundleError::to_string),
     }
+}
+
+fn sizes(bundle: &Bundle) -> BTreeMap<String, usize> {
+    let input = &bundle.manifest().input;
+    let default = (bundle::DEFAULT_SIZE.to_owned(), input.short_side);
+    input.sizes.clone().into_iter().chain([default]).collect()
+}
+
+/// `default 256, small 192`, the largest first.
+fn named(sizes: &BTreeMap<String, usize>) -> String {
+    let mut sizes: Vec<_> = sizes.iter().collect();
+    sizes.sort_by_key(|&(_, side)| std::cmp::Reverse(side));
+    sizes.iter().map(|(name, side)| format!("{name} {side}")).collect::<Vec<_>>().join(", ")
 }
 
 fn highest(figures: &[Accuracy]) -> Option<&Accuracy> {
@@ -166,6 +185,7 @@ fn show(bundle: &Bundle, json: bool) -> anyhow::Result<Verdict> {
         ("size", megabytes(bundle.bytes())),
         ("hash", bundle.hash().to_owned()),
         ("input", format!("short side {} pixels, multiples of {}", input.short_side, input.multiple)),
+        ("sizes", named(&sizes(bundle))),
         ("keypoints", if enrolled { "what templates name".to_owned() } else { bundle.keypoint_names().join(" ") }),
         ("limits", limits),
     ];

@@ -68,8 +68,7 @@ impl BenchArguments {
         let Self { run, frames, warm_up, as_camera, compare, json } = self;
         let settings = run.settings()?;
         let earlier = compare.as_deref().map(Report::read).transpose()?;
-        let (model, uris) = (settings.model()?, settings.sources()?);
-        let bundle = Bundle::open(model)?;
+        let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         let [uri] = uris else { bail!("one --source is measured at a time") };
         let mut source = source::open(uri)?;
         let templates = read_templates(&settings.template, &bundle)?;

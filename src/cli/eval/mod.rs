@@ -54,6 +54,9 @@ pub struct EvalArguments {
     /// oks, calibration: how far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level)]
     level: Option<Refinement>,
+    /// Which of the bundle's sizes: default, or a name of its `input.sizes`
+    #[arg(long, value_name = "NAME")]
+    size: Option<String>,
     /// oks: write all poses to this file, as COCO's result format has them
     #[arg(long, value_name = "OUT.json")]
     results: Option<PathBuf>,
@@ -122,6 +125,10 @@ impl EvalArguments {
             }
         }
         let bundle = Bundle::open(&self.model)?;
+        let bundle = match &self.size {
+            Some(size) => bundle.with_size(size)?,
+            None => bundle,
+        };
         if !self.images.is_dir() {
             bail!("{}: no folder; give the one that holds the images", self.images.display());
         }
