@@ -85,11 +85,14 @@ fn environment() -> Result<Environment, String> {
     ENVIRONMENT.get_or_init(start).clone()
 }
 
-/// Which of the providers for GPUs the installed library has, and whether each works: `Err` says what is missing.
+/// A provider, and whether it works; if not, what is missing.
+type Tried = (Provider, Result<(), String>);
+
+/// Which of the providers for GPUs the installed library has, and whether each works.
 ///
 /// # Errors
 /// Where the library itself does not open.
-pub(crate) fn gpu_providers() -> Result<Vec<(Provider, Result<(), String>)>, String> {
+pub(crate) fn gpu_providers() -> Result<Vec<Tried>, String> {
     let environment = environment()?;
     let gpu = Provider::ALL.into_iter().filter(|&provider| provider != Provider::Cpu && providers::has(provider));
     Ok(gpu.map(|provider| (provider, providers::check(&environment, provider))).collect())
