@@ -177,8 +177,11 @@ fn sizes_and_layouts_are_read_back() {
     }
 }
 
-/// Every frame's bytes and time.
-fn all_frames(uri: &str) -> Result<Vec<(Vec<u8>, Option<Duration>)>, SourceError> {
+/// A frame's bytes and time.
+type Taken = (Vec<u8>, Option<Duration>);
+
+/// Every frame.
+fn all_frames(uri: &str) -> Result<Vec<Taken>, SourceError> {
     let (mut source, mut frames) = (source::open(uri)?, Vec::new());
     loop {
         match source.next_frame() {
