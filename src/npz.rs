@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use crate::write;
 
 /// Most bytes that the arrays read from one file take in memory: several times what the largest network here puts out.
 const MAX_BYTES: usize = 64 << 20;
@@ -176,11 +178,13 @@ impl<R: Read + Seek> Npz<R> {
 pub fn write(path: &Path, arrays: &Arrays) -> Result<(), NpzError> {
     let file = path.display().to_string();
     let unwritable = |source| NpzError::Io { file: file.clone(), action: "written", source };
-    let output = BufWriter::new(File::create(path).map_err(unwritable)?);
-    write_to(output, arrays).map_err(|error| match error {
+    let mut archive = io::Cursor::new(Vec::new());
+    write_to(&mut archive, arrays).map_err(|error| match error {
         ZipError::Io(source) => unwritable(source),
         source => NpzError::Archive { file: file.clone(), source },
-    })
+    })?;
+    // In memory first: a pipe cannot be rewound, and a file is replaced by a complete one only.
+    write::whole(path, archive.get_ref()).map_err(unwritable)
 }
 
 /// Writes `arrays` as an archive.

@@ -36,7 +36,7 @@ fn without_the_library_it_says_what_to_do() {
 }
 
 #[test]
-fn it_answers_as_tract_does() {
+fn its_results_are_those_of_tract() {
     if !has_library() {
         return;
     }

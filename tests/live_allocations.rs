@@ -32,13 +32,13 @@ const WARM: u64 = 50;
 
 /// A camera that always has a frame.
 #[derive(Clone)]
-struct Played {
+struct EndlessCamera {
     format: CaptureFormat,
     bytes: Vec<u8>,
     sequence: u32,
 }
 
-impl CaptureBackend for Played {
+impl CaptureBackend for EndlessCamera {
     fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError> {
         Ok(Box::new(self.clone()))
     }
@@ -48,7 +48,7 @@ impl CaptureBackend for Played {
     }
 }
 
-impl CaptureStream for Played {
+impl CaptureStream for EndlessCamera {
     fn format(&self) -> CaptureFormat {
         self.format
     }
@@ -68,8 +68,12 @@ impl CaptureStream for Played {
 
 fn played(format: &[u8; 4], stride: usize, bytes: Vec<u8>, size: Size) -> Camera {
     let format = CaptureFormat { four_cc: FourCc::new(*format), size, stride, rate: None };
-    Camera::with_backend(Box::new(Played { format, bytes, sequence: 0 }), "/dev/played".into(), RetryPolicy::default())
-        .unwrap()
+    Camera::with_backend(
+        Box::new(EndlessCamera { format, bytes, sequence: 0 }),
+        "/dev/played".into(),
+        RetryPolicy::default(),
+    )
+    .unwrap()
 }
 
 /// Everything of LOGO-CAP but its networks, whose results are always the same.

@@ -6,17 +6,23 @@
 //! # Ok::<(), sinew::bundle::BundleError>(())
 //! ```
 
+#[doc(hidden)]
 pub mod capeformer;
+#[doc(hidden)]
 pub mod centergroup;
 mod check;
 mod checker;
 mod error;
 mod find;
+#[doc(hidden)]
 pub mod lofr;
+#[doc(hidden)]
 pub mod logocap;
 pub mod manifest;
 mod parse;
+#[doc(hidden)]
 pub mod score;
+#[doc(hidden)]
 pub mod shape;
 mod suggest;
 mod track;
@@ -24,9 +30,11 @@ mod track;
 use std::path::{Path, PathBuf};
 
 pub use error::BundleError;
+#[doc(hidden)]
 pub use find::{MANIFEST, search_path};
 pub use manifest::{Accuracy, Decode, Manifest, Model};
 use manifest::{ModelFile, Precisions};
+#[doc(hidden)]
 pub use track::{SmoothSection, TrackSection};
 
 use crate::engine::{MAX_GRAPH_BYTES, beside, external_files};
@@ -34,7 +42,7 @@ use crate::pose::Skeleton;
 use crate::{hash, read};
 
 /// Most bytes of a manifest.
-const MAX_MANIFEST: u64 = 1 << 20;
+pub(crate) const MAX_MANIFEST: u64 = 1 << 20;
 
 /// A model folder that has been checked: its manifest is consistent, and every file has the hash that it lists.
 #[derive(Debug, Clone)]

@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 
 use crate::sink::overlay::file_name;
-use crate::sink::resolve;
+use crate::source::Images;
+use crate::write::resolve;
 
 /// How deep a bundle's folders are searched.
 const DEPTH: usize = 4;
 /// What messages call standard output.
 const STANDARD_OUTPUT: &str = "standard output";
-/// What images in a folder end in; other files there, such as earlier results, are not read.
-const IMAGES: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// What tells a file from every other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,6 +55,9 @@ impl Identity {
 pub struct FileGuard {
     inputs: HashMap<Identity, PathBuf>,
     outputs: HashMap<Identity, String>,
+    /// Drawings, which are named after inputs.
+    drawings: HashMap<Identity, String>,
+    writes_standard_output: bool,
 }
 
 impl FileGuard {
@@ -64,12 +66,9 @@ impl FileGuard {
         if !path.is_dir() {
             return self.input_to(path, 0);
         }
-        let is_image = |path: &Path| {
-            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-            IMAGES.iter().any(|image| extension.eq_ignore_ascii_case(image))
-        };
+        // Other files there, such as earlier results, are not read.
         let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        entries.filter(|path| is_image(path)).for_each(|path| self.input_to(&path, 0));
+        entries.filter(|path| Images::takes(path)).for_each(|path| self.input_to(&path, 0));
     }
 
     /// `path` is a folder that is read with all folders in it, such as a bundle.
@@ -99,7 +98,7 @@ impl FileGuard {
                 input.display()
             );
         }
-        if let Some(other) = self.outputs.get(&identity) {
+        if let Some(other) = self.outputs.get(&identity).or_else(|| self.drawings.get(&identity)) {
             bail!("{option} and {other} would write to the same file, {}; choose another path", path.display());
         }
         self.outputs.insert(identity, option.to_owned());
@@ -109,8 +108,11 @@ impl FileGuard {
     /// Standard output will be written, which may be a file.
     ///
     /// # Errors
-    /// As [`FileGuard::output`].
+    /// As [`FileGuard::output`], and where it is written already.
     pub fn standard_output(&mut self) -> anyhow::Result<()> {
+        if std::mem::replace(&mut self.writes_standard_output, true) {
+            bail!("two sinks would write to {STANDARD_OUTPUT}; give one of them a path");
+        }
         self.output(STANDARD_OUTPUT, Path::new("/dev/stdout"))
     }
 
@@ -120,7 +122,14 @@ impl FileGuard {
     /// Where one of them is an input, or the folder is that of another output.
     pub fn images(&mut self, option: &str, folder: &Path) -> anyhow::Result<()> {
         for input in self.inputs.values() {
-            self.replaces(option, &folder.join(file_name(Some(input), 0)))?;
+            let path = folder.join(file_name(Some(input), 0));
+            self.replaces(option, &path)?;
+            if let Some(identity) = Identity::of(&path) {
+                if let Some(other) = self.outputs.get(&identity) {
+                    bail!("{option} and {other} would write to the same file, {}; choose another path", path.display());
+                }
+                self.drawings.insert(identity, option.to_owned());
+            }
         }
         // A folder that does not exist yet is told apart like a file.
         let identity = match fs::metadata(folder) {
@@ -234,6 +243,14 @@ mod tests {
         let mut guard = FileGuard::default();
         guard.input(&folder.at("photos"));
         guard.images("--overlay", &folder.at("new")).unwrap();
+        let mut other = FileGuard::default();
+        other.input(&folder.at("photos"));
+        other.output("--sink", &folder.at("drawn/a.jpg")).unwrap();
+        assert!(other.images("--overlay", &folder.at("drawn")).unwrap_err().to_string().contains("drawn/a.jpg"));
+        let mut other = FileGuard::default();
+        other.input(&folder.at("photos"));
+        other.images("--overlay", &folder.at("drawn")).unwrap();
+        assert!(other.output("--sink", &folder.at("drawn/a.jpg")).is_err());
         assert!(guard.images("--sink", &folder.at("./new")).unwrap_err().to_string().contains("--overlay"));
     }
 }

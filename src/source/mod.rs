@@ -14,12 +14,17 @@ mod lookahead;
 mod open;
 mod repeated;
 #[cfg(feature = "camera")]
+#[doc(hidden)]
 pub mod v4l2;
 mod y4m;
 mod y4m_layout;
 
+#[doc(hidden)]
 pub use images::Images;
-pub use open::{camera_name, open};
+#[doc(hidden)]
+pub use open::camera_name;
+pub use open::open;
+#[doc(hidden)]
 pub use repeated::Repeated;
 pub use y4m::{Y4m, Y4mError};
 

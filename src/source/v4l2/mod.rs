@@ -24,7 +24,7 @@ pub use choose::{CaptureMode, choose, is_raw_sensor};
 pub use device::{About, CaptureFormat, Control, Device};
 pub use error::CameraError;
 pub use four_cc::{FourCc, FrameEncoding};
-pub use request::CaptureRequest;
+pub use request::{CaptureRequest, RequestError};
 
 /// All video devices, sorted by number.
 pub fn nodes() -> Vec<PathBuf> {
