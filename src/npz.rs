@@ -65,6 +65,16 @@ impl Array {
         }
     }
 
+    /// How many values are NaN or infinite.
+    #[cfg(feature = "cli")]
+    pub(crate) fn count_not_finite(&self) -> usize {
+        match &self.values {
+            Values::F32(values) => values.iter().filter(|value| !value.is_finite()).count(),
+            Values::F64(values) => values.iter().filter(|value| !value.is_finite()).count(),
+            Values::I64(_) => 0,
+        }
+    }
+
     /// The values as `float64`.
     pub fn to_f64(&self) -> Vec<f64> {
         match &self.values {
@@ -140,9 +150,18 @@ impl<R: Read + Seek> Npz<R> {
     /// # Errors
     /// Where it is no archive.
     pub fn new(mut reader: R, file: &str) -> Result<Self, NpzError> {
-        let checked = check_directory(&mut reader);
-        checked.map_err(|source| NpzError::Io { file: file.to_owned(), action: "read", source })?;
+        let is_single = check_directory(&mut reader).and_then(|()| {
+            let mut start = Vec::new();
+            reader.by_ref().take(MAGIC.len() as u64).read_to_end(&mut start)?;
+            reader.rewind()?;
+            Ok(start == MAGIC)
+        });
+        let is_single = is_single.map_err(|source| NpzError::Io { file: file.to_owned(), action: "read", source })?;
         let archive = ZipArchive::new(reader).map_err(|error| match error {
+            _ if is_single => {
+                let source = ZipError::InvalidArchive("it is a single array, as numpy.save writes it".into());
+                NpzError::Archive { file: file.to_owned(), source }
+            }
             ZipError::Io(source) => NpzError::Io { file: file.to_owned(), action: "read", source },
             source => NpzError::Archive { file: file.to_owned(), source },
         })?;
@@ -377,7 +396,10 @@ struct Header {
 /// Type and shape out of the header, a Python dictionary such as
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (18, 64, 64), }`.
 fn read_header(reader: &mut impl Read) -> Result<Header, String> {
-    let truncated = |error: io::Error| format!("no NumPy header: {error}");
+    let truncated = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => "no NumPy header: it is cut off".to_owned(),
+        _ => format!("it cannot be unpacked: {error}; write it with numpy.savez"),
+    };
     let mut start = [0; 8];
     reader.read_exact(&mut start).map_err(truncated)?;
     if &start[..6] != MAGIC {
@@ -483,6 +505,9 @@ mod tests {
         assert!(refusal("{'descr': '<f4'}").contains("fortran_order"));
         assert!(read_npy(&mut b"PK".as_slice(), &mut { MAX_BYTES }).unwrap_err().contains("no NumPy header"));
         assert!(matches!(Npz::new(Cursor::new(b"PK".to_vec()), "x.npz"), Err(NpzError::Archive { .. })));
+        let array = Array::from_f32(&[2], vec![1.0, 2.0]).unwrap();
+        let single = Npz::new(Cursor::new(npy(&array)), "x.npy").unwrap_err().to_string();
+        assert!(single.contains("a single array"), "{single}");
     }
 
     #[test]

@@ -21,25 +21,42 @@ pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
 
+/// The bytes of a regular file: a pipe of that name is refused, not waited for.
+///
+/// # Errors
+/// As [`bytes`], and where it is no regular file.
+pub(crate) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    bytes(path, most)
+}
+
 /// A file's text, if it has at most `most` bytes.
 ///
 /// # Errors
 /// Where it cannot be read, has more, or is not UTF-8.
 pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
-    let text = String::from_utf8(bytes(path, most)?);
+    utf_8(bytes(path, most)?)
+}
+
+/// Bytes as text.
+///
+/// # Errors
+/// Where they are not UTF-8.
+pub(crate) fn utf_8(bytes: Vec<u8>) -> io::Result<String> {
+    let text = String::from_utf8(bytes);
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {error}")))
 }
 
 /// Lines of bounded length.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "for commands"))]
 pub(crate) struct BoundedLines<R> {
     input: R,
     most: usize,
     line: Vec<u8>,
 }
 
-#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "for commands"))]
 impl<R: BufRead> BoundedLines<R> {
     /// The lines of `input`, of at most `most` bytes each.
     pub fn new(input: R, most: usize) -> Self {

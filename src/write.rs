@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd as _;
+#[cfg(feature = "sinks")]
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,13 +13,12 @@ const MOST_LINKS: usize = 40;
 
 /// An open file, locked.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "sinks"), expect(dead_code, reason = "rotated and replaced by sinks"))]
 pub(crate) struct OutputFile {
     file: File,
     /// Where it lies, links resolved.
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    #[cfg(feature = "sinks")]
+    identity: (u64, u64),
 }
 
 impl OutputFile {
@@ -37,8 +37,14 @@ impl OutputFile {
             // Some network file systems have no locks.
             Err(TryLockError::Error(error)) => tracing::debug!("{} cannot be locked: {error}", path.display()),
         }
-        let found = file.metadata()?;
-        Ok(Self { file, path, device: found.dev(), inode: found.ino() })
+        #[cfg(feature = "sinks")]
+        let identity = file.metadata().map(|found| (found.dev(), found.ino()))?;
+        Ok(Self {
+            file,
+            path,
+            #[cfg(feature = "sinks")]
+            identity,
+        })
     }
 
     /// Where it lies, links resolved.
@@ -47,13 +53,15 @@ impl OutputFile {
     }
 
     /// Its length, bytes.
+    #[cfg(feature = "sinks")]
     pub fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
     /// Whether its path still leads to it: it was neither moved nor deleted.
+    #[cfg(feature = "sinks")]
     pub fn is_in_place(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
+        fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 
     /// Cuts off what is behind `length` bytes.
@@ -74,20 +82,21 @@ impl Write for OutputFile {
 
 /// A file whose contents are replaced by the first bytes that are written.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "sinks"), expect(dead_code, reason = "for sinks and commands"))]
+#[cfg(feature = "sinks")]
 pub(crate) struct Replacement {
     target: Target,
     begun: bool,
 }
 
 #[derive(Debug)]
+#[cfg(feature = "sinks")]
 enum Target {
     Regular(OutputFile),
     /// A pipe or a device, which has nothing to replace.
     Other(File),
 }
 
-#[cfg_attr(not(feature = "sinks"), expect(dead_code, reason = "for sinks and commands"))]
+#[cfg(feature = "sinks")]
 impl Replacement {
     /// Opens or creates the file, pipe or device at `path`.
     ///
@@ -134,6 +143,7 @@ impl Replacement {
     }
 }
 
+#[cfg(feature = "sinks")]
 impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.begin()?;
@@ -235,7 +245,7 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sinks"))]
 mod tests {
     use std::os::unix::fs::symlink;
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the program on mutated files of every kind that it reads: no input may end it by a signal or a panic, keep it for
-long, or fill the memory. A seed gives the same inputs again; an input that fails is kept, with the command.
+"""Runs the program on mutated files of every kind that it reads.
+
+No input may end it by a signal or a panic, keep it for long, or fill the memory. A seed gives the same inputs
+again; an input that fails is kept, with the command.
 
 Usage: tests/mutate.py PROGRAM [--count 10000] [--seed 1] [--kind NAME] [--keep out/mutate]
 """
@@ -35,8 +37,34 @@ MEGABYTES = 300
 # Exit codes: done, worked but negative, error.
 CODES = (0, 1, 2)
 
-NUMBERS = ["0", "-1", "1", "1e9", "1e39", "1e308", "-1e308", "1e999", "NaN", "Infinity", "null", "65535", "65536",
-           "4294967295", "4294967296", "18446744073709551615", "9223372036854775808", "0.5", "1e-45", "true", '""', "[]"]
+NUMBERS = [
+    *(
+        "0",
+        "-1",
+        "1",
+        "0.5",
+        "1e9",
+        "1e39",
+        "1e308",
+        "-1e308",
+        "1e999",
+        "1e-45",
+        "NaN",
+        "Infinity",
+        "null",
+        "true",
+    ),
+    *(
+        "65535",
+        "65536",
+        "4294967295",
+        "4294967296",
+        "9223372036854775808",
+        "18446744073709551615",
+        '""',
+        "[]",
+    ),
+]
 BYTES = [0, 1, 0x7F, 0x80, 0xFE, 0xFF]
 
 
@@ -94,7 +122,9 @@ def mutated_text(random: random.Random, data: bytes) -> bytes:
         if found[0].isdigit() or found[0] == "-":
             new = random.choice(NUMBERS)
         elif found[0] == '"' and random.random() < 0.5:
-            new = random.choice(['""', f'"{"x" * 70_000}"', '"\\u0000\\ud800"', '"\u202e../../x"', "[" * 2000, "7"])
+            new = random.choice(
+                ['""', f'"{"x" * 70_000}"', '"\\u0000\\ud800"', '"\u202e../../x"', "[" * 2000, "7"]
+            )
         elif random.random() < 0.3:
             new = ""
         text = text[: token.start()] + new + text[token.end() :]
@@ -109,7 +139,7 @@ def mutated_text(random: random.Random, data: bytes) -> bytes:
 
 
 def mutated_npz(random: random.Random, data: bytes) -> bytes:
-    """Mutated arrays in a sound archive, so that its checksums do not hide the headers; or a mutated archive."""
+    """Mutated arrays in a sound archive, whose checksums would hide them otherwise; or a mutated archive."""
     if random.random() < 0.3:
         return mutated_bytes(random, data)
     out = io.BytesIO()
@@ -175,7 +205,17 @@ def small_picture(folder: Path) -> Path:
 
 
 def run(bundle: str | Path, source: str | Path, *more: str) -> list[str]:
-    return ["run", "--model", str(bundle), "--source", str(source), "--sink", "jsonl:/dev/null", *SMALL, *more]
+    return [
+        "run",
+        "--model",
+        str(bundle),
+        "--source",
+        str(source),
+        "--sink",
+        "jsonl:/dev/null",
+        *SMALL,
+        *more,
+    ]
 
 
 SPOTS = DATA / "onnx/spots"
@@ -193,7 +233,12 @@ def manifests(random: random.Random, folder: Path) -> Trial:
 
 
 def graphs(random: random.Random, folder: Path) -> Trial:
-    return Trial(run(bundle(random, folder, random.choice(("spots", "nearest", "painted")), "graph"), small_picture(folder)))
+    return Trial(
+        run(
+            bundle(random, folder, random.choice(("spots", "nearest", "painted")), "graph"),
+            small_picture(folder),
+        )
+    )
 
 
 def configurations(random: random.Random, folder: Path) -> Trial:
@@ -222,7 +267,9 @@ def videos(random: random.Random, folder: Path) -> Trial:
 
 
 def arrays(random: random.Random, folder: Path) -> Trial:
-    kind, name = random.choice((("logocap", "logocap-tiny"), ("centergroup", "centergroup-tiny"), ("lofr", "lofr-tiny")))
+    kind, name = random.choice(
+        (("logocap", "logocap-tiny"), ("centergroup", "centergroup-tiny"), ("lofr", "lofr-tiny"))
+    )
     golden = random.choice(files(ROOT / "tests/golden" / kind, "*.npz"))
     path = folder / "in.npz"
     path.write_bytes(mutated_npz(random, golden.read_bytes()))
@@ -240,18 +287,35 @@ def annotations(random: random.Random, folder: Path) -> Trial:
         entry["keypoints"], entry["num_keypoints"] = entry["keypoints"][:9], 3
     path = folder / "annotations.json"
     path.write_bytes(mutated_text(random, json.dumps(truth).encode()))
-    return Trial(["eval", "--model", str(SPOTS), "--coco", str(path), "--images", str(DATA / "people"), *SMALL])
+    return Trial(
+        ["eval", "--model", str(SPOTS), "--coco", str(path), "--images", str(DATA / "people"), *SMALL]
+    )
 
 
 def enrolments(random: random.Random, folder: Path) -> Trial:
     path = folder / "annotation.json"
     forms = [(SEEDS / f"annotation/{name}").read_text() for name in ("plain", "coco")]
-    form = random.choice(forms).replace('"visible": false', '"visible": true').replace("9, 9, 2, 0, 0, 0", "9, 9, 2, 3, 4, 2")
+    form = (
+        random.choice(forms)
+        .replace('"visible": false', '"visible": true')
+        .replace("9, 9, 2, 0, 0, 0", "9, 9, 2, 3, 4, 2")
+    )
     path.write_bytes(mutated_text(random, form.encode()))
     image = folder / "a.jpg"
     shutil.copy(PICTURE, image)
-    return Trial(["enrol", "--model", str(DATA / "onnx/colours"), "--image", str(image), "--keypoints", str(path),
-                  "--out", str(folder / "x.template")])
+    return Trial(
+        [
+            "enrol",
+            "--model",
+            str(DATA / "onnx/colours"),
+            "--image",
+            str(image),
+            "--keypoints",
+            str(path),
+            "--out",
+            str(folder / "x.template"),
+        ]
+    )
 
 
 def boxes(random: random.Random, folder: Path) -> Trial:
@@ -270,14 +334,23 @@ def templates(random: random.Random, folder: Path) -> Trial:
     return Trial(run(DATA / "onnx/colours", small_picture(folder), "--template", str(path)))
 
 
+PAIRS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+
+
 def result_lines() -> bytes:
-    names = ["nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-             "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-             "right_ankle"]
+    sides = [f"{side}_{name}" for name in PAIRS for side in ("left", "right")]
+    names = ["nose", *sides]
     lines: list[dict[str, object]] = [{"schema": 1, "sinew": "0.1.0", "model": "logocap", "keypoints": names}]
     for frame in range(6):
-        poses = [{"score": 0.8, "id": person + 1, "box": [0, 0, 9, 9],
-                  "keypoints": [[100.0 * person + frame + k, 7.0 * k, 0.9] for k in range(17)]} for person in range(3)]
+        poses = [
+            {
+                "score": 0.8,
+                "id": person + 1,
+                "box": [0, 0, 9, 9],
+                "keypoints": [[100.0 * person + frame + k, 7.0 * k, 0.9] for k in range(17)],
+            }
+            for person in range(3)
+        ]
         lines.append({"sequence": frame, "captured": 0.04 * frame, "poses": poses})
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
@@ -287,11 +360,24 @@ def tracks(random: random.Random, folder: Path) -> Trial:
     path.write_bytes(mutated_text(random, result_lines()))
     if random.random() < 0.5:
         return Trial(["track", str(path), "--out", str(folder / "tracked.jsonl")])
-    video = {"images": [{"id": n, "file_name": f"{n}.jpg", "frame_id": n} for n in range(6)],
-             "annotations": [{"id": n, "image_id": n, "category_id": 1, "track_id": 1, "area": 900.0, "iscrowd": 0,
-                              "bbox": [0, 0, 30, 30], "num_keypoints": 17,
-                              "keypoints": [v for k in range(17) for v in (100.0 + n + k, 7.0 * k, 2)]} for n in range(6)],
-             "categories": [{"id": 1, "name": "person"}]}
+    video = {
+        "images": [{"id": n, "file_name": f"{n}.jpg", "frame_id": n} for n in range(6)],
+        "annotations": [
+            {
+                "id": n,
+                "image_id": n,
+                "category_id": 1,
+                "track_id": 1,
+                "area": 900.0,
+                "iscrowd": 0,
+                "bbox": [0, 0, 30, 30],
+                "num_keypoints": 17,
+                "keypoints": [v for k in range(17) for v in (100.0 + n + k, 7.0 * k, 2)],
+            }
+            for n in range(6)
+        ],
+        "categories": [{"id": 1, "name": "person"}],
+    }
     truth = folder / "truth.json"
     data = json.dumps(video).encode()
     truth.write_bytes(mutated_text(random, data) if random.random() < 0.5 else data)
@@ -309,8 +395,20 @@ def mot(random: random.Random, folder: Path) -> Trial:
 def reports(random: random.Random, folder: Path) -> Trial:
     path = folder / "before.json"
     path.write_bytes(mutated_text(random, REPORT[0]))
-    return Trial(["bench", "--model", str(SPOTS), "--source", str(small_picture(folder)), "--frames", "2", "--compare",
-                  str(path), *SMALL])
+    return Trial(
+        [
+            "bench",
+            "--model",
+            str(SPOTS),
+            "--source",
+            str(small_picture(folder)),
+            "--frames",
+            "2",
+            "--compare",
+            str(path),
+            *SMALL,
+        ]
+    )
 
 
 REPORT: list[bytes] = [b"{}"]
@@ -351,11 +449,24 @@ def attempt(program: Path, kind: str, seed: int, keep: Path) -> Outcome:
     try:
         trial = KINDS[kind][0](chance, folder)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SINEW_")}
-        environment |= {"SINEW_BUNDLES": str(ROOT / "models/bundles"), "HOME": str(folder), "RUST_BACKTRACE": "1"}
+        environment |= {
+            "SINEW_BUNDLES": str(ROOT / "models/bundles"),
+            "HOME": str(folder),
+            "RUST_BACKTRACE": "1",
+        }
         start = time.monotonic()
-        with open(folder / "said", "wb") as said, open(trial.standard_input or "/dev/null", "rb") as standard_input:
-            process = subprocess.Popen([str(program), *trial.arguments], cwd=folder, env=environment, stdin=standard_input,
-                                       stdout=subprocess.DEVNULL, stderr=said)
+        with (
+            open(folder / "said", "wb") as said,
+            open(trial.standard_input or "/dev/null", "rb") as standard_input,
+        ):
+            process = subprocess.Popen(
+                [str(program), *trial.arguments],
+                cwd=folder,
+                env=environment,
+                stdin=standard_input,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
         over = threading.Event()
 
         def end() -> None:
@@ -402,7 +513,9 @@ def plan(count: int, seed: int, only: str | None) -> Iterator[tuple[str, int]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("program", type=Path)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
@@ -410,13 +523,33 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=ROOT / "out/mutate", help="folder for inputs that fail")
     arguments = parser.parse_args()
     program = arguments.program.resolve()
-    REPORT[0] = subprocess.run(
-        [program, "bench", "--model", SPOTS, "--source", PICTURE, "--frames", "3", "--warm-up", "1", "--json"],
-        capture_output=True, check=False).stdout or b"{}"
+    REPORT[0] = (
+        subprocess.run(
+            [
+                program,
+                "bench",
+                "--model",
+                SPOTS,
+                "--source",
+                PICTURE,
+                "--frames",
+                "3",
+                "--warm-up",
+                "1",
+                "--json",
+            ],
+            capture_output=True,
+            check=False,
+        ).stdout
+        or b"{}"
+    )
     # What is read of a mutated file says nothing if the file itself is refused.
     MUTATING[0] = False
     for kind in [arguments.kind] if arguments.kind else KINDS:
-        codes = {outcome.code: outcome for outcome in (attempt(program, kind, seed, arguments.keep) for seed in range(4))}
+        codes = {
+            outcome.code: outcome
+            for outcome in (attempt(program, kind, seed, arguments.keep) for seed in range(4))
+        }
         if not {0, 1} & set(codes):
             print(f"{kind}: files without a mutation are refused: {codes[2].said}")
             return 2
@@ -429,7 +562,9 @@ def main() -> int:
             print(f"{kind} {seed}: {outcome.fault}: {outcome.said.strip()[-300:]}", flush=True)
         if sys.stderr.isatty():
             print(f"\r{len(outcomes)} runs, {kind} ", end="", file=sys.stderr, flush=True)
-    print(f"{'kind':15} {'inputs':>7} {'read':>6} {'partly':>6} {'refused':>7} {'faults':>6} {'longest s':>9} {'most MB':>8}")
+    print(
+        f"{'kind':15} {'inputs':>7} {'read':>6} {'partly':>6} {'refused':>7} {'faults':>6} longest s  most MB"
+    )
     total = 0
     for kind in KINDS:
         of = [outcome for outcome in outcomes if outcome.kind == kind]
@@ -438,8 +573,10 @@ def main() -> int:
             faults = sum(outcome.fault is not None for outcome in of)
             inputs = len(of) * BATCH.get(kind, 1)
             total += inputs
-            print(f"{kind:15} {inputs:7} {codes[0]:6} {codes[1]:6} {codes[2]:7} {faults:6} "
-                  f"{max(outcome.seconds for outcome in of):9.1f} {max(outcome.megabytes for outcome in of):8.0f}")
+            print(
+                f"{kind:15} {inputs:7} {codes[0]:6} {codes[1]:6} {codes[2]:7} {faults:6} "
+                f"{max(one.seconds for one in of):9.1f} {max(one.megabytes for one in of):8.0f}"
+            )
     faults = sum(outcome.fault is not None for outcome in outcomes)
     print(f"{total} inputs, seed {arguments.seed}: {faults} faults")
     return 1 if faults else 0

@@ -4,7 +4,7 @@
 mod bad_clients;
 mod sinks_support;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +19,8 @@ use sinew::geometry::Size;
 use sinew::pixels::Limits;
 use sinew::pixels::file::decode;
 use sinew::sink::http::{Http, Options};
-use sinew::sink::{Sink, SinkError};
-use sinks_support::{Shown, grey, noise, poses, schema};
+use sinew::sink::{Live, Sink, SinkError};
+use sinks_support::{Shown, grey, noise, poses, put, schema};
 
 const SMALL: Size = Size::new(16, 8);
 
@@ -366,7 +366,7 @@ fn the_numbers_are_right() {
         StageTimes { preprocess: milliseconds(1), network: milliseconds(20), decode: milliseconds(3), level: None };
     for number in 0..10 {
         let camera = usize::from(number >= 7);
-        let live = Some(sink::Live { age: Some(milliseconds(40)), camera });
+        let live = Some(Live { age: Some(milliseconds(40)), camera });
         let poses = poses(camera + 1);
         Shown { image: &image, poses: &poses, times, live }.put(&mut http, number);
     }

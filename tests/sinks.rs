@@ -14,7 +14,7 @@ use counting::allocations;
 use serde_json::Value;
 use sinew::geometry::Size;
 use sinew::sink::{self, Sink, SinkError};
-use sinks_support::{Shown, grey, poses, schema};
+use sinks_support::{Shown, grey, poses, put, schema};
 
 const SMALL: Size = Size::new(16, 8);
 
@@ -24,14 +24,6 @@ fn open(uri: &str) -> Result<Box<dyn Sink>, SinkError> {
 
 fn uri(kind: &str, path: &Path) -> String {
     format!("{kind}:{}", path.display())
-}
-
-/// Puts frames with these numbers and so many poses.
-fn put(sink: &mut dyn Sink, numbers: std::ops::Range<u64>, people: usize) {
-    let image = grey(SMALL, 0);
-    for number in numbers {
-        Shown { image: &image, poses: &poses(people), ..Shown::default() }.put(sink, number);
-    }
 }
 
 /// The numbers of the frames in these lines, all of which must be whole; a header comes first.

@@ -89,7 +89,7 @@ impl Bundle {
 
     fn open_folder(folder: &Path) -> Result<Self, BundleError> {
         let path = folder.join(MANIFEST);
-        let text = read::text(&path, MAX_MANIFEST).map_err(|source| BundleError::Read {
+        let text = read::regular(&path, MAX_MANIFEST).and_then(read::utf_8).map_err(|source| BundleError::Read {
             path: path.clone(),
             key: String::new(),
             source,
@@ -156,7 +156,7 @@ impl Bundle {
 /// Reads a file of the bundle, which must have the hash that the manifest lists.
 fn read_checked(folder: &Path, key: &str, field: &str, file: &str, sha256: &str) -> Result<Vec<u8>, BundleError> {
     let path = folder.join(file);
-    let bytes = read::bytes(&path, MAX_GRAPH_BYTES);
+    let bytes = read::regular(&path, MAX_GRAPH_BYTES);
     let bytes =
         bytes.map_err(|source| BundleError::Read { path: path.clone(), key: format!("{key}.{field}"), source })?;
     let found = hash::of_bytes(&bytes);

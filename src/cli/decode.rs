@@ -62,6 +62,12 @@ impl DecodeArguments {
         for error in unreadable.values() {
             tracing::warn!("{error}");
         }
+        for (name, array) in &tensors {
+            let wrong = array.count_not_finite();
+            if wrong > 0 {
+                tracing::warn!("{}: array '{name}': {wrong} values are not finite", self.tensors.display());
+            }
+        }
         match &self.dump {
             Some(path) => npz::write(path, &result)?,
             None => output::print_json(&to_json(&result))?,

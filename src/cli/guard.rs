@@ -64,24 +64,31 @@ impl FileGuard {
     /// `path` is read: a file, or the images of a folder.
     pub fn input(&mut self, path: &Path) {
         if !path.is_dir() {
-            return self.input_to(path, 0);
+            return self.input_to(path, 0, &|_| true);
         }
         // Other files there, such as earlier results, are not read.
         let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        entries.filter(|path| Images::takes(path)).for_each(|path| self.input_to(&path, 0));
+        entries.for_each(|path| self.input_to(&path, 0, &Images::takes));
     }
 
     /// `path` is a folder that is read with all folders in it, such as a bundle.
     pub fn input_tree(&mut self, path: &Path) {
-        self.input_to(path, DEPTH);
+        self.input_to(path, DEPTH, &|_| true);
     }
 
-    fn input_to(&mut self, path: &Path, depth: usize) {
+    /// `path` is a folder whose images are read, also those in folders of it.
+    pub fn image_tree(&mut self, path: &Path) {
+        self.input_to(path, DEPTH, &Images::takes);
+    }
+
+    fn input_to(&mut self, path: &Path, depth: usize, is_read: &dyn Fn(&Path) -> bool) {
         if path.is_dir() && depth > 0 {
             for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-                self.input_to(&entry.path(), depth - 1);
+                self.input_to(&entry.path(), depth - 1, is_read);
             }
-        } else if let Some(identity @ Identity::Existing { .. }) = Identity::of(path) {
+        } else if is_read(path)
+            && let Some(identity @ Identity::Existing { .. }) = Identity::of(path)
+        {
             self.inputs.entry(identity).or_insert_with(|| path.to_owned());
         }
     }

@@ -94,7 +94,7 @@ impl Sidecar {
         let path = Self::path(plan);
         let unreadable = |source| EngineError::Read { path: path.clone(), source };
         let wrong = |reason: String| EngineError::Load { path: path.clone(), stage: "no side-car of a plan", reason };
-        let bytes = read::bytes(&path, MOST_BYTES).map_err(unreadable)?;
+        let bytes = read::regular(&path, MOST_BYTES).map_err(unreadable)?;
         let sidecar: Self = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         if sidecar.schema != SCHEMA {
             return Err(wrong(format!("`schema` is {}, expected {SCHEMA}", sidecar.schema)));

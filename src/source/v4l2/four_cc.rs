@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::request::RequestError;
+use super::error::RequestError;
 use crate::pixels::PixelFormat;
 
 /// A pixel format by its four characters, as drivers name it.

@@ -22,9 +22,9 @@ pub use backend::{CaptureBackend, CaptureStream, Dequeued};
 pub use camera::{Camera, RetryPolicy};
 pub use choose::{CaptureMode, choose, is_raw_sensor};
 pub use device::{About, CaptureFormat, Control, Device};
-pub use error::CameraError;
+pub use error::{CameraError, RequestError};
 pub use four_cc::{FourCc, FrameEncoding};
-pub use request::{CaptureRequest, RequestError};
+pub use request::CaptureRequest;
 
 /// All video devices, sorted by number.
 pub fn nodes() -> Vec<PathBuf> {

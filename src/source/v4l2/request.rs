@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::error::RequestError;
 use super::four_cc::FourCc;
 use crate::geometry::Size;
 
@@ -21,20 +22,6 @@ pub struct CaptureRequest {
     pub format: Option<FourCc>,
     /// Controls to set, by name, each of them lower-case with `_` for everything that is no letter or digit.
     pub controls: Vec<(String, i32)>,
-}
-
-/// Why a request cannot be understood.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct RequestError {
-    /// What is wrong with which option, and what would be right.
-    pub reason: String,
-}
-
-impl From<String> for RequestError {
-    fn from(reason: String) -> Self {
-        Self { reason }
-    }
 }
 
 impl CaptureRequest {
