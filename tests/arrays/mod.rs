@@ -1,5 +1,5 @@
 //! Arrays in `.npz` files, for tests that compare with them.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 #[path = "../common/sigmas.rs"]
 mod sigmas;
