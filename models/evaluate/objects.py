@@ -1,7 +1,15 @@
-"""PCK of a CapeFormer network on kinds of objects that training never saw."""
+"""PCK of a CapeFormer network on kinds of objects that training never saw.
+
+    python -m models.evaluate.objects tests/data/photos/objects
+    python -m models.evaluate.objects tests/data/photos/objects --network lite0 --checkpoint both.pt
+
+prints what copying the example's places reaches on a folder in COCO's format, and a network beside it; a
+bundle is measured by `sinew eval --metric pck --shots 1`. What does not beat copying has not learnt to look.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +23,9 @@ from models.data.images import read_image
 from models.data.objects import heldout
 from models.data.objects.families import families
 from models.losses.capeformer import fixed_identifiers, propose
-from models.networks.capeformer import SIDE, CapeFormer
+from models.networks.capeformer import SIDE, CapeFormer, CapeFormerConfig
 from models.networks.inputs import normalise
+from models.networks.weights import load_weights
 from models.reference import capeformer as reference
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25)
@@ -74,6 +83,8 @@ class HeldOutObjects:
         for entry in contents["annotations"]:
             image = read_image(directory / names[entry["image_id"]])
             rows = np.array(entry["keypoints"], np.float32).reshape(-1, 3)
+            if not (rows[:, 2] > 0).any():
+                continue
             box = tuple(entry["bbox"])
             views.append(View.of(entry["category_id"], image, box, rows[:, :2], rows[:, 2] > 0))
         return cls(views)
@@ -91,17 +102,23 @@ class HeldOutObjects:
         return cls(made)
 
     @torch.no_grad()
+    def maps(self, model: CapeFormer) -> Tensor:
+        """What the backbone makes of all images, `[images, channels, 8, 8]`."""
+        images = torch.from_numpy(np.stack([view.image for view in self.views]))
+        backbone = model.encoder_query
+        return torch.cat([backbone(normalise(part, model.config)) for part in images.split(10)])
+
+    @torch.no_grad()
     def measure(
-        self, model: CapeFormer, shots: int = 1, identity: bool = True
+        self, model: CapeFormer, shots: int = 1, identity: bool = True, maps: Tensor | None = None
     ) -> dict[str, dict[str, float]]:
         """PCK of the proposals alone (`one-stage`) and of the results (`two-stage`), over all episodes of
         `shots` neighbours in a circle.
 
-        Without `identity` all keypoints have the same identifier.
+        Without `identity` all keypoints have the same identifier; `maps` are those of a backbone that stays
+        as it is.
         """
-        images = torch.from_numpy(np.stack([view.image for view in self.views]))
-        tokens = [model.features(normalise(part, model.config)) for part in images.split(10)]
-        query, support = (torch.cat(parts) for parts in zip(*tokens))
+        query, support = model.tokens(self.maps(model) if maps is None else maps)
         sums = {level: np.zeros(len(THRESHOLDS)) for level in ("one-stage", "two-stage")}
         results = 0
         for category in sorted({view.category for view in self.views}):
@@ -163,3 +180,30 @@ class HeldOutObjects:
                     sums += self._correct(other, example.points[example.visible] / SIDE, example.visible)
                     results += 1
         return {f"pck@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, sums / results)}
+
+
+def main() -> None:
+    """Measures copying, and a network if one is named."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="images and annotations.json")
+    parser.add_argument("--network", choices=["lite0", "tiny", "r50"], default="lite0")
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--shots", type=int, nargs="+", default=[1, 5])
+    arguments = parser.parse_args()
+    held_out = HeldOutObjects.read(arguments.folder)
+    model = None
+    if arguments.checkpoint:
+        model = CapeFormer(getattr(CapeFormerConfig, arguments.network)()).eval()
+        load_weights(model, arguments.checkpoint)
+    for shots in arguments.shots:
+        figures = {"copied": held_out.copied(shots)}
+        if model:
+            figures |= held_out.measure(model, shots)
+        for name, row in figures.items():
+            print(f"shots={shots} {name}", " ".join(f"{key}={value:.4f}" for key, value in row.items()))
+
+
+if __name__ == "__main__":
+    main()

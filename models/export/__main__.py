@@ -19,6 +19,7 @@ from models.export import (
     lofr_bundle,
     logocap_bundle,
 )
+from models.export.capeformer_graphs import narrowed
 from models.networks import logocap_movenet
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
 from models.networks.centergroup import CenterGroup, CenterGroupConfig
@@ -32,6 +33,11 @@ MOVENET_ORIGIN = (
     "stage on generated people and unlabelled photographs; see REPORT.md"
 )
 
+LITE0_ORIGIN = (
+    "EfficientNet-Lite0 (Google, Apache-2.0; ImageNet) as it is, under a matcher trained on generated "
+    "pictures and cut-out photographs; see REPORT.md"
+)
+
 
 def main() -> None:
     """Exports a network trained here as a bundle."""
@@ -39,6 +45,7 @@ def main() -> None:
         "logocap-tiny": lambda: LogoCap(LogoCapConfig.tiny()),
         "logocap-movenet": lambda: MoveNetLogoCap(logocap_movenet.config()),
         "centergroup-tiny": lambda: CenterGroup(CenterGroupConfig.tiny()),
+        "capeformer-lite0": lambda: CapeFormer(CapeFormerConfig.lite0()),
         "capeformer-tiny": lambda: CapeFormer(CapeFormerConfig.tiny()),
         "lofr-tiny": lambda: Lofr(LofrConfig.tiny()),
         "lofr-r50": lambda: Lofr(LofrConfig.r50()),
@@ -74,6 +81,9 @@ def main() -> None:
     elif isinstance(model, CenterGroup):
         contents = centergroup_bundle.contents(model)
     elif isinstance(model, CapeFormer):
+        if model.config.backbone == "lite0":
+            model = narrowed(model)
+            licence, origin = "Apache-2.0", LITE0_ORIGIN
         contents = capeformer_bundle.contents(model)
     else:
         contents = lofr_bundle.contents(model)

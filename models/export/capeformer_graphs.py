@@ -11,11 +11,15 @@ places from 0 to 1. The number of keypoints is read off the inputs.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
+from models.export import float16_weights
 from models.export.exporter import Graph
 from models.networks.capeformer import CELLS, SIDE, CapeFormer, identifiers
+from models.networks.efficientnet_lite import fold_norms
 
 MASKED = -1e4
 
@@ -58,6 +62,14 @@ class RefineGraph(nn.Module):
         return self.model.refine(memory, refined, identity, key_bias, proposals)
 
 
+def narrowed(model: CapeFormer) -> CapeFormer:
+    """`capeformer-lite0` as its bundle holds it: norms folded, and every weight one that float16 holds."""
+    narrow = copy.deepcopy(model).eval()
+    narrow.encoder_query.body = fold_norms(model.encoder_query.body)
+    narrow.load_state_dict(float16_weights.rounded(narrow.state_dict()))
+    return narrow
+
+
 @torch.no_grad()
 def graphs(model: CapeFormer) -> list[Graph]:
     """The three graphs of `model`, which must be in eval mode."""
@@ -81,6 +93,7 @@ def graphs(model: CapeFormer) -> list[Graph]:
         found = model.refine(memory, refined, identity[rows], bias, proposals)
         refinements.append(((memory, refined, identity[rows], bias, proposals), (found,)))
     keypoints = {0: "keypoints"}
+    narrow = model.config.backbone == "lite0"
     return [
         Graph(
             "features",
@@ -88,6 +101,7 @@ def graphs(model: CapeFormer) -> list[Graph]:
             {"image": {}},
             ["query_tokens", "support_tokens"],
             lambda: features,
+            float16_weights=narrow,
         ),
         Graph(
             "match",
@@ -95,6 +109,7 @@ def graphs(model: CapeFormer) -> list[Graph]:
             {"query_tokens": {}, "support": keypoints, "identity": keypoints, "key_bias": keypoints},
             ["similarity", "memory", "refined"],
             lambda: matches,
+            float16_weights=narrow,
         ),
         Graph(
             "refine",
@@ -102,5 +117,6 @@ def graphs(model: CapeFormer) -> list[Graph]:
             {"memory": {}} | dict.fromkeys(("refined", "identity", "key_bias", "proposals"), keypoints),
             ["keypoints"],
             lambda: refinements,
+            float16_weights=narrow,
         ),
     ]

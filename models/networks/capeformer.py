@@ -22,12 +22,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.attention import SelfAttention, attend, sines
+from models.networks.efficientnet_lite import MEAN, STD, CellFeatures
 from models.networks.hrnet import HRNet, HRNetConfig
 
 CELLS = 8
 """On a side of the token map: a crop of 256 pixels at stride 32."""
 SIDE = 256
 """Pixels of a crop."""
+ALIKE = 15.0
+"""What two equal tokens are worth in similarities that begin with likeness and nearness."""
+NEAR = 4.0
+"""How much similarities fall over the crop's side there, per square of it."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,8 @@ class CapeFormerConfig:
     """Sizes of a CapeFormer."""
 
     name: str
-    backbone: HRNetConfig | None = None
-    """An HRNet; without it, as in the paper, a ResNet:"""
+    backbone: HRNetConfig | str | None = None
+    """An HRNet, or `lite0`; without it, as in the paper, a ResNet:"""
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
     """Residual blocks of the backbone's stages."""
     base: int = 64
@@ -49,6 +54,8 @@ class CapeFormerConfig:
     dynamic: int = 128
     """Inner width of the channel attention."""
     layers: int = 3
+    places: bool = False
+    """Whether support tokens say where in the example they lie, so that matching can begin from there."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
@@ -65,6 +72,23 @@ class CapeFormerConfig:
             encoder_feed_forward=128,
             decoder_feed_forward=128,
             dynamic=32,
+        )
+
+    @classmethod
+    def lite0(cls) -> CapeFormerConfig:
+        """EfficientNet-Lite0 with its ImageNet weights, and matching from the example's places on."""
+        return cls(
+            "capeformer-lite0",
+            backbone="lite0",
+            width=128,
+            heads=4,
+            encoder_feed_forward=128,
+            decoder_feed_forward=128,
+            dynamic=64,
+            layers=2,
+            places=True,
+            mean=MEAN,
+            std=STD,
         )
 
     @classmethod
@@ -162,6 +186,13 @@ def grid_encoding(width: int) -> Tensor:
     places = (torch.arange(CELLS) + 1) / (CELLS + 1e-6)
     rows, columns = torch.meshgrid(places, places, indexing="ij")
     return torch.cat([encode(rows.flatten(), width // 2), encode(columns.flatten(), width // 2)], -1)
+
+
+def cell_middles(device: torch.device) -> Tensor:
+    """`[64, 2]`: the cells' middles (x, y), 0 to 1, row by row."""
+    along = (torch.arange(CELLS, device=device) + 0.5) / CELLS
+    rows, columns = torch.meshgrid(along, along, indexing="ij")
+    return torch.stack([columns.flatten(), rows.flatten()], -1)
 
 
 def identifiers(width: int, slots: int = 100) -> Tensor:
@@ -316,6 +347,40 @@ class ProposalGenerator(nn.Module):
         return weighted @ self.query_proj(memory).transpose(0, 1)
 
 
+class Start(nn.Module):
+    """What similarities begin with, before anything is learnt: how alike the tokens are as they come from the
+    backbone, and how near a cell is to where the example has the keypoint.
+
+    That place is in the last two channels of a support token. How much nearness counts is read off the
+    keypoint's refined token, in which the two images have met.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.encoded = nn.Linear(width, width)
+        self.alike = nn.Parameter(torch.tensor(ALIKE))
+        self.near = nn.Linear(width, 1)
+        nn.init.zeros_(self.near.weight)
+        nn.init.constant_(self.near.bias, NEAR)
+
+    def tokens(self, support: Tensor) -> tuple[Tensor, Tensor]:
+        """`[K, width]` -> what the encoder is given, with encoded places, and places `[K, 2]`."""
+        features, place = support[..., :-2], support[..., -2:]
+        code = self.encoded(encode_points(place, support.shape[-1]))
+        return functional.pad(features, (0, 2)) + code, place
+
+    def forward(self, query: Tensor, support: Tensor, refined: Tensor, place: Tensor) -> Tensor:
+        """`[64, width]`, `[K, width]` twice and `[K, 2]` -> `[K, 64]`, to be added to similarities."""
+        alike = unit(support[..., :-2]) @ unit(query[..., :-2]).transpose(0, 1)
+        away = (cell_middles(place.device)[None] - place[:, None]).square().sum(-1)
+        return self.alike * alike - functional.softplus(self.near(refined)) * away
+
+
+def unit(x: Tensor) -> Tensor:
+    """Of length 1 along the last axis."""
+    return x / (x.square().sum(-1, keepdim=True) + 1e-6).sqrt()
+
+
 class Transformer(nn.Module):
     """Encoder, proposals and decoder."""
 
@@ -324,6 +389,10 @@ class Transformer(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.proposal_generator = ProposalGenerator(config.width, config.dynamic)
+        if config.places:
+            self.start = Start(config.width)
+            # Learnt similarities begin with nothing.
+            nn.init.zeros_(self.proposal_generator.query_proj.weight)
 
 
 class KeypointHead(nn.Module):
@@ -350,9 +419,13 @@ class CapeFormer(nn.Module):
     def __init__(self, config: CapeFormerConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder_query: ResNet | PooledHRNet = (
-            ResNet(config.blocks, config.base) if config.backbone is None else PooledHRNet(config.backbone)
-        )
+        self.encoder_query: ResNet | PooledHRNet | CellFeatures
+        if isinstance(config.backbone, HRNetConfig):
+            self.encoder_query = PooledHRNet(config.backbone)
+        elif config.backbone == "lite0":
+            self.encoder_query = CellFeatures()
+        else:
+            self.encoder_query = ResNet(config.blocks, config.base)
         self.keypoint_head = KeypointHead(config, self.encoder_query.outputs)
         self.register_buffer("grid", grid_encoding(config.width), persistent=False)
 
@@ -364,24 +437,39 @@ class CapeFormer(nn.Module):
     def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """`[B, 3, 256, 256]` -> tokens for the image in which keypoints are looked for, and for one that
         shows them, each `[B, 64, width]` (sections 1.3 and 1.5)."""
-        maps = self.encoder_query(image)
+        return self.tokens(self.encoder_query(image))
+
+    def tokens(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from what the backbone puts out, `[B, channels, 8, 8]`."""
         head = self.keypoint_head
         cells = maps.flatten(2).transpose(1, 2)
-        return head.input_proj(maps).flatten(2).transpose(1, 2), head.query_proj(cells)
+        support = head.query_proj(cells)
+        if self.config.places:
+            # The mean under a keypoint's bell is the bell's middle: the keypoint's place, rounded to four
+            # pixels and counted from a heatmap cell's corner, hence half such a cell.
+            middles = (cell_middles(maps.device) - 2 / SIDE).expand(len(maps), -1, -1)
+            support = torch.cat([support[..., :-2], middles], -1)
+        return head.input_proj(maps).flatten(2).transpose(1, 2), support
 
     def match(
         self, query: Tensor, support: Tensor, identity: Tensor, key_bias: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`query [64, width]`, `support` and `identity [K, width]`, `key_bias [K]` (0, or -1e4 for a keypoint
         that does not count) -> `similarity [K, 64]`, `memory [64, width]`, `refined [K, width]`."""
-        tokens = torch.cat([query, support])
+        transformer = self.keypoint_head.transformer
+        shown = support
+        if self.config.places:
+            shown, place = transformer.start.tokens(support)
+        tokens = torch.cat([query, shown])
         positions = torch.cat([self.grid, identity])
         bias = torch.cat([key_bias.new_zeros(CELLS * CELLS), key_bias])
-        transformer = self.keypoint_head.transformer
         for layer in transformer.encoder.layers:
             tokens = layer(tokens, positions, bias)
         memory, refined = tokens[: CELLS * CELLS], tokens[CELLS * CELLS :]
-        return transformer.proposal_generator(memory, refined), memory, refined
+        similarity = transformer.proposal_generator(memory, refined)
+        if self.config.places:
+            similarity = similarity + transformer.start(query, support, refined, place)
+        return similarity, memory, refined
 
     def refine(
         self, memory: Tensor, refined: Tensor, identity: Tensor, key_bias: Tensor, proposals: Tensor

@@ -22,6 +22,7 @@ SIZES = {
     "logocap-tiny": ((256, 256), (288, 288)),
     "centergroup-tiny": ((256, 256), (320, 320)),
     "capeformer-tiny": ((256, 256),),
+    "capeformer-lite0": ((256, 256),),
     "lofr-tiny": ((128, 96),),
 }
 """Height and width of an input: what the others are measured at, and what the bundle runs at."""
@@ -32,10 +33,12 @@ def lines() -> list[dict[str, float | str]]:
     """One for every network and size."""
     logocap, centergroup = LogoCap(LogoCapConfig.tiny()), CenterGroup(CenterGroupConfig.tiny())
     capeformer, lofr = CapeFormer(CapeFormerConfig.tiny()), Lofr(LofrConfig.tiny())
+    lite = CapeFormer(CapeFormerConfig.lite0())
     networks: dict[str, tuple[nn.Module, Callable[[Tensor], object]]] = {
         "logocap-tiny": (logocap, logocap.forward_backbone),
         "centergroup-tiny": (centergroup, centergroup.forward_backbone),
         "capeformer-tiny": (capeformer, capeformer.features),
+        "capeformer-lite0": (lite, lite.features),
         "lofr-tiny": (lofr, lofr),
     }
     found: list[dict[str, float | str]] = []

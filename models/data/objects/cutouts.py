@@ -30,32 +30,48 @@ class CutOut:
         self.edges = ()
 
     def draw(self, generator: np.random.Generator) -> ObjectImage:
-        height, width = self.alpha.shape
-        # Bent by a smooth field, as another of its kind would be.
+        # The field first, then the colours: training of older bundles drew in this order.
         strength = generator.uniform(0, 0.09) * SIDE
-        rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-        bend = [_field(generator, height, width) * strength for _ in range(2)]
-        colour = self._recoloured(generator)
+        field = _fields(generator, self.alpha.shape, strength)
+        colour = recoloured(self.colour, generator)
         rgba = np.dstack([colour * (self.alpha / 255)[..., None], self.alpha])
-        rgba = cv2.remap(rgba, columns + bend[0], rows + bend[1], cv2.INTER_LINEAR)
-        # The field says where every pixel comes from; where a place goes is its inverse, by a few steps.
-        places = self.places.copy()
-        for _ in range(4):
-            x, y = (
-                np.clip(places[:, axis], 0, size - 1).astype(int) for axis, size in ((0, width), (1, height))
-            )
-            places = self.places - np.column_stack([bend[0][y, x], bend[1][y, x]])
-        return ObjectImage(rgba, places.astype(np.float32), np.ones(len(places), bool))
+        return _moved(rgba, self.places, np.ones(len(self.places), bool), field)
 
-    def _recoloured(self, generator: np.random.Generator) -> np.ndarray:
-        colour: np.ndarray = self.colour
-        if generator.random() < 0.5:
-            hsv = cv2.cvtColor((colour / 255).astype(np.float32), cv2.COLOR_RGB2HSV)
-            hsv[..., 0] = (hsv[..., 0] + generator.normal(0, 40)) % 360
-            hsv[..., 1] = np.clip(hsv[..., 1] * np.exp(generator.normal(0, 0.3)), 0, 1)
-            colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255
-        gain, shift = np.exp(generator.normal(0, 0.2)), generator.normal(0, 15, 3)
-        return np.clip(colour * gain + shift, 0, 255).astype(np.float32)
+
+def bent(
+    rgba: np.ndarray, places: np.ndarray, shown: np.ndarray, generator: np.random.Generator, most: float
+) -> ObjectImage:
+    """Bent by a smooth field of up to `most` of `SIDE`, as another of its kind would be; `rgba` f32
+    [h, w, 4] is premultiplied."""
+    return _moved(rgba, places, shown, _fields(generator, rgba.shape[:2], generator.uniform(0, most) * SIDE))
+
+
+def _fields(generator: np.random.Generator, shape: tuple[int, ...], strength: float) -> list[np.ndarray]:
+    height, width = shape
+    return [_field(generator, height, width) * strength for _ in range(2)]
+
+
+def _moved(rgba: np.ndarray, places: np.ndarray, shown: np.ndarray, bend: list[np.ndarray]) -> ObjectImage:
+    height, width = rgba.shape[:2]
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    rgba = cv2.remap(rgba, columns + bend[0], rows + bend[1], cv2.INTER_LINEAR)
+    # The field says where every pixel comes from; where a place goes is its inverse, by a few steps.
+    moved = places.copy()
+    for _ in range(4):
+        x, y = (np.clip(moved[:, axis], 0, size - 1).astype(int) for axis, size in ((0, width), (1, height)))
+        moved = places - np.column_stack([bend[0][y, x], bend[1][y, x]])
+    return ObjectImage(rgba, moved.astype(np.float32), shown.copy())
+
+
+def recoloured(colour: np.ndarray, generator: np.random.Generator, turned: float = 0.5) -> np.ndarray:
+    """Other hues with a chance of `turned`, and another contrast: f32 [h, w, 3]."""
+    if generator.random() < turned:
+        hsv = cv2.cvtColor((colour / 255).astype(np.float32), cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0] + generator.normal(0, 40)) % 360
+        hsv[..., 1] = np.clip(hsv[..., 1] * np.exp(generator.normal(0, 0.3)), 0, 1)
+        colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255
+    gain, shift = np.exp(generator.normal(0, 0.2)), generator.normal(0, 15, 3)
+    return np.clip(colour * gain + shift, 0, 255).astype(np.float32)
 
 
 def _field(generator: np.random.Generator, height: int, width: int) -> np.ndarray:

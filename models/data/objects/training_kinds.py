@@ -42,16 +42,17 @@ class People:
 class Kinds:
     """Draws a kind, and backgrounds to set its objects before."""
 
-    def __init__(self, assets: Path, bank: Path) -> None:
+    def __init__(self, assets: Path, bank: Path | None) -> None:
+        """Without `bank` there are no people among the kinds."""
         self.assets = Assets.open(assets)
-        self.people = People(Bank(bank))
+        self.people = People(Bank(bank)) if bank else None
         self._cutout = lru_cache(maxsize=256)(self._make_cutout)
 
     def any(self, generator: np.random.Generator) -> Kind:
         """More often than not a cut-out, which is a photograph or well drawn."""
         while True:
             draw = generator.random()
-            if draw < 0.1:
+            if draw < 0.1 and self.people:
                 return self.people
             if draw < 0.45:
                 return Creature(int(generator.integers(CREATURES)))

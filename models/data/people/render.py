@@ -50,10 +50,10 @@ class Renderer:
         index = int(generator.integers(len(self.library)))
         dressed = self.wardrobe.dress(generator, index)
         pose = sample_pose(generator, self.library, self.library.heads[index])
-        posed, normals, keypoints, faces, colours = self._pose(generator, dressed, index, pose)
+        posed, normals, keypoints, faces, colours = self.posed(generator, dressed, index, pose)
         facing = generator.normal(0, 45) if generator.random() < 0.3 else generator.uniform(-180, 180)
         camera = Camera(
-            _view(generator, facing, pose.kind),
+            view(generator, facing, pose.kind),
             generator.uniform(2.2, 9),
             posed[self.wardrobe.skin.nonzero()[0]].mean(0),
         )
@@ -64,7 +64,7 @@ class Renderer:
         scale = SUPERSAMPLING * height / max(span[1], 0.6 * span[0])
         margin = 2 * SUPERSAMPLING
         size = np.ceil((span * scale + 2 * margin) / SUPERSAMPLING).astype(int)
-        return self._draw(
+        return self.drawn(
             generator,
             camera,
             seen,
@@ -86,12 +86,12 @@ class Renderer:
         index = int(generator.integers(len(self.library)))
         dressed = self.wardrobe.dress(generator, index)
         pose = sample_pose(generator, self.library, self.library.heads[index], close=True)
-        posed, normals, keypoints, faces, colours = self._pose(generator, dressed, index, pose)
+        posed, normals, keypoints, faces, colours = self.posed(generator, dressed, index, pose)
         facing = generator.normal(0, 35) if generator.random() < 0.7 else generator.uniform(-180, 180)
         target = generator.choice(4, p=[0.62, 0.2, 0.13, 0.05])
         joints_of = ((0, 3, 4), (5, 6), (11, 12), (13, 14))[target]
         camera = Camera(
-            _view(generator, facing, "stand"), generator.uniform(0.6, 2.2), keypoints[list(joints_of)].mean(0)
+            view(generator, facing, "stand"), generator.uniform(0.6, 2.2), keypoints[list(joints_of)].mean(0)
         )
         width = generator.uniform(0.4, 1.5) if target == 0 else generator.uniform(0.7, 1.9)
         scale = SUPERSAMPLING * WINDOW_SIDE * camera.distance / width
@@ -99,7 +99,7 @@ class Renderer:
         at = np.array([generator.normal(0.5, 0.13), generator.uniform(0.25, 0.6)]) * side
         seen, joints = camera.see(posed), camera.see(keypoints)
         size = np.array([WINDOW_SIDE, WINDOW_SIDE])
-        return self._draw(
+        return self.drawn(
             generator,
             camera,
             seen,
@@ -114,7 +114,7 @@ class Renderer:
             True,
         )
 
-    def _pose(
+    def posed(
         self, generator: np.random.Generator, dressed: Dressed, index: int, pose: Pose
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Posed vertices, their normals, keypoints, faces and colours, accessories included."""
@@ -141,7 +141,7 @@ class Renderer:
         _wrinkle(generator, normals, np.concatenate(folds), posed)
         return posed, normals, keypoints, triangles, np.concatenate(colours)
 
-    def _draw(
+    def drawn(
         self,
         generator: np.random.Generator,
         camera: Camera,
@@ -155,6 +155,7 @@ class Renderer:
         size: np.ndarray,
         kind: str,
         window: bool,
+        hidden_depth: float = SELF_HIDDEN_DEPTH,
     ) -> Sprite:
         """Draw at `SUPERSAMPLING` times the sprite's (width, height) `size` and shrink."""
         width, height = size * SUPERSAMPLING
@@ -174,12 +175,12 @@ class Renderer:
             column, row = int(np.floor(x)), int(np.floor(y))
             if 0 <= column < width and 0 <= row < height:
                 nearest = depth[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].min()
-                visible[index] = nearest > joints[index, 2] - SELF_HIDDEN_DEPTH
+                visible[index] = nearest > joints[index, 2] - hidden_depth
         rgba = np.clip(small, 0, 255).astype(np.uint8)
         return Sprite(rgba, (keypoints / SUPERSAMPLING - 0.5).astype(np.float32), visible, kind, window)
 
 
-def _view(generator: np.random.Generator, facing: float, kind: str) -> np.ndarray:
+def view(generator: np.random.Generator, facing: float, kind: str) -> np.ndarray:
     """The camera's attitude: turned about the person, mostly a little from above, sometimes from far above or
     below.
     """
