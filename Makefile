@@ -88,13 +88,14 @@ test-deploy: ## What is under `Boards`, on an emulated arm64 board with Debian (
 	board/emulated/debian/package-test.sh
 
 .PHONY: check-tensorrt-headers
-check-tensorrt-headers: ## Compare the tables of TensorRT's objects with NVIDIA's headers (11.4, from a crate; HEADERS=folder for others, from 10 on)
+check-tensorrt-headers: ## Compare places and arguments in the tables of TensorRT's objects with NVIDIA's headers (11.4, from a crate; HEADERS=folder for others, from 8.5 on)
 	headers=$$(HEADERS="$(HEADERS)" tests/tensorrt/headers.sh); \
 	SINEW_TENSORRT_HEADERS="$$headers" $(CARGO) test $(PROFILE) --lib -- --exact engine::tensorrt::layout::tests::the_headers_agree
 
 .PHONY: check-nvidia
 check-nvidia: build ## The binding and the graphs against NVIDIA's own packages, without a GPU; RUNNING IT ACCEPTS NVIDIA'S TERMS (tests/nvidia/check.sh)
-	tests/nvidia/check.sh $(SINEW)
+	@$(MAKE) --no-print-directory $(IMPORT_READY)
+	IMPORTER=$(abspath $(IMPORT_PYTHON)) tests/nvidia/check.sh $(SINEW)
 
 .PHONY: test-cameras
 test-cameras: ## Cameras on an emulated arm64 board, with faults injected, and screens (installs QEMU and a cross compiler; the first time takes long)

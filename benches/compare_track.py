@@ -1,7 +1,9 @@
 """IDF1 of the tracker beside ByteTrack's matching and OC-SORT's, over the simulated scenes of the tests.
 
+    cargo build --release
     SINEW_SCENES=/tmp/scenes cargo test --release --test track -- --ignored write_scenes
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install supervision==0.27.0 trackers==2.6.1
+    /tmp/venv/bin/python tests/data/track/scenes.py /tmp/scenes 0 60
     /tmp/venv/bin/python benches/compare_track.py /tmp/scenes [--json]
 
 Every tracker gets the same boxes, those around the keypoints. A scene's scores are scaled so that its usual
@@ -23,7 +25,6 @@ from scipy.optimize import linear_sum_assignment
 
 Frame = dict
 Ids = list[list[int | None]]
-SINEW = "target/release/sinew"
 
 
 def identification(frames: list[Frame], ids: Ids) -> tuple[float, int]:
@@ -136,9 +137,51 @@ def nearest(frames: list[Frame]) -> Ids:
     return ids
 
 
-def ours(path: Path) -> Ids:
+def plain(frames: list[Frame]) -> Ids:
+    """Constant velocity, the least sum of distances up to half a height, 30 frames of patience."""
+    ids: Ids = []
+    known: list[dict] = []
+    count = 0
+    for frame in frames:
+        now = frame["captured"]
+        found = [
+            ((box[:2] + box[2:]) / 2.0, max(float(np.max(box[2:] - box[:2])), 1.0)) for box in boxes(frame)
+        ]
+        row: list[int | None] = [None] * len(found)
+        known = [one for one in known if one["missing"] <= 30]
+        for one in known:
+            one["expected"] = one["place"] + one["velocity"] * (now - one["time"])
+            one["missing"] += 1
+        costs = np.array(
+            [[np.hypot(*(one["expected"] - place)) / one["size"] for one in known] for place, _ in found]
+        ).reshape(len(found), len(known))
+        for index, column in zip(*linear_sum_assignment(np.minimum(costs, 9.0)), strict=True):
+            if costs[index, column] < 0.5:
+                (place, size), one = found[index], known[column]
+                velocity = (place - one["place"]) / max(now - one["time"], 1e-3)
+                one["velocity"] += 0.3 * (velocity - one["velocity"])
+                one.update(place=place, time=now, missing=0, size=size)
+                row[index] = one["id"]
+        for index, (place, size) in enumerate(found):
+            if row[index] is None:
+                count += 1
+                row[index] = count
+                one = {
+                    "id": count,
+                    "place": place,
+                    "velocity": np.zeros(2),
+                    "time": now,
+                    "missing": 0,
+                    "size": size,
+                }
+                known.append(one)
+        ids.append(row)
+    return ids
+
+
+def ours(path: Path, sinew: str) -> Ids:
     """What `sinew track` gives."""
-    command = [SINEW, "track", str(path), "--quiet"]
+    command = [sinew, "track", str(path), "--quiet"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return [[pose.get("id") for pose in json.loads(line)["poses"]] for line in lines if '"poses"' in line]
 
@@ -149,24 +192,28 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("scenes", type=Path, help="folder that write_scenes filled")
+    parser.add_argument("--sinew", default="target/release/sinew", help="the program")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     paths = sorted(arguments.scenes.glob("*.jsonl"))
     if not paths:
         parser.error(f"{arguments.scenes}: no scene in it; run write_scenes first")
     table: dict[str, dict[str, list[float]]] = {}
-    for path in paths:
+    for number, path in enumerate(paths):
+        if sys.stderr.isatty():
+            print(f"\r{number}/{len(paths)} scenes", end="", file=sys.stderr)
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         frames = [line for line in lines if "poses" in line]
         row = table.setdefault(path.stem.rsplit("-", 1)[0], {})
         for name, ids in (
-            ("ours", ours(path)),
+            ("ours", ours(path, arguments.sinew)),
             ("bytetrack", bytetrack(frames)),
             ("ocsort", ocsort(frames)),
+            ("plain", plain(frames)),
             ("nearest", nearest(frames)),
         ):
             row.setdefault(name, []).append(identification(frames, ids)[0])
-    names = ["ours", "bytetrack", "ocsort", "nearest"]
+    names = ["ours", "bytetrack", "ocsort", "plain", "nearest"]
     means = {scene: {name: float(np.mean(row[name])) for name in names} for scene, row in table.items()}
     means["mean"] = {name: float(np.mean([row[name] for row in means.values()])) for name in names}
     if arguments.json:

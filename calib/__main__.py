@@ -20,11 +20,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from calib import graphs, measure
+from calib import graphs, measure, mixed
 from calib.recipe import place, recipe_of
 from models.export.bundle import MANIFEST, dump
 
-ALLOWED_DROP = {"fp16": 0.5, "int8": 1.0, "int8_cpu": 1.0}
+ALLOWED_DROP = {"fp16": 0.5, "int8": 1.0, "int8_fp16": 1.0, "int8_cpu": 1.0}
 """Points of the metric."""
 
 
@@ -55,12 +55,13 @@ def main() -> int:
         layers = make(trial, manifest, arguments.recorded, arguments.method)
         rows = []
         folders = dict.fromkeys(measure.PRECISIONS, trial)
-        folders["int8"] = without_cpu_graphs(trial, manifest, Path(directory) / "signed" / trial.name)
+        for precision in ("int8", "int8_fp16"):
+            folders[precision] = variant(trial, manifest, precision, Path(directory) / precision / trial.name)
         for row in measure.measure(arguments.sinew, folders, manifest["accuracy"], arguments.threads):
             rows.append(row)
             print(describe(row), file=sys.stderr)
         drop = manifest.get("int8", {}).get("allowed_drop", ALLOWED_DROP["int8"])
-        allowed = ALLOWED_DROP | {"int8": drop, "int8_cpu": drop}
+        allowed = ALLOWED_DROP | dict.fromkeys(("int8", "int8_fp16", "int8_cpu"), drop)
         report(arguments.bundle.name, layers, rows, allowed, arguments.json)
         too_much = [
             (row, precision)
@@ -94,9 +95,12 @@ def make(folder: Path, manifest: dict[str, Any], recorded: Path, method: str) ->
             graphs.quantise(original, recorded / role, placement, target, method)
             made["int8"] = target
             made["int8_cpu"] = original.with_suffix(".int8-cpu.onnx")
-            graphs.quantise_for_cpu(original, recorded / role, placement, made["int8_cpu"])
+            graphs.quantise_for_cpu(original, recorded / role, placement, made["int8_cpu"], recipe.seven_bits)
         made["fp16"] = original.with_suffix(".fp16.onnx")
         graphs.halve(original, placement, made["fp16"])
+        if placement.quantised:
+            made["int8_fp16"] = original.with_suffix(".int8-fp16.onnx")
+            mixed.mix(original, made["int8"], made["fp16"], placement, made["int8_fp16"])
         engine["precision"] = {"fp32": engine["precision"]["fp32"]}
         for precision in sorted(made):
             path = made[precision]
@@ -121,12 +125,20 @@ def make(folder: Path, manifest: dict[str, Any], recorded: Path, method: str) ->
     return layers
 
 
-def without_cpu_graphs(trial: Path, manifest: dict[str, Any], folder: Path) -> Path:
-    """A copy of the bundle in which ONNX Runtime finds TensorRT's graphs alone."""
+def variant(trial: Path, manifest: dict[str, Any], precision: str, folder: Path) -> Path:
+    """A copy of the bundle in which ONNX Runtime finds no other quantised graphs than those of `precision`.
+
+    Networks that have none of it take their fp16 graph where that is what TensorRT would take.
+    """
     shutil.copytree(trial, folder)
     signed = copy.deepcopy(manifest)
     for engine in signed["engine"].values():
-        engine["precision"].pop("int8_cpu", None)
+        files = engine["precision"]
+        taken = files.get(precision) or (files.get("fp16") if precision == "int8_fp16" else None)
+        for name in ("int8", "int8_fp16", "int8_cpu"):
+            files.pop(name, None)
+        if taken:
+            files["int8"] = taken
     (folder / MANIFEST).write_text(dump(signed))
     return folder
 
@@ -151,20 +163,21 @@ def report(
             )
         )
         return
-    print("| network | quantised | float | why | rms difference int8, int8 on CPUs, fp16 |")
+    print("| network | quantised | float | why | rms difference int8, int8 with fp16, int8 on CPUs, fp16 |")
     print("|---|---|---|---|---|")
     for layer in layers:
         kept = layer["float"] if isinstance(layer["float"], str) else len(layer["float"])
         found = layer["differences"]
-        quantised = [f"{found[name]:.3f}" if name in found else "-" for name in ("int8", "int8_cpu")]
+        kinds = ("int8", "int8_fp16", "int8_cpu")
+        quantised = [f"{found[name]:.3f}" if name in found else "-" for name in kinds]
         differences = ", ".join([*quantised, f"{found['fp16']:.4f}"])
         print(f"| {layer['role']} | {layer['quantised']} | {kept} | {layer['why']} | {differences} |")
     print()
     print(
-        "| measure | data | level | fp32 | fp16 | int8 | int8 on CPUs "
-        f"| drop fp16 (<= {allowed['fp16']}) | drop int8 (<= {allowed['int8']}) | on CPUs |"
+        "| measure | data | level | fp32 | fp16 | int8 | int8 with fp16 | int8 on CPUs "
+        f"| drop fp16 (<= {allowed['fp16']}) | drop int8 (<= {allowed['int8']}) | with fp16 | on CPUs |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         values = " | ".join(f"{row.values[precision]:.4f}" for precision in measure.PRECISIONS)
         drops = " | ".join(f"{row.drop(precision):+.2f}" for precision in ALLOWED_DROP)
@@ -172,10 +185,11 @@ def report(
 
 
 def record(manifest: dict[str, Any], rows: list[measure.Row]) -> None:
-    """Puts the figures of fp16 and int8 into the manifest, in place of older ones."""
-    kept = [figure for figure in manifest["accuracy"] if figure["precision"] == "fp32"]
+    """Puts the figures that were measured into the manifest, in place of older ones."""
+    measured = [precision for precision in ALLOWED_DROP if any(precision in row.values for row in rows)]
+    kept = [figure for figure in manifest["accuracy"] if figure["precision"] not in measured]
     for row in rows:
-        for precision in ALLOWED_DROP:
+        for precision in measured:
             figure: dict[str, Any] = {"metric": row.metric, "data": row.data, "precision": precision}
             if row.level:
                 figure["level"] = row.level
@@ -187,7 +201,9 @@ def record(manifest: dict[str, Any], rows: list[measure.Row]) -> None:
 
 def made_graphs(folder: Path) -> list[Path]:
     """Those that `make` writes."""
-    return [path for kind in ("fp16", "int8", "int8-cpu") for path in folder.glob(f"*.{kind}.onnx")]
+    return [
+        path for kind in ("fp16", "int8", "int8-fp16", "int8-cpu") for path in folder.glob(f"*.{kind}.onnx")
+    ]
 
 
 def install(trial: Path, folder: Path, manifest: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -58,21 +59,31 @@ def quantise(original: Path, recorded: Path, placement: Placement, target: Path,
     zero_points = [tensor for tensor in quantised.graph.initializer if tensor.name.endswith("_zero_point")]
     if not zero_points or any(onnx.numpy_helper.to_array(tensor).any() for tensor in zero_points):
         raise ValueError(f"{original}: a zero point that is not 0, which TensorRT does not take")
-    finish(quantised, model, original, target)
+    finish(quantised, model.opset_import, original, target)
 
 
-def quantise_for_cpu(original: Path, recorded: Path, placement: Placement, target: Path) -> None:
+def quantise_for_cpu(
+    original: Path, recorded: Path, placement: Placement, target: Path, seven_bits: bool = False
+) -> None:
     """Writes the Q/DQ graph that ONNX Runtime is fast with on CPUs, as `quantise` does.
 
     What flows between layers is unsigned with any zero point, as the processors' instructions want it. ReLUs
-    are quantised too: the way there and back would take longer than they do.
+    are quantised too, but for those behind layers that stay float: the way there and back would take longer
+    than they do.
     """
     model = load(original)
     names = set(placement.quantised)
-    nodes = [node for node in model.graph.node if node.name in names or node.op_type in ("Relu", "Clip")]
+    kept = {output for node in model.graph.node if node.name in placement.kept for output in node.output}
+    nodes = [
+        node
+        for node in model.graph.node
+        if node.name in names or (node.op_type in ("Relu", "Clip") and node.input[0] not in kept)
+    ]
     runs = Recorded(recorded, model.graph)
-    quantised = with_pairs(original, runs, nodes, QuantType.QUInt8, CalibrationMethod.MinMax, {})
-    finish(quantised, model, original, target)
+    quantised = with_pairs(
+        original, runs, nodes, QuantType.QUInt8, CalibrationMethod.MinMax, {}, reduce_range=seven_bits
+    )
+    finish(quantised, model.opset_import, original, target)
 
 
 def with_pairs(
@@ -82,6 +93,7 @@ def with_pairs(
     activations: QuantType,
     method: CalibrationMethod,
     options: dict[str, object],
+    reduce_range: bool = False,
 ) -> onnx.ModelProto:
     """The graph with Q and DQ around `nodes`. Weights stay those of the original, which the file shares."""
     with tempfile.TemporaryDirectory() as directory:
@@ -96,6 +108,7 @@ def with_pairs(
             op_types_to_quantize=sorted({node.op_type for node in nodes}),
             nodes_to_quantize=[node.name for node in nodes],
             per_channel=True,
+            reduce_range=reduce_range,
             activation_type=activations,
             weight_type=QuantType.QInt8,
             calibrate_method=method,
@@ -123,7 +136,7 @@ def halve(original: Path, placement: Placement, target: Path) -> None:
     join_casts(halved.graph, {node.name for node in model.graph.node})
     sorted_graph = OnnxModel(halved)
     sorted_graph.topological_sort()
-    finish(sorted_graph.model, model, original, target)
+    finish(sorted_graph.model, model.opset_import, original, target)
 
 
 def join_casts(graph: onnx.GraphProto, original: set[str]) -> None:
@@ -149,17 +162,22 @@ def join_casts(graph: onnx.GraphProto, original: set[str]) -> None:
     graph.node.extend(node for node in kept if node.op_type != "Cast" or node.output[0] in read)
 
 
-def finish(made: onnx.ModelProto, model: onnx.ModelProto, original: Path, target: Path) -> None:
+def finish(
+    made: onnx.ModelProto, opsets: Iterable[onnx.OperatorSetIdProto], original: Path, target: Path
+) -> None:
     """Checks a graph, shares its weights, writes it, and lets ONNX Runtime open it."""
     made.producer_name, made.producer_version = "sinew calib", ""
+    kept = list(opsets)
     del made.opset_import[:]
-    made.opset_import.extend(model.opset_import)
+    made.opset_import.extend(kept)
     del made.graph.value_info[:]
     weights.share(made, original)
     written = target.with_suffix(".partial")
     onnx.save(made, written)
     onnx.checker.check_model(str(written))
-    onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 3
+    onnxruntime.InferenceSession(written, quiet, providers=["CPUExecutionProvider"])
     written.replace(target)
 
 

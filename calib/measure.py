@@ -12,8 +12,8 @@ from typing import Any
 
 import onnxruntime
 
-PRECISIONS = ("fp32", "fp16", "int8", "int8_cpu")
-"""`int8` is TensorRT's graph, computed by ONNX Runtime all the same, `int8_cpu` its own."""
+PRECISIONS = ("fp32", "fp16", "int8", "int8_fp16", "int8_cpu")
+"""`int8` and `int8_fp16` are TensorRT's graphs, computed by ONNX Runtime all the same, `int8_cpu` its own."""
 COLUMNS = {"oks-ap": "ap", "pck": "pck@0.2"}
 
 

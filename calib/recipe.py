@@ -16,6 +16,9 @@ class Recipe:
     """Kinds of operators whose inputs are quantised; none leaves the network out of int8."""
     float_nodes: tuple[str, ...] = ()
     """Regular expressions of nodes that stay float all the same."""
+    seven_bits: bool = False
+    """Weights of 7 bits in the CPU's graph: processors without VNNI add two products in 16 bits, which 8 bits
+    overflow."""
     fp32_nodes: tuple[str, ...] = ()
     """Regular expressions of nodes that keep 32 bits in the fp16 graph."""
     why: str = ""
@@ -30,10 +33,11 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     ("logocap-movenet", "backbone"): Recipe(
         CONVOLUTIONS,
         float_nodes=(
-            "/movenet/(stem|blocks.0|lateral|smooth).*",
-            "/(center|keypoints|offsets|local|own|mix).*",
+            "/movenet/(stem|blocks.[0-6]/|lateral.[23]|smooth).*",
+            "/(center|hidden|last|offsets|local|own|mix|Conv).*",
         ),
-        why="stem, pyramid and heads: 24 to 64 channels without a norm, whose ranges differ by channel",
+        seven_bits=True,
+        why="the layers that lose most, each measured alone: stem, first blocks, fine pyramid, heads",
     ),
     ("logocap", "backbone"): Recipe(
         CONVOLUTIONS,

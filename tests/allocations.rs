@@ -1,11 +1,12 @@
 //! Nothing is allocated between a raw frame and its line of JSON, once everything has been made: the warp, LOGO-CAP's
-//! post-processing at every level, CenterGroup's, CapeFormer's, and the JSON lines sink. The networks between them are tract's, which does
+//! post-processing at every level, CenterGroup's, CapeFormer's, the tracker with its zones, and the JSON lines sink. The networks between them are tract's, which does
 //! allocate.
 
 mod counting;
 mod full_frame;
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use counting::allocations;
@@ -16,10 +17,13 @@ use sinew::decode::{Maps, centergroup, lofr};
 use sinew::estimator::StageTimes;
 use sinew::geometry::{Affine, Centre, Rectangle, ShortSideLayout, Size};
 use sinew::pixels::{Image, PixelFormat, Warp};
-use sinew::pose::{Pose, Poses};
+use sinew::pose::{Keypoint, Pose, Poses};
+use sinew::runtime::Tracking;
 use sinew::sink::jsonl::JsonLines;
-use sinew::sink::{Category, FrameResult, OutputSchema, Sink};
+use sinew::sink::{Category, FrameResult, NamedLine, NamedZone, OutputSchema, Sink, ZoneSetup};
 use sinew::source::Frame;
+use sinew::track::TrackOptions;
+use sinew::track::zones::{Line, Zone};
 
 const FRAMES: u64 = 1000;
 
@@ -81,6 +85,7 @@ fn a_thousand_frames_without_an_allocation() {
             poses: &poses,
             times: StageTimes::default(),
             live: None,
+            zones: None,
             rgb: &Default::default(),
         })
         .unwrap();
@@ -89,6 +94,48 @@ fn a_thousand_frames_without_an_allocation() {
     (0..15).for_each(&mut frame);
     assert_eq!(allocations(|| (15..15 + FRAMES).for_each(&mut frame)), 0);
     assert!(most_poses >= 20, "only {most_poses} poses: the frames were not full");
+}
+
+#[test]
+fn a_thousand_tracked_frames_without_an_allocation() {
+    let line = Line::new((320.0, 0.0), (320.0, 480.0)).unwrap();
+    let zone = Zone::new(&[(0.0, 0.0), (320.0, 0.0), (320.0, 480.0), (0.0, 480.0)]).unwrap();
+    let setup = ZoneSetup {
+        zones: vec![NamedZone { name: "left".to_owned(), zone }],
+        lines: vec![NamedLine { name: "middle".to_owned(), line }],
+        ..ZoneSetup::default()
+    };
+    let mut tracking = Tracking::new(&TrackOptions::default(), setup, 1, Arc::default()).unwrap();
+    let mut sink = JsonLines::new(std::io::sink(), "nowhere", &schema()).unwrap();
+    let image = Image::new(PixelFormat::Grey, Size::new(640, 480), vec![0; 640 * 480]).unwrap();
+    let mut poses = Poses::default();
+    let mut events = 0;
+    let mut frame = |sequence: u64| {
+        poses.clear();
+        for person in 0..PEOPLE {
+            // They walk across, and every seventh frame misses each of them.
+            if (sequence as usize + person).is_multiple_of(7) {
+                continue;
+            }
+            let x = (sequence as f32 * (1.0 + person as f32 / 10.0) + 20.0 * person as f32) % 640.0;
+            let keypoints = (0..KEYPOINTS).map(|k| Keypoint {
+                x: x + 3.0 * (k % 4) as f32,
+                y: 15.0 * person as f32 + 4.0 * k as f32,
+                score: 0.9,
+            });
+            poses.list.push(Pose { keypoints: keypoints.collect(), score: 0.8, ..Pose::default() }).unwrap();
+        }
+        let captured = Some(Duration::from_millis(33 * sequence));
+        let frame = Frame { image: image.view(), sequence, captured, instant: None, name: None };
+        let (times, rgb) = (StageTimes::default(), Default::default());
+        let result = FrameResult { frame, poses: &poses, times, live: None, zones: None, rgb: &rgb };
+        let tracked = tracking.step(&result);
+        events += usize::from(tracked.poses.list.iter().any(|pose| pose.identity.is_some()));
+        sink.put(&tracked).unwrap();
+    };
+    (0..15).for_each(&mut frame);
+    assert_eq!(allocations(|| (15..15 + FRAMES).for_each(&mut frame)), 0);
+    assert!(events >= 1000, "only {events} frames with an identity");
 }
 
 /// A full frame for CenterGroup, and the grouping network's outputs for 30 tokens of every type.
@@ -216,6 +263,7 @@ fn templates_allocate_nothing() {
             poses: &poses,
             times: StageTimes::default(),
             live: None,
+            zones: None,
             rgb: &Default::default(),
         })
         .unwrap();

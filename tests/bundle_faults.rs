@@ -39,6 +39,17 @@ fn a_sound_bundle_opens() {
 }
 
 #[test]
+fn a_size_is_chosen_by_name() {
+    let spots = Spots::with("short_side = 64", "short_side = 64\nsizes = { small = 32 }");
+    let side = |name| spots.open().unwrap().with_size(name).map(|bundle| bundle.manifest().input.short_side);
+    assert_eq!((side("default").unwrap(), side("small").unwrap()), (64, 32));
+    assert_says(&side("large").unwrap_err().to_string(), &["`large`", "default (64), small (32)"]);
+    // Without the table there is one size.
+    let plain = Spots::new().open().unwrap();
+    assert_says(&plain.with_size("small").unwrap_err().to_string(), &["`small`", "there are default (64)"]);
+}
+
+#[test]
 fn unknown_keys_are_named_with_the_nearest_valid_one() {
     for (from, to, needles) in [
         (
@@ -105,6 +116,8 @@ fn values_that_do_not_fit_each_other_are_named() {
         ("mean = [0.0, 0.0, 0.0]", "mean = [nan, 0.0, 0.0]", &["`input.mean`", "finite"]),
         ("multiple = 32", "multiple = 30", &["`input.multiple` is 30", "decode.stride, 4"]),
         ("short_side = 64", "short_side = 0", &["`input.short_side` is 0"]),
+        ("short_side = 64", "short_side = 64\nsizes = { default = 32 }", &["`input.sizes.default`", "not `default`"]),
+        ("short_side = 64", "short_side = 64\nsizes = { small = 0 }", &["`input.sizes.small` is 0", "1 to "]),
         ("short_side = 64", "short_side = 64000", &["`input.short_side` is 64000"]),
         ("batch_sizes = [1, 2]", "batch_sizes = []", &["`engine.kam.batch_sizes`"]),
         ("batch_sizes = [1, 2]", "batch_sizes = [2, 1]", &["`engine.kam.batch_sizes`", "ascending"]),

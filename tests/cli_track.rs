@@ -47,6 +47,36 @@ fn lines_get_identities_and_the_same_again() {
 }
 
 #[test]
+fn zones_and_lines_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.jsonl");
+    std::fs::write(&input, lines()).unwrap();
+    // One walks from 100 to 381 with feet at 90, the other from 420 to 139 with feet at 180.
+    let (zone, line) = ("left=0,0,200,0,200,400,0,400", "middle=250,400,250,0");
+    let arguments = ["track", input.to_str().unwrap(), "--no-smooth", "--zone", zone, "--line", line];
+    let text = ended(sinew(&arguments).output().unwrap()).expect(0).stdout;
+    let found: Vec<Value> = text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = &found[29];
+    assert_eq!(last["zones"], serde_json::json!([{"name": "left", "inside": 1, "entered": 2, "left": 1, "lost": 0}]));
+    assert_eq!(last["lines"], serde_json::json!([{"name": "middle", "right": 1, "left": 1}]));
+    let events: Vec<&Value> = found.iter().flat_map(|line| line["events"].as_array().unwrap()).collect();
+    let of = |event: &str| {
+        events.iter().filter(|found| found["event"] == event).map(|found| found["id"].as_u64()).collect::<Vec<_>>()
+    };
+    // Seen upwards, the right-hand side has the larger columns.
+    assert_eq!(
+        [of("enter"), of("leave"), of("right"), of("left")],
+        [vec![Some(1), Some(2)], vec![Some(1)], vec![Some(1)], vec![Some(2)]]
+    );
+    // Tracked again, the old counts do not stay.
+    std::fs::write(&input, &text).unwrap();
+    let again = ended(sinew(&arguments).output().unwrap()).expect(0).stdout;
+    assert_eq!(again, text);
+    let wrong = ["track", input.to_str().unwrap(), "--zone", "a=1,2,3"];
+    ended(sinew(&wrong).output().unwrap()).expect(2).says(&["--zone a=1,2,3", "every point has two"]);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("in.jsonl");

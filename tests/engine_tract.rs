@@ -2,8 +2,16 @@
 
 mod engine_support;
 
+use std::path::Path;
+
 use engine_support::{Spots, graph_files, graphs};
-use sinew::engine::{Backend, DataType, Engine, EngineError, Memory, Session, Signature, TensorSpec};
+use sinew::bundle::Bundle;
+use sinew::engine::{
+    Backend, DataType, Engine, EngineError, Memory, Precision, Provider, Session, Signature, TensorSpec,
+};
+use sinew::estimator::{self, Options, Request};
+use sinew::pixels::{Limits, read_image};
+use sinew::pose::{Pose, Poses};
 
 fn spec(name: &str, shape: &[usize], memory: Memory) -> TensorSpec {
     TensorSpec { name: name.to_owned(), data_type: DataType::F32, shape: shape.to_vec(), memory }
@@ -143,7 +151,7 @@ fn backends_have_names() {
     assert_eq!(Backend::Tract.to_string(), "tract");
     let error = "tensorflow".parse::<Backend>().unwrap_err();
     assert!(error.to_string().starts_with("unknown backend `tensorflow`, expected `auto`"), "{error}");
-    assert_eq!("onnxruntime".parse::<Backend>().unwrap(), Backend::OnnxRuntime);
+    assert_eq!("onnxruntime".parse::<Backend>().unwrap(), Backend::OnnxRuntime(Provider::Cpu));
     assert_eq!(Session::new(Backend::Auto, 1).unwrap().backend(), Backend::Tract);
 }
 
@@ -266,6 +274,30 @@ fn a_bilinear_resize_between_quantised_tensors_is_computed_in_floating_point() {
         let expected = quantised(enlarged(&cells, index % 16, index / 16), 1.0 / 128.0);
         assert!((found - expected).abs() < 1e-6, "pixel {index}: {found}, not {expected}");
     }
+}
+
+/// The best pose of a shipped bundle's quantised graph lies where that of the original does.
+#[test]
+fn a_shipped_quantised_bundle_keeps_its_answers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bundle = Bundle::open(root.join("models/bundles/logocap-tiny")).unwrap();
+    let image = read_image(&root.join("tests/data/people/000.jpg"), &Limits::default()).unwrap();
+    let [exact, quantised] = [Precision::Fp32, Precision::Int8].map(|precision| {
+        let options = Options { precision: Some(precision), score_threshold: Some(0.0), ..Options::default() };
+        let mut estimator = estimator::open(&bundle, Backend::Tract, &options, image.size(), image.format()).unwrap();
+        let mut poses = Poses::default();
+        estimator.estimate(&Request::new(image.view()), &mut poses).unwrap();
+        poses
+    });
+    let best = &exact.list[0];
+    let bounds = best.bounds().unwrap();
+    let apart = |other: &Pose| {
+        let pairs = best.keypoints.iter().zip(&other.keypoints);
+        pairs.map(|(a, b)| (a.x - b.x).hypot(a.y - b.y)).sum::<f32>() / best.keypoints.len() as f32
+    };
+    let nearest = quantised.list.iter().map(apart).fold(f32::INFINITY, f32::min);
+    assert!(nearest > 0.0, "it is another graph");
+    assert!(nearest < 0.03 * bounds.width.max(bounds.height), "{nearest} pixels of {bounds:?}");
 }
 
 /// Of whole numbers tract cuts off what lies between two of them, where ONNX leaves the rounding open.

@@ -81,6 +81,7 @@ fn run(name: &str) -> usize {
             poses: &poses,
             times: StageTimes::default(),
             live: None,
+            zones: None,
             rgb: &Default::default(),
         })
         .unwrap();

@@ -316,8 +316,14 @@ fn a_screen_that_is_gone_is_an_error() {
     let image = grey(SIZE, 0);
     let frame = sinew::source::Frame { image: image.view(), sequence: 0, captured: None, instant: None, name: None };
     let no_poses = Poses::default();
-    let result =
-        sink::FrameResult { frame, poses: &no_poses, times: Default::default(), live: None, rgb: &Default::default() };
+    let result = sink::FrameResult {
+        frame,
+        poses: &no_poses,
+        times: Default::default(),
+        live: None,
+        zones: None,
+        rgb: &Default::default(),
+    };
     let error = sink.put(&result).unwrap_err();
     assert!(matches!(&error, SinkError::Write { target, .. } if *target == uri), "{error}");
 }

@@ -15,8 +15,11 @@ use sinew::estimator::StageTimes;
 use sinew::geometry::Size;
 use sinew::pose::{Identity, Pose, Poses};
 use sinew::sink::jsonl::JsonLines;
-use sinew::sink::{Category, FrameResult, Live, OutputSchema, RgbCache, Sink as _};
+use sinew::sink::{
+    Category, FrameResult, Live, NamedLine, NamedZone, OutputSchema, RgbCache, Sink as _, ZoneCounter, ZoneSetup,
+};
 use sinew::source::Frame;
+use sinew::track::zones::{Line, Zone};
 use sinks_support::{grey, poses, schema};
 
 /// The lines of frames with these properties.
@@ -33,11 +36,37 @@ fn lines(
     for sequence in [3, 4, 9] {
         let name = live.is_none().then_some("a \"quoted\" \u{1b} name.jpg");
         let frame = Frame { image: image.view(), sequence, captured, instant: None, name };
-        sink.put(&FrameResult { frame, poses, times, live, rgb: &RgbCache::default() }).unwrap();
+        sink.put(&FrameResult { frame, poses, times, live, zones: None, rgb: &RgbCache::default() }).unwrap();
     }
     sink.finish().unwrap();
     drop(sink);
     String::from_utf8(written).unwrap()
+}
+
+/// A line with zones, in one of which everybody is.
+fn zone_line(tracked: &Poses) -> String {
+    let zone = Zone::new(&[(-9e3, -9e3), (9e3, -9e3), (9e3, 9e3), (-9e3, 9e3)]).unwrap();
+    let line = Line::new((0.0, 0.0), (5.0, 5.0)).unwrap();
+    let setup = ZoneSetup {
+        zones: vec![NamedZone { name: "all".to_owned(), zone }],
+        lines: vec![NamedLine { name: "gate".to_owned(), line }],
+        ..ZoneSetup::default()
+    };
+    let mut counter = ZoneCounter::new(&setup.into()).unwrap();
+    counter.update(tracked, |_| true);
+    let mut written = Vec::new();
+    let mut sink = JsonLines::new(&mut written, "memory", &schema()).unwrap();
+    let image = grey(Size::new(64, 48), 0);
+    let frame = Frame { image: image.view(), sequence: 0, captured: None, instant: None, name: None };
+    let (times, rgb) = (StageTimes::default(), RgbCache::default());
+    sink.put(&FrameResult { frame, poses: tracked, times, live: None, zones: Some(&counter), rgb: &rgb }).unwrap();
+    drop(sink);
+    let text = String::from_utf8(written).unwrap();
+    assert!(
+        text.contains("\"zones\":[{\"name\":\"all\",\"inside\":2,") && text.contains("\"event\":\"enter\""),
+        "{text}"
+    );
+    text
 }
 
 #[test]
@@ -61,6 +90,7 @@ fn simulated_lines_of_every_kind() {
         pose.identity = Some(Identity { id: number as u32 + 1, age: Duration::from_millis(40), seen: 2 });
     }
     assert_valid(&lines(&schema(), &tracked, times, None, None));
+    assert_valid(&zone_line(&tracked));
     let mut empty = Poses::default();
     let _ = empty.list.push(Pose::default());
     assert_valid(&lines(&schema(), &empty, times, None, None));

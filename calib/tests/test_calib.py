@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from calib import graphs
+from calib import graphs, mixed
 from calib.__main__ import main, record
 from calib.measure import Row
 from calib.recipe import RECIPES, Recipe, last_layers, place
@@ -91,6 +91,37 @@ def test_a_cpus_graph_is_unsigned_between_layers(bundle: Path) -> None:
     assert 1e-4 < graphs.difference(original, target, bundle / "recorded") < 0.05
 
 
+def test_weights_of_seven_bits_have_twice_the_step(bundle: Path) -> None:
+    """Two products of unsigned and signed bytes must not overflow 16 bits."""
+    original = bundle / "net.onnx"
+    placement = place(Recipe(("Conv",)), onnx.load(original).graph)
+    steps = []
+    for seven_bits in (False, True):
+        target = bundle / f"net.{seven_bits}.onnx"
+        graphs.quantise_for_cpu(original, bundle / "recorded", placement, target, seven_bits)
+        values = {t.name: t for t in onnx.load(target).graph.initializer}
+        steps.append(numpy_helper.to_array(values["w1_scale"]))
+    ratio = steps[1] / steps[0]
+    assert (ratio > 1.9).all() and (ratio < 2.1).all()
+
+
+def test_a_relu_behind_a_float_layer_stays_float(bundle: Path) -> None:
+    model = onnx.load(bundle / "net.onnx")
+    relu = helper.make_node("Relu", ["a"], ["a_rectified"], "relu")
+    model.graph.node.insert(1, relu)
+    model.graph.node[2].input[0] = "a_rectified"
+    onnx.save(model, bundle / "net.onnx")
+    for kept, quantised in ((("conv0",), False), ((), True)):
+        placement = place(Recipe(("Conv",), float_nodes=kept), model.graph)
+        target = bundle / "net.int8-cpu.onnx"
+        graphs.quantise_for_cpu(bundle / "net.onnx", bundle / "recorded", placement, target)
+        nodes = onnx.load(target).graph.node
+        makers = {output: node.op_type for node in nodes for output in node.output}
+        read = [makers[node.input[0]] for node in nodes if node.op_type == "Relu"]
+        # Quantised, a zero point may do what it did.
+        assert read in ([["DequantizeLinear"], []] if quantised else [["Conv"]])
+
+
 def test_half_precision_keeps_inputs_and_outputs(bundle: Path) -> None:
     original, target = bundle / "net.onnx", bundle / "net.fp16.onnx"
     placement = place(Recipe(("Conv",), fp32_nodes=("conv2",)), onnx.load(original).graph)
@@ -102,6 +133,58 @@ def test_half_precision_keeps_inputs_and_outputs(bundle: Path) -> None:
     session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
     assert [value.type for value in (*session.get_inputs(), *session.get_outputs())] == ["tensor(float)"] * 2
     assert 0 < graphs.difference(original, target, bundle / "recorded") < 0.002
+
+
+def test_a_mixed_graph_is_of_16_bits_around_what_is_quantised(bundle: Path) -> None:
+    original, target = bundle / "net.onnx", bundle / "net.int8-fp16.onnx"
+    quantised, halved = bundle / "net.int8.onnx", bundle / "net.fp16.onnx"
+    placement = place(Recipe(("Conv",)), onnx.load(original).graph)
+    graphs.quantise(original, bundle / "recorded", placement, quantised, "minmax")
+    graphs.halve(original, placement, halved)
+    mixed.mix(original, quantised, halved, placement, target)
+    model = onnx.load(target)
+    assert [opset.version for opset in model.opset_import] == [19]
+    found = kinds(target)
+    # Inputs and weights of the first two layers; the graph's own input and output are all that is cast.
+    assert (found.count("QuantizeLinear"), found.count("DequantizeLinear"), found.count("Cast")) == (4, 4, 2)
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in onnx.shape_inference.infer_shapes(model, strict_mode=True).graph.value_info
+    }
+    layers = {node.name: node for node in model.graph.node}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name in ("conv0", "conv1"):
+        assert [types[value] for value in layers[name].input] == [TensorProto.FLOAT16] * 2
+    assert constants[layers["conv2"].input[1]].data_type == TensorProto.FLOAT16
+    # Both sides of a pair have one step, which is the int8 graph's as 16 bits hold it.
+    wide, narrow = (
+        numpy_helper.to_array(constants[f"conv1/weight_{kind}"]) for kind in ("wide_scale", "scale")
+    )
+    assert wide.dtype == np.float32 and narrow.dtype == np.float16 and np.array_equal(wide, narrow)
+    steps = numpy_helper.to_array({t.name: t for t in onnx.load(quantised).graph.initializer}["w1_scale"])
+    assert np.array_equal(steps.astype(np.float16), narrow)
+    external = [
+        t.name for t in onnx.load(target, load_external_data=False).graph.initializer if t.external_data
+    ]
+    assert external == ["conv1/weight"], "the others are small"
+    assert 1e-4 < graphs.difference(original, target, bundle / "recorded") < 0.05
+
+
+def test_a_mixed_graph_without_a_layer_is_an_error(bundle: Path) -> None:
+    original = bundle / "net.onnx"
+    placement = place(Recipe(("Conv",)), onnx.load(original).graph)
+    graphs.quantise(original, bundle / "recorded", placement, bundle / "net.int8.onnx", "minmax")
+    model = onnx.load(original)
+    model.graph.node[1].name = "renamed"
+    onnx.save(model, bundle / "net.fp16.onnx")
+    with pytest.raises(ValueError, match=r"no layers .*conv1"):
+        mixed.mix(
+            original,
+            bundle / "net.int8.onnx",
+            bundle / "net.fp16.onnx",
+            placement,
+            bundle / "net.int8-fp16.onnx",
+        )
 
 
 def test_nothing_recorded_is_an_error(bundle: Path) -> None:

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use sinew::pose::{Keypoint, MAX_POSES, Pose, Poses};
+use sinew::track::zones::{Anchor, Line, Zone, Zones};
 use sinew::track::{SmoothParams, TrackOptions, Tracker};
 use values::Values;
 
@@ -27,6 +28,9 @@ fuzz_target!(|bytes: &[u8]| {
     let (count, keypoints) = (usize::from(head[4]) % (MAX_POSES + 1), usize::from(head[5]) % 101);
     let mut values = Values { bytes: body, at: 0, raw: head[0] & 1 != 0, least: -8.0 };
     let mut tracked = Poses::default();
+    let zone = Zone::new(&[(0.0, 0.0), (300.0, 0.0), (200.0, 300.0)]).expect("it has an area");
+    let line = Line::new((0.0, 100.0), (300.0, 50.0)).expect("it has a length");
+    let mut zones = Zones::new(&[zone], &[line], Anchor::Feet).expect("there are few");
     let mut time = Duration::ZERO;
     let mut gone = Vec::new();
     let mut before: Vec<u32> = Vec::new();
@@ -44,6 +48,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
         tracker.update(time, &found, &mut tracked);
         assert_eq!(tracked.list.len(), found.list.len());
+        zones.update(&tracked, |id| tracker.is_followed(id));
+        assert!(zones.zones().all(|zone| zone.entered == u64::from(zone.inside) + zone.left + zone.lost));
         let mut ids: Vec<u32> =
             tracked.list.iter().filter_map(|pose| pose.identity).map(|identity| identity.id).collect();
         ids.sort_unstable();

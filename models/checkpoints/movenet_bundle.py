@@ -101,6 +101,9 @@ def assemble(package: Path, graph: Path) -> MoveNetLogoCap:
             raise RebuildError(
                 f"{graph}: {PREFIX}{name}: is not the package's, though training keeps this layer"
             )
+    for name, _ in model.named_buffers():
+        # Constants of the network, which no training changes.
+        trained.pop(name, None)
     if trained:
         raise RebuildError(f"{graph}: {len(trained)} weights belong to no layer, such as {min(trained)}")
     return model.eval()

@@ -25,17 +25,19 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models.data.images import read_image
-from models.export import capeformer_graphs, lofr_graphs
+from models.export import capeformer_graphs, float16_weights, lofr_graphs
 from models.export.exporter import Graph, compare, export
 from models.export.logocap_graphs import backbone_graph, kam_graph
 from models.networks.capeformer import SIDE
 from models.networks.inputs import normalise
 from models.networks.lofr import LofrConfig
-from models.networks.logocap import AttentiveNorm, LogoCap
+from models.networks.logocap import AttentiveNorm, LogoCap, SecondStage
+from models.networks.logocap_movenet import MoveNetLogoCap, config
 from models.paths import BUNDLES, ROOT
 from models.train.state import save
 from models.train.tasks import TASKS
 
+PEOPLE = "tests/data/people"
 EPSILON = nn.BatchNorm2d(1).eps
 
 
@@ -124,11 +126,13 @@ def join_parts(found: dict[str, Tensor]) -> None:
 
 
 def initializers(path: Path) -> dict[str, np.ndarray]:
-    """Every weight of a graph."""
+    """Every weight of a graph, as float32."""
+    model = onnx.load(path)
+    float16_weights.widen(model)
     # The joined heads' weights had another name when the shipped bundle was exported.
     return {
         tensor.name.replace("head_", "mix."): numpy_helper.to_array(tensor)
-        for tensor in onnx.load(path).graph.initializer
+        for tensor in model.graph.initializer
         if tensor.data_type == onnx.TensorProto.FLOAT and tensor.dims
     }
 
@@ -165,6 +169,12 @@ def read(graph: Graph, path: Path) -> dict[str, Tensor]:
     return found
 
 
+def named_values(path: Path) -> dict[str, Tensor]:
+    """The weights of a graph whose exporter kept their names."""
+    values = {name: torch.from_numpy(value.copy()) for name, value in initializers(path).items()}
+    return {name: value for name, value in values.items() if name.startswith("model.")}
+
+
 def without_norms(values: dict[str, Tensor], norms: Iterable[str]) -> dict[str, Tensor]:
     """Sets the batch norms of these prefixes to add their bias and change nothing else."""
     for norm in norms:
@@ -196,7 +206,15 @@ def separate_heads(model: LogoCap, values: dict[str, Tensor]) -> None:
         values[f"model.final_layer_reg.{part}"] = values.pop(f"offset_{part}") / model.config.offset_scale
 
 
-def find_people(model: LogoCap, images: Tensor, people: int = 4) -> None:
+def name_folded_mix(model: MoveNetLogoCap, values: dict[str, Tensor]) -> None:
+    """Undoes what LOGO-CAP's two graphs did: the norm behind `mix` was folded into it."""
+    for name in [name for name in values if name.startswith("message_passing.")]:
+        values["model.joints_mlp." + name.removeprefix("message_passing.")] = values.pop(name)
+    if "model.mix.0.bias" in values:
+        values["model.mix.1.bias"] = values.pop("model.mix.0.bias")
+
+
+def find_people(model: SecondStage, images: Tensor, people: int = 4) -> None:
     """The network as an image sees it: kernels for the likeliest centres."""
     heatmaps, offsets, embedding = model.forward_backbone(images)
     _, cells = heatmaps[:, -1].flatten(1).topk(people)
@@ -217,6 +235,10 @@ class Shipped:
     """Width and height of those inputs."""
     undo: Callable[[Any, dict[str, Tensor]], None] = lambda model, values: None
     """What the graphs' own modules did, undone."""
+    network: Callable[[], nn.Module] | None = None
+    """A new one, where `TASKS` has none."""
+    named: tuple[str, ...] = ()
+    """Graphs that have every weight under the network's own name."""
 
 
 SHIPPED = {
@@ -225,6 +247,14 @@ SHIPPED = {
         find_people,
         (256, 256),
         take_apart,
+    ),
+    "logocap-movenet": Shipped(
+        lambda model: [backbone_graph(model, flip=False), kam_graph(model, "gather")],
+        find_people,
+        (256, 256),
+        name_folded_mix,
+        lambda: MoveNetLogoCap(config()),
+        ("backbone",),
     ),
     "capeformer-tiny": Shipped(
         capeformer_graphs.graphs,
@@ -249,10 +279,13 @@ def restore(model: nn.Module, shipped: Shipped, bundle: Path, images: Iterable[T
     randomise(model)
     own: dict[str, Tensor] = {}
     for graph in shipped.graphs(model):
-        values = read(graph, bundle / f"{graph.name}.onnx")
+        path = bundle / f"{graph.name}.onnx"
+        values = named_values(path) if graph.name in shipped.named else read(graph, path)
         shipped.undo(model, values)
         own |= {
-            name.removeprefix("model."): value for name, value in values.items() if name.startswith("model.")
+            name.removeprefix("model."): value
+            for name, value in values.items()
+            if name.removeprefix("model.") in begun
         }
     # Of a folded norm only the bias is left.
     folded = {name.removesuffix("bias") for name in own if name.removesuffix("bias") + "running_var" in begun}
@@ -289,6 +322,15 @@ def measure_norms(model: nn.Module, run: Callable[[Any, Tensor], object], images
         norm.bias.add_(mean.to(norm.bias))
 
 
+def origin(name: str) -> tuple[Callable[[], nn.Module], Path]:
+    """What makes a new network of that name, and the project's images that it has not seen."""
+    if name in TASKS:
+        return TASKS[name].network, ROOT / TASKS[name].held_out
+    make = SHIPPED[name].network
+    assert make is not None, f"{name}: neither here nor in TASKS"
+    return make, ROOT / PEOPLE
+
+
 def load_images(folder: Path, model: Any, size: tuple[int, int], limit: int = 40) -> list[Tensor]:
     """Images of a folder as inputs of the network."""
     paths = sorted(folder.glob("*.jpg"))[:limit]
@@ -310,9 +352,9 @@ def main() -> None:
     arguments = parser.parse_args()
     shipped = SHIPPED[arguments.model]
     bundle = arguments.bundle or BUNDLES / arguments.model
-    task = TASKS[arguments.model]
-    model = task.network().eval()
-    folder = arguments.images or ROOT / task.held_out
+    make, own = origin(arguments.model)
+    model = make().eval()
+    folder = arguments.images or own
     missing = restore(model, shipped, bundle, load_images(folder, model, shipped.size))
     for graph in shipped.graphs(model):
         path = bundle / f"{graph.name}.onnx"

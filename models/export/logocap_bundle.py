@@ -8,9 +8,14 @@ from models import skeleton
 from models.export import bundle
 from models.export.logocap_graphs import Sampling, backbone_graph, kam_graph
 from models.networks.logocap import KEYPOINTS, SecondStage
+from models.networks.logocap_movenet import MoveNetLogoCap
 
-MOVENET_SCORE_THRESHOLD = 0.015
+MOVENET_SCORE_THRESHOLD = 0.019
 """What is shown of `logocap-movenet`'s poses; its REPORT.md says how it was chosen."""
+
+
+MOVENET_SIZES = {"small": 192}
+"""Short sides by name that `logocap-movenet` was measured at, besides its own."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,16 @@ def contents(
     config = model.config
     stride, side = config.stride, 2 * config.mesh_radius + 1
     cells = [f"H/{stride}", f"W/{stride}"]
-    embedding = {"name": "embedding", "shape": [config.embedding, *(f"{cell}+2" for cell in cells)]}
+    embedding = {
+        "name": "embedding",
+        "shape": [config.embedding + config.evidence, *(f"{cell}+2" for cell in cells)],
+    }
     own = asdict(decode)
+    sizes = {"sizes": MOVENET_SIZES} if isinstance(model, MoveNetLogoCap) else {}
     return bundle.Contents(
         model="logocap",
         graphs=lambda: [backbone_graph(model, flip), kam_graph(model, sampling)],
-        input=bundle.input_section(config, "short-side"),
+        input=bundle.input_section(config, "short-side") | sizes,
         keypoints=skeleton.COCO,
         engines={
             "backbone": {

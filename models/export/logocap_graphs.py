@@ -86,26 +86,48 @@ def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 class KamGraph(nn.Module):
-    """`embedding [C, h+2, w+2]`, `grid [n*187, 11, 2]` -> raw `kam [n, 17, 11, 11]`."""
+    """`embedding [C, h+2, w+2]`, `grid [n*187, 11, 2]` -> raw `kam [n, 17, 11, 11]`; with evidence
+    `embedding [C+17, h+2, w+2]`."""
 
     def __init__(self, model: SecondStage, sampling: Sampling) -> None:
         super().__init__()
         self.message_passing = model.joints_mlp
+        self.evidence = model.config.evidence
         self.channels = model.config.embedding
+        # Not a part of this module: its weights are message passing's.
+        self.with_evidence = model.with_evidence
         self.side = 2 * model.config.mesh_radius + 1
         self.sampling = sampling
 
     def forward(self, embedding: Tensor, grid: Tensor) -> Tensor:
+        learnt, evidence, shape = embedding, None, None
+        if self.evidence:
+            shape = torch._shape_as_tensor(embedding)
+            learnt, evidence = embedding.split([self.channels, self.evidence])
         if self.sampling == "grid-sample":
             values = functional.grid_sample(
-                embedding[None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
+                learnt[None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
             )
         else:
-            values = gather_bilinear(
-                embedding.flatten(1), torch._shape_as_tensor(embedding), grid.reshape(-1, 2)
-            )
+            # Without evidence in this order, which the templates of official networks were traced in.
+            flat = learnt.flatten(1)
+            size = torch._shape_as_tensor(embedding) if shape is None else shape
+            values = gather_bilinear(flat, size, grid.reshape(-1, 2))
         local = values.reshape(self.channels, -1, KEYPOINTS, self.side, self.side).permute(1, 2, 0, 3, 4)
-        return self.message_passing(local.reshape(-1, KEYPOINTS * self.channels, self.side, self.side))
+        maps = self.message_passing(local.reshape(-1, KEYPOINTS * self.channels, self.side, self.side))
+        if evidence is None or shape is None:
+            return maps
+        return self.with_evidence(maps, self.own_evidence(evidence, shape, grid))
+
+    def own_evidence(self, evidence: Tensor, shape: Tensor, grid: Tensor) -> Tensor:
+        """`evidence [17, h+2, w+2]` at the `grid` of each keypoint's own map -> `[n, 17, 11, 11]`.
+
+        One keypoint's rows lie below another's in one tall map, so that one gather reads them all.
+        """
+        per_map = self.side * self.side
+        keypoint = torch.arange(KEYPOINTS).repeat_interleave(per_map)
+        own = gather_bilinear(evidence.reshape(1, -1), shape, grid.reshape(-1, 2), keypoint)
+        return own.reshape(-1, KEYPOINTS, self.side, self.side)
 
 
 def pad_embedding(embedding: Tensor) -> Tensor:
@@ -114,11 +136,12 @@ def pad_embedding(embedding: Tensor) -> Tensor:
     return torch.cat([functional.pad(wide, (0, 0, 0, 1)), wide[:, -1:]], dim=1)
 
 
-def gather_bilinear(features: Tensor, shape: Tensor, grid: Tensor) -> Tensor:
+def gather_bilinear(features: Tensor, shape: Tensor, grid: Tensor, channel: Tensor | None = None) -> Tensor:
     """`features [C, h*w]` at `grid [m, 2]` -> `[C, m]`, as GridSample with aligned corners and border padding
     does.
 
-    `shape` holds `C, h, w` as a tensor, so that the graph asks for the size at run time.
+    `shape` holds `C, h, w` as a tensor, so that the graph asks for the size at run time. With `channel [p]`,
+    `features [1, K*h*w]` are several maps in a row, and of every `p` points each reads its own.
     """
     size = shape[[2, 1]].float()
     position = torch.minimum(((grid + 1) * 0.5 * (size - 1)).clamp(min=0), size - 1)
@@ -126,6 +149,8 @@ def gather_bilinear(features: Tensor, shape: Tensor, grid: Tensor) -> Tensor:
     right, lower = (position - first).unbind(1)
     left, upper = 1 - right, 1 - lower
     index = (first[:, 1] * size[0] + first[:, 0]).long()
+    if channel is not None:
+        index = (index.reshape(-1, len(channel)) + channel * (shape[1] * shape[2])).flatten()
     below = index + shape[2]
     above = features[:, index] * left + features[:, index + 1] * right
     return above * upper + (features[:, below] * left + features[:, below + 1] * right) * lower
@@ -180,7 +205,8 @@ def kam_graph(model: SecondStage, sampling: Sampling) -> Graph:
                 size = (rows * config.multiple, columns * config.multiple)
                 embedding = model.forward_backbone(torch.randn(1, 3, *size, generator=generator))[2][0]
             else:
-                embedding = torch.rand(config.embedding, 16, 24, generator=generator)
+                channels = config.embedding + config.evidence
+                embedding = torch.rand(channels, 16, 24, generator=generator)
             height, width = embedding.shape[1:]
             # Some keypoints lie outside on every side, some on whole cells.
             pixels = torch.tensor([width, height]) * config.stride

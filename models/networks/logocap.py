@@ -57,6 +57,12 @@ class LogoCapConfig:
     """Channels between features and offsets (C2 of eq. 4)."""
     embedding: int = 64
     """Channels of the map that the local meshes are sampled from (C3 of eq. 6)."""
+    evidence: int = 0
+    """Channels behind those, the heatmaps' logits, of which every keypoint reads its own: all or none."""
+    evidence_share: float = 0.0
+    """Of attraction maps; the rest is what message passing learnt."""
+    evidence_sharpness: float = 4.0
+    """By which logits are multiplied around the best cell: the higher, the less mass lies beside it."""
     message_widths: tuple[int, int, int] = (512, 256, 128)
     """Channels between the convolutions of the message passing (C4, C5, C6 of eq. 7)."""
     affine_mixture: int = 20
@@ -188,6 +194,9 @@ class SecondStage(nn.Module):
         )
         spacing = torch.tensor(skeleton.SIGMAS) / min(skeleton.SIGMAS)
         self.register_buffer("mesh_spacing", spacing, persistent=False)
+        steps = torch.arange(-config.mesh_radius, config.mesh_radius + 1.0)
+        away = (steps.square() + steps.square()[:, None]) * spacing.square()[:, None, None]
+        self.register_buffer("mesh_prior", away / (2 * config.prior_sigma**2), persistent=False)
         self.reset_kernels()
 
     def reset_kernels(self) -> None:
@@ -202,8 +211,32 @@ class SecondStage(nn.Module):
 
     def forward_kernels(self, local: Tensor) -> Tensor:
         """Convolutional message passing (eq. 7): `local [N, 17*C3, 11, 11]` -> raw attraction maps `[N, 17,
-        11, 11]`."""
-        return self.joints_mlp(local)
+        11, 11]`.
+
+        With evidence `local` is `[N, 17*(C3+17), 11, 11]`, and every map also says where its own heatmap is
+        highest, see `with_evidence`.
+        """
+        if not self.config.evidence:
+            return self.joints_mlp(local)
+        sizes = [self.config.embedding, self.config.evidence]
+        learnt, evidence = local.unflatten(1, (KEYPOINTS, -1)).split(sizes, 2)
+        own = evidence.diagonal(dim1=1, dim2=2).permute(0, 3, 1, 2)
+        return self.with_evidence(self.joints_mlp(learnt.flatten(1, 2)), own)
+
+    def with_evidence(self, learnt: Tensor, own: Tensor) -> Tensor:
+        """Attraction maps of what message passing `learnt` and of `own`, the logits of each keypoint's own
+        heatmap on its mesh; all `[N, 17, 11, 11]`.
+
+        The evidence is heatmap times prior (eq. 8) as a sharp bump, as high as its best cell is likely. Level
+        `partial` takes a map's best cell and so finds it. Level `full` convolves by the map, where mass
+        beside the middle carries keypoints past heatmap peaks that are right already: a sharp bump has
+        little.
+        """
+        share, sharpness = self.config.evidence_share, self.config.evidence_sharpness
+        likely = own - self.mesh_prior
+        best = likely.amax((-2, -1), keepdim=True)
+        bump = torch.exp(sharpness * (likely - best)) * best.sigmoid()
+        return (1 - share) * learnt + share * bump
 
     def initial_poses(self, offsets: Tensor, batch_index: Tensor, centers: Tensor) -> Tensor:
         """See `adaptation.initial_poses`."""

@@ -6,13 +6,14 @@
     >>> model = MoveNetLogoCap(config(MoveNetConfig.small()))
     >>> heatmaps, offsets, embedding = model.forward_backbone(torch.randn(1, 3, 64, 96))
     >>> heatmaps.shape, offsets.shape, embedding.shape
-    (torch.Size([1, 18, 16, 24]), torch.Size([1, 34, 16, 24]), torch.Size([1, 16, 16, 24]))
+    (torch.Size([1, 18, 16, 24]), torch.Size([1, 34, 16, 24]), torch.Size([1, 33, 16, 24]))
 
 | LOGO-CAP | MoveNet |
 |---|---|
 | `heatmaps[0:17]`, `heatmaps[17]` | sigmoid of its keypoint heatmaps, sigmoid of its centre |
 | `offsets[2k]` (x), `[2k+1]` (y), centre minus keypoint | `0.5 - regress[2k+1]`, `0.5 - regress[2k]` |
-| `embedding` | ReLU of a trained mix of MoveNet's hidden layers and of a separable layer of its own |
+| `embedding[0:16]` | ReLU of a trained mix of MoveNet's hidden layers and of a separable layer of its own |
+| `embedding[16:33]` | the keypoint heatmaps before the sigmoid, moved by 3/8 of a cell, see `on_the_mesh` |
 
 The half: MoveNet's keypoint lies at `4 (c + r) - 0.5` where pixel centres are whole numbers and `c` is the
 centre's cell. The runtime finds a centre at any pixel `4c + j` and subtracts four offsets from it; for a
@@ -31,6 +32,8 @@ from models.networks.logocap import KEYPOINTS, LogoCapConfig, SecondStage
 from models.networks.movenet import Head, MoveNet, MoveNetBackbone, MoveNetConfig, Separable
 
 SHORT_SIDE = 256
+EVIDENCE_SHARE = 0.3
+"""REPORT.md of the bundle has what was measured; scores at `full` are those of maps without evidence."""
 
 
 def config(backbone: MoveNetConfig | None = None, short_side: int = SHORT_SIDE) -> LogoCapConfig:
@@ -41,9 +44,13 @@ def config(backbone: MoveNetConfig | None = None, short_side: int = SHORT_SIDE) 
         short_side=short_side,
         multiple=32,
         embedding=16,
+        evidence=KEYPOINTS,
+        evidence_share=EVIDENCE_SHARE,
+        kernel_divisor=121 * (1 - EVIDENCE_SHARE),
         message_widths=(64, 32, 32),
         affine_mixture=10,
         window_radius=36,
+        prior_sigma=20.0,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
     )
@@ -66,6 +73,9 @@ class MoveNetLogoCap(SecondStage):
         self.offsets = Head(features, hidden, 2 * KEYPOINTS)
         self.local = Separable(features, hidden)
         self.own = Separable(features, hidden)
+        taps = torch.tensor([0.375, 0.625])
+        shift = (taps[:, None] * taps).expand(KEYPOINTS, 1, 2, 2)
+        self.register_buffer("mesh_shift", shift.clone(), persistent=False)
         self.mix = nn.Sequential(
             nn.Conv2d(3 * hidden, config.embedding, 1, bias=False), nn.BatchNorm2d(config.embedding)
         )
@@ -91,9 +101,21 @@ class MoveNetLogoCap(SecondStage):
         """The backbone's features -> heatmaps (0 to 1), offsets in cells, embedding; see
         `forward_backbone`."""
         hidden = self.keypoints.hidden(features)
-        heatmaps = torch.cat([self.keypoints.last(hidden), self.center(features)], 1).sigmoid()
+        logits = self.keypoints.last(hidden)
+        heatmaps = torch.cat([logits, self.center(features)], 1).sigmoid()
         seen = torch.cat([self.own(features), hidden, self.local(features)], 1)
-        return heatmaps, self.offsets(features), functional.relu(self.mix(seen))
+        embedding = torch.cat([functional.relu(self.mix(seen)), self.on_the_mesh(logits)], 1)
+        return heatmaps, self.offsets(features), embedding
+
+    def on_the_mesh(self, logits: Tensor) -> Tensor:
+        """Logits `[B, 17, h, w]` moved by 3/8 of a cell, to be sampled where the mesh lies.
+
+        A keypoint at pixel `p` peaks at cell `(p - 1.5) / 4`; the runtime samples the embedding at `p / 4`.
+        The first row and column repeat the border.
+        """
+        wide = torch.cat([logits[:, :, :1], logits], 2)
+        wide = torch.cat([wide[..., :1], wide], 3)
+        return functional.conv2d(wide, self.mesh_shift, groups=KEYPOINTS)
 
     def forward_backbone(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self.maps(self.movenet(image))

@@ -12,6 +12,7 @@ from models.networks.efficientnet_lite import CellFeatures
 from models.reference.capeformer import support_weights
 from models.train import matcher_training as training
 from models.train.matcher_training import Bank
+from models.train.tasks import CapeFormerTask
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +76,7 @@ def test_every_trained_weight_has_a_gradient(model: CapeFormer, bank: Bank) -> N
     torch.nn.init.normal_(model.keypoint_head.transformer.start.near.weight, std=0.1)
     training.first_loss(training.matched(model, batch)).backward()
     first = [name for name, parameter in model.named_parameters() if parameter.grad is None]
-    assert all(
-        name.startswith(("encoder_query.", *training.CapeFormerTask.SECOND_STAGE)) for name in first
-    ), first
+    assert all(name.startswith(("encoder_query.", *CapeFormerTask.SECOND_STAGE)) for name in first), first
 
 
 def test_a_few_steps_learn(model: CapeFormer, bank: Bank) -> None:

@@ -14,7 +14,7 @@ from onnx import TensorProto
 from models.checkpoints import movenet as reader
 from models.export import float16_weights
 from models.export.exporter import export
-from models.export.logocap_graphs import backbone_graph
+from models.export.logocap_graphs import backbone_graph, kam_graph
 from models.networks.logocap_movenet import MoveNetLogoCap, config, fold_offsets
 from models.networks.movenet import MoveNet, MoveNetConfig, SamePadded
 
@@ -142,6 +142,35 @@ def test_initial_pose_is_movenets_place(network: MoveNet) -> None:
     # MoveNet's coordinates are continuous: the centre of the first pixel is at 0.5.
     expected = 4 * (torch.tensor([5, 7]) + regress).flip(1) - 0.5
     torch.testing.assert_close(pose, expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_the_best_cell_of_an_attraction_map_is_where_its_heatmap_peaks(network: MoveNet) -> None:
+    """To a mesh cell, as the map is linear between its cells; and no other keypoint's heatmap counts."""
+    model = MoveNetLogoCap.from_movenet(network).eval()
+    share = model.config.evidence_share
+    # A keypoint at pixel 62 of both axes peaks at cell (62 - 1.5) / 4 of its heatmap; the others are
+    # unlikely.
+    cells = torch.arange(32.0)
+    bell = -((cells - (62 - 1.5) / 4) ** 2)
+    logits = torch.full((1, 17, 32, 32), -8.0)
+    logits[0, 3] = 4 + bell[:, None] + bell
+    embedding = torch.cat([torch.rand(1, 16, 32, 32), model.on_the_mesh(logits)], 1)
+    spacing = model.mesh_spacing[3]
+    for dx, dy in ((0, 0), (2, -1), (-4, 3)):
+        poses = torch.full((1, 17, 2), 62.0) - spacing * torch.tensor([dx, dy])
+        index = torch.zeros(1, dtype=torch.long)
+        maps = model.attraction_maps(embedding, index, poses)
+        row, column = divmod(int(maps[0, 3].argmax()), 11)
+        assert abs(column - 5 - dx) <= 1 and abs(row - 5 - dy) <= 1, (dx, dy)
+        learnt = model.joints_mlp(model.local_maps(embedding[:, :16], index, poses))
+        assert torch.allclose(maps[:, 4], (1 - share) * learnt[:, 4], atol=1e-3)
+
+
+def test_the_exported_attraction_maps_hold_the_evidence(network: MoveNet, tmp_path: Path) -> None:
+    model = MoveNetLogoCap.from_movenet(network).eval()
+    assert export(kam_graph(model, "gather"), tmp_path / "kam.onnx") < 1e-4
+    assert export(kam_graph(model, "grid-sample"), tmp_path / "sampled.onnx") < 1e-4
 
 
 def test_backbone_must_be_movenet() -> None:

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
+use super::DEFAULT_SIZE;
 use super::checker::Checker;
 use super::error::BundleError;
 use super::manifest::{About, Decode, Input, InputRule, Keypoints, Manifest, Model, ModelFile, Sections};
@@ -54,9 +55,14 @@ pub(super) fn manifest<D>(
             (row.value.to_string(), "0 to 1".to_owned())
         })?;
         checker.require(
-            ["fp32", "fp16", "int8", "int8_cpu"].contains(&row.precision.as_str()),
+            ["fp32", "fp16", "int8", "int8_fp16", "int8_cpu"].contains(&row.precision.as_str()),
             &key("precision"),
-            || (format!("{:?}", row.precision), "\"fp32\", \"fp16\", \"int8\" or \"int8_cpu\"".to_owned()),
+            || {
+                (
+                    format!("{:?}", row.precision),
+                    "\"fp32\", \"fp16\", \"int8\", \"int8_fp16\" or \"int8_cpu\"".to_owned(),
+                )
+            },
         )?;
     }
     let drop = sections.int8.as_ref().map_or(0.0, |int8| int8.allowed_drop);
@@ -73,6 +79,20 @@ fn input(checker: &Checker<'_>, input: &Input) -> Result<(), BundleError> {
     checker.require((1..=MAX_SHORT_SIDE).contains(&input.short_side), "input.short_side", || {
         (input.short_side.to_string(), format!("1 to {MAX_SHORT_SIDE}"))
     })?;
+    for (name, &side) in &input.sizes {
+        let key = format!("input.sizes.{name}");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let named = !name.is_empty() && name != DEFAULT_SIZE && name.bytes().all(plain);
+        checker.require(named, &key, || {
+            ("a name".to_owned(), format!("letters, digits, `-` and `_`, and not `{DEFAULT_SIZE}`"))
+        })?;
+        checker.require(input.rule != InputRule::Crop, &key, || {
+            ("a size".to_owned(), "none: crops are as large as the network was made for".to_owned())
+        })?;
+        checker.require((1..=MAX_SHORT_SIDE).contains(&side), &key, || {
+            (side.to_string(), format!("1 to {MAX_SHORT_SIDE}"))
+        })?;
+    }
     checker.require((1..=MAX_MULTIPLE).contains(&input.multiple), "input.multiple", || {
         (input.multiple.to_string(), format!("1 to {MAX_MULTIPLE}"))
     })?;

@@ -44,6 +44,16 @@ pub enum BundleError {
         /// The nearest valid key or value.
         nearest: Option<String>,
     },
+    /// A size that the manifest does not have.
+    #[error("{}: `input.sizes` has no `{name}`; there are {sizes}", path.display())]
+    Size {
+        /// The manifest.
+        path: PathBuf,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        sizes: String,
+    },
     /// A value that does not fit the others or the program's limits.
     #[error("{}: `{key}` is {found}, expected {expected}", path.display())]
     Value {

@@ -178,6 +178,9 @@ pub struct Input {
     pub rule: InputRule,
     /// Network pixels of the short side, before rounding up to `multiple`.
     pub short_side: usize,
+    /// Other short sides by name, for [`crate::bundle::Bundle::with_size`].
+    #[serde(default)]
+    pub sizes: BTreeMap<String, usize>,
     /// Both sides of the network are multiples of it.
     pub multiple: usize,
     /// Subtracted from every colour, scaled to 0..1.
@@ -272,6 +275,8 @@ pub struct Precisions {
     pub fp16: Option<ModelFile>,
     /// With explicit quantisation, as TensorRT wants it.
     pub int8: Option<ModelFile>,
+    /// The same with 16-bit types between the quantised parts, for a TensorRT that computes with the types of the graph.
+    pub int8_fp16: Option<ModelFile>,
     /// With explicit quantisation, as CPUs are fast with it.
     pub int8_cpu: Option<ModelFile>,
 }
@@ -283,6 +288,7 @@ impl Precisions {
             ("fp32", Some(&self.fp32)),
             ("fp16", self.fp16.as_ref()),
             ("int8", self.int8.as_ref()),
+            ("int8_fp16", self.int8_fp16.as_ref()),
             ("int8_cpu", self.int8_cpu.as_ref()),
         ];
         files.into_iter().filter_map(|(name, file)| Some((name, file?)))

@@ -41,6 +41,8 @@ use crate::engine::{MAX_GRAPH_BYTES, beside, external_files};
 use crate::pose::Skeleton;
 use crate::{hash, read};
 
+/// Name of the size that `input.short_side` is.
+pub const DEFAULT_SIZE: &str = "default";
 /// Most bytes of a manifest.
 pub(crate) const MAX_MANIFEST: u64 = 1 << 20;
 
@@ -109,6 +111,27 @@ impl Bundle {
             }
         }
         Ok(Self { folder: folder.to_owned(), manifest, hash: hash::of_bytes(text.as_bytes()), bytes })
+    }
+
+    /// The same bundle with the short side of that name in `input.sizes`; [`DEFAULT_SIZE`] is `input.short_side`.
+    ///
+    /// # Errors
+    /// Where the manifest has no such size.
+    pub fn with_size(mut self, name: &str) -> Result<Self, BundleError> {
+        let input = &mut self.manifest.input;
+        if name == DEFAULT_SIZE {
+            return Ok(self);
+        }
+        let Some(&side) = input.sizes.get(name) else {
+            let sizes = input.sizes.iter().map(|(name, side)| format!(", {name} ({side})")).collect::<String>();
+            return Err(BundleError::Size {
+                path: self.folder.join(MANIFEST),
+                name: name.to_owned(),
+                sizes: format!("{DEFAULT_SIZE} ({}){sizes}", input.short_side),
+            });
+        };
+        input.short_side = side;
+        Ok(self)
     }
 
     /// The bundle's folder.

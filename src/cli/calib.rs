@@ -11,7 +11,6 @@ use super::Verdict;
 use super::log::LogArguments;
 use super::run::{RunArguments, RunObserver, open_boxes, read_templates};
 use super::stop;
-use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision, Recording};
 use crate::estimator::{self, LazyEstimator};
 use crate::runtime::{Counts, Observer, Outputs, Pipeline, Skip};
@@ -59,8 +58,8 @@ impl RecordArguments {
     /// As `sinew run` without sinks, with engines that record their inputs.
     fn record(self, log: &LogArguments) -> anyhow::Result<Verdict> {
         let settings = self.run.settings()?;
-        let (model, [uri]) = (settings.model()?, settings.sources()?) else { bail!("give one --source") };
-        let bundle = Bundle::open(model)?;
+        let [uri] = settings.sources()? else { bail!("give one --source") };
+        let bundle = settings.bundle()?;
         let mut source = source::open(uri)?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
@@ -75,7 +74,11 @@ impl RecordArguments {
             recording: Some(Recording { folder: self.out.clone(), limit: self.limit }),
             ..settings.options()
         };
-        let mut estimator = LazyEstimator::new(bundle, settings.backend.unwrap_or(Backend::Tract), &options);
+        let mut estimator = LazyEstimator::new(
+            bundle,
+            settings.backend.unwrap_or(Backend::Tract).with_provider(settings.provider)?,
+            &options,
+        );
         let stop = stop::flag()?;
         let limit = self.limit as u64;
         let frames = source.frames().map(|frames| frames.min(limit));

@@ -77,6 +77,9 @@ struct BuildArguments {
     /// Images of this size; may be repeated [default: without --model those of the configured cameras, else 640x480]
     #[arg(long, alias = "picture", value_name = "WxH", value_parser = value::size)]
     image_size: Vec<Size>,
+    /// Which of the bundle's sizes: default, or a name of its `input.sizes` [default: without --model the configured one]
+    #[arg(long, value_name = "NAME")]
+    size: Option<String>,
     /// How exactly the engines compute: fp32, fp16 or int8 [default: without --model the configured one, else fp16]
     #[arg(long, value_name = "NAME")]
     precision: Option<Precision>,
@@ -173,13 +176,14 @@ fn build(arguments: BuildArguments, installation: Installation, log: &LogArgumen
 
 /// The networks of the given bundle, or of the bundles that the configuration names, each once.
 fn wanted(arguments: &BuildArguments) -> anyhow::Result<Vec<Network>> {
-    let (models, images, precision) = match &arguments.model {
-        Some(model) => (vec![model.clone()], Vec::new(), None),
+    let (models, size, images, precision) = match &arguments.model {
+        Some(model) => (vec![model.clone()], None, Vec::new(), None),
         None => {
             let settings = Settings::default().with_files(arguments.config.as_deref())?;
             let finder = settings.boxes_from.as_ref().map(PathBuf::from);
             let models = std::iter::once(settings.model()?.into()).chain(finder).collect();
-            (models, image_sizes(&settings)?, settings.precision)
+            let images = image_sizes(&settings)?;
+            (models, settings.size, images, settings.precision)
         }
     };
     let precision = arguments.precision.or(precision).unwrap_or(Precision::default_of(Backend::TensorRt));
@@ -188,8 +192,13 @@ fn wanted(arguments: &BuildArguments) -> anyhow::Result<Vec<Network>> {
         images.push(DEFAULT_PICTURE);
     }
     let mut networks: Vec<Network> = Vec::new();
+    // The size is the first bundle's, the one that poses come from.
+    let mut size = arguments.size.clone().or(size);
     for model in models {
-        let bundle = Bundle::open(&model)?;
+        let mut bundle = Bundle::open(&model)?;
+        if let Some(size) = size.take() {
+            bundle = bundle.with_size(&size)?;
+        }
         for &image in &images {
             for network in estimator::networks(&bundle, image, Some(precision))? {
                 if !networks.contains(&network) {

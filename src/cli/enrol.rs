@@ -6,10 +6,11 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::backend::BackendArguments;
 use super::guard::FileGuard;
 use super::{Verdict, output};
 use crate::bundle::Bundle;
-use crate::engine::{Backend, Precision};
+use crate::engine::Precision;
 use crate::estimator::{self, Shot};
 use crate::pixels::{Limits, read_image};
 use crate::pose::{Keypoint, Pose, Skeleton};
@@ -44,9 +45,8 @@ pub struct EnrolArguments {
     /// Only check the annotations, and draw the keypoints onto copies of the images beside OUT.template
     #[arg(long)]
     dry_run: bool,
-    /// What runs the network: auto, tensorrt, tract or onnxruntime
-    #[arg(long, value_name = "NAME", default_value_t)]
-    backend: Backend,
+    #[command(flatten)]
+    backend: BackendArguments,
     /// How exactly it computes: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
     #[arg(long, value_name = "NAME")]
     precision: Option<Precision>,
@@ -84,7 +84,7 @@ impl EnrolArguments {
         }
         let options =
             estimator::Options { threads: self.threads, precision: self.precision, ..estimator::Options::default() };
-        let enrolment = estimator::enrol(&bundle, self.backend, &options, &name, &shots)?;
+        let enrolment = estimator::enrol(&bundle, self.backend.chosen()?, &options, &name, &shots)?;
         enrolment.template.write(&self.out)?;
         let names: Vec<&str> = enrolment.template.keypoints().iter().map(|keypoint| &*keypoint.name).collect();
         if self.json {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 worked but negative (an image was skipped, a check failed), 2 error. A reader that closes the
 //! pipe has had enough: that is no error.
 
+mod backend;
 mod bench;
 mod calib;
 #[cfg(feature = "camera")]

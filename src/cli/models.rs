@@ -1,5 +1,6 @@
 //! `sinew models`: lists, shows and checks bundles.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::backend::BackendArguments;
 use super::{Verdict, output};
 use crate::bundle::{self, Accuracy, Bundle, BundleError, MANIFEST, Model};
 use crate::engine::Backend;
@@ -50,9 +52,8 @@ enum ModelsCommand {
         /// Names or folders; all bundles in the list if none is given
         #[arg(value_name = "NAME|DIR")]
         models: Vec<PathBuf>,
-        /// What runs the networks: auto, tensorrt or tract
-        #[arg(long, value_name = "NAME", default_value_t)]
-        backend: Backend,
+        #[command(flatten)]
+        backend: BackendArguments,
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
@@ -65,7 +66,7 @@ impl ModelsArguments {
         match self.command {
             ModelsCommand::List { json } => list(json),
             ModelsCommand::Show { model, json } => show(&Bundle::open(model)?, json),
-            ModelsCommand::Verify { models, backend, json } => verify(models, backend, json),
+            ModelsCommand::Verify { models, backend, json } => verify(models, backend.chosen()?, json),
         }
     }
 }
@@ -79,6 +80,8 @@ struct Entry {
     version: Option<u32>,
     keypoints: Option<usize>,
     bytes: Option<u64>,
+    /// Network pixels of an image's short side, by the name of the size.
+    sizes: Option<BTreeMap<String, usize>>,
     /// The highest figure in 32 bits, of all sets and refinement levels.
     accuracy: Option<Accuracy>,
     error: Option<String>,
@@ -94,9 +97,10 @@ fn list(json: bool) -> anyhow::Result<Verdict> {
         let searched: Vec<String> = bundle::search_path().iter().map(|path| path.display().to_string()).collect();
         tracing::warn!("no bundle in {}; set SINEW_BUNDLES to their folder", searched.join(", "));
     }
-    let rows: Vec<[String; 6]> = entries
+    let rows: Vec<[String; 7]> = entries
         .into_iter()
         .map(|entry| {
+            let sizes = entry.sizes.as_ref().map(named);
             let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
             let folder = entry.folder.display().to_string();
             [
@@ -104,12 +108,13 @@ fn list(json: bool) -> anyhow::Result<Verdict> {
                 text(entry.model),
                 text(entry.keypoints.map(|count| count.to_string())),
                 text(entry.bytes.map(megabytes)),
+                text(sizes),
                 text(entry.accuracy.map(|figure| format!("{} {:.3}", figure.metric, figure.value))),
                 entry.error.map_or(folder, |error| format!("unusable: {error}")),
             ]
         })
         .collect();
-    output::print_table(["NAME", "MODEL", "KEYPOINTS", "SIZE", "ACCURACY", "FOLDER"], &rows)?;
+    output::print_table(["NAME", "MODEL", "KEYPOINTS", "SIZE", "INPUT", "ACCURACY", "FOLDER"], &rows)?;
     Ok(Verdict::Good)
 }
 
@@ -123,9 +128,23 @@ fn entry(listed: bundle::Listed) -> Entry {
         version: opened.map(|bundle| bundle.manifest().about.version),
         keypoints: opened.map(|bundle| bundle.keypoint_names().len()),
         bytes: opened.map(Bundle::bytes),
+        sizes: opened.map(sizes),
         accuracy: opened.and_then(|bundle| highest(&bundle.manifest().accuracy)).cloned(),
         error: listed.bundle.as_ref().err().map(BundleError::to_string),
     }
+}
+
+fn sizes(bundle: &Bundle) -> BTreeMap<String, usize> {
+    let input = &bundle.manifest().input;
+    let default = (bundle::DEFAULT_SIZE.to_owned(), input.short_side);
+    input.sizes.clone().into_iter().chain([default]).collect()
+}
+
+/// `default 256, small 192`, the largest first.
+fn named(sizes: &BTreeMap<String, usize>) -> String {
+    let mut sizes: Vec<_> = sizes.iter().collect();
+    sizes.sort_by_key(|&(_, side)| std::cmp::Reverse(side));
+    sizes.iter().map(|(name, side)| format!("{name} {side}")).collect::<Vec<_>>().join(", ")
 }
 
 fn highest(figures: &[Accuracy]) -> Option<&Accuracy> {
@@ -168,6 +187,7 @@ fn show(bundle: &Bundle, json: bool) -> anyhow::Result<Verdict> {
         ("size", megabytes(bundle.bytes())),
         ("hash", bundle.hash().to_owned()),
         ("input", format!("short side {} pixels, multiples of {}", input.short_side, input.multiple)),
+        ("sizes", named(&sizes(bundle))),
         ("keypoints", if enrolled { "what templates name".to_owned() } else { bundle.keypoint_names().join(" ") }),
         ("limits", limits),
     ];

@@ -17,11 +17,11 @@ use super::{output, stop};
 use crate::bundle::{Bundle, Model};
 use crate::estimator::{self, LazyEstimator};
 use crate::runtime::{
-    Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Outputs, Pipeline, Skip, WholeImage,
+    Boxes, Counts, FoundBoxes, ListedBoxes, LivePipeline, Observer, Outputs, Pipeline, Skip, Tracking, WholeImage,
 };
 use crate::sink::http::Http;
 use crate::sink::http::metrics::Metrics;
-use crate::sink::{self, Category, OutputSchema, Sink, Tracked};
+use crate::sink::{self, Category, OutputSchema, Sink};
 use crate::source;
 use crate::template::Template;
 use crate::track::TrackOptions;
@@ -52,27 +52,30 @@ impl RunArguments {
         let settings = self.settings()?;
         let stop = stop::flag()?;
         let forced_exit = stop::force_exit_after()?;
-        let (model, uris) = (settings.model()?, settings.sources()?);
-        let bundle = Bundle::open(model)?;
+        let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         guard(&settings, &bundle, uris, config.as_deref())?;
         // Wrong options are reported before the networks are opened.
         let mut sources = uris.iter().map(|uri| source::open(uri)).collect::<Result<Vec<_>, _>>()?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
         let track_options = track_options(&settings, &bundle)?;
+        let zones = settings.tracker.zones()?;
+        if settings.no_track && !zones.is_empty() {
+            bail!("zones and lines count identities: leave --no-track out");
+        }
         let schema = describe(&bundle, &templates);
         let preview = open_preview(&settings, &schema, sources.len())?;
         let metrics = preview.as_ref().map(Http::metrics);
         let address = preview.as_ref().map(Http::address);
         let tracks = metrics.as_ref().map(|metrics| metrics.tracks()).unwrap_or_default();
-        let mut sinks = open_sinks(&settings, &schema, preview)?;
-        if let Some(options) = &track_options {
-            sinks = vec![Box::new(Tracked::new(sinks, options, sources.len(), tracks)?)];
-        }
-        let outputs = Outputs::from(sinks);
+        let sinks = open_sinks(&settings, &schema, preview)?;
+        let tracking =
+            track_options.map(|options| Tracking::new(&options, zones, sources.len(), tracks)).transpose()?;
+        let outputs = Outputs::new(sinks, tracking);
         forced_exit.finishes(&outputs);
         let options = estimator::Options { sources: sources.len(), ..settings.model_options(templates) };
-        let open = || LazyEstimator::new(bundle.clone(), settings.backend.unwrap_or_default(), &options);
+        let backend = settings.backend()?;
+        let open = || LazyEstimator::new(bundle.clone(), backend, &options);
         let is_live = sources.iter().filter(|source| source.live().is_some()).count();
         if is_live < sources.len() && sources.len() > 1 {
             bail!("only cameras can be read side by side: give one --source, or cameras only");
@@ -209,7 +212,7 @@ pub fn open_boxes(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Box<dy
     }
     // It may have other precisions than the bundle that processes the boxes.
     let options = estimator::Options { precision: None, ..settings.options() };
-    let estimator = LazyEstimator::new(finder, settings.backend.unwrap_or_default(), &options);
+    let estimator = LazyEstimator::new(finder, settings.backend()?, &options);
     Ok(Box::new(FoundBoxes::new(estimator)))
 }
 
@@ -260,12 +263,7 @@ fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>)
 
 /// How poses are tracked; `None` where they are not. Wrong options are errors whether they are used or not.
 fn track_options(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Option<TrackOptions>> {
-    let mut options = bundle.manifest().track_options();
-    settings.track_section().apply(&mut options);
-    options.check()?;
-    if settings.no_smooth {
-        options.smooth_params = None;
-    }
+    let options = settings.tracker.options(bundle.manifest().track_options())?;
     Ok((!settings.no_track).then_some(options))
 }
 

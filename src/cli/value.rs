@@ -22,7 +22,7 @@ pub fn deserialize_backend<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     name.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-/// A backend's name.
+/// A backend's name; a provider is an option of its own.
 pub fn serialize_backend<S: Serializer>(backend: &Option<Backend>, serializer: S) -> Result<S::Ok, S::Error> {
     backend.map(|backend| backend.to_string()).serialize(serializer)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::precision::Precision;
+use super::{Backend, Provider};
 
 /// Why an engine does not open or run: always the file, the tensor where there is one, what was found and what was
 /// expected.
@@ -12,6 +13,14 @@ pub enum EngineError {
     /// No backend of that name.
     #[error("unknown backend `{0}`, expected `auto`, `tensorrt`, `tract` or `onnxruntime`")]
     UnknownBackend(String),
+    /// A provider was asked for of a backend that has none.
+    #[error("provider `{provider}` is one of ONNX Runtime's: take --backend onnxruntime, not {backend}")]
+    NoProviders {
+        /// The backend.
+        backend: Backend,
+        /// What was asked for.
+        provider: Provider,
+    },
     /// This program was built without the backend.
     #[error("backend `{0}` is not part of this program: build it with the cargo feature of that name")]
     NotBuilt(&'static str),

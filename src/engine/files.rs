@@ -89,6 +89,8 @@ pub struct EngineFiles {
     pub fp16: Option<GraphFile>,
     /// With explicit quantisation, as TensorRT wants it: signed, zero at 0.
     pub int8: Option<GraphFile>,
+    /// The same with 16-bit types between the quantised parts.
+    pub int8_fp16: Option<GraphFile>,
     /// With explicit quantisation, as CPUs are fast with it: what flows between layers is unsigned.
     pub int8_cpu: Option<GraphFile>,
     /// The precision that was asked for; `None` is [`Precision::default_of`] the backend.
@@ -129,6 +131,21 @@ impl EngineFiles {
     }
 }
 
+#[cfg(any(feature = "onnxruntime", feature = "tensorrt"))]
+impl EngineFiles {
+    /// The same for GPUs: what is not quantised is computed with 16 bits, where there is a graph that says so.
+    ///
+    /// # Errors
+    /// Where there is no graph of 16-bit types.
+    pub(crate) fn typed_for_gpu(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
+        match (precision, self.int8_fp16.as_ref().or(self.int8.as_ref())) {
+            (Precision::Int8, Some(quantised)) => Ok(quantised),
+            (Precision::Int8, None) => self.typed(Precision::Fp16),
+            _ => self.typed(precision),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +157,7 @@ mod tests {
             fp32: graph("a.onnx"),
             fp16: None,
             int8: None,
+            int8_fp16: None,
             int8_cpu: None,
             precision: None,
             label: "bundle/backbone".to_owned(),

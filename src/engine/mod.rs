@@ -6,15 +6,20 @@
 mod error;
 mod external;
 mod files;
+#[cfg_attr(not(any(feature = "onnxruntime", feature = "tensorrt")), expect(dead_code, reason = "for GPUs"))]
+mod folder;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod precision;
+mod provider;
 mod recording;
 #[cfg(feature = "tensorrt")]
 #[doc(hidden)]
 pub mod tensorrt;
 #[cfg(feature = "tract")]
 mod tract;
+#[cfg(feature = "onnxruntime")]
+pub(crate) use self::onnxruntime::gpu_providers;
 #[cfg(feature = "tract")]
 #[doc(hidden)]
 pub use self::tract::keep_memory;
@@ -30,6 +35,7 @@ pub(crate) use files::MAX_GRAPH_BYTES;
 #[doc(hidden)]
 pub use files::{EngineFiles, GraphFile};
 pub use precision::{Precision, PrecisionError};
+pub use provider::{Provider, ProviderError};
 #[doc(hidden)]
 pub use recording::Recording;
 
@@ -43,11 +49,24 @@ pub enum Backend {
     TensorRt,
     /// tract, on the CPU.
     Tract,
-    /// ONNX Runtime, on the CPU: faster, where its library is installed.
-    OnnxRuntime,
+    /// ONNX Runtime, where its library is installed: faster than tract on the CPU; with the libraries of another provider, on
+    /// a GPU.
+    OnnxRuntime(Provider),
 }
 
 impl Backend {
+    /// The same, computing with `provider`; `None` changes nothing.
+    ///
+    /// # Errors
+    /// Where this is not ONNX Runtime, which alone has providers.
+    pub fn with_provider(self, provider: Option<Provider>) -> Result<Self, EngineError> {
+        match (self, provider) {
+            (backend, None) => Ok(backend),
+            (Self::OnnxRuntime(_), Some(provider)) => Ok(Self::OnnxRuntime(provider)),
+            (backend, Some(provider)) => Err(EngineError::NoProviders { backend, provider }),
+        }
+    }
+
     /// Calls `open` with this backend. For [`Backend::Auto`] that is TensorRT, or tract where TensorRT fails; why is logged
     /// once.
     ///
@@ -89,20 +108,25 @@ impl FromStr for Backend {
             "auto" => Ok(Self::Auto),
             "tensorrt" => Ok(Self::TensorRt),
             "tract" => Ok(Self::Tract),
-            "onnxruntime" => Ok(Self::OnnxRuntime),
+            "onnxruntime" => Ok(Self::OnnxRuntime(Provider::Cpu)),
             other => Err(EngineError::UnknownBackend(other.to_owned())),
         }
     }
 }
 
 impl fmt::Display for Backend {
+    /// Its name on the command line, and behind it the provider, where that is not the CPU.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
             Self::TensorRt => "tensorrt",
             Self::Tract => "tract",
-            Self::OnnxRuntime => "onnxruntime",
-        })
+            Self::OnnxRuntime(_) => "onnxruntime",
+        })?;
+        match self {
+            Self::OnnxRuntime(provider) if *provider != Provider::Cpu => write!(f, " ({provider})"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -266,7 +290,7 @@ impl Session {
         let opener = match backend {
             Backend::TensorRt => start_tensorrt()?,
             Backend::Auto | Backend::Tract => start_tract(threads)?,
-            Backend::OnnxRuntime => start_onnxruntime(threads)?,
+            Backend::OnnxRuntime(provider) => start_onnxruntime(provider, threads)?,
         };
         Ok(Self::of(opener))
     }
@@ -326,12 +350,12 @@ fn start_tract(_threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
 }
 
 #[cfg(feature = "onnxruntime")]
-fn start_onnxruntime(threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
-    Ok(Box::new(onnxruntime::OnnxRuntime::new(threads)?))
+fn start_onnxruntime(provider: Provider, threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
+    Ok(Box::new(onnxruntime::OnnxRuntime::new(provider, threads)?))
 }
 
 #[cfg(not(feature = "onnxruntime"))]
-fn start_onnxruntime(_threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
+fn start_onnxruntime(_provider: Provider, _threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
     Err(EngineError::NotBuilt("onnxruntime"))
 }
 

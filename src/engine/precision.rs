@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Backend;
+use super::{Backend, Provider};
 
 /// With which precision a network computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -18,11 +18,11 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// What a backend computes with where nothing else was asked for: 16 bits on TensorRT, 32 on the CPU.
+    /// What a backend computes with where nothing else was asked for: 16 bits on TensorRT, also through ONNX Runtime, else 32.
     pub fn default_of(backend: Backend) -> Self {
         match backend {
-            Backend::TensorRt => Self::Fp16,
-            Backend::Auto | Backend::Tract | Backend::OnnxRuntime => Self::Fp32,
+            Backend::TensorRt | Backend::OnnxRuntime(Provider::TensorRt) => Self::Fp16,
+            Backend::Auto | Backend::Tract | Backend::OnnxRuntime(Provider::Cpu | Provider::Cuda) => Self::Fp32,
         }
     }
 

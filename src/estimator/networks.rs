@@ -106,6 +106,7 @@ impl Planner<'_> {
             fp32: graph(&precisions.fp32),
             fp16: precisions.fp16.as_ref().map(graph),
             int8: precisions.int8.as_ref().map(graph),
+            int8_fp16: precisions.int8_fp16.as_ref().map(graph),
             int8_cpu: precisions.int8_cpu.as_ref().map(graph),
             precision: self.precision,
             label: format!("{}/{role}", bundle.manifest().about.name),

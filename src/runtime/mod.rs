@@ -6,11 +6,13 @@
 mod boxes;
 mod live;
 mod outputs;
+mod tracking;
 
 pub use crate::counts::{Counts, Dropped};
 pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholeImage};
 pub use live::LivePipeline;
 pub use outputs::Outputs;
+pub use tracking::{Tracking, TrackingError};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -165,7 +167,7 @@ impl Pipeline<'_> {
                 Err(error) => return Err(RunError::Estimate { name: name(), source: Box::new(error) }),
             };
             rgb.clear();
-            let result = FrameResult { frame, poses: &poses, times, live: None, rgb: &rgb };
+            let result = FrameResult { frame, poses: &poses, times, live: None, zones: None, rgb: &rgb };
             if self.outputs.put(&result)?.is_break() {
                 counts.dropped.output += 1;
                 return Ok(End::ReaderClosed);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::RunError;
+use super::{RunError, Tracking};
 use crate::sink::{FrameResult, Sink, SinkError};
 
 /// How often a busy sink is tried again.
@@ -23,6 +23,8 @@ pub struct Outputs(Arc<Shared>);
 struct Shared {
     /// `None` where the sink was finished, or its reader has closed it.
     sinks: Vec<Mutex<Option<Box<dyn Sink>>>>,
+    /// Gives poses their identities before they reach the sinks; `None` where poses are not tracked.
+    tracking: Option<Mutex<Tracking>>,
     /// Whether a run without any sink left goes on.
     is_service: AtomicBool,
 }
@@ -35,22 +37,29 @@ impl std::fmt::Debug for Outputs {
 
 impl From<Vec<Box<dyn Sink>>> for Outputs {
     fn from(sinks: Vec<Box<dyn Sink>>) -> Self {
-        let sinks = sinks.into_iter().map(|sink| Mutex::new(Some(sink))).collect();
-        Self(Arc::new(Shared { sinks, is_service: AtomicBool::new(false) }))
+        Self::new(sinks, None)
     }
 }
 
 impl Outputs {
+    /// Outputs that see poses as `tracking` returns them; as they were found without.
+    pub fn new(sinks: Vec<Box<dyn Sink>>, tracking: Option<Tracking>) -> Self {
+        let sinks = sinks.into_iter().map(|sink| Mutex::new(Some(sink))).collect();
+        Self(Arc::new(Shared { sinks, tracking: tracking.map(Mutex::new), is_service: AtomicBool::new(false) }))
+    }
+
     /// Goes on also when the readers of all sinks have closed them: a service has other reasons to run.
     pub fn keep_running(&self) {
         self.0.is_service.store(true, Ordering::Relaxed);
     }
 
-    /// Hands a result to all sinks; breaks when the last reader has closed its output.
+    /// Tracks the poses of a result and hands it to all sinks; breaks when the last reader has closed its output.
     ///
     /// # Errors
     /// Where a sink cannot write.
     pub fn put(&self, result: &FrameResult<'_>) -> Result<ControlFlow<()>, RunError> {
+        let mut tracking = self.0.tracking.as_ref().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner));
+        let result = &tracking.as_mut().map_or(*result, |tracking| tracking.step(result));
         let mut closed = false;
         for slot in &self.0.sinks {
             let mut slot = lock(slot);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
+use super::zones::{EventList, LineList, ZoneCounter, ZoneList};
 use super::{Category, FrameResult, OutputSchema, Sink, SinkError};
 use crate::bundle::logocap::Refinement;
 use crate::pose::{Keypoint, Pose};
@@ -20,6 +21,8 @@ use crate::pose::{Keypoint, Pose};
 const SCHEMA: u32 = 1;
 /// Bytes of a line besides its poses: the keys, the times, and a long file name.
 const LINE_BYTES: usize = 1024;
+/// Bytes of the zones, lines and events of a frame, with names of usual length.
+const ZONE_BYTES: usize = 8192;
 /// Bytes of a pose besides its keypoints: the keys, its score, its box.
 const POSE_BYTES: usize = 220;
 /// Bytes of a keypoint: three numbers of at most 16 characters and their punctuation.
@@ -59,7 +62,7 @@ impl<W: Write + Send> JsonLines<W> {
         let keypoints = schema.categories.iter().map(|kind| kind.keypoints.len()).max().unwrap_or_default();
         let name = templates.iter().map(String::len).max().unwrap_or_default();
         let pose_bytes = POSE_BYTES + 2 * name + keypoints * KEYPOINT_BYTES;
-        let line = vec![0; LINE_BYTES + schema.poses * pose_bytes];
+        let line = vec![0; LINE_BYTES + ZONE_BYTES + schema.poses * pose_bytes];
         let mut sink = Self { output, target: target.to_owned(), line, templates, next_sequences: Vec::new() };
         header.push(b'\n');
         sink.output.write_all(&header).map_err(|error| SinkError::from_write(target, error))?;
@@ -92,7 +95,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
             let room = self.line.len() - 1;
             match serde_json_core::to_slice(&line, &mut self.line[..room]) {
                 Ok(length) => break length,
-                // Only a file name longer than any before gets here.
+                // Only names longer than any before get here.
                 Err(_) => self.line.resize(self.line.len() * 2, 0),
             }
         };
@@ -154,6 +157,12 @@ struct Line<'a> {
     image: (usize, usize),
     #[serde(serialize_with = "poses")]
     poses: PoseList<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zones: Option<ZoneList<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<LineList<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<EventList<'a>>,
     dropped: Dropped,
     times: Times,
 }
@@ -168,6 +177,8 @@ struct PoseList<'a> {
 struct Dropped {
     frames: u64,
     poses: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -198,6 +209,10 @@ struct PoseObject<'a> {
 impl<'a> Line<'a> {
     fn new(result: &FrameResult<'a>, missed: u64, templates: &'a [String]) -> Self {
         let size = result.frame.image.size();
+        let (zones, lines, events) = match result.zones.map(ZoneCounter::written) {
+            Some((zones, lines, events)) => (Some(zones), Some(lines), Some(events)),
+            None => (None, None, None),
+        };
         Self {
             sequence: result.frame.sequence,
             name: result.frame.name,
@@ -207,7 +222,14 @@ impl<'a> Line<'a> {
             level: result.times.level,
             image: (size.width, size.height),
             poses: PoseList { poses: &result.poses.list, templates },
-            dropped: Dropped { frames: missed, poses: result.poses.dropped },
+            zones,
+            lines,
+            events,
+            dropped: Dropped {
+                frames: missed,
+                poses: result.poses.dropped,
+                events: result.zones.map(ZoneCounter::omitted),
+            },
             times: Times {
                 preprocess: seconds(result.times.preprocess),
                 network: seconds(result.times.network),
@@ -299,7 +321,7 @@ mod tests {
                 name,
             };
             let times = StageTimes { network: Duration::from_micros(1500), ..StageTimes::default() };
-            sink.put(&FrameResult { frame, poses, times, live: None, rgb: &RgbCache::default() }).unwrap();
+            sink.put(&FrameResult { frame, poses, times, live: None, zones: None, rgb: &RgbCache::default() }).unwrap();
         }
         sink.finish().unwrap();
         let text = String::from_utf8(written).unwrap();
@@ -358,6 +380,7 @@ mod tests {
             poses: &poses,
             times: StageTimes::default(),
             live: None,
+            zones: None,
             rgb: &RgbCache::default(),
         })
         .unwrap();
@@ -381,7 +404,8 @@ mod tests {
         let frame = Frame { image, sequence: 0, captured: None, instant: None, name: None };
         let live = Some(Live { age: Some(Duration::from_micros(41_250)), camera: 1 });
         let times = StageTimes::default();
-        sink.put(&FrameResult { frame, poses: &poses(0), times, live, rgb: &RgbCache::default() }).unwrap();
+        sink.put(&FrameResult { frame, poses: &poses(0), times, live, zones: None, rgb: &RgbCache::default() })
+            .unwrap();
         let line: Value = serde_json::from_slice(written.split(|&byte| byte == b'\n').nth(1).unwrap()).unwrap();
         assert_eq!((&line["camera"], &line["age"]), (&json!(1), &json!(0.04125)));
     }

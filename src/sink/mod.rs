@@ -30,13 +30,13 @@ mod record;
 mod rgb;
 mod scale;
 mod socket;
-mod tracked;
 mod uri;
 mod y4m;
+pub mod zones;
 
 pub use dropped_lines::DroppedLines;
 pub use rgb::RgbCache;
-pub use tracked::{TrackCounts, Tracked};
+pub use zones::{NamedLine, NamedZone, TrackCounts, ZoneCounter, ZoneSetup, ZoneTotals};
 
 /// Everything that is known about one processed frame.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +49,8 @@ pub struct FrameResult<'a> {
     pub times: StageTimes,
     /// What is known of a camera's frame besides.
     pub live: Option<Live>,
+    /// What was counted in zones and over lines, where there are some.
+    pub zones: Option<&'a ZoneCounter>,
     /// The frame in RGB, made when the first sink needs it; cleared before each frame.
     pub rgb: &'a RgbCache,
 }

@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-use super::motion::{Measurement, Motion, PLACE, SIZE, square};
+use super::motion::{Measurement, Motion, SIZE, square};
 use super::options::{DEFAULT_SIGMA, TrackOptions};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, Pose};
 
@@ -13,18 +13,57 @@ const LEAST_SIZE: f32 = 1.0;
 /// A body is at least this part of its longer side across: poses seen from the side and lines have a size too.
 const NARROWEST: f32 = 0.3;
 /// Part of the difference that the remembered shape moves towards a matched pose.
-const SHAPE_GAIN: f32 = 0.6;
+const SHAPE_GAIN: f32 = 0.2;
 /// How much limbs move, in multiples of the OKS's own distances: at once, and more per square root of a second unseen.
-const LIMBER: f32 = 1.5;
-const LIMBER_PER_SECOND: f32 = 2.0;
+const LIMBER: f32 = 1.2;
+const LIMBER_PER_SECOND: f32 = 2.5;
 /// Degrees of freedom of Student's t.
 const FREEDOM: f32 = 4.0;
 /// What the logarithm of the shapes' similarity counts beside those of shift and growth.
 const SHAPE_WEIGHT: f32 = 2.0;
 /// Seconds after which a body's shape says no less than before.
 const LONGEST: f32 = 2.0;
+/// How far the middle of a body moves in itself at most, sizes, where all keypoints are seen.
+const WHOLE_SLACK: f32 = 0.3;
+/// However sure a prediction is, poses this near are compared with it, sizes.
+const LEAST_REACH: f32 = 0.7;
 /// Squared distances beyond this many variances are not looked at.
-pub(super) const GATE: f32 = 16.0;
+pub(super) const GATE: f32 = 50.0;
+
+/// A cloud of points.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Moments {
+    count: usize,
+    mean: (f32, f32),
+    /// Mean squared distance from the mean.
+    spread: f32,
+}
+
+impl Moments {
+    /// Of no point, all are 0.
+    fn of(points: impl Iterator<Item = (f32, f32)> + Clone) -> Self {
+        let (mut count, mut sum, mut squares) = (0, (0.0, 0.0), 0.0);
+        for (x, y) in points.clone() {
+            (count, sum) = (count + 1, (sum.0 + x, sum.1 + y));
+        }
+        let share = 1.0 / count.max(1) as f32;
+        let mean = (sum.0 * share, sum.1 * share);
+        for (x, y) in points {
+            squares += square(x - mean.0) + square(y - mean.1);
+        }
+        Self { count, mean, spread: squares * share }
+    }
+
+    /// Seen from another place.
+    fn less(self, place: (f32, f32)) -> Self {
+        Self { mean: (self.mean.0 - place.0, self.mean.1 - place.1), ..self }
+    }
+
+    /// In another unit.
+    fn times(self, unit: f32) -> Self {
+        Self { mean: (self.mean.0 * unit, self.mean.1 * unit), spread: self.spread * square(unit), ..self }
+    }
+}
 
 /// A found pose, and what the tracker needs of it.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +75,10 @@ pub(super) struct Sighting<'a> {
     pub size: f32,
     /// The pose's score, 0 where it is not a number.
     pub score: f32,
+    /// Whether all keypoints are seen.
+    pub is_whole: bool,
+    /// Of the keypoints that are seen.
+    moments: Moments,
 }
 
 /// Whether a keypoint counts.
@@ -46,26 +89,25 @@ pub(super) fn is_seen(keypoint: &Keypoint, threshold: f32) -> bool {
 impl<'a> Sighting<'a> {
     /// Sums up a pose; `None` where too few keypoints are seen.
     pub fn of(pose: &'a Pose, options: &TrackOptions) -> Option<Self> {
-        let (mut count, mut x, mut y) = (0, 0.0, 0.0);
         let (mut left, mut right, mut top, mut bottom) =
             (f32::INFINITY, f32::NEG_INFINITY, f32::INFINITY, f32::NEG_INFINITY);
-        for keypoint in pose.keypoints.iter().filter(|keypoint| is_seen(keypoint, options.pose_kpt_thr)) {
-            count += 1;
-            x += keypoint.x;
-            y += keypoint.y;
+        let seen = || pose.keypoints.iter().filter(|keypoint| is_seen(keypoint, options.pose_kpt_thr));
+        for keypoint in seen() {
             left = left.min(keypoint.x);
             right = right.max(keypoint.x);
             top = top.min(keypoint.y);
             bottom = bottom.max(keypoint.y);
         }
-        if count < options.pose_min_keypoints {
+        let moments = Moments::of(seen().map(|keypoint| (keypoint.x, keypoint.y)));
+        if moments.count < options.pose_min_keypoints {
             return None;
         }
         let (width, height) = (right - left, bottom - top);
         let narrowest = NARROWEST * width.max(height);
         let size = libm::sqrtf(width.max(narrowest) * height.max(narrowest)).max(LEAST_SIZE);
         let score = if pose.score.is_finite() { pose.score } else { 0.0 };
-        Some(Self { pose, centre: (x / count as f32, y / count as f32), size, score })
+        let is_whole = moments.count == pose.keypoints.len();
+        Some(Self { pose, centre: moments.mean, size, score, is_whole, moments })
     }
 }
 
@@ -102,6 +144,10 @@ struct Part {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Shape {
     parts: Vec<Part, MAX_KEYPOINTS>,
+    /// Whether it began with a pose of which all keypoints were seen: its anchor is the middle of all.
+    is_whole: bool,
+    /// Of all parts, once all are known.
+    moments: Option<Moments>,
 }
 
 /// Where a shape is expected.
@@ -132,11 +178,18 @@ pub(super) struct Comparison {
     pub growth_surprise: f32,
     /// OKS of the poses once shift and growth are taken out, 0..=1.
     pub shape: f32,
-    /// Logarithm of the variance of the shift, in squared sizes.
-    pub log_variance: f32,
+    /// Variance of the shift, in squared pixels.
+    pub variance: f32,
 }
 
 impl Comparison {
+    /// The shift in its standard deviations.
+    pub fn deviations(&self) -> (f32, f32) {
+        let length = square(self.shift.0) + square(self.shift.1);
+        let per_pixel = libm::sqrtf(self.surprise / length.max(1e-12));
+        (self.shift.0 * per_pixel, self.shift.1 * per_pixel)
+    }
+
     /// The similarity that `track_iou_thr` speaks of, 0..=1.
     pub fn similarity(&self) -> f32 {
         libm::expf(-self.unlikeness() / 2.0)
@@ -144,7 +197,7 @@ impl Comparison {
 
     /// Minus the logarithm of the likelihood, up to a constant.
     pub fn cost(&self) -> f32 {
-        self.unlikeness() + self.log_variance
+        self.unlikeness() + libm::logf(self.variance)
     }
 
     /// Minus the logarithm of the likelihood of shift and growth under Student's t, which forgives a leap as a normal
@@ -164,7 +217,15 @@ impl Shape {
             y: (keypoint.y - sighting.centre.1) / sighting.size,
             known: is_seen(keypoint, options.pose_kpt_thr),
         };
-        Self { parts: sighting.pose.keypoints.iter().map(part).collect() }
+        let parts = sighting.pose.keypoints.iter().map(part).collect();
+        let mut shape = Self { parts, is_whole: sighting.is_whole, moments: None };
+        shape.sum_up();
+        shape
+    }
+
+    fn sum_up(&mut self) {
+        let is_known = self.parts.iter().all(|part| part.known);
+        self.moments = is_known.then(|| Moments::of(self.parts.iter().map(|part| (part.x, part.y))));
     }
 
     /// How like `sighting` is to this shape where it is expected; `None` where it is too far away, has no keypoint in
@@ -178,9 +239,10 @@ impl Shape {
     ) -> Option<Comparison> {
         let Expectation { motion, size, unseen, unrest, reach } = *expected;
         let anchor = (motion.x.value, motion.y.value);
-        let variance = motion.place.value + unrest * square(PLACE.place * size);
+        let variance = motion.variance(size, unrest);
         // The centre may lie elsewhere in the body where other keypoints are seen.
-        let far = libm::sqrtf(GATE * variance) + size.max(sighting.size) + reach;
+        let slack = if self.is_whole && sighting.is_whole { WHOLE_SLACK } else { 1.0 };
+        let far = libm::sqrtf(GATE * variance).max(LEAST_REACH * size) + slack * size.max(sighting.size) + reach;
         if (sighting.centre.0 - anchor.0).abs() > far || (sighting.centre.1 - anchor.1).abs() > far {
             return None;
         }
@@ -189,31 +251,24 @@ impl Shape {
             pairs.filter(|(_, (keypoint, part))| part.known && is_seen(keypoint, options.pose_kpt_thr))
         };
 
-        // Both clouds of points: sums, and sums of squares, from the anchor.
-        let (mut count, mut found, mut expected) = (0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0));
-        for (_, (keypoint, part)) in common() {
-            let (x, y) = (keypoint.x - anchor.0, keypoint.y - anchor.1);
-            let (u, v) = (part.x * size, part.y * size);
-            count += 1.0;
-            found = (found.0 + x, found.1 + y, found.2 + x * x + y * y);
-            expected = (expected.0 + u, expected.1 + v, expected.2 + u * u + v * v);
-        }
-        if count < 1.0 {
+        let all = self.moments.filter(|moments| sighting.is_whole && moments.count == sighting.pose.keypoints.len());
+        let (found, expected) = match all {
+            Some(parts) => (sighting.moments.less(anchor), parts.times(size)),
+            None => {
+                let found = common().map(|(_, (keypoint, _))| (keypoint.x - anchor.0, keypoint.y - anchor.1));
+                let expected = common().map(|(_, (_, part))| (part.x * size, part.y * size));
+                (Moments::of(found), Moments::of(expected))
+            }
+        };
+        if found.count == 0 {
             return None;
         }
-        let mean = |sums: (f32, f32, f32)| (sums.0 / count, sums.1 / count);
-        let spread = |sums: (f32, f32, f32)| {
-            let (x, y) = mean(sums);
-            sums.2 / count - x * x - y * y
-        };
-        let (found_mean, expected_mean) = (mean(found), mean(expected));
-        let (found_spread, expected_spread) = (spread(found), spread(expected));
         let wide = |spread: f32| spread > square(0.1 * size).max(0.25);
-        let growth = (count >= 3.0 && wide(found_spread) && wide(expected_spread))
-            .then(|| libm::logf(found_spread / expected_spread) / 2.0);
+        let growth = (found.count >= 3 && wide(found.spread) && wide(expected.spread))
+            .then(|| libm::logf(found.spread / expected.spread) / 2.0);
         let scale = growth.map_or(1.0, |growth| libm::expf(growth.clamp(-2.0, 2.0)));
         // The shift of the anchor, once the size is right.
-        let shift = (found_mean.0 - scale * expected_mean.0, found_mean.1 - scale * expected_mean.1);
+        let shift = (found.mean.0 - scale * expected.mean.0, found.mean.1 - scale * expected.mean.1);
         let growth_variance = motion.scale.value + square(SIZE.place);
         let comparison = Comparison {
             shift,
@@ -221,7 +276,7 @@ impl Shape {
             surprise: (square(shift.0) + square(shift.1)) / variance,
             growth_surprise: growth.map_or(1.0, |growth| square(growth) / growth_variance),
             shape: 1.0,
-            log_variance: libm::logf(variance / square(size)),
+            variance,
         };
         if !worth(&comparison) {
             return None;
@@ -236,7 +291,7 @@ impl Shape {
             let y = keypoint.y - anchor.1 - shift.1 - scale * size * part.y;
             similarity += falling_exponential((x * x + y * y) * unit / square(sigma));
         }
-        Some(Comparison { shape: similarity / count, ..comparison })
+        Some(Comparison { shape: similarity / found.count as f32, ..comparison })
     }
 
     /// The measurement that a pose with this comparison is.
@@ -265,6 +320,7 @@ impl Shape {
                 None => drop(self.parts.push(Part { x, y, known: seen })),
             }
         }
+        self.sum_up();
     }
 }
 

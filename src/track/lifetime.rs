@@ -5,7 +5,7 @@ use core::time::Duration;
 use heapless::Vec;
 
 use super::body::{Comparison, Expectation, GATE, Shape, Sighting, is_seen};
-use super::motion::{Measurement, Motion, square};
+use super::motion::{Adaptation, Measurement, Motion, square};
 use super::options::TrackOptions;
 use super::smooth::{SmoothedKeypoint, Step};
 use crate::pose::{Identity, MAX_KEYPOINTS, Pose};
@@ -15,14 +15,16 @@ const TENTATIVE_GATE: f32 = 7.0;
 const TENTATIVE_GROWTH_GATE: f32 = 9.0;
 /// A track without an identity is forgotten when it is missing for more frames.
 const TENTATIVE_MISSING: u32 = 2;
-/// A track with one may be missing for so many frames, and for one and a half more with every pose.
-const MISSING: u32 = 3;
+/// A track with one may be missing for so many frames after no pose.
+const MISSING: f32 = 3.0;
+/// More frames that it may be missing for with every pose.
+const MISSING_PER_HIT: f32 = 1.5;
 /// However sure the prediction is, a person may be this far away from it, sizes.
 const LEAP: f32 = 0.7;
+/// And so many more with every second that they were not seen.
+const LEAP_PER_SECOND: f32 = 0.7;
 /// What a track costs more after its first pose; it falls with the number of poses.
-const YOUTH: f32 = 6.0;
-/// Keeps the cost of a good match near 0: the logarithm of the variance that a track has in steady state.
-const COST_BASE: f32 = 5.0;
+const YOUTH: f32 = 4.0;
 /// Steps of the straight line that a track is led along after a gap.
 const GAP_STEPS: u32 = 6;
 
@@ -45,6 +47,8 @@ pub(super) struct Track {
     last: Motion,
     /// Seconds since it was matched.
     unseen: f32,
+    /// The last shift from the prediction, in its deviations.
+    pub deviations: (f32, f32),
     shape: Shape,
     smoothed: Vec<SmoothedKeypoint, MAX_KEYPOINTS>,
     /// What the last match did, for the filters of the keypoints.
@@ -65,17 +69,21 @@ impl Track {
             motion,
             last: motion,
             unseen: 0.0,
+            deviations: (0.0, 0.0),
             shape: Shape::new(sighting, options),
             smoothed: Vec::new(),
             step: Step { seconds: 0.0, size: sighting.size, body: (0.0, 0.0) },
         }
     }
 
-    /// Moves the track on to the next frame.
-    pub fn predict(&mut self, seconds: f32) {
+    /// Moves the track on to the next frame; `agility` is that of [`Adaptation`].
+    pub fn predict(&mut self, seconds: f32, agility: f32) {
+        self.motion.predict(seconds, agility);
+        if self.missing > 0 {
+            self.motion.slow(seconds);
+        }
         self.missing = self.missing.saturating_add(1);
         self.unseen += seconds;
-        self.motion.predict(seconds);
         self.size = self.motion.size();
     }
 
@@ -84,6 +92,11 @@ impl Track {
         self.motion.shift(x, y);
         self.last.shift(x, y);
         self.smoothed.iter_mut().for_each(|keypoint| keypoint.shift(x, y));
+    }
+
+    /// Variance of the shift of this person's pose from the prediction, squared pixels.
+    pub fn variance(&self, unrest: f32) -> f32 {
+        self.motion.variance(self.size, unrest)
     }
 
     /// Compares a pose with the prediction; `reach` allows for that many pixels more. `None` where there is nothing to
@@ -107,7 +120,7 @@ impl Track {
     pub fn cost(&self, sighting: &Sighting<'_>, options: &TrackOptions, unrest: f32) -> f32 {
         let fits = |found: &Comparison| self.reaches(found) && found.similarity() >= options.track_iou_thr;
         match self.compare(sighting, options, unrest, 0.0, fits) {
-            Some(found) if fits(&found) => (COST_BASE + found.cost() + YOUTH / self.hits as f32).max(0.0),
+            Some(found) if fits(&found) => found.cost() + YOUTH / self.hits as f32,
             _ => f32::INFINITY,
         }
     }
@@ -118,43 +131,52 @@ impl Track {
             // Anything may stand near a false pose; what goes on as it began is a person.
             return found.surprise < TENTATIVE_GATE && found.growth_surprise < TENTATIVE_GROWTH_GATE;
         }
-        found.surprise < GATE || square(found.shift.0) + square(found.shift.1) < square(LEAP * self.size)
+        found.surprise < GATE
+            || square(found.shift.0) + square(found.shift.1)
+                < square((LEAP + LEAP_PER_SECOND * self.unseen) * self.size)
     }
 
     /// Whether it has been missing for too long: for more than `most` frames, or fewer where it was seen a few times only.
     pub fn is_lost(&self, most: u32) -> bool {
         let earned = match self.id {
-            Some(_) => MISSING.saturating_add(self.hits.saturating_mul(3) / 2),
+            Some(_) => (MISSING + MISSING_PER_HIT * self.hits as f32) as u32,
             None => TENTATIVE_MISSING,
         };
         self.missing > most.min(earned)
     }
 
     /// Takes a pose in.
-    pub fn correct(&mut self, comparison: &Comparison, sighting: &Sighting<'_>, options: &TrackOptions, unrest: f32) {
+    pub fn correct(
+        &mut self,
+        comparison: &Comparison,
+        sighting: &Sighting<'_>,
+        options: &TrackOptions,
+        adaptation: &Adaptation,
+    ) {
         let found = Shape::measurement(&self.motion, comparison);
         if self.missing > 1 && self.unseen > 0.0 {
-            self.lead(&found, unrest);
+            self.lead(&found, adaptation);
         }
-        self.motion.correct(&found, unrest);
+        self.motion.correct(&found, adaptation.unrest);
         let body = (self.motion.x.value - self.last.x.value, self.motion.y.value - self.last.y.value);
         self.size = self.motion.size();
         self.step = Step { seconds: self.unseen, size: self.size, body };
         self.shape.learn(&self.motion, sighting, self.unseen, options);
         self.last = self.motion;
+        self.deviations = comparison.deviations();
         self.missing = 0;
         self.unseen = 0.0;
         self.hits = self.hits.saturating_add(1);
     }
 
     /// Goes back to where the track was seen last, and from there in a straight line to just before `found`.
-    fn lead(&mut self, found: &Measurement, unrest: f32) {
+    fn lead(&mut self, found: &Measurement, adaptation: &Adaptation) {
         let steps = self.missing.min(GAP_STEPS);
         let (from, seconds) = (self.last, self.unseen / steps as f32);
         let between = |a: f32, b: f32, step: u32| a + (b - a) * step as f32 / steps as f32;
         self.motion = from;
         for step in 1..=steps {
-            self.motion.predict(seconds);
+            self.motion.predict(seconds, adaptation.agility);
             if step < steps {
                 self.motion.correct(
                     &Measurement {
@@ -162,7 +184,7 @@ impl Track {
                         y: between(from.y.value, found.y, step),
                         log_size: found.log_size.map(|size| between(from.log_size.value, size, step)),
                     },
-                    unrest,
+                    adaptation.unrest,
                 );
             }
         }

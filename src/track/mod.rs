@@ -6,7 +6,9 @@
 //! 2. takes out the camera's own motion, the shift that most tracks have in common (`camera`);
 //! 3. matches confident poses with all tracks, then faint poses with those that are left (ByteTrack, Zhang et al., ECCV
 //!    2022), each time by the assignment of least total cost (`assignment`). What a pair costs is the likelihood of the
-//!    shift and of the change of size under the filter, and the OKS of the two poses once both are taken out (`body`);
+//!    shift and of the change of size under the filter, and the OKS of the two poses once both are taken out (`body`).
+//!    A pose that is left alone costs what a new or false pose is likely to be here: where those are rare, a person is
+//!    known again farther from where they were expected;
 //! 4. corrects the matched tracks; one that was missing is first led along a straight line from where it was seen last,
 //!    so that its speed is that of the way it went (OC-SORT, Cao et al., CVPR 2023);
 //! 5. starts tracks with confident poses that are left, and forgets those that are missing for too long;
@@ -21,6 +23,7 @@ mod lifetime;
 mod motion;
 mod options;
 mod smooth;
+pub mod zones;
 
 use core::time::Duration;
 
@@ -31,14 +34,26 @@ pub use options::{DEFAULT_SIGMA, SmoothParams, TrackOptionError, TrackOptions};
 use crate::pose::{MAX_POSES, Poses};
 use assignment::{Costs, assign};
 use body::{Comparison, Sighting};
-use camera::{Voter, Voters, common_shift};
+use camera::{Camera, Voter, Voters};
 use lifetime::Track;
+use motion::{Adaptation, square};
 
 /// Most tracks that are followed at a time, those that are missing and those without an identity yet included.
 pub const MAX_TRACKS: usize = 64;
 
-/// What a pose that stays alone costs: a pair that costs more is not made.
-const ALONE: f32 = 11.0;
+/// Keeps costs positive: minus the logarithm of the least variance of a place, squared pixels.
+const COST_BASE: f32 = 20.0;
+/// What a pose that stays alone costs besides the logarithm of how rare new poses are: a pair that costs more is not made.
+const ALONE: f32 = 0.4;
+/// Poses of no track in a frame before anything was seen, and what is taken for the least and the most. The most keeps
+/// tracks that begin badly from making it harder for each other.
+const NEW_FIRST: f32 = 0.3;
+const NEW_LEAST: f32 = 0.05;
+const NEW_MOST: f32 = 2.0;
+/// How fast their usual number follows what is seen.
+const NEW_GAIN: f32 = 0.015;
+/// Least area in which people are thought to appear, in sizes squared.
+const LEAST_AREA: f32 = 10.0;
 /// Faint poses match tracks that were seen within this many frames.
 const FAINT_MISSING: u32 = 30;
 /// A pose of a new track must be less similar to all that are tracked already, so that doubles get no track: their OKS.
@@ -53,10 +68,6 @@ const CAMERA_REACH: f32 = 0.6;
 const LONGEST_STEP: f32 = 2.0;
 /// A source has stalled where a frame comes later than this many times what a track may be missing.
 const STALL: f32 = 1.5;
-/// How fast the unrest follows what is seen, and its range.
-const UNREST_GAIN: f32 = 0.02;
-const UNREST: (f32, f32) = (0.5, 30.0);
-
 /// Follows the poses of one camera.
 #[derive(Debug, Clone)]
 pub struct Tracker {
@@ -69,8 +80,12 @@ pub struct Tracker {
     interval: f32,
     /// What tracked poses usually score.
     usual_score: Option<f32>,
-    /// How far off predictions are here, as a multiple of the variance that is expected of measured places.
-    unrest: f32,
+    adaptation: Adaptation,
+    /// Usual number of poses in a frame that are of no track.
+    new: f32,
+    /// Where poses were so far: left, top, right, bottom, pixels.
+    extent: Option<[f32; 4]>,
+    camera: Camera,
     costs: Costs,
 }
 
@@ -88,7 +103,10 @@ impl Tracker {
             time: None,
             interval: 0.0,
             usual_score: None,
-            unrest: 1.0,
+            adaptation: Adaptation::default(),
+            new: NEW_FIRST,
+            extent: None,
+            camera: Camera::default(),
             costs: [[f32::INFINITY; MAX_TRACKS]; MAX_POSES],
         })
     }
@@ -101,6 +119,11 @@ impl Tracker {
     /// Tracks with an identity that are followed now, those that are missing included.
     pub fn active(&self) -> usize {
         self.tracks.iter().filter(|track| track.id.is_some()).count()
+    }
+
+    /// Whether the track with this identity is followed now, be it missing or not.
+    pub fn is_followed(&self, id: u32) -> bool {
+        self.tracks.iter().any(|track| track.id == Some(id))
     }
 
     /// Forgets all tracks, but not which identities were given.
@@ -124,6 +147,11 @@ impl Tracker {
             let (x, y) = self.camera_shift(&sightings);
             self.tracks.iter_mut().for_each(|track| track.shift(x, y));
         }
+        for sighting in sightings.iter().flatten() {
+            let (x, y) = sighting.centre;
+            let [left, top, right, bottom] = self.extent.unwrap_or([x, y, x, y]);
+            self.extent = Some([left.min(x), top.min(y), right.max(x), bottom.max(y)]);
+        }
         let threshold = self.confident_score();
         let mut track_of = [None; MAX_POSES];
         let mut free = [true; MAX_TRACKS];
@@ -132,6 +160,9 @@ impl Tracker {
             sighting.score < threshold && track.missing <= FAINT_MISSING
         });
 
+        let alone =
+            sightings.iter().zip(&track_of).filter(|(sighting, place)| sighting.is_some() && place.is_none()).count();
+        self.new = (self.new + NEW_GAIN * (alone as f32 - self.new)).clamp(NEW_LEAST, NEW_MOST);
         self.correct(&sightings, &track_of);
         self.start_tracks(time, &sightings, &mut track_of, threshold);
         self.write(time, found, &track_of, tracked);
@@ -152,20 +183,28 @@ impl Tracker {
             self.interval += (seconds - self.interval) * if self.interval > 0.0 { 0.1 } else { 1.0 };
         }
         for track in &mut self.tracks {
-            track.predict(seconds.min(LONGEST_STEP));
+            track.predict(seconds.min(LONGEST_STEP), self.adaptation.agility);
         }
     }
 
-    fn camera_shift(&self, sightings: &[Option<Sighting<'_>>; MAX_POSES]) -> (f32, f32) {
+    /// What a pose costs that is of no track: minus the logarithm of how many such poses there are, per squared pixel.
+    fn alone(&self) -> f32 {
+        let largest = self.tracks.iter().map(|track| track.size).fold(1.0, f32::max);
+        let [left, top, right, bottom] = self.extent.unwrap_or_default();
+        let area = ((right - left) * (bottom - top)).max(LEAST_AREA * square(largest));
+        COST_BASE + ALONE + libm::logf(area / self.new)
+    }
+
+    fn camera_shift(&mut self, sightings: &[Option<Sighting<'_>>; MAX_POSES]) -> (f32, f32) {
         let mut voters = Voters::new();
         for track in self.tracks.iter().filter(|track| track.id.is_some() && track.missing <= 2) {
-            let mut voter = Voter::new(track.size);
+            let mut voter = Voter::new(track.variance(self.adaptation.unrest));
             for sighting in sightings.iter().flatten() {
                 let near = CAMERA_REACH * track.size;
                 let likely = |found: &Comparison| {
                     found.growth_surprise < 9.0 && found.shift.0.abs().max(found.shift.1.abs()) < 2.0 * near
                 };
-                if let Some(comparison) = track.compare(sighting, &self.options, self.unrest, near, likely)
+                if let Some(comparison) = track.compare(sighting, &self.options, self.adaptation.unrest, near, likely)
                     && comparison.shape > 0.3
                 {
                     voter.add(comparison.shift);
@@ -175,7 +214,7 @@ impl Tracker {
                 break;
             }
         }
-        common_shift(&voters)
+        self.camera.shift(&voters)
     }
 
     /// The score from which on a pose is confident.
@@ -198,7 +237,7 @@ impl Tracker {
             let Some(sighting) = sighting.as_ref().filter(|_| taken.is_none()) else { continue };
             for ((cost, track), free) in costs.iter_mut().zip(&self.tracks).zip(&*free) {
                 if *free && allowed(sighting, track) {
-                    *cost = track.cost(sighting, &self.options, self.unrest);
+                    *cost = (COST_BASE + track.cost(sighting, &self.options, self.adaptation.unrest)).max(0.0);
                     any |= *cost < f32::INFINITY;
                 }
             }
@@ -206,7 +245,8 @@ impl Tracker {
         if !any {
             return;
         }
-        let columns = assign(&self.costs, MAX_POSES, self.tracks.len(), ALONE);
+        let alone = self.alone();
+        let columns = assign(&self.costs, MAX_POSES, self.tracks.len(), alone);
         for (pairing, column) in track_of.iter_mut().zip(columns) {
             let Some(column) = column.filter(|_| pairing.is_none()) else { continue };
             *pairing = Some(column);
@@ -221,14 +261,15 @@ impl Tracker {
         for (pairing, sighting) in track_of.iter().zip(sightings) {
             let (Some(pairing), Some(sighting)) = (pairing, sighting) else { continue };
             let Some(track) = self.tracks.get_mut(*pairing) else { continue };
-            let Some(comparison) = track.compare(sighting, &self.options, self.unrest, 0.0, |_| true) else { continue };
+            let Some(comparison) = track.compare(sighting, &self.options, self.adaptation.unrest, 0.0, |_| true) else {
+                continue;
+            };
             if track.missing == 1 && track.hits > 2 {
-                let surprise = (comparison.surprise / 2.0).min(8.0);
-                self.unrest = (self.unrest * (1.0 + UNREST_GAIN * (surprise - 1.0))).clamp(UNREST.0, UNREST.1);
+                self.adaptation.learn(comparison.deviations(), track.deviations);
             }
             let usual = self.usual_score.unwrap_or(sighting.score);
             self.usual_score = Some(usual + SCORE_GAIN * (sighting.score - usual));
-            track.correct(&comparison, sighting, &self.options, self.unrest);
+            track.correct(&comparison, sighting, &self.options, &self.adaptation);
             if track.id.is_none() && track.hits >= self.options.track_min_hits {
                 track.id = next_identity(&mut self.started);
             }

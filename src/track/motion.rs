@@ -72,7 +72,16 @@ pub(super) struct Noise {
 /// Noise of the place.
 pub(super) const PLACE: Noise = Noise { place: 0.04, speed: 1.0, acceleration: 0.6 };
 /// Noise of the logarithm of the size.
-pub(super) const SIZE: Noise = Noise { place: 0.07, speed: 0.15, acceleration: 0.15 };
+pub(super) const SIZE: Noise = Noise { place: 0.035, speed: 0.2, acceleration: 0.04 };
+
+/// Seconds in which somebody who is not seen has lost half of their expected speed.
+const STRAIGHT: f32 = 0.8;
+
+/// How fast unrest and agility follow what is seen, and their ranges.
+const UNREST_GAIN: f32 = 0.02;
+const UNREST: (f32, f32) = (0.5, 30.0);
+const AGILITY_GAIN: f32 = 0.06;
+const AGILITY: (f32, f32) = (0.3, 30.0);
 
 /// Where a person is, how large, and how both change.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -122,14 +131,22 @@ impl Motion {
         libm::expf(self.log_size.value.clamp(-10.0, 20.0))
     }
 
-    /// What is expected after `seconds`.
-    pub fn predict(&mut self, seconds: f32) {
+    /// What is expected after `seconds`; `agility` multiplies the variance that the speed gains.
+    pub fn predict(&mut self, seconds: f32, agility: f32) {
         let size = self.size();
         self.x.predict(seconds);
         self.y.predict(seconds);
         self.log_size.predict(seconds);
-        self.place.predict(seconds, square(PLACE.acceleration * size));
+        self.place.predict(seconds, agility * square(PLACE.acceleration * size));
         self.scale.predict(seconds, square(SIZE.acceleration));
+    }
+
+    /// Slows down, as somebody does who goes on unseen: nobody walks straight on for ever.
+    pub fn slow(&mut self, seconds: f32) {
+        let kept = STRAIGHT / (STRAIGHT + seconds);
+        for axis in [&mut self.x, &mut self.y, &mut self.log_size] {
+            axis.rate *= kept;
+        }
     }
 
     /// Takes a measurement in; `unrest` multiplies its noise.
@@ -143,10 +160,46 @@ impl Motion {
         }
     }
 
+    /// Variance of a measured place of this size from the predicted one, squared pixels.
+    pub fn variance(&self, size: f32, unrest: f32) -> f32 {
+        self.place.value + unrest * square(PLACE.place * size)
+    }
+
     /// Shifts the place, as when the camera turned.
     pub fn shift(&mut self, x: f32, y: f32) {
         self.x.value += x;
         self.y.value += y;
+    }
+}
+
+/// How far off predictions are here, learnt from the shifts of matched poses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Adaptation {
+    /// Multiplies the variance that is expected of measured places.
+    pub unrest: f32,
+    /// Multiplies the variance that speeds are expected to gain.
+    pub agility: f32,
+}
+
+impl Default for Adaptation {
+    fn default() -> Self {
+        Self { unrest: 1.0, agility: 1.0 }
+    }
+}
+
+impl Adaptation {
+    /// Takes in a person's shift from the prediction, and that of the frame before, in their standard deviations.
+    ///
+    /// Where predictions are as sure as they should be, squares are 1 on average and one shift says nothing of the next.
+    /// Shifts that repeat were motion that the filter did not follow, shifts that turn back were noise.
+    pub fn learn(&mut self, shift: (f32, f32), before: (f32, f32)) {
+        let square = ((square(shift.0) + square(shift.1)) / 2.0).min(8.0);
+        let same = ((shift.0 * before.0 + shift.1 * before.1) / 2.0).clamp(-4.0, 4.0);
+        if square.is_finite() && same.is_finite() {
+            let unrest = self.unrest * (1.0 + UNREST_GAIN * (square - 1.0 - same));
+            self.unrest = unrest.clamp(UNREST.0, UNREST.1);
+            self.agility = (self.agility * (1.0 + AGILITY_GAIN * same)).clamp(AGILITY.0, AGILITY.1);
+        }
     }
 }
 
@@ -166,12 +219,12 @@ mod tests {
     fn a_constant_speed_is_learnt() {
         let mut motion = Motion::new(0.0, 50.0, 54.6);
         for step in 1..30 {
-            motion.predict(0.1);
+            motion.predict(0.1, 1.0);
             motion.correct(&at(3.0 * step as f32), 1.0);
         }
         assert!((motion.x.rate - 30.0).abs() < 0.5, "{motion:?}");
         assert!(motion.y.rate.abs() < 1e-3);
-        motion.predict(1.0);
+        motion.predict(1.0, 1.0);
         assert!((motion.x.value - 117.0).abs() < 1.5, "{motion:?}");
     }
 
@@ -179,7 +232,7 @@ mod tests {
     fn uncertainty_grows_without_measurements_and_shrinks_with_them() {
         let mut motion = Motion::new(0.0, 50.0, 54.6);
         let before = motion.place.value;
-        motion.predict(0.5);
+        motion.predict(0.5, 1.0);
         let grown = motion.place.value;
         assert!(grown > before);
         motion.correct(&at(0.0), 1.0);
@@ -187,13 +240,26 @@ mod tests {
     }
 
     #[test]
+    fn turns_make_agile_and_noise_makes_restless() {
+        let (mut turning, mut noisy, mut quiet) = (Adaptation::default(), Adaptation::default(), Adaptation::default());
+        for step in 0..100 {
+            let sign = if step % 2 == 0 { 1.0 } else { -1.0 };
+            turning.learn((1.5, 0.0), (1.5, 0.0));
+            noisy.learn((2.0 * sign, 0.0), (-2.0 * sign, 0.0));
+            quiet.learn((sign, 1.0), (1.0, -sign));
+        }
+        assert!(turning.agility > 10.0 && noisy.agility < 0.5, "{turning:?} {noisy:?}");
+        assert!(noisy.unrest > 10.0 && (0.9..1.1).contains(&quiet.unrest), "{noisy:?} {quiet:?}");
+    }
+
+    #[test]
     fn two_short_steps_are_one_long_step() {
         let mut one = Motion::new(0.0, 50.0, 54.6);
         one.x.rate = 7.0;
         let mut two = one;
-        one.predict(0.2);
-        two.predict(0.1);
-        two.predict(0.1);
+        one.predict(0.2, 1.0);
+        two.predict(0.1, 1.0);
+        two.predict(0.1, 1.0);
         assert!((one.x.value - two.x.value).abs() < 1e-4);
         assert!((one.place.value - two.place.value).abs() < 1e-3 * one.place.value);
         assert!((one.place.rate - two.place.rate).abs() < 1e-3 * one.place.rate);

@@ -21,6 +21,7 @@ pub fn graph_files(onnx: &Path) -> EngineFiles {
         }),
         fp16: None,
         int8: None,
+        int8_fp16: None,
         int8_cpu: None,
         precision: None,
         label: "test/graph".to_owned(),

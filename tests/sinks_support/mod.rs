@@ -78,7 +78,8 @@ impl Shown<'_> {
         let frame = Frame { image: self.image.view(), sequence, captured: None, instant: None, name: None };
         RGB.with_borrow_mut(|rgb| {
             rgb.clear();
-            sink.put(&FrameResult { frame, poses: self.poses, times: self.times, live: self.live, rgb }).unwrap();
+            sink.put(&FrameResult { frame, poses: self.poses, times: self.times, live: self.live, zones: None, rgb })
+                .unwrap();
         });
     }
 }

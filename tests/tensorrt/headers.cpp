@@ -1,5 +1,7 @@
 // What NVIDIA's own headers say of the tables and types that Sinew relies on, a name and a number a line. Compile with -I
-// and the folder of NvInfer.h, of TensorRT 10 or newer; `make check-tensorrt-headers` does.
+// and the folder of NvInfer.h, of TensorRT 8.5 or newer; `make check-tensorrt-headers` does.
+//
+// Every function is named with the arguments that Sinew passes, so that a header with others does not compile.
 
 #include <cstddef>
 #include <cstdint>
@@ -32,27 +34,37 @@ void number(char const* name, std::size_t value) { std::printf("%s %zu\n", name,
 
 } // namespace
 
+// A function of CLASS: its result, its name, its arguments, and what follows them.
+#define PLACE(NAME, RESULT, CLASS, FUNCTION, ARGUMENTS, QUALIFIERS) \
+    place(NAME, static_cast<RESULT (CLASS::*) ARGUMENTS QUALIFIERS noexcept>(&CLASS::FUNCTION))
+
 int main() {
     using namespace nvinfer1;
     using apiv::VCudaEngine;
     using apiv::VExecutionContext;
     using apiv::VRuntime;
-    number("version", NV_TENSORRT_MAJOR * 10000 + NV_TENSORRT_MINOR * 100 + NV_TENSORRT_PATCH);
+    // Thousands up to 8, ten thousands from 10 on.
+    std::size_t const unit = NV_TENSORRT_MAJOR < 10 ? 1000 : 10000;
+    number("version", NV_TENSORRT_MAJOR * unit + NV_TENSORRT_MINOR * 100 + NV_TENSORRT_PATCH);
 
-    using Deserialize = ICudaEngine* (VRuntime::*)(void const*, std::size_t) noexcept;
-    place("deserialize", static_cast<Deserialize>(&VRuntime::deserializeCudaEngine));
-    using Context = IExecutionContext* (VCudaEngine::*)(ExecutionContextAllocationStrategy) noexcept;
-    place("create_context", static_cast<Context>(&VCudaEngine::createExecutionContext));
-    place("tensor_shape", &VCudaEngine::getTensorShape);
-    place("tensor_type", &VCudaEngine::getTensorDataType);
-    place("tensor_mode", &VCudaEngine::getTensorIOMode);
-    place("tensor_count", &VCudaEngine::getNbIOTensors);
-    place("tensor_name", &VCudaEngine::getIOTensorName);
-    place("set_input_shape", &VExecutionContext::setInputShape);
-    place("context_shape", &VExecutionContext::getTensorShape);
-    place("set_address", &VExecutionContext::setTensorAddress);
-    place("enqueue", &VExecutionContext::enqueueV3);
-    place("log", &ILogger::log);
+#if NV_TENSORRT_MAJOR < 10
+    PLACE("deserialize", ICudaEngine*, VRuntime, deserializeCudaEngine, (void const*, std::size_t, IPluginFactory*), );
+    PLACE("create_context", IExecutionContext*, VCudaEngine, createExecutionContext, (), );
+#else
+    PLACE("deserialize", ICudaEngine*, VRuntime, deserializeCudaEngine, (void const*, std::size_t), );
+    PLACE("create_context", IExecutionContext*, VCudaEngine, createExecutionContext, (ExecutionContextAllocationStrategy), );
+    number("static_strategy", static_cast<std::size_t>(ExecutionContextAllocationStrategy::kSTATIC));
+#endif
+    PLACE("tensor_shape", Dims, VCudaEngine, getTensorShape, (char const*), const);
+    PLACE("tensor_type", DataType, VCudaEngine, getTensorDataType, (char const*), const);
+    PLACE("tensor_mode", TensorIOMode, VCudaEngine, getTensorIOMode, (char const*), const);
+    PLACE("tensor_count", std::int32_t, VCudaEngine, getNbIOTensors, (), const);
+    PLACE("tensor_name", char const*, VCudaEngine, getIOTensorName, (std::int32_t), const);
+    PLACE("set_input_shape", bool, VExecutionContext, setInputShape, (char const*, Dims const&), );
+    PLACE("context_shape", Dims, VExecutionContext, getTensorShape, (char const*), const);
+    PLACE("set_address", bool, VExecutionContext, setTensorAddress, (char const*, void*), );
+    PLACE("enqueue", bool, VExecutionContext, enqueueV3, (cudaStream_t), );
+    PLACE("log", void, ILogger, log, (ILogger::Severity, AsciiChar const*), );
 
     number("dims_bytes", sizeof(Dims));
     number("dims_first_extent", offsetof(Dims, d));
@@ -61,6 +73,5 @@ int main() {
     number("int32", static_cast<std::size_t>(DataType::kINT32));
     number("input", static_cast<std::size_t>(TensorIOMode::kINPUT));
     number("output", static_cast<std::size_t>(TensorIOMode::kOUTPUT));
-    number("static_strategy", static_cast<std::size_t>(ExecutionContextAllocationStrategy::kSTATIC));
     return 0;
 }

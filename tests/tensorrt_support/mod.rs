@@ -151,6 +151,7 @@ pub fn files(role: &str) -> EngineFiles {
         fp32: GraphFile { onnx: "none.onnx".into(), sha256: "0".repeat(64), external: Vec::new() },
         fp16: None,
         int8: None,
+        int8_fp16: None,
         int8_cpu: None,
         precision: Some(Precision::Fp32),
         label: format!("doubled/{role}"),

@@ -68,8 +68,7 @@ impl BenchArguments {
         let Self { run, frames, warm_up, as_camera, compare, json } = self;
         let settings = run.settings()?;
         let earlier = compare.as_deref().map(Report::read).transpose()?;
-        let (model, uris) = (settings.model()?, settings.sources()?);
-        let bundle = Bundle::open(model)?;
+        let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         let [uri] = uris else { bail!("one --source is measured at a time") };
         let mut source = source::open(uri)?;
         let templates = read_templates(&settings.template, &bundle)?;
@@ -91,7 +90,7 @@ impl BenchArguments {
             source = Box::new(Repeated::new(images, warm_up + frames));
             facts
         };
-        let backend = settings.backend.unwrap_or_default();
+        let backend = settings.backend()?;
         let mut estimator = estimator::open(&bundle, backend, &options, size, format)?;
         let backend = estimator.backend().unwrap_or(backend);
         let source_facts = SourceFacts {

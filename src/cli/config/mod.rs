@@ -14,10 +14,11 @@ use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
 
 pub use self::show::{ConfigArguments, canonical};
+use super::track::TrackerSettings;
 use super::value;
+use crate::bundle::Bundle;
 use crate::bundle::logocap::Refinement;
-use crate::bundle::{SmoothSection, TrackSection};
-use crate::engine::{Backend, Precision};
+use crate::engine::{Backend, EngineError, Precision, Provider};
 use crate::estimator;
 use crate::read;
 use crate::template::Template;
@@ -44,6 +45,9 @@ pub struct Settings {
     #[arg(long, value_name = "NAME", env = "SINEW_BACKEND")]
     #[serde(deserialize_with = "value::deserialize_backend", serialize_with = "value::serialize_backend")]
     pub backend: Option<Backend>,
+    /// What onnxruntime computes with: cpu, cuda or tensorrt [default: cpu]
+    #[arg(long, value_name = "NAME", env = "SINEW_PROVIDER")]
+    pub provider: Option<Provider>,
     /// How exactly they compute: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
     #[arg(long, value_name = "NAME", env = "SINEW_PRECISION")]
     pub precision: Option<Precision>,
@@ -62,6 +66,9 @@ pub struct Settings {
     /// How far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level, env = "SINEW_LEVEL")]
     pub level: Option<Refinement>,
+    /// Which of the bundle's sizes: default, or a name of its `input.sizes`, such as small [default: default]
+    #[arg(long, value_name = "NAME", env = "SINEW_SIZE")]
+    pub size: Option<String>,
     /// Refine late frames less, for logocap bundles: maximum age of a result, such as 30ms; every line says how far
     /// it went [default: none]
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
@@ -87,39 +94,10 @@ pub struct Settings {
     /// Give poses no identity: neither track nor smooth them. Images are never tracked, videos and cameras are
     #[arg(long, env = "SINEW_NO_TRACK", value_parser = BoolishValueParser::new())]
     pub no_track: bool,
-    /// Give poses an identity, but leave their keypoints as they were detected
-    #[arg(long, env = "SINEW_NO_SMOOTH", value_parser = BoolishValueParser::new())]
-    pub no_smooth: bool,
-    /// A keypoint that scores below is not seen by the tracker [default: the bundle's]
-    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_POSE_KPT_THR")]
-    pub pose_kpt_thr: Option<f32>,
-    /// A pose with fewer keypoints seen is not tracked [default: 3]
-    #[arg(long, value_name = "N", env = "SINEW_POSE_MIN_KEYPOINTS")]
-    pub pose_min_keypoints: Option<usize>,
-    /// Least similarity of a pose and the track that it is given to, 0 to 1 [default: 0.02]
-    #[arg(long, value_name = "SIMILARITY", env = "SINEW_TRACK_IOU_THR")]
-    pub track_iou_thr: Option<f32>,
-    /// A track without a pose in more processed frames in a row is forgotten [default: 30]
-    #[arg(long, value_name = "FRAMES", env = "SINEW_TRACK_MAX_MISSING")]
-    pub track_max_missing: Option<u32>,
-    /// A track gets its identity with its pose of this number; 1 is at once [default: 2]
-    #[arg(long, value_name = "N", env = "SINEW_TRACK_MIN_HITS")]
-    pub track_min_hits: Option<u32>,
-    /// Poses that score below only continue tracks [default: half of what tracked poses score]
-    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_TRACK_HIGH_THR")]
-    pub track_high_thr: Option<f32>,
-    /// The camera stands still: do not look for its motion
-    #[arg(long, env = "SINEW_NO_TRACK_CAMERA_MOTION", value_parser = BoolishValueParser::new())]
-    pub no_track_camera_motion: bool,
-    /// By how much less a keypoint is smoothed the faster it is
-    #[arg(long, value_name = "NUMBER", env = "SINEW_SMOOTH_BETA")]
-    pub smooth_beta: Option<f32>,
-    /// How fast a keypoint at rest may follow, hertz: less is smoother
-    #[arg(long, value_name = "HERTZ", env = "SINEW_SMOOTH_FC_MIN")]
-    pub smooth_fc_min: Option<f32>,
-    /// The same for a keypoint's speed
-    #[arg(long, value_name = "HERTZ", env = "SINEW_SMOOTH_FC_DERIVATIVE")]
-    pub smooth_fc_derivative: Option<f32>,
+    /// How poses are tracked.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub tracker: TrackerSettings,
 }
 
 /// A configuration file.
@@ -127,6 +105,25 @@ pub struct Settings {
 #[serde(deny_unknown_fields, default)]
 struct ConfigFile {
     run: Settings,
+}
+
+/// Names the key of `[run]` that is no option, with those that are, or whose value is wrong: the places that the parser gives
+/// end where structures are flattened.
+fn check_keys(text: &str) -> anyhow::Result<()> {
+    let Ok(table) = text.parse::<toml::Table>() else { return Ok(()) };
+    let known = show::table(&Settings::default());
+    let known: Vec<&str> = known.keys().map(String::as_str).collect();
+    let given = table.get("run").and_then(toml::Value::as_table).into_iter().flatten();
+    for (key, value) in given {
+        if !known.contains(&key.as_str()) {
+            bail!("unknown key `{key}` in [run], expected one of {}", known.join(", "));
+        }
+        let alone: toml::Table = [(key.clone(), value.clone())].into_iter().collect();
+        if let Err(error) = alone.try_into::<Settings>() {
+            bail!("`{key}` in [run]: {}", error.message());
+        }
+    }
+    Ok(())
 }
 
 impl Settings {
@@ -156,6 +153,18 @@ impl Settings {
         self.model.as_deref().context("no model: give --model, see `sinew models list`")
     }
 
+    /// The bundle, at the size that was asked for.
+    ///
+    /// # Errors
+    /// Where none is named, it does not open, or it has no such size.
+    pub fn bundle(&self) -> anyhow::Result<Bundle> {
+        let bundle = Bundle::open(self.model()?)?;
+        Ok(match &self.size {
+            Some(size) => bundle.with_size(size)?,
+            None => bundle,
+        })
+    }
+
     /// Where frames come from.
     ///
     /// # Errors
@@ -165,6 +174,14 @@ impl Settings {
             [] => bail!("no source: give --source, such as a camera, an image or a folder"),
             sources => Ok(sources),
         }
+    }
+
+    /// What runs the networks.
+    ///
+    /// # Errors
+    /// Where there is a provider for a backend that has none.
+    pub fn backend(&self) -> Result<Backend, EngineError> {
+        self.backend.unwrap_or_default().with_provider(self.provider)
     }
 
     /// Options of the model.
@@ -186,30 +203,12 @@ impl Settings {
         }
     }
 
-    /// What they say of the tracker.
-    pub fn track_section(&self) -> TrackSection {
-        TrackSection {
-            pose_kpt_thr: self.pose_kpt_thr,
-            pose_min_keypoints: self.pose_min_keypoints,
-            track_iou_thr: self.track_iou_thr,
-            track_max_missing: self.track_max_missing,
-            track_min_hits: self.track_min_hits,
-            track_high_thr: self.track_high_thr,
-            track_camera_motion: self.no_track_camera_motion.then_some(false),
-            smooth_params: SmoothSection {
-                beta: self.smooth_beta,
-                fc_min: self.smooth_fc_min,
-                fc_derivative: self.smooth_fc_derivative,
-            },
-        }
-    }
-
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
             read::text(path, MAX_BYTES).with_context(|| format!("cannot read the configuration {}", path.display()))?;
-        let file: ConfigFile = toml::from_str(&text)
-            .with_context(|| format!("the configuration {} is wrong; correct it or remove the line", path.display()))?;
-        Ok(file.run)
+        let read = || anyhow::Ok(toml::from_str::<ConfigFile>(&text).map(|file| file.run)?);
+        (check_keys(&text).and_then(|()| read()))
+            .with_context(|| format!("the configuration {} is wrong; correct it or remove the line", path.display()))
     }
 
     /// These settings, and `below` where they leave something open.
@@ -217,6 +216,8 @@ impl Settings {
         Self {
             model: self.model.or(below.model),
             source: if self.source.is_empty() { below.source } else { self.source },
+            // A provider is that of the backend beside it.
+            provider: self.provider.or(if self.backend.is_some() { None } else { below.provider }),
             backend: self.backend.or(below.backend),
             precision: self.precision.or(below.precision),
             threads: self.threads.or(below.threads),
@@ -225,6 +226,7 @@ impl Settings {
             boxes: if self.boxes_from.is_some() { None } else { self.boxes.clone().or(below.boxes) },
             boxes_from: if self.boxes.is_some() { None } else { self.boxes_from.or(below.boxes_from) },
             level: self.level.or(below.level),
+            size: self.size.or(below.size),
             deadline: self.deadline.or(below.deadline),
             sink: if self.sink.is_empty() { below.sink } else { self.sink },
             overlay: self.overlay.or(below.overlay),
@@ -232,17 +234,7 @@ impl Settings {
             threshold: self.threshold.or(below.threshold),
             keypoint_threshold: self.keypoint_threshold.or(below.keypoint_threshold),
             no_track: self.no_track || below.no_track,
-            no_smooth: self.no_smooth || below.no_smooth,
-            pose_kpt_thr: self.pose_kpt_thr.or(below.pose_kpt_thr),
-            pose_min_keypoints: self.pose_min_keypoints.or(below.pose_min_keypoints),
-            track_iou_thr: self.track_iou_thr.or(below.track_iou_thr),
-            track_max_missing: self.track_max_missing.or(below.track_max_missing),
-            track_min_hits: self.track_min_hits.or(below.track_min_hits),
-            track_high_thr: self.track_high_thr.or(below.track_high_thr),
-            no_track_camera_motion: self.no_track_camera_motion || below.no_track_camera_motion,
-            smooth_beta: self.smooth_beta.or(below.smooth_beta),
-            smooth_fc_min: self.smooth_fc_min.or(below.smooth_fc_min),
-            smooth_fc_derivative: self.smooth_fc_derivative.or(below.smooth_fc_derivative),
+            tracker: self.tracker.over(below.tracker),
         }
     }
 }
@@ -273,12 +265,30 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_belongs_to_the_backend_beside_it() {
+        let read = |text: &str| toml::from_str::<ConfigFile>(text).unwrap().run;
+        let below = read("[run]\nbackend = \"onnxruntime\"\nprovider = \"cuda\"\n");
+        assert_eq!(below.backend().unwrap(), Backend::OnnxRuntime(Provider::Cuda));
+        assert_eq!(Settings::default().over(below.clone()), below);
+        let other = read("[run]\nbackend = \"tract\"\n").over(below.clone());
+        assert_eq!((other.backend().unwrap(), other.provider), (Backend::Tract, None));
+        let provider = read("[run]\nprovider = \"tensorrt\"\n").over(below);
+        assert_eq!(provider.backend().unwrap(), Backend::OnnxRuntime(Provider::TensorRt));
+        let error = read("[run]\nprovider = \"cuda\"\n").backend().unwrap_err().to_string();
+        assert!(error.contains("`cuda`") && error.contains("--backend onnxruntime, not auto"), "{error}");
+        assert!(toml::from_str::<ConfigFile>("[run]\nprovider = \"rocm\"\n").is_err());
+    }
+
+    #[test]
     fn unknown_keys_and_missing_files_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, "[run]\ntreads = 2\n").unwrap();
         let error = format!("{:#}", Settings::read(&path).unwrap_err());
         assert!(error.contains("treads") && error.contains("threads") && error.contains("config.toml"), "{error}");
+        std::fs::write(&path, "[run]\nthreads = 2\nsmooth_beta = \"x\"\n").unwrap();
+        let error = format!("{:#}", Settings::read(&path).unwrap_err());
+        assert!(error.contains("smooth_beta") && error.contains("config.toml"), "{error}");
         let nowhere = folder.path().join("nowhere.toml");
         assert!(Settings::default().with_files_at(&nowhere, None).is_ok(), "the system's file may be missing");
         assert!(Settings::default().with_files_at(&nowhere, Some(&nowhere)).is_err());

@@ -125,7 +125,7 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || *value == Value::Bool(false) || value.as_array().is_some_and(Vec::is_empty)
 }
 
-fn table(settings: &Settings) -> Map<String, Value> {
+pub(super) fn table(settings: &Settings) -> Map<String, Value> {
     // By way of text, which has as many digits as were given.
     let text = serde_json::to_string(settings).unwrap_or_default();
     // Options are plain values.

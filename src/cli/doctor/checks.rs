@@ -6,7 +6,7 @@ use super::Finding;
 use crate::bundle::{self, Bundle};
 use crate::cli::config::Settings;
 use crate::cli::machine::Machine;
-use crate::engine::{Backend, EngineError, Session};
+use crate::engine::{Backend, EngineError, Provider, Session};
 
 /// Free space below this is reported, MiB: a few engines take as much.
 #[cfg(feature = "tensorrt")]
@@ -108,7 +108,7 @@ fn backends() -> Vec<Finding> {
     for (backend, remedy) in [
         (Backend::TensorRt, "on a Jetson, install JetPack; elsewhere the CPU is used"),
         (
-            Backend::OnnxRuntime,
+            Backend::OnnxRuntime(Provider::Cpu),
             "if you want it, install ONNX Runtime and set SINEW_ONNXRUNTIME_LIBRARY; tract needs no library",
         ),
         (Backend::Tract, "build the program with the cargo feature `tract`"),
@@ -122,10 +122,33 @@ fn backends() -> Vec<Finding> {
             Err(error) => findings.push(Finding::warn(what, error.to_string(), remedy)),
         }
     }
+    findings.extend(providers());
     if works == 0 {
         findings.push(Finding::fail("backends", "none works", "fix one of those above"));
     }
     findings
+}
+
+/// The providers for GPUs that the installed ONNX Runtime was built with.
+#[cfg(feature = "onnxruntime")]
+fn providers() -> Vec<Finding> {
+    // That there is no library has been said.
+    let providers = crate::engine::gpu_providers().unwrap_or_default();
+    let finding = |(provider, tried): (Provider, Result<(), String>)| {
+        let what = format!("backend onnxruntime --provider {provider}");
+        match tried {
+            Ok(()) => Finding::ok(what, "its libraries are there"),
+            Err(reason) => {
+                Finding::warn(what, reason, "install what it names, or take --provider cpu, which is the default")
+            }
+        }
+    };
+    providers.into_iter().map(finding).collect()
+}
+
+#[cfg(not(feature = "onnxruntime"))]
+fn providers() -> Vec<Finding> {
+    Vec::new()
 }
 
 /// What works, in words. TensorRT works once its library could make a runtime.

@@ -64,7 +64,7 @@ fn process_all(
     log: &LogArguments,
 ) -> anyhow::Result<Tally> {
     let options = estimator::Options { score_threshold: Some(0.0), ..arguments.options() };
-    let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend, &options);
+    let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend.chosen()?, &options);
     let mut poses = Poses::default();
     let mut tally = Tally::default();
     let names = truth.images().iter().map(|image| image.file_name.as_str());

@@ -13,12 +13,13 @@ use anyhow::bail;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use super::backend::BackendArguments;
 use super::guard::FileGuard;
 use super::log::LogArguments;
 use super::{Verdict, value};
 use crate::bundle::logocap::Refinement;
 use crate::bundle::{Bundle, Model};
-use crate::engine::{Backend, Precision};
+use crate::engine::Precision;
 use crate::estimator;
 use crate::eval::Reach;
 
@@ -42,9 +43,8 @@ pub struct EvalArguments {
     /// What is measured [default: pck for capeformer bundles, else oks]
     #[arg(long, value_enum)]
     metric: Option<Metric>,
-    /// What runs the networks: auto, tensorrt, tract or onnxruntime
-    #[arg(long, value_name = "NAME", default_value_t)]
-    backend: Backend,
+    #[command(flatten)]
+    backend: BackendArguments,
     /// How exactly they compute: fp32, fp16 or int8; int8 on tract is exact, and slow [default: fp16 on tensorrt, else fp32]
     #[arg(long, value_name = "NAME")]
     precision: Option<Precision>,
@@ -54,6 +54,9 @@ pub struct EvalArguments {
     /// oks, calibration: how far poses are refined: none, partial or full [default: the bundle's]
     #[arg(long, value_parser = value::level)]
     level: Option<Refinement>,
+    /// Which of the bundle's sizes: default, or a name of its `input.sizes`
+    #[arg(long, value_name = "NAME")]
+    size: Option<String>,
     /// oks: write all poses to this file, as COCO's result format has them
     #[arg(long, value_name = "OUT.json")]
     results: Option<PathBuf>,
@@ -122,6 +125,10 @@ impl EvalArguments {
             }
         }
         let bundle = Bundle::open(&self.model)?;
+        let bundle = match &self.size {
+            Some(size) => bundle.with_size(size)?,
+            None => bundle,
+        };
         if !self.images.is_dir() {
             bail!("{}: no folder; give the one that holds the images", self.images.display());
         }

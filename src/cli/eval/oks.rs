@@ -94,7 +94,7 @@ pub(super) fn process_all(
 ) -> anyhow::Result<Tally> {
     // Average precision ranks every pose; the bundle's threshold is for display.
     let options = estimator::Options { level: arguments.level, score_threshold: Some(0.0), ..arguments.options() };
-    let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend, &options);
+    let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend.chosen()?, &options);
     let top_down = bundle.manifest().about.model.takes_boxes();
     let listed = arguments.boxes.as_deref().map(|path| read_boxes(path, truth)).transpose()?;
     let mut poses = Poses::default();

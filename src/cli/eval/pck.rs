@@ -117,8 +117,8 @@ fn results(
         let nothing = vec![None; category.keypoints.len()];
         return Ok(episode.queries.iter().map(|_| nothing.clone()).collect());
     }
-    let options = arguments.options();
-    let enrolment = estimator::enrol(bundle, arguments.backend, &options, &category.name, &shots)?;
+    let (backend, options) = (arguments.backend.chosen()?, arguments.options());
+    let enrolment = estimator::enrol(bundle, backend, &options, &category.name, &shots)?;
     let template = enrolment.template;
     // Where in the template each keypoint of the category stands.
     let position = |keypoint: usize| {
@@ -134,7 +134,7 @@ fn results(
         let (instance, image) = (&category.instances[query], images[query].view());
         let estimator = match &mut estimator {
             Some(estimator) => estimator,
-            none => none.insert(estimator::open(bundle, arguments.backend, &options, image.size(), image.format())?),
+            none => none.insert(estimator::open(bundle, backend, &options, image.size(), image.format())?),
         };
         (estimator.estimate(&Request { boxes: Some(&[instance.bounds]), ..Request::new(image) }, &mut poses))
             .with_context(|| instance.file_name.clone())?;

@@ -1,6 +1,7 @@
 //! `sinew track`: the tracker alone, over recorded results.
 
 mod json;
+mod options;
 mod retrack;
 
 use std::fs::File;
@@ -10,12 +11,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+pub use self::options::TrackerSettings;
 pub use self::retrack::COCO_SIGMAS;
 use self::retrack::Retracker;
 use super::guard::FileGuard;
 use super::log::LogArguments;
-use super::{Verdict, output, value};
-use crate::bundle::{Bundle, SmoothSection, TrackSection};
+use super::{Verdict, output};
+use crate::bundle::Bundle;
 use crate::read::BoundedLines;
 use crate::track::TrackOptions;
 use crate::write::Replacement;
@@ -42,39 +44,8 @@ pub struct TrackArguments {
     /// Frames a second of lines without a time
     #[arg(long, value_name = "N", default_value_t = 30.0)]
     fps: f64,
-    /// Leave keypoints as they were detected
-    #[arg(long)]
-    no_smooth: bool,
-    /// A keypoint that scores below is not seen by the tracker [default: the bundle's]
-    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true)]
-    pose_kpt_thr: Option<f32>,
-    /// A pose with fewer keypoints seen is not tracked [default: 3]
-    #[arg(long, value_name = "N")]
-    pose_min_keypoints: Option<usize>,
-    /// Least similarity of a pose and the track that it is given to, 0 to 1 [default: 0.02]
-    #[arg(long, value_name = "SIMILARITY")]
-    track_iou_thr: Option<f32>,
-    /// A track without a pose in more processed frames in a row is forgotten [default: 30]
-    #[arg(long, value_name = "FRAMES")]
-    track_max_missing: Option<u32>,
-    /// A track gets its identity with its pose of this number; 1 is at once [default: 2]
-    #[arg(long, value_name = "N")]
-    track_min_hits: Option<u32>,
-    /// Poses that score below only continue tracks [default: half of what tracked poses score]
-    #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true)]
-    track_high_thr: Option<f32>,
-    /// The camera stands still: do not look for its motion
-    #[arg(long)]
-    no_track_camera_motion: bool,
-    /// By how much less a keypoint is smoothed the faster it is
-    #[arg(long, value_name = "NUMBER")]
-    smooth_beta: Option<f32>,
-    /// How fast a keypoint at rest may follow, hertz: less is smoother
-    #[arg(long, value_name = "HERTZ")]
-    smooth_fc_min: Option<f32>,
-    /// The same for a keypoint's speed
-    #[arg(long, value_name = "HERTZ")]
-    smooth_fc_derivative: Option<f32>,
+    #[command(flatten)]
+    tracker: TrackerSettings,
 }
 
 impl TrackArguments {
@@ -83,7 +54,7 @@ impl TrackArguments {
         if !(self.fps > 0.0 && self.fps <= 1e6) {
             bail!("--fps is {}, expected a number above 0", self.fps);
         }
-        let mut retracker = Retracker::new(&self.options()?, self.fps);
+        let mut retracker = Retracker::new(&self.options()?, self.tracker.zones()?, self.fps);
         let name = self.input.display().to_string();
         let is_standard = self.input.as_os_str() == "-";
         if let Some(path) = &self.out {
@@ -129,29 +100,10 @@ impl TrackArguments {
     }
 
     fn options(&self) -> anyhow::Result<TrackOptions> {
-        let mut options = match &self.model {
+        let options = match &self.model {
             Some(model) => Bundle::open(model)?.manifest().track_options(),
             None => TrackOptions::default(),
         };
-        let section = TrackSection {
-            pose_kpt_thr: self.pose_kpt_thr,
-            pose_min_keypoints: self.pose_min_keypoints,
-            track_iou_thr: self.track_iou_thr,
-            track_max_missing: self.track_max_missing,
-            track_min_hits: self.track_min_hits,
-            track_high_thr: self.track_high_thr,
-            track_camera_motion: self.no_track_camera_motion.then_some(false),
-            smooth_params: SmoothSection {
-                beta: self.smooth_beta,
-                fc_min: self.smooth_fc_min,
-                fc_derivative: self.smooth_fc_derivative,
-            },
-        };
-        section.apply(&mut options);
-        options.check()?;
-        if self.no_smooth {
-            options.smooth_params = None;
-        }
-        Ok(options)
+        Ok(self.tracker.options(options)?)
     }
 }

@@ -1,13 +1,17 @@
 //! Result lines in, the same lines with identities and smoothed keypoints out.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::json::{elements, members};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
+use crate::sink::{ZoneCounter, ZoneSetup};
 use crate::track::{TrackOptions, Tracker};
 
 /// Keys that the tracker writes, and so takes away first.
@@ -48,12 +52,20 @@ struct Found {
     template: Option<String>,
 }
 
+/// The tracker of one camera, and its zones.
+struct Followed {
+    tracker: Box<Tracker>,
+    zones: Option<ZoneCounter>,
+}
+
 /// Tracks the poses of every camera in the lines.
 pub struct Retracker {
     options: TrackOptions,
     /// Frames a second where lines have no time.
     rate: f64,
-    trackers: BTreeMap<usize, Box<Tracker>>,
+    /// By camera.
+    trackers: BTreeMap<usize, Followed>,
+    zones: Arc<ZoneSetup>,
     templates: Vec<String>,
     frames: u64,
     found: Box<Poses>,
@@ -62,11 +74,12 @@ pub struct Retracker {
 
 impl Retracker {
     /// A tracker for lines; `rate` is how many frames a second they are where they have no time.
-    pub fn new(options: &TrackOptions, rate: f64) -> Self {
+    pub fn new(options: &TrackOptions, zones: ZoneSetup, rate: f64) -> Self {
         Self {
             options: options.clone(),
             rate,
             trackers: BTreeMap::new(),
+            zones: Arc::new(zones),
             templates: Vec::new(),
             frames: 0,
             found: Box::default(),
@@ -76,7 +89,7 @@ impl Retracker {
 
     /// Frames, and identities given.
     pub fn counts(&self) -> (u64, u64) {
-        (self.frames, self.trackers.values().map(|tracker| u64::from(tracker.started())).sum())
+        (self.frames, self.trackers.values().map(|followed| u64::from(followed.tracker.started())).sum())
     }
 
     /// The line as it is written, without its end. A line without poses, such as a header, stays as it is.
@@ -108,17 +121,28 @@ impl Retracker {
         if self.trackers.len() == MOST_CAMERAS && !self.trackers.contains_key(&line.camera) {
             return Err(format!("\"camera\" {} is one of more than {MOST_CAMERAS}", line.camera));
         }
-        let tracker = match self.trackers.entry(line.camera) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(Box::new(Tracker::new(&self.options).map_err(|error| error.to_string())?))
+        let Followed { tracker, zones } = match self.trackers.entry(line.camera) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let counter = (!self.zones.is_empty()).then(|| ZoneCounter::new(&self.zones)).transpose()?;
+                let tracker = Tracker::new(&self.options).map_err(|error| error.to_string())?;
+                entry.insert(Followed { tracker: Box::new(tracker), zones: counter })
             }
         };
         tracker.update(time, &self.found, &mut self.tracked);
+        let counted = zones.as_mut().map(|counter| {
+            counter.update(&self.tracked, |id| tracker.is_followed(id));
+            let (zones, lines, events) = counter.written();
+            json!({"zones": zones, "lines": lines, "events": events})
+        });
 
         let written: Vec<String> =
             poses.iter().zip(&self.tracked.list).map(|(text, pose)| self.write(text, pose)).collect();
-        Ok(format!("{}[{}]{}", &text[..place.start], written.join(","), &text[place.end..]))
+        let poses = format!("[{}]", written.join(","));
+        let Some(counted) = counted else {
+            return Ok(format!("{}{poses}{}", &text[..place.start], &text[place.end..]));
+        };
+        Ok(with_counts(text, &poses, &counted))
     }
 
     fn header(&mut self, text: &str) -> Result<(), String> {
@@ -191,6 +215,26 @@ impl Retracker {
     }
 }
 
+/// The line with these poses, and with what was counted behind them in place of what it said before.
+fn with_counts(text: &str, poses: &str, counted: &Value) -> String {
+    let mut written = String::from("{");
+    for (key, place) in members(text) {
+        if counted.get(key).is_some() {
+            continue;
+        }
+        let value = if key == "poses" { poses } else { &text[place] };
+        let _ = write!(written, "\"{key}\":{value},");
+        if key == "poses" {
+            for (key, value) in counted.as_object().into_iter().flatten() {
+                let _ = write!(written, "\"{key}\":{value},");
+            }
+        }
+    }
+    written.pop();
+    written.push('}');
+    written
+}
+
 fn shortened(text: &str) -> String {
     text.chars().take(20).collect()
 }
@@ -223,12 +267,10 @@ pub const COCO_SIGMAS: [f32; 17] = [
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
 
     fn lines(texts: &[String]) -> Vec<String> {
-        let mut retracker = Retracker::new(&TrackOptions::default(), 10.0);
+        let mut retracker = Retracker::new(&TrackOptions::default(), ZoneSetup::default(), 10.0);
         texts.iter().map(|text| retracker.line(text).unwrap()).collect()
     }
 
@@ -269,7 +311,7 @@ mod tests {
 
     #[test]
     fn wrong_lines_say_what_is_wrong() {
-        let mut retracker = Retracker::new(&TrackOptions::default(), 10.0);
+        let mut retracker = Retracker::new(&TrackOptions::default(), ZoneSetup::default(), 10.0);
         let many = format!(r#"{{"poses":[{}]}}"#, vec![r#"{"keypoints":[]}"#; 31].join(","));
         for (text, needle) in [
             ("{", "EOF"),

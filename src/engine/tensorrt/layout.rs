@@ -181,14 +181,11 @@ mod tests {
         assert_eq!(Version::describe(120_000), "120000 (12.0.0)");
     }
 
-    /// NVIDIA's own headers, where `SINEW_TENSORRT_HEADERS` names their folder (`make check-tensorrt-headers`): what the
-    /// compiler makes of them stands where the tables say.
-    #[test]
-    fn the_headers_agree() {
-        let Some(headers) = std::env::var_os("SINEW_TENSORRT_HEADERS") else {
-            eprintln!("SINEW_TENSORRT_HEADERS is not set: the tables are not compared with NVIDIA's headers");
-            return;
-        };
+    /// Compares the tables with the headers in a folder, as the compiler understands them.
+    ///
+    /// # Errors
+    /// What the compiler says where a function has other arguments.
+    fn compare(headers: &Path) -> Result<Version, String> {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tensorrt");
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("headers");
@@ -196,7 +193,9 @@ mod tests {
         compiler.args(["-std=c++17", "-Wall", "-Wextra", "-Werror", "-isystem"]).arg(headers);
         compiler.arg("-idirafter").arg(sources.join("cuda"));
         let compiled = compiler.arg(sources.join("headers.cpp")).arg("-o").arg(&program).output().unwrap();
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        if !compiled.status.success() {
+            return Err(String::from_utf8_lossy(&compiled.stderr).into_owned());
+        }
         let said = String::from_utf8(Command::new(&program).output().unwrap().stdout).unwrap();
         let numbers: HashMap<_, usize> = said
             .lines()
@@ -206,6 +205,7 @@ mod tests {
 
         let version = Version::of(numbers["version"] as i32).unwrap();
         let layout = Layout::of(version).unwrap();
+        let (bytes, first, extent) = if layout.dims == DimsKind::Wide { (72, 8, 8) } else { (36, 4, 4) };
         for (name, ours) in [
             ("deserialize", layout.deserialize),
             ("create_context", layout.create_context),
@@ -219,18 +219,52 @@ mod tests {
             ("set_address", layout.set_address),
             ("enqueue", layout.enqueue),
             ("log", if layout.logger == LoggerKind::LogFirst { 0 } else { 4 }),
-            ("dims_bytes", 72),
-            ("dims_first_extent", 8),
-            ("dims_extent_bytes", 8),
+            ("dims_bytes", bytes),
+            ("dims_first_extent", first),
+            ("dims_extent_bytes", extent),
             ("float", 0),
             ("int32", 3),
             ("input", 1),
             ("output", 2),
-            ("static_strategy", 0),
         ] {
             assert_eq!(numbers[name], ours, "{name} of TensorRT {version}: the headers' place, and ours");
         }
-        assert_eq!((layout.dims, layout.has_strategy), (DimsKind::Wide, true));
+        assert_eq!(numbers.get("static_strategy"), layout.has_strategy.then_some(&0));
+        Ok(version)
+    }
+
+    /// NVIDIA's own headers, where `SINEW_TENSORRT_HEADERS` names their folder (`make check-tensorrt-headers`).
+    #[test]
+    fn the_headers_agree() {
+        let Some(headers) = std::env::var_os("SINEW_TENSORRT_HEADERS") else {
+            eprintln!("SINEW_TENSORRT_HEADERS is not set: the tables are not compared with NVIDIA's headers");
+            return;
+        };
+        let version = compare(Path::new(&headers)).unwrap_or_else(|said| panic!("{said}"));
+        eprintln!("places and arguments agree with the headers of TensorRT {version}");
+    }
+
+    /// A header of our own, as it should be, and with one argument less.
+    #[test]
+    fn headers_with_other_arguments_are_refused() {
+        if Command::new(std::env::var_os("CXX").unwrap_or_else(|| "c++".into())).arg("--version").output().is_err() {
+            eprintln!("there is no C++ compiler");
+            return;
+        }
+        let minimal = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tensorrt/headers-8");
+        assert_eq!(compare(&minimal).map(|version| version.to_string()), Ok("8.5.2".to_owned()));
+        let folder = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string(minimal.join("NvInfer.h")).unwrap();
+        for (there, instead, named) in [
+            ("std::size_t, IPluginFactory*)", "std::size_t)", "deserializeCudaEngine"),
+            ("setTensorAddress(char const*, void*)", "setTensorAddress(char const*, void*, bool)", "setTensorAddress"),
+            ("getIOTensorName(std::int32_t)", "getIOTensorName(std::int64_t)", "getIOTensorName"),
+        ] {
+            assert!(text.contains(there));
+            std::fs::write(folder.path().join("NvInfer.h"), text.replace(there, instead)).unwrap();
+            let said = compare(folder.path()).expect_err(named);
+            assert!(said.contains(named), "{said}");
+        }
     }
 
     #[test]

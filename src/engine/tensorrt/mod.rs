@@ -31,6 +31,7 @@ pub use trtexec::{Builder, Machine, find as find_trtexec};
 use self::driver::Device;
 use self::library::Library;
 use self::session::{TrtEngine, failure};
+use super::folder::engines_folder;
 use super::{Backend, Engine, EngineError, EngineFiles, GraphFile, OpenBackend, Precision, Signature};
 
 /// Where the libraries and the plans are.
@@ -47,21 +48,13 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// What the environment says: `SINEW_TENSORRT_LIBRARY`, `SINEW_CUDA_LIBRARY`, and for the folder of plans
-    /// `SINEW_ENGINES`, else `engines` in systemd's `STATE_DIRECTORY`, else in the user's state directory.
+    /// What the environment says: `SINEW_TENSORRT_LIBRARY`, `SINEW_CUDA_LIBRARY`, and the folder of engines.
     pub fn from_environment() -> Self {
         let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let home = || {
-            // Plans are code. A folder below the current one, which could be anyone's, is never searched for them.
-            let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
-            let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-            state.unwrap_or_else(|| PathBuf::from("/var/lib")).join("sinew/engines")
-        };
-        let plans = path("SINEW_ENGINES").or_else(|| Some(path("STATE_DIRECTORY")?.join("engines")));
         Self {
             library: path("SINEW_TENSORRT_LIBRARY"),
             driver: path("SINEW_CUDA_LIBRARY"),
-            plans: plans.unwrap_or_else(home),
+            plans: engines_folder(),
             probe: Probe::of_this_program(),
         }
     }
@@ -116,9 +109,9 @@ fn precision(files: &EngineFiles) -> Precision {
 /// The graph that a library of this major version builds a network's plan from.
 fn source(files: &EngineFiles, major: u32) -> Result<&GraphFile, EngineError> {
     match (precision(files), &files.int8) {
-        (Precision::Int8, Some(quantised)) => Ok(quantised),
         (Precision::Fp32, _) => Ok(&files.fp32),
-        _ if major >= trtexec::STRONGLY_TYPED => files.typed(Precision::Fp16),
+        (precision, _) if major >= trtexec::STRONGLY_TYPED => files.typed_for_gpu(precision),
+        (Precision::Int8, Some(quantised)) => Ok(quantised),
         // The builder is asked for 16 bits by a flag.
         _ => Ok(&files.fp32),
     }
@@ -178,4 +171,35 @@ fn read(path: &Path, files: &EngineFiles) -> Result<Vec<u8>, EngineError> {
         }
         _ => EngineError::Read { path: path.to_owned(), source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_11_on_plans_are_built_from_graphs_of_their_types() {
+        let graph = |name: &str| GraphFile { onnx: name.into(), sha256: String::new(), external: Vec::new() };
+        let mut files = EngineFiles {
+            fp32: graph("a.onnx"),
+            fp16: Some(graph("a.fp16.onnx")),
+            int8: Some(graph("a.int8.onnx")),
+            int8_fp16: Some(graph("a.int8-fp16.onnx")),
+            int8_cpu: Some(graph("a.int8-cpu.onnx")),
+            precision: None,
+            label: "bundle/backbone".to_owned(),
+            has_open_shapes: false,
+        };
+        let sources = |precision, files: &mut EngineFiles| {
+            files.precision = Some(precision);
+            [8, 10, 11].map(|major| source(files, major).unwrap().onnx.display().to_string())
+        };
+        assert_eq!(sources(Precision::Fp32, &mut files), ["a.onnx"; 3]);
+        assert_eq!(sources(Precision::Fp16, &mut files), ["a.onnx", "a.onnx", "a.fp16.onnx"]);
+        assert_eq!(sources(Precision::Int8, &mut files), ["a.int8.onnx", "a.int8.onnx", "a.int8-fp16.onnx"]);
+        files.int8_fp16 = None;
+        assert_eq!(sources(Precision::Int8, &mut files), ["a.int8.onnx"; 3]);
+        files.int8 = None;
+        assert_eq!(sources(Precision::Int8, &mut files), ["a.onnx", "a.onnx", "a.fp16.onnx"]);
+    }
 }

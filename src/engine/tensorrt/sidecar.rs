@@ -197,6 +197,7 @@ mod tests {
             fp32: GraphFile { onnx: "a.onnx".into(), sha256: "ab".repeat(32), external: Vec::new() },
             fp16: None,
             int8: None,
+            int8_fp16: None,
             int8_cpu: None,
             precision: None,
             label: "thing-tiny/backbone".to_owned(),

@@ -340,6 +340,7 @@ mod tests {
             fp32,
             fp16: None,
             int8: None,
+            int8_fp16: None,
             int8_cpu: None,
             precision: None,
             label: String::new(),

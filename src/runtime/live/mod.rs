@@ -355,7 +355,8 @@ fn deliver(
         let frame = job.frame.view();
         let live = Live { age: job.frame.age(), camera: job.camera };
         rgb.clear();
-        let result = FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live), rgb: &rgb };
+        let result =
+            FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live), zones: None, rgb: &rgb };
         match outputs.put(&result) {
             Ok(ControlFlow::Continue(())) => {}
             done => {

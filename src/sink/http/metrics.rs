@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::counts::Counts;
-use crate::sink::{DroppedLines, FrameResult, OutputSchema, TrackCounts};
+use crate::sink::{DroppedLines, FrameResult, OutputSchema, TrackCounts, ZoneTotals};
 use crate::thermal::{self, Zone};
+use crate::track::zones::ZoneCounts;
 
 /// Upper bounds of the histograms' buckets, seconds.
 const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -187,6 +188,9 @@ impl Metrics {
         let _ = writeln!(text, "sinew_tracks_active {}", self.tracks.active());
         about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, all cameras together.");
         let _ = writeln!(text, "sinew_tracks_started_total {}", self.tracks.started());
+        if let Some(zones) = self.tracks.zones() {
+            write_zones(&mut text, zones);
+        }
         // Without a thermometer, no line is better than a 0.
         if let Some(celsius) = thermal::hottest(zones) {
             about(&mut text, "sinew_soc_temperature_celsius", "gauge", "The hottest thermal zone.");
@@ -195,6 +199,36 @@ impl Metrics {
             let _ = writeln!(text, "sinew_throttled {}", u8::from(zones.iter().any(|zone| zone.throttles)));
         }
         text
+    }
+}
+
+/// What was counted in zones and over lines.
+fn write_zones(text: &mut String, totals: &ZoneTotals) {
+    type Count = fn(&ZoneCounts) -> u64;
+    let zone_metrics: [(&str, &str, &str, Count); 4] = [
+        ("sinew_zone_inside", "gauge", "People in a zone now.", |counts| u64::from(counts.inside)),
+        ("sinew_zone_entered_total", "counter", "How often somebody came into a zone.", |counts| counts.entered),
+        ("sinew_zone_left_total", "counter", "How often somebody went out of a zone.", |counts| counts.left),
+        ("sinew_zone_lost_total", "counter", "How often somebody in a zone was not followed any more.", |counts| {
+            counts.lost
+        }),
+    ];
+    if totals.zones().next().is_some() {
+        for (name, kind, help, of) in zone_metrics {
+            about(text, name, kind, help);
+            for (camera, zone, counts) in totals.zones() {
+                let _ = writeln!(text, "{name}{{camera=\"{camera}\",zone=\"{zone}\"}} {}", of(&counts));
+            }
+        }
+    }
+    if totals.lines().next().is_some() {
+        let name = "sinew_line_crossed_total";
+        about(text, name, "counter", "How often a line was crossed, by the side that somebody went to.");
+        for (camera, line, counts) in totals.lines() {
+            for (to, count) in [("right", counts.right), ("left", counts.left)] {
+                let _ = writeln!(text, "{name}{{camera=\"{camera}\",line=\"{line}\",to=\"{to}\"}} {count}");
+            }
+        }
     }
 }
 
@@ -270,6 +304,28 @@ mod tests {
             "{text}"
         );
         assert!(metrics.text(0, &[zone(40.0, false)]).contains("\nsinew_throttled 0\n"));
+    }
+
+    #[test]
+    fn zones_have_lines_where_there_are_some() {
+        let metrics = Metrics::new(&OutputSchema::default(), 2);
+        assert!(!metrics.text(0, &[]).contains("sinew_zone"));
+        let zone = crate::track::zones::Zone::new(&[(0.0, 0.0), (9.0, 0.0), (9.0, 9.0)]).unwrap();
+        let line = crate::track::zones::Line::new((0.0, 0.0), (9.0, 9.0)).unwrap();
+        let setup = crate::sink::ZoneSetup {
+            zones: vec![crate::sink::NamedZone { name: "door".to_owned(), zone }],
+            lines: vec![crate::sink::NamedLine { name: "gate".to_owned(), line }],
+            ..Default::default()
+        };
+        metrics.tracks().add_zones(&Arc::new(setup), 2);
+        let text = metrics.text(0, &[]);
+        for line in [
+            "sinew_zone_inside{camera=\"1\",zone=\"door\"} 0",
+            "sinew_zone_entered_total{camera=\"0\",zone=\"door\"} 0",
+            "sinew_line_crossed_total{camera=\"0\",line=\"gate\",to=\"left\"} 0",
+        ] {
+            assert!(text.contains(&format!("\n{line}\n")), "no {line} in {text}");
+        }
     }
 
     #[test]
