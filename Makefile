@@ -140,10 +140,10 @@ test-onnxruntime: $(VENV)/ready ## The backend and the shipped bundles' accuracy
 	    $(CARGO) test $(PROFILE) --test engine_onnxruntime --test cli_eval
 
 .PHONY: test-paths
-test-paths: test test-onnxruntime test-arm test-simd ## The same answers on every path: each backend (tract, ONNX Runtime, TensorRT's doubles), each width of vectors
+test-paths: test test-onnxruntime test-arm test-simd ## The same results on every path: each backend (tract, ONNX Runtime, TensorRT's doubles), each width of vectors
 
 .PHONY: test-slow
-test-slow: miri proptest-long fuzz-smoke python-test check-eval ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python
+test-slow: miri proptest-long fuzz-smoke python-test check-eval mutate check-clients ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python, mutated inputs, bad clients
 
 .PHONY: lint
 lint: lint-rust lint-python ## Formatting, clippy, documentation, ruff, mypy; warnings are errors
@@ -199,6 +199,14 @@ check-jpeg: $(VENV)/ready ## Compare the JPEG decoder with libjpeg-turbo on a ge
 	@rm -rf out/jpeg
 	$(PYTHON) tests/data/jpeg/make.py out/jpeg
 	SINEW_JPEG_GRID=$(CURDIR)/out/jpeg $(CARGO) test $(PROFILE) --test jpeg -- --ignored --nocapture
+
+.PHONY: mutate
+mutate: build ## Run the program on COUNT (10000) mutated inputs of every kind: no panic, no hang, at most 300 MB; SEED=1 KIND=name
+	$(PYTHON3) tests/mutate.py $(SINEW) --count $(or $(COUNT),10000) --seed $(or $(SEED),1) $(if $(KIND),--kind $(KIND))
+
+.PHONY: check-clients
+check-clients: ## 64 bad clients of each of ten kinds at the preview: others are served, the frame rate stays (minutes; a quiet machine)
+	$(CARGO) test $(PROFILE) --test preview_load -- --ignored --nocapture
 
 .PHONY: fuzz
 fuzz: fuzz-tool ## Fuzz every target for FUZZ_SECONDS (600) each; TARGET=name for one (nightly Rust)

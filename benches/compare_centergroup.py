@@ -3,7 +3,7 @@
 
     python benches/compare_centergroup.py [--features std]
 
-Builds and runs `cargo bench --bench centergroup`. The ratio is that of the medians; both answer the same
+Builds and runs `cargo bench --bench centergroup`. The ratio is that of the medians; both return the same
 poses. PyTorch starts with the mean of both heatmaps and does not enlarge the tag maps, which the reference
 does.
 """

@@ -3,7 +3,7 @@ same made-up frames, one after the other, on one core.
 
     python benches/compare_decode.py [--features std]
 
-Builds and runs `cargo bench --bench decode`. The ratio is that of the medians; both answer the same poses.
+Builds and runs `cargo bench --bench decode`. The ratio is that of the medians; both return the same poses.
 """
 
 from __future__ import annotations

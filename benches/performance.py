@@ -182,7 +182,7 @@ class Peers:
 
     @torch.no_grad()
     def eager(self, frame: np.ndarray, maps: tuple[np.ndarray, ...]) -> str:
-        """Networks and the rest by PyTorch. The weights are random, so `maps` stands for what they answer."""
+        """Networks and the rest by PyTorch. The weights are random, so `maps` stands for what they return."""
         heatmaps, offsets, kam = (torch.from_numpy(part) for part in maps)
         embedding = self.model.forward_backbone(torch.from_numpy(self.image(frame)))[2]
         first = torch.zeros(len(kam), dtype=torch.long)
@@ -212,8 +212,8 @@ def frame_rows(program: Program) -> Iterator[Row]:
         options += ["--frames", str(count), "--json", "--level", "full"]
 
         def ours(backend: str) -> float:
-            answer = json.loads(program.run("bench", *options, "--backend", backend))
-            return answer["milliseconds"]["end_to_end"]["mean"]
+            report = json.loads(program.run("bench", *options, "--backend", backend))
+            return report["milliseconds"]["end_to_end"]["mean"]
 
         config = LogoCapConfig.tiny()
         peers = Peers((width, height), geometry.network_size(width, height, 288, 32), config.mean, config.std)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-# Whoever imports this finds the project's packages after it.
+# A script that imports this finds the project's packages after it.
 sys.path.insert(0, str(ROOT))
 
 

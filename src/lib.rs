@@ -30,23 +30,24 @@
 //! 3. `vectors`: which vector instructions the processor has.
 //! 4. `hash`: SHA-256.
 //! 5. `read`: files of bounded size.
-//! 6. `npz`: arrays in NumPy's files.
-//! 7. `thermal`: temperatures and throttling of the machine.
-//! 8. `clock`: the monotonic clock, which tests can move.
-//! 9. `counts`: what a run counts.
-//! 10. [`decode`]: network outputs to poses; no operating system, no allocator.
-//! 11. [`track`]: poses to identities that last and keypoints that do not shake; no operating system, no allocator.
-//! 12. `coco`: annotation files in COCO's format.
-//! 13. `pixels`: pixel formats, image files, the warp from image to network input.
-//! 14. `engine`: tensors in, tensors out; the backends.
-//! 15. `bundle`: the model folder: manifest, hashes, limits.
-//! 16. `source`: where frames come from: cameras, videos, image files.
-//! 17. `template`: enrolled objects and their files.
-//! 18. `estimator`: the engines and the decoder of one model joined.
-//! 19. `eval`: accuracy: OKS, PCK, identities.
-//! 20. `sink`: where results go.
-//! 21. `runtime`: the loop from source to sink.
-//! 22. `cli`: the commands of the program.
+//! 6. `write`: files that are locked, and replaced only by something.
+//! 7. `npz`: arrays in NumPy's files.
+//! 8. `thermal`: temperatures and throttling of the machine.
+//! 9. `clock`: the monotonic clock, which tests can move.
+//! 10. `counts`: what a run counts.
+//! 11. [`decode`]: network outputs to poses; no operating system, no allocator.
+//! 12. [`track`]: poses to identities that last and keypoints that do not shake; no operating system, no allocator.
+//! 13. `coco`: annotation files in COCO's format.
+//! 14. `pixels`: pixel formats, image files, the warp from image to network input.
+//! 15. `engine`: tensors in, tensors out; the backends.
+//! 16. `bundle`: the model folder: manifest, hashes, limits.
+//! 17. `source`: where frames come from: cameras, videos, image files.
+//! 18. `template`: enrolled objects and their files.
+//! 19. `estimator`: the engines and the decoder of one model joined.
+//! 20. `eval`: accuracy: OKS, PCK, identities.
+//! 21. `sink`: where results go.
+//! 22. `runtime`: the loop from source to sink.
+//! 23. `cli`: the commands of the program.
 //!
 //! # Features
 //!
@@ -67,33 +68,41 @@ pub mod pose;
 pub mod track;
 mod vectors;
 
+// Hidden modules and items are public for the program, its tests and its fuzzing; they may change with every release.
 #[cfg(feature = "std")]
 pub mod bundle;
 #[cfg(feature = "cli")]
 mod cli;
 #[cfg(feature = "std")]
+#[doc(hidden)]
 pub mod clock;
 #[cfg(feature = "std")]
+#[doc(hidden)]
 pub mod coco;
 #[cfg(feature = "std")]
+#[doc(hidden)]
 pub mod counts;
 #[cfg(feature = "std")]
 pub mod engine;
 #[cfg(feature = "std")]
 pub mod estimator;
 #[cfg(feature = "std")]
+#[doc(hidden)]
 pub mod eval;
 #[cfg(feature = "std")]
 mod hash;
 #[cfg(feature = "std")]
+#[doc(hidden)]
 pub mod npz;
 #[cfg(feature = "std")]
 pub mod pixels;
 #[cfg(feature = "std")]
 mod read;
 #[cfg(feature = "sinks")]
+#[doc(hidden)]
 pub mod runtime;
 #[cfg(feature = "sinks")]
+#[doc(hidden)]
 pub mod sink;
 #[cfg(feature = "std")]
 pub mod source;
@@ -101,6 +110,8 @@ pub mod source;
 pub mod template;
 #[cfg(feature = "sinks")]
 mod thermal;
+#[cfg(feature = "std")]
+mod write;
 
 // For the program and for fuzzing, not for users of the library.
 #[cfg(feature = "cli")]

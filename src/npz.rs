@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use crate::write;
 
 /// Most bytes that the arrays read from one file take in memory: several times what the largest network here puts out.
 const MAX_BYTES: usize = 64 << 20;
@@ -60,6 +62,16 @@ impl Array {
             Values::F32(values) => values.clone(),
             Values::F64(values) => values.iter().map(|&value| value as f32).collect(),
             Values::I64(values) => values.iter().map(|&value| value as f32).collect(),
+        }
+    }
+
+    /// How many values are NaN or infinite.
+    #[cfg(feature = "cli")]
+    pub(crate) fn count_not_finite(&self) -> usize {
+        match &self.values {
+            Values::F32(values) => values.iter().filter(|value| !value.is_finite()).count(),
+            Values::F64(values) => values.iter().filter(|value| !value.is_finite()).count(),
+            Values::I64(_) => 0,
         }
     }
 
@@ -138,9 +150,18 @@ impl<R: Read + Seek> Npz<R> {
     /// # Errors
     /// Where it is no archive.
     pub fn new(mut reader: R, file: &str) -> Result<Self, NpzError> {
-        let checked = check_directory(&mut reader);
-        checked.map_err(|source| NpzError::Io { file: file.to_owned(), action: "read", source })?;
+        let is_single = check_directory(&mut reader).and_then(|()| {
+            let mut start = Vec::new();
+            reader.by_ref().take(MAGIC.len() as u64).read_to_end(&mut start)?;
+            reader.rewind()?;
+            Ok(start == MAGIC)
+        });
+        let is_single = is_single.map_err(|source| NpzError::Io { file: file.to_owned(), action: "read", source })?;
         let archive = ZipArchive::new(reader).map_err(|error| match error {
+            _ if is_single => {
+                let source = ZipError::InvalidArchive("it is a single array, as numpy.save writes it".into());
+                NpzError::Archive { file: file.to_owned(), source }
+            }
             ZipError::Io(source) => NpzError::Io { file: file.to_owned(), action: "read", source },
             source => NpzError::Archive { file: file.to_owned(), source },
         })?;
@@ -176,11 +197,13 @@ impl<R: Read + Seek> Npz<R> {
 pub fn write(path: &Path, arrays: &Arrays) -> Result<(), NpzError> {
     let file = path.display().to_string();
     let unwritable = |source| NpzError::Io { file: file.clone(), action: "written", source };
-    let output = BufWriter::new(File::create(path).map_err(unwritable)?);
-    write_to(output, arrays).map_err(|error| match error {
+    let mut archive = io::Cursor::new(Vec::new());
+    write_to(&mut archive, arrays).map_err(|error| match error {
         ZipError::Io(source) => unwritable(source),
         source => NpzError::Archive { file: file.clone(), source },
-    })
+    })?;
+    // In memory first: a pipe cannot be rewound, and a file is replaced by a complete one only.
+    write::whole(path, archive.get_ref()).map_err(unwritable)
 }
 
 /// Writes `arrays` as an archive.
@@ -373,7 +396,10 @@ struct Header {
 /// Type and shape out of the header, a Python dictionary such as
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (18, 64, 64), }`.
 fn read_header(reader: &mut impl Read) -> Result<Header, String> {
-    let truncated = |error: io::Error| format!("no NumPy header: {error}");
+    let truncated = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => "no NumPy header: it is cut off".to_owned(),
+        _ => format!("it cannot be unpacked: {error}; write it with numpy.savez"),
+    };
     let mut start = [0; 8];
     reader.read_exact(&mut start).map_err(truncated)?;
     if &start[..6] != MAGIC {
@@ -479,6 +505,9 @@ mod tests {
         assert!(refusal("{'descr': '<f4'}").contains("fortran_order"));
         assert!(read_npy(&mut b"PK".as_slice(), &mut { MAX_BYTES }).unwrap_err().contains("no NumPy header"));
         assert!(matches!(Npz::new(Cursor::new(b"PK".to_vec()), "x.npz"), Err(NpzError::Archive { .. })));
+        let array = Array::from_f32(&[2], vec![1.0, 2.0]).unwrap();
+        let single = Npz::new(Cursor::new(npy(&array)), "x.npy").unwrap_err().to_string();
+        assert!(single.contains("a single array"), "{single}");
     }
 
     #[test]

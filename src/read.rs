@@ -1,7 +1,7 @@
 //! Files of bounded size: an endless one, such as a device or a pipe, is refused instead of filling the memory.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 /// A file's bytes, if there are at most `most` of them.
@@ -21,13 +21,67 @@ pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
 }
 
+/// The bytes of a regular file: a pipe of that name is refused, not waited for.
+///
+/// # Errors
+/// As [`bytes`], and where it is no regular file.
+pub(crate) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    bytes(path, most)
+}
+
 /// A file's text, if it has at most `most` bytes.
 ///
 /// # Errors
 /// Where it cannot be read, has more, or is not UTF-8.
 pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
-    let text = String::from_utf8(bytes(path, most)?);
+    utf_8(bytes(path, most)?)
+}
+
+/// Bytes as text.
+///
+/// # Errors
+/// Where they are not UTF-8.
+pub(crate) fn utf_8(bytes: Vec<u8>) -> io::Result<String> {
+    let text = String::from_utf8(bytes);
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {error}")))
+}
+
+/// Lines of bounded length.
+#[derive(Debug)]
+pub(crate) struct BoundedLines<R> {
+    input: R,
+    most: usize,
+    line: Vec<u8>,
+}
+
+impl<R: BufRead> BoundedLines<R> {
+    /// The lines of `input`, of at most `most` bytes each.
+    pub fn new(input: R, most: usize) -> Self {
+        Self { input, most, line: Vec::new() }
+    }
+
+    /// The next line, without its end; `None` after the last.
+    ///
+    /// # Errors
+    /// Where it cannot be read, is longer, or is not UTF-8.
+    pub fn next_line(&mut self) -> io::Result<Option<&str>> {
+        self.line.clear();
+        if self.input.by_ref().take(self.most as u64 + 1).read_until(b'\n', &mut self.line)? == 0 {
+            return Ok(None);
+        }
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+            self.line.pop_if(|byte| *byte == b'\r');
+        } else if self.line.len() > self.most {
+            let reason = format!("the line has more than the {} bytes that are read", self.most);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+        }
+        let line = std::str::from_utf8(&self.line);
+        line.map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {error}")))
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +97,19 @@ mod tests {
         assert_eq!(bytes(&path, 11).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         std::fs::write(&path, [0xff]).unwrap();
         assert_eq!(text(&path, 12).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn lines_are_limited() {
+        let mut lines = BoundedLines::new(&b"one\r\n\ntwo 22\nthree33"[..], 6);
+        let found: Vec<String> = (0..3).map(|_| lines.next_line().unwrap().unwrap().to_owned()).collect();
+        assert_eq!(found, ["one", "", "two 22"]);
+        assert_eq!(lines.next_line().unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let mut lines = BoundedLines::new(&b"end"[..], 3);
+        assert_eq!(lines.next_line().unwrap(), Some("end"));
+        assert_eq!(lines.next_line().unwrap(), None);
+        let mut endless = BoundedLines::new(io::BufReader::new(io::repeat(b'x')), 1 << 20);
+        assert_eq!(endless.next_line().unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[cfg(unix)]

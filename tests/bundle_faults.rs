@@ -324,8 +324,18 @@ fn endless_files_are_refused() {
     let spots = Spots::new();
     fs::remove_file(spots.manifest()).unwrap();
     std::os::unix::fs::symlink("/dev/zero", spots.manifest()).unwrap();
-    assert_says(
-        &spots.open().unwrap_err().to_string(),
-        &["bundle.toml: cannot be read", "more than the 1048576 bytes"],
-    );
+    assert_says(&spots.open().unwrap_err().to_string(), &["bundle.toml: cannot be read", "no regular file"]);
+}
+
+#[test]
+fn pipes_in_the_place_of_files_are_not_waited_for() {
+    for name in ["bundle.toml", "kam.onnx"] {
+        let spots = Spots::new();
+        let path = spots.path().join(name);
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = spots.open().unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert_says(&format!("{error}: {source}"), &[name, "no regular file"]);
+    }
 }

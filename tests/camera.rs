@@ -50,7 +50,7 @@ struct Script {
     started: usize,
 }
 
-struct Played {
+struct ScriptedCamera {
     script: Arc<Mutex<Script>>,
     format: CaptureFormat,
 }
@@ -63,7 +63,7 @@ fn failed(errno: i32) -> CameraError {
     }
 }
 
-impl CaptureBackend for Played {
+impl CaptureBackend for ScriptedCamera {
     fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError> {
         let mut script = self.script.lock().unwrap();
         script.started += 1;
@@ -124,7 +124,7 @@ impl CaptureStream for Stream {
 fn open(starts: Vec<Result<Vec<Step>, i32>>) -> (Result<Camera, CameraError>, Arc<Mutex<Script>>) {
     let script = Arc::new(Mutex::new(Script { starts: starts.into(), is_present: true, started: 0 }));
     let format = CaptureFormat { four_cc: FourCc::new(*b"YUYV"), size: SIZE, stride: 8, rate: Some(30.0) };
-    let driver = Played { script: Arc::clone(&script), format };
+    let driver = ScriptedCamera { script: Arc::clone(&script), format };
     (Camera::with_backend(Box::new(driver), "/dev/played".into(), RETRY), script)
 }
 

@@ -101,7 +101,7 @@ fn what_was_enrolled_is_found_elsewhere() {
 }
 
 #[test]
-fn templates_and_boxes_are_answered_in_order() {
+fn results_are_in_the_order_of_templates_and_boxes() {
     let bundle = colours();
     let points: Vec<Point> = (0..3).map(|index| point(&index.to_string(), middle(index, index), true)).collect();
     let cells = [(0, 0, RED), (1, 1, GREEN), (2, 2, BLUE)];

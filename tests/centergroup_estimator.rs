@@ -66,7 +66,7 @@ fn more_tokens_take_the_larger_engine() {
 }
 
 #[test]
-fn nobody_is_nobody() {
+fn an_empty_image_has_no_pose() {
     let mut estimator = open(&Options::default());
     for cells in [vec![], vec![(3, 3, RED), (5, 5, BLUE)], vec![(4, 4, GREEN)]] {
         let poses = estimate(&mut *estimator, &image(SQUARE, &cells));

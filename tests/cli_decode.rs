@@ -158,7 +158,8 @@ fn decode_centergroup(model: &str, tensors: &Path, size: &str, more: &[&str]) ->
 fn centergroup_s_golden_arrays_come_out_as_numpy_made_them() {
     let folder = tempfile::tempdir().unwrap();
     let model = centergroup_bundle(folder.path());
-    let out = folder.path().join("out.npz");
+    let dumps = tempfile::tempdir().unwrap();
+    let out = dumps.path().join("out.npz");
     for entry in fs::read_dir(root("tests/golden/centergroup")).unwrap() {
         let path = entry.unwrap().path();
         decode_centergroup(&model, &path, &size_of(&path), &["--exact", "--dump", text(&out)]).expect(0);
@@ -317,4 +318,26 @@ fn lofrs_poses() {
     assert!((poses[2] - 0.880_797).abs() < 1e-5);
     assert_eq!(&poses[6..], [0.0; 6]);
     decode_with("tests/data/onnx/painted", arrays(1), &out).expect(2).says(&["boxes", "one row per crop"]);
+}
+
+#[test]
+fn numbers_that_are_none_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = golden("one_person.npz");
+    let mut npz = Npz::open(&path).unwrap();
+    let mut arrays = Arrays::new();
+    for name in npz.names() {
+        arrays.insert(name.clone(), npz.array(&name).unwrap().unwrap());
+    }
+    let heatmaps = &arrays["heatmaps"];
+    let values = vec![f32::NAN; heatmaps.to_f32().len()];
+    let count = values.len();
+    let nothing = Array::from_f32(&heatmaps.shape.clone(), values).unwrap();
+    arrays.insert("heatmaps".to_owned(), nothing);
+    let changed = folder.path().join("nan.npz");
+    npz::write(&changed, &arrays).unwrap();
+    let done = decode(&changed, &size_of(&path), &["--exact"]).expect(0);
+    done.says(&["array 'heatmaps'", &format!("{count} values are not finite")]);
+    let done = decode(&path, &size_of(&path), &["--exact"]).expect(0);
+    assert!(!done.stderr.contains("not finite"), "{}", done.stderr);
 }

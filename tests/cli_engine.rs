@@ -88,7 +88,7 @@ impl Board {
              case $onnx in *features.onnx|*pose.onnx) test -z \"$shapes\" || {{ \
              echo 'Static model does not take explicit shapes since the shape of inference tensors will be determined by the model \
              itself'; exit 1; }};; esac\n\
-             case $onnx,$shapes in\n{cases}*) echo \"nobody asked for $onnx $shapes\"; exit 9;; esac\n{more}\n"
+             case $onnx,$shapes in\n{cases}*) echo \"unexpected: $onnx $shapes\"; exit 9;; esac\n{more}\n"
         );
         let path = self.path("trtexec");
         fs::write(&path, script).unwrap();
@@ -239,7 +239,7 @@ fn a_failed_build_leaves_nothing_and_says_what_the_builder_said() {
     board.build(&[]).expect(2).says(&["engines", "SINEW_ENGINES"]);
 }
 
-/// The library crashes or hangs on a plan: that happens to a child, and the frame is answered all the same.
+/// The library crashes or hangs on a plan: that happens to a child, and the frame is processed all the same.
 #[test]
 fn a_library_that_dies_is_an_error_and_a_fallback() {
     if !can_compile() {

@@ -83,7 +83,7 @@ fn what_is_wrong_is_said_with_its_line() {
     let input_name = input.to_str().unwrap();
     std::fs::write(&input, format!("{}{{\"poses\":[{{}}]}}\n", lines())).unwrap();
     ended(sinew(&["track", input_name]).output().unwrap()).expect(2).says(&["in.jsonl:32:", "keypoints"]);
-    ended(sinew(&["track", input_name, "--out", input_name]).output().unwrap()).expect(2).says(&["overwritten"]);
+    ended(sinew(&["track", input_name, "--out", input_name]).output().unwrap()).expect(2).says(&["is an input"]);
     ended(sinew(&["track", input_name, "--track-iou-thr", "3"]).output().unwrap()).expect(2).says(&["track_iou_thr"]);
     ended(sinew(&["track", "nowhere.jsonl"]).output().unwrap()).expect(2).says(&["nowhere.jsonl", "cannot be read"]);
     std::fs::write(&input, "{\"sinew\":\"0\"}\n").unwrap();

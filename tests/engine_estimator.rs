@@ -70,7 +70,7 @@ fn kernels_move_keypoints_to_what_attracts_them() {
 }
 
 #[test]
-fn the_order_of_work_does_not_change_the_answer() {
+fn the_order_of_work_does_not_change_the_result() {
     let image = image(SQUARE, &three_people());
     let mut results = Vec::new();
     for batch_sizes in [
@@ -117,7 +117,7 @@ fn a_frame_that_is_late_is_refined_less_and_says_so() {
 }
 
 #[test]
-fn nobody_is_an_answer() {
+fn no_person_is_a_result() {
     let bundle = spots();
     for level in [Refinement::None, Refinement::Partial, Refinement::Full] {
         let mut estimator = open(&bundle, &at(level));

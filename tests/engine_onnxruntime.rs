@@ -76,7 +76,7 @@ fn what_the_library_was_not_built_with_is_refused() {
 }
 
 #[test]
-fn it_answers_as_tract_does() {
+fn its_results_are_those_of_tract() {
     if !has_library() {
         return;
     }

@@ -99,7 +99,7 @@ fn inputs_keep_their_place_and_their_values() {
 }
 
 #[test]
-fn threads_do_not_change_the_answer() {
+fn threads_do_not_change_the_result() {
     let results = [1, 2, 0].map(|threads| {
         let mut engine = backbone(&environment(threads), 16, 16);
         fill(engine.input(0));
@@ -194,7 +194,7 @@ fn other_graphs_are_refused_by_file_and_tensor() {
 }
 
 #[test]
-fn every_truncation_and_many_corruptions_are_answered() {
+fn every_truncation_and_many_corruptions_are_read_or_refused() {
     let environment = environment(1);
     let spots = Spots::new();
     let path = spots.path().join("backbone.onnx");

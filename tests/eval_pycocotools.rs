@@ -1,6 +1,9 @@
 //! The evaluation gives pycocotools' figures (`tests/data/eval/make.py` made them) to 1e-6, for every spelling of the same
 //! annotations, and xtcocotools' where there is no `area` (`make_no_area.py`).
 
+#[path = "common/sigmas.rs"]
+mod sigmas;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,10 +11,10 @@ use serde_json::{Value, json};
 use sinew::coco::Id;
 use sinew::eval::{Detection, EvalError, Evaluation, GroundTruth, read_results};
 
-const COCO_SIGMAS: [f64; 17] = [
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
-    0.089,
-];
+fn coco_sigmas() -> [f64; 17] {
+    // As they are written, not as their roundings to 32 bits.
+    sigmas::SIGMAS.map(|sigma| (f64::from(sigma) * 1e3).round() / 1e3)
+}
 
 type Results = BTreeMap<Id, Vec<Detection>>;
 
@@ -46,7 +49,7 @@ fn crowds_ignored_people_ties_and_sizes() {
     assert!(annotations.iter().filter(|person| person.crowd).count() >= 5);
     assert!(annotations.iter().filter(|person| person.ignored && !person.crowd).count() >= 5);
     assert!(results.values().any(|detections| detections.len() > 20));
-    let mut evaluation = Evaluation::new(&truth, &COCO_SIGMAS).unwrap();
+    let mut evaluation = Evaluation::new(&truth, &coco_sigmas()).unwrap();
     // In falling order of ids: the order of the images must not matter.
     for (image_id, detections) in results.iter().rev() {
         evaluation.put(image_id, detections).unwrap();
@@ -57,7 +60,7 @@ fn crowds_ignored_people_ties_and_sizes() {
 #[test]
 fn a_size_that_no_person_has() {
     let (truth, results) = load(&folder("no-large"));
-    let mut evaluation = Evaluation::new(&truth, &COCO_SIGMAS).unwrap();
+    let mut evaluation = Evaluation::new(&truth, &coco_sigmas()).unwrap();
     for image in truth.images() {
         evaluation.put(&image.id, results.get(&image.id).map_or(&[], Vec::as_slice)).unwrap();
     }
@@ -71,7 +74,7 @@ fn a_size_that_no_person_has() {
 fn a_folder_made_outside() {
     let folder = PathBuf::from(std::env::var_os("SINEW_EVAL_CASE").expect("SINEW_EVAL_CASE names no folder"));
     let (truth, results) = load(&folder);
-    let mut evaluation = Evaluation::new(&truth, &COCO_SIGMAS).unwrap();
+    let mut evaluation = Evaluation::new(&truth, &coco_sigmas()).unwrap();
     for (image_id, detections) in &results {
         evaluation.put(image_id, detections).unwrap();
     }
@@ -82,17 +85,17 @@ fn a_folder_made_outside() {
 #[test]
 fn without_detections_all_are_missed() {
     let (truth, _) = load(&folder("mixed"));
-    let figures = Evaluation::new(&truth, &COCO_SIGMAS).unwrap().figures();
+    let figures = Evaluation::new(&truth, &coco_sigmas()).unwrap().figures();
     assert!(figures.named().iter().all(|&(_, value)| value == Some(0.0)));
 }
 
 #[test]
 fn wrong_input_is_refused() {
     let (truth, results) = load(&folder("mixed"));
-    let text = Evaluation::new(&truth, &COCO_SIGMAS[..16]).unwrap_err().to_string();
+    let text = Evaluation::new(&truth, &coco_sigmas()[..16]).unwrap_err().to_string();
     assert!(text.contains("annotations.json") && text.contains("found 17 keypoints, expected 16"), "{text}");
 
-    let mut evaluation = Evaluation::new(&truth, &COCO_SIGMAS).unwrap();
+    let mut evaluation = Evaluation::new(&truth, &coco_sigmas()).unwrap();
     assert!(matches!(
         evaluation.put(&123_456.into(), &[]),
         Err(EvalError::UnknownImage { image_id: Id::Number(123_456), .. })
@@ -119,7 +122,7 @@ fn spelled(spell: impl FnOnce(&mut Value), id: impl Fn(&Id) -> Id, names: &[&str
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let truth = GroundTruth::read_for(&path, &names).unwrap();
     let results = read_results(&folder("mixed").join("results.json"), &1.into()).unwrap();
-    let mut evaluation = Evaluation::new(&truth, &COCO_SIGMAS).unwrap();
+    let mut evaluation = Evaluation::new(&truth, &coco_sigmas()).unwrap();
     for (image, detections) in &results {
         evaluation.put(&id(image), detections).unwrap();
     }
@@ -214,7 +217,7 @@ fn keypoints_in_another_order_are_mapped() {
 #[test]
 fn without_areas_the_boxes_count() {
     let (truth, results) = load(&folder("no-area"));
-    let mut evaluation = Evaluation::new(&truth, &COCO_SIGMAS).unwrap();
+    let mut evaluation = Evaluation::new(&truth, &coco_sigmas()).unwrap();
     for (image, detections) in &results {
         evaluation.put(image, detections).unwrap();
     }

@@ -15,7 +15,7 @@ use sinew::source::{Frame, Source, SourceError};
 const SIZE: Size = Size::new(16, 8);
 
 /// A camera of so many frames, as fast as they are taken or one at a time; each holds its number.
-struct Played {
+struct NumberedFrames {
     bytes: Vec<u8>,
     next: u64,
     frames: u64,
@@ -24,13 +24,13 @@ struct Played {
     newest: Arc<AtomicU64>,
 }
 
-impl Played {
+impl NumberedFrames {
     fn boxed(frames: u64, period: Duration, newest: &Arc<AtomicU64>) -> Box<dyn Source> {
         Box::new(Self { bytes: vec![0; 3 * 16 * 8], next: 0, frames, period, newest: Arc::clone(newest) })
     }
 }
 
-impl Source for Played {
+impl Source for NumberedFrames {
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError> {
         if self.next == self.frames {
             return Ok(None);
@@ -141,7 +141,7 @@ impl Bench {
         let mut model = Model { time, newest: Arc::clone(&self.newest), behind: Arc::clone(&self.behind) };
         let mut counts = Counts::default();
         let ended = LivePipeline {
-            cameras: vec![Played::boxed(frames, period, &self.newest)],
+            cameras: vec![NumberedFrames::boxed(frames, period, &self.newest)],
             estimator: &mut model,
             boxes: &mut WholeImage,
             outputs: Outputs::from(vec![Box::new(sink) as Box<dyn Sink>]),
@@ -333,8 +333,9 @@ fn counts_are_known_while_it_runs() {
         }
     }
     let (newest, behind, stop) = (Arc::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
-    let camera =
-        || -> Box<dyn Source> { Box::new(Troubled(Played::boxed(20_000, Duration::from_micros(500), &newest), 0)) };
+    let camera = || -> Box<dyn Source> {
+        Box::new(Troubled(NumberedFrames::boxed(20_000, Duration::from_micros(500), &newest), 0))
+    };
     let estimator = &mut Model { time: Duration::ZERO, newest: Arc::clone(&newest), behind };
     let mut reading = Reading(Arc::clone(&stop), Counts::default());
     let mut counts = Counts::default();
@@ -399,9 +400,9 @@ fn every_camera_has_its_turn() {
     let mut model = CountingModel(model, [Arc::clone(&fast), Arc::clone(&slow)]);
     // One camera always has a frame, the other waits for its turn each time.
     let (bytes, period) = (vec![1; 3 * 16 * 8], Duration::ZERO);
-    let camera = Box::new(Played { bytes, next: 0, frames: FRAMES, period, newest: Arc::clone(&newest) });
+    let camera = Box::new(NumberedFrames { bytes, next: 0, frames: FRAMES, period, newest: Arc::clone(&newest) });
     let cameras: Vec<Box<dyn Source>> = vec![
-        Played::boxed(u64::MAX, Duration::ZERO, &newest),
+        NumberedFrames::boxed(u64::MAX, Duration::ZERO, &newest),
         Box::new(Patient { camera, given: 0, processed: Arc::clone(&slow) }),
     ];
     let mut counts = Counts::default();

@@ -35,13 +35,13 @@ const WARM: u64 = 50;
 
 /// A camera that always has a frame.
 #[derive(Clone)]
-struct Played {
+struct EndlessCamera {
     format: CaptureFormat,
     bytes: Vec<u8>,
     sequence: u32,
 }
 
-impl CaptureBackend for Played {
+impl CaptureBackend for EndlessCamera {
     fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError> {
         Ok(Box::new(self.clone()))
     }
@@ -51,7 +51,7 @@ impl CaptureBackend for Played {
     }
 }
 
-impl CaptureStream for Played {
+impl CaptureStream for EndlessCamera {
     fn format(&self) -> CaptureFormat {
         self.format
     }
@@ -71,7 +71,7 @@ impl CaptureStream for Played {
 
 fn played(format: &[u8; 4], stride: usize, bytes: Vec<u8>, size: Size) -> Box<dyn Source> {
     let format = CaptureFormat { four_cc: FourCc::new(*format), size, stride, rate: None };
-    let device = Box::new(Played { format, bytes, sequence: 0 });
+    let device = Box::new(EndlessCamera { format, bytes, sequence: 0 });
     Box::new(Camera::with_backend(device, "/dev/played".into(), RetryPolicy::default()).unwrap())
 }
 

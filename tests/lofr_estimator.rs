@@ -75,7 +75,7 @@ fn without_boxes_the_whole_image_is_one() {
 }
 
 #[test]
-fn nobody_and_no_box_are_told_apart() {
+fn no_person_and_no_box_are_told_apart() {
     let mut estimator = open(&Options::default());
     let mut poses = Poses::default();
     let seen = image(&[(2, 3, RED)]);

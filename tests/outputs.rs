@@ -300,6 +300,39 @@ fn a_file_that_is_moved_or_deleted_is_made_anew() {
 }
 
 #[test]
+fn a_video_that_is_moved_or_deleted_is_made_anew() {
+    let folder = Folder::new();
+    let path = folder.at("x.y4m");
+    let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    let whole = fs::read(&{
+        fs::write(folder.at("in.y4m"), y4m(2)).unwrap();
+        on(&folder.text("in.y4m"), &["--sink", &format!("y4m:{}", folder.text("two.y4m"))]).expect(0);
+        folder.at("two.y4m")
+    })
+    .unwrap();
+    for sink in ["y4m", "overlay"] {
+        let mut live = Live::new(command("-", &["--sink", &format!("{sink}:{}", text(&path))]));
+        let mut send = |least: u64| {
+            until("frames in the video", || {
+                live.send(1);
+                length(&path) >= least
+            });
+        };
+        send(3 * whole.len() as u64);
+        fs::rename(&path, folder.at("moved.y4m")).unwrap();
+        send(3 * whole.len() as u64);
+        fs::remove_file(&path).unwrap();
+        send(whole.len() as u64);
+        let done = live.end().expect(0).says(&["it is begun anew"]);
+        assert_eq!(done.stderr.matches("it is begun anew").count(), 2, "{}", done.stderr);
+        for video in [&path, &folder.at("moved.y4m")] {
+            on(text(video), &["--sink", "jsonl:/dev/null"]).expect(0);
+        }
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
 fn templates_and_results_are_no_inputs_either() {
     let folder = Folder::of_images(&["a.png"]);
     let image = folder.text("a.png");

@@ -195,7 +195,7 @@ fn a_stalled_source_ends_all_tracks() {
     assert!(ids.clone().count() > 0 && ids.min() > Some(before));
 }
 
-/// Somebody who stands still, and whose hand is raised by half a body from `from` on within 0.2 s; the truth and what is
+/// A person who stands still, and whose hand is raised by half a body from `from` on within 0.2 s; the truth and what is
 /// found of it.
 fn standing(rate: f32, noise: f32, from: f32, seed: u64) -> Vec<(f32, Pose, Pose)> {
     let mut random = Random::new(seed);

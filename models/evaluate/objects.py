@@ -113,7 +113,7 @@ class HeldOutObjects:
         self, model: CapeFormer, shots: int = 1, identity: bool = True, maps: Tensor | None = None
     ) -> dict[str, dict[str, float]]:
         """PCK of the proposals alone (`one-stage`) and of the results (`two-stage`), over all episodes of
-        `shots` neighbours in a circle (section 1.10).
+        `shots` neighbours in a circle.
 
         Without `identity` all keypoints have the same identifier; `maps` are those of a backbone that stays
         as it is.

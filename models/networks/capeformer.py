@@ -172,7 +172,7 @@ class PooledHRNet(nn.Module):
 
 
 def encode(values: Tensor, half: int) -> Tensor:
-    """Sines and cosines of numbers around 0 to 1: `[...]` -> `[..., half]` (section 1.4)."""
+    """Sines and cosines of numbers around 0 to 1: `[...]` -> `[..., half]`."""
     return sines(2 * torch.pi * values, half)
 
 
@@ -243,7 +243,7 @@ class CrossAttention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Post-norm; positions are added to the tokens for good, in every layer (section 1.6)."""
+    """Post-norm; positions are added to the tokens for good, in every layer."""
 
     def __init__(self, config: CapeFormerConfig) -> None:
         super().__init__()
@@ -480,7 +480,7 @@ class CapeFormer(nn.Module):
     def refine_all(
         self, memory: Tensor, refined: Tensor, identity: Tensor, key_bias: Tensor, proposals: Tensor
     ) -> list[Tensor]:
-        """What every layer of the decoder returns (eq. 4, section 1.8); all of them are trained.
+        """What every layer of the decoder returns (eq. 4); all of them are trained.
 
         Places move on by the layer's own tokens; what it returns comes from the normed ones.
         """

@@ -32,11 +32,11 @@ class Crop:
     """Image pixels."""
 
     def to_crop(self, points: np.ndarray) -> np.ndarray:
-        """Image pixels -> pixels of the crop (section 1.1)."""
+        """Image pixels -> pixels of the crop."""
         return (points - self.center) * (CROP / self.side) + CROP / 2
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
-        """Places from 0 to 1 in the crop -> image pixels (section 1.9)."""
+        """Places from 0 to 1 in the crop -> image pixels."""
         return points * self.side + self.center - self.side / 2
 
 
@@ -99,7 +99,7 @@ def support_weights(points: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray
 
 
 def encode(values: np.ndarray) -> np.ndarray:
-    """Sines and cosines of numbers around 0 to 1: `[...]` -> `[..., 128]` (section 1.4)."""
+    """Sines and cosines of numbers around 0 to 1: `[...]` -> `[..., 128]`."""
     half = WIDTH // 2
     channel = np.arange(half)
     period = 10000.0 ** (2 * (channel // 2) / half)
@@ -128,7 +128,7 @@ def identifiers() -> np.ndarray:
 
 def proposals(similarity: np.ndarray) -> np.ndarray:
     """`[K, 8, 8]` -> `[K, 2]`, places from 0 to 1: the weighted mean of the best cell and its neighbours, by
-    their softmax (section 1.7). The first of equal cells counts."""
+    their softmax. The first of equal cells counts."""
     places = np.zeros((len(similarity), 2), np.float32)
     for row, plane in enumerate(similarity):
         y, x = np.unravel_index(plane.argmax(), plane.shape)
@@ -150,5 +150,5 @@ def inverse_sigmoid(values: np.ndarray) -> np.ndarray:
 
 
 def move(points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """One step of the decoder's refinement (section 1.8)."""
+    """One step of the decoder's refinement."""
     return 1 / (1 + np.exp(-(inverse_sigmoid(points) + offsets)))

@@ -69,7 +69,7 @@ def test_training_sees_the_decoder_s_peaks() -> None:
             assert any(abs(x - a) <= 1 and abs(y - b) <= 1 for a, b in ours), (kind, x, y, ours)
 
 
-@pytest.mark.parametrize("scenes", [[[]], [[person(60, 60, 90)], []]], ids=["nobody", "one_person"])
+@pytest.mark.parametrize("scenes", [[[]], [[person(60, 60, 90)], []]], ids=["empty", "one_person"])
 def test_losses_are_finite_and_reach_every_part(scenes: list[list[Person]]) -> None:
     torch.manual_seed(1)
     model = CenterGroup(CenterGroupConfig.tiny()).train()

@@ -1,7 +1,7 @@
 """MoveNet as its own teacher: maps averaged over sizes and the mirrored image, and people found with them.
 
 Averaged maps are better than those of one pass, at several times the cost. Training teaches the single pass
-to agree with them on photographs that nobody annotated.
+to agree with them on photographs without annotations.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def find_people(model: MoveNet, image: np.ndarray) -> list[PseudoPerson]:
 
 
 def locate(model: MoveNet, image: np.ndarray, rough: np.ndarray, sure: np.ndarray) -> PseudoPerson | None:
-    """The person roughly at `rough [17, 2]`, seen in a crop; none where the crop shows nobody there."""
+    """The person roughly at `rough [17, 2]`, seen in a crop; none where the crop shows no person there."""
     low, high = rough[sure].min(0), rough[sure].max(0)
     middle, side = (low + high) / 2, 1.5 * max((high - low).max(), 20)
     crop = square(image, middle, side)

@@ -6,17 +6,23 @@
 //! # Ok::<(), sinew::bundle::BundleError>(())
 //! ```
 
+#[doc(hidden)]
 pub mod capeformer;
+#[doc(hidden)]
 pub mod centergroup;
 mod check;
 mod checker;
 mod error;
 mod find;
+#[doc(hidden)]
 pub mod lofr;
+#[doc(hidden)]
 pub mod logocap;
 pub mod manifest;
 mod parse;
+#[doc(hidden)]
 pub mod score;
+#[doc(hidden)]
 pub mod shape;
 mod suggest;
 mod track;
@@ -24,9 +30,11 @@ mod track;
 use std::path::{Path, PathBuf};
 
 pub use error::BundleError;
+#[doc(hidden)]
 pub use find::{MANIFEST, search_path};
 pub use manifest::{Accuracy, Decode, Manifest, Model};
 use manifest::{ModelFile, Precisions};
+#[doc(hidden)]
 pub use track::{SmoothSection, TrackSection};
 
 use crate::engine::{MAX_GRAPH_BYTES, beside, external_files};
@@ -36,7 +44,7 @@ use crate::{hash, read};
 /// Name of the size that `input.short_side` is.
 pub const DEFAULT_SIZE: &str = "default";
 /// Most bytes of a manifest.
-const MAX_MANIFEST: u64 = 1 << 20;
+pub(crate) const MAX_MANIFEST: u64 = 1 << 20;
 
 /// A model folder that has been checked: its manifest is consistent, and every file has the hash that it lists.
 #[derive(Debug, Clone)]
@@ -83,7 +91,7 @@ impl Bundle {
 
     fn open_folder(folder: &Path) -> Result<Self, BundleError> {
         let path = folder.join(MANIFEST);
-        let text = read::text(&path, MAX_MANIFEST).map_err(|source| BundleError::Read {
+        let text = read::regular(&path, MAX_MANIFEST).and_then(read::utf_8).map_err(|source| BundleError::Read {
             path: path.clone(),
             key: String::new(),
             source,
@@ -171,7 +179,7 @@ impl Bundle {
 /// Reads a file of the bundle, which must have the hash that the manifest lists.
 fn read_checked(folder: &Path, key: &str, field: &str, file: &str, sha256: &str) -> Result<Vec<u8>, BundleError> {
     let path = folder.join(file);
-    let bytes = read::bytes(&path, MAX_GRAPH_BYTES);
+    let bytes = read::regular(&path, MAX_GRAPH_BYTES);
     let bytes =
         bytes.map_err(|source| BundleError::Read { path: path.clone(), key: format!("{key}.{field}"), source })?;
     let found = hash::of_bytes(&bytes);

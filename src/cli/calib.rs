@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::Verdict;
 use super::log::LogArguments;
-use super::run::{RunArguments, Watcher, open_boxes, read_templates};
+use super::run::{RunArguments, RunObserver, open_boxes, read_templates};
 use super::stop;
 use crate::engine::{Backend, Precision, Recording};
 use crate::estimator::{self, LazyEstimator};
@@ -82,7 +82,7 @@ impl RecordArguments {
         let stop = stop::flag()?;
         let limit = self.limit as u64;
         let frames = source.frames().map(|frames| frames.min(limit));
-        let mut limited = Limited { watcher: Watcher::new(frames, log), limit, stop: Arc::clone(&stop) };
+        let mut limited = Limited { observer: RunObserver::new(frames, log), limit, stop: Arc::clone(&stop) };
         let mut counts = Counts::default();
         let mut pipeline = Pipeline {
             source: source.as_mut(),
@@ -94,7 +94,7 @@ impl RecordArguments {
             stop: &stop,
         };
         let ended = pipeline.run(&mut counts);
-        limited.watcher.finish();
+        limited.observer.finish();
         ended?;
         if counts.frames == 0 {
             bail!("{uri}: it has no frames");
@@ -113,28 +113,28 @@ impl RecordArguments {
 
 /// Ends the work after enough frames: a camera never ends by itself.
 struct Limited {
-    watcher: Watcher,
+    observer: RunObserver,
     limit: u64,
     stop: Arc<AtomicBool>,
 }
 
 impl Observer for Limited {
     fn processed(&mut self, counts: &Counts) {
-        self.watcher.processed(counts);
+        self.observer.processed(counts);
         if counts.processed >= self.limit {
             self.stop.store(true, Ordering::Relaxed);
         }
     }
 
     fn skipped(&mut self, why: &Skip, counts: &Counts) {
-        self.watcher.skipped(why, counts);
+        self.observer.skipped(why, counts);
     }
 
     fn warned(&mut self, warning: &SourceError, counts: &Counts) {
-        self.watcher.warned(warning, counts);
+        self.observer.warned(warning, counts);
     }
 
     fn alive(&mut self, counts: &Counts) {
-        self.watcher.alive(counts);
+        self.observer.alive(counts);
     }
 }

@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::guard::FileGuard;
 use super::{Verdict, output, value};
 use crate::bundle::Bundle;
 use crate::bundle::logocap::Refinement;
@@ -44,6 +45,12 @@ impl DecodeArguments {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Verdict> {
         let bundle = Bundle::open(&self.model)?;
+        if let Some(path) = &self.dump {
+            let mut guard = FileGuard::default();
+            guard.input(&self.tensors);
+            guard.input_tree(bundle.folder());
+            guard.output("--dump", path)?;
+        }
         let (tensors, unreadable) = read_all(&self.tensors)?;
         let options = Options { exact: self.exact, level: self.level, ..Options::default() };
         let result = match postprocess(&bundle, &options, self.image_size, &tensors) {
@@ -54,6 +61,12 @@ impl DecodeArguments {
         };
         for error in unreadable.values() {
             tracing::warn!("{error}");
+        }
+        for (name, array) in &tensors {
+            let wrong = array.count_not_finite();
+            if wrong > 0 {
+                tracing::warn!("{}: array '{name}': {wrong} values are not finite", self.tensors.display());
+            }
         }
         match &self.dump {
             Some(path) => npz::write(path, &result)?,

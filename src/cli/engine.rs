@@ -214,8 +214,7 @@ fn wanted(arguments: &BuildArguments) -> anyhow::Result<Vec<Network>> {
 #[cfg(feature = "camera")]
 fn image_sizes(settings: &Settings) -> anyhow::Result<Vec<Size>> {
     let cameras = settings.source.iter().filter_map(|uri| source::camera_name(uri));
-    let size = |camera| Ok(source::v4l2::CaptureRequest::parse(camera)?.size.unwrap_or(DEFAULT_PICTURE));
-    cameras.map(size).collect::<Result<_, String>>().map_err(anyhow::Error::msg)
+    cameras.map(|camera| Ok(source::v4l2::CaptureRequest::parse(camera)?.size.unwrap_or(DEFAULT_PICTURE))).collect()
 }
 
 #[cfg(not(feature = "camera"))]

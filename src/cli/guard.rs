@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 
 use crate::sink::overlay::file_name;
-use crate::sink::resolve;
+use crate::source::Images;
+use crate::write::resolve;
 
 /// How deep a bundle's folders are searched.
 const DEPTH: usize = 4;
 /// What messages call standard output.
 const STANDARD_OUTPUT: &str = "standard output";
-/// What images in a folder end in; other files there, such as earlier results, are not read.
-const IMAGES: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// What tells a file from every other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,33 +55,40 @@ impl Identity {
 pub struct FileGuard {
     inputs: HashMap<Identity, PathBuf>,
     outputs: HashMap<Identity, String>,
+    /// Drawings, which are named after inputs.
+    drawings: HashMap<Identity, String>,
+    writes_standard_output: bool,
 }
 
 impl FileGuard {
     /// `path` is read: a file, or the images of a folder.
     pub fn input(&mut self, path: &Path) {
         if !path.is_dir() {
-            return self.input_to(path, 0);
+            return self.input_to(path, 0, &|_| true);
         }
-        let is_image = |path: &Path| {
-            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-            IMAGES.iter().any(|image| extension.eq_ignore_ascii_case(image))
-        };
+        // Other files there, such as earlier results, are not read.
         let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        entries.filter(|path| is_image(path)).for_each(|path| self.input_to(&path, 0));
+        entries.for_each(|path| self.input_to(&path, 0, &Images::takes));
     }
 
     /// `path` is a folder that is read with all folders in it, such as a bundle.
     pub fn input_tree(&mut self, path: &Path) {
-        self.input_to(path, DEPTH);
+        self.input_to(path, DEPTH, &|_| true);
     }
 
-    fn input_to(&mut self, path: &Path, depth: usize) {
+    /// `path` is a folder whose images are read, also those in folders of it.
+    pub fn image_tree(&mut self, path: &Path) {
+        self.input_to(path, DEPTH, &Images::takes);
+    }
+
+    fn input_to(&mut self, path: &Path, depth: usize, is_read: &dyn Fn(&Path) -> bool) {
         if path.is_dir() && depth > 0 {
             for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-                self.input_to(&entry.path(), depth - 1);
+                self.input_to(&entry.path(), depth - 1, is_read);
             }
-        } else if let Some(identity @ Identity::Existing { .. }) = Identity::of(path) {
+        } else if is_read(path)
+            && let Some(identity @ Identity::Existing { .. }) = Identity::of(path)
+        {
             self.inputs.entry(identity).or_insert_with(|| path.to_owned());
         }
     }
@@ -99,7 +105,7 @@ impl FileGuard {
                 input.display()
             );
         }
-        if let Some(other) = self.outputs.get(&identity) {
+        if let Some(other) = self.outputs.get(&identity).or_else(|| self.drawings.get(&identity)) {
             bail!("{option} and {other} would write to the same file, {}; choose another path", path.display());
         }
         self.outputs.insert(identity, option.to_owned());
@@ -109,8 +115,11 @@ impl FileGuard {
     /// Standard output will be written, which may be a file.
     ///
     /// # Errors
-    /// As [`FileGuard::output`].
+    /// As [`FileGuard::output`], and where it is written already.
     pub fn standard_output(&mut self) -> anyhow::Result<()> {
+        if std::mem::replace(&mut self.writes_standard_output, true) {
+            bail!("two sinks would write to {STANDARD_OUTPUT}; give one of them a path");
+        }
         self.output(STANDARD_OUTPUT, Path::new("/dev/stdout"))
     }
 
@@ -120,7 +129,14 @@ impl FileGuard {
     /// Where one of them is an input, or the folder is that of another output.
     pub fn images(&mut self, option: &str, folder: &Path) -> anyhow::Result<()> {
         for input in self.inputs.values() {
-            self.replaces(option, &folder.join(file_name(Some(input), 0)))?;
+            let path = folder.join(file_name(Some(input), 0));
+            self.replaces(option, &path)?;
+            if let Some(identity) = Identity::of(&path) {
+                if let Some(other) = self.outputs.get(&identity) {
+                    bail!("{option} and {other} would write to the same file, {}; choose another path", path.display());
+                }
+                self.drawings.insert(identity, option.to_owned());
+            }
         }
         // A folder that does not exist yet is told apart like a file.
         let identity = match fs::metadata(folder) {
@@ -234,6 +250,14 @@ mod tests {
         let mut guard = FileGuard::default();
         guard.input(&folder.at("photos"));
         guard.images("--overlay", &folder.at("new")).unwrap();
+        let mut other = FileGuard::default();
+        other.input(&folder.at("photos"));
+        other.output("--sink", &folder.at("drawn/a.jpg")).unwrap();
+        assert!(other.images("--overlay", &folder.at("drawn")).unwrap_err().to_string().contains("drawn/a.jpg"));
+        let mut other = FileGuard::default();
+        other.input(&folder.at("photos"));
+        other.images("--overlay", &folder.at("drawn")).unwrap();
+        assert!(other.output("--sink", &folder.at("drawn/a.jpg")).is_err());
         assert!(guard.images("--sink", &folder.at("./new")).unwrap_err().to_string().contains("--overlay"));
     }
 }

@@ -17,6 +17,7 @@ use crate::estimator::{self, Request, Shot};
 use crate::geometry::Size;
 use crate::pixels::{Image, ImageView, PixelFormat};
 use crate::pose::Poses;
+use crate::read;
 use crate::template::{Annotation, Point, Template};
 
 /// The image that a bundle is tried on.
@@ -158,7 +159,8 @@ fn megabytes(bytes: u64) -> String {
 fn show(bundle: &Bundle, json: bool) -> anyhow::Result<Verdict> {
     if json {
         let path = bundle.folder().join(MANIFEST);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            read::text(&path, bundle::MAX_MANIFEST).with_context(|| format!("cannot read {}", path.display()))?;
         let manifest: Value = toml::from_str(&text)?;
         output::print_json(&json!({
             "folder": bundle.folder(),

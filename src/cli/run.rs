@@ -91,8 +91,8 @@ impl RunArguments {
                 tracing::warn!("the preview has no password: anyone who can reach {address} sees the images");
             }
         }
-        let mut watcher = Watcher::new(sources[0].frames(), log).counting(metrics).serving();
-        if watcher.service.is_some() {
+        let mut observer = RunObserver::new(sources[0].frames(), log).counting(metrics).serving();
+        if observer.service.is_some() {
             outputs.keep_running();
         }
         let mut counts = Counts::default();
@@ -103,7 +103,7 @@ impl RunArguments {
                 estimator: &mut open(),
                 boxes: boxes.as_mut(),
                 outputs,
-                observer: &mut watcher,
+                observer: &mut observer,
                 deadline: settings.deadline,
                 stop,
             };
@@ -114,13 +114,13 @@ impl RunArguments {
                 boxes: boxes.as_mut(),
                 estimator: &mut open(),
                 outputs: &outputs,
-                observer: &mut watcher,
+                observer: &mut observer,
                 deadline: settings.deadline,
                 stop: &stop,
             };
             pipeline.run(&mut counts)
         };
-        watcher.finish();
+        observer.finish();
         if !log.quiet {
             summarise(&counts, start.elapsed().as_secs_f64());
         }
@@ -301,15 +301,15 @@ fn summarise(counts: &Counts, seconds: f64) {
 }
 
 /// Shows the progress of a run, and what was skipped.
-pub struct Watcher {
+pub struct RunObserver {
     progress: Progress,
     /// Takes the counts.
     metrics: Option<Arc<Metrics>>,
     service: Option<Service>,
 }
 
-impl Watcher {
-    /// Watches a run over `frames` frames, if their number is known.
+impl RunObserver {
+    /// Observes a run over `frames` frames, if their number is known.
     pub fn new(frames: Option<u64>, log: &LogArguments) -> Self {
         Self { progress: Progress::new(frames, log), metrics: None, service: None }
     }
@@ -336,7 +336,7 @@ impl Watcher {
     }
 }
 
-impl Observer for Watcher {
+impl Observer for RunObserver {
     fn processed(&mut self, counts: &Counts) {
         self.tell(counts);
         self.progress.step();

@@ -39,6 +39,9 @@ pub struct ImageEntry {
     width: Option<f64>,
     #[serde(default, deserialize_with = "helpful")]
     height: Option<f64>,
+    /// The frame of a video that it is, where the file says it.
+    #[serde(default, deserialize_with = "helpful")]
+    pub frame_id: Option<f64>,
 }
 
 impl ImageEntry {
@@ -78,6 +81,9 @@ pub struct AnnotationEntry {
     /// How many keypoints are labelled, where the file says it.
     #[serde(default, deserialize_with = "helpful")]
     pub num_keypoints: Option<f64>,
+    /// Whose track in a video it belongs to, where the file says it.
+    #[serde(default, deserialize_with = "helpful")]
+    pub track_id: Option<f64>,
 }
 
 /// One of `categories`.

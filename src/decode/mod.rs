@@ -16,13 +16,16 @@
 pub mod capeformer;
 pub mod centergroup;
 mod config;
+#[doc(hidden)]
 pub mod heatmap;
 pub mod lofr;
 pub mod logocap;
 pub mod maps;
+#[doc(hidden)]
 pub mod nms;
 mod peaks;
 mod scan;
+#[doc(hidden)]
 pub mod score;
 mod sines;
 

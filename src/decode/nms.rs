@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_whose_best_was_set_aside_keeps_nobody() {
+    fn a_cluster_whose_best_was_set_aside_keeps_none() {
         // 0 keeps 1. Then 2 meets 1 again, which is still the best: 2 is neither kept nor set aside.
         let mut poses = [pose(0.0, 0.5), pose(4.0, 0.9), pose(8.0, 0.7), pose(12.0, 0.6)];
         assert_eq!(keep(&poses[..3]), [1]);

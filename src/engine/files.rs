@@ -39,7 +39,7 @@ impl GraphFile {
     /// # Errors
     /// Where it cannot be read.
     pub fn of(onnx: PathBuf) -> std::io::Result<Self> {
-        let sha256 = hash::of_bytes(&read::bytes(&onnx, MAX_GRAPH_BYTES)?);
+        let sha256 = hash::of_bytes(&read::regular(&onnx, MAX_GRAPH_BYTES)?);
         Ok(Self { onnx, sha256, external: Vec::new() })
     }
 
@@ -72,7 +72,7 @@ impl GraphFile {
 
 fn read_checked(path: &Path, sha256: &str) -> Result<Vec<u8>, EngineError> {
     let bytes =
-        read::bytes(path, MAX_GRAPH_BYTES).map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
+        read::regular(path, MAX_GRAPH_BYTES).map_err(|source| EngineError::Read { path: path.to_owned(), source })?;
     let found = hash::of_bytes(&bytes);
     if !found.eq_ignore_ascii_case(sha256) {
         return Err(EngineError::Changed { path: path.to_owned(), found, expected: sha256.to_owned() });

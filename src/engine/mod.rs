@@ -14,12 +14,14 @@ mod precision;
 mod provider;
 mod recording;
 #[cfg(feature = "tensorrt")]
+#[doc(hidden)]
 pub mod tensorrt;
 #[cfg(feature = "tract")]
 mod tract;
 #[cfg(feature = "onnxruntime")]
 pub(crate) use self::onnxruntime::gpu_providers;
 #[cfg(feature = "tract")]
+#[doc(hidden)]
 pub use self::tract::keep_memory;
 
 use std::any::Any;
@@ -30,9 +32,11 @@ use std::sync::{Arc, Once};
 pub use error::EngineError;
 pub(crate) use external::{beside, external_files};
 pub(crate) use files::MAX_GRAPH_BYTES;
+#[doc(hidden)]
 pub use files::{EngineFiles, GraphFile};
 pub use precision::{Precision, PrecisionError};
 pub use provider::{Provider, ProviderError};
+#[doc(hidden)]
 pub use recording::Recording;
 
 /// Which library runs the networks.
@@ -128,6 +132,7 @@ impl fmt::Display for Backend {
 
 /// Where a tensor is read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(hidden)]
 pub enum Memory {
     /// By the program, through [`Engine::input`] and [`Engine::output`].
     Host,
@@ -139,6 +144,7 @@ pub enum Memory {
 /// What a tensor holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[doc(hidden)]
 pub enum DataType {
     /// 32-bit floating point.
     #[default]
@@ -158,6 +164,7 @@ impl fmt::Display for DataType {
 
 /// Name, type and shape of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[doc(hidden)]
 pub struct TensorSpec {
     /// Its name in the graph.
     pub name: String,
@@ -178,6 +185,7 @@ impl fmt::Display for TensorSpec {
 
 /// The tensors of an engine, in the order of their indices.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[doc(hidden)]
 pub struct Signature {
     /// Inputs.
     pub inputs: Vec<TensorSpec>,
@@ -187,6 +195,7 @@ pub struct Signature {
 
 /// A network and the shapes to open it for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[doc(hidden)]
 pub struct Network {
     /// Its files.
     pub files: EngineFiles,
@@ -195,6 +204,7 @@ pub struct Network {
 }
 
 /// A network, ready to run for fixed shapes.
+#[doc(hidden)]
 pub trait Engine: Send + fmt::Debug {
     /// Names and shapes of all inputs and outputs; indices below are positions in it.
     fn signature(&self) -> &Signature;
@@ -241,6 +251,7 @@ pub trait Engine: Send + fmt::Debug {
 
 /// An output of one engine that another takes as input, in the backend's own form.
 #[derive(Debug, Clone)]
+#[doc(hidden)]
 pub struct DeviceTensor(Arc<dyn Any + Send + Sync>);
 
 impl DeviceTensor {
@@ -257,6 +268,7 @@ impl DeviceTensor {
 
 /// A started backend: what its engines share (threads, a device's context).
 #[derive(Debug)]
+#[doc(hidden)]
 pub struct Session {
     opener: Box<dyn OpenBackend>,
     precision: Option<Precision>,

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use capeformer::{EnrolError, Enrolment, Shot, check_shots, enrol};
+#[doc(hidden)]
 pub use lazy::LazyEstimator;
+#[doc(hidden)]
 pub use postprocess::postprocess;
 
 use crate::bundle::shape;
@@ -142,6 +144,7 @@ pub fn open(
 ///
 /// # Errors
 /// As [`open`].
+#[doc(hidden)]
 pub fn open_in(
     session: Session,
     bundle: &Bundle,
@@ -182,6 +185,7 @@ fn open_model(
 ///
 /// # Errors
 /// Where the network takes no image of this size.
+#[doc(hidden)]
 pub fn networks(bundle: &Bundle, image: Size, precision: Option<Precision>) -> Result<Vec<Network>, EstimateError> {
     let planner = |size| networks::Planner { bundle, size, precision };
     let layout = || input_transform::layout(bundle.manifest(), image);

@@ -103,7 +103,7 @@ impl GroundTruth {
         Ok(Self::from_file(path, CocoFile::read(path)?, names)?)
     }
 
-    fn from_file(path: &Path, file: CocoFile, names: &[String]) -> Result<Self, FileError> {
+    pub(super) fn from_file(path: &Path, file: CocoFile, names: &[String]) -> Result<Self, FileError> {
         let CocoFile { images: listed, annotations: entries, categories } = file;
         let category = choose_category(path, &categories, &entries, names)?;
         let order = match category {

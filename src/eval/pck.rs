@@ -1,6 +1,6 @@
 //! The share of correct keypoints, for objects that are enrolled from a few images and located in others.
 //!
-//! As in CapeFormer's evaluation (section 4.1 of the paper): a keypoint is correct if it lies within a part of the longer side
+//! As in CapeFormer's evaluation (docs/algorithms.md): a keypoint is correct if it lies within a part of the longer side
 //! of the object's box; an image's figure is the mean over the keypoints that are visible there and in every image of the
 //! enrolment, 0 without any; the figure of a set is the mean over images.
 

@@ -50,14 +50,19 @@ impl Orientation {
             Some(if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
         };
         let list = long(4)? as usize;
-        // A field: its tag, its type (3 is a number of 16 bits), how many, and the value.
+        // A field: its tag, its type, how many, and the value. By the standard it is a number of 16 bits (3); some programs
+        // write 32 (4), and others read both.
         let fields = (0..usize::from(short(list)?)).map(|index| list + 2 + 12 * index);
         let mut orientations = fields.filter(|&at| short(at) == Some(0x0112));
         let at = orientations.next()?;
-        if short(at + 2)? != 3 || long(at + 4)? != 1 {
+        if long(at + 4)? != 1 {
             return None;
         }
-        Self::from_exif(short(at + 8)?)
+        Self::from_exif(match short(at + 2)? {
+            3 => short(at + 8)?,
+            4 => long(at + 8)?.try_into().ok()?,
+            _ => return None,
+        })
     }
 
     /// The image turned upright. Its format must be one of whole bytes a pixel, RGB or grey; others stay as they are.
@@ -161,6 +166,12 @@ mod tests {
         assert_eq!(Orientation::find(&far), None);
         let mut of_another_type = good;
         of_another_type[8 + 2 + 12 + 2] = 4;
-        assert_eq!(Orientation::find(&of_another_type), None);
+        assert_eq!(Orientation::find(&of_another_type), Orientation::from_exif(6), "32 bits");
+        let mut big_endian = exif(false, 0);
+        big_endian[8 + 2 + 12 + 3] = 4;
+        big_endian.splice(8 + 2 + 12 + 8.., [0, 0, 0, 6]);
+        assert_eq!(Orientation::find(&big_endian), Orientation::from_exif(6));
+        of_another_type[8 + 2 + 12 + 2] = 2;
+        assert_eq!(Orientation::find(&of_another_type), None, "text");
     }
 }

@@ -106,6 +106,16 @@ pub enum BoxesError {
     },
 }
 
+/// Which line of a list of boxes is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct LineError {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
 /// Why a list of boxes is not used: a line's number, from 1, and what is wrong with it.
 enum Fault {
     Read(std::io::Error),
@@ -129,11 +139,11 @@ impl ListedBoxes {
     /// The boxes that the text of a file lists.
     ///
     /// # Errors
-    /// The number of the line that is wrong, from 1, and what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
+    /// Where a line is wrong.
+    pub fn parse(text: &str) -> Result<Self, LineError> {
         Self::from_lines(text.as_bytes()).map_err(|fault| match fault {
-            Fault::Read(error) => (0, error.to_string()),
-            Fault::Line(line, reason) => (line, reason),
+            Fault::Read(error) => LineError { line: 0, reason: error.to_string() },
+            Fault::Line(line, reason) => LineError { line, reason },
         })
     }
 
@@ -354,7 +364,7 @@ mod tests {
             ("{\"sequence\": \"1\", \"boxes\": []}", "text"),
             ("\u{1f}\u{8b}", "line 1"),
         ] {
-            let (number, reason) = ListedBoxes::parse(&format!("{good}{line}")).unwrap_err();
+            let LineError { line: number, reason } = ListedBoxes::parse(&format!("{good}{line}")).unwrap_err();
             assert_eq!(number, 2);
             assert!(reason.contains(needle), "{reason}");
         }
@@ -367,11 +377,11 @@ mod tests {
     fn the_wrong_box_is_the_one_that_is_named() {
         for wrong in ["[5, 6, NaN, 8]", "[5, 6, 1e300, 8]", "[5, null, 7, 8]"] {
             let line = format!("{{\"name\": \"b.jpg\", \"boxes\": [[1, 2, 3, 4], {wrong}]}}");
-            let (_, reason) = ListedBoxes::parse(&line).unwrap_err();
+            let reason = ListedBoxes::parse(&line).unwrap_err().reason;
             assert!(reason.contains("the box [5, ") && reason.contains("not finite"), "{wrong}: {reason}");
         }
-        let (_, reason) =
-            ListedBoxes::parse("{\"name\": \"b\", \"boxes\": [[1, 2, 3, 4], [5, 6, -7, 8]]}").unwrap_err();
+        let listed = ListedBoxes::parse("{\"name\": \"b\", \"boxes\": [[1, 2, 3, 4], [5, 6, -7, 8]]}");
+        let reason = listed.unwrap_err().reason;
         assert!(reason.contains("the box [5, 6, -7, 8] is empty"), "{reason}");
     }
 

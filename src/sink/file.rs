@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::jsonl::JsonLines;
-use super::output_file::{OutputFile, is_special, resolve};
 use super::uri::{self, Parts};
 use super::{DroppedLines, OutputSchema, Sink, SinkError};
 use crate::clock::Clock;
+use crate::write::{OutputFile, is_special, resolve};
 
 /// Rotated files that are kept by default.
 const KEEP: u32 = 5;
@@ -45,7 +45,8 @@ pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>)
     let parts = Parts::of(uri);
     let rotation = rotation(parts)?;
     let path = Path::new(parts.path);
-    if is_special(path) || parts.path == "-" {
+    // Standard output gets here only with options.
+    if is_special(path) || super::is_standard(parts.path) {
         if rotation.is_some() {
             return Err(parts.wrong("only a regular file can be rotated"));
         }
@@ -53,7 +54,8 @@ pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>)
         let output = opened.map_err(|source| SinkError::Open { target: parts.path.to_owned(), source })?;
         return Ok(Box::new(JsonLines::new(output, parts.path, schema)?));
     }
-    let files = Files { file: OutputFile::open(path)?, keep: rotation.map_or(0, |rotation| rotation.keep) };
+    let file = OutputFile::open(path).map_err(|source| SinkError::from_open(path, source))?;
+    let files = Files { file, keep: rotation.map_or(0, |rotation| rotation.keep) };
     let holds_lines = files.length().is_ok_and(|length| length > 0);
     let mut lines = Lines::new(files, rotation.map(|rotation| rotation.bytes), RETRY, parts.path);
     lines.start = if holds_lines { Start::Replace } else { Start::Header };
@@ -156,10 +158,7 @@ impl Files {
 
     /// Opens the path again.
     fn reopen(&mut self) -> io::Result<u64> {
-        self.file = OutputFile::open(self.file.path()).map_err(|error| match error {
-            SinkError::Open { source, .. } => source,
-            other => io::Error::other(other),
-        })?;
+        self.file = OutputFile::open(self.file.path())?;
         self.length()
     }
 }

@@ -1,13 +1,12 @@
 //! Drawn images as files.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::SinkError;
 use crate::geometry::Size;
+use crate::write;
 
 /// JPEG quality of a drawing; thin coloured lines suffer below it.
 const JPEG_QUALITY: u8 = 92;
@@ -24,21 +23,7 @@ pub fn write(path: &Path, size: Size, rgb: &[u8]) -> Result<(), SinkError> {
     } else {
         encode_jpeg(&mut bytes, size, rgb, JPEG_QUALITY, &target)?;
     }
-    let partial = partial(path);
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).open(&partial);
-    let mut file = opened.map_err(|source| SinkError::Open { target: target.clone(), source })?;
-    let written = file.write_all(&bytes).and_then(|()| fs::rename(&partial, path));
-    if written.is_err() {
-        // The error that is reported is the first.
-        let _ = fs::remove_file(&partial);
-    }
-    written.map_err(|error| SinkError::from_write(&target, error))
-}
-
-/// The name of an image that is not complete yet.
-fn partial(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
+    write::beside(path, &bytes).map_err(|error| SinkError::from_write(&target, error))
 }
 
 fn encode_png(output: &mut Vec<u8>, size: Size, rgb: &[u8], target: &str) -> Result<(), SinkError> {
@@ -77,6 +62,8 @@ fn side<T: TryFrom<usize>>(pixels: usize, size: Size, target: &str) -> Result<T,
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -15,6 +15,7 @@ use crate::estimator::StageTimes;
 use crate::pixels::{ImageView, PixelFormat};
 use crate::pose::{Poses, Skeleton};
 use crate::source::Frame;
+use crate::write::is_standard_output;
 
 pub mod canvas;
 mod dropped_lines;
@@ -23,7 +24,6 @@ pub mod framebuffer;
 pub mod http;
 mod image;
 pub mod jsonl;
-mod output_file;
 pub mod overlay;
 pub mod paint;
 mod record;
@@ -35,7 +35,6 @@ mod y4m;
 pub mod zones;
 
 pub use dropped_lines::DroppedLines;
-pub use output_file::resolve;
 pub use rgb::RgbCache;
 pub use zones::{NamedLine, NamedZone, TrackCounts, ZoneCounter, ZoneSetup, ZoneTotals};
 
@@ -160,7 +159,7 @@ pub enum SinkError {
     /// Another program writes the file.
     #[error("{}: another program is writing this file; end it or choose another path", path.display())]
     InUse {
-        /// The file, links resolved.
+        /// The file.
         path: PathBuf,
     },
     /// Another program listens on the socket.
@@ -245,6 +244,14 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// Tells a file that another program writes from every other failure.
+    fn from_open(path: &Path, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::ResourceBusy => Self::InUse { path: path.to_owned() },
+            _ => Self::Open { target: path.display().to_string(), source },
+        }
+    }
+
     /// Tells a closed pipe from every other failure of a write.
     fn from_write(target: &str, source: std::io::Error) -> Self {
         if source.kind() == std::io::ErrorKind::BrokenPipe {
@@ -262,7 +269,9 @@ impl SinkError {
 /// Where the URI names no sink, or its output cannot be opened.
 pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     match uri.split_once(':') {
-        Some(("jsonl", "-")) => Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", schema)?)),
+        Some(("jsonl", path)) if is_standard(path) => {
+            Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", schema)?))
+        }
         Some(("jsonl", path)) if !path.is_empty() => file::open(path, schema, &options.dropped_lines),
         Some(("unix", path)) if !path.is_empty() => socket::open(path, schema, &options.dropped_lines),
         Some(("y4m", path)) if !path.is_empty() => record::open(path),
@@ -272,6 +281,11 @@ pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<d
         }
         _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
     }
+}
+
+/// Whether a path of a sink is standard output.
+fn is_standard(path: &str) -> bool {
+    path == "-" || is_standard_output(Path::new(path))
 }
 
 /// What a sink writes to.
@@ -293,7 +307,7 @@ pub enum Output {
 /// Where the URI names no sink, or an option is wrong.
 pub fn outputs(uri: &str) -> Result<Output, SinkError> {
     match uri.split_once(':') {
-        Some(("jsonl", "-")) => Ok(Output::Standard),
+        Some(("jsonl" | "y4m", path)) if is_standard(path) => Ok(Output::Standard),
         Some(("jsonl", path)) if !path.is_empty() => file::paths(path).map(Output::Files),
         Some(("overlay", path)) if !path.is_empty() && !overlay::is_video(Path::new(path)) => {
             Ok(Output::Folder(path.into()))

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::canvas::Canvas;
-use super::output_file::Replacement;
 use super::paint::Painter;
 use super::y4m::{Rate, Writer};
 use super::{FrameResult, Options, OutputSchema, Sink, SinkError, image};
@@ -14,6 +13,7 @@ use crate::geometry::Size;
 use crate::pixels::ImageView;
 use crate::pixels::rgb::to_rgb;
 use crate::pose::Pose;
+use crate::write::Replacement;
 
 /// Frame rate of a video whose frames carry no time.
 const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
@@ -27,7 +27,7 @@ pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<
     let painter = Painter::new(schema, options.keypoint_threshold);
     let path = PathBuf::from(path);
     if is_video(&path) {
-        let file = Replacement::open(&path)?;
+        let file = Replacement::open(&path).map_err(|source| SinkError::from_open(&path, source))?;
         return Ok(Box::new(Video { painter, path, rgb: Vec::new(), state: State::Empty(BufWriter::new(file)) }));
     }
     fs::create_dir_all(&path).map_err(unwritable)?;

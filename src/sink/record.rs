@@ -3,14 +3,14 @@
 //! Layouts of cameras lose nothing: 4:2:0 stays 4:2:0, YUYV and UYVY become planes of 4:2:2, grey stays grey. RGB, which is also
 //! what JPEGs are decoded to, becomes 4:2:0 as in every video. Times are not kept: cameras deliver frames at uneven intervals.
 
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
 
-use super::output_file::Replacement;
-use super::y4m::to_planes;
+use super::y4m::{VideoOutput, to_planes};
 use super::{FrameResult, Sink, SinkError};
 use crate::geometry::Size;
 use crate::pixels::{Colour, ColourMatrix, ColourRange, ImageView, PixelFormat, copy_planes};
+use crate::write::Replacement;
 
 /// Writes frames to `output`.
 #[derive(Debug)]
@@ -34,18 +34,19 @@ struct Shape {
 /// # Errors
 /// Where the file cannot be made, or another program writes it.
 pub fn open(path: &str) -> Result<Box<dyn Sink>, SinkError> {
-    let output = BufWriter::new(Replacement::open(Path::new(path))?);
-    Ok(Box::new(Recording::new(output, path)))
+    let path = if path == "-" { "/dev/stdout" } else { path };
+    let file = Replacement::open(Path::new(path)).map_err(|source| SinkError::from_open(Path::new(path), source))?;
+    Ok(Box::new(Recording::new(BufWriter::new(file), path)))
 }
 
-impl<W: Write> Recording<W> {
+impl<W: VideoOutput> Recording<W> {
     fn new(output: W, target: &str) -> Self {
         Self { output, target: target.to_owned(), shape: None, planes: Vec::new() }
     }
 
     fn write(&mut self, image: ImageView<'_>) -> std::io::Result<()> {
         let shape = Shape::of(image);
-        if self.shape.is_none() {
+        if self.output.renewed()? || self.shape.is_none() {
             self.shape = Some(shape);
             let Size { width, height } = shape.size;
             let range = if shape.colour.range == ColourRange::Full { "FULL" } else { "LIMITED" };
@@ -91,7 +92,7 @@ fn copy(image: ImageView<'_>, planes: &mut Vec<u8>) {
     to_planes(&rows, image.size(), planes);
 }
 
-impl<W: Write + Send> Sink for Recording<W> {
+impl<W: VideoOutput + Send> Sink for Recording<W> {
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         let image = result.frame.image;
         if let Some(expected) = self.shape.filter(|shape| *shape != Shape::of(image)) {

@@ -3,10 +3,11 @@
 //! Written as 8-bit 4:2:0 in limited range, chroma between its four pixels (`C420jpeg`). The format cannot say which
 //! matrix was used: it is the one that players assume for the size.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use crate::geometry::Size;
 use crate::pixels::{Colour, ColourMatrix};
+use crate::write::Replacement;
 
 /// Frames per second as a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,25 +18,56 @@ pub struct Rate {
     pub seconds: u64,
 }
 
+/// What a video is written to.
+pub(super) trait VideoOutput: Write {
+    /// Whether the video is begun anew, because another program has moved or deleted its file.
+    ///
+    /// # Errors
+    /// Where there is no other file at its path.
+    fn renewed(&mut self) -> std::io::Result<bool>;
+}
+
+impl VideoOutput for BufWriter<Replacement> {
+    fn renewed(&mut self) -> std::io::Result<bool> {
+        if self.get_ref().is_in_place() {
+            return Ok(false);
+        }
+        // What is still in the buffer is of the file that was taken away.
+        self.flush()?;
+        self.get_mut().reopen()?;
+        tracing::warn!("another program has moved or deleted a video that is being written; it is begun anew");
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+impl VideoOutput for &mut Vec<u8> {
+    fn renewed(&mut self) -> std::io::Result<bool> {
+        Ok(false)
+    }
+}
+
 /// Writes frames of one size.
 #[derive(Debug)]
 pub struct Writer<W> {
     output: W,
     size: Size,
+    rate: Rate,
     planes: Vec<u8>,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: VideoOutput> Writer<W> {
     /// Writes the header.
-    pub fn new(mut output: W, size: Size, rate: Rate) -> std::io::Result<Self> {
-        let Rate { frames, seconds } = rate;
-        writeln!(
-            output,
-            "YUV4MPEG2 W{} H{} F{frames}:{seconds} Ip A1:1 C420jpeg XCOLORRANGE=LIMITED",
-            size.width, size.height
-        )?;
+    pub fn new(output: W, size: Size, rate: Rate) -> std::io::Result<Self> {
         let chroma = size.width.div_ceil(2) * size.height.div_ceil(2);
-        Ok(Self { output, size, planes: vec![0; size.width * size.height + 2 * chroma] })
+        let mut writer = Self { output, size, rate, planes: vec![0; size.width * size.height + 2 * chroma] };
+        writer.header()?;
+        Ok(writer)
+    }
+
+    fn header(&mut self) -> std::io::Result<()> {
+        let (Size { width, height }, Rate { frames, seconds }) = (self.size, self.rate);
+        writeln!(self.output, "YUV4MPEG2 W{width} H{height} F{frames}:{seconds} Ip A1:1 C420jpeg XCOLORRANGE=LIMITED")
     }
 
     /// The size of every frame.
@@ -45,6 +77,9 @@ impl<W: Write> Writer<W> {
 
     /// Writes one frame, 3 bytes a pixel, rows without gaps.
     pub fn write(&mut self, rgb: &[u8]) -> std::io::Result<()> {
+        if self.output.renewed()? {
+            self.header()?;
+        }
         to_planes(rgb, self.size, &mut self.planes);
         self.output.write_all(b"FRAME\n")?;
         self.output.write_all(&self.planes)

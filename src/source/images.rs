@@ -1,5 +1,6 @@
 //! One image, or all images of a folder.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,12 @@ impl Images {
         Self::new(vec![path.to_owned()], true)
     }
 
+    /// Whether a file directly in a folder of images is one of them.
+    pub fn takes(file: &Path) -> bool {
+        let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && file.is_file() && (Self::is_named_like_one(file) || is_unnamed_image(file))
+    }
+
     /// Whether the path has an image's ending.
     pub fn is_named_like_one(path: &Path) -> bool {
         path.extension().is_some_and(|found| EXTENSIONS.iter().any(|extension| found.eq_ignore_ascii_case(extension)))
@@ -44,10 +51,8 @@ impl Images {
         let failed = |source| SourceError::Open { path: path.to_owned(), source };
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            let file = entry.path();
-            if !hidden && file.is_file() && (Self::is_named_like_one(&file) || is_unnamed_image(&file)) {
+            let file = entry.map_err(failed)?.path();
+            if Self::takes(&file) {
                 paths.push(file);
             }
         }
@@ -60,6 +65,16 @@ impl Images {
 
     fn new(paths: Vec<PathBuf>, single: bool) -> Self {
         Self { paths, next: 0, single, limits: Limits::default(), image: None, name: String::new() }
+    }
+}
+
+/// Adds a path as text, escapes in place of what is no UTF-8: names that differ stay different.
+fn push_escaped(path: &Path, text: &mut String) {
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
     }
 }
 
@@ -81,11 +96,31 @@ impl Source for Images {
         self.image = None;
         let image = self.image.insert(read_image(path, &self.limits).map_err(wrap)?);
         self.name.clear();
-        self.name.push_str(&path.to_string_lossy());
+        push_escaped(path, &mut self.name);
         Ok(Some(Frame { image: image.view(), sequence, captured: None, instant: None, name: Some(&self.name) }))
     }
 
     fn frames(&self) -> Option<u64> {
         Some(self.paths.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    #[test]
+    fn names_that_are_no_utf_8_stay_different() {
+        let text = |bytes: &[u8]| {
+            let mut text = String::new();
+            push_escaped(Path::new(OsStr::from_bytes(bytes)), &mut text);
+            text
+        };
+        assert_eq!(text(b"a/\xff\xfe.jpg"), "a/\\xff\\xfe.jpg");
+        assert_ne!(text(b"\xff.jpg"), text(b"\xfe.jpg"));
+        assert_eq!(text("größer 猫.jpg".as_bytes()), "größer 猫.jpg");
     }
 }

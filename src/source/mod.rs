@@ -11,6 +11,7 @@ use crate::counts::Counts;
 use crate::pixels::{ImageView, ReadError};
 
 #[cfg(feature = "camera")]
+#[doc(hidden)]
 pub mod child;
 mod file_uri;
 mod images;
@@ -19,11 +20,16 @@ mod lookahead;
 mod open;
 mod repeated;
 #[cfg(feature = "camera")]
+#[doc(hidden)]
 pub mod v4l2;
 mod y4m;
 
+#[doc(hidden)]
 pub use images::Images;
-pub use open::{camera_name, file_of, masked, open, shown};
+pub use open::open;
+#[doc(hidden)]
+pub use open::{camera_name, file_of, masked, shown};
+#[doc(hidden)]
 pub use repeated::Repeated;
 pub use y4m::{Y4m, Y4mError};
 

@@ -167,8 +167,8 @@ fn major(device: u64) -> u64 {
 #[cfg(feature = "camera")]
 fn open_camera(uri: &str, camera: &str) -> Result<Box<dyn Source>, SourceError> {
     use super::v4l2::{Camera, CaptureRequest};
-    let request =
-        CaptureRequest::parse(camera).map_err(|reason| SourceError::Option { uri: uri.to_owned(), reason })?;
+    let request = CaptureRequest::parse(camera)
+        .map_err(|error| SourceError::Option { uri: uri.to_owned(), reason: error.reason })?;
     Ok(Box::new(Camera::open(request).map_err(SourceError::Camera)?))
 }
 

@@ -249,8 +249,9 @@ impl Rate {
         let colon = value.iter().position(|&byte| byte == b':')?;
         let is_zero = |value: &[u8]| !value.is_empty() && value.iter().all(|&byte| byte == b'0');
         let (frames, seconds) = (&value[..colon], &value[colon + 1..]);
-        // An unknown rate: 0:0 by the format, 0:1 by GStreamer for a rate that varies.
-        if is_zero(frames) && seconds.iter().all(u8::is_ascii_digit) {
+        // An unknown rate: 0:0 by the format, 0:1 by GStreamer for a rate that varies. Nothing but times is lost without it.
+        let is_number = |value: &[u8]| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        if is_number(frames) && is_number(seconds) && (is_zero(frames) || is_zero(seconds)) {
             return Some(Self::default());
         }
         Some(Self { frames: parse_number(frames)?, seconds: parse_number(seconds)? })
@@ -359,6 +360,7 @@ mod tests {
             ("F0:1", None),
             ("F0:0", None),
             ("F00:30", None),
+            ("F25:0", None),
             ("", None),
             ("F25:1", Some(Duration::from_millis(40))),
             ("F30000:1001", Some(Duration::from_nanos(33_366_666))),
@@ -366,7 +368,7 @@ mod tests {
             let (found, second) = read(&video(&format!("W2 H1 Cmono {rate}"), &frames)).unwrap();
             assert_eq!((found.as_slice(), second), (&frames[..], time), "{rate}");
         }
-        for rate in ["F25:0", "F:1", "F0", "F-1:1", "F0:x", "Fx:1"] {
+        for rate in ["F:1", "F0", "F-1:1", "F0:x", "Fx:1"] {
             let error = read(&video(&format!("W2 H1 Cmono {rate}"), &frames)).unwrap_err().to_string();
             assert!(error.contains(&format!("'{rate}'")), "{error}");
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::check_names;
+use super::{ContentError, check_names};
 use crate::coco::{CocoFile, Id, ImageEntry, Number, base_name, from_bytes, is_coco, read_bounded};
 use crate::decode::capeformer::SLOTS;
 use crate::geometry::{Rectangle, Size};
@@ -112,14 +112,18 @@ impl Annotation {
             std::io::ErrorKind::InvalidData => content(source.to_string()),
             _ => AnnotationError::File { path: path.to_owned(), source },
         })?;
-        Self::parse(&bytes, &image.to_string_lossy(), Some(size)).map_err(content)
+        Self::parse(&bytes, &image.to_string_lossy(), Some(size)).map_err(|error| content(error.reason))
     }
 
     /// The annotation of the image at the path `image` in the contents of a file. Its size is compared where it is known.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn parse(bytes: &[u8], image: &str, size: Option<Size>) -> Result<Self, String> {
+    pub fn parse(bytes: &[u8], image: &str, size: Option<Size>) -> Result<Self, ContentError> {
+        Ok(Self::checked(bytes, image, size)?)
+    }
+
+    fn checked(bytes: &[u8], image: &str, size: Option<Size>) -> Result<Self, String> {
         let annotation = if is_coco(bytes).map_err(|fault| fault.to_string())? {
             from_coco(CocoFile::from_bytes(bytes).map_err(|fault| format!("as COCO's format: {fault}"))?, image, size)?
         } else {
@@ -266,7 +270,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Annotation, String> {
-        Annotation::parse(text.as_bytes(), "photos/b.jpg", Some(Size::new(64, 48)))
+        Annotation::checked(text.as_bytes(), "photos/b.jpg", Some(Size::new(64, 48)))
     }
 
     #[test]

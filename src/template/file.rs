@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::Template;
+use super::{ContentError, Template};
 use crate::coco::read_bounded;
+use crate::write;
 
 /// First line of a template; the number is the version of the format.
 const FIRST_LINE: &[u8] = b"sinew template 1\n";
@@ -74,7 +75,7 @@ impl Template {
             std::io::ErrorKind::InvalidData => broken(format!("{source}, more than any template")),
             _ => unreadable(source),
         })?;
-        Self::from_bytes(&bytes).map_err(broken)
+        Self::from_bytes(&bytes).map_err(|error| broken(error.reason))
     }
 
     /// Writes a file.
@@ -82,7 +83,7 @@ impl Template {
     /// # Errors
     /// Where it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), TemplateError> {
-        std::fs::write(path, self.to_bytes()).map_err(|source| TemplateError::File {
+        write::whole(path, &self.to_bytes()).map_err(|source| TemplateError::File {
             path: path.to_owned(),
             action: "written",
             source,
@@ -105,30 +106,34 @@ impl Template {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let rest = match bytes.strip_prefix(FIRST_LINE) {
-            Some(rest) => rest,
-            None if bytes.starts_with(START) => return Err("it has a version that this program does not know".into()),
-            None => return Err("the file is something else".into()),
-        };
-        let checksum = || "it is damaged or cut off: its checksum is not that of its contents".to_owned();
-        let end = bytes.len() - rest.len().min(CHECKSUM);
-        let (contents, found) = bytes.split_at(end);
-        if found != Sha256::digest(contents).as_slice() {
-            return Err(checksum());
-        }
-        let body = &contents[FIRST_LINE.len().min(contents.len())..];
-        let line = body.iter().position(|&byte| byte == b'\n').ok_or_else(checksum)?;
-        let mut template: Self =
-            serde_json::from_slice(&body[..line]).map_err(|error| format!("its header: {error}"))?;
-        let (values, rest) = body[line + 1..].as_chunks::<4>();
-        if !rest.is_empty() {
-            return Err("its features are no whole number of values".to_owned());
-        }
-        template.features = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
-        template.check()?;
-        Ok(template)
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContentError> {
+        Ok(parse(bytes)?)
     }
+}
+
+fn parse(bytes: &[u8]) -> Result<Template, String> {
+    let rest = match bytes.strip_prefix(FIRST_LINE) {
+        Some(rest) => rest,
+        None if bytes.starts_with(START) => return Err("it has a version that this program does not know".into()),
+        None => return Err("the file is something else".into()),
+    };
+    let checksum = || "it is damaged or cut off: its checksum is not that of its contents".to_owned();
+    let end = bytes.len() - rest.len().min(CHECKSUM);
+    let (contents, found) = bytes.split_at(end);
+    if found != Sha256::digest(contents).as_slice() {
+        return Err(checksum());
+    }
+    let body = &contents[FIRST_LINE.len().min(contents.len())..];
+    let line = body.iter().position(|&byte| byte == b'\n').ok_or_else(checksum)?;
+    let mut template: Template =
+        serde_json::from_slice(&body[..line]).map_err(|error| format!("its header: {error}"))?;
+    let (values, rest) = body[line + 1..].as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err("its features are no whole number of values".to_owned());
+    }
+    template.features = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
+    template.check()?;
+    Ok(template)
 }
 
 #[cfg(test)]
@@ -165,11 +170,11 @@ mod tests {
 
     #[test]
     fn other_files_are_told_from_damaged_ones() {
-        let other = Template::from_bytes(b"\x89PNG\r\n").unwrap_err();
+        let other = Template::from_bytes(b"\x89PNG\r\n").unwrap_err().reason;
         assert!(other.contains("something else"), "{other}");
-        let newer = Template::from_bytes(b"sinew template 2\nwhatever").unwrap_err();
+        let newer = Template::from_bytes(b"sinew template 2\nmore").unwrap_err().reason;
         assert!(newer.contains("version"), "{newer}");
-        assert!(Template::from_bytes(FIRST_LINE).unwrap_err().contains("damaged"));
+        assert!(Template::from_bytes(FIRST_LINE).unwrap_err().reason.contains("damaged"));
     }
 
     /// The same contents with a checksum that fits.
@@ -186,7 +191,7 @@ mod tests {
             let bytes = cup().to_bytes();
             let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
             let changed = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat();
-            Template::from_bytes(&sealed(changed)).unwrap_err()
+            Template::from_bytes(&sealed(changed)).unwrap_err().reason
         };
         assert!(text("\"index\":2", "\"index\":0").contains("ascend"));
         assert!(text("\"index\":2", "\"index\":100").contains("ascend"));
@@ -197,7 +202,7 @@ mod tests {
         let mut bytes = cup().to_bytes();
         let at = bytes.len() - CHECKSUM - 4;
         bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
-        assert!(Template::from_bytes(&sealed(bytes)).unwrap_err().contains("finite"));
+        assert!(Template::from_bytes(&sealed(bytes)).unwrap_err().reason.contains("finite"));
     }
 
     proptest! {

@@ -4,9 +4,11 @@
 //! given to the estimator with every frame's image.
 
 mod annotation;
+mod error;
 mod file;
 
 pub use annotation::{Annotation, AnnotationError, Point};
+pub use error::ContentError;
 pub use file::{MAX_BYTES, TemplateError};
 
 use crate::bundle::Bundle;
@@ -59,7 +61,7 @@ impl Template {
         keypoints: Vec<TemplateKeypoint>,
         features: Vec<f32>,
         edges: Vec<(u16, u16)>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ContentError> {
         let width = features.len() / keypoints.len().max(1);
         let template = Self {
             name: name.to_owned(),

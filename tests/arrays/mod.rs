@@ -1,16 +1,15 @@
 //! Arrays in `.npz` files, for tests that compare with them.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+#[path = "../common/sigmas.rs"]
+mod sigmas;
 
 use std::path::Path;
 
 use sinew::decode::Maps;
 use sinew::npz::{Array, Npz};
 
-/// COCO's OKS sigmas.
-pub const SIGMAS: [f32; 17] = [
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
-    0.089,
-];
+pub use sigmas::SIGMAS;
 
 /// One array of a file, which must be there.
 pub fn array(path: &Path, name: &str) -> Array {

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use sinew::geometry::Size;
 
-/// The program, deaf to the variables and configuration of whoever runs the tests.
+/// The program, without the variables and the configuration of the person who runs the tests.
 pub fn sinew(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sinew"));
     for (name, _) in std::env::vars() {

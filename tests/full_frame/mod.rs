@@ -1,4 +1,4 @@
-//! A frame full of people, as LOGO-CAP's networks would answer it.
+//! A frame full of people, as LOGO-CAP's networks would see it.
 
 use sinew::decode::Maps;
 use sinew::decode::logocap::{Decoder, Inputs, Refinement, Workspace};

@@ -83,3 +83,11 @@ impl Shown<'_> {
         });
     }
 }
+
+/// Puts frames with these numbers and so many poses.
+pub fn put(sink: &mut dyn Sink, numbers: std::ops::Range<u64>, people: usize) {
+    let image = grey(Size::new(16, 8), 0);
+    for number in numbers {
+        Shown { image: &image, poses: &poses(people), ..Shown::default() }.put(sink, number);
+    }
+}

@@ -93,7 +93,7 @@ impl Doubles {
     }
 
     fn ask(library: &libloading::Library, what: &str) -> i32 {
-        // SAFETY: the doubles' own functions take nothing and answer a number.
+        // SAFETY: the doubles' own functions take nothing and return a number.
         unsafe { library.get::<extern "C" fn() -> i32>(what.as_bytes()).unwrap()() }
     }
 

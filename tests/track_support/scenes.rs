@@ -1,14 +1,14 @@
 //! Simulated people for the tracker: who is who is known, and what a detector makes of them is bad in chosen ways.
 
+#[path = "../common/sigmas.rs"]
+mod sigmas;
+
 use std::time::Duration;
 
 use sinew::pose::{Keypoint, MAX_POSES, Pose, Poses};
 
-/// COCO's OKS sigmas.
-pub const SIGMAS: [f32; 17] = [
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
-    0.089,
-];
+pub use sigmas::SIGMAS;
+
 /// Names of the keypoints.
 pub const KEYPOINTS: [&str; 17] = [
     "nose",
@@ -262,7 +262,7 @@ pub fn scene(conditions: &Conditions, seed: u64) -> Vec<SceneFrame> {
         for walker in &mut walkers {
             walker.step(now, frame_seconds, &mut random);
         }
-        // Now and then somebody leaves and another person comes.
+        // Now and then one leaves and another person comes.
         if random.chance(0.01 * frame_seconds * conditions.people as f32) {
             let index = (random.unit() * walkers.len() as f32) as usize % walkers.len();
             walkers[index] = walker(&mut random);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-NOBODY, CLUTTER = -1, -2
+NO_OWNER, CLUTTER = -1, -2
 """Values of the owner plane besides the indices of people: background, and objects in front of people."""
 
 
@@ -15,7 +15,7 @@ class Canvas:
     def __init__(self, colour: np.ndarray) -> None:
         self.colour = np.ascontiguousarray(colour, np.float32)
         self.side = colour.shape[0]
-        self.owner = np.full(colour.shape[:2], NOBODY, np.int16)
+        self.owner = np.full(colour.shape[:2], NO_OWNER, np.int16)
 
     def paste(
         self, rgba: np.ndarray, x: int, y: int, gain: np.ndarray | float = 1.0, owner: int | None = None

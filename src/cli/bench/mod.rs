@@ -15,7 +15,7 @@ use self::report::{ModelFacts, Report, SourceFacts, figures};
 use super::config::Settings;
 use super::log::LogArguments;
 use super::machine::Machine;
-use super::run::{RunArguments, Watcher, describe, open_boxes, read_templates};
+use super::run::{RunArguments, RunObserver, describe, open_boxes, read_templates};
 use super::{Verdict, output, stop, value};
 use crate::bundle::Bundle;
 use crate::engine::{Backend, Precision};
@@ -100,7 +100,7 @@ impl BenchArguments {
             format: format!("{format:?}").to_uppercase(),
         };
 
-        let mut watcher = Watcher::new(Some(warm_up + frames), log);
+        let mut observer = RunObserver::new(Some(warm_up + frames), log);
         let mut counts = Counts::default();
         let outputs = Outputs::from(vec![Box::new(meter) as Box<dyn Sink>]);
         let ended = if live {
@@ -109,7 +109,7 @@ impl BenchArguments {
                 estimator: estimator.as_mut(),
                 boxes: boxes.as_mut(),
                 outputs,
-                observer: &mut watcher,
+                observer: &mut observer,
                 deadline: settings.deadline,
                 stop,
             };
@@ -120,13 +120,13 @@ impl BenchArguments {
                 boxes: boxes.as_mut(),
                 estimator: estimator.as_mut(),
                 outputs: &outputs,
-                observer: &mut watcher,
+                observer: &mut observer,
                 deadline: settings.deadline,
                 stop: &stop,
             };
             pipeline.run(&mut counts)
         };
-        watcher.finish();
+        observer.finish();
         ended?;
         let mut report = report(&measured, &bundle, &settings, backend, source_facts, warm_up)?;
         report.dropped =

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::meter::{Measured, Stage};
 use crate::cli::machine::Machine;
 use crate::cli::output;
+use crate::read;
+
+/// Largest report that is read; one has some kilobytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// A measurement with everything that it depends on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,7 +95,7 @@ impl Report {
     /// # Errors
     /// Where it is no such report.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = read::text(path, MAX_BYTES).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text)
             .with_context(|| format!("{}: no report of `sinew bench --json`; measure again", path.display()))
     }

@@ -10,6 +10,7 @@ use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
 use crate::cli::{Verdict, output};
 use crate::eval::{Calibration, Evaluation, Outcomes};
+use crate::write::whole;
 
 pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments) -> anyhow::Result<Verdict> {
     let truth = oks::read_truth(arguments, bundle)?;
@@ -62,5 +63,5 @@ fn table(of: &str, calibration: &Calibration) -> Vec<[String; 5]> {
 
 fn write(path: &Path, outcomes: &Outcomes) -> anyhow::Result<()> {
     let text = serde_json::to_string(outcomes)?;
-    std::fs::write(path, text).with_context(|| format!("cannot write the outcomes to {}", path.display()))
+    whole(path, text.as_bytes()).with_context(|| format!("cannot write the outcomes to {}", path.display()))
 }

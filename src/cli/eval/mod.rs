@@ -178,8 +178,11 @@ impl EvalArguments {
     fn guard(&self, bundle: &Bundle) -> anyhow::Result<()> {
         let mut guard = FileGuard::default();
         [&self.coco, &self.images].into_iter().chain(&self.boxes).for_each(|path| guard.input(path));
+        // Images may lie in folders of that folder.
+        guard.image_tree(&self.images);
         guard.input_tree(bundle.folder());
-        self.results.iter().try_for_each(|path| guard.output("--results", path))
+        self.results.iter().try_for_each(|path| guard.output("--results", path))?;
+        self.outcomes.iter().try_for_each(|path| guard.output("--outcomes", path))
     }
 
     /// What they say of the model, whatever is measured.

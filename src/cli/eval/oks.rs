@@ -1,7 +1,5 @@
 //! Object keypoint similarity: COCO's figures over everything that a bundle detects in a set.
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -18,6 +16,7 @@ use crate::eval::{Annotation, Detection, Evaluation, Figures, GroundTruth, Resul
 use crate::geometry::Rectangle;
 use crate::pose::Poses;
 use crate::runtime::ListedBoxes;
+use crate::write::{self, Replacement};
 
 /// What was counted besides the figures.
 #[derive(Debug, Default)]
@@ -32,7 +31,7 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     let truth = read_truth(arguments, bundle)?;
     let sigmas: Vec<f64> = bundle.manifest().keypoints.sigmas.iter().map(|&sigma| f64::from(sigma)).collect();
     let mut evaluation = Evaluation::new(&truth, &sigmas)?;
-    let mut results = arguments.results.as_deref().map(|path| Results::create(path, &truth)).transpose()?;
+    let mut results = arguments.results.as_deref().map(|path| Results::open(path, &truth)).transpose()?;
 
     let tally = process_all(arguments, bundle, &truth, &mut evaluation, results.as_mut(), log)?;
     if let Some(results) = results {
@@ -194,15 +193,18 @@ fn print(arguments: &EvalArguments, bundle: &Bundle, figures: &Figures, tally: &
 /// The file of results.
 pub(super) struct Results<'a> {
     path: &'a Path,
-    writer: ResultsWriter<BufWriter<File>>,
+    /// Keeps other programs away until the file is replaced.
+    target: Replacement,
+    writer: ResultsWriter<Vec<u8>>,
 }
 
 impl<'a> Results<'a> {
-    fn create(path: &'a Path, truth: &GroundTruth) -> anyhow::Result<Self> {
+    /// Opens the file, so that one that cannot be written is found out before any work is done.
+    fn open(path: &'a Path, truth: &GroundTruth) -> anyhow::Result<Self> {
         let unwritable = || format!("cannot write the results to {}; choose another path", path.display());
-        let file = File::create(path).with_context(unwritable)?;
-        let writer = ResultsWriter::new(BufWriter::new(file), truth.category().clone(), truth.file_order());
-        Ok(Self { path, writer: writer.with_context(unwritable)? })
+        let target = Replacement::open(path).with_context(unwritable)?;
+        let writer = ResultsWriter::new(Vec::new(), truth.category().clone(), truth.file_order());
+        Ok(Self { path, target, writer: writer.with_context(unwritable)? })
     }
 
     fn put(&mut self, image: &Id, poses: &Poses) -> anyhow::Result<()> {
@@ -210,7 +212,9 @@ impl<'a> Results<'a> {
     }
 
     fn finish(self) -> anyhow::Result<()> {
-        let finished = self.writer.finish().and_then(|mut file| file.flush());
-        finished.with_context(|| format!("writing to {} failed", self.path.display()))
+        let bytes = self.writer.finish();
+        drop(self.target);
+        let written = bytes.and_then(|bytes| write::whole(self.path, &bytes));
+        written.with_context(|| format!("writing to {} failed", self.path.display()))
     }
 }

@@ -1,8 +1,10 @@
 //! `sinew eval --metric track`: identities against known ones.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::EvalArguments;
@@ -15,22 +17,27 @@ pub fn run(arguments: &EvalArguments) -> anyhow::Result<Verdict> {
     let (Some(truth), Some(tracks)) = (&arguments.truth, &arguments.tracks) else {
         bail!("--metric track compares two files: give --truth and --tracks");
     };
-    let is = |path: &Path, extension: &str| path.extension().is_some_and(|found| found == extension);
-    let frames = if is(truth, "txt") && is(tracks, "txt") {
-        TrackedBoxes::read(truth, true)?.frames(&TrackedBoxes::read(tracks, false)?)
-    } else if is(truth, "json") && is(tracks, "jsonl") {
-        keypoint_frames(truth, tracks, &COCO_SIGMAS.map(f64::from))?
-    } else {
-        bail!(
+    let frames = match (is_json(truth)?, is_json(tracks)?) {
+        (false, false) => TrackedBoxes::read(truth, true)?.frames(&TrackedBoxes::read(tracks, false)?),
+        (true, true) => keypoint_frames(truth, tracks, &COCO_SIGMAS.map(f64::from))?,
+        _ => bail!(
             "{} and {}: give two MOT files, gt.txt and tracks.txt, or annotations.json of a video and result lines, \
              tracks.jsonl",
             truth.display(),
             tracks.display()
-        );
+        ),
     };
     let found = figures(&frames);
     if found.truths == 0 {
-        bail!("{}: nobody in it to evaluate", truth.display());
+        bail!("{}: nothing to measure: no person in it counts", truth.display());
+    }
+    if found.misses == found.truths {
+        tracing::warn!(
+            "{}: none of the {} people of {} was found: are both of the same video, and frames counted alike?",
+            tracks.display(),
+            found.truths,
+            truth.display()
+        );
     }
     if arguments.json {
         output::print_json(&json!({
@@ -54,4 +61,20 @@ pub fn run(arguments: &EvalArguments) -> anyhow::Result<Verdict> {
         output::print_table(["METRIC", "VALUE"], &rows.map(|(name, value)| [name.to_owned(), value]))?;
     }
     Ok(Verdict::Good)
+}
+
+/// Whether a file is JSON, by its first byte that is no space.
+fn is_json(path: &Path) -> anyhow::Result<bool> {
+    let start = read_start(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
+    match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(&byte) => Ok(byte == b'{'),
+        None => bail!("{}: nothing in it", path.display()),
+    }
+}
+
+fn read_start(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(256).read_to_end(&mut start)?;
+    Ok(start)
 }

@@ -5,8 +5,8 @@ mod options;
 mod retrack;
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Read, Write};
-use std::path::PathBuf;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -14,10 +14,16 @@ use clap::Args;
 pub use self::options::TrackerSettings;
 pub use self::retrack::COCO_SIGMAS;
 use self::retrack::Retracker;
+use super::guard::FileGuard;
 use super::log::LogArguments;
 use super::{Verdict, output};
 use crate::bundle::Bundle;
+use crate::read::BoundedLines;
 use crate::track::TrackOptions;
+use crate::write::Replacement;
+
+/// Longest line that is read; `sinew run` writes a tenth of it at most.
+const MAX_LINE_BYTES: usize = 4 << 20;
 
 /// Give the poses of recorded results identities, and smooth them
 #[derive(Debug, Args)]
@@ -50,26 +56,35 @@ impl TrackArguments {
         }
         let mut retracker = Retracker::new(&self.options()?, self.tracker.zones()?, self.fps);
         let name = self.input.display().to_string();
-        let input: Box<dyn Read> = if name == "-" {
+        let is_standard = self.input.as_os_str() == "-";
+        if let Some(path) = &self.out {
+            let mut guard = FileGuard::default();
+            guard.input(if is_standard { Path::new("/dev/stdin") } else { &self.input });
+            guard.output("--out", path)?;
+        }
+        let input: Box<dyn Read> = if is_standard {
             Box::new(std::io::stdin())
         } else {
             let file = File::open(&self.input);
             Box::new(file.with_context(|| format!("{name}: cannot be read; check the path and its permissions"))?)
         };
         let output: Box<dyn Write> = match &self.out {
-            Some(path) if self.is_input(path) => bail!("{name}: would be overwritten; give another --out"),
             Some(path) => Box::new(
-                File::create(path)
+                Replacement::open(path)
                     .with_context(|| format!("cannot write to {}; choose another --out", path.display()))?,
             ),
             None => Box::new(std::io::stdout()),
         };
         let mut output = BufWriter::new(output);
-        for (index, line) in BufReader::new(input).lines().enumerate() {
-            let line = line.with_context(|| format!("{name}:{}: cannot be read", index + 1))?;
+        let mut lines = BoundedLines::new(BufReader::new(input), MAX_LINE_BYTES);
+        let mut number = 0_u64;
+        while let Some(line) = lines.next_line().with_context(|| format!("{name}:{}: cannot be read", number + 1))? {
+            number += 1;
+            // Some editors begin a file with a byte order mark.
+            let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(line);
             if !line.trim().is_empty() {
-                let tracked = retracker.line(&line);
-                let tracked = tracked.map_err(|reason| anyhow::anyhow!("{name}:{}: {reason}", index + 1))?;
+                let tracked = retracker.line(line);
+                let tracked = tracked.map_err(|reason| anyhow::anyhow!("{name}:{number}: {reason}"))?;
                 writeln!(output, "{tracked}")?;
             }
         }
@@ -82,11 +97,6 @@ impl TrackArguments {
             output::message(format_args!("sinew: {frames} frames, {started} identities"));
         }
         Ok(Verdict::Good)
-    }
-
-    fn is_input(&self, path: &std::path::Path) -> bool {
-        let same = (path.canonicalize().ok()).zip(self.input.canonicalize().ok());
-        same.is_some_and(|(out, input)| out == input)
     }
 
     fn options(&self) -> anyhow::Result<TrackOptions> {

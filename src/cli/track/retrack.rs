@@ -17,6 +17,9 @@ use crate::track::{TrackOptions, Tracker};
 /// Keys that the tracker writes, and so takes away first.
 const WRITTEN: [&str; 3] = ["id", "age", "seen"];
 
+/// Most cameras whose poses are tracked: each takes a tracker.
+const MOST_CAMERAS: usize = 64;
+
 /// What is read of a header.
 #[derive(Debug, Deserialize)]
 struct Header {
@@ -115,6 +118,9 @@ impl Retracker {
         let time = Duration::try_from_secs_f64(time)
             .map_err(|_| format!("\"captured\" is {time}, expected seconds from 0 on"))?;
         self.frames += 1;
+        if self.trackers.len() == MOST_CAMERAS && !self.trackers.contains_key(&line.camera) {
+            return Err(format!("\"camera\" {} is one of more than {MOST_CAMERAS}", line.camera));
+        }
         let Followed { tracker, zones } = match self.trackers.entry(line.camera) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {

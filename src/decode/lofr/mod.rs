@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_there_is_nobody() {
+    fn an_absent_person_has_no_pose() {
         let maps = [with(&[(1, 1, 1.0)]), with(&[(2, 2, 1.0)])].concat();
         let (found, pose) = locate(&maps, &[-1.0, -9.0]);
         assert_eq!((found, pose.keypoints.len(), pose.score), (Detections::None, 2, 0.0));

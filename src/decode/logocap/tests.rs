@@ -159,7 +159,7 @@ fn one_person_is_found_at_every_level() {
 }
 
 #[test]
-fn an_empty_frame_has_nobody() {
+fn an_empty_frame_has_no_pose() {
     let mut frame = Frame::new();
     frame.heatmaps[3 * AREA..].fill(-0.5);
     for level in LEVELS {

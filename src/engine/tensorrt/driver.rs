@@ -141,8 +141,8 @@ impl Device {
         // SAFETY: the driver is started before any other function is called.
         functions.check("starting the driver", unsafe { (functions.init)(0) })?;
         let number_of = |what, ask: &dyn Fn(&mut c_int) -> c_int| {
-            let mut answer = 0;
-            functions.check(what, ask(&mut answer)).map(|()| answer)
+            let mut number = 0;
+            functions.check(what, ask(&mut number)).map(|()| number)
         };
         // SAFETY: it writes one number, as the others below.
         let driver_version = number_of("asking the driver's version", &|at| unsafe { (functions.version)(at) })?;
@@ -287,7 +287,7 @@ impl Buffer {
     /// Where the CPU never looks.
     pub(super) fn values_mut<T: Plain>(&mut self) -> &mut [T] {
         assert!(!self.host.is_null(), "this tensor stays on the GPU");
-        // SAFETY: as in `values`, and nobody else has a reference.
+        // SAFETY: as in `values`, and there is no other reference.
         unsafe { std::slice::from_raw_parts_mut(self.host.cast(), self.bytes / size_of::<T>()) }
     }
 
@@ -324,8 +324,8 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let functions = &self.device.functions;
-        // SAFETY: the memory was allocated by these functions' counterparts, and nothing in a stream needs it any more: whoever
-        // runs waits for the end. There is nothing to be done about an error.
+        // SAFETY: the memory was allocated by these functions' counterparts, and nothing in a stream needs it any more:
+        // every run waits for its end. There is nothing to be done about an error.
         unsafe {
             (functions.set_current)(self.device.context);
             if self.address != 0 && !self.mapped {
@@ -408,7 +408,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // SAFETY: nobody else has it. There is nothing to be done about an error.
+        // SAFETY: this is its only owner. There is nothing to be done about an error.
         unsafe {
             (self.device.functions.set_current)(self.device.context);
             (self.device.functions.stream_destroy)(self.handle);
@@ -430,14 +430,14 @@ impl Recording {
     /// Puts the recorded work into the stream.
     pub(super) fn start(&self, stream: &Stream) -> Result<(), TensorRtError> {
         let functions = &self.device.functions;
-        // SAFETY: both are alive; what the recording points to is kept by whoever keeps the recording.
+        // SAFETY: both are alive; what the recording points to is kept by the owner of the recording.
         functions.check("starting recorded work", unsafe { (functions.graph_launch)(self.executable, stream.handle) })
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // SAFETY: nobody else has it. There is nothing to be done about an error.
+        // SAFETY: this is its only owner. There is nothing to be done about an error.
         unsafe {
             (self.device.functions.set_current)(self.device.context);
             (self.device.functions.executable_destroy)(self.executable);

@@ -234,7 +234,7 @@ impl Engine for TrtEngine {
     }
 }
 
-/// Memory that the program writes; nobody else has it, since only outputs are handed over.
+/// Memory that the program writes; this is its only owner, since only outputs are handed over.
 fn own(memory: &mut TensorMemory) -> &mut Buffer {
     match memory {
         TensorMemory::Own(buffer) => Arc::get_mut(buffer).expect("inputs are not handed over"),

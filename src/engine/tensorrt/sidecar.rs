@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeviceFacts, Version, precision, source};
 use crate::engine::{EngineError, EngineFiles, Signature, TensorSpec};
-use crate::hash;
+use crate::{hash, read};
 
 /// Of this file's format.
 const SCHEMA: u32 = 1;
@@ -94,11 +94,7 @@ impl Sidecar {
         let path = Self::path(plan);
         let unreadable = |source| EngineError::Read { path: path.clone(), source };
         let wrong = |reason: String| EngineError::Load { path: path.clone(), stage: "no side-car of a plan", reason };
-        let size = std::fs::metadata(&path).map_err(unreadable)?.len();
-        if size > MOST_BYTES {
-            return Err(wrong(format!("it has {size} bytes, expected at most {MOST_BYTES}")));
-        }
-        let bytes = std::fs::read(&path).map_err(unreadable)?;
+        let bytes = read::regular(&path, MOST_BYTES).map_err(unreadable)?;
         let sidecar: Self = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         if sidecar.schema != SCHEMA {
             return Err(wrong(format!("`schema` is {}, expected {SCHEMA}", sidecar.schema)));

@@ -137,7 +137,8 @@ pub fn enrol(
     let edges = (shots[0].annotation.edges.iter())
         .filter_map(|&(a, b)| position[usize::from(a)].zip(position[usize::from(b)]))
         .collect();
-    let template = Template::new(name, bundle, shots.len() as u32, keypoints, kept, edges).map_err(template_error)?;
+    let template = Template::new(name, bundle, shots.len() as u32, keypoints, kept, edges)
+        .map_err(|error| template_error(error.reason))?;
     Ok(Enrolment { template, omitted })
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::preview::Viewer;
 use super::request::{self, MOST_BYTES, Page, Refusal, Request};
 use super::response;
-use super::server::Shared;
+use super::shared::Shared;
 
 /// Maximum number of clients that watch the stream.
 const MOST_STREAMS: usize = 6;

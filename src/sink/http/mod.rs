@@ -22,6 +22,7 @@ mod preview;
 pub mod request;
 mod response;
 mod server;
+mod shared;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;

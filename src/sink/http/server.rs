@@ -6,7 +6,6 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -15,9 +14,9 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::metrics::Metrics;
 use super::preview::Preview;
+use super::shared::Shared;
 use crate::clock::Clock;
 use crate::sink::SinkError;
-use crate::thermal::{self, Zone};
 
 /// Maximum number of open connections. Viewers and clients that wait for a snapshot take fewer than half of them.
 const MOST_CONNECTIONS: usize = 32;
@@ -27,42 +26,6 @@ const GRACE: Duration = Duration::from_millis(50);
 const IDLE_INTERVAL: Duration = Duration::from_millis(25);
 /// Poll interval while some are.
 const BUSY_INTERVAL: Duration = Duration::from_millis(5);
-/// How long temperatures stay valid; reading them takes some hundred system calls.
-const ZONES_VALID: Duration = Duration::from_secs(1);
-
-/// What the connections share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub preview: Arc<Preview>,
-    pub metrics: Arc<Metrics>,
-    pub clock: Clock,
-    /// How long a client may take to send its request, and to read its response or one image.
-    pub patience: Duration,
-    /// Whether only requests to a loopback name are served.
-    pub loopback_only: bool,
-    /// The metrics as text, as long as they are valid: until the next round.
-    text: Option<Arc<[u8]>>,
-    zones: Option<(Instant, Vec<Zone>)>,
-    zones_folder: PathBuf,
-}
-
-impl Shared {
-    /// The metrics as text, made once for all who ask in the same round.
-    pub fn metrics_text(&mut self) -> Arc<[u8]> {
-        if let Some(text) = &self.text {
-            return Arc::clone(text);
-        }
-        let now = self.clock.now();
-        if self.zones.as_ref().is_none_or(|(read, _)| now.saturating_duration_since(*read) >= ZONES_VALID) {
-            self.zones = Some((now, thermal::zones(&self.zones_folder)));
-        }
-        let zones = self.zones.as_ref().map_or(&[][..], |(_, zones)| zones);
-        let text: Arc<[u8]> = self.metrics.text(self.preview.viewers(), zones).into_bytes().into();
-        self.text = Some(Arc::clone(&text));
-        text
-    }
-}
-
 /// The thread. The default is one that has ended.
 #[derive(Debug, Default)]
 pub(super) struct Server {
@@ -84,8 +47,7 @@ impl Server {
         let listen_error = |source| SinkError::Listen { address: "the preview's address".to_owned(), source };
         listener.set_nonblocking(true).map_err(listen_error)?;
         let loopback_only = listener.local_addr().map_err(listen_error)?.ip().to_canonical().is_loopback();
-        let zones_folder = Path::new("/").join(thermal::FOLDER);
-        let shared = Shared { preview, metrics, clock, patience, loopback_only, text: None, zones: None, zones_folder };
+        let shared = Shared::new(preview, metrics, clock, patience, loopback_only);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
@@ -106,7 +68,7 @@ impl Server {
 fn serve(listener: &TcpListener, mut shared: Shared, stop: &AtomicBool) {
     let mut connections: Vec<Connection> = Vec::with_capacity(MOST_CONNECTIONS);
     while !stop.load(Ordering::Relaxed) {
-        shared.text = None;
+        shared.next_round();
         accept(listener, &mut connections, &shared);
         // Responses that fit into the socket's buffer are complete after one step.
         connections.retain_mut(|connection| connection.step(&mut shared));

@@ -88,3 +88,17 @@ fn hint(error: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+/// Why a request cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct RequestError {
+    /// What is wrong with which option, and what would be right.
+    pub reason: String,
+}
+
+impl From<String> for RequestError {
+    fn from(reason: String) -> Self {
+        Self { reason }
+    }
+}

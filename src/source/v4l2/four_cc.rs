@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::error::RequestError;
 use crate::pixels::PixelFormat;
 
 /// A pixel format by its four characters, as drivers name it.
@@ -82,10 +83,10 @@ impl fmt::Display for FourCc {
 }
 
 impl FromStr for FourCc {
-    type Err = String;
+    type Err = RequestError;
 
     /// Four characters, or another common name.
-    fn from_str(name: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> Result<Self, RequestError> {
         let upper = name.to_ascii_uppercase();
         let four = match upper.as_str() {
             "MJPEG" => "MJPG",
@@ -97,7 +98,10 @@ impl FromStr for FourCc {
         };
         match four.as_bytes() {
             &[a, b, c, d] => Ok(Self::new([a, b, c, d])),
-            _ => Err(format!("'{name}' names no pixel format: give four characters such as YUYV, NV12 or MJPG")),
+            _ => {
+                let reason = format!("'{name}' names no pixel format: give four characters such as YUYV, NV12 or MJPG");
+                Err(reason.into())
+            }
         }
     }
 }

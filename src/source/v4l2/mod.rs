@@ -22,7 +22,7 @@ pub use backend::{CaptureBackend, CaptureStream, Captured, Dequeued};
 pub use camera::{Camera, RetryPolicy};
 pub use choose::{CaptureMode, choose, is_raw_sensor};
 pub use device::{About, CaptureFormat, Control, Device};
-pub use error::CameraError;
+pub use error::{CameraError, RequestError};
 pub use four_cc::{FourCc, FrameEncoding};
 pub use request::CaptureRequest;
 pub(super) use sys::monotonic;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::error::RequestError;
 use super::four_cc::FourCc;
 use crate::geometry::Size;
 
@@ -33,7 +34,11 @@ impl CaptureRequest {
     ///
     /// # Errors
     /// What is wrong with which option.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, RequestError> {
+        Ok(Self::parsed(text)?)
+    }
+
+    fn parsed(text: &str) -> Result<Self, String> {
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         if path.is_empty() {
             return Err("no device: give its path, as in v4l2:/dev/video0".to_owned());
@@ -48,7 +53,7 @@ impl CaptureRequest {
                     let rate = value.parse().ok().filter(|&rate: &f64| rate > 0.0 && rate <= MAX_RATE);
                     wanted.rate = Some(rate.ok_or_else(|| wrong("frames a second such as 30"))?);
                 }
-                "format" => wanted.format = Some(value.parse()?),
+                "format" => wanted.format = Some(value.parse().map_err(|error: RequestError| error.reason)?),
                 _ => match name.strip_prefix("control.") {
                     Some(control) if !control.is_empty() => {
                         let value = value.parse().map_err(|_| wrong("a whole number"))?;
@@ -112,7 +117,7 @@ mod tests {
             ("/dev/video0?control.gain=much", "whole number"),
             ("/dev/video0?size", "no value"),
         ] {
-            let error = CaptureRequest::parse(text).unwrap_err();
+            let error = CaptureRequest::parse(text).unwrap_err().reason;
             assert!(error.contains(needle), "{text}: {error}");
         }
     }

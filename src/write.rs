@@ -1,0 +1,332 @@
+//! Files that are written: locked against other programs, and emptied only when there is something to replace their contents
+//! with.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd as _;
+#[cfg(feature = "sinks")]
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Links that are followed at most, as in Linux.
+const MOST_LINKS: usize = 40;
+
+/// An open file, locked.
+#[derive(Debug)]
+pub(crate) struct OutputFile {
+    file: File,
+    /// Where it lies, links resolved.
+    path: PathBuf,
+    #[cfg(feature = "sinks")]
+    identity: (u64, u64),
+}
+
+impl OutputFile {
+    /// Opens or creates the file at `path` to append to it. What it holds stays until [`OutputFile::truncate`].
+    ///
+    /// # Errors
+    /// Where it cannot be opened; [`ErrorKind::ResourceBusy`] where another program has locked it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = resolve(path)?;
+        let file = OpenOptions::new().append(true).create(true).open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(ErrorKind::ResourceBusy, "another program is writing this file"));
+            }
+            // Some network file systems have no locks.
+            Err(TryLockError::Error(error)) => tracing::debug!("{} cannot be locked: {error}", path.display()),
+        }
+        #[cfg(feature = "sinks")]
+        let identity = file.metadata().map(|found| (found.dev(), found.ino()))?;
+        Ok(Self {
+            file,
+            path,
+            #[cfg(feature = "sinks")]
+            identity,
+        })
+    }
+
+    /// Where it lies, links resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length, bytes.
+    #[cfg(feature = "sinks")]
+    pub fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Whether its path still leads to it: it was neither moved nor deleted.
+    #[cfg(feature = "sinks")]
+    pub fn is_in_place(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
+    }
+
+    /// Cuts off what is behind `length` bytes.
+    pub fn truncate(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+}
+
+impl Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A file whose contents are replaced by the first bytes that are written.
+#[derive(Debug)]
+#[cfg(feature = "sinks")]
+pub(crate) struct Replacement {
+    target: Target,
+    begun: bool,
+}
+
+#[derive(Debug)]
+#[cfg(feature = "sinks")]
+enum Target {
+    Regular(OutputFile),
+    /// A pipe or a device, which has nothing to replace.
+    Other(File),
+}
+
+#[cfg(feature = "sinks")]
+impl Replacement {
+    /// Opens or creates the file, pipe or device at `path`.
+    ///
+    /// # Errors
+    /// As [`OutputFile::open`].
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let target = if is_standard_output(path) {
+            Target::Other(standard_output()?)
+        } else if is_special(path) {
+            Target::Other(OpenOptions::new().write(true).open(path)?)
+        } else {
+            Target::Regular(OutputFile::open(path)?)
+        };
+        Ok(Self { target, begun: false })
+    }
+
+    /// Whether its path still leads to it; a pipe or a device is always in place.
+    pub fn is_in_place(&self) -> bool {
+        match &self.target {
+            Target::Regular(file) => file.is_in_place(),
+            Target::Other(_) => true,
+        }
+    }
+
+    /// Opens its path again, after another program has moved or deleted the file.
+    ///
+    /// # Errors
+    /// As [`OutputFile::open`].
+    pub fn reopen(&mut self) -> io::Result<()> {
+        if let Target::Regular(file) = &mut self.target {
+            *file = OutputFile::open(file.path())?;
+            self.begun = false;
+        }
+        Ok(())
+    }
+
+    /// Replaces the contents also where nothing was written.
+    pub fn begin(&mut self) -> io::Result<()> {
+        if let (Target::Regular(file), false) = (&self.target, self.begun) {
+            file.truncate(0)?;
+        }
+        self.begun = true;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "sinks")]
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begin()?;
+        match &mut self.target {
+            Target::Other(file) => file.write(bytes),
+            Target::Regular(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes all of `bytes` to the file at `path`, or leaves it as it was: they lie complete beside it before they take its place.
+///
+/// # Errors
+/// As [`OutputFile::open`], or where writing fails.
+pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if is_standard_output(path) {
+        return standard_output()?.write_all(bytes);
+    }
+    if is_special(path) {
+        return OpenOptions::new().write(true).open(path)?.write_all(bytes);
+    }
+    let is_new = fs::symlink_metadata(path).is_err();
+    // Held until the end: another program may be writing the file.
+    let mut file = OutputFile::open(path)?;
+    let written = match beside(file.path(), bytes) {
+        // The file may be written and its folder not.
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            file.truncate(0).and_then(|()| file.write_all(bytes))
+        }
+        written => written,
+    };
+    if written.is_err() && is_new {
+        // The error that is reported is the first.
+        let _ = fs::remove_file(file.path());
+    }
+    written
+}
+
+/// Writes `bytes` to a new file, which then replaces what is at `path`, a link too.
+///
+/// # Errors
+/// Where that is not possible; nothing has changed then.
+pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let partial = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+    let written = File::create(&partial).and_then(|mut file| {
+        file.write_all(bytes)?;
+        if let Ok(found) = fs::symlink_metadata(path)
+            && found.is_file()
+        {
+            file.set_permissions(found.permissions())?;
+        }
+        fs::rename(&partial, path)
+    });
+    if written.is_err() {
+        // The error that is reported is the first.
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+/// Whether `path` is a name of standard output. What a shell has opened, perhaps to append to it, is not opened again.
+pub(crate) fn is_standard_output(path: &Path) -> bool {
+    ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
+}
+
+/// Standard output as a file, without a buffer.
+pub(crate) fn standard_output() -> io::Result<File> {
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+/// Whether there is something at `path` that is no regular file.
+pub(crate) fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file())
+}
+
+/// `path` with all links followed, also where the file that they lead to does not exist yet.
+///
+/// # Errors
+/// Where a link cannot be read, or there are too many.
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_symlink() => {
+                let target = fs::read_link(&path)?;
+                // An absolute target replaces the path.
+                path = path.parent().unwrap_or(Path::new("")).join(target);
+            }
+            Ok(_) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(path),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+#[cfg(all(test, feature = "sinks"))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn contents_stay_until_the_first_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "older, and longer").unwrap();
+        let mut file = Replacement::open(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "older, and longer");
+        file.write_all(b"new").unwrap();
+        file.write_all(b"er").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+    }
+
+    #[test]
+    fn one_writer_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let first = OutputFile::open(&path).unwrap();
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        for path in [&path, &link] {
+            let error = OutputFile::open(path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ResourceBusy);
+            assert_eq!(whole(path, b"x").unwrap_err().kind(), ErrorKind::ResourceBusy);
+        }
+        drop(first);
+        assert!(OutputFile::open(&link).is_ok());
+    }
+
+    #[test]
+    fn links_are_followed_to_files_that_do_not_exist() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("far")).unwrap();
+        symlink("far/b", at("a")).unwrap();
+        symlink("c", at("far/b")).unwrap();
+        assert_eq!(resolve(&at("a")).unwrap(), at("far/c"));
+        symlink("loop", at("loop")).unwrap();
+        assert!(resolve(&at("loop")).is_err());
+    }
+
+    #[test]
+    fn a_moved_or_deleted_file_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        let file = OutputFile::open(&path).unwrap();
+        assert!(file.is_in_place());
+        fs::rename(&path, &other).unwrap();
+        assert!(!file.is_in_place());
+        fs::write(&path, "").unwrap();
+        assert!(!file.is_in_place(), "another file of the same name");
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(&other, &path).unwrap();
+        assert!(file.is_in_place());
+    }
+
+    #[test]
+    fn all_is_written_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("far"), "older, and longer").unwrap();
+        symlink("far", at("link")).unwrap();
+        fs::hard_link(at("far"), at("copy")).unwrap();
+        whole(&at("link"), b"newer").unwrap();
+        assert_eq!(fs::read_to_string(at("far")).unwrap(), "newer");
+        assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(at("copy")).unwrap(), "older, and longer", "another name of the older file");
+        whole(&at("new"), b"first").unwrap();
+        assert_eq!(fs::read_to_string(at("new")).unwrap(), "first");
+        // The name of the file to be renamed is too long, that of the file itself is not.
+        let long = at(&"x".repeat(250));
+        assert!(whole(&long, b"y").is_err() && !long.exists());
+        fs::write(&long, "stays").unwrap();
+        assert!(whole(&long, b"y").is_err());
+        assert_eq!(fs::read_to_string(&long).unwrap(), "stays");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
+        whole(Path::new("/dev/null"), b"gone").unwrap();
+        assert!(whole(Path::new("/dev/full"), b"none").is_err());
+    }
+}
