@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -118,7 +119,7 @@ def pair(
         raise ValueError(f"{name}: a scale that float16 does not hold")
     zero = np.zeros(scale.shape, np.int8)
     # Both sides of a pair have the same step, also where it is written with 32 bits.
-    constants = {"scale": scale, "zero_point": zero}
+    constants: dict[str, np.ndarray] = {"scale": scale, "zero_point": zero}
     first = "scale"
     if kind == TensorProto.FLOAT:
         first = "wide_scale"
@@ -126,7 +127,7 @@ def pair(
     graph.initializer.extend(
         numpy_helper.from_array(values, f"{name}_{suffix}") for suffix, values in constants.items()
     )
-    axis = {} if steps.axis is None else {"axis": steps.axis}
+    axis: dict[str, Any] = {} if steps.axis is None else {"axis": steps.axis}
     for operator, source, result, suffix in (
         ("QuantizeLinear", value, f"{name}_quantised", first),
         ("DequantizeLinear", f"{name}_quantised", f"{name}_dequantised", "scale"),
