@@ -9,7 +9,7 @@ use crate::pixels::ImageView;
 /// The result of waiting for a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dequeued {
-    /// Whether there is a frame, which [`CaptureStream::bytes`] then gives.
+    /// Whether there is a frame, which [`CaptureStream::captured`] then gives.
     pub is_frame: bool,
     /// The driver's count.
     pub sequence: u32,
