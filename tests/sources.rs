@@ -136,6 +136,8 @@ fn a_pipeline_that_cannot_work_says_why() {
     let mut watched = Watched::open("gst:nosuchelement ! identity");
     assert_eq!(watched.frame(Duration::from_secs(3)), None);
     assert!(watched.said[0].contains("nosuchelement"), "{:?}", watched.said);
+    // After 0.25, 0.75, 1.75 and 2.75 s, and the time that each takes to fail.
+    assert!((1..=4).contains(&watched.counts().restarts), "{:?}", watched.counts());
     assert_eq!(watched.said.len(), 1, "{:?}", watched.said);
 }
 

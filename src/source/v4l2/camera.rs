@@ -78,6 +78,8 @@ pub struct Camera {
     backend: Box<dyn CaptureBackend>,
     retry: RetryPolicy,
     state: State,
+    /// How long was waited after the last stream that failed.
+    pause: Duration,
     /// Whether the stream is to be started again before the next frame.
     must_restart: bool,
     /// The last fault, which is a warning once.
@@ -156,6 +158,7 @@ impl Camera {
             backend,
             retry,
             state,
+            pause: Duration::ZERO,
             must_restart: false,
             last_fault,
             warnings,
@@ -209,7 +212,10 @@ impl Camera {
                 }
                 Err(error) => {
                     self.counts.failures += 1;
-                    self.restart_after(self.retry.first);
+                    // One that starts and fails before its first frame has not worked since the last time either.
+                    let pause = if *has_begun { self.retry.first } else { 2 * self.pause };
+                    self.pause = pause.clamp(self.retry.first, self.retry.longest);
+                    self.restart_after(self.pause);
                     self.warn_of_fault(error);
                 }
             },
