@@ -134,11 +134,13 @@ def variant(trial: Path, manifest: dict[str, Any], precision: str, folder: Path)
     signed = copy.deepcopy(manifest)
     for engine in signed["engine"].values():
         files = engine["precision"]
-        taken = files.get(precision) or (files.get("fp16") if precision == "int8_fp16" else None)
+        kept = files.get(precision)
         for name in ("int8", "int8_fp16", "int8_cpu"):
             files.pop(name, None)
-        if taken:
-            files["int8"] = taken
+        if kept:
+            files[precision] = kept
+        elif precision == "int8_fp16" and "fp16" in files:
+            files["int8"] = files["fp16"]
     (folder / MANIFEST).write_text(dump(signed))
     return folder
 

@@ -124,7 +124,8 @@ impl EngineFiles {
     /// # Errors
     /// Where there is no graph of 16-bit types.
     pub fn typed_for_cpu(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
-        match (&self.int8_cpu, precision) {
+        let quantised = self.int8_cpu.as_ref().or(self.int8.as_ref()).or(self.int8_fp16.as_ref());
+        match (quantised, precision) {
             (Some(graph), Precision::Int8) => Ok(graph),
             _ => self.typed(precision),
         }
@@ -169,6 +170,11 @@ mod tests {
         files.int8 = Some(graph("a.int8.onnx"));
         assert_eq!(files.typed(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
         assert_eq!(files.typed_for_cpu(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
+        files.int8_fp16 = Some(graph("a.int8-fp16.onnx"));
+        assert_eq!(files.typed_for_cpu(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
+        files.int8 = None;
+        assert_eq!(files.typed_for_cpu(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8-fp16.onnx"));
+        files.int8 = Some(graph("a.int8.onnx"));
         files.int8_cpu = Some(graph("a.int8-cpu.onnx"));
         assert_eq!(files.typed(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8.onnx"));
         assert_eq!(files.typed_for_cpu(Precision::Int8).unwrap().onnx.to_str(), Some("a.int8-cpu.onnx"));

@@ -83,7 +83,8 @@ impl Planner<'_> {
             inputs: specs(&section.inputs, inputs, &symbols).map_err(unsupported_size)?,
             outputs: specs(&section.outputs, outputs, &symbols).map_err(unsupported_size)?,
         };
-        let is_quantised = |section: &EngineSection| section.precision.int8.is_some();
+        let is_quantised =
+            |section: &EngineSection| section.precision.int8.is_some() || section.precision.int8_fp16.is_some();
         if self.precision == Some(Precision::Int8) && !self.bundle.manifest().engines.values().any(is_quantised) {
             let name = &self.bundle.manifest().about.name;
             let reason = format!("{name} was not quantised: `make calib BUNDLE={name}` does that, from the sources");

@@ -44,13 +44,23 @@ impl OnnxRuntime {
         Ok(Self { environment, provider, threads })
     }
 
-    fn session(&self, graph: Graph, options: Option<&providers::Options>) -> Result<Session, String> {
+    /// `has_narrow_scales` says that Q and DQ have scales of 16 bits.
+    fn session(
+        &self,
+        graph: Graph,
+        has_narrow_scales: bool,
+        options: Option<&providers::Options>,
+    ) -> Result<Session, String> {
         let build = || -> Result<Session, ort::Error> {
             let mut builder = Session::builder(&self.environment)?;
             // Spinning makes a network a little faster and everything beside it slower.
             builder = builder.with_intra_op_spinning(false)?;
             // Without it, sums of two 8-bit products are cut off at 16 bits by x86-64 processors without VNNI.
             builder = builder.with_precise_qmm()?;
+            if has_narrow_scales {
+                // It quantises biases by the product of two scales, which 16 bits do not hold (findings/onnxruntime-half-scales.sh).
+                builder = builder.with_disabled_optimizers("WeightBiasQuantization")?;
+            }
             if self.threads > 0 {
                 builder = builder.with_intra_threads(self.threads)?;
             }
@@ -113,10 +123,9 @@ impl OpenBackend for OnnxRuntime {
         };
         let path = file.onnx.clone();
         let options = providers::Options::of(self.provider, files, file, precision)?;
-        let session = self.session(file.read()?, options.as_ref()).map_err(|reason| EngineError::Load {
-            path: path.clone(),
-            stage: "ONNX Runtime cannot read this graph",
-            reason,
+        let has_narrow_scales = files.int8_fp16.as_ref() == Some(file);
+        let session = self.session(file.read()?, has_narrow_scales, options.as_ref()).map_err(|reason| {
+            EngineError::Load { path: path.clone(), stage: "ONNX Runtime cannot read this graph", reason }
         })?;
         for (kind, specs, found) in
             [("input", &signature.inputs, session.inputs()), ("output", &signature.outputs, session.outputs())]
