@@ -49,21 +49,25 @@ pub(crate) fn utf_8(bytes: Vec<u8>) -> io::Result<String> {
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {error}")))
 }
 
+/// Bytes of a line of results at most.
+pub(crate) const MAX_RESULT_LINE: usize = 4 << 20;
+
 /// Lines of bounded length.
 #[derive(Debug)]
 pub(crate) struct BoundedLines<R> {
     input: R,
     most: usize,
     line: Vec<u8>,
+    is_first: bool,
 }
 
 impl<R: BufRead> BoundedLines<R> {
     /// The lines of `input`, of at most `most` bytes each.
     pub fn new(input: R, most: usize) -> Self {
-        Self { input, most, line: Vec::new() }
+        Self { input, most, line: Vec::new(), is_first: true }
     }
 
-    /// The next line, without its end; `None` after the last.
+    /// The next line, without its end and a byte order mark before the first; `None` after the last.
     ///
     /// # Errors
     /// Where it cannot be read, is longer, or is not UTF-8.
@@ -79,7 +83,9 @@ impl<R: BufRead> BoundedLines<R> {
             let reason = format!("the line has more than the {} bytes that are read", self.most);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
         }
+        let is_first = std::mem::take(&mut self.is_first);
         let line = std::str::from_utf8(&self.line);
+        let line = line.map(|line| line.strip_prefix('\u{feff}').filter(|_| is_first).unwrap_or(line));
         line.map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {error}")))
     }
 }
@@ -105,6 +111,9 @@ mod tests {
         let found: Vec<String> = (0..3).map(|_| lines.next_line().unwrap().unwrap().to_owned()).collect();
         assert_eq!(found, ["one", "", "two 22"]);
         assert_eq!(lines.next_line().unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let mut lines = BoundedLines::new("\u{feff}a\n\u{feff}b".as_bytes(), 6);
+        assert_eq!(lines.next_line().unwrap(), Some("a"));
+        assert_eq!(lines.next_line().unwrap(), Some("\u{feff}b"), "only before the first");
         let mut lines = BoundedLines::new(&b"end"[..], 3);
         assert_eq!(lines.next_line().unwrap(), Some("end"));
         assert_eq!(lines.next_line().unwrap(), None);

@@ -50,6 +50,17 @@ fn what_differs_is_named() {
     let lines = [same[0].clone(), line(1, &pose(2.0, 0.9, "7")), same[2].clone()];
     let json = compare(&lines, &["--pixels", "1", "--no-ids", "--json"]).expect(0).json();
     assert_eq!((json["differences"].as_u64(), json["largest_distance"].as_f64()), (Some(0), Some(1.0)));
+    // As an editor on another system leaves it.
+    let marked = [line(0, ""), String::new(), line(1, ""), line(2, "")];
+    let path = write("marked", &marked);
+    std::fs::write(&path, format!("\u{feff}{}", std::fs::read_to_string(&path).unwrap().replace('\n', "\r\n")))
+        .unwrap();
+    ended(sinew(&["diff", &path, &path]).output().unwrap()).expect(0);
+    let endless = folder.path().join("endless");
+    std::fs::write(&endless, vec![b'['; 5 << 20]).unwrap();
+    ended(sinew(&["diff", &path, &endless.display().to_string()]).output().unwrap())
+        .expect(2)
+        .says(&["line 1", "bytes that are read"]);
     // Nothing is never the same as nothing.
     compare(&[], &[]).expect(2).says(&["no result in it"]);
     compare(&[line(0, ""), line(0, "")], &[]).expect(2).says(&["line 3", "a second result of frame 0"]);

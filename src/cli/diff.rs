@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,6 +11,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{Verdict, output, value};
+use crate::read::{BoundedLines, MAX_RESULT_LINE};
 
 /// Differences that are printed; all are counted.
 const SHOWN: usize = 20;
@@ -248,10 +249,14 @@ impl Results {
             Box::new(File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?)
         };
         let mut results = Self::default();
-        for (number, line) in BufReader::new(input).lines().enumerate() {
-            let place = || format!("{}: line {}", path.display(), number + 1);
-            let line = line.with_context(place)?;
-            let line: Line = serde_json::from_str(&line).with_context(|| format!("{} is no result", place()))?;
+        let mut lines = BoundedLines::new(BufReader::new(input), MAX_RESULT_LINE);
+        for number in 1.. {
+            let place = || format!("{}: line {number}", path.display());
+            let Some(line) = lines.next_line().with_context(place)? else { break };
+            if line.trim().is_empty() {
+                continue;
+            }
+            let line: Line = serde_json::from_str(line).with_context(|| format!("{} is no result", place()))?;
             match (line.schema, line.sequence) {
                 (Some(_), _) => results.names = line.keypoints,
                 (None, Some(sequence)) => {

@@ -18,12 +18,9 @@ use super::guard::FileGuard;
 use super::log::LogArguments;
 use super::{Verdict, output};
 use crate::bundle::Bundle;
-use crate::read::BoundedLines;
+use crate::read::{BoundedLines, MAX_RESULT_LINE};
 use crate::track::TrackOptions;
 use crate::write::Replacement;
-
-/// Longest line that is read; `sinew run` writes a tenth of it at most.
-const MAX_LINE_BYTES: usize = 4 << 20;
 
 /// Give the poses of recorded results identities, and smooth them
 #[derive(Debug, Args)]
@@ -76,12 +73,10 @@ impl TrackArguments {
             None => Box::new(std::io::stdout()),
         };
         let mut output = BufWriter::new(output);
-        let mut lines = BoundedLines::new(BufReader::new(input), MAX_LINE_BYTES);
+        let mut lines = BoundedLines::new(BufReader::new(input), MAX_RESULT_LINE);
         let mut number = 0_u64;
         while let Some(line) = lines.next_line().with_context(|| format!("{name}:{}: cannot be read", number + 1))? {
             number += 1;
-            // Some editors begin a file with a byte order mark.
-            let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(line);
             if !line.trim().is_empty() {
                 let tracked = retracker.line(line);
                 let tracked = tracked.map_err(|reason| anyhow::anyhow!("{name}:{number}: {reason}"))?;

@@ -10,12 +10,10 @@ use serde::Deserialize;
 use super::metrics::TrackFrame;
 use crate::coco::{CocoFile, FileError};
 use crate::eval::{Annotation, EvalError, GroundTruth, oks, variances};
-use crate::read::{self, BoundedLines};
+use crate::read::{self, BoundedLines, MAX_RESULT_LINE};
 
 /// Largest file of boxes that is read; the longest video of MOTChallenge has 4 MB.
 const MAX_BYTES: u64 = 32 << 20;
-/// Longest result line that is read.
-const MAX_LINE_BYTES: usize = 4 << 20;
 /// Most identities of a file: the figures compare each of one file with each of the other.
 const MAX_IDENTITIES: usize = 4096;
 /// Most people of a frame.
@@ -140,7 +138,7 @@ type Found = (u64, Vec<[f64; 2]>);
 pub fn keypoint_frames(truth: &Path, lines: &Path, sigmas: &[f64]) -> Result<Vec<TrackFrame>, EvalError> {
     let variances = variances(sigmas)?;
     let input = File::open(lines).map_err(|source| FileError::Read { path: lines.to_owned(), source })?;
-    let mut input = Lines { path: lines, lines: BoundedLines::new(BufReader::new(input), MAX_LINE_BYTES), number: 0 };
+    let mut input = Lines { path: lines, lines: BoundedLines::new(BufReader::new(input), MAX_RESULT_LINE), number: 0 };
     let mut line = input.next()?;
     let names = line.as_mut().and_then(|header| header.keypoints.take()).unwrap_or_default();
     let mut people = people(truth, &names, sigmas.len())?;
@@ -245,7 +243,6 @@ impl Lines<'_> {
             self.number += 1;
             let failed = |source| FileError::Read { path: self.path.to_owned(), source };
             let Some(text) = self.lines.next_line().map_err(failed)? else { return Ok(None) };
-            let text = text.trim_start_matches('\u{feff}');
             if !text.trim().is_empty() {
                 let parsed = serde_json::from_str(text);
                 return parsed.map(Some).map_err(|error| self.json(error.to_string()));
