@@ -12,6 +12,7 @@ pub use crate::counts::{Counts, Dropped};
 pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholeImage};
 pub use live::LivePipeline;
 pub use outputs::Outputs;
+pub(crate) use tracking::CameraTracker;
 pub use tracking::{Tracking, TrackingError};
 
 use std::sync::atomic::{AtomicBool, Ordering};

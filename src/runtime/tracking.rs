@@ -14,17 +14,37 @@ const USUAL_RATE: f64 = 30.0;
 #[derive(Debug)]
 pub struct Tracking {
     /// One per camera.
-    cameras: Vec<Camera>,
+    cameras: Vec<CameraTracker>,
     /// The poses of the last frame.
     tracked: Box<Poses>,
     counts: Arc<TrackCounts>,
 }
 
+/// The tracker of one camera, and what it counts.
 #[derive(Debug)]
-struct Camera {
-    tracker: Box<Tracker>,
+pub(crate) struct CameraTracker {
+    pub tracker: Box<Tracker>,
     /// `None` without zones and lines.
-    zones: Option<ZoneCounter>,
+    pub zones: Option<ZoneCounter>,
+}
+
+impl CameraTracker {
+    /// A tracker that has seen nothing.
+    ///
+    /// # Errors
+    /// The first option that is out of range, or too many zones.
+    pub fn new(options: &TrackOptions, zones: &Arc<ZoneSetup>) -> Result<Self, TrackingError> {
+        let counter = (!zones.is_empty()).then(|| ZoneCounter::new(zones)).transpose();
+        Ok(Self { tracker: Box::new(Tracker::new(options)?), zones: counter.map_err(TrackingError::Zones)? })
+    }
+
+    /// The poses of a frame at `time`, with identities and smoothed keypoints, into `tracked`; the zones count them.
+    pub fn update(&mut self, time: Duration, found: &Poses, tracked: &mut Poses) {
+        self.tracker.update(time, found, tracked);
+        if let Some(counter) = &mut self.zones {
+            counter.update(tracked, |id| self.tracker.is_followed(id));
+        }
+    }
 }
 
 /// Why poses cannot be tracked.
@@ -51,11 +71,7 @@ impl Tracking {
         counts: Arc<TrackCounts>,
     ) -> Result<Self, TrackingError> {
         let (cameras, zones) = (cameras.max(1), Arc::new(zones));
-        let camera = |_| {
-            let counter = (!zones.is_empty()).then(|| ZoneCounter::new(&zones)).transpose();
-            Ok(Camera { tracker: Box::new(Tracker::new(options)?), zones: counter.map_err(TrackingError::Zones)? })
-        };
-        let made = (0..cameras).map(camera).collect::<Result<_, TrackingError>>()?;
+        let made = (0..cameras).map(|_| CameraTracker::new(options, &zones)).collect::<Result<_, _>>()?;
         if !zones.is_empty() {
             counts.add_zones(&zones, cameras);
         }
@@ -68,13 +84,12 @@ impl Tracking {
         // An image has a name.
         let is_image = result.live.is_none() && frame.name.is_some();
         let number = result.live.map_or(0, |live| live.camera);
-        let Some(Camera { tracker, zones }) = self.cameras.get_mut(number).filter(|_| !is_image) else {
+        let Some(camera) = self.cameras.get_mut(number).filter(|_| !is_image) else {
             return *result;
         };
         let untimed = || Duration::from_secs_f64(frame.sequence as f64 / USUAL_RATE);
-        tracker.update(frame.captured.unwrap_or_else(untimed), result.poses, &mut self.tracked);
-        if let Some(counter) = zones {
-            counter.update(&self.tracked, |id| tracker.is_followed(id));
+        camera.update(frame.captured.unwrap_or_else(untimed), result.poses, &mut self.tracked);
+        if let Some(counter) = &camera.zones {
             self.counts.set_zones(number, counter);
         }
         let active = self.cameras.iter().map(|camera| camera.tracker.active() as u64).sum();

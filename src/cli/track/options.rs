@@ -62,7 +62,7 @@ pub struct TrackerSettings {
     /// Count who crosses this line, in both directions, pixels; may be repeated
     #[arg(long, value_name = "NAME=X,Y,X,Y", env = "SINEW_LINE", value_delimiter = ' ', allow_hyphen_values = true)]
     pub line: Vec<String>,
-    /// Where somebody is for zones and lines: feet (middle of the box's lower edge) or centre (of the box) [default: feet]
+    /// Where a person is for zones and lines: feet (middle of the box's lower edge) or centre (of the box) [default: feet]
     #[arg(long, value_name = "POINT", value_parser = ["feet", "centre"], env = "SINEW_ZONE_POINT")]
     pub zone_point: Option<String>,
 }
@@ -147,7 +147,11 @@ impl TrackerSettings {
             setup.lines.push(NamedLine { name, line });
         }
         if setup.zones.len() > MAX_ZONES || setup.lines.len() > MAX_LINES {
-            anyhow::bail!("{} zones and {} lines: at most 8 of each", setup.zones.len(), setup.lines.len());
+            anyhow::bail!(
+                "{} zones and {} lines: at most {MAX_ZONES} and {MAX_LINES}",
+                setup.zones.len(),
+                setup.lines.len()
+            );
         }
         Ok(setup)
     }

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::json::{elements, members};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
-use crate::sink::{ZoneCounter, ZoneSetup};
-use crate::track::{TrackOptions, Tracker};
+use crate::runtime::CameraTracker;
+use crate::sink::ZoneSetup;
+use crate::track::TrackOptions;
 
 /// Keys that the tracker writes, and so takes away first.
 const WRITTEN: [&str; 3] = ["id", "age", "seen"];
@@ -52,19 +53,13 @@ struct Found {
     template: Option<String>,
 }
 
-/// The tracker of one camera, and its zones.
-struct Followed {
-    tracker: Box<Tracker>,
-    zones: Option<ZoneCounter>,
-}
-
 /// Tracks the poses of every camera in the lines.
 pub struct Retracker {
     options: TrackOptions,
     /// Frames a second where lines have no time.
     rate: f64,
     /// By camera.
-    trackers: BTreeMap<usize, Followed>,
+    trackers: BTreeMap<usize, CameraTracker>,
     zones: Arc<ZoneSetup>,
     templates: Vec<String>,
     frames: u64,
@@ -89,7 +84,7 @@ impl Retracker {
 
     /// Frames, and identities given.
     pub fn counts(&self) -> (u64, u64) {
-        (self.frames, self.trackers.values().map(|followed| u64::from(followed.tracker.started())).sum())
+        (self.frames, self.trackers.values().map(|camera| u64::from(camera.tracker.started())).sum())
     }
 
     /// The line as it is written, without its end. A line without poses, such as a header, stays as it is.
@@ -121,17 +116,14 @@ impl Retracker {
         if self.trackers.len() == MOST_CAMERAS && !self.trackers.contains_key(&line.camera) {
             return Err(format!("\"camera\" {} is one of more than {MOST_CAMERAS}", line.camera));
         }
-        let Followed { tracker, zones } = match self.trackers.entry(line.camera) {
+        let camera = match self.trackers.entry(line.camera) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let counter = (!self.zones.is_empty()).then(|| ZoneCounter::new(&self.zones)).transpose()?;
-                let tracker = Tracker::new(&self.options).map_err(|error| error.to_string())?;
-                entry.insert(Followed { tracker: Box::new(tracker), zones: counter })
+                entry.insert(CameraTracker::new(&self.options, &self.zones).map_err(|error| error.to_string())?)
             }
         };
-        tracker.update(time, &self.found, &mut self.tracked);
-        let counted = zones.as_mut().map(|counter| {
-            counter.update(&self.tracked, |id| tracker.is_followed(id));
+        camera.update(time, &self.found, &mut self.tracked);
+        let counted = camera.zones.as_ref().map(|counter| {
             let (zones, lines, events) = counter.written();
             json!({"zones": zones, "lines": lines, "events": events})
         });
