@@ -35,7 +35,7 @@ MOVENET_ORIGIN = (
 
 LITE0_ORIGIN = (
     "EfficientNet-Lite0 (Google, Apache-2.0; ImageNet) as it is, under a matcher trained on generated "
-    "pictures and cut-out photographs; see REPORT.md"
+    "images and cut-out photographs; see REPORT.md"
 )
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     model = networks[arguments.model]().eval()
     if arguments.checkpoint:
         load_weights(model, arguments.checkpoint)
-    licence, origin = "MIT OR Apache-2.0", "trained on generated pictures; see REPORT.md"
+    licence, origin = "MIT OR Apache-2.0", "trained on generated images; see REPORT.md"
     if isinstance(model, MoveNetLogoCap):
         # Published as float16, and stored so: what is trained is rounded too.
         model.load_state_dict(float16_weights.rounded(model.state_dict()))

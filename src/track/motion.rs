@@ -74,7 +74,7 @@ pub(super) const PLACE: Noise = Noise { place: 0.04, speed: 1.0, acceleration: 0
 /// Noise of the logarithm of the size.
 pub(super) const SIZE: Noise = Noise { place: 0.035, speed: 0.2, acceleration: 0.04 };
 
-/// Seconds in which somebody who is not seen has lost half of their expected speed.
+/// Seconds in which a person who is not seen loses half of the expected speed.
 const STRAIGHT: f32 = 0.8;
 
 /// How fast unrest and agility follow what is seen, and their ranges.
@@ -141,7 +141,7 @@ impl Motion {
         self.scale.predict(seconds, square(SIZE.acceleration));
     }
 
-    /// Slows down, as somebody does who goes on unseen: nobody walks straight on for ever.
+    /// Slows down, as people who walk on unseen do: no walk is straight for ever.
     pub fn slow(&mut self, seconds: f32) {
         let kept = STRAIGHT / (STRAIGHT + seconds);
         for axis in [&mut self.x, &mut self.y, &mut self.log_size] {

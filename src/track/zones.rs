@@ -26,7 +26,7 @@ pub type Point = (f32, f32);
 /// Which point of a pose counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Anchor {
-    /// The middle of the lower edge of the box around the keypoints: where somebody stands.
+    /// The middle of the lower edge of the box around the keypoints: where a person stands.
     #[default]
     Feet,
     /// The middle of the box.
@@ -141,11 +141,11 @@ fn squared_distance(point: Point, a: Point, b: Point) -> f32 {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
-    /// Somebody is in the zone who was not, or who is new.
+    /// A person is in the zone who was not, or who is new.
     Enter,
-    /// Somebody is out of the zone who was in it.
+    /// A person is out of the zone who was in it.
     Leave,
-    /// Somebody who was in the zone is not followed any more.
+    /// The track of a person in the zone has ended.
     Lost,
     /// The line was crossed from its left to its right.
     Right,
@@ -169,11 +169,11 @@ pub struct Event {
 pub struct ZoneCounts {
     /// Who is in it now.
     pub inside: u32,
-    /// How often somebody came in, or was first seen in it.
+    /// People who came in, or were first seen in it.
     pub entered: u64,
-    /// How often somebody went out.
+    /// People who went out.
     pub left: u64,
-    /// How often somebody in it was not followed any more.
+    /// People in it whose track ended.
     pub lost: u64,
 }
 
@@ -336,7 +336,7 @@ mod tests {
     use super::*;
     use crate::pose::{Identity, Keypoint};
 
-    /// Somebody whose feet are here, 100 pixels tall.
+    /// A person whose feet are here, 100 pixels tall.
     fn person(id: u32, (x, y): Point) -> Pose {
         let corner = |x, y| Keypoint { x, y, score: 1.0 };
         Pose {
@@ -354,7 +354,7 @@ mod tests {
         Zone::new(&[(0.0, 0.0), (200.0, 0.0), (200.0, 200.0), (0.0, 200.0)]).unwrap()
     }
 
-    /// The events of somebody who goes this way.
+    /// The events of a person who goes this way.
     fn way(zones: &[Zone], lines: &[Line], points: &[Point]) -> (Vec<Vec<Happening>>, Zones) {
         let mut counter = Zones::new(zones, lines, Anchor::Feet).unwrap();
         let events = points.iter().map(|&point| {

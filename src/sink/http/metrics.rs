@@ -207,11 +207,9 @@ fn write_zones(text: &mut String, totals: &ZoneTotals) {
     type Count = fn(&ZoneCounts) -> u64;
     let zone_metrics: [(&str, &str, &str, Count); 4] = [
         ("sinew_zone_inside", "gauge", "People in a zone now.", |counts| u64::from(counts.inside)),
-        ("sinew_zone_entered_total", "counter", "How often somebody came into a zone.", |counts| counts.entered),
-        ("sinew_zone_left_total", "counter", "How often somebody went out of a zone.", |counts| counts.left),
-        ("sinew_zone_lost_total", "counter", "How often somebody in a zone was not followed any more.", |counts| {
-            counts.lost
-        }),
+        ("sinew_zone_entered_total", "counter", "People who came into a zone.", |counts| counts.entered),
+        ("sinew_zone_left_total", "counter", "People who went out of a zone.", |counts| counts.left),
+        ("sinew_zone_lost_total", "counter", "People whose track ended in a zone.", |counts| counts.lost),
     ];
     if totals.zones().next().is_some() {
         for (name, kind, help, of) in zone_metrics {
@@ -223,7 +221,7 @@ fn write_zones(text: &mut String, totals: &ZoneTotals) {
     }
     if totals.lines().next().is_some() {
         let name = "sinew_line_crossed_total";
-        about(text, name, "counter", "How often a line was crossed, by the side that somebody went to.");
+        about(text, name, "counter", "Crossings of a line, by the side that people went to.");
         for (camera, line, counts) in totals.lines() {
             for (to, count) in [("right", counts.right), ("left", counts.left)] {
                 let _ = writeln!(text, "{name}{{camera=\"{camera}\",line=\"{line}\",to=\"{to}\"}} {count}");

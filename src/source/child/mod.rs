@@ -47,7 +47,7 @@ pub fn try_out(program: Program) -> Result<(), String> {
 /// Opens the source.
 ///
 /// # Errors
-/// Where a program is missing. A camera that does not answer is waited for.
+/// Where a program is missing. A camera that does not respond is waited for.
 pub fn open(request: ChildRequest) -> Result<Box<dyn Source>, SourceError> {
     if !request.live {
         return Ok(Box::new(Video::open(request)?));

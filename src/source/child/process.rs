@@ -20,7 +20,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 const PIPE_BYTES: i32 = 1 << 20;
 /// Most bytes of standard error that are read between two looks at the frames: a flood does not hold them up.
 const AT_A_TIME: usize = 1 << 14;
-/// Most reads in a row of what nobody needs: a program that never stops writing is not waited for.
+/// Most reads in a row of output that is discarded: a program that never stops writing is not waited for.
 const AT_ONCE: usize = 128;
 
 /// The result of reading.
@@ -198,12 +198,12 @@ mod tests {
     #[test]
     fn output_and_end_are_told() {
         assert_eq!(read(&mut start("echo out; echo err >&2; exit 3")), (b"out\n".to_vec(), Some(3), "err".to_owned()));
-        // Standard input is nobody's.
+        // Standard input stays empty.
         assert_eq!(read(&mut start("cat")).0, b"");
         let mut command = Command::new("cat");
         command.arg("-");
         assert_eq!(read(&mut Process::start(command, Some(b"given")).unwrap()).0, b"given");
-        // Nobody reads what is given.
+        // Its output is not read.
         assert_eq!(read(&mut Process::start(Command::new("true"), Some(b"given")).unwrap()).1, Some(0));
     }
 

@@ -96,7 +96,7 @@ impl Program {
                 Ok(Output::Bytes(count)) => text.extend_from_slice(&part[..count]),
                 Ok(Output::End) => break,
                 Ok(Output::Nothing) => {
-                    return Err(format!("{command} does not answer within {} s", PATIENCE.as_secs()));
+                    return Err(format!("{command} does not respond within {} s", PATIENCE.as_secs()));
                 }
                 Err(error) => return Err(format!("{command}: {error}")),
             }

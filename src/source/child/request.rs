@@ -1,4 +1,4 @@
-//! What a URI asks of ffmpeg or GStreamer, and which parts of it nobody is to see.
+//! What a URI asks of ffmpeg or GStreamer, and which parts of it stay secret.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -16,7 +16,7 @@ pub(super) fn ends_with_us(command: &mut Command) {
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        // Where this program has ended before the call, nobody is left to tell the child.
+        // Where this program has ended before the call, no process is left to signal the child.
         // SAFETY: the call takes nothing.
         if unsafe { libc::getppid() } as u32 == us { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
     };
