@@ -54,6 +54,7 @@ enum Command {
     Decode(decode::DecodeArguments),
     Diff(diff::DiffArguments),
     Track(Box<track::TrackArguments>),
+    #[command(visible_alias = "enroll")]
     Enrol(enrol::EnrolArguments),
     Models(models::ModelsArguments),
     Doctor(doctor::DoctorArguments),
@@ -153,6 +154,13 @@ mod tests {
         let cause = std::io::Error::other("disk on fire");
         let error = anyhow::Error::from(cause).context("a.txt: disk on fire").context("no result");
         assert_eq!(causes(error.as_ref()), ["no result", "a.txt: disk on fire"]);
+    }
+
+    #[test]
+    fn enroll_is_enrol() {
+        let words = "sinew enroll --model m --image a.jpg --keypoints a.json --out a.template";
+        let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
+        assert!(matches!(arguments.command, Command::Enrol(_)), "{arguments:?}");
     }
 
     #[test]

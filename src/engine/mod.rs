@@ -7,7 +7,7 @@ mod error;
 mod external;
 mod files;
 #[cfg_attr(not(any(feature = "onnxruntime", feature = "tensorrt")), expect(dead_code, reason = "for GPUs"))]
-mod folder;
+pub(crate) mod folder;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod precision;

@@ -57,10 +57,10 @@ pub struct Settings {
     /// What to detect, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
     #[arg(long, value_name = "FILE", env = "SINEW_TEMPLATE")]
     pub template: Vec<PathBuf>,
-    /// Where to look, for capeformer bundles: a file of JSON lines (docs/enrol.md) [default: the whole image]
+    /// Where to look, for capeformer and lofr bundles: a file of JSON lines (docs/enrol.md) [default: the whole image]
     #[arg(long, value_name = "FILE", env = "SINEW_BOXES", conflicts_with = "boxes_from")]
     pub boxes: Option<PathBuf>,
-    /// Where to look: around the people that this bundle detects
+    /// Where to look, for the same bundles: around the people that this bundle detects
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_BOXES_FROM")]
     pub boxes_from: Option<String>,
     /// How far poses are refined: none, partial or full [default: the bundle's]
@@ -69,13 +69,13 @@ pub struct Settings {
     /// Which of the bundle's sizes: default, or a name of its `input.sizes`, such as small [default: default]
     #[arg(long, value_name = "NAME", env = "SINEW_SIZE")]
     pub size: Option<String>,
-    /// Refine late frames less, for logocap bundles: maximum age of a result, such as 30ms; every line says how far
-    /// it went [default: none]
+    /// Target latency of logocap bundles, such as 30ms: a frame that would miss it is refined less, and its line says so; late
+    /// results are still delivered [default: none]
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
     #[serde(deserialize_with = "value::deserialize_duration", serialize_with = "value::serialize_duration")]
     pub deadline: Option<Duration>,
-    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH, overlay:PATH or
-    /// fb:/dev/fb0; may be repeated [default: jsonl:-]
+    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH, y4m:PATH, overlay:PATH
+    /// or fb:/dev/fb0; may be repeated [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
     pub sink: Vec<String>,
     /// Draw the poses: images into the folder PATH, or a video if PATH ends in .y4m

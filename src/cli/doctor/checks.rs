@@ -6,6 +6,8 @@ use super::Finding;
 use crate::bundle::{self, Bundle};
 use crate::cli::config::Settings;
 use crate::cli::machine::Machine;
+#[cfg(any(feature = "tensorrt", test))]
+use crate::engine::folder::SERVICE;
 use crate::engine::{Backend, EngineError, Provider, Session};
 
 /// Free space below this is reported, MiB: a few engines take as much.
@@ -172,6 +174,7 @@ fn describe(_: Backend) -> Result<String, EngineError> {
 
 #[cfg(feature = "tensorrt")]
 fn engines() -> Vec<Finding> {
+    use crate::engine::folder::service_is_private;
     use crate::engine::tensorrt::Installation;
 
     let installation = Installation::from_environment();
@@ -189,10 +192,20 @@ fn engines() -> Vec<Finding> {
         });
     }
     if findings.iter().all(|finding| !finding.what.starts_with("engine ")) {
-        let found = format!("none in {}", installation.plans.display());
-        findings.push(Finding::warn("engines", found, "build some with `sinew engine build --model logocap-movenet`"));
+        findings.push(no_engines(&installation.plans, service_is_private()));
     }
     findings
+}
+
+/// That there are none in `folder`, or, if the service's are private, where those are.
+#[cfg(any(feature = "tensorrt", test))]
+fn no_engines(folder: &Path, service_is_private: bool) -> Finding {
+    let remedy = if service_is_private {
+        format!("those of the service are in {SERVICE}, which only root can read: use sudo")
+    } else {
+        "build some with `sinew engine build --model logocap-movenet`".to_owned()
+    };
+    Finding::warn("engines", format!("none in {}", folder.display()), remedy)
 }
 
 #[cfg(not(feature = "tensorrt"))]
@@ -310,6 +323,13 @@ mod tests {
         let finding = throttling(&machine).unwrap();
         assert!(finding.state == State::Warn && finding.found.contains("gpu"), "{finding:?}");
         assert_eq!(throttling(&Machine::default()), None);
+    }
+
+    #[test]
+    fn the_engines_of_the_service_are_named_to_users_who_cannot_read_them() {
+        let remedy = |private| no_engines(Path::new("/own"), private).remedy.unwrap();
+        assert!(remedy(false).contains("sinew engine build"));
+        assert!(remedy(true).contains(SERVICE) && remedy(true).contains("sudo"), "{}", remedy(true));
     }
 
     #[test]

@@ -292,6 +292,19 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_is_documented() {
+        let documented = include_str!("../../../docs/outputs.md");
+        let (code, _) = include_str!("metrics.rs").split_once("#[cfg(test)]").unwrap();
+        let name_of = |text: &'static str| text.split(|c: char| c != '_' && !c.is_ascii_lowercase()).next().unwrap();
+        let names: Vec<&str> = code.split("\"sinew_").skip(1).map(name_of).collect();
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            let is_listed = ["`", "{"].iter().any(|end| documented.contains(&format!("| `sinew_{name}{end}")));
+            assert!(is_listed, "sinew_{name} has no row in docs/outputs.md");
+        }
+    }
+
+    #[test]
     fn heat_is_reported_where_it_is_known() {
         let metrics = Metrics::new(&OutputSchema::default(), 1);
         assert!(!metrics.text(0, &[]).contains("sinew_throttled"));
