@@ -135,7 +135,7 @@ impl Npz<BufReader<File>> {
     /// Opens a file.
     ///
     /// # Errors
-    /// Where it cannot be opened or is no archive.
+    /// If it cannot be opened or is no archive.
     pub fn open(path: &Path) -> Result<Self, NpzError> {
         let file = path.display().to_string();
         let reader =
@@ -148,7 +148,7 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads an archive from memory or a stream; errors call it `file`.
     ///
     /// # Errors
-    /// Where it is no archive.
+    /// If it is no archive.
     pub fn new(mut reader: R, file: &str) -> Result<Self, NpzError> {
         let is_single = check_directory(&mut reader).and_then(|()| {
             let mut start = Vec::new();
@@ -177,7 +177,7 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads one array; `None` where there is none of that name.
     ///
     /// # Errors
-    /// Where it is damaged, of a type that is not read here, or would take more memory than is left of 64 MiB for all
+    /// If it is damaged, of a type that is not read here, or would take more memory than is left of 64 MiB for all
     /// arrays of the file.
     pub fn array(&mut self, name: &str) -> Result<Option<Array>, NpzError> {
         let wrong = |reason| NpzError::Array { file: self.file.clone(), array: name.to_owned(), reason };
@@ -193,7 +193,7 @@ impl<R: Read + Seek> Npz<R> {
 /// Writes `arrays` to a file that NumPy reads.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write(path: &Path, arrays: &Arrays) -> Result<(), NpzError> {
     let file = path.display().to_string();
     let unwritable = |source| NpzError::Io { file: file.clone(), action: "written", source };
@@ -209,7 +209,7 @@ pub fn write(path: &Path, arrays: &Arrays) -> Result<(), NpzError> {
 /// Writes `arrays` as an archive.
 ///
 /// # Errors
-/// Where `output` fails.
+/// If `output` fails.
 pub fn write_to<W: Write + Seek>(output: W, arrays: &Arrays) -> Result<(), ZipError> {
     let mut archive = ZipWriter::new(output);
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);

@@ -7,7 +7,7 @@ use std::path::Path;
 /// A file's bytes, if there are at most `most` of them.
 ///
 /// # Errors
-/// Where it cannot be read, or has more.
+/// If it cannot be read, or has more.
 pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -24,7 +24,7 @@ pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// The bytes of a regular file: a pipe of that name is refused, not waited for.
 ///
 /// # Errors
-/// As [`bytes`], and where it is no regular file.
+/// Same as [`bytes`], and if it is no regular file.
 pub(crate) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
@@ -35,7 +35,7 @@ pub(crate) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// A file's text, if it has at most `most` bytes.
 ///
 /// # Errors
-/// Where it cannot be read, has more, or is not UTF-8.
+/// If it cannot be read, has more, or is not UTF-8.
 pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
     utf_8(bytes(path, most)?)
 }
@@ -43,7 +43,7 @@ pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
 /// Bytes as text.
 ///
 /// # Errors
-/// Where they are not UTF-8.
+/// If they are not UTF-8.
 pub(crate) fn utf_8(bytes: Vec<u8>) -> io::Result<String> {
     let text = String::from_utf8(bytes);
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {error}")))
@@ -70,7 +70,7 @@ impl<R: BufRead> BoundedLines<R> {
     /// The next line, without its end and a byte order mark before the first; `None` after the last.
     ///
     /// # Errors
-    /// Where it cannot be read, is longer, or is not UTF-8.
+    /// If it cannot be read, is longer, or is not UTF-8.
     pub fn next_line(&mut self) -> io::Result<Option<&str>> {
         self.line.clear();
         if self.input.by_ref().take(self.most as u64 + 1).read_until(b'\n', &mut self.line)? == 0 {

@@ -25,7 +25,7 @@ impl OutputFile {
     /// Opens or creates the file at `path` to append to it. What it holds stays until [`OutputFile::truncate`].
     ///
     /// # Errors
-    /// Where it cannot be opened; [`ErrorKind::ResourceBusy`] where another program has locked it.
+    /// If it cannot be opened; [`ErrorKind::ResourceBusy`] where another program has locked it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = resolve(path)?;
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
@@ -101,7 +101,7 @@ impl Replacement {
     /// Opens or creates the file, pipe or device at `path`.
     ///
     /// # Errors
-    /// As [`OutputFile::open`].
+    /// Same as [`OutputFile::open`].
     pub fn open(path: &Path) -> io::Result<Self> {
         let target = if is_standard_output(path) {
             Target::Other(standard_output()?)
@@ -124,7 +124,7 @@ impl Replacement {
     /// Opens its path again, after another program has moved or deleted the file.
     ///
     /// # Errors
-    /// As [`OutputFile::open`].
+    /// Same as [`OutputFile::open`].
     pub fn reopen(&mut self) -> io::Result<()> {
         if let Target::Regular(file) = &mut self.target {
             *file = OutputFile::open(file.path())?;
@@ -161,7 +161,7 @@ impl Write for Replacement {
 /// Writes all of `bytes` to the file at `path`, or leaves it as it was: they lie complete beside it before they take its place.
 ///
 /// # Errors
-/// As [`OutputFile::open`], or where writing fails.
+/// Same as [`OutputFile::open`], or if writing fails.
 pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if is_standard_output(path) {
         return standard_output()?.write_all(bytes);
@@ -189,7 +189,7 @@ pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes `bytes` to a new file, which then replaces what is at `path`, a link too.
 ///
 /// # Errors
-/// Where that is not possible; nothing has changed then.
+/// If that is not possible; nothing has changed then.
 pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
@@ -227,7 +227,7 @@ pub(crate) fn is_special(path: &Path) -> bool {
 /// `path` with all links followed, also where the file that they lead to does not exist yet.
 ///
 /// # Errors
-/// Where a link cannot be read, or there are too many.
+/// If a link cannot be read, or there are too many.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {

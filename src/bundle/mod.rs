@@ -74,7 +74,7 @@ impl Manifest {
     /// Parses and checks a manifest's text; `path` names it in errors. The files that it lists are not read.
     ///
     /// # Errors
-    /// Where a key is unknown, missing or of the wrong type, or a value does not fit.
+    /// If a key is unknown, missing or of the wrong type, or a value does not fit.
     pub fn parse(path: &Path, text: &str) -> Result<Self, BundleError> {
         parse::manifest(path, text)
     }
@@ -84,7 +84,7 @@ impl Bundle {
     /// Opens a bundle by the path of its folder (or of its manifest), or by its name on the [`search_path`].
     ///
     /// # Errors
-    /// Where there is none, the manifest is wrong in any way, or a file is missing or not the one it should be.
+    /// If there is none, the manifest is wrong in any way, or a file is missing or not the one it should be.
     pub fn open(folder_or_name: impl AsRef<Path>) -> Result<Self, BundleError> {
         Self::open_folder(&find::find(folder_or_name.as_ref(), &search_path())?)
     }
@@ -116,7 +116,7 @@ impl Bundle {
     /// The same bundle with the short side of that name in `input.sizes`; [`DEFAULT_SIZE`] is `input.short_side`.
     ///
     /// # Errors
-    /// Where the manifest has no such size.
+    /// If the manifest has no such size.
     pub fn with_size(mut self, name: &str) -> Result<Self, BundleError> {
         let input = &mut self.manifest.input;
         if name == DEFAULT_SIZE {

@@ -33,7 +33,7 @@ impl ScoreSection {
     /// The maps through the pairs.
     ///
     /// # Errors
-    /// Where [`ScoreMap::new`] refuses the pairs.
+    /// If [`ScoreMap::new`] refuses the pairs.
     pub fn maps(&self) -> Result<ScoreMaps, ConfigError> {
         let map = |key, pairs: &Option<Vec<Pair>>| {
             let knots = |pairs: &Vec<Pair>| pairs.iter().map(|&Pair(pair)| pair).collect::<Vec<_>>();

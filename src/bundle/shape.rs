@@ -110,7 +110,7 @@ impl Dimension {
     /// The extent for the given symbols.
     ///
     /// # Errors
-    /// Where a symbol is missing, a division leaves a remainder, or the number overflows.
+    /// If a symbol is missing, a division leaves a remainder, or the number overflows.
     pub fn evaluate(&self, symbols: &Symbols) -> Result<usize, ShapeError> {
         let (factor, symbol, divisor, addend) = match *self {
             Self::Number(number) => return Ok(number),
@@ -131,7 +131,7 @@ impl Dimension {
 /// The shape for the given symbols.
 ///
 /// # Errors
-/// As [`Dimension::evaluate`], and where the shape is empty or larger than [`MAX_ELEMENTS`].
+/// Same as [`Dimension::evaluate`], and if the shape is empty or larger than [`MAX_ELEMENTS`].
 pub fn evaluate(shape: &[Dimension], symbols: &Symbols) -> Result<Vec<usize>, ShapeError> {
     let extents = shape.iter().map(|dimension| dimension.evaluate(symbols)).collect::<Result<Vec<_>, _>>()?;
     let elements = extents.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent));

@@ -19,7 +19,7 @@ impl BackendArguments {
     /// The backend with its provider.
     ///
     /// # Errors
-    /// Where there is a provider for a backend that has none.
+    /// If there is a provider for a backend that has none.
     pub fn chosen(self) -> Result<Backend, EngineError> {
         self.backend.with_provider(self.provider)
     }

@@ -96,7 +96,7 @@ impl FileGuard {
     /// `path` will be written because of `option`.
     ///
     /// # Errors
-    /// Where that is an input, or another output.
+    /// If that is an input, or another output.
     pub fn output(&mut self, option: &str, path: &Path) -> anyhow::Result<()> {
         let Some(identity) = Identity::of(path) else { return Ok(()) };
         if let Some(input) = self.inputs.get(&identity) {
@@ -115,7 +115,7 @@ impl FileGuard {
     /// Standard output will be written, which may be a file.
     ///
     /// # Errors
-    /// As [`FileGuard::output`], and where it is written already.
+    /// Same as [`FileGuard::output`], and if it is written already.
     pub fn standard_output(&mut self) -> anyhow::Result<()> {
         if std::mem::replace(&mut self.writes_standard_output, true) {
             bail!("two sinks would write to {STANDARD_OUTPUT}; give one of them a path");
@@ -126,7 +126,7 @@ impl FileGuard {
     /// Images named after inputs will be written into a folder.
     ///
     /// # Errors
-    /// Where one of them is an input, or the folder is that of another output.
+    /// If one of them is an input, or the folder is that of another output.
     pub fn images(&mut self, option: &str, folder: &Path) -> anyhow::Result<()> {
         for input in self.inputs.values() {
             let path = folder.join(file_name(Some(input), 0));
@@ -152,7 +152,7 @@ impl FileGuard {
     /// Standard error must be none of the outputs: messages would stand between the lines.
     ///
     /// # Errors
-    /// Where it is.
+    /// If standard error is one of them.
     pub fn messages(&self) -> anyhow::Result<()> {
         let messages = Identity::of(Path::new("/dev/stderr")).and_then(|identity| self.outputs.get(&identity));
         match messages.filter(|option| *option != STANDARD_OUTPUT) {
@@ -165,7 +165,7 @@ impl FileGuard {
     /// input.
     ///
     /// # Errors
-    /// Where that is an input.
+    /// If that is an input.
     fn replaces(&self, option: &str, path: &Path) -> anyhow::Result<()> {
         match Identity::of(path).and_then(|identity| self.inputs.get(&identity)) {
             Some(input) => bail!(

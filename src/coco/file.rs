@@ -106,7 +106,7 @@ impl CocoFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// Where it cannot be read, lacks `images` or `annotations`, holds a value of a wrong type under a key that is used, or
+    /// If it cannot be read, lacks `images` or `annotations`, holds a value of a wrong type under a key that is used, or
     /// would take too much memory.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         read(path, Top(&Budget::default()))
@@ -115,7 +115,7 @@ impl CocoFile {
     /// The same from a file's bytes.
     ///
     /// # Errors
-    /// As [`CocoFile::read`].
+    /// Same as [`CocoFile::read`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
         parse_bytes(bytes, Top(&Budget::default()))
     }
@@ -124,7 +124,7 @@ impl CocoFile {
 /// Reads a list of `T`, such as a file of results.
 ///
 /// # Errors
-/// As [`CocoFile::read`].
+/// Same as [`CocoFile::read`].
 pub(crate) fn read_list<T: for<'de> Deserialize<'de> + Footprint>(path: &Path) -> Result<Vec<T>, FileError> {
     read(path, List(&Budget::default(), PhantomData))
 }

@@ -60,7 +60,7 @@ impl std::fmt::Display for Fault {
 /// Reads the whole file with `seed`.
 ///
 /// # Errors
-/// Where the file cannot be read, is no JSON, or is not what `seed` expects.
+/// If the file cannot be read, is no JSON, or is not what `seed` expects.
 pub fn read<S, T>(path: &Path, seed: S) -> Result<T, FileError>
 where
     S: for<'de> DeserializeSeed<'de, Value = T>,
@@ -72,7 +72,7 @@ where
 /// The value in a text; `MAX_BYTES` and the other bounds hold for it as well.
 ///
 /// # Errors
-/// Where the text is no JSON, or not a `T`.
+/// If the text is no JSON, or not a `T`.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     parse_bytes(bytes, std::marker::PhantomData::<T>)
 }
@@ -115,7 +115,7 @@ fn fault(key: String, error: serde_json::Error) -> Fault {
 /// The bytes of a file of at most `limit` bytes; files without an end are refused there.
 ///
 /// # Errors
-/// Where the file cannot be read, or is longer.
+/// If the file cannot be read, or is longer.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
@@ -131,7 +131,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Whether a text is an object with the key `annotations`, as COCO's files have it.
 ///
 /// # Errors
-/// Where the text is no JSON, or no object.
+/// If the text is no JSON, or no object.
 pub fn is_coco(bytes: &[u8]) -> Result<bool, Fault> {
     struct Keys;
     impl<'de> DeserializeSeed<'de> for Keys {

@@ -7,7 +7,7 @@ use crate::pose::MAX_KEYPOINTS;
 /// OKS sigmas, one per keypoint.
 ///
 /// # Errors
-/// Where there are more than [`MAX_KEYPOINTS`].
+/// If there are more than [`MAX_KEYPOINTS`].
 pub(super) fn sigmas(sigmas: &[f32]) -> Result<Vec<f32, MAX_KEYPOINTS>, ConfigError> {
     Vec::from_slice(sigmas).map_err(|_| ConfigError {
         key: "keypoints.sigmas",

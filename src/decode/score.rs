@@ -23,7 +23,7 @@ impl ScoreMap {
     /// The map through `knots`, each a score and its probability. `key` is where they stand, for errors.
     ///
     /// # Errors
-    /// Where there are fewer than [`MIN_KNOTS`] or more than [`MAX_KNOTS`], a number is not finite, the scores do not rise, the
+    /// If there are fewer than [`MIN_KNOTS`] or more than [`MAX_KNOTS`], a number is not finite, the scores do not rise, the
     /// probabilities fall, or one lies outside 0 to 1.
     pub fn new(key: &'static str, knots: &[[f32; 2]]) -> Result<Self, ConfigError> {
         let fault = |expected: &'static str, found: f64| ConfigError { key, expected, found };

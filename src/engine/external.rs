@@ -51,7 +51,7 @@ const MAX_DEPTH: usize = 64;
 /// The files that `model`, the bytes of an ONNX file, keeps tensors in, as it names them; none for most graphs.
 ///
 /// # Errors
-/// What is wrong with the bytes, where they are no protocol buffer.
+/// Returns a description of what is wrong with the bytes, where they are no protocol buffer.
 pub(crate) fn external_files(model: &[u8]) -> Result<BTreeSet<String>, &'static str> {
     let mut files = BTreeSet::new();
     walk(Message::Model, model, MAX_DEPTH, &mut files)?;

@@ -37,7 +37,7 @@ impl GraphFile {
     /// The graph at `onnx` as it is now, without other files.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub fn of(onnx: PathBuf) -> std::io::Result<Self> {
         let sha256 = hash::of_bytes(&read::regular(&onnx, MAX_GRAPH_BYTES)?);
         Ok(Self { onnx, sha256, external: Vec::new() })
@@ -47,7 +47,7 @@ impl GraphFile {
     /// bytes, not the file again.
     ///
     /// # Errors
-    /// Where a file cannot be read, has another hash than the listed one, or is not listed.
+    /// If a file cannot be read, has another hash than the listed one, or is not listed.
     #[cfg_attr(
         not(any(feature = "tract", feature = "onnxruntime")),
         expect(dead_code, reason = "for backends on the CPU")
@@ -106,7 +106,7 @@ impl EngineFiles {
     /// computed in 32 bits.
     ///
     /// # Errors
-    /// Where there is no graph of 16-bit types.
+    /// If there is no graph of 16-bit types.
     pub fn typed(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
         match precision {
             Precision::Fp32 => Ok(&self.fp32),
@@ -122,7 +122,7 @@ impl EngineFiles {
     /// The same for a backend whose instructions multiply unsigned 8 bits by signed ones, as those of CPUs do.
     ///
     /// # Errors
-    /// Where there is no graph of 16-bit types.
+    /// If there is no graph of 16-bit types.
     pub fn typed_for_cpu(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
         let quantised = self.int8_cpu.as_ref().or(self.int8.as_ref()).or(self.int8_fp16.as_ref());
         match (quantised, precision) {
@@ -137,7 +137,7 @@ impl EngineFiles {
     /// The same for GPUs: what is not quantised is computed with 16 bits, where there is a graph that says so.
     ///
     /// # Errors
-    /// Where there is no graph of 16-bit types.
+    /// If there is no graph of 16-bit types.
     pub(crate) fn typed_for_gpu(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
         match (precision, self.int8_fp16.as_ref().or(self.int8.as_ref())) {
             (Precision::Int8, Some(quantised)) => Ok(quantised),

@@ -58,7 +58,7 @@ impl Backend {
     /// The same, computing with `provider`; `None` changes nothing.
     ///
     /// # Errors
-    /// Where this is not ONNX Runtime, which alone has providers.
+    /// If this is not ONNX Runtime, which alone has providers.
     pub fn with_provider(self, provider: Option<Provider>) -> Result<Self, EngineError> {
         match (self, provider) {
             (backend, None) => Ok(backend),
@@ -212,40 +212,40 @@ pub trait Engine: Send + fmt::Debug {
     /// The values of an input, to write in place; they stay until they are written again.
     ///
     /// # Panics
-    /// Where there is no such input, or it holds indices or is bound to another engine.
+    /// If there is no such input, or it holds indices or is bound to another engine.
     fn input(&mut self, index: usize) -> &mut [f32];
 
     /// The same for an input of [`DataType::I32`].
     ///
     /// # Panics
-    /// Where there is no such input, or it holds no indices or is bound to another engine.
+    /// If there is no such input, or it holds no indices or is bound to another engine.
     fn indices(&mut self, index: usize) -> &mut [i32];
 
     /// Runs the network once.
     ///
     /// # Errors
-    /// Where the backend fails, or an input of another engine was never bound.
+    /// If the backend fails, or an input of another engine was never bound.
     fn run(&mut self) -> Result<(), EngineError>;
 
     /// The values of an output after the last run; zeros before the first.
     ///
     /// # Panics
-    /// Where there is no such output.
+    /// If there is no such output.
     fn output(&self, index: usize) -> &[f32];
 
     /// An output of the last run for another engine of the same session, without a copy where the backend can.
     ///
     /// # Panics
-    /// Where there is no such output.
+    /// If there is no such output.
     fn export_output(&self, index: usize) -> DeviceTensor;
 
     /// Takes the output of another engine as input; it stays until the next one is bound.
     ///
     /// # Errors
-    /// Where it comes from another backend or has another shape.
+    /// If it comes from another backend or has another shape.
     ///
     /// # Panics
-    /// Where there is no such input.
+    /// If there is no such input.
     fn bind_input(&mut self, index: usize, tensor: &DeviceTensor) -> Result<(), EngineError>;
 }
 
@@ -285,7 +285,7 @@ impl Session {
     /// works is known only when its engines are opened, see [`Backend::open_with_fallback`].
     ///
     /// # Errors
-    /// Where the backend is not installed, or the threads cannot be started.
+    /// If the backend is not installed, or the threads cannot be started.
     pub fn new(backend: Backend, threads: usize) -> Result<Self, EngineError> {
         let opener = match backend {
             Backend::TensorRt => start_tensorrt()?,
@@ -319,7 +319,7 @@ impl Session {
     /// Starts TensorRT from the given libraries.
     ///
     /// # Errors
-    /// Where a library or the GPU is missing.
+    /// If a library or the GPU is missing.
     #[cfg(feature = "tensorrt")]
     pub fn tensorrt(installation: tensorrt::Installation) -> Result<Self, EngineError> {
         Ok(Self::of(Box::new(tensorrt::TensorRt::new(installation)?)))
@@ -333,7 +333,7 @@ impl Session {
     /// Opens a network for the shapes of `signature`, which the file must have by name and shape.
     ///
     /// # Errors
-    /// Where the file is not readable, not a graph that the backend can run, or has other tensors.
+    /// If the file is not readable, not a graph that the backend can run, or has other tensors.
     pub fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
         self.opener.open(files, signature)
     }

@@ -115,7 +115,7 @@ pub trait Estimator: Send {
     /// best first. An image of a new size or format may open engines, which takes longer than a frame.
     ///
     /// # Errors
-    /// Where the network takes no image of this size, or an engine fails.
+    /// If the network takes no image of this size, or an engine fails.
     fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError>;
 
     /// The backend that runs the networks; `None` while none is open.
@@ -127,7 +127,7 @@ pub trait Estimator: Send {
 /// Opens a bundle's engines for images of the given size and format. [`Backend::Auto`] takes the best backend that works.
 ///
 /// # Errors
-/// Where the backend or an engine does not open, an option is out of range, or the network takes no image of this size.
+/// If the backend or an engine does not open, an option is out of range, or the network takes no image of this size.
 pub fn open(
     bundle: &Bundle,
     backend: Backend,
@@ -143,7 +143,7 @@ pub fn open(
 /// those of the session.
 ///
 /// # Errors
-/// As [`open`].
+/// Same as [`open`].
 #[doc(hidden)]
 pub fn open_in(
     session: Session,
@@ -184,7 +184,7 @@ fn open_model(
 /// The networks that a bundle opens for images of this size, with their shapes, in the order in which they are opened.
 ///
 /// # Errors
-/// Where the network takes no image of this size.
+/// If the network takes no image of this size.
 #[doc(hidden)]
 pub fn networks(bundle: &Bundle, image: Size, precision: Option<Precision>) -> Result<Vec<Network>, EstimateError> {
     let planner = |size| networks::Planner { bundle, size, precision };

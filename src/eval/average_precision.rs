@@ -80,7 +80,7 @@ impl<'a> Evaluation<'a> {
     /// Starts with no detections. `sigmas` are COCO's, one per keypoint (the bundle's `[keypoints] sigmas`).
     ///
     /// # Errors
-    /// Where a sigma is unusable or an annotation has another number of keypoints.
+    /// If a sigma is unusable or an annotation has another number of keypoints.
     pub fn new(truth: &'a GroundTruth, sigmas: &[f64]) -> Result<Self, EvalError> {
         let variances = variances(sigmas)?;
         if let Some(odd) = truth.annotations().iter().flatten().find(|person| person.keypoints.len() != sigmas.len()) {
@@ -110,7 +110,7 @@ impl<'a> Evaluation<'a> {
     /// Takes all detections of one image, in any order.
     ///
     /// # Errors
-    /// Where the image is unknown or was put before, or a detection has another number of keypoints than there are sigmas
+    /// If the image is unknown or was put before, or a detection has another number of keypoints than there are sigmas
     /// or is not finite; nothing is taken then.
     pub fn put(&mut self, image: &Id, detections: &[Detection]) -> Result<(), EvalError> {
         let image_id = || image.clone();

@@ -87,8 +87,8 @@ impl GroundTruth {
     /// the figures here are those of the same file with ids from 1.
     ///
     /// # Errors
-    /// Where the file cannot be read, lacks a key or holds a wrong type; where ids of images repeat; where a labelled keypoint
-    /// has no place; and where no category can be chosen.
+    /// If the file cannot be read, lacks a key or holds a wrong type; where ids of images repeat; where a labelled keypoint
+    /// has no place; and if no category can be chosen.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
         Self::read_for(path, &[])
     }
@@ -98,7 +98,7 @@ impl GroundTruth {
     /// names are compared by position.
     ///
     /// # Errors
-    /// As [`GroundTruth::read`], and where the category's keypoints have other names.
+    /// Same as [`GroundTruth::read`], and if the category's keypoints have other names.
     pub fn read_for(path: &Path, names: &[String]) -> Result<Self, EvalError> {
         Ok(Self::from_file(path, CocoFile::read(path)?, names)?)
     }
@@ -204,7 +204,7 @@ impl GroundTruth {
     /// Whether the OKS can be measured at all.
     ///
     /// # Errors
-    /// Where no image is listed, nothing of the category is annotated in them, no keypoint is labelled, or all areas are 0.
+    /// If no image is listed, nothing of the category is annotated in them, no keypoint is labelled, or all areas are 0.
     pub fn check_measurable(&self) -> Result<(), EvalError> {
         let fault = |reason: String| Err(FileError::content(&self.path, reason).into());
         let (name, images) = (&self.category_name, self.images.len());

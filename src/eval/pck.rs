@@ -54,7 +54,7 @@ impl Objects {
     /// of an image that is not listed, are skipped.
     ///
     /// # Errors
-    /// Where the file cannot be read, lacks a key, or the keypoints of an annotation do not fit its category.
+    /// If the file cannot be read, lacks a key, or the keypoints of an annotation do not fit its category.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
         let CocoFile { images, mut annotations, categories: kinds } = CocoFile::read(path)?;
         let images: HashMap<&Id, &ImageEntry> = images.iter().map(|image| (&image.id, image)).collect();

@@ -14,7 +14,7 @@ use crate::geometry::Size;
 /// Reads the image at `path`: RGB, or grey where the file has no colours.
 ///
 /// # Errors
-/// Where the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (found out before
+/// If the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (found out before
 /// memory is taken), or is of a kind that is not decoded, such as a CMYK JPEG.
 pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
     let failed = |source| ReadError::File { path: path.to_owned(), source };
@@ -34,7 +34,7 @@ pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
 /// Decodes the bytes of an image file, as [`read_image`].
 ///
 /// # Errors
-/// As [`read_image`].
+/// Same as [`read_image`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     if bytes.starts_with(JPEG_START) {
         decode_jpeg(bytes, limits)

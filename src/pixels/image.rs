@@ -18,7 +18,7 @@ impl<'a> ImageView<'a> {
     /// is YUV.
     ///
     /// # Errors
-    /// Where a side is 0, a row does not fit the stride, or the data are too short. Longer data are fine.
+    /// If a side is 0, a row does not fit the stride, or the data are too short. Longer data are fine.
     pub fn new(format: PixelFormat, size: Size, stride: usize, data: &'a [u8]) -> Result<Self, ImageError> {
         if size.width == 0 || size.height == 0 {
             return Err(ImageError::Empty { size });
@@ -91,7 +91,7 @@ impl Image {
     /// An image of `size` whose rows lie in `data` without gaps.
     ///
     /// # Errors
-    /// As [`ImageView::new`].
+    /// Same as [`ImageView::new`].
     pub fn new(format: PixelFormat, size: Size, data: Vec<u8>) -> Result<Self, ImageError> {
         let ImageView { stride, colour, .. } =
             ImageView::new(format, size, format.row_bytes(size.width).unwrap_or(0), &data)?;
@@ -102,7 +102,7 @@ impl Image {
     /// anything until then.
     ///
     /// # Errors
-    /// Where a side is 0 or there is no memory of that size; the image is as it was then.
+    /// If a side is 0 or there is no memory of that size; the image is as it was then.
     pub fn reset(&mut self, format: PixelFormat, size: Size) -> Result<&mut [u8], ImageError> {
         if size.width == 0 || size.height == 0 {
             return Err(ImageError::Empty { size });

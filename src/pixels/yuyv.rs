@@ -9,7 +9,7 @@ use crate::geometry::Size;
 /// For measuring: how much a frame costs depends on its layout and size.
 ///
 /// # Errors
-/// Where a side is 0, or the width is odd.
+/// If a side is 0, or the width is odd.
 pub fn as_camera(image: ImageView<'_>, size: Size) -> Result<Image, ImageError> {
     let mut pixels = Vec::new();
     rgb::to_rgb(image, &mut pixels);

@@ -32,7 +32,7 @@ pub trait Boxes {
     /// The boxes of a frame, image pixels, or `None` for the whole image; and how long it took to find them.
     ///
     /// # Errors
-    /// Where a model that finds boxes fails.
+    /// If a model that finds boxes fails.
     fn boxes(&mut self, frame: &Frame<'_>, deadline: Option<Instant>) -> Result<Located<'_>, EstimateError>;
 
     /// What the user should know about the boxes after the last frame.
@@ -126,7 +126,7 @@ impl ListedBoxes {
     /// Reads a file.
     ///
     /// # Errors
-    /// Where it cannot be read, a line is wrong, or there are more than fit into memory.
+    /// If it cannot be read, a line is wrong, or there are more than fit into memory.
     pub fn read(path: &Path) -> Result<Self, BoxesError> {
         let unreadable = |source| BoxesError::File { path: path.to_owned(), source };
         let file = File::open(path).map_err(unreadable)?;
@@ -139,7 +139,7 @@ impl ListedBoxes {
     /// The boxes that the text of a file lists.
     ///
     /// # Errors
-    /// Where a line is wrong.
+    /// If a line is wrong.
     pub fn parse(text: &str) -> Result<Self, LineError> {
         Self::from_lines(text.as_bytes()).map_err(|fault| match fault {
             Fault::Read(error) => LineError { line: 0, reason: error.to_string() },

@@ -125,7 +125,7 @@ impl Pipeline<'_> {
     /// A frame that cannot be read, or that fits no network, is skipped: the observer hears why, `counts` counts it.
     ///
     /// # Errors
-    /// Where the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
+    /// If the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
     pub fn run(&mut self, counts: &mut Counts) -> Result<End, RunError> {
         let worked = self.process_all(counts);
         let finished = self.outputs.finish();

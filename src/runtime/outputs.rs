@@ -56,7 +56,7 @@ impl Outputs {
     /// Tracks the poses of a result and hands it to all sinks; breaks when the last reader has closed its output.
     ///
     /// # Errors
-    /// Where a sink cannot write.
+    /// If a sink cannot write.
     pub fn put(&self, result: &FrameResult<'_>) -> Result<ControlFlow<()>, RunError> {
         let mut tracking = self.0.tracking.as_ref().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner));
         let result = &tracking.as_mut().map_or(*result, |tracking| tracking.step(result));
@@ -89,7 +89,7 @@ impl Outputs {
     /// Finishes all sinks and closes them, whatever becomes of the others; the first error is returned.
     ///
     /// # Errors
-    /// Where what a sink still held cannot be written. A closed output is none.
+    /// If what a sink still held cannot be written. A closed output is none.
     pub fn finish(&self) -> Result<(), RunError> {
         let mut finished = Ok(());
         for slot in &self.0.sinks {

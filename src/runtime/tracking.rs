@@ -32,7 +32,7 @@ impl CameraTracker {
     /// A tracker that has seen nothing.
     ///
     /// # Errors
-    /// The first option that is out of range, or too many zones.
+    /// Returns the first option that is out of range, or too many zones.
     pub fn new(options: &TrackOptions, zones: &Arc<ZoneSetup>) -> Result<Self, TrackingError> {
         let counter = (!zones.is_empty()).then(|| ZoneCounter::new(zones)).transpose();
         Ok(Self { tracker: Box::new(Tracker::new(options)?), zones: counter.map_err(TrackingError::Zones)? })
@@ -63,7 +63,7 @@ impl Tracking {
     /// Tracks for so many cameras, at least one; `counts` is kept up to date.
     ///
     /// # Errors
-    /// The first option that is out of range, or too many zones.
+    /// Returns the first option that is out of range, or too many zones.
     pub fn new(
         options: &TrackOptions,
         zones: ZoneSetup,

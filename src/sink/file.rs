@@ -40,7 +40,7 @@ struct Rotation {
 /// was full.
 ///
 /// # Errors
-/// Where the file cannot be opened or another program writes it, its header does not fit on the disk, or an option is wrong.
+/// If the file cannot be opened or another program writes it, its header does not fit on the disk, or an option is wrong.
 pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let rotation = rotation(parts)?;
@@ -66,7 +66,7 @@ pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>)
 /// The files that the sink `uri` writes to, rotated ones included, links resolved.
 ///
 /// # Errors
-/// As [`open`], for options and links.
+/// Same as [`open`], for options and links.
 pub fn paths(uri: &str) -> Result<Vec<PathBuf>, SinkError> {
     let parts = Parts::of(uri);
     let keep = rotation(parts)?.map_or(0, |rotation| rotation.keep);

@@ -44,7 +44,7 @@ impl<W: Write + Send> JsonLines<W> {
     /// Writes the header to `output`, which errors call `target`.
     ///
     /// # Errors
-    /// Where the header cannot be written.
+    /// If the header cannot be written.
     pub fn new(output: W, target: &str, schema: &OutputSchema) -> Result<Self, SinkError> {
         let mut header = serde_json::to_vec(&Header {
             schema: SCHEMA,

@@ -82,13 +82,13 @@ pub trait Sink: Send {
     /// Takes one result.
     ///
     /// # Errors
-    /// Where it cannot be written; [`SinkError::Closed`] where the reader has closed the output, which is not a failure.
+    /// If it cannot be written; [`SinkError::Closed`] where the reader has closed the output, which is not a failure.
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError>;
 
     /// Writes what is still buffered. No result follows.
     ///
     /// # Errors
-    /// As [`Sink::put`].
+    /// Same as [`Sink::put`].
     fn finish(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
@@ -266,7 +266,7 @@ impl SinkError {
 /// before any work is done.
 ///
 /// # Errors
-/// Where the URI names no sink, or its output cannot be opened.
+/// If the URI names no sink, or its output cannot be opened.
 pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     match uri.split_once(':') {
         Some(("jsonl", path)) if is_standard(path) => {
@@ -304,7 +304,7 @@ pub enum Output {
 /// What the sink that `uri` names would write to; nothing is opened.
 ///
 /// # Errors
-/// Where the URI names no sink, or an option is wrong.
+/// If the URI names no sink, or an option is wrong.
 pub fn outputs(uri: &str) -> Result<Output, SinkError> {
     match uri.split_once(':') {
         Some(("jsonl" | "y4m", path)) if is_standard(path) => Ok(Output::Standard),

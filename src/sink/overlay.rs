@@ -21,7 +21,7 @@ const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
 /// A video where `path` ends in `.y4m`, else a folder of images (made if it is missing).
 ///
 /// # Errors
-/// Where the file or the folder cannot be written.
+/// If the file or the folder cannot be written.
 pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
     let painter = Painter::new(schema, options.keypoint_threshold);
@@ -170,7 +170,7 @@ fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
 /// Draws poses onto one image and writes it to `path`: PNG where the name ends so, else JPEG.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write(
     path: &Path,
     schema: &OutputSchema,

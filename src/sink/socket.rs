@@ -28,7 +28,7 @@ const PARTING_TICK: Duration = Duration::from_millis(2);
 /// JSON lines on a socket at `path`, which is removed at the end; `dropped_lines` counts lines for which readers were too slow.
 ///
 /// # Errors
-/// Where the socket cannot be made, another program listens on it, or the path is that of another file.
+/// If the socket cannot be made, another program listens on it, or the path is that of another file.
 pub fn open(path: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
     let readers = Readers::listen(Path::new(path), Arc::clone(dropped_lines))?;
     Ok(Box::new(JsonLines::new(readers, path, schema)?))

@@ -23,7 +23,7 @@ pub(super) trait VideoOutput: Write {
     /// Whether the video is begun anew, because another program has moved or deleted its file.
     ///
     /// # Errors
-    /// Where there is no other file at its path.
+    /// If there is no other file at its path.
     fn renewed(&mut self) -> std::io::Result<bool>;
 }
 

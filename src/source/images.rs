@@ -46,7 +46,7 @@ impl Images {
     /// first bytes are an image's. Hidden files are ignored.
     ///
     /// # Errors
-    /// Where the folder cannot be listed or has no images.
+    /// If the folder cannot be listed or has no images.
     pub fn folder(path: &Path) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Open { path: path.to_owned(), source };
         let mut paths = Vec::new();

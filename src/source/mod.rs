@@ -53,7 +53,7 @@ pub trait Source: Send {
     /// The next frame, or `None` after the last.
     ///
     /// # Errors
-    /// Where a frame cannot be read. [`SourceError::is_recoverable`] tells whether the next may be asked for.
+    /// If a frame cannot be read. [`SourceError::is_recoverable`] tells whether the next may be asked for.
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError>;
 
     /// Takes the next warning: something went wrong that the source recovers from by itself, such as a camera that stalled or frames

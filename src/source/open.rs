@@ -25,7 +25,7 @@ const VIDEO_MAJOR: u64 = 81;
 /// | a file | an image, a y4m video, or another video, which ffmpeg decodes, by its first bytes |
 ///
 /// # Errors
-/// Where the URI names no source, or the source cannot be opened or is empty. A single image is read when its frame
+/// If the URI names no source, or the source cannot be opened or is empty. A single image is read when its frame
 /// is asked for.
 pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     if uri == "-" {

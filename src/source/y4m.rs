@@ -38,7 +38,7 @@ impl<R: Read> Y4m<R> {
     /// Reads the header of the video in `input`; `name` is what errors call it.
     ///
     /// # Errors
-    /// Where the header is broken, or describes a video that is not supported.
+    /// If the header is broken, or describes a video that is not supported.
     pub fn new(input: R, name: &str) -> Result<Self, SourceError> {
         // Frames are larger than the buffer and go past it, straight into place.
         let mut input = Lookahead::new(BufReader::with_capacity(1 << 16, input));

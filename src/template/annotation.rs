@@ -104,7 +104,7 @@ impl Annotation {
     /// Reads the annotation of `image`, which has `size` pixels, from a file.
     ///
     /// # Errors
-    /// Where the file cannot be read, is neither of the two forms, is of another image, or does not say where the image's
+    /// If the file cannot be read, is neither of the two forms, is of another image, or does not say where the image's
     /// keypoints are.
     pub fn read(path: &Path, image: &Path, size: Size) -> Result<Self, AnnotationError> {
         let content = |reason: String| AnnotationError::Content { path: path.to_owned(), reason };
@@ -118,7 +118,7 @@ impl Annotation {
     /// The annotation of the image at the path `image` in the contents of a file. Its size is compared where it is known.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Returns a description of what is wrong with them.
     pub fn parse(bytes: &[u8], image: &str, size: Option<Size>) -> Result<Self, ContentError> {
         Ok(Self::checked(bytes, image, size)?)
     }

@@ -67,7 +67,7 @@ impl Template {
     /// Reads a file.
     ///
     /// # Errors
-    /// Where it cannot be read, is no template, or is damaged anywhere.
+    /// If it cannot be read, is no template, or is damaged anywhere.
     pub fn read(path: &Path) -> Result<Self, TemplateError> {
         let unreadable = |source| TemplateError::File { path: path.to_owned(), action: "read", source };
         let broken = |reason: String| TemplateError::Content { path: path.to_owned(), reason };
@@ -81,7 +81,7 @@ impl Template {
     /// Writes a file.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), TemplateError> {
         write::whole(path, &self.to_bytes()).map_err(|source| TemplateError::File {
             path: path.to_owned(),
@@ -105,7 +105,7 @@ impl Template {
     /// The template in the contents of a file.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Returns a description of what is wrong with them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContentError> {
         Ok(parse(bytes)?)
     }

@@ -138,7 +138,7 @@ impl Template {
     /// Whether `bundle` has the networks that the template was made with.
     ///
     /// # Errors
-    /// Where it has others, naming the bundle that fits.
+    /// If it has others, naming the bundle that fits.
     pub fn fits(&self, bundle: &Bundle) -> Result<(), TemplateError> {
         if self.networks == bundle.networks_hash() {
             return Ok(());

@@ -93,7 +93,7 @@ impl Tracker {
     /// A tracker that has seen nothing.
     ///
     /// # Errors
-    /// The first option that is out of range.
+    /// Returns the first option that is out of range.
     pub fn new(options: &TrackOptions) -> Result<Self, TrackOptionError> {
         options.check()?;
         Ok(Self {

@@ -75,7 +75,7 @@ impl TrackOptions {
     /// Checks every value.
     ///
     /// # Errors
-    /// The first option that is out of range.
+    /// Returns the first option that is out of range.
     pub fn check(&self) -> Result<(), TrackOptionError> {
         let error = |key, expected, found| Err(TrackOptionError { key, expected, found });
         if !self.pose_kpt_thr.is_finite() {

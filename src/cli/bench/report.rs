@@ -93,7 +93,7 @@ impl Report {
     /// Reads what `sinew bench --json` wrote.
     ///
     /// # Errors
-    /// Where it is no such report.
+    /// If it is no such report.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = read::text(path, MAX_BYTES).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text)
@@ -103,7 +103,7 @@ impl Report {
     /// Prints it as a table, beside an earlier one if there is one.
     ///
     /// # Errors
-    /// Where standard output fails.
+    /// If standard output fails.
     pub fn print(&self, earlier: Option<&Self>) -> anyhow::Result<()> {
         for line in self.heading() {
             output::print_line(format_args!("{line}"))?;

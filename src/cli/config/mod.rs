@@ -130,7 +130,7 @@ impl Settings {
     /// These settings, and those of the files where these leave something open.
     ///
     /// # Errors
-    /// Where a file cannot be read or says something unknown; the system's file may be missing.
+    /// If a file cannot be read or says something unknown; the system's file may be missing.
     pub fn with_files(self, given: Option<&Path>) -> anyhow::Result<Self> {
         self.with_files_at(Path::new(SYSTEM), given)
     }
@@ -156,7 +156,7 @@ impl Settings {
     /// The bundle, at the size that was asked for.
     ///
     /// # Errors
-    /// Where none is named, it does not open, or it has no such size.
+    /// If none is named, it does not open, or it has no such size.
     pub fn bundle(&self) -> anyhow::Result<Bundle> {
         let bundle = Bundle::open(self.model()?)?;
         Ok(match &self.size {
@@ -168,7 +168,7 @@ impl Settings {
     /// Where frames come from.
     ///
     /// # Errors
-    /// Where nothing says so.
+    /// If nothing says so.
     pub fn sources(&self) -> anyhow::Result<&[String]> {
         match &self.source[..] {
             [] => bail!("no source: give --source, such as a camera, an image or a folder"),
@@ -179,7 +179,7 @@ impl Settings {
     /// What runs the networks.
     ///
     /// # Errors
-    /// Where there is a provider for a backend that has none.
+    /// If there is a provider for a backend that has none.
     pub fn backend(&self) -> Result<Backend, EngineError> {
         self.backend.unwrap_or_default().with_provider(self.provider)
     }

@@ -80,7 +80,7 @@ impl ShowArguments {
 /// What a configuration file says, as a file that says the same: every option once, in one order.
 ///
 /// # Errors
-/// Where it is no such file.
+/// If it is no such file.
 pub fn canonical(text: &str) -> anyhow::Result<String> {
     let read: super::ConfigFile = toml::from_str(text)?;
     Ok(file(&explain(read.run, &[], str::to_owned)))

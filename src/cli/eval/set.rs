@@ -120,7 +120,7 @@ impl<'a> ImageSet<'a> {
     /// Ends the work.
     ///
     /// # Errors
-    /// Where all images were skipped, so that nothing was measured.
+    /// If all images were skipped, so that nothing was measured.
     pub(super) fn finish(&self, annotations: &Path) -> anyhow::Result<()> {
         self.progress.finish();
         if self.skipped > MOST_NAMED {

@@ -91,7 +91,7 @@ impl TrackerSettings {
     /// The tracker's options: `from`, and what is given here.
     ///
     /// # Errors
-    /// The first option that is out of range.
+    /// Returns the first option that is out of range.
     pub fn options(&self, from: TrackOptions) -> Result<TrackOptions, TrackOptionError> {
         let mut options = from;
         let section = TrackSection {
@@ -119,7 +119,7 @@ impl TrackerSettings {
     /// The zones and lines.
     ///
     /// # Errors
-    /// What is wrong with which of them.
+    /// Names the invalid one and what is wrong with it.
     pub fn zones(&self) -> anyhow::Result<ZoneSetup> {
         let mut names = Vec::new();
         let mut read = |option: &str, text: &str| {

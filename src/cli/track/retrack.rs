@@ -90,7 +90,7 @@ impl Retracker {
     /// The line as it is written, without its end. A line without poses, such as a header, stays as it is.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a description of what is wrong with it.
     pub fn line(&mut self, text: &str) -> Result<String, String> {
         // Checks all of it, so that places can be looked for in it.
         serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| error.to_string())?;

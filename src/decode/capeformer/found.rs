@@ -32,7 +32,7 @@ impl Workspace {
     /// A first guess for each of the first `keypoints` rows of `similarity [K, 64]` (CapeFormer 5).
     ///
     /// # Errors
-    /// Where there are more than [`SLOTS`] keypoints, or fewer rows than that.
+    /// If there are more than [`SLOTS`] keypoints, or fewer rows than that.
     pub fn propose(&mut self, similarity: &[f32], keypoints: usize) -> Result<Finiteness, ShapeError> {
         self.proposals.clear();
         let wrong = |axis, expected, found| ShapeError { tensor: "similarity", axis, expected, found };
@@ -62,7 +62,7 @@ impl Workspace {
     /// Writes the first guesses as the second network wants them: x and y of each, zeros in the rows behind.
     ///
     /// # Errors
-    /// Where `places` has no room for all.
+    /// If `places` has no room for all.
     pub fn write_proposals(&self, places: &mut [f32]) -> Result<(), ShapeError> {
         let (pairs, _) = places.as_chunks_mut::<2>();
         let found = pairs.len();
@@ -84,7 +84,7 @@ impl Workspace {
     /// **neither is calibrated**.
     ///
     /// # Errors
-    /// Where `keypoints` has fewer rows than there are proposals.
+    /// If `keypoints` has fewer rows than there are proposals.
     pub fn result(&self, keypoints: &[f32], crop: &Crop, pose: &mut Pose) -> Result<Finiteness, ShapeError> {
         pose.keypoints.clear();
         pose.score = 0.0;

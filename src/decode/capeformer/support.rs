@@ -59,7 +59,7 @@ fn axis_weights(position: f32) -> ([f64; CELLS], f64) {
 /// With several images, each adds its share.
 ///
 /// # Errors
-/// Where `tokens` has not 64 rows as long as `features`.
+/// If `tokens` has not 64 rows as long as `features`.
 pub fn pool(weights: &[f32; TOKENS], tokens: &[f32], share: f32, features: &mut [f32]) -> Result<(), ShapeError> {
     let expected = TOKENS * features.len();
     if tokens.len() != expected {

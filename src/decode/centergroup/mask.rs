@@ -23,7 +23,7 @@ impl<'a> Mask<'a> {
     /// A view of `valid` as `[height, width]`; a pixel is padding where the byte is 0.
     ///
     /// # Errors
-    /// Where there are not as many bytes as pixels.
+    /// If there are not as many bytes as pixels.
     pub fn new(valid: &'a [u8], size: Size) -> Result<Self, ShapeError> {
         let expected = size.area().unwrap_or(usize::MAX);
         if valid.len() != expected {
@@ -67,7 +67,7 @@ const STEPS: f64 = 32.0;
 /// `image_from_mask` leads from pixels of that size to the image and does not rotate.
 ///
 /// # Errors
-/// Where `mask` has not as many bytes as pixels.
+/// If `mask` has not as many bytes as pixels.
 pub fn write_mask(image: Size, image_from_mask: &Affine, size: Size, mask: &mut [u8]) -> Result<(), ShapeError> {
     Mask::new(mask, size)?;
     if size.width == 0 {

@@ -79,7 +79,7 @@ impl Decoder {
     /// A decoder for the given hyper-parameters.
     ///
     /// # Errors
-    /// Where one is out of range.
+    /// If one is out of range.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self { config: config.clone() })
@@ -104,7 +104,7 @@ impl Decoder {
     /// `mask [H, W]`.
     ///
     /// # Errors
-    /// Where the number of maps is not the decoder's, their sides are odd, or the mask has another size.
+    /// If the number of maps is not the decoder's, their sides are odd, or the mask has another size.
     pub fn inputs<'a>(&self, heat_half: Maps<'a>, mask: Mask<'a>) -> Result<Inputs<'a>, ShapeError> {
         let half = heat_half.size();
         let exactly = Expected::Exactly;
@@ -174,7 +174,7 @@ impl Decoder {
     /// cell.
     ///
     /// # Errors
-    /// Where the slice has another length.
+    /// If the slice has another length.
     pub fn write_index(
         &self,
         inputs: &Inputs<'_>,
@@ -196,7 +196,7 @@ impl Decoder {
     /// Writes the weights of the four cells of every token, `weight [(J + 1) k, 4]`, as [`Decoder::write_index`] does.
     ///
     /// # Errors
-    /// Where the slice has another length.
+    /// If the slice has another length.
     pub fn write_weight(
         &self,
         inputs: &Inputs<'_>,
@@ -216,7 +216,7 @@ impl Decoder {
     /// not.
     ///
     /// # Errors
-    /// Where the slice has another length.
+    /// If the slice has another length.
     pub fn write_bias(&self, k: usize, workspace: &Workspace, bias: &mut [f32]) -> Result<(), ShapeError> {
         self.check_length("bias", bias.len(), k)?;
         for (slot, bias) in bias.iter_mut().enumerate() {
@@ -237,7 +237,7 @@ impl Decoder {
     /// keypoint token for every type of every centre, `visible [J, k]` and `center [k]`.
     ///
     /// # Errors
-    /// Where a slice has another length.
+    /// If a slice has another length.
     pub fn grouped<'a>(
         &self,
         k: usize,

@@ -13,7 +13,7 @@ use crate::decode::sines::{slowness, wave};
 /// geometry.
 ///
 /// # Errors
-/// Where `rows` has another length.
+/// If `rows` has another length.
 pub fn write_positions(mask: Mask<'_>, width: usize, rows: &mut [f32]) -> Result<(), ShapeError> {
     let size = mask.size();
     let expected = size.area().and_then(|cells| cells.checked_mul(width)).unwrap_or(usize::MAX);

@@ -52,7 +52,7 @@ impl Decoder {
     /// A decoder with these hyper-parameters.
     ///
     /// # Errors
-    /// Where one is out of range.
+    /// If one is out of range.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let Config { keypoints, visible_threshold, .. } = *config;
         ConfigError::first([
@@ -78,7 +78,7 @@ impl Decoder {
     /// their low score, so that there is a pose even without a person; the result says whether to show it.
     ///
     /// # Errors
-    /// Where the shapes are not those of the configuration.
+    /// If the shapes are not those of the configuration.
     pub fn locate(
         &self,
         response: &Maps<'_>,

@@ -79,7 +79,7 @@ impl Config {
     /// Every value and behaviour of the reference implementation, for keypoints with the given OKS sigmas.
     ///
     /// # Errors
-    /// Where there are more than [`MAX_KEYPOINTS`] sigmas.
+    /// If there are more than [`MAX_KEYPOINTS`] sigmas.
     pub fn reference(sigmas: &[f32]) -> Result<Self, ConfigError> {
         Ok(Self {
             sigmas: config::sigmas(sigmas)?,

@@ -71,7 +71,7 @@ impl Decoder {
     /// A decoder for the given hyper-parameters.
     ///
     /// # Errors
-    /// Where one is out of range.
+    /// If one is out of range.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         config.check()?;
         let least = config.sigmas.iter().copied().fold(f32::INFINITY, f32::min);
@@ -116,7 +116,7 @@ impl Decoder {
     /// channel `2k` holding x and `2k + 1` holding y of keypoint `k`, in cells, centre minus keypoint.
     ///
     /// # Errors
-    /// Where the number of maps is not the decoder's, or the sizes differ.
+    /// If the number of maps is not the decoder's, or the sizes differ.
     pub fn inputs<'a>(&self, heatmaps: Maps<'a>, offsets: Maps<'a>) -> Result<Inputs<'a>, ShapeError> {
         let rules = [
             ("heatmaps", "channels", self.keypoints() + 1, heatmaps.channels()),
@@ -182,7 +182,7 @@ impl Decoder {
     /// does at the border. Values are clamped to -1..1, which reads the same, and are finite whatever the poses.
     ///
     /// # Errors
-    /// Where `grid` is shorter than [`Decoder::grid_len`] of the range.
+    /// If `grid` is shorter than [`Decoder::grid_len`] of the range.
     pub fn write_grid(
         &self,
         inputs: &Inputs<'_>,
@@ -243,7 +243,7 @@ impl Decoder {
     /// `kam` holds the raw attraction maps `[people, K, l, l]`, rows first; it may be longer.
     ///
     /// # Errors
-    /// Where `kam` is shorter than [`Decoder::kam_len`] of the range.
+    /// If `kam` is shorter than [`Decoder::kam_len`] of the range.
     pub fn refine_locally(
         &self,
         people: Range<usize>,
@@ -278,7 +278,7 @@ impl Decoder {
     /// `kam` holds the raw attraction maps `[people, K, l, l]`, rows first; it may be longer.
     ///
     /// # Errors
-    /// Where `kam` is shorter than [`Decoder::kam_len`] of the range.
+    /// If `kam` is shorter than [`Decoder::kam_len`] of the range.
     pub fn refine(
         &self,
         inputs: &Inputs<'_>,
@@ -293,7 +293,7 @@ impl Decoder {
     /// longer.
     ///
     /// # Errors
-    /// As [`Decoder::refine`].
+    /// Same as [`Decoder::refine`].
     pub fn refine_all(
         &self,
         inputs: &Inputs<'_>,

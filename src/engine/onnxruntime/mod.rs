@@ -101,7 +101,7 @@ type Tried = (Provider, Result<(), String>);
 /// Which of the providers for GPUs the installed library has, and whether each works.
 ///
 /// # Errors
-/// Where the library itself does not open.
+/// If the library itself does not open.
 pub(crate) fn gpu_providers() -> Result<Vec<Tried>, String> {
     let environment = environment()?;
     let gpu = Provider::ALL.into_iter().filter(|&provider| provider != Provider::Cpu && providers::has(provider));

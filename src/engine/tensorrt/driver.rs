@@ -117,7 +117,7 @@ impl Device {
     /// Opens this file or the installed driver, and takes its first GPU.
     ///
     /// # Errors
-    /// Where there is no driver, it lacks a function, or it has no GPU.
+    /// If there is no driver, it lacks a function, or it has no GPU.
     pub(super) fn open(file: Option<&Path>) -> Result<Arc<Self>, TensorRtError> {
         let names: Vec<OsString> = match file {
             Some(path) => vec![path.into()],
@@ -273,7 +273,7 @@ impl Buffer {
     /// Values as the CPU sees them.
     ///
     /// # Panics
-    /// Where the CPU never looks.
+    /// If the CPU never looks.
     pub(super) fn values<T: Plain>(&self) -> &[T] {
         assert!(!self.host.is_null(), "this tensor stays on the GPU");
         // SAFETY: the memory is aligned for anything, holds so many bytes that were written before, and every pattern of bits
@@ -284,7 +284,7 @@ impl Buffer {
     /// The same, to write.
     ///
     /// # Panics
-    /// Where the CPU never looks.
+    /// If the CPU never looks.
     pub(super) fn values_mut<T: Plain>(&mut self) -> &mut [T] {
         assert!(!self.host.is_null(), "this tensor stays on the GPU");
         // SAFETY: as in `values`, and there is no other reference.
@@ -384,7 +384,7 @@ impl Stream {
     /// Records what `work` puts into the stream, in place of doing it.
     ///
     /// # Errors
-    /// Where `work` fails, or does something that cannot be recorded.
+    /// If `work` fails, or does something that cannot be recorded.
     pub(super) fn record(&self, work: impl FnOnce() -> Result<(), TensorRtError>) -> Result<Recording, TensorRtError> {
         let functions = &self.device.functions;
         // SAFETY: the stream is alive.

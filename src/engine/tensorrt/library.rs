@@ -41,7 +41,7 @@ impl Library {
     /// Opens this file, or the newest installed one.
     ///
     /// # Errors
-    /// Where there is none, it lacks a symbol, or its version is not one whose tables are known.
+    /// If there is none, it lacks a symbol, or its version is not one whose tables are known.
     pub(super) fn open(file: Option<&Path>) -> Result<Arc<Self>, TensorRtError> {
         match file {
             Some(path) => Self::open_one(path.into()),
@@ -101,7 +101,7 @@ impl Library {
     /// Makes a runtime and deletes it: whether the library works with this machine's driver.
     ///
     /// # Errors
-    /// Where the library refuses, which it does for a driver that is too old. The text is the library's.
+    /// If the library refuses, which it does for a driver that is too old. The text is the library's.
     pub(super) fn check_runtime(&self) -> Result<(), TensorRtError> {
         self.runtime().map(drop)
     }
@@ -116,7 +116,7 @@ impl Library {
     /// Makes an engine from the bytes of a plan.
     ///
     /// # Errors
-    /// Where the library refuses it: another version, another GPU, not a plan. The text is the library's.
+    /// If the library refuses it: another version, another GPU, not a plan. The text is the library's.
     pub(super) fn load(self: &Arc<Self>, plan: &[u8]) -> Result<Plan, TensorRtError> {
         let runtime = self.runtime()?;
         type Deserialize = unsafe extern "C" fn(*mut c_void, *const c_void, usize, *mut c_void) -> *mut c_void;
@@ -248,7 +248,7 @@ impl Plan {
     /// What goes in and what comes out.
     ///
     /// # Errors
-    /// Where the library's replies make no sense.
+    /// If the library's replies make no sense.
     pub(super) fn tensors(&self) -> Result<Vec<PlanTensor>, TensorRtError> {
         let layout = &self.library.layout;
         type Count = unsafe extern "C" fn(*mut c_void) -> i32;
@@ -295,7 +295,7 @@ impl Plan {
     /// What runs the plan; it has its own memory for what is in between.
     ///
     /// # Errors
-    /// Where the library makes none; mostly there is too little memory then.
+    /// If the library makes none; mostly there is too little memory then.
     pub(super) fn context(self: &Arc<Self>) -> Result<Context, TensorRtError> {
         logger::forget();
         let layout = &self.library.layout;

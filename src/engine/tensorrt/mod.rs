@@ -63,7 +63,7 @@ impl Installation {
     /// shows only then.
     ///
     /// # Errors
-    /// Where library or GPU are missing, or the library refuses to make a runtime.
+    /// If library or GPU are missing, or the library refuses to make a runtime.
     pub fn machine(&self) -> Result<Machine, EngineError> {
         let opened = TensorRt::new(self.clone())?;
         match &self.probe {
@@ -76,7 +76,7 @@ impl Installation {
     /// Makes a runtime in this process and deletes it.
     ///
     /// # Errors
-    /// As [`Self::machine`].
+    /// Same as [`Self::machine`].
     pub fn probe_runtime_here(&self) -> Result<(), EngineError> {
         TensorRt::new(self.clone())?.check_runtime()
     }
@@ -84,7 +84,7 @@ impl Installation {
     /// Lets the library read a plan in this process.
     ///
     /// # Errors
-    /// Where the library, the GPU or the plan does not work.
+    /// If the library, the GPU or the plan does not work.
     pub fn probe_here(&self, plan: &Path) -> Result<(), EngineError> {
         let opened = TensorRt::new(self.clone())?;
         let bytes = std::fs::read(plan).map_err(|source| EngineError::Read { path: plan.to_owned(), source })?;

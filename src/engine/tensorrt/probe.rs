@@ -36,7 +36,7 @@ impl Probe {
     /// Lets a child read the plan, unless one has read the same plan with the same library before.
     ///
     /// # Errors
-    /// Where the child refuses it, dies, or does not come to an end.
+    /// If the child refuses it, dies, or does not come to an end.
     pub(super) fn run(&self, plan: &Path, sha256: &str, version: Version) -> Result<(), TensorRtError> {
         let stamp = stamp(plan);
         let wanted = format!("{sha256} {version}\n");
@@ -52,7 +52,7 @@ impl Probe {
     /// Lets a child make a runtime.
     ///
     /// # Errors
-    /// Where the library refuses, which it does for a driver that is too old, or the child dies or does not end.
+    /// If the library refuses, which it does for a driver that is too old, or the child dies or does not end.
     pub(super) fn check_runtime(&self) -> Result<(), TensorRtError> {
         self.in_child("the library", None)
     }

@@ -89,7 +89,7 @@ impl Sidecar {
     /// Reads the side-car of a plan.
     ///
     /// # Errors
-    /// Where it is missing, too large, or not what it should be.
+    /// If it is missing, too large, or not what it should be.
     pub fn read(plan: &Path) -> Result<Self, EngineError> {
         let path = Self::path(plan);
         let unreadable = |source| EngineError::Read { path: path.clone(), source };
@@ -105,7 +105,7 @@ impl Sidecar {
     /// Compares with the plan itself, the bundle's ONNX and what the manifest says of its tensors. No library is needed.
     ///
     /// # Errors
-    /// Where one of them differs, with both values and what to do.
+    /// If one of them differs, with both values and what to do.
     pub fn check_files(
         &self,
         path: &Path,
@@ -135,7 +135,7 @@ impl Sidecar {
     /// Compares with the library and the GPU of this machine.
     ///
     /// # Errors
-    /// Where one of them differs, with both values and what to do.
+    /// If one of them differs, with both values and what to do.
     pub fn check_machine(&self, path: &Path, version: Version, device: &DeviceFacts) -> Result<(), EngineError> {
         let stale = Stale { path, label: &self.label, precision: &self.precision };
         stale.compare("the TensorRT it was built by", &self.trt_version, &version.to_string())?;

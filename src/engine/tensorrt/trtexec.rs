@@ -58,7 +58,7 @@ impl Builder {
     /// The command for one network. Without a version it is written for TensorRT 8.6 to 10.
     ///
     /// # Errors
-    /// Where this version cannot build such a plan from the bundle's files.
+    /// If this version cannot build such a plan from the bundle's files.
     pub fn command(
         &self,
         network: &Network,
@@ -117,7 +117,7 @@ impl Builder {
     /// Makes the folder of plans, and sees whether it can be written; removes what an interrupted build left.
     ///
     /// # Errors
-    /// Where it cannot.
+    /// If it cannot.
     pub fn prepare(&self) -> Result<(), EngineError> {
         let folder = &self.installation.plans;
         let unwritable = |source: io::Error| EngineError::Write { path: folder.clone(), source };
@@ -137,7 +137,7 @@ impl Builder {
     /// Builds one plan and its side-car. `say` gets every line of the program's.
     ///
     /// # Errors
-    /// Where the program is missing or fails, or a file cannot be written. Nothing half is left in the plan's place.
+    /// If the program is missing or fails, or a file cannot be written. Nothing half is left in the plan's place.
     pub fn build(
         &self,
         network: &Network,

@@ -83,8 +83,8 @@ struct Plan {
 /// because a user hardly means it).
 ///
 /// # Errors
-/// Where the bundle is no CapeFormer, the images disagree in their keypoints, a visible keypoint lies outside its crop,
-/// a box outside its image, or no keypoint is left; and where the network fails.
+/// If the bundle is no CapeFormer, the images disagree in their keypoints, a visible keypoint lies outside its crop,
+/// a box outside its image, or no keypoint is left; and if the network fails.
 pub fn enrol(
     bundle: &Bundle,
     backend: Backend,
@@ -145,7 +145,7 @@ pub fn enrol(
 /// Everything that [`enrol`] checks before it runs the network.
 ///
 /// # Errors
-/// As [`enrol`].
+/// Same as [`enrol`].
 pub fn check_shots(bundle: &Bundle, name: &str, shots: &[Shot]) -> Result<(), EnrolError> {
     let plans = plan(name, section(bundle)?.0.box_padding, shots)?;
     // There is a first one, or there was no plan.

@@ -33,7 +33,7 @@ use crate::npz::{Array, Arrays};
 /// number is not finite.
 ///
 /// # Errors
-/// Where an array is missing or has a shape that does not fit, or an option is out of range.
+/// If an array is missing or has a shape that does not fit, or an option is out of range.
 pub fn postprocess(bundle: &Bundle, options: &Options, image: Size, tensors: &Arrays) -> Result<Arrays, EstimateError> {
     let manifest = bundle.manifest();
     let centre = |reference: Centre| {

@@ -31,7 +31,7 @@ impl TrackedBoxes {
     /// Reads a file; of `truth`, lines whose confidence is 0 do not count.
     ///
     /// # Errors
-    /// Where it cannot be read, or a line is wrong.
+    /// If it cannot be read, or a line is wrong.
     pub fn read(path: &Path, truth: bool) -> Result<Self, EvalError> {
         let text = read::text(path, MAX_BYTES).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
         let mut boxes = Self::default();
@@ -133,7 +133,7 @@ type Found = (u64, Vec<[f64; 2]>);
 /// that is not annotated.
 ///
 /// # Errors
-/// Where a file cannot be read, is not of that form, or numbers or names of keypoints differ; where no annotated frame has a
+/// If a file cannot be read, is not of that form, or numbers or names of keypoints differ; where no annotated frame has a
 /// line, or no pose an identity, so that there is nothing to compare.
 pub fn keypoint_frames(truth: &Path, lines: &Path, sigmas: &[f64]) -> Result<Vec<TrackFrame>, EvalError> {
     let variances = variances(sigmas)?;

@@ -78,7 +78,7 @@ fn is_plausible(values: &[Lanes; 8]) -> bool {
 /// `plane` that are `stride` bytes apart.
 ///
 /// # Errors
-/// Where the coefficients are larger than those of any image.
+/// If the coefficients are larger than those of any image.
 pub(super) fn inverse(
     coefficients: &[i16; 64],
     quantisation: &[u16; 64],

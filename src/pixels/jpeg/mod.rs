@@ -82,7 +82,7 @@ impl JpegDecoder {
     /// applied.
     ///
     /// # Errors
-    /// Where the bytes are no JPEG, are broken or cut off, exceed `limits`, or are of a kind that is not decoded, which is
+    /// If the bytes are no JPEG, are broken or cut off, exceed `limits`, or are of a kind that is not decoded, which is
     /// named. The image may hold anything then, but is one.
     pub fn decode(&mut self, bytes: &[u8], limits: &Limits, image: &mut Image) -> Result<Orientation, DecodeError> {
         const KIND: &str = "JPEG";

@@ -51,7 +51,7 @@ impl Warp {
     /// values scaled to 0..1: the output is `(value / 255 - mean) / std`.
     ///
     /// # Errors
-    /// Where a size is empty or absurdly large, the map is singular or not finite, or a `mean` or `std` cannot be
+    /// If a size is empty or absurdly large, the map is singular or not finite, or a `mean` or `std` cannot be
     /// used.
     pub fn new(
         format: PixelFormat,
@@ -76,7 +76,7 @@ impl Warp {
     /// map turns. After an error the warp is as it was.
     ///
     /// # Errors
-    /// As [`Warp::new`].
+    /// Same as [`Warp::new`].
     pub fn aim(&mut self, format: PixelFormat, image: Size, image_from_network: &Affine) -> Result<(), WarpError> {
         check(image, self.network, image_from_network)?;
         match &mut self.path {
@@ -110,7 +110,7 @@ impl Warp {
     /// Writes `image` as `[3, height, width]` (red, green, blue) into `output`, without allocating.
     ///
     /// # Errors
-    /// Where the image has not the size or format that the map was made for, or `output` has not the length of
+    /// If the image has not the size or format that the map was made for, or `output` has not the length of
     /// [`Warp::output_len`].
     pub fn run(&mut self, image: ImageView<'_>, output: &mut [f32]) -> Result<(), WarpError> {
         if image.format() != self.format || image.size() != self.image {

@@ -103,7 +103,7 @@ impl LivePipeline<'_> {
     /// them, or `stop` is set; `counts` holds what happened, errors included.
     ///
     /// # Errors
-    /// Where a camera fails for good, the model fails, or a sink cannot write. Results that are complete are written in every case.
+    /// If a camera fails for good, the model fails, or a sink cannot write. Results that are complete are written in every case.
     pub fn run(self, counts: &mut Counts) -> Result<End, RunError> {
         let Self { cameras, estimator, boxes, outputs, observer, deadline, stop } = self;
         let inbox = Arc::new(Inbox::new(cameras.len()));

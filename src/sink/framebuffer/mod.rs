@@ -29,7 +29,7 @@ pub const SYSFS: &str = "/sys/class/graphics";
 /// The screen that `uri`, a device with or without options, names; `sysfs` is [`SYSFS`] or, in tests, something like it.
 ///
 /// # Errors
-/// Where there is no such device, it cannot be written, its pixels are of an unknown kind, or an option is wrong.
+/// If there is no such device, it cannot be written, its pixels are of an unknown kind, or an option is wrong.
 pub fn open(uri: &str, sysfs: &Path, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let format = format(parts)?;

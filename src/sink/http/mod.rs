@@ -76,7 +76,7 @@ impl Http {
     /// `options`. Frames come from `cameras` cameras, at least one.
     ///
     /// # Errors
-    /// Where the address cannot be listened on, an option is wrong, or the system provides no thread.
+    /// If the address cannot be listened on, an option is wrong, or the system provides no thread.
     pub fn open(address: &str, schema: &OutputSchema, cameras: usize, options: &Options) -> Result<Self, SinkError> {
         let parts = Parts::of(address);
         let fps = fps(parts, options.fps)?;

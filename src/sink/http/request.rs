@@ -82,7 +82,7 @@ impl Refusal {
 /// Parses the request of which `bytes` have arrived; `None` where more must arrive first.
 ///
 /// # Errors
-/// Where the bytes are no request, or ask for something that does not exist.
+/// If the bytes are no request, or ask for something that does not exist.
 pub fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut request = httparse::Request::new(&mut headers);

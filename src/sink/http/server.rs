@@ -36,7 +36,7 @@ impl Server {
     /// Serves the clients of `listener`.
     ///
     /// # Errors
-    /// Where the listener cannot be polled, or the system provides no thread.
+    /// If the listener cannot be polled, or the system provides no thread.
     pub fn start(
         listener: TcpListener,
         preview: Arc<Preview>,

@@ -23,7 +23,7 @@ impl Protocol {
     /// Says what comes next.
     ///
     /// # Errors
-    /// What is wrong with the bytes.
+    /// Returns a description of what is wrong with the bytes.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Next, String> {
         match self {
             Self::Nut(nut) => nut.next(bytes),
@@ -97,7 +97,7 @@ impl Frames {
     /// So many bytes were put there. To be called again with 0 after a frame: more may be there already.
     ///
     /// # Errors
-    /// What is wrong with them; nothing more can be read then.
+    /// Returns a description of what is wrong with them; nothing more can be read then.
     pub fn advance(&mut self, count: usize) -> Result<Progress, String> {
         if self.reading.is_some() && self.filled < self.frame.len() {
             self.filled += count;

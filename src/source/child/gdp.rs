@@ -31,7 +31,7 @@ impl Gdp {
     /// Says what comes next.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a description of what is wrong with it.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Next, String> {
         if bytes.first().is_some_and(|&major| major != 1) {
             return Err(

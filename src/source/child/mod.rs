@@ -39,7 +39,7 @@ const START: Duration = Duration::from_secs(10);
 /// Lets a program make a frame and reads it.
 ///
 /// # Errors
-/// What does not work.
+/// Describes what does not work.
 pub fn try_out(program: Program) -> Result<(), String> {
     stream::ChildFrames::one_from(program)
 }
@@ -47,7 +47,7 @@ pub fn try_out(program: Program) -> Result<(), String> {
 /// Opens the source.
 ///
 /// # Errors
-/// Where a program is missing. A camera that does not respond is waited for.
+/// If a program is missing. A camera that does not respond is waited for.
 pub fn open(request: ChildRequest) -> Result<Box<dyn Source>, SourceError> {
     if !request.live {
         return Ok(Box::new(Video::open(request)?));

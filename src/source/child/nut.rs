@@ -149,7 +149,7 @@ impl Nut {
     /// Says what comes next.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a description of what is wrong with it.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Next, String> {
         match self.read(bytes) {
             Ok(next) => Ok(next),

@@ -70,7 +70,7 @@ impl Program {
     /// Its version, asked for once.
     ///
     /// # Errors
-    /// Where it is not installed, or does not start.
+    /// If it is not installed, or does not start.
     pub fn version(self) -> Result<Version, String> {
         static FFMPEG: OnceLock<Result<Version, String>> = OnceLock::new();
         static GSTREAMER: OnceLock<Result<Version, String>> = OnceLock::new();
@@ -120,7 +120,7 @@ impl Program {
 /// Whether GStreamer has an element of this name.
 ///
 /// # Errors
-/// Where GStreamer is not there to be asked.
+/// If GStreamer is not there to be asked.
 pub fn has_element(name: &str) -> Result<bool, String> {
     // Those that are there: a live source that is started again does not ask again.
     static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -154,7 +154,7 @@ impl Start {
     /// How `request` is done by what is installed.
     ///
     /// # Errors
-    /// What is missing.
+    /// Names what is missing.
     pub fn of(request: &ChildRequest) -> Result<Self, String> {
         match &request.input {
             ChildInput::File(path) => {
@@ -190,7 +190,7 @@ impl Start {
     /// A frame that the program makes by itself.
     ///
     /// # Errors
-    /// As [`Start::of`].
+    /// Same as [`Start::of`].
     pub fn trial(program: Program) -> Result<Self, String> {
         match program {
             Program::Ffmpeg => {

@@ -128,7 +128,7 @@ impl ChildRequest {
     /// What `uri` asks for.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a description of what is wrong with it.
     pub fn parse(uri: &str) -> Result<Self, String> {
         for (kind, live) in [("gst:", true), ("gst-file:", false)] {
             if let Some(pipeline) = uri.strip_prefix(kind) {
@@ -158,7 +158,7 @@ impl ChildRequest {
     /// A video file, with options behind a `?` where no file is called so.
     ///
     /// # Errors
-    /// Which option is wrong.
+    /// Names the invalid option.
     pub fn file(text: &str) -> Result<Self, String> {
         // Where there is no such file with or without them, it is said of the one without.
         let (path, query) = match text.rsplit_once('?') {

@@ -45,7 +45,7 @@ impl ChildFrames {
     /// Starts the program that `request` wants.
     ///
     /// # Errors
-    /// What is missing.
+    /// Names what is missing.
     pub fn start(request: &ChildRequest) -> Result<Self, String> {
         let start = Start::of(request)?;
         let program = start.program;
@@ -57,7 +57,7 @@ impl ChildFrames {
     /// Lets a program make one frame of its own.
     ///
     /// # Errors
-    /// What does not work.
+    /// Describes what does not work.
     pub fn one_from(program: Program) -> Result<(), String> {
         let start = Start::trial(program)?;
         let process = Process::start(start.command(), start.input.as_deref().map(str::as_bytes))

@@ -31,7 +31,7 @@ impl Video {
     /// Starts to decode.
     ///
     /// # Errors
-    /// What is missing.
+    /// Names what is missing.
     pub fn open(request: ChildRequest) -> Result<Self, SourceError> {
         let child =
             ChildFrames::start(&request).map_err(|reason| SourceError::Child { name: request.name.clone(), reason })?;

@@ -42,7 +42,7 @@ pub trait CaptureStream: Send {
     /// Waits for a frame and dequeues the newest. The frame before is given back to the driver.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// If the device fails.
     fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError>;
 
     /// The frame that was dequeued last; no bytes where there is none.
@@ -59,7 +59,7 @@ pub trait CaptureBackend: Send {
     /// Opens the device and starts it.
     ///
     /// # Errors
-    /// Where that fails.
+    /// If that fails.
     fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError>;
 
     /// Whether the device exists, as far as can be said without opening it.

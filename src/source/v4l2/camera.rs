@@ -127,7 +127,7 @@ impl Camera {
     /// Opens a camera. One that is busy or fails is waited for, like one that fails later.
     ///
     /// # Errors
-    /// Where there is no such camera, or it cannot do what is requested.
+    /// If there is no such camera, or it cannot do what is requested.
     pub fn open(request: CaptureRequest) -> Result<Self, CameraError> {
         let path = request.path.clone();
         Self::with_backend(Box::new(V4l2 { request }), path, RetryPolicy::default())
@@ -136,7 +136,7 @@ impl Camera {
     /// A camera behind any backend; `path` is its name.
     ///
     /// # Errors
-    /// As [`Camera::open`].
+    /// Same as [`Camera::open`].
     pub fn with_backend(
         mut backend: Box<dyn CaptureBackend>,
         path: PathBuf,

@@ -67,7 +67,7 @@ impl Device {
     /// Opens a video device that captures frames.
     ///
     /// # Errors
-    /// Where there is none, it cannot be opened, or it gives no frames that can be read here.
+    /// If there is none, it cannot be opened, or it gives no frames that can be read here.
     pub fn open(path: &Path) -> Result<Self, CameraError> {
         let fail = |source| CameraError::Call { path: path.to_owned(), what: "opening it", source };
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fail)?;
@@ -119,7 +119,7 @@ impl Device {
     /// Its description of itself.
     ///
     /// # Errors
-    /// Where the driver refuses.
+    /// If the driver refuses.
     pub fn about(&self) -> Result<About, CameraError> {
         let found = self.capability()?;
         Ok(About { driver: sys::text(&found.driver), card: sys::text(&found.card), bus: sys::text(&found.bus_info) })
@@ -214,7 +214,7 @@ impl Device {
     /// Sets a control.
     ///
     /// # Errors
-    /// Where there is none of that name, or the driver refuses.
+    /// If there is none of that name, or the driver refuses.
     pub fn set_control(&self, name: &str, value: i32) -> Result<(), CameraError> {
         let unsupported = |reason| CameraError::Unsupported { path: self.path.clone(), reason };
         let controls = self.controls();
@@ -233,7 +233,7 @@ impl Device {
     /// say so only here.
     ///
     /// # Errors
-    /// Where the driver refuses, or gives another format than the one requested by name, or one that is not supported.
+    /// If the driver refuses, or gives another format than the one requested by name, or one that is not supported.
     pub fn set(&self, wanted: &CaptureRequest) -> Result<CaptureFormat, CameraError> {
         let formats = self.formats();
         let unsupported = |reason| CameraError::Unsupported { path: self.path.clone(), reason };

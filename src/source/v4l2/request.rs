@@ -33,7 +33,7 @@ impl CaptureRequest {
     /// What a URI says, without its `v4l2:`.
     ///
     /// # Errors
-    /// What is wrong with which option.
+    /// Names the invalid option and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, RequestError> {
         Ok(Self::parsed(text)?)
     }
