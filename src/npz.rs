@@ -135,7 +135,7 @@ impl Npz<BufReader<File>> {
     /// Opens a file.
     ///
     /// # Errors
-    /// If it cannot be opened or is no archive.
+    /// If it cannot be opened or is not an archive.
     pub fn open(path: &Path) -> Result<Self, NpzError> {
         let file = path.display().to_string();
         let reader =
@@ -148,7 +148,7 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads an archive from memory or a stream; errors call it `file`.
     ///
     /// # Errors
-    /// If it is no archive.
+    /// If it is not an archive.
     pub fn new(mut reader: R, file: &str) -> Result<Self, NpzError> {
         let is_single = check_directory(&mut reader).and_then(|()| {
             let mut start = Vec::new();
@@ -423,7 +423,7 @@ fn read_header(reader: &mut impl Read) -> Result<Header, String> {
     }
     let mut header = vec![0; length];
     reader.read_exact(&mut header).map_err(truncated)?;
-    let header = String::from_utf8(header).map_err(|_| "the header is no text".to_owned())?;
+    let header = String::from_utf8(header).map_err(|_| "the header is not text".to_owned())?;
 
     let entry =
         |key: &str| entry(&header, key).ok_or_else(|| format!("the header lacks '{key}': {}", header.trim_end()));
@@ -439,7 +439,7 @@ fn read_header(reader: &mut impl Read) -> Result<Header, String> {
     }
     let shape = entry("shape")?;
     let extents = shape.strip_prefix('(').and_then(|text| text.split_once(')'));
-    let (extents, _) = extents.ok_or_else(|| format!("the header's shape is no tuple: {}", header.trim_end()))?;
+    let (extents, _) = extents.ok_or_else(|| format!("the header's shape is not a tuple: {}", header.trim_end()))?;
     let extents = extents.split(',').map(str::trim).filter(|extent| !extent.is_empty()).map(str::parse);
     let shape: Vec<usize> =
         extents.collect::<Result<_, _>>().map_err(|error| format!("the header's shape: {error}"))?;
@@ -501,7 +501,7 @@ mod tests {
         assert!(plain("'<f4'", "False", "(3,)").contains("ends after 0 of 12 bytes"));
         assert!(plain("'<f4'", "False", "(4294967296, 4294967296, 4294967296)").contains("64 MiB"));
         assert!(plain("'<f4'", "False", "(-1,)").contains("shape"));
-        assert!(plain("'<f4'", "False", "3").contains("no tuple"));
+        assert!(plain("'<f4'", "False", "3").contains("not a tuple"));
         assert!(refusal("{'descr': '<f4'}").contains("fortran_order"));
         assert!(read_npy(&mut b"PK".as_slice(), &mut { MAX_BYTES }).unwrap_err().contains("no NumPy header"));
         assert!(matches!(Npz::new(Cursor::new(b"PK".to_vec()), "x.npz"), Err(NpzError::Archive { .. })));

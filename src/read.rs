@@ -15,7 +15,7 @@ pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if length > most {
         return Err(too_large());
     }
-    // What is no regular file says that it has no bytes.
+    // Other than regular files report a length of 0.
     let mut bytes = Vec::with_capacity(length as usize);
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
@@ -24,10 +24,10 @@ pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// The bytes of a regular file: a pipe of that name is refused, not waited for.
 ///
 /// # Errors
-/// Same as [`bytes`], and if it is no regular file.
+/// Same as [`bytes`], and if it is not a regular file.
 pub(crate) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     bytes(path, most)
 }

@@ -184,10 +184,10 @@ impl fmt::Display for Dimension {
     }
 }
 
-/// Text that is no extent.
+/// Text that is not an extent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no extent: write a number or something like \"H/4\", \"H*W/16\", \"H/4+2\", \"187*n\" with the symbols H, W, n"
+    "`{0}` is not an extent: write a number or something like \"H/4\", \"H*W/16\", \"H/4+2\", \"187*n\" with the symbols H, W, n"
 )]
 pub struct DimensionError(String);
 

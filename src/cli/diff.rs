@@ -182,7 +182,7 @@ impl DiffArguments {
                 (Some(ours), Some(theirs)) => {
                     let apart = (ours[0] - theirs[0]).hypot(ours[1] - theirs[1]);
                     found.largest_distance = found.largest_distance.max(apart);
-                    // Not a number is no small distance.
+                    // A NaN counts as a difference.
                     if !matches!(apart.partial_cmp(&self.pixels), Some(order) if order.is_le()) {
                         found.differ(key, &format!("pose {number}: {name} is {apart:.3} px apart"));
                     }
@@ -256,7 +256,7 @@ impl Results {
             if line.trim().is_empty() {
                 continue;
             }
-            let line: Line = serde_json::from_str(line).with_context(|| format!("{} is no result", place()))?;
+            let line: Line = serde_json::from_str(line).with_context(|| format!("{} is not a result", place()))?;
             match (line.schema, line.sequence) {
                 (Some(_), _) => results.names = line.keypoints,
                 (None, Some(sequence)) => {

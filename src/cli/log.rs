@@ -32,7 +32,7 @@ pub fn start(arguments: &LogArguments) -> anyhow::Result<()> {
     let filter = match std::env::var(VARIABLE) {
         Ok(filter) if arguments.verbose == 0 && !arguments.quiet => filter
             .parse::<Targets>()
-            .map_err(|error| anyhow::anyhow!("{VARIABLE}='{filter}' is no filter: {error}; try 'debug'"))?,
+            .map_err(|error| anyhow::anyhow!("{VARIABLE}='{filter}' is not a filter: {error}; try 'debug'"))?,
         // Of the libraries, only what TensorRT calls an error: the rest says much and means little to a user.
         _ => Targets::new().with_target("sinew", level).with_target("tensorrt", LevelFilter::ERROR),
     };

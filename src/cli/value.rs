@@ -29,7 +29,7 @@ pub fn serialize_backend<S: Serializer>(backend: &Option<Backend>, serializer: S
 
 /// A time such as `30ms` or `0.5s`, more than nothing and less than an hour.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time: give one such as 30ms or 0.5s");
+    let wrong = || format!("`{text}` is not a time: give one such as 30ms or 0.5s");
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, 1e-3),
         None => (text.strip_suffix('s').ok_or_else(wrong)?, 1.0),

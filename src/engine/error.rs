@@ -32,22 +32,22 @@ pub enum EngineError {
         /// What is missing.
         reason: String,
     },
-    /// A network has no plan yet.
-    #[error("{}: there is no such plan; {remedy}", path.display())]
-    NoPlan {
+    /// A network has no TensorRT engine yet.
+    #[error("{}: there is no such engine; {remedy}", path.display())]
+    NoEngine {
         /// Where it would be.
         path: PathBuf,
         /// What to do.
         remedy: String,
     },
-    /// A plan was built from or for something else.
+    /// A TensorRT engine was built from or for something else.
     #[error("{}: {what}: found {found}, expected {expected}; {remedy}", path.display())]
     Stale {
-        /// The plan.
+        /// The engine.
         path: PathBuf,
         /// What differs.
         what: &'static str,
-        /// What the plan or its side-car has.
+        /// What the engine or its side-car has.
         found: String,
         /// What is expected here.
         expected: String,
@@ -109,7 +109,7 @@ pub enum EngineError {
         /// What to do.
         remedy: String,
     },
-    /// The program that builds plans failed.
+    /// The program that builds engines failed.
     #[error("{}: {reason}", program.display())]
     Builder {
         /// The program.

@@ -168,8 +168,8 @@ pub enum SinkError {
         /// The socket.
         path: PathBuf,
     },
-    /// A file that is no socket has the socket's path.
-    #[error("{}: this is no socket and is not replaced; remove it or choose another path", path.display())]
+    /// The socket's path is that of another file.
+    #[error("{}: this is not a socket and is not replaced; remove it or choose another path", path.display())]
     NoSocket {
         /// The file.
         path: PathBuf,

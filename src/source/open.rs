@@ -39,7 +39,7 @@ pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     }
     let (path, options) = split_file(uri);
     if !options.is_empty() && !is_video_file(path) {
-        let reason = format!("no file is called so, and {} is no video, which alone has options", path.display());
+        let reason = format!("no such file, and options are only valid for videos; {} is not a video", path.display());
         return Err(SourceError::Option { uri: uri.to_owned(), reason });
     }
     let failed = |source| SourceError::Open { path: path.to_owned(), source };
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(frames(&at("image", &png())), 1);
         assert_eq!(frames(&at("image.dat", &png())), 1);
         let options = format!("{}?realtime=1", at("clip.y4m", CLIP).display());
-        assert!(refused(&options).contains("no video, which alone has options"));
+        assert!(refused(&options).contains("options are only valid for videos"));
         let error = refused(at("notes.txt", b"GIF89a...").to_str().unwrap());
         assert!(error.contains("notes.txt") && error.contains("GIF") && error.contains("ffmpeg:"), "{error}");
         let error = refused(at("nothing", b"").to_str().unwrap());
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(major((0x1000 << 32) | (4 << 8) | 64), 0x1004);
         assert!(refused("/dev/shm/missing.jpg").contains("cannot be opened"));
         assert!(refused("gopher://camera/1").contains("not known"));
-        assert!(refused("csi://x").contains("no number of a sensor"));
+        assert!(refused("csi://x").contains("not a sensor number"));
         assert!(refused("rtsp://me:s3cret@camera/#stal=1").contains("source 'rtsp://camera/': 'stal'"));
     }
 }

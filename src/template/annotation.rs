@@ -189,7 +189,7 @@ fn from_plain(plain: Plain, image: &str) -> Result<Annotation, String> {
         .collect::<Result<_, _>>()?;
     let position = |name: &String| {
         let found = points.iter().position(|point| point.name == *name);
-        found.map(|position| position as u16).ok_or_else(|| format!("an edge joins `{name}`, which is no keypoint"))
+        found.map(|position| position as u16).ok_or_else(|| format!("an edge joins `{name}`, which is not a keypoint"))
     };
     let edges = edges.iter().map(|[a, b]| Ok((position(a)?, position(b)?))).collect::<Result<_, String>>()?;
     let bounds = bounds.map(|sides| rectangle(sides.map(|Number(side)| side)));

@@ -129,7 +129,7 @@ fn parse(bytes: &[u8]) -> Result<Template, String> {
         serde_json::from_slice(&body[..line]).map_err(|error| format!("its header: {error}"))?;
     let (values, rest) = body[line + 1..].as_chunks::<4>();
     if !rest.is_empty() {
-        return Err("its features are no whole number of values".to_owned());
+        return Err("its features are not a whole number of values".to_owned());
     }
     template.features = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
     template.check()?;

@@ -97,7 +97,7 @@ impl Report {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = read::text(path, MAX_BYTES).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text)
-            .with_context(|| format!("{}: no report of `sinew bench --json`; measure again", path.display()))
+            .with_context(|| format!("{}: not a report of `sinew bench --json`; measure again", path.display()))
     }
 
     /// Prints it as a table, beside an earlier one if there is one.

@@ -181,7 +181,7 @@ fn engines() -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     // Without TensorRT nothing reads engines, and its absence has been said.
     let Ok(machine) = installation.machine() else { return findings };
-    findings.extend(space(&installation.plans));
+    findings.extend(space(&installation.engines));
     for (path, state) in crate::cli::engine::states(&installation, &machine) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         findings.push(match state {
@@ -192,7 +192,7 @@ fn engines() -> Vec<Finding> {
         });
     }
     if findings.iter().all(|finding| !finding.what.starts_with("engine ")) {
-        findings.push(no_engines(&installation.plans, service_is_private()));
+        findings.push(no_engines(&installation.engines, service_is_private()));
     }
     findings
 }

@@ -150,7 +150,7 @@ impl<'a> ImageSet<'a> {
 fn read(path: &Path, annotated: Option<Size>) -> Result<Image, SetError> {
     // A pipe of that name would be waited for.
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file");
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
         return Err(ReadError::File { path: path.to_owned(), source }.into());
     }
     let image = read_image(path, &Limits::default())?;

@@ -1,4 +1,4 @@
-//! libnvinfer, opened at run time, and the few of its functions that running a plan needs.
+//! libnvinfer, opened at run time, and the few of its functions that running an engine needs.
 //!
 //! Every public object of TensorRT holds, behind its own table, a pointer to the object that does the work; calls go
 //! through that one's table, at the places that [`Layout`] knows. On both processors that Sinew runs on, the C++ calling
@@ -25,7 +25,7 @@ pub(super) struct Library {
     create: unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void,
     /// The version number that `create` expects.
     number: i32,
-    /// Under which name it was found.
+    /// The name under which it was found.
     name: String,
     // Last, so that it is closed after everything that points into it.
     _library: libloading::Library,
@@ -93,7 +93,7 @@ impl Library {
         Ok(Arc::new(Self { version, layout, create, number, name, _library: library }))
     }
 
-    /// What it calls itself.
+    /// Its version.
     pub(super) fn version(&self) -> Version {
         self.version
     }
@@ -113,10 +113,10 @@ impl Library {
         Object::new(runtime).ok_or_else(|| TensorRtError::Refused { what: "a runtime", reason: logger::last_words() })
     }
 
-    /// Makes an engine from the bytes of a plan.
+    /// Deserialises an engine.
     ///
     /// # Errors
-    /// If the library refuses it: another version, another GPU, not a plan. The text is the library's.
+    /// If the library refuses it: another version, another GPU, not an engine. The text is the library's.
     pub(super) fn load(self: &Arc<Self>, plan: &[u8]) -> Result<Plan, TensorRtError> {
         let runtime = self.runtime()?;
         type Deserialize = unsafe extern "C" fn(*mut c_void, *const c_void, usize, *mut c_void) -> *mut c_void;
@@ -128,7 +128,7 @@ impl Library {
             let deserialize = std::mem::transmute::<*const c_void, Deserialize>(function);
             deserialize(this, plan.as_ptr().cast(), plan.len(), std::ptr::null_mut())
         };
-        let refused = || TensorRtError::Refused { what: "the plan", reason: logger::last_words() };
+        let refused = || TensorRtError::Refused { what: "the engine", reason: logger::last_words() };
         let engine = Object::new(engine).ok_or_else(refused)?;
         Ok(Plan { engine, _runtime: runtime, library: Arc::clone(self) })
     }
@@ -222,7 +222,7 @@ impl Shape {
     }
 }
 
-/// A tensor that goes into a plan or comes out of it.
+/// An input or output of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlanTensor {
     pub(super) name: CString,
@@ -235,7 +235,7 @@ pub(super) struct PlanTensor {
 // SAFETY: of a shared plan only questions are asked and contexts made, which TensorRT allows from several threads.
 unsafe impl Sync for Plan {}
 
-/// A deserialised plan.
+/// A deserialised engine.
 #[derive(Debug)]
 pub(super) struct Plan {
     // In this order: the engine goes before its runtime, both before the library.
@@ -245,7 +245,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// What goes in and what comes out.
+    /// Inputs and outputs.
     ///
     /// # Errors
     /// If the library's replies make no sense.
@@ -292,10 +292,10 @@ impl Plan {
         Ok(tensors)
     }
 
-    /// What runs the plan; it has its own memory for what is in between.
+    /// An execution context, with its own memory for intermediate tensors.
     ///
     /// # Errors
-    /// If the library makes none; mostly there is too little memory then.
+    /// If the library returns none, which mostly means too little memory.
     pub(super) fn context(self: &Arc<Self>) -> Result<Context, TensorRtError> {
         logger::forget();
         let layout = &self.library.layout;
@@ -341,7 +341,7 @@ unsafe fn shape(object: &Object, place: usize, kind: DimsKind, name: &CStr) -> O
     }
 }
 
-/// Runs a plan for one set of shapes.
+/// Runs an engine for one set of shapes.
 #[derive(Debug)]
 pub(super) struct Context {
     // Before the plan that made it.
@@ -354,7 +354,7 @@ impl Context {
         &self.plan.library.layout
     }
 
-    /// Fixes the shape of an input; whether the plan allows it.
+    /// Fixes the shape of an input; returns whether the engine allows it.
     pub(super) fn set_input_shape(&mut self, name: &CStr, shape: &Shape) -> bool {
         type Set = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_void) -> bool;
         let (narrow, wide) = (shape.narrow(), shape.wide());
@@ -375,7 +375,7 @@ impl Context {
         unsafe { shape(&self.context, self.layout().context_shape, self.layout().dims, name) }
     }
 
-    /// Binds a tensor to device memory; whether there is such a tensor.
+    /// Binds a tensor to device memory; returns whether there is such a tensor.
     ///
     /// # Safety
     /// The memory must have room for the tensor, and live until another is bound or the context is dropped.
@@ -389,7 +389,7 @@ impl Context {
         }
     }
 
-    /// Puts a run into a stream; whether the library took it.
+    /// Enqueues a run in a stream; returns whether the library accepted it.
     ///
     /// # Safety
     /// Every tensor must be bound, and `stream` be a stream of the current CUDA context.

@@ -125,7 +125,7 @@ impl JpegDecoder {
                         return Err(Fault::Size(found.size));
                     }
                     if !upsample::is_supported(&found) {
-                        return Err(Fault::Unsupported("sampling factors that are no whole ratio"));
+                        return Err(Fault::Unsupported("sampling factors that are not whole ratios"));
                     }
                     frame = Some(found);
                 }

@@ -35,7 +35,7 @@ pub struct Request {
 /// Why a client gets nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The bytes are no HTTP request.
+    /// The bytes are not an HTTP request.
     Bad,
     /// The Host header names another site.
     Host,
@@ -68,7 +68,7 @@ impl Refusal {
     /// What the body of the response says.
     pub fn hint(self) -> &'static str {
         match self {
-            Self::Bad => "this is no HTTP request",
+            Self::Bad => "this is not an HTTP request",
             Self::Host => "this preview serves its own machine only: use http://localhost or http://127.0.0.1",
             Self::NotFound => "there are /, /stream, /snapshot.jpg and /metrics",
             Self::Method => "use GET or HEAD",
@@ -82,7 +82,7 @@ impl Refusal {
 /// Parses the request of which `bytes` have arrived; `None` where more must arrive first.
 ///
 /// # Errors
-/// If the bytes are no request, or ask for something that does not exist.
+/// If the bytes are not a request, or ask for something that does not exist.
 pub fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut request = httparse::Request::new(&mut headers);

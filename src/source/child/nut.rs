@@ -154,7 +154,7 @@ impl Nut {
         match self.read(bytes) {
             Ok(next) => Ok(next),
             Err(Fault::Short) => Ok(Next::Incomplete),
-            Err(Fault::Wrong(what)) => Err(format!("its output is no NUT of raw video: {what}")),
+            Err(Fault::Wrong(what)) => Err(format!("its output is not raw video in NUT: {what}")),
         }
     }
 
@@ -284,7 +284,7 @@ impl Nut {
     fn read_stream(&mut self, mut bytes: Bytes<'_>) -> Result<(), Fault> {
         let (id, class) = (bytes.number()?, bytes.number()?);
         if id != 0 || class != 0 {
-            return Err("it is no video".into());
+            return Err("it is not a video".into());
         }
         let pixels = match bytes.counted()? {
             b"I420" => PixelFormat::I420,

@@ -172,8 +172,7 @@ impl ChildRequest {
 
     fn csi(text: &str, uri: &str) -> Result<Self, String> {
         let (sensor, query) = text.split_once('?').unwrap_or((text, ""));
-        let sensor =
-            sensor.parse().map_err(|_| format!("'{sensor}' is no number of a sensor: csi://0 is the first"))?;
+        let sensor = sensor.parse().map_err(|_| format!("'{sensor}' is not a sensor number: csi://0 is the first"))?;
         let (mut size, mut rate, mut rest) = (Size::new(1280, 720), 30, Vec::new());
         for option in query.split('&').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
