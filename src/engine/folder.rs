@@ -9,56 +9,64 @@ pub(crate) const SERVICE: &str = "/var/lib/sinew/engines";
 /// The folder of engines: `SINEW_ENGINES`, else `engines` in systemd's `STATE_DIRECTORY`, else [`SERVICE`] if it can be
 /// read, else the user's state directory.
 pub(crate) fn engines_folder() -> PathBuf {
-    chosen(|name| std::env::var_os(name), Path::new(SERVICE))
+    folder(|name| std::env::var_os(name), Path::new(SERVICE))
 }
 
-/// Whether the service has engines that this user must not read. Its state directory is private to it, as it runs as a
-/// user of its own.
+/// Whether the service may have engines that this user cannot read: its state directory is private, as it runs as a user of
+/// its own.
 pub(crate) fn service_is_private() -> bool {
     Path::new(SERVICE).metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-fn chosen(variable: impl Fn(&str) -> Option<OsString>, service: &Path) -> PathBuf {
-    let path = |name: &str| variable(name).map(PathBuf::from);
-    let home = || {
-        // Engines are code. A folder below the current one, which could be anyone's, is never searched for them.
-        let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
-        let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-        state.map_or_else(|| service.to_owned(), |state| state.join("sinew/engines"))
-    };
-    path("SINEW_ENGINES")
-        .or_else(|| Some(path("STATE_DIRECTORY")?.join("engines")))
-        .or_else(|| service.read_dir().is_ok().then(|| service.to_owned()))
-        .unwrap_or_else(home)
+fn folder(variable: impl Fn(&str) -> Option<OsString>, service: &Path) -> PathBuf {
+    if let Some(given) = variable("SINEW_ENGINES").filter(|given| !given.is_empty()) {
+        return given.into();
+    }
+    // Engines are code. A folder below the current one, which could be anyone's, is never searched for them.
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(paths) = absolute("STATE_DIRECTORY") {
+        // The first, if a unit has several, separated by colons.
+        return std::env::split_paths(&paths).next().unwrap_or_default().join("engines");
+    }
+    let state = || absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    match state() {
+        Some(state) if service.read_dir().is_err() => state.join("sinew/engines"),
+        _ => service.to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The folder that these variables choose, with a service whose engines are in `service`.
+    fn chosen(variables: &[(&str, &str)], service: &Path) -> PathBuf {
+        folder(|name| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| value.into()), service)
+    }
+
     #[test]
     fn a_login_shell_finds_the_engines_of_the_service() {
         let folder = tempfile::tempdir().unwrap();
         let service = folder.path().join("engines");
-        let shell = |name: &str| (name == "HOME").then(|| "/home/user".into());
-        let own = Path::new("/home/user/.local/state/sinew/engines");
-        assert_eq!(chosen(shell, &service), own, "nothing is deployed");
+        let shell = &[("HOME", "/home/user")];
+        assert_eq!(chosen(shell, &service), Path::new("/home/user/.local/state/sinew/engines"), "nothing is deployed");
         std::fs::create_dir(&service).unwrap();
         assert_eq!(chosen(shell, &service), service);
-    }
-
-    #[test]
-    fn variables_win_over_the_service() {
-        let service = tempfile::tempdir().unwrap();
-        let state = |name: &str| (name == "STATE_DIRECTORY").then(|| "/state".into());
-        assert_eq!(chosen(state, service.path()), Path::new("/state/engines"));
-        let given = |name: &str| (name != "HOME").then(|| "/given".into());
-        assert_eq!(chosen(given, service.path()), Path::new("/given"));
+        let given = &[("HOME", "/home/user"), ("STATE_DIRECTORY", "/state:/other")];
+        assert_eq!(chosen(given, &service), Path::new("/state/engines"));
+        let given = &[("STATE_DIRECTORY", "/state"), ("SINEW_ENGINES", "here")];
+        assert_eq!(chosen(given, &service), Path::new("here"), "the user named it");
     }
 
     #[test]
     fn the_current_folder_is_never_searched() {
-        let relative = |name: &str| (name == "HOME" || name == "XDG_STATE_HOME").then(|| "here".into());
-        assert_eq!(chosen(relative, Path::new("/nowhere/engines")), Path::new("/nowhere/engines"));
+        let service = Path::new("/nowhere/engines");
+        for relative in [&[][..], &[("HOME", "rel")], &[("HOME", "")], &[("STATE_DIRECTORY", "rel")]] {
+            assert_eq!(chosen(relative, service), service, "{relative:?}");
+        }
+        let given = &[("HOME", "/root"), ("XDG_STATE_HOME", "rel"), ("SINEW_ENGINES", "")];
+        assert_eq!(chosen(given, service), Path::new("/root/.local/state/sinew/engines"));
+        let given = &[("HOME", "/root"), ("XDG_STATE_HOME", "/state")];
+        assert_eq!(chosen(given, service), Path::new("/state/sinew/engines"));
     }
 }
