@@ -22,7 +22,7 @@ impl Clock {
         self.ahead_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// Time since `since` on this clock; zero where `since` is later.
+    /// Time since `since` on this clock; zero if `since` is later.
     pub fn elapsed(&self, since: Instant) -> Duration {
         self.now().saturating_duration_since(since)
     }

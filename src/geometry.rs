@@ -17,7 +17,7 @@ impl Size {
         Self { width, height }
     }
 
-    /// Number of pixels, or `None` where it overflows.
+    /// Number of pixels, or `None` if it overflows.
     pub const fn area(self) -> Option<usize> {
         self.width.checked_mul(self.height)
     }
@@ -82,7 +82,7 @@ impl Affine {
         (self.xx * x + self.xy * y + self.x0, self.yx * x + self.yy * y + self.y0)
     }
 
-    /// The inverse map, or `None` where the map is singular or not finite.
+    /// The inverse map, or `None` if the map is singular or not finite.
     pub fn inverse(&self) -> Option<Self> {
         let determinant = self.xx * self.yy - self.xy * self.yx;
         let reciprocal = 1.0 / determinant;
@@ -133,7 +133,7 @@ pub struct ShortSideLayout {
 impl ShortSideLayout {
     /// Lays an image of size `image` into a network whose short side is `short_side` rounded up to `multiple`.
     ///
-    /// `None` where the image is empty or `short_side` or `multiple` is 0.
+    /// `None` if the image is empty or `short_side` or `multiple` is 0.
     pub fn new(image: Size, short_side: usize, multiple: usize, centre: Centre) -> Option<Self> {
         if image.width == 0 || image.height == 0 || short_side == 0 || multiple == 0 {
             return None;

@@ -46,12 +46,12 @@ pub enum Values {
 }
 
 impl Array {
-    /// An array of `float32`; `None` where the number of values does not fit the shape.
+    /// An array of `float32`; `None` if the number of values does not fit the shape.
     pub fn from_f32(shape: &[usize], values: Vec<f32>) -> Option<Self> {
         (count(shape)? == values.len()).then(|| Self { shape: shape.to_vec(), values: Values::F32(values) })
     }
 
-    /// An array of `int64`; `None` where the number of values does not fit the shape.
+    /// An array of `int64`; `None` if the number of values does not fit the shape.
     pub fn from_i64(shape: &[usize], values: Vec<i64>) -> Option<Self> {
         (count(shape)? == values.len()).then(|| Self { shape: shape.to_vec(), values: Values::I64(values) })
     }
@@ -174,7 +174,7 @@ impl<R: Read + Seek> Npz<R> {
         names.filter_map(|name| name.strip_suffix(".npy").map(str::to_owned)).collect()
     }
 
-    /// Reads one array; `None` where there is none of that name.
+    /// Reads one array; `None` if there is none of that name.
     ///
     /// # Errors
     /// If it is damaged, of a type that is not read here, or would take more memory than is left of 64 MiB for all

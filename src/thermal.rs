@@ -56,7 +56,7 @@ fn zone(folder: &Path) -> Option<Zone> {
     Some(Zone { name, celsius: milli / 1000.0, throttles })
 }
 
-/// A short file's text without the blanks and zeros around it; `None` where there is none.
+/// A short file's text without the blanks and zeros around it; `None` if there is none.
 pub fn text(path: &Path) -> Option<String> {
     let text = fs::read(path).ok()?;
     let text = String::from_utf8_lossy(&text);

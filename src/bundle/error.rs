@@ -37,7 +37,7 @@ pub enum BundleError {
         path: PathBuf,
         /// Line in the manifest, from 1.
         line: Option<usize>,
-        /// Dotted path of the key, empty where the file is no TOML at all.
+        /// Dotted path of the key, empty if the file is no TOML at all.
         key: String,
         /// What is wrong.
         reason: String,

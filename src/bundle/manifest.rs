@@ -226,7 +226,7 @@ pub enum ColourOrder {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keypoints {
-    /// One name per keypoint; none where templates name them.
+    /// One name per keypoint; none if templates name them.
     pub names: Vec<String>,
     /// Pairs of indices to draw a line between.
     pub edges: Vec<(u16, u16)>,
@@ -244,7 +244,7 @@ pub struct EngineSection {
     pub inputs: Vec<TensorSection>,
     /// Outputs, in any order.
     pub outputs: Vec<TensorSection>,
-    /// Values of `n` that an engine is opened for, ascending; empty where no shape has an `n`.
+    /// Values of `n` that an engine is opened for, ascending; empty if no shape has an `n`.
     #[serde(default)]
     #[serde(alias = "chunks")]
     pub batch_sizes: Vec<usize>,

@@ -67,7 +67,7 @@ pub enum Dimension {
         symbol: Symbol,
         /// Divides the product, without remainder; 1 where none is written.
         divisor: usize,
-        /// Added at last; 0 where none is written.
+        /// Added at last; 0 if none is written.
         addend: usize,
     },
 }

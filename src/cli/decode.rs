@@ -109,7 +109,7 @@ fn nested(array: &Array) -> Value {
     level.pop().unwrap_or(Value::Null)
 }
 
-/// The fewest digits that stand for the same `f32`; `null` where it is not finite.
+/// The fewest digits that stand for the same `f32`; `null` if it is not finite.
 fn shortest(value: f32) -> Value {
     value.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }

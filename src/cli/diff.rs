@@ -16,7 +16,7 @@ use crate::read::{BoundedLines, MAX_RESULT_LINE};
 /// Differences that are printed; all are counted.
 const SHOWN: usize = 20;
 
-/// Compare two files of results: exit code 1 where they differ by more than is allowed
+/// Compare two files of results: exit code 1 if they differ by more than is allowed
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Frames are compared by camera and sequence, poses with those that lie next to them. Identities may be other numbers, but

@@ -356,7 +356,7 @@ fn verify(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     Ok(if different == 0 { Verdict::Good } else { Verdict::Negative })
 }
 
-/// The largest distance of a keypoint, in parts of the first pose's longer side; infinite where they are of different kinds.
+/// The largest distance of a keypoint, in parts of the first pose's longer side; infinite if they are of different kinds.
 fn distance(pose: &Pose, other: &Pose) -> f32 {
     if pose.keypoints.len() != other.keypoints.len() || pose.template != other.template {
         return f32::INFINITY;

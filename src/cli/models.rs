@@ -47,7 +47,7 @@ enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Check every file's hash, open the networks and run them once; exit code 1 where one fails
+    /// Check every file's hash, open the networks and run them once; exit code 1 if one fails
     Verify {
         /// Names or folders; all bundles in the list if none is given
         #[arg(value_name = "NAME|DIR")]

@@ -15,7 +15,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar of `length` steps; none where the length is unknown or standard error is no terminal.
+    /// A bar of `length` steps; none if the length is unknown or standard error is no terminal.
     pub fn new(length: Option<u64>, log: &LogArguments) -> Self {
         let watched = std::io::stderr().is_terminal() && !log.quiet;
         // A single step is over before the bar can be read.

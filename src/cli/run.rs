@@ -274,7 +274,7 @@ fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>)
     Ok(sinks.collect::<Result<_, _>>()?)
 }
 
-/// How poses are tracked; `None` where they are not. Wrong options are errors whether they are used or not.
+/// How poses are tracked; `None` if they are not. Wrong options are errors whether they are used or not.
 fn track_options(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Option<TrackOptions>> {
     let options = settings.tracker.options(bundle.manifest().track_options())?;
     Ok((!settings.no_track).then_some(options))

@@ -94,7 +94,7 @@ pub struct CategoryEntry {
     /// Its name.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// Names of its keypoints; empty where the file gives none.
+    /// Names of its keypoints; empty if the file gives none.
     #[serde(default, deserialize_with = "names")]
     pub keypoints: Vec<String>,
     /// Pairs of keypoints that are joined, counted from 1; `None` for what is no pair.

@@ -1,6 +1,6 @@
 //! Names of keypoints and of files, as different programs write them.
 
-/// For each of the `wanted` names, its position among the `found` ones; `None` where one is missing or ambiguous.
+/// For each of the `wanted` names, its position among the `found` ones; `None` if one is missing or ambiguous.
 ///
 /// Names are compared by their words: `left_eye`, `Left Eye`, `leftEye`, `l_eye`, `eye-left` and `lefteye` are one name.
 pub fn match_names(found: &[String], wanted: &[String]) -> Option<Vec<usize>> {

@@ -75,7 +75,7 @@ impl<const N: usize> Taps<N> {
     }
 }
 
-/// The upsampled map's value at `(x, y)`, pixels of the upsampled map; a NaN where a coordinate is not finite.
+/// The upsampled map's value at `(x, y)`, pixels of the upsampled map; a NaN if a coordinate is not finite.
 pub fn sample_upsampled(map: Map<'_>, x: f32, y: f32) -> f32 {
     if !x.is_finite() || !y.is_finite() {
         return f32::NAN;

@@ -80,7 +80,7 @@ pub(super) struct Logocap {
 #[derive(Debug)]
 struct Engines {
     backbone: Box<dyn Engine>,
-    /// By people per run, ascending; empty where the level does not need them.
+    /// By people per run, ascending; empty if the level does not need them.
     kams: Vec<(usize, Box<dyn Engine>)>,
 }
 

@@ -185,7 +185,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Average precision and recall at every threshold within one area range; `None` where no person counts.
+    /// Average precision and recall at every threshold within one area range; `None` if no person counts.
     fn curve(&self, range: usize) -> Option<Curve> {
         let to_find = |person: &&super::Annotation| !person.ignored && !outside(person.area, AREA_RANGES[range]);
         let positives = self.truth.annotations().iter().flatten().filter(to_find).count();

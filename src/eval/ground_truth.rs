@@ -43,7 +43,7 @@ pub struct Annotation {
     pub area: f64,
     /// Whether the file has no `area`, so that it is 0.53 of the box's.
     pub area_of_box: bool,
-    /// Left, top, width, height in pixels; zeros where the file has no box.
+    /// Left, top, width, height in pixels; zeros if the file has no box.
     pub bbox: [f64; 4],
     /// Left, top, width, height of the head, where the file says it: PCKh is measured in it.
     pub head_bbox: Option<[f64; 4]>,
@@ -69,7 +69,7 @@ pub struct GroundTruth {
     images: Vec<Image>,
     annotations: Vec<Vec<Annotation>>,
     index: HashMap<Id, usize>,
-    /// For each keypoint of the model, its position in the file; `None` where both orders are one.
+    /// For each keypoint of the model, its position in the file; `None` if both orders are one.
     order: Option<Vec<usize>>,
     /// Keypoints of the file's category.
     keypoints: usize,
@@ -337,7 +337,7 @@ pub(super) fn labelled_keypoints(values: &[f64]) -> Result<Vec<TrueKeypoint>, us
     rows.iter().enumerate().map(keypoint).collect()
 }
 
-/// The category to evaluate; `None` where the file has none.
+/// The category to evaluate; `None` if the file has none.
 fn choose_category<'f>(
     path: &Path,
     categories: &'f [CategoryEntry],
@@ -379,7 +379,7 @@ fn choose_category<'f>(
     chosen.map(Some).ok_or_else(list)
 }
 
-/// For each of `names`, its position among the category's keypoints; `None` where they are the same.
+/// For each of `names`, its position among the category's keypoints; `None` if they are the same.
 fn keypoint_order(path: &Path, category: &CategoryEntry, names: &[String]) -> Result<Option<Vec<usize>>, FileError> {
     if names.is_empty() || category.keypoints.is_empty() {
         return Ok(None);

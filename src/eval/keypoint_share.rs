@@ -35,7 +35,7 @@ impl Reach {
         }
     }
 
-    /// The length for one person, pixels; `None` where the annotation does not say, or says nothing above 0.
+    /// The length for one person, pixels; `None` if the annotation does not say, or says nothing above 0.
     pub fn length(self, person: &Annotation) -> Option<f64> {
         let length = match self {
             Self::Box => person.bbox[2].max(person.bbox[3]),
@@ -85,7 +85,7 @@ impl KeypointShare {
         self.counted
     }
 
-    /// Shares by name, such as `pck@0.2`; empty where no keypoint is labelled.
+    /// Shares by name, such as `pck@0.2`; empty if no keypoint is labelled.
     pub fn figures(&self) -> Vec<(String, f64)> {
         if self.counted == 0 {
             return Vec::new();

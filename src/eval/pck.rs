@@ -127,7 +127,7 @@ pub struct Episode {
     pub queries: Vec<usize>,
 }
 
-/// Every way to enrol `shots` neighbours of `count` objects, in a circle, and to locate the rest; none where there would be
+/// Every way to enrol `shots` neighbours of `count` objects, in a circle, and to locate the rest; none if there would be
 /// no rest.
 pub fn episodes(count: usize, shots: usize) -> Vec<Episode> {
     if shots == 0 || shots >= count {

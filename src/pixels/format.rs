@@ -20,7 +20,7 @@ pub enum PixelFormat {
 }
 
 impl PixelFormat {
-    /// Fewest bytes that a row of `width` pixels takes (of the luma plane, where there are planes), or `None` where
+    /// Fewest bytes that a row of `width` pixels takes (of the luma plane, where there are planes), or `None` if
     /// they overflow.
     pub const fn row_bytes(self, width: usize) -> Option<usize> {
         match self {
@@ -32,7 +32,7 @@ impl PixelFormat {
         }
     }
 
-    /// Fewest bytes that hold an image of `size` with rows `stride` bytes apart, or `None` where they overflow.
+    /// Fewest bytes that hold an image of `size` with rows `stride` bytes apart, or `None` if they overflow.
     /// The last row of the last plane may end early.
     pub const fn image_bytes(self, size: Size, stride: usize) -> Option<usize> {
         if size.width == 0 || size.height == 0 {

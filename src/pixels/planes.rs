@@ -17,7 +17,7 @@ pub(super) struct YuvPlanes<'a> {
 }
 
 impl<'a> YuvPlanes<'a> {
-    /// The planes of `image`, or `None` where it is RGB or grey.
+    /// The planes of `image`, or `None` if it is RGB or grey.
     pub fn new(image: ImageView<'a>) -> Option<Self> {
         let (data, stride) = (image.data(), image.stride());
         let packed = |luma: usize, u: usize, v: usize| Self {

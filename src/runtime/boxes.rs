@@ -202,7 +202,7 @@ impl ListedBoxes {
 }
 
 impl ListedBoxes {
-    /// The boxes of a frame, by its name or else by its number; none where it is not listed.
+    /// The boxes of a frame, by its name or else by its number; none if it is not listed.
     pub fn of(&self, name: Option<&str>, sequence: u64) -> &[Rectangle] {
         self.listed(name, sequence).unwrap_or_default()
     }

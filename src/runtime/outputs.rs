@@ -21,9 +21,9 @@ pub struct Outputs(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// `None` where the sink was finished, or its reader has closed it.
+    /// `None` if the sink was finished, or its reader has closed it.
     sinks: Vec<Mutex<Option<Box<dyn Sink>>>>,
-    /// Gives poses their identities before they reach the sinks; `None` where poses are not tracked.
+    /// Gives poses their identities before they reach the sinks; `None` if poses are not tracked.
     tracking: Option<Mutex<Tracking>>,
     /// Whether a run without any sink left goes on.
     is_service: AtomicBool,

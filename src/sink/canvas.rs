@@ -17,7 +17,7 @@ pub struct Canvas<'a> {
 }
 
 impl<'a> Canvas<'a> {
-    /// A canvas over `pixels`; `None` where they are not `3 * width * height` bytes, or a side exceeds `i32`.
+    /// A canvas over `pixels`; `None` if they are not `3 * width * height` bytes, or a side exceeds `i32`.
     pub fn new(pixels: &'a mut [u8], size: crate::geometry::Size) -> Option<Self> {
         let (width, height) = (i32::try_from(size.width).ok()?, i32::try_from(size.height).ok()?);
         let bytes = size.area()?.checked_mul(3)?;

@@ -34,7 +34,7 @@ pub struct Painter {
 /// How poses of one kind are drawn.
 #[derive(Debug, Clone)]
 struct Look {
-    /// Written above every pose; empty where there is only one kind.
+    /// Written above every pose; empty if there is only one kind.
     name: String,
     edges: Vec<(usize, usize)>,
     edge_colors: Vec<Rgb888>,

@@ -105,7 +105,7 @@ impl Reader {
         false
     }
 
-    /// Sends as much as the reader takes now; `false` where it has disconnected.
+    /// Sends as much as the reader takes now; `false` if it has disconnected.
     fn send(&mut self) -> bool {
         let mut taken = 0;
         let connected = loop {

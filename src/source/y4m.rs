@@ -63,7 +63,7 @@ impl<R: Read> Y4m<R> {
         self.header.format
     }
 
-    /// Reads a frame; false where there is none left.
+    /// Reads a frame; false if there is none left.
     fn read_frame(&mut self) -> Result<bool, Y4mError> {
         let frame = self.sequence;
         if !read_line(&mut self.input, &mut self.line, frame + 1)? {

@@ -102,7 +102,7 @@ fn file(shown: &[Shown]) -> String {
 #[derive(Debug, PartialEq)]
 struct Shown {
     key: String,
-    /// `None` where nothing says so.
+    /// `None` if nothing says so.
     value: Option<Value>,
     origin: String,
 }

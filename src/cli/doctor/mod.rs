@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Verdict;
 use super::output;
 
-/// Check the machine, the bundles, the backends and the cameras; exit code 1 where something fails
+/// Check the machine, the bundles, the backends and the cameras; exit code 1 if something fails
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
     /// A configuration file that must be right too

@@ -63,7 +63,7 @@ pub struct EvalArguments {
     /// Not for capeformer bundles: only the first N images, in the order of their ids
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// oks: exit with code 1 where AP is below this
+    /// oks: exit with code 1 if AP is below this
     #[arg(long, value_name = "AP", value_parser = value::threshold)]
     min_ap: Option<f32>,
     /// oks, calibration, for models of one person per box: a file of JSON lines as for `sinew run` [default: the annotations' boxes]
@@ -72,7 +72,7 @@ pub struct EvalArguments {
     /// pck of capeformer bundles: enrol from so many images [default: 1]
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
-    /// pck, pckh: exit with code 1 where PCK@0.2 or PCKh@0.5 is below this
+    /// pck, pckh: exit with code 1 if PCK@0.2 or PCKh@0.5 is below this
     #[arg(long, value_name = "PCK", value_parser = value::threshold)]
     min_pck: Option<f32>,
     /// track: who is who: gt.txt as MOTChallenge has it, or annotations.json of a video with `frame_id` and `track_id`

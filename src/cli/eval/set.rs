@@ -65,7 +65,7 @@ impl<'a> ImageSet<'a> {
         Self { folder, names, total, skipped: 0, by_name: 0, first_by_name: None, progress }
     }
 
-    /// An image and its path; `None` where it is skipped.
+    /// An image and its path; `None` if it is skipped.
     pub(super) fn read(&mut self, file_name: &str, annotated: Option<Size>) -> Option<(PathBuf, Image)> {
         let path = self.find(file_name);
         match read(&path, annotated) {

@@ -17,7 +17,7 @@ pub struct Proposal {
 }
 
 /// The mean of the best cell and its neighbours, by their softmax (eq. 2 and 3, CapeFormer 5); of equal cells the first is the best.
-/// `None` where a number is not finite.
+/// `None` if a number is not finite.
 pub fn propose(similarity: &[f32; TOKENS]) -> Option<Proposal> {
     if !similarity.iter().all(|value| value.is_finite()) {
         return None;

@@ -12,7 +12,7 @@ const ENLARGED: i32 = HEATMAP / CELLS as i32;
 const RADIUS: i32 = 6;
 
 /// How much each token counts in the features of a keypoint at `(x, y)`, crop pixels: `weights`, which sum up to 1
-/// (CapeFormer 2). `None` for a keypoint that lies outside the crop, or where it is not finite.
+/// (CapeFormer 2). `None` for a keypoint that lies outside the crop, or if it is not finite.
 ///
 /// The reference enlarges the tokens to 64 by 64 and takes the mean under a bell. Enlarging is linear, so the bell is
 /// carried down to the 8 by 8 instead, one axis at a time. It also accepts keypoints a little outside, some of which it

@@ -9,7 +9,7 @@ use crate::geometry::{Affine, Size};
 /// Which pixels of a network's input, or of a shrunk one, come from the image.
 #[derive(Debug, Clone, Copy)]
 pub struct Mask<'a> {
-    /// One byte per pixel, row by row, not 0 where it comes from the image; `None` where all do.
+    /// One byte per pixel, row by row, not 0 if it comes from the image; `None` if all do.
     valid: Option<&'a [u8]>,
     size: Size,
 }

@@ -212,7 +212,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Writes what is added to the attention to every token, `bias [(J + 1) k]`: 0 where it counts, -10,000 where it does
+    /// Writes what is added to the attention to every token, `bias [(J + 1) k]`: 0 if it counts, -10,000 where it does
     /// not.
     ///
     /// # Errors
@@ -293,7 +293,7 @@ impl Decoder {
         self.choose(workspace, poses);
     }
 
-    /// The person of one centre, network pixels; `None` where a number is not finite.
+    /// The person of one centre, network pixels; `None` if a number is not finite.
     fn person(&self, inputs: &Inputs<'_>, grouped: &Grouped<'_>, tokens: &people::Tokens, rank: usize) -> Option<Pose> {
         let k = grouped.tokens;
         let row = self.keypoints() * k;

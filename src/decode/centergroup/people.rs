@@ -16,7 +16,7 @@ const NOTHING: f32 = 20.0;
 /// Two weights are equal after softmax in `f32` where the logits are no further apart: `exp` of less rounds to 1.
 const TIE: f32 = 1.0 / 33_554_432.0;
 
-/// Where the keypoint lies that `logits`, `[keypoints * k]`, point to (eq. 13, CenterGroup 5): network pixels. `None` where
+/// Where the keypoint lies that `logits`, `[keypoints * k]`, point to (eq. 13, CenterGroup 5): network pixels. `None` if
 /// they do not say, or point to a token that does not count.
 pub(super) fn assign<'a>(
     logits: &[f32],

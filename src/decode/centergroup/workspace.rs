@@ -12,7 +12,7 @@ pub struct Token {
     pub x: u32,
     /// Row, network pixels.
     pub y: u32,
-    /// The heatmap's value there; 0 where it has fewer peaks.
+    /// The heatmap's value there; 0 if it has fewer peaks.
     pub score: f32,
     /// Whether it counts; the network does not see the others.
     pub keep: bool,

@@ -21,7 +21,7 @@ pub struct Crop {
 impl Crop {
     /// `margin` times `bounds`, made wider or higher until it has the aspect of `network`.
     ///
-    /// `None` where the box is empty, lies outside the image, is absurdly large, or a number is not finite.
+    /// `None` if the box is empty, lies outside the image, is absurdly large, or a number is not finite.
     pub fn around(bounds: Rectangle, image: Size, network: Size, box_padding: f64) -> Option<Self> {
         let [x, y, width, height] = [bounds.x, bounds.y, bounds.width, bounds.height].map(f64::from);
         let touches = x < image.width as f64 && y < image.height as f64 && x + width > 0.0 && y + height > 0.0;

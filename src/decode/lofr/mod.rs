@@ -119,7 +119,7 @@ impl Decoder {
     }
 }
 
-/// Where a map is highest, from 0 to 1; `None` where a value is not finite.
+/// Where a map is highest, from 0 to 1; `None` if a value is not finite.
 fn peak(map: &Map<'_>) -> Option<(f64, f64)> {
     let size = map.size();
     let (mut best, mut found) = (f32::NEG_INFINITY, (0, 0));

@@ -142,7 +142,7 @@ struct Object(std::ptr::NonNull<c_void>);
 unsafe impl Send for Object {}
 
 impl Object {
-    /// An object that the library returned; `None` where it returned none.
+    /// An object that the library returned; `None` if it returned none.
     ///
     /// A refusal is not always null: without a usable driver, `createInferRuntime_INTERNAL` of TensorRT 10.15 to 11.4
     /// returns a member's offset from null (0x228, 0x238, 0x260). No object lies in the first page.
@@ -199,7 +199,7 @@ struct WideDims {
 pub(super) struct Shape(pub(super) Vec<i64>);
 
 impl Shape {
-    /// Nothing where the count of axes makes no sense, which is how the library says that there is no such tensor.
+    /// Nothing if the count of axes makes no sense, which is how the library says that there is no such tensor.
     fn of(count: i32, extents: impl Iterator<Item = i64>) -> Option<Self> {
         let count = usize::try_from(count).ok().filter(|&count| count <= MAX_AXES)?;
         Some(Self(extents.take(count).collect()))

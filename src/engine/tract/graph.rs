@@ -100,7 +100,7 @@ fn check_made(path: &Path, graph: &GraphProto) -> Result<(), EngineError> {
 /// Type and shape as the file writes them.
 struct Written {
     data_type: i32,
-    /// `None` where the file gives no shape.
+    /// `None` if the file gives no shape.
     extents: Option<Vec<WrittenExtent>>,
 }
 

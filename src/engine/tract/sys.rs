@@ -67,7 +67,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Whether there is something in an upper half; nothing where the processor cannot say.
+    /// Whether there is something in an upper half; nothing if the processor cannot say.
     pub fn upper_halves_are_in_use() -> Option<bool> {
         if !is_x86_feature_detected!("avx") || !is_x86_feature_detected!("xsave") || __cpuid_count(13, 1).eax & 4 == 0 {
             eprintln!("not tested: this processor does not say which registers are in use");

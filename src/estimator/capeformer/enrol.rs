@@ -72,7 +72,7 @@ pub enum EnrolError {
 /// A shot before the network has seen it.
 struct Plan {
     crop: Crop,
-    /// Crop pixels of each keypoint; none where the image does not show it.
+    /// Crop pixels of each keypoint; none if the image does not show it.
     points: Vec<Option<(f32, f32)>>,
 }
 

@@ -73,7 +73,7 @@ impl Run<'_> {
     }
 }
 
-/// The two pixels around `position` with their weights, or `None` where neither is one of the `len` pixels.
+/// The two pixels around `position` with their weights, or `None` if neither is one of the `len` pixels.
 ///
 /// A neighbour outside gets the weight 0 and a place inside, which makes it black.
 #[inline(always)]

@@ -71,7 +71,7 @@ pub(super) struct Separable {
 }
 
 impl Separable {
-    /// The tables for `image_from_network`, or `None` where it turns or shears.
+    /// The tables for `image_from_network`, or `None` if it turns or shears.
     pub fn new(format: PixelFormat, image: Size, image_from_network: &Affine, network: Size) -> Option<Self> {
         Self::takes(image_from_network).then(|| {
             let mut separable = Self {

@@ -54,7 +54,7 @@ impl Connection {
         Self { stream, state, output: Vec::new(), sent: 0, accepted: now, until: now + patience }
     }
 
-    /// Since when this connection could have been closed in favour of another; `None` where it has a claim to stay.
+    /// Since when this connection could have been closed in favour of another; `None` if it has a claim to stay.
     pub fn idle_since(&self) -> Option<Instant> {
         match self.state {
             State::Asking { .. } | State::Replying | State::Leaving { .. } => Some(self.accepted),

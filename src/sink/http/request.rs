@@ -79,7 +79,7 @@ impl Refusal {
     }
 }
 
-/// Parses the request of which `bytes` have arrived; `None` where more must arrive first.
+/// Parses the request of which `bytes` have arrived; `None` if more must arrive first.
 ///
 /// # Errors
 /// If the bytes are not a request, or ask for something that does not exist.

@@ -180,7 +180,7 @@ impl Camera {
         }
     }
 
-    /// Waits for a frame, or for the device; `None` where there is none yet.
+    /// Waits for a frame, or for the device; `None` if there is none yet.
     fn wait_for_frame(&mut self) -> Option<Dequeued> {
         if std::mem::take(&mut self.must_restart) {
             self.restart_after(Duration::ZERO);

@@ -33,7 +33,7 @@ fn rank(usage: FrameEncoding) -> Option<u32> {
 }
 
 /// The best mode: of the requested format if there is one, then nearest in size, then fast enough, then by its format.
-/// `None` where none can be used.
+/// `None` if none can be used.
 pub fn choose<'a>(offers: &'a [CaptureMode], wanted: &CaptureRequest) -> Option<&'a CaptureMode> {
     let size = wanted.size.unwrap_or(SIZE);
     let rate = wanted.rate.unwrap_or(RATE);

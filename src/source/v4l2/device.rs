@@ -43,7 +43,7 @@ pub struct CaptureFormat {
     pub four_cc: FourCc,
     /// Pixels of a frame.
     pub size: Size,
-    /// Bytes from one row to the next; 0 where rows have no length.
+    /// Bytes from one row to the next; 0 if rows have no length.
     pub stride: usize,
     /// Frames a second, where the driver says so.
     pub rate: Option<f64>,
@@ -125,7 +125,7 @@ impl Device {
         Ok(About { driver: sys::text(&found.driver), card: sys::text(&found.card), bus: sys::text(&found.bus_info) })
     }
 
-    /// Formats that it offers; none where the driver does not tell, which is no fault.
+    /// Formats that it offers; none if the driver does not tell, which is no fault.
     pub fn formats(&self) -> Vec<FourCc> {
         let ask = |index| {
             let mut description = sys::FormatDescription { index, kind: sys::CAPTURE, ..sys::zeroed() };
