@@ -8,7 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 /// Most elements of one tensor, so that a slip in a manifest cannot ask for all memory: 2^28 floats are 1 GiB.
 pub const MAX_ELEMENTS: usize = 1 << 28;
 
-/// What a letter in a shape stands for.
+/// The meaning of a letter in a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Symbol {
     /// `H`: height of the network's input, pixels.
@@ -32,7 +32,7 @@ impl Symbol {
     }
 }
 
-/// The numbers that the letters of a shape stand for, once an engine is to be opened.
+/// Values of the letters in a shape, known when an engine is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Symbols {
     /// `H`, pixels.
@@ -61,18 +61,18 @@ pub enum Dimension {
     Number(usize),
     /// Follows the network's size; written `"187*n"`, `"H/4"`, `"H/4+2"`.
     Symbolic {
-        /// Multiplies the symbol; 1 where none is written.
+        /// Multiplies the symbol; 1 if omitted.
         factor: usize,
         /// The symbol.
         symbol: Symbol,
-        /// Divides the product, without remainder; 1 where none is written.
+        /// Divides the product, without remainder; 1 if omitted.
         divisor: usize,
-        /// Added at last; 0 if none is written.
+        /// Added last; 0 if omitted.
         addend: usize,
     },
 }
 
-/// Why a shape has no numbers.
+/// Why a shape cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     /// A symbol that has no meaning for this engine.

@@ -1,4 +1,4 @@
-//! Names of keypoints and of files, as different programs write them.
+//! Names of keypoints and files, as different programs write them.
 
 /// For each of the `wanted` names, its position among the `found` ones; `None` if one is missing or ambiguous.
 ///
@@ -45,7 +45,7 @@ fn canonical(name: &str) -> String {
     words.join(" ")
 }
 
-/// The last part of a path, whichever system wrote it.
+/// The last component of a path of any system.
 pub fn base_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
