@@ -122,9 +122,9 @@ impl TrackOptions {
 pub struct TrackOptionError {
     /// The option's name.
     pub key: &'static str,
-    /// What it may be.
+    /// The valid values.
     pub expected: &'static str,
-    /// What it is.
+    /// Its value.
     pub found: f64,
 }
 

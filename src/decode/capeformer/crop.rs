@@ -16,7 +16,7 @@ pub struct Crop {
 
 impl Crop {
     /// The crop around `bounds`, cut to an image of `image` pixels (CapeFormer 1): COCO's box loses a pixel on each
-    /// axis, and the crop is `margin` times as large as its longer side.
+    /// axis, and the crop is `box_padding` times as large as its longer side.
     ///
     /// `None` if nothing of the box is left, or a number is not finite.
     pub fn around(bounds: Rectangle, image: Size, box_padding: f64) -> Option<Self> {

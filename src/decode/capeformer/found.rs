@@ -13,7 +13,7 @@ pub struct Workspace {
     proposals: Vec<Proposal, SLOTS>,
 }
 
-/// Whether all numbers of a network's output are finite.
+/// Whether all values of a network's output are finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Finiteness {
@@ -24,7 +24,7 @@ pub enum Finiteness {
 }
 
 impl Workspace {
-    /// Nothing yet.
+    /// An empty workspace.
     pub fn new() -> Self {
         Self::default()
     }
@@ -59,7 +59,7 @@ impl Workspace {
         &self.proposals
     }
 
-    /// Writes the first guesses as the second network wants them: x and y of each, zeros in the rows behind.
+    /// Writes the first guesses as the second network's input: x and y of each, zeros in the rows behind.
     ///
     /// # Errors
     /// If `places` has no room for all.
@@ -100,7 +100,7 @@ impl Workspace {
                 pose.keypoints.clear();
                 return Ok(Finiteness::NotFinite);
             }
-            // A pose has as many places as there are slots.
+            // A pose holds as many keypoints as there are identifiers.
             let _ = pose.keypoints.push(Keypoint { x, y, score: proposal.mass });
             sum += proposal.mass;
         }
@@ -108,8 +108,8 @@ impl Workspace {
         Ok(Finiteness::Finite)
     }
 
-    /// How far the second network has moved keypoint number `index` from its first guess, in sides of the crop; not
-    /// calibrated either. `None` without such a keypoint.
+    /// By how much the second network has moved keypoint number `index` from its first guess, in sides of the crop; also
+    /// uncalibrated. `None` without such a keypoint.
     pub fn movement(&self, keypoints: &[f32], index: usize) -> Option<f32> {
         let proposal = self.proposals.get(index)?;
         let &[x, y] = keypoints.as_chunks::<2>().0.get(index)?;

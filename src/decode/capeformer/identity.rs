@@ -1,4 +1,4 @@
-//! What tells one enrolled keypoint from another.
+//! Identifiers of enrolled keypoints.
 
 use super::SLOTS;
 use crate::decode::ShapeError;

@@ -1,4 +1,4 @@
-//! CenterGroup's post-processing: heatmaps to tokens, and what the grouping network says of them to poses.
+//! CenterGroup's post-processing: heatmaps to tokens, and the grouping network's outputs to poses.
 //!
 //! The steps are functions of their own, because the grouping network runs between them:
 //!
@@ -7,8 +7,8 @@
 //!    token's features, and which tokens count.
 //! 3. [`Decoder::group`]: which token is which keypoint of each centre, scores, image coordinates, pose NMS.
 //!
-//! [`write_mask`] and [`write_positions`] make what depends on the geometry alone. Nothing is upsampled as a whole; the
-//! results equal those of doing so. `docs/algorithms.md` defines the steps ("CenterGroup 3") and says why; equation numbers
+//! [`write_mask`] and [`write_positions`] compute what depends on the geometry only. No map is upsampled as a whole; the results
+//! are equal. `docs/algorithms.md` defines the steps ("CenterGroup 3") and says why; equation numbers
 //! are those of the paper "The Center of Attention: Center-Keypoint Grouping via Attention for Multi-Person Pose
 //! Estimation".
 
@@ -32,9 +32,9 @@ use super::{ConfigError, Maps, ShapeError, sigmoid};
 use crate::geometry::{Affine, Size};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
 
-/// Most tokens of one type.
+/// Maximum number of tokens of one type.
 pub const MAX_TOKENS: usize = MAX_POSES;
-/// Most types: all keypoints, and the centre.
+/// Maximum number of types: all keypoints, and the centre.
 pub const MAX_TYPES: usize = MAX_KEYPOINTS + 1;
 /// Largest radius of the window that a peak is the highest pixel of.
 pub const MAX_WINDOW_RADIUS: usize = 8;
@@ -65,7 +65,7 @@ pub struct Grouped<'a> {
     attention: &'a [f32],
     visible: &'a [f32],
     center: &'a [f32],
-    /// Of every type.
+    /// Tokens per type.
     tokens: usize,
 }
 
@@ -129,14 +129,14 @@ impl Decoder {
     /// Begins a frame: finds the tokens of every type that count (CenterGroup 3), best first, equal ones in reading order.
     ///
     /// A token is a pixel of the upsampled heatmap that no other of the window around it exceeds. It counts if it
-    /// reaches the threshold or is one of the best few, and is no padding. See [`Config::collapse_ties`]. Tokens that do
+    /// reaches the threshold or is one of the best few, and is not padding. See [`Config::collapse_ties`]. Tokens that do
     /// not count are listed where one that does comes after them.
     pub fn find_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
         self.search_tokens(inputs, workspace, false);
     }
 
     /// The same with the tokens that do not count, as the reference lists them: whole lists, which go down to pixels
-    /// that are no peak. No pose depends on them, and looking for them takes longer.
+    /// that are not peaks. No pose depends on them, and looking for them takes longer.
     pub fn find_all_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
         self.search_tokens(inputs, workspace, true);
     }
@@ -212,7 +212,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Writes what is added to the attention to every token, `bias [(J + 1) k]`: 0 if it counts, -10,000 where it does
+    /// Writes what is added to the attention to every token, `bias [(J + 1) k]`: 0 if it counts, -10,000 if it does
     /// not.
     ///
     /// # Errors
@@ -260,11 +260,10 @@ impl Decoder {
     }
 
     /// Ends a frame: gathers the keypoints of every centre that counts (eq. 13), scores them (eq. 14), moves them to the
-    /// image, and keeps one of every cluster, where that is asked for. `poses` is cleared before.
+    /// image, and keeps one of every cluster if configured. `poses` is cleared before.
     ///
     /// A keypoint's score is its visibility. [`Poses::dropped`] counts people that did not fit or were not finite; maps
-    /// that are not finite count as one, because people may be hidden in them. Without outputs of the network there are
-    /// no people.
+    /// that are not finite count as one, as they may hide people. Without outputs of the network there are no people.
     pub fn group(
         &self,
         inputs: &Inputs<'_>,
@@ -281,7 +280,7 @@ impl Decoder {
             let centers = tokens[self.keypoints()].iter().take(grouped.tokens).enumerate();
             for (rank, _) in centers.filter(|(_, center)| center.keep) {
                 match self.person(inputs, grouped, tokens, rank) {
-                    // There are no more people than centres.
+                    // There are at most as many people as centres.
                     Some(mut pose) => {
                         pose.transform(image_from_network);
                         let _ = people.push(pose);
