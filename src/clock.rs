@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The system's monotonic clock, ahead of it by as much as [`Clock::advance`] has moved it. Clones move together.
+/// The system's monotonic clock plus the time by which [`Clock::advance`] has moved it. Clones move together.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     ahead_nanoseconds: Arc<AtomicU64>,

@@ -69,7 +69,7 @@ pub struct Affine {
 }
 
 impl Affine {
-    /// The map that moves nothing.
+    /// The identity map.
     pub const IDENTITY: Self = Self { xx: 1.0, xy: 0.0, x0: 0.0, yx: 0.0, yy: 1.0, y0: 0.0 };
 
     /// A map without rotation: one `scale` for both axes, then a shift by `(x0, y0)`.
@@ -97,7 +97,7 @@ impl Affine {
     }
 }
 
-/// Which whole pixel of an image lands in the middle of the network's input, where half a side is not whole.
+/// Which whole pixel of an image lands in the middle of the network's input if half a side is not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Centre {
     /// The upper one: 2.5 becomes 3 (LOGO-CAP).

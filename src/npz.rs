@@ -1,8 +1,7 @@
 //! Arrays in NumPy's `.npz` files: a zip archive of `.npy` members.
 //!
-//! Real numbers of every width are read, in either byte order and either order of axes. A file may come from anywhere, so
-//! sizes are limited: what arrays unpack to is known from their headers, and a file that unpacks to too much is refused
-//! before its values are read.
+//! Real numbers of every width are read, in either byte and axis order. Files are untrusted, so sizes are limited: the
+//! unpacked size is known from the headers, and a file that unpacks to too much is refused before its values are read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -56,7 +55,7 @@ impl Array {
         (count(shape)? == values.len()).then(|| Self { shape: shape.to_vec(), values: Values::I64(values) })
     }
 
-    /// The values as `float32`, rounded where they are something else.
+    /// The values as `float32`, rounded if they have another type.
     pub fn to_f32(&self) -> Vec<f32> {
         match &self.values {
             Values::F32(values) => values.clone(),
@@ -177,8 +176,8 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads one array; `None` if there is none of that name.
     ///
     /// # Errors
-    /// If it is damaged, of a type that is not read here, or would take more memory than is left of 64 MiB for all
-    /// arrays of the file.
+    /// If it is damaged, of an unsupported type, or would take more memory than is left of 64 MiB for all arrays of the
+    /// file.
     pub fn array(&mut self, name: &str) -> Result<Option<Array>, NpzError> {
         let wrong = |reason| NpzError::Array { file: self.file.clone(), array: name.to_owned(), reason };
         let mut member = match self.archive.by_name(&format!("{name}.npy")) {
@@ -243,8 +242,7 @@ fn npy(array: &Array) -> Vec<u8> {
     [MAGIC.as_slice(), &[1, 0], &length.to_le_bytes(), header.as_bytes(), &bytes].concat()
 }
 
-/// Refuses an archive whose directory would take much memory, before it is read. An archive that is broken in another way
-/// is left to the reader of archives.
+/// Refuses an archive whose directory would take too much memory, before it is read. Other faults are left to the zip reader.
 fn check_directory<R: Read + Seek>(reader: &mut R) -> io::Result<()> {
     const END: &[u8] = b"PK\x05\x06";
     const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
@@ -336,7 +334,7 @@ impl<R: Read> Source<'_, R> {
                 return Err(format!("ends after {found} of {} bytes", N * self.count));
             }
             if values.capacity() < values.len() + wanted {
-                // Twice as much, but no more than all: nothing is allocated on the word of the header alone.
+                // Grows by doubling: the header alone must not cause a large allocation.
                 values.reserve_exact(wanted.max(values.len()).min(self.count - values.len()));
             }
             values.extend(chunk.iter().map(|&bytes| {
@@ -385,7 +383,7 @@ fn half(bits: u16) -> f32 {
     if bits >> 15 == 1 { -magnitude } else { magnitude }
 }
 
-/// What a header says of an array.
+/// The header of an array.
 struct Header {
     descr: String,
     shape: Vec<usize>,

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-/// A file's bytes, if there are at most `most` of them.
+/// A file's bytes, at most `most` of them.
 ///
 /// # Errors
-/// If it cannot be read, or has more.
+/// If it cannot be read, or is larger.
 pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -32,10 +32,10 @@ pub(crate) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     bytes(path, most)
 }
 
-/// A file's text, if it has at most `most` bytes.
+/// A file's text of at most `most` bytes.
 ///
 /// # Errors
-/// If it cannot be read, has more, or is not UTF-8.
+/// If it cannot be read, is larger, or is not UTF-8.
 pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
     utf_8(bytes(path, most)?)
 }
@@ -49,7 +49,7 @@ pub(crate) fn utf_8(bytes: Vec<u8>) -> io::Result<String> {
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {error}")))
 }
 
-/// Bytes of a line of results at most.
+/// Maximum length of a line of results, bytes.
 pub(crate) const MAX_RESULT_LINE: usize = 4 << 20;
 
 /// Lines of bounded length.
