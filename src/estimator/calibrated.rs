@@ -1,4 +1,4 @@
-//! Probabilities in place of a model's own scores.
+//! Maps a model's own scores to probabilities.
 
 use super::{EstimateError, Estimator, Options, Request, StageTimes};
 use crate::bundle::Model;
@@ -6,7 +6,7 @@ use crate::decode::score::ScoreMaps;
 use crate::engine::Backend;
 use crate::pose::Poses;
 
-/// A model whose scores are mapped to probabilities, as its bundle's `[score]` says.
+/// A model whose scores are mapped to probabilities by its bundle's `[score]`.
 pub(super) struct Calibrated {
     model: Box<dyn Estimator>,
     maps: ScoreMaps,
@@ -18,12 +18,12 @@ impl Calibrated {
     }
 }
 
-/// The options for the model behind the maps: the threshold, a probability, becomes the score that stands for it.
+/// The options for the model itself: the threshold, a probability, becomes the score that maps to it.
 pub(super) fn uncalibrated(options: &Options, model: Model, maps: &ScoreMaps) -> Options {
-    // LOFR's threshold is one of keypoints.
+    // LOFR's threshold applies to keypoints.
     let map = if model == Model::Lofr { &maps.keypoint } else { &maps.pose };
     let score = |threshold: f32| match map {
-        // Every probability is above: the model's own limit counts.
+        // Every probability is above: the model's own limit applies.
         Some(map) if threshold > 0.0 => map.score_above(threshold),
         _ => threshold,
     };

@@ -1,4 +1,4 @@
-//! The decoding alone, on network outputs that were made elsewhere.
+//! Decoding alone, on dumped network outputs.
 
 mod capeformer;
 mod centergroup;
@@ -29,7 +29,7 @@ use crate::npz::{Array, Arrays};
 /// `proposals [K, 2]` and `poses [K, 3]` (x, y in image pixels, score). Both are empty if a number is not finite.
 ///
 /// **LOFR**: `tensors` holds `response [n, J, h, w]`, `presence [n, J]` (logits) and `boxes [n, 4]` (x, y, width, height;
-/// image pixels). The result holds `poses [n, J, 3]` (x, y in image pixels, score), zeros if a box is no box or a
+/// image pixels). The result holds `poses [n, J, 3]` (x, y in image pixels, score), zeros if a box is invalid or a
 /// number is not finite.
 ///
 /// # Errors
