@@ -3,19 +3,19 @@
 use super::{Annotation, EvalError};
 use crate::pose::Pose;
 
-/// What a model says about one person.
+/// A detected person.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detection {
     /// Ranks the detections of all images.
     pub score: f64,
     /// x, y in image pixels, in the category's order.
     pub keypoints: Vec<[f64; 2]>,
-    /// Their scores; they matter for [`super::Calibration`] only.
+    /// Their scores, used by [`super::Calibration`] only.
     pub keypoint_scores: Vec<f64>,
 }
 
 impl Detection {
-    /// Area of the smallest rectangle around all keypoints, as pycocotools gives a detection that brings keypoints only.
+    /// Area of the smallest rectangle around all keypoints, as pycocotools computes it for a detection with keypoints only.
     pub fn area(&self) -> f64 {
         let extent = |axis: usize| {
             let values = || self.keypoints.iter().map(|point| point[axis]);

@@ -10,7 +10,7 @@ use super::{Detection, EvalError};
 use crate::coco::{FileError, Footprint, Id, read_list};
 use crate::pose::{Keypoint, Poses};
 
-/// Writes results as they come; the file is complete after [`ResultsWriter::finish`].
+/// Writes results one by one; the file is complete after [`ResultsWriter::finish`].
 ///
 /// A keypoint's third number is its score, which pycocotools does not read.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ struct Entry<'a> {
 }
 
 impl<W: Write> ResultsWriter<W> {
-    /// Starts the array. `order` is, for each keypoint of the results, its position in a pose, where it is another one; what the
+    /// Starts the array. `order` gives, for each keypoint of the results, its position in a pose, if different; what the
     /// poses do not have is written as 0, 0, 0.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl<W: Write> ResultsWriter<W> {
         Ok(())
     }
 
-    /// Ends the array and gives the writer back.
+    /// Ends the array and returns the writer.
     ///
     /// # Errors
     /// If `out` cannot be written.
