@@ -4,9 +4,9 @@ use super::{Image, ImageError, ImageView, PixelFormat, rgb};
 use crate::geometry::Size;
 
 /// The image in YUYV (BT.601, limited range) at another size, whose width must be even: scaled by nearest neighbour to fit,
-/// black beside it.
+/// letterboxed in black.
 ///
-/// For measuring: how much a frame costs depends on its layout and size.
+/// For benchmarks: the cost of a frame depends on its layout and size.
 ///
 /// # Errors
 /// If a side is 0, or the width is odd.
