@@ -1,6 +1,5 @@
 //! Combines a model's engines and decoder; the only module that knows both.
 
-mod calibrated;
 mod capeformer;
 mod centergroup;
 mod input_transform;
@@ -10,6 +9,7 @@ mod logocap;
 mod networks;
 mod postprocess;
 mod refinement_budget;
+mod score_mapping;
 mod stopwatch;
 
 use std::sync::Arc;
@@ -156,9 +156,9 @@ pub fn open_in(
         return open_model(session, bundle, options, image, format);
     };
     let maps = section.maps().map_err(|error| EstimateError::option("score", error.to_string()))?;
-    let options = calibrated::uncalibrated(options, bundle.manifest().about.model, &maps);
+    let options = score_mapping::unmapped_options(options, bundle.manifest().about.model, &maps);
     let model = open_model(session, bundle, &options, image, format)?;
-    Ok(Box::new(calibrated::Calibrated::new(model, maps)))
+    Ok(Box::new(score_mapping::ScoreMapping::new(model, maps)))
 }
 
 /// The model with its own scores.

@@ -7,19 +7,19 @@ use crate::engine::Backend;
 use crate::pose::Poses;
 
 /// A model whose scores are mapped to probabilities by its bundle's `[score]`.
-pub(super) struct Calibrated {
+pub(super) struct ScoreMapping {
     model: Box<dyn Estimator>,
     maps: ScoreMaps,
 }
 
-impl Calibrated {
+impl ScoreMapping {
     pub(super) fn new(model: Box<dyn Estimator>, maps: ScoreMaps) -> Self {
         Self { model, maps }
     }
 }
 
 /// The options for the model itself: the threshold, a probability, becomes the score that maps to it.
-pub(super) fn uncalibrated(options: &Options, model: Model, maps: &ScoreMaps) -> Options {
+pub(super) fn unmapped_options(options: &Options, model: Model, maps: &ScoreMaps) -> Options {
     // LOFR's threshold applies to keypoints.
     let map = if model == Model::Lofr { &maps.keypoint } else { &maps.pose };
     let score = |threshold: f32| match map {
@@ -30,7 +30,7 @@ pub(super) fn uncalibrated(options: &Options, model: Model, maps: &ScoreMaps) ->
     Options { score_threshold: options.score_threshold.map(score), ..options.clone() }
 }
 
-impl Estimator for Calibrated {
+impl Estimator for ScoreMapping {
     fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
         let times = self.model.estimate(request, poses)?;
         self.maps.apply(poses);
