@@ -78,8 +78,8 @@ impl RunArguments {
         let options = estimator::Options { sources: sources.len(), ..settings.model_options(templates) };
         let backend = settings.backend()?;
         let open = || LazyEstimator::new(bundle.clone(), backend, &options);
-        let is_live = sources.iter().filter(|source| source.live().is_some()).count();
-        if is_live < sources.len() && sources.len() > 1 {
+        let live_count = sources.iter().filter(|source| source.live_counts().is_some()).count();
+        if live_count < sources.len() && sources.len() > 1 {
             bail!("only cameras can be read side by side: give one --source, or cameras only");
         }
 
@@ -97,7 +97,7 @@ impl RunArguments {
         }
         let mut counts = Counts::default();
         let start = Instant::now();
-        let ended = if is_live > 0 {
+        let ended = if live_count > 0 {
             let pipeline = LivePipeline {
                 cameras: sources,
                 estimator: &mut open(),
@@ -128,7 +128,7 @@ impl RunArguments {
             tracing::warn!("{remark}");
         }
         ended?;
-        if counts.frames == 0 && is_live == 0 {
+        if counts.frames == 0 && live_count == 0 {
             bail!("{}: no frame in it", source::shown(&uris[0]));
         }
         let is_complete = counts.dropped.unreadable + counts.dropped.unsupported_size == 0;

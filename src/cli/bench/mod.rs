@@ -78,7 +78,7 @@ impl BenchArguments {
         let measured = meter.measured();
         let options = settings.model_options(templates);
 
-        let live = source.live().is_some();
+        let live = source.live_counts().is_some();
         let (size, format) = if live {
             if as_camera.is_some() {
                 bail!("--as-camera is for images and videos; {uri} is a camera");

@@ -12,7 +12,7 @@ use crate::source::layout::Layout;
 
 /// Bytes of a header.
 const HEADER: usize = 62;
-/// Kinds of what follows one. Events have larger numbers, and change nothing here.
+/// Kinds of payload. Events have larger numbers and are ignored.
 const BUFFER: u16 = 1;
 const CAPS: u16 = 2;
 
@@ -28,7 +28,7 @@ impl Gdp {
         self.format
     }
 
-    /// Says what comes next.
+    /// Returns what comes next.
     ///
     /// # Errors
     /// Returns a description of what is wrong with it.
