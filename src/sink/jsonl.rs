@@ -163,7 +163,7 @@ struct Line<'a> {
     lines: Option<LineList<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<EventList<'a>>,
-    dropped: Dropped,
+    dropped: DroppedCounts,
     times: Times,
 }
 
@@ -174,7 +174,7 @@ struct PoseList<'a> {
 }
 
 #[derive(Serialize)]
-struct Dropped {
+struct DroppedCounts {
     frames: u64,
     poses: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,7 +225,7 @@ impl<'a> Line<'a> {
             zones,
             lines,
             events,
-            dropped: Dropped {
+            dropped: DroppedCounts {
                 frames: missed,
                 poses: result.poses.dropped,
                 events: result.zones.map(ZoneCounter::omitted),

@@ -24,7 +24,7 @@ const CHECKSUM: usize = 32;
 /// Largest file that is read: 100 keypoints of 4,096 values and long names take half of it.
 pub const MAX_BYTES: u64 = 4 << 20;
 
-/// Why a template is not used.
+/// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
@@ -46,7 +46,7 @@ pub enum TemplateError {
         /// What is wrong.
         reason: String,
     },
-    /// It was made with the networks of another bundle.
+    /// It was made by another bundle.
     #[error(
         "template `{template}` was made by {}`{made_by}`, not by `{bundle}`: give --model {made_by} or enrol it again",
         if *same_name { "another version of " } else { "the bundle " }
@@ -67,7 +67,7 @@ impl Template {
     /// Reads a file.
     ///
     /// # Errors
-    /// If it cannot be read, is no template, or is damaged anywhere.
+    /// If it cannot be read, is not a template, or is damaged.
     pub fn read(path: &Path) -> Result<Self, TemplateError> {
         let unreadable = |source| TemplateError::File { path: path.to_owned(), action: "read", source };
         let broken = |reason: String| TemplateError::Content { path: path.to_owned(), reason };
@@ -93,7 +93,7 @@ impl Template {
     /// The contents of a file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = FIRST_LINE.to_vec();
-        // Text and numbers: there is nothing in it that JSON cannot say.
+        // Text and numbers only: JSON cannot fail.
         bytes.extend(serde_json::to_vec(self).unwrap_or_default());
         bytes.push(b'\n');
         bytes.extend(self.features.iter().flat_map(|value| value.to_le_bytes()));
