@@ -8,7 +8,7 @@ use embedded_graphics::geometry::{OriginDimensions, Point, Size};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor as _};
 use embedded_graphics::primitives::Rectangle;
 
-/// RGB, 3 bytes a pixel, rows without gaps; whatever is drawn is mixed with what is there.
+/// RGB, 3 bytes a pixel, rows without gaps; drawings are blended with the image.
 #[derive(Debug)]
 pub struct Canvas<'a> {
     pixels: &'a mut [u8],
@@ -28,7 +28,7 @@ impl<'a> Canvas<'a> {
         })
     }
 
-    /// How much of what is drawn from now on covers what is there, 0..=1.
+    /// Opacity of further drawings, 0..=1.
     pub fn set_opacity(&mut self, opacity: f32) {
         self.opacity = (opacity.clamp(0.0, 1.0) * 255.0 + 0.5) as u8;
     }

@@ -1,4 +1,4 @@
-//! What a client asks for.
+//! Requests of clients.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +7,7 @@ pub const MOST_BYTES: usize = 8 << 10;
 /// Maximum number of headers.
 const MOST_HEADERS: usize = 64;
 
-/// What a client can ask for.
+/// The pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
     /// The page that shows the stream.
@@ -23,7 +23,7 @@ pub enum Page {
 /// A complete request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// What it asks for.
+    /// The page.
     pub page: Page,
     /// HEAD: the headers of the response without its body.
     pub head_only: bool,
@@ -32,7 +32,7 @@ pub struct Request {
     pub host_is_loopback: bool,
 }
 
-/// Why a client gets nothing.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The bytes are not an HTTP request.
@@ -65,7 +65,7 @@ impl Refusal {
         }
     }
 
-    /// What the body of the response says.
+    /// Body of the response.
     pub fn hint(self) -> &'static str {
         match self {
             Self::Bad => "this is not an HTTP request",
