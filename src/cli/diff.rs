@@ -1,4 +1,4 @@
-//! `sinew diff`: whether two files of results say the same.
+//! `sinew diff`: compares two files of results.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -45,7 +45,7 @@ pub struct DiffArguments {
     json: bool,
 }
 
-/// What is read of a line.
+/// The parts of a line that are compared.
 #[derive(Debug, Deserialize)]
 struct Line {
     schema: Option<u32>,
@@ -76,7 +76,7 @@ struct Results {
     frames: BTreeMap<Key, Vec<FoundPose>>,
 }
 
-/// What was found.
+/// Result of the comparison.
 #[derive(Debug, Default, Serialize)]
 struct Comparison {
     /// Frames that both have.
@@ -85,7 +85,7 @@ struct Comparison {
     poses: usize,
     /// Number of differences.
     differences: usize,
-    /// Largest distance of two keypoints that are the same one, in pixels.
+    /// Largest distance of corresponding keypoints, in pixels.
     largest_distance: f32,
     /// Largest difference of two scores.
     largest_score_difference: f32,
@@ -211,7 +211,7 @@ fn becomes(map: &mut HashMap<(usize, u64), u64>, from: (usize, u64), to: u64) ->
     }
 }
 
-/// Poses that belong together: each with the nearest that is left.
+/// Corresponding poses: each with the nearest one left.
 fn pairs<'a>(ours: &'a [FoundPose], theirs: &'a [FoundPose]) -> Vec<(&'a FoundPose, &'a FoundPose)> {
     let mut left: Vec<_> = theirs.iter().collect();
     let mut pairs = Vec::new();

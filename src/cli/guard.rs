@@ -16,10 +16,10 @@ use crate::write::resolve;
 
 /// How deep a bundle's folders are searched.
 const DEPTH: usize = 4;
-/// What messages call standard output.
+/// Name of standard output in messages.
 const STANDARD_OUTPUT: &str = "standard output";
 
-/// What tells a file from every other.
+/// Identity of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Identity {
     Existing {
@@ -35,7 +35,7 @@ enum Identity {
 }
 
 impl Identity {
-    /// Of a regular file or one that does not exist; `None` for devices, pipes, sockets and folders, which nothing is lost of.
+    /// The identity of a regular file or one that does not exist; `None` for devices, pipes, sockets and folders, which lose nothing.
     fn of(path: &Path) -> Option<Self> {
         if let Ok(found) = fs::metadata(path) {
             return found.is_file().then(|| Self::Existing { device: found.dev(), inode: found.ino() });
@@ -138,7 +138,7 @@ impl FileGuard {
                 self.drawings.insert(identity, option.to_owned());
             }
         }
-        // A folder that does not exist yet is told apart like a file.
+        // A folder that does not exist yet is identified like a file.
         let identity = match fs::metadata(folder) {
             Ok(found) => Some(Identity::Existing { device: found.dev(), inode: found.ino() }),
             Err(_) => Identity::of(folder),
@@ -149,7 +149,7 @@ impl FileGuard {
         }
     }
 
-    /// Standard error must be none of the outputs: messages would stand between the lines.
+    /// Standard error must not be one of the outputs: messages would mix with the lines.
     ///
     /// # Errors
     /// If standard error is one of them.

@@ -1,7 +1,7 @@
 //! The commands, one file each.
 //!
 //! Exit codes: 0 done, 1 worked but negative (an image was skipped, a check failed), 2 error. A reader that closes the
-//! pipe has had enough: that is no error.
+//! pipe is not an error.
 
 mod backend;
 mod bench;
@@ -129,7 +129,7 @@ fn report(error: &(dyn std::error::Error + 'static)) {
     }
 }
 
-/// What an error says, then what each of its causes says that was not said before.
+/// The text of an error, then that of each cause that adds something.
 fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     let mut said = vec![error.to_string()];
     let mut cause = error.source();

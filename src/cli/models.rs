@@ -250,7 +250,7 @@ fn verify(models: Vec<PathBuf>, backend: Backend, json: bool) -> anyhow::Result<
 fn try_out(bundle: &Bundle, backend: Backend) -> anyhow::Result<()> {
     let image_of = |pixels| ImageView::new(PixelFormat::Grey, TRIAL, TRIAL.width, pixels);
     let templates = match bundle.manifest().about.model {
-        // What it finds must be enrolled first: a point of the same grey image.
+        // Its object must be enrolled first: a point of the same grey image.
         Model::Capeformer => Arc::new([trial_template(bundle, backend)?]) as Arc<[Template]>,
         _ => Arc::default(),
     };

@@ -1,6 +1,6 @@
-//! What commands write to standard output and standard error. Nothing else in the program writes there.
+//! Standard output and standard error of commands. Nothing else in the program writes there.
 //!
-//! A message that cannot be written is lost, and nothing else is: the disk that the log is on may be full, or the terminal gone.
+//! If a message cannot be written, only the message is lost: the log's disk may be full, or the terminal gone.
 //! Control characters in names of files and cameras are written as escapes, so that they do nothing to a terminal.
 
 use std::borrow::Cow;
@@ -82,7 +82,7 @@ impl Write for Log {
     }
 }
 
-/// `text` with escapes in place of its control characters, but for tabs and ends of lines.
+/// `text` with control characters escaped, except tabs and line ends.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, |letter| letter.is_control() && letter != '\n' && letter != '\t')
 }

@@ -42,7 +42,7 @@ pub struct RunArguments {
 }
 
 impl RunArguments {
-    /// The options of flags, variables and files together.
+    /// The combined options of flags, variables and files.
     pub fn settings(self) -> anyhow::Result<Settings> {
         self.settings.with_files(self.config.as_deref())
     }
@@ -136,7 +136,7 @@ impl RunArguments {
     }
 }
 
-/// Warns of a password that all users of this machine can read among the arguments of running programs.
+/// Warns of a password in the arguments, which all users of this machine can read.
 fn warn_of_passwords() {
     #[cfg(feature = "camera")]
     if std::env::args().any(|argument| source::child::has_password(&argument)) {
@@ -157,7 +157,7 @@ fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Optio
     files.chain(config).chain([Path::new(config::SYSTEM)]).for_each(|path| guard.input(path));
     guard.input_tree(bundle.folder());
     if let Some(finder) = &settings.boxes_from {
-        // Where it cannot be opened, that is reported later.
+        // If it cannot be opened, that is reported later.
         Bundle::open(finder).iter().for_each(|finder| guard.input_tree(finder.folder()));
     }
     for (option, uri) in sink_uris(settings) {
@@ -173,7 +173,7 @@ fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Optio
     guard.messages()
 }
 
-/// The URIs of all sinks, with the options that ask for them.
+/// The URIs of all sinks, with the options that name them.
 fn sink_uris(settings: &Settings) -> Vec<(String, String)> {
     let given = settings.sink.iter().map(|uri| (format!("--sink {uri}"), uri.clone()));
     let default = settings.sink.is_empty().then(|| ("standard output".to_owned(), "jsonl:-".to_owned()));
@@ -265,7 +265,7 @@ fn open_preview(settings: &Settings, schema: &OutputSchema, cameras: usize) -> a
 fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>) -> anyhow::Result<Vec<Box<dyn Sink>>> {
     let options = sink::Options {
         keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
-        // Counted where the metrics are.
+        // Shown in the metrics.
         dropped_lines: preview.as_ref().map(|preview| preview.metrics().dropped_lines()).unwrap_or_default(),
     };
     let preview = preview.map(|preview| Ok(Box::new(preview) as Box<dyn Sink>));
@@ -309,7 +309,7 @@ pub struct RunObserver {
 }
 
 impl RunObserver {
-    /// Observes a run over `frames` frames, if their number is known.
+    /// Observes a run over `frames` frames, if known.
     pub fn new(frames: Option<u64>, log: &LogArguments) -> Self {
         Self { progress: Progress::new(frames, log), metrics: None, service: None }
     }

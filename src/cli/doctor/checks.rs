@@ -135,7 +135,7 @@ fn backends() -> Vec<Finding> {
 /// The providers for GPUs that the installed ONNX Runtime was built with.
 #[cfg(feature = "onnxruntime")]
 fn providers() -> Vec<Finding> {
-    // That there is no library has been said.
+    // A missing library has been reported.
     let providers = crate::engine::gpu_providers().unwrap_or_default();
     let finding = |(provider, tried): (Provider, Result<(), String>)| {
         let what = format!("backend onnxruntime --provider {provider}");
@@ -154,7 +154,7 @@ fn providers() -> Vec<Finding> {
     Vec::new()
 }
 
-/// What works, in words. TensorRT works once its library could make a runtime.
+/// Describes a working backend. TensorRT works once its library could make a runtime.
 #[cfg(feature = "tensorrt")]
 fn describe(backend: Backend) -> Result<String, EngineError> {
     use crate::engine::tensorrt::Installation;
@@ -179,7 +179,7 @@ fn engines() -> Vec<Finding> {
 
     let installation = Installation::from_environment();
     let mut findings: Vec<Finding> = Vec::new();
-    // Without TensorRT nothing reads engines, and its absence has been said.
+    // Without TensorRT nothing reads engines, and its absence has been reported.
     let Ok(machine) = installation.machine() else { return findings };
     findings.extend(space(&installation.engines));
     for (path, state) in crate::cli::engine::states(&installation, &machine) {
@@ -197,7 +197,7 @@ fn engines() -> Vec<Finding> {
     findings
 }
 
-/// That there are none in `folder`, or, if the service's are private, where those are.
+/// The finding that there are none in `folder`, and where the service's are if those are private.
 #[cfg(any(feature = "tensorrt", test))]
 fn no_engines(folder: &Path, service_is_private: bool) -> Finding {
     let remedy = if service_is_private {
@@ -247,7 +247,7 @@ fn cameras() -> Vec<Finding> {
                 Ok(choice) => Finding::ok(what, choice),
                 Err(reason) => Finding::warn(what, reason, "docs/cameras.md says how such cameras are read"),
             }),
-            // Cameras have nodes without frames too; only missing permissions are worth a report.
+            // Cameras also have nodes without frames; only missing permissions are worth reporting.
             Err(error) if is_forbidden(&path) => {
                 let remedy = "add the user to the group `video`: sudo usermod -aG video $USER, then log in again";
                 findings.push(Finding::fail(what, error.to_string(), remedy));
@@ -261,7 +261,7 @@ fn cameras() -> Vec<Finding> {
     findings
 }
 
-/// What reads videos and cameras on a network: each gives one frame.
+/// The programs that read videos and network cameras; each is tested with one frame.
 #[cfg(feature = "camera")]
 fn programs() -> Vec<Finding> {
     use crate::source::child::{Program, has_element, try_out};

@@ -13,7 +13,7 @@ use super::output;
 /// Check the machine, the bundles, the backends and the cameras; exit code 1 if something fails
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
-    /// A configuration file that must be right too
+    /// A configuration file to check as well
     #[arg(long, value_name = "FILE", env = "SINEW_CONFIG")]
     config: Option<PathBuf>,
     /// Print what to try first on a board that this program has not run on, and do nothing else
