@@ -29,7 +29,7 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 pub struct Array {
     /// Its extents; empty for a single number.
     pub shape: Vec<usize>,
-    /// As many values as the product of the extents.
+    /// Its values; their number is the product of the extents.
     pub values: Values,
 }
 

@@ -9,7 +9,7 @@ pub const FOLDER: &str = "sys/class/thermal";
 /// A thermal zone of the machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zone {
-    /// As the kernel calls it, such as `gpu-thermal`.
+    /// The kernel's name for it, such as `gpu-thermal`.
     pub name: String,
     /// Degrees Celsius.
     pub celsius: f32,

@@ -242,7 +242,7 @@ impl<'de, T: Deserialize<'de> + Footprint> Visitor<'de> for List<'_, T> {
     }
 }
 
-/// At most [`MAX_VALUES`] numbers, or nothing.
+/// At most [`MAX_VALUES`] numbers, or `None`.
 fn values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f64>>, D::Error> {
     struct Values;
     impl<'de> Visitor<'de> for Values {

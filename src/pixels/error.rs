@@ -46,7 +46,7 @@ pub enum ReadError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// There are no bytes.
+    /// The file is empty.
     #[error("the file is empty; write it again")]
     Empty,
     /// Neither JPEG nor PNG.

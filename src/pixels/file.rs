@@ -1,4 +1,4 @@
-//! Image files: JPEG and PNG, told apart by their first bytes.
+//! Image files: JPEG and PNG, recognised by their first bytes.
 //!
 //! JPEGs are turned upright as their EXIF orientation says. That of PNGs is ignored: by the PNG specification, EXIF data there
 //! are "of historical value only", and programs that edit the pixels leave it as it was. 16-bit samples lose their low byte,

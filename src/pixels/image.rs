@@ -118,7 +118,7 @@ impl Image {
     /// Makes this a copy of `image`, stride included.
     pub fn copy_from(&mut self, image: ImageView<'_>) {
         let ImageView { format, size, stride, colour, data } = image;
-        // A view was checked to have so many bytes; those after them are not part of the image.
+        // A view was checked to have this many bytes; those after them are not part of the image.
         let bytes = format.image_bytes(size, stride).unwrap_or(data.len());
         self.data.clear();
         self.data.extend_from_slice(&data[..bytes]);

@@ -14,7 +14,7 @@ use crate::write::Replacement;
 pub struct Rate {
     /// Frames ...
     pub frames: u64,
-    /// ... in so many seconds.
+    /// ... in this many seconds.
     pub seconds: u64,
 }
 

@@ -189,7 +189,7 @@ impl TrackCounts {
         self.zones.get()
     }
 
-    /// Makes room for the counts of so many cameras. Only the first call counts.
+    /// Makes room for the counts of this many cameras. Only the first call has an effect.
     pub fn add_zones(&self, setup: &Arc<ZoneSetup>, cameras: usize) {
         self.zones.get_or_init(|| ZoneTotals {
             setup: Arc::clone(setup),
@@ -239,7 +239,7 @@ impl CameraTotals {
 }
 
 impl ZoneTotals {
-    /// Of every camera and zone: the camera's number, the zone's name, and its counts.
+    /// Camera number, zone name and counts of every camera and zone.
     pub fn zones(&self) -> impl Iterator<Item = (usize, &str, ZoneCounts)> {
         let read = |counts: &[AtomicU64; 4]| {
             let [inside, entered, left, lost] = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
@@ -251,7 +251,7 @@ impl ZoneTotals {
         })
     }
 
-    /// The same of every camera and line.
+    /// The same for every camera and line.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str, LineCounts)> {
         let read = |counts: &[AtomicU64; 2]| {
             let [right, left] = counts.each_ref().map(|count| count.load(Ordering::Relaxed));

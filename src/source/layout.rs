@@ -65,7 +65,7 @@ impl Layout {
         self.copy_rows(file, self.planes.map(|plane| plane.width), packed);
     }
 
-    /// Copies the rows of each plane, so that they are so many bytes apart.
+    /// Copies the rows of each plane, with these strides.
     fn copy_rows(&self, mut file: &[u8], strides: [usize; 3], mut target: &mut [u8]) {
         for (plane, stride) in self.planes.iter().zip(strides).filter(|(plane, _)| plane.width > 0) {
             let (bytes, rest) = file.split_at(plane.stride * plane.rows);

@@ -40,7 +40,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// Of no point, all are 0.
+    /// The moments of some points; all 0 without any.
     fn of(points: impl Iterator<Item = (f32, f32)> + Clone) -> Self {
         let (mut count, mut sum, mut squares) = (0, (0.0, 0.0), 0.0);
         for (x, y) in points.clone() {

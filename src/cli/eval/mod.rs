@@ -69,7 +69,7 @@ pub struct EvalArguments {
     /// oks, calibration, for models of one person per box: a file of JSON lines as for `sinew run` [default: the annotations' boxes]
     #[arg(long, value_name = "FILE")]
     boxes: Option<PathBuf>,
-    /// pck of capeformer bundles: enrol from so many images [default: 1]
+    /// pck of capeformer bundles: enrol from this many images [default: 1]
     #[arg(long, value_name = "N")]
     shots: Option<usize>,
     /// pck, pckh: exit with code 1 if PCK@0.2 or PCKh@0.5 is below this

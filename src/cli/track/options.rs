@@ -38,10 +38,10 @@ pub struct TrackerSettings {
     /// Poses that score below this only continue tracks [default: half of what tracked poses score]
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_TRACK_HIGH_THR")]
     pub track_high_thr: Option<f32>,
-    /// The camera stands still: do not look for its motion
+    /// The camera is static: do not estimate its motion
     #[arg(long, env = "SINEW_NO_TRACK_CAMERA_MOTION", value_parser = BoolishValueParser::new())]
     pub no_track_camera_motion: bool,
-    /// By how much less a keypoint is smoothed the faster it is
+    /// How much less fast keypoints are smoothed
     #[arg(long, value_name = "NUMBER", env = "SINEW_SMOOTH_BETA")]
     pub smooth_beta: Option<f32>,
     /// How fast a keypoint at rest may follow, hertz: less is smoother

@@ -59,7 +59,7 @@ pub struct Config {
     pub scored_keypoints: usize,
     /// Poses at or below this score are dropped.
     pub score_threshold: f32,
-    /// Of two poses with an object keypoint similarity above this, the better one stays. From 1 on all stay, in the
+    /// Of two poses with an object keypoint similarity above this, the better one is kept. From 1 on all are kept, in the
     /// order of their centres; otherwise the order is that of the scores.
     pub nms_similarity: f32,
     /// Maximum number of tokens per type, hence also of candidates.

@@ -158,7 +158,7 @@ impl Device {
             number_of("asking about the GPU", &|at| unsafe { (functions.attribute)(at, which, number) })
         };
         let mut text = [0 as c_char; 256];
-        // SAFETY: it writes at most so many characters, the last one 0.
+        // SAFETY: it writes at most this many characters, the last one 0.
         functions.check("asking the GPU's name", unsafe {
             (functions.device_name)(text.as_mut_ptr(), text.len() as c_int - 1, number)
         })?;
@@ -246,7 +246,7 @@ impl Buffer {
             functions.check("allocating memory for CPU and GPU", unsafe {
                 (functions.allocate_host)(&mut buffer.host, bytes, MAPPED)
             })?;
-            // SAFETY: so many bytes were just allocated.
+            // SAFETY: this many bytes were just allocated.
             unsafe { buffer.host.cast::<u8>().write_bytes(0, bytes) };
         }
         let code = if mapped {
@@ -276,7 +276,7 @@ impl Buffer {
     /// If the CPU has no view of it.
     pub(super) fn values<T: Plain>(&self) -> &[T] {
         assert!(!self.host.is_null(), "this tensor stays on the GPU");
-        // SAFETY: the memory is aligned for anything, holds so many bytes that were written before, and every pattern of bits
+        // SAFETY: the memory is aligned for anything, holds this many bytes that were written before, and every pattern of bits
         // is a `T`.
         unsafe { std::slice::from_raw_parts(self.host.cast(), self.bytes / size_of::<T>()) }
     }
@@ -302,7 +302,7 @@ impl Buffer {
             return Ok(());
         }
         let functions = &self.device.functions;
-        // SAFETY: both hold so many bytes, and live until the stream has been waited for.
+        // SAFETY: both hold this many bytes, and live until the stream has been waited for.
         functions.check("copying to the GPU", unsafe {
             (functions.to_device)(self.address, self.host, self.bytes, stream.handle)
         })

@@ -168,7 +168,7 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        // SAFETY: deleting stands at this place of the public object's own table in every layout, and nothing else holds this
+        // SAFETY: `delete` has this slot in the public object's own vtable in every layout, and nothing else holds this
         // object.
         unsafe {
             let table = *self.0.as_ptr().cast::<*const *const c_void>();
@@ -344,7 +344,7 @@ unsafe fn shape(object: &Object, place: usize, kind: DimsKind, name: &CStr) -> O
 /// Runs an engine for one set of shapes.
 #[derive(Debug)]
 pub(super) struct Context {
-    // Before the plan that made it.
+    // Dropped before the engine that made it.
     context: Object,
     plan: Arc<Plan>,
 }

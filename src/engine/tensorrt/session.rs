@@ -38,7 +38,7 @@ pub(super) struct TrtEngine {
     path: PathBuf,
     signature: Signature,
     names: Vec<CString>,
-    // The recording and the context go before the memory that they point to.
+    // The recording and the context are dropped before the memory that they point to.
     start: Start,
     context: Context,
     stream: Stream,

@@ -73,7 +73,7 @@ struct Progress {
     lowest_bits: [[u8; 64]; 3],
 }
 
-/// Of coefficients of which nothing was sent.
+/// Marks coefficients of which nothing was sent.
 const NOTHING: u8 = u8::MAX;
 
 impl JpegDecoder {
@@ -316,7 +316,7 @@ fn next_marker(bytes: &[u8], mut at: usize) -> Result<(u8, usize), Fault> {
     Err(Fault::Cut)
 }
 
-/// The body of the segment whose length stands at `start`.
+/// The body of the segment whose length is at `start`.
 fn body(bytes: &[u8], start: usize) -> Result<&[u8], Fault> {
     let rest = bytes.get(start..).unwrap_or_default();
     let [high, low, rest @ ..] = rest else { return Err(Fault::Cut) };

@@ -212,7 +212,7 @@ impl Separable {
             && self.layout == Layout::Pair
             && !self.needed.len().is_multiple_of(2)
         {
-            // Half a pair at the right edge: its second pixel is none.
+            // Half a pair at the right edge: it has no second pixel.
             *second = black[2];
         }
     }

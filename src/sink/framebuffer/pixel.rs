@@ -74,7 +74,7 @@ fn convert<const N: usize>(rgb: &[u8], converted: &mut [u8], pixel: impl Fn([u8;
 mod tests {
     use super::*;
 
-    /// A channel of so many bits in 8: its high bits are repeated below.
+    /// Widens a channel of `bits` bits to 8: its high bits are repeated below.
     fn widened(value: u16, bits: u32) -> u8 {
         let high = value << (8 - bits);
         (high | high >> bits) as u8

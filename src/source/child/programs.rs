@@ -220,7 +220,7 @@ impl Start {
         }
         arguments.extend(
             [
-                // The range differs between versions unless it is said.
+                // The range differs between versions unless it is given.
                 "-vf",
                 "scale=out_range=tv,format=yuv420p",
                 "-c:v",

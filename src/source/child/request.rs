@@ -59,7 +59,7 @@ pub enum ChildInput {
     },
 }
 
-/// Whether `uri` names a source that another program reads; files are told by their content instead.
+/// Whether `uri` names a source that another program reads; files are recognised by their content instead.
 pub fn is_child(uri: &str) -> bool {
     ["ffmpeg:", "gst:", "gst-file:", "csi://"].iter().any(|kind| uri.starts_with(kind)) || is_address(uri)
 }
@@ -289,7 +289,7 @@ fn with_credentials(address: &str, file: &Path, secrets: &mut Vec<String>) -> Re
     Ok(format!("{scheme}://{}:{}@{rest}", encoded(user), encoded(password)))
 }
 
-/// As part of an address: all but letters, digits and `-._~` as `%` and two digits.
+/// Percent-encodes everything except letters, digits and `-._~`.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
