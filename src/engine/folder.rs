@@ -14,6 +14,7 @@ pub(crate) fn engines_folder() -> PathBuf {
 
 /// Whether the service may have engines that this user cannot read: its state directory is private, as it runs as a user of
 /// its own.
+#[cfg(all(feature = "cli", feature = "tensorrt"))]
 pub(crate) fn service_is_private() -> bool {
     Path::new(SERVICE).metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
