@@ -320,7 +320,7 @@ impl<V: Volume> Lines<V> {
 }
 
 /// Whether this is about room, the disk's or the user's quota.
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
