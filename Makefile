@@ -132,7 +132,7 @@ test-simd: ## Decoders and warp with vectors of other widths than usual: none (R
 	@if grep -qw avx2 /proc/cpuinfo; then set -x; \
 	    RUSTFLAGS="-C target-cpu=x86-64-v3" $(CARGO) test $(PROFILE) --target x86_64-unknown-linux-gnu \
 	        --no-default-features --features std $(VECTOR_TESTS); \
-	else echo "this processor has no AVX2: left out"; fi
+	else echo "this processor has no AVX2: skipped"; fi
 
 .PHONY: test-onnxruntime
 test-onnxruntime: $(VENV)/ready ## The backend and the shipped bundles' accuracy, on ONNX Runtime (makes .venv)
@@ -143,7 +143,7 @@ test-onnxruntime: $(VENV)/ready ## The backend and the shipped bundles' accuracy
 test-paths: test test-onnxruntime test-arm test-simd ## The same results on every path: each backend (tract, ONNX Runtime, TensorRT's doubles), each width of vectors
 
 .PHONY: test-slow
-test-slow: miri proptest-long fuzz-smoke python-test check-eval mutate check-clients ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python, mutated inputs, bad clients
+test-slow: miri proptest-long fuzz-smoke python-test check-eval mutate check-clients ## What `test` omits: miri, long property tests, a minute of fuzzing, Python, mutated inputs, bad clients
 
 .PHONY: lint
 lint: lint-rust lint-python ## Formatting, clippy, documentation, ruff, mypy; warnings are errors
@@ -188,7 +188,7 @@ proptest-long: ## Property tests with 20 times the cases
 	PROPTEST_CASES=5120 $(CARGO) test $(PROFILE) --lib
 
 .PHONY: check-eval
-check-eval: $(VENV)/ready ## Compare the evaluation with pycocotools on the held-out pictures, poses perturbed (makes .venv)
+check-eval: $(VENV)/ready ## Compare the evaluation with pycocotools on the held-out images, poses perturbed (makes .venv)
 	$(PYTHON) tests/data/eval/perturb.py tests/data/people/annotations.json out/check-eval
 	SINEW_EVAL_CASE=$(CURDIR)/out/check-eval $(CARGO) test $(PROFILE) --test eval_pycocotools -- --ignored
 

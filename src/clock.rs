@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The system's monotonic clock, ahead of it by as much as [`Clock::advance`] has moved it. Clones move together.
+/// The system's monotonic clock plus the time by which [`Clock::advance`] has moved it. Clones move together.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     ahead_nanoseconds: Arc<AtomicU64>,
@@ -22,7 +22,7 @@ impl Clock {
         self.ahead_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// Time since `since` on this clock; zero where `since` is later.
+    /// Time since `since` on this clock; zero if `since` is later.
     pub fn elapsed(&self, since: Instant) -> Duration {
         self.now().saturating_duration_since(since)
     }

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-/// A file's bytes, if there are at most `most` of them.
+/// A file's bytes, at most `most` of them.
 ///
 /// # Errors
-/// Where it cannot be read, or has more.
+/// If it cannot be read, or is larger.
 pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -15,7 +15,7 @@ pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if length > most {
         return Err(too_large());
     }
-    // What is no regular file says that it has no bytes.
+    // Other than regular files report a length of 0.
     let mut bytes = Vec::with_capacity(length as usize);
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
@@ -24,18 +24,18 @@ pub(crate) fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// The bytes of a regular file: a pipe of that name is refused, not waited for.
 ///
 /// # Errors
-/// As [`bytes`], and where it is no regular file.
+/// Same as [`bytes`], and if it is not a regular file.
 pub(crate) fn regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     bytes(path, most)
 }
 
-/// A file's text, if it has at most `most` bytes.
+/// A file's text of at most `most` bytes.
 ///
 /// # Errors
-/// Where it cannot be read, has more, or is not UTF-8.
+/// If it cannot be read, is larger, or is not UTF-8.
 pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
     utf_8(bytes(path, most)?)
 }
@@ -43,13 +43,13 @@ pub(crate) fn text(path: &Path, most: u64) -> io::Result<String> {
 /// Bytes as text.
 ///
 /// # Errors
-/// Where they are not UTF-8.
+/// If they are not UTF-8.
 pub(crate) fn utf_8(bytes: Vec<u8>) -> io::Result<String> {
     let text = String::from_utf8(bytes);
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8: {error}")))
 }
 
-/// Bytes of a line of results at most.
+/// Maximum length of a line of results, bytes.
 pub(crate) const MAX_RESULT_LINE: usize = 4 << 20;
 
 /// Lines of bounded length.
@@ -70,7 +70,7 @@ impl<R: BufRead> BoundedLines<R> {
     /// The next line, without its end and a byte order mark before the first; `None` after the last.
     ///
     /// # Errors
-    /// Where it cannot be read, is longer, or is not UTF-8.
+    /// If it cannot be read, is longer, or is not UTF-8.
     pub fn next_line(&mut self) -> io::Result<Option<&str>> {
         self.line.clear();
         if self.input.by_ref().take(self.most as u64 + 1).read_until(b'\n', &mut self.line)? == 0 {

@@ -1,5 +1,4 @@
-//! Files that are written: locked against other programs, and emptied only when there is something to replace their contents
-//! with.
+//! Output files: locked against other programs, and replaced only once new content exists.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -8,14 +7,14 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Links that are followed at most, as in Linux.
+/// Maximum number of links that are followed, as in Linux.
 const MOST_LINKS: usize = 40;
 
 /// An open file, locked.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     file: File,
-    /// Where it lies, links resolved.
+    /// Its path, links resolved.
     path: PathBuf,
     #[cfg(feature = "sinks")]
     identity: (u64, u64),
@@ -25,7 +24,7 @@ impl OutputFile {
     /// Opens or creates the file at `path` to append to it. What it holds stays until [`OutputFile::truncate`].
     ///
     /// # Errors
-    /// Where it cannot be opened; [`ErrorKind::ResourceBusy`] where another program has locked it.
+    /// If it cannot be opened; [`ErrorKind::ResourceBusy`] if another program has locked it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = resolve(path)?;
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
@@ -47,7 +46,7 @@ impl OutputFile {
         })
     }
 
-    /// Where it lies, links resolved.
+    /// Its path, links resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -64,7 +63,7 @@ impl OutputFile {
         fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 
-    /// Cuts off what is behind `length` bytes.
+    /// Truncates it to `length` bytes.
     pub fn truncate(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
     }
@@ -92,7 +91,7 @@ pub(crate) struct Replacement {
 #[cfg(feature = "sinks")]
 enum Target {
     Regular(OutputFile),
-    /// A pipe or a device, which has nothing to replace.
+    /// A pipe or a device, which has no content to replace.
     Other(File),
 }
 
@@ -101,7 +100,7 @@ impl Replacement {
     /// Opens or creates the file, pipe or device at `path`.
     ///
     /// # Errors
-    /// As [`OutputFile::open`].
+    /// Same as [`OutputFile::open`].
     pub fn open(path: &Path) -> io::Result<Self> {
         let target = if is_standard_output(path) {
             Target::Other(standard_output()?)
@@ -124,7 +123,7 @@ impl Replacement {
     /// Opens its path again, after another program has moved or deleted the file.
     ///
     /// # Errors
-    /// As [`OutputFile::open`].
+    /// Same as [`OutputFile::open`].
     pub fn reopen(&mut self) -> io::Result<()> {
         if let Target::Regular(file) = &mut self.target {
             *file = OutputFile::open(file.path())?;
@@ -133,7 +132,7 @@ impl Replacement {
         Ok(())
     }
 
-    /// Replaces the contents also where nothing was written.
+    /// Replaces the contents even if nothing was written.
     pub fn begin(&mut self) -> io::Result<()> {
         if let (Target::Regular(file), false) = (&self.target, self.begun) {
             file.truncate(0)?;
@@ -158,10 +157,10 @@ impl Write for Replacement {
     }
 }
 
-/// Writes all of `bytes` to the file at `path`, or leaves it as it was: they lie complete beside it before they take its place.
+/// Writes all of `bytes` to the file at `path`, or leaves it as it was: they are written to a temporary file that replaces it.
 ///
 /// # Errors
-/// As [`OutputFile::open`], or where writing fails.
+/// Same as [`OutputFile::open`], or if writing fails.
 pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if is_standard_output(path) {
         return standard_output()?.write_all(bytes);
@@ -170,7 +169,7 @@ pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
     let is_new = fs::symlink_metadata(path).is_err();
-    // Held until the end: another program may be writing the file.
+    // Held to the end: another program may be writing the file.
     let mut file = OutputFile::open(path)?;
     let written = match beside(file.path(), bytes) {
         // The file may be written and its folder not.
@@ -189,7 +188,7 @@ pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes `bytes` to a new file, which then replaces what is at `path`, a link too.
 ///
 /// # Errors
-/// Where that is not possible; nothing has changed then.
+/// If that fails; nothing has changed then.
 pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
@@ -209,7 +208,7 @@ pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Whether `path` is a name of standard output. What a shell has opened, perhaps to append to it, is not opened again.
+/// Whether `path` names standard output. What a shell has opened, perhaps for appending, is not opened again.
 pub(crate) fn is_standard_output(path: &Path) -> bool {
     ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
 }
@@ -219,15 +218,15 @@ pub(crate) fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
-/// Whether there is something at `path` that is no regular file.
+/// Whether `path` exists and is not a regular file.
 pub(crate) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
-/// `path` with all links followed, also where the file that they lead to does not exist yet.
+/// `path` with all links resolved, even if their target does not exist yet.
 ///
 /// # Errors
-/// Where a link cannot be read, or there are too many.
+/// If a link cannot be read, or there are too many.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {

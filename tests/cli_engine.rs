@@ -205,8 +205,8 @@ fn without_engines_auto_takes_tract_and_says_why() {
         return;
     }
     let board = Board::new();
-    board.find(&["--backend", "tensorrt"]).expect(2).says(&["no such plan", "sinew engine build --model spots"]);
-    let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tract, because", "no such plan"]);
+    board.find(&["--backend", "tensorrt"]).expect(2).says(&["no such engine", "sinew engine build --model spots"]);
+    let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tract, because", "no such engine"]);
     assert_eq!(said.stderr.matches("backend auto").count(), 1, "{}", said.stderr);
     // On a machine without the libraries.
     let (model, images) = (Board::bundle(), board.path("images"));
@@ -250,7 +250,7 @@ fn a_library_that_dies_is_an_error_and_a_fallback() {
     for (deed, said) in [("crash", "signal"), ("hang", "did not come to an end")] {
         let network = &Board::networks()[0];
         let mut installation = board.doubles.installation.clone();
-        installation.plans = board.path("engines");
+        installation.engines = board.path("engines");
         let path = installation.plan(&network.files, &network.signature);
         let plan = plan_of(&network.signature).replace("double", deed);
         fs::write(&path, &plan).unwrap();
@@ -276,8 +276,8 @@ fn a_driver_too_old_for_the_library_is_told_in_the_librarys_words() {
         let listed = board.run(&["engine", "list", "--json"]);
         assert!(listed.stdout.trim() == "[]" || listed.stdout.contains(words[0]), "{}", listed.stdout);
         let mut installation = board.doubles.installation.clone();
-        installation.plans = board.path("engines");
-        fs::create_dir_all(&installation.plans).unwrap();
+        installation.engines = board.path("engines");
+        fs::create_dir_all(&installation.engines).unwrap();
         // In 32 bits: from 11 on, 16 bits want a graph of that type, which this bundle has not.
         let networks =
             estimator::networks(&Bundle::open(Board::bundle()).unwrap(), IMAGE, Some(Precision::Fp32)).unwrap();

@@ -47,7 +47,7 @@ impl Source for NumberedFrames {
         Ok(Some(Frame { image, sequence, captured: None, instant, name: Some("played") }))
     }
 
-    fn live(&self) -> Option<Counts> {
+    fn live_counts(&self) -> Option<Counts> {
         Some(Counts::default())
     }
 }
@@ -307,7 +307,7 @@ impl Source for Troubled {
         self.0.next_frame()
     }
 
-    fn live(&self) -> Option<Counts> {
+    fn live_counts(&self) -> Option<Counts> {
         let dropped = Dropped { driver: 2 * self.1, ..Dropped::default() };
         Some(Counts { restarts: self.1, dropped, ..Counts::default() })
     }
@@ -365,7 +365,7 @@ impl Source for Patient {
         self.camera.next_frame()
     }
 
-    fn live(&self) -> Option<Counts> {
+    fn live_counts(&self) -> Option<Counts> {
         Some(Counts::default())
     }
 }

@@ -1,4 +1,4 @@
-//! `sinew diff`: whether two files of results say the same.
+//! `sinew diff`: compares two files of results.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -16,7 +16,7 @@ use crate::read::{BoundedLines, MAX_RESULT_LINE};
 /// Differences that are printed; all are counted.
 const SHOWN: usize = 20;
 
-/// Compare two files of results: exit code 1 where they differ by more than is allowed
+/// Compare two files of results: exit code 1 if they differ by more than is allowed
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Frames are compared by camera and sequence, poses with those that lie next to them. Identities may be other numbers, but
@@ -45,7 +45,7 @@ pub struct DiffArguments {
     json: bool,
 }
 
-/// What is read of a line.
+/// The parts of a line that are compared.
 #[derive(Debug, Deserialize)]
 struct Line {
     schema: Option<u32>,
@@ -76,7 +76,7 @@ struct Results {
     frames: BTreeMap<Key, Vec<FoundPose>>,
 }
 
-/// What was found.
+/// Result of the comparison.
 #[derive(Debug, Default, Serialize)]
 struct Comparison {
     /// Frames that both have.
@@ -85,7 +85,7 @@ struct Comparison {
     poses: usize,
     /// Number of differences.
     differences: usize,
-    /// Largest distance of two keypoints that are the same one, in pixels.
+    /// Largest distance of corresponding keypoints, in pixels.
     largest_distance: f32,
     /// Largest difference of two scores.
     largest_score_difference: f32,
@@ -182,7 +182,7 @@ impl DiffArguments {
                 (Some(ours), Some(theirs)) => {
                     let apart = (ours[0] - theirs[0]).hypot(ours[1] - theirs[1]);
                     found.largest_distance = found.largest_distance.max(apart);
-                    // Not a number is no small distance.
+                    // A NaN counts as a difference.
                     if !matches!(apart.partial_cmp(&self.pixels), Some(order) if order.is_le()) {
                         found.differ(key, &format!("pose {number}: {name} is {apart:.3} px apart"));
                     }
@@ -211,7 +211,7 @@ fn becomes(map: &mut HashMap<(usize, u64), u64>, from: (usize, u64), to: u64) ->
     }
 }
 
-/// Poses that belong together: each with the nearest that is left.
+/// Corresponding poses: each with the nearest one left.
 fn pairs<'a>(ours: &'a [FoundPose], theirs: &'a [FoundPose]) -> Vec<(&'a FoundPose, &'a FoundPose)> {
     let mut left: Vec<_> = theirs.iter().collect();
     let mut pairs = Vec::new();
@@ -256,7 +256,7 @@ impl Results {
             if line.trim().is_empty() {
                 continue;
             }
-            let line: Line = serde_json::from_str(line).with_context(|| format!("{} is no result", place()))?;
+            let line: Line = serde_json::from_str(line).with_context(|| format!("{} is not a result", place()))?;
             match (line.schema, line.sequence) {
                 (Some(_), _) => results.names = line.keypoints,
                 (None, Some(sequence)) => {

@@ -1,4 +1,4 @@
-//! What is to be said of the machine beside a measurement, read from where Linux and JetPack write it down.
+//! Facts about the machine for measurements, read from Linux's and JetPack's files.
 //!
 //! Nothing is changed: power modes and clocks are only reported.
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::hash;
 use crate::thermal::{self, text};
 
-/// The machine, as far as it says something of itself.
+/// The machine, as far as known.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Machine {
@@ -23,13 +23,13 @@ pub struct Machine {
     pub kernel: Option<String>,
     /// Release of NVIDIA's Linux for Tegra, such as `36.4.3`.
     pub l4t: Option<String>,
-    /// Number of the power mode, of those that `nvpmodel -q` names.
+    /// Number of the power mode, as in `nvpmodel -q`.
     pub power_mode: Option<String>,
-    /// How the first core's clock is governed.
+    /// Governor of the first core's clock.
     pub governor: Option<String>,
     /// Clock of the first core now, MHz.
     pub clock_mhz: Option<u32>,
-    /// Clock of the first core at most, MHz.
+    /// Maximum clock of the first core, MHz.
     pub clock_limit_mhz: Option<u32>,
     /// The hottest thermal zone, degrees Celsius.
     pub temperature_celsius: Option<f32>,
@@ -44,7 +44,7 @@ impl Machine {
         Self { cores, ..Self::at(Path::new("/")) }
     }
 
-    /// What stands in the files under `root`.
+    /// The machine described by the files under `root`.
     fn at(root: &Path) -> Self {
         let read = |path: &str| text(&root.join(path));
         let cpu = |name: &str| read(&format!("sys/devices/system/cpu/cpu0/cpufreq/{name}"));

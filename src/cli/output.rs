@@ -1,6 +1,6 @@
-//! What commands write to standard output and standard error. Nothing else in the program writes there.
+//! Standard output and standard error of commands. Nothing else in the program writes there.
 //!
-//! A message that cannot be written is lost, and nothing else is: the disk that the log is on may be full, or the terminal gone.
+//! If a message cannot be written, only the message is lost: the log's disk may be full, or the terminal gone.
 //! Control characters in names of files and cameras are written as escapes, so that they do nothing to a terminal.
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ pub fn message(text: Arguments<'_>) {
 /// Prints one line on standard output.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_line(text: Arguments<'_>) -> anyhow::Result<()> {
     print_text(&format!("{}\n", escaped(&text.to_string())))
 }
@@ -27,7 +27,7 @@ pub fn print_line(text: Arguments<'_>) -> anyhow::Result<()> {
 /// Prints text as it is.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_text(text: &str) -> anyhow::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(text.as_bytes())?;
@@ -37,7 +37,7 @@ pub fn print_text(text: &str) -> anyhow::Result<()> {
 /// Prints `value` as JSON, indented.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
@@ -47,7 +47,7 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 /// Prints rows of text under a heading, columns as wide as their widest cell.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
     let rows: Vec<[Cow<'_, str>; N]> = rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))).collect();
     let mut widths = heading.map(|cell| cell.chars().count());
@@ -82,7 +82,7 @@ impl Write for Log {
     }
 }
 
-/// `text` with escapes in place of its control characters, but for tabs and ends of lines.
+/// `text` with control characters escaped, except tabs and line ends.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, |letter| letter.is_control() && letter != '\n' && letter != '\t')
 }

@@ -43,7 +43,7 @@ pub struct RunArguments {
 }
 
 impl RunArguments {
-    /// The options of flags, variables and files together.
+    /// The combined options of flags, variables and files.
     pub fn settings(self) -> anyhow::Result<Settings> {
         self.settings.with_files(self.config.as_deref())
     }
@@ -80,8 +80,8 @@ impl RunArguments {
         let options = estimator::Options { sources: sources.len(), ..settings.model_options(templates) };
         let backend = settings.backend()?;
         let open = || LazyEstimator::new(bundle.clone(), backend, &options);
-        let is_live = sources.iter().filter(|source| source.live().is_some()).count();
-        if is_live < sources.len() && sources.len() > 1 {
+        let live_count = sources.iter().filter(|source| source.live_counts().is_some()).count();
+        if live_count < sources.len() && sources.len() > 1 {
             bail!("only cameras can be read side by side: give one --source, or cameras only");
         }
 
@@ -99,7 +99,7 @@ impl RunArguments {
         }
         let mut counts = Counts::default();
         let start = Instant::now();
-        let ended = if is_live > 0 {
+        let ended = if live_count > 0 {
             let pipeline = LivePipeline {
                 cameras: sources,
                 estimator: &mut open(),
@@ -130,7 +130,7 @@ impl RunArguments {
             tracing::warn!("{remark}");
         }
         ended?;
-        if counts.frames == 0 && is_live == 0 {
+        if counts.frames == 0 && live_count == 0 {
             bail!("{}: no frame in it", source::shown(&uris[0]));
         }
         let is_complete = counts.dropped.unreadable + counts.dropped.unsupported_size == 0;
@@ -138,7 +138,7 @@ impl RunArguments {
     }
 }
 
-/// Warns of a password that all users of this machine can read among the arguments of running programs.
+/// Warns of a password in the arguments, which all users of this machine can read.
 fn warn_of_passwords() {
     #[cfg(feature = "camera")]
     if std::env::args().any(|argument| source::child::has_password(&argument)) {
@@ -162,7 +162,7 @@ fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Optio
     files.chain(config).chain([Path::new(config::SYSTEM)]).for_each(|path| guard.input(path));
     guard.input_tree(bundle.folder());
     if let Some(finder) = &settings.boxes_from {
-        // Where it cannot be opened, that is reported later.
+        // If it cannot be opened, that is reported later.
         Bundle::open(finder).iter().for_each(|finder| guard.input_tree(finder.folder()));
     }
     let mut uris = sink_uris(settings);
@@ -182,7 +182,7 @@ fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Optio
     guard.messages()
 }
 
-/// The URIs of all sinks, with the options that ask for them.
+/// The URIs of all sinks, with the options that name them.
 fn sink_uris(settings: &Settings) -> Vec<(String, String)> {
     let given = settings.sink.iter().map(|uri| (format!("--sink {uri}"), uri.clone()));
     let default = settings.sink.is_empty().then(|| ("standard output".to_owned(), "jsonl:-".to_owned()));
@@ -276,7 +276,7 @@ fn open_preview(settings: &Settings, schema: &OutputSchema, cameras: usize) -> a
 fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>) -> anyhow::Result<Vec<Box<dyn Sink>>> {
     let options = sink::Options {
         keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
-        // Counted where the metrics are.
+        // Shown in the metrics.
         dropped_lines: preview.as_ref().map(|preview| preview.metrics().dropped_lines()).unwrap_or_default(),
     };
     let preview = preview.map(|preview| Ok(Box::new(preview) as Box<dyn Sink>));
@@ -285,7 +285,7 @@ fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>)
     Ok(sinks.collect::<Result<_, _>>()?)
 }
 
-/// How poses are tracked; `None` where they are not. Wrong options are errors whether they are used or not.
+/// How poses are tracked; `None` if they are not. Wrong options are errors whether they are used or not.
 fn track_options(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Option<TrackOptions>> {
     let options = settings.tracker.options(bundle.manifest().track_options())?;
     Ok((!settings.no_track).then_some(options))
@@ -320,7 +320,7 @@ pub struct RunObserver {
 }
 
 impl RunObserver {
-    /// Observes a run over `frames` frames, if their number is known.
+    /// Observes a run over `frames` frames, if known.
     pub fn new(frames: Option<u64>, log: &LogArguments) -> Self {
         Self { progress: Progress::new(frames, log), metrics: None, service: None }
     }

@@ -14,8 +14,8 @@ use crate::geometry::Size;
 /// Reads the image at `path`: RGB, or grey where the file has no colours.
 ///
 /// # Errors
-/// Where the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (found out before
-/// memory is taken), or is of a kind that is not decoded, such as a CMYK JPEG.
+/// If the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (checked before
+/// memory is allocated), or is of an unsupported kind, such as a CMYK JPEG.
 pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
     let failed = |source| ReadError::File { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
@@ -31,10 +31,10 @@ pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
     decode(&bytes, limits).map_err(|source| ReadError::Image { path: path.to_owned(), source })
 }
 
-/// Decodes the bytes of an image file, as [`read_image`].
+/// Decodes the bytes of an image file, like [`read_image`].
 ///
 /// # Errors
-/// As [`read_image`].
+/// Same as [`read_image`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     if bytes.starts_with(JPEG_START) {
         decode_jpeg(bytes, limits)
@@ -77,7 +77,7 @@ fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     // Four samples a pixel, two rows in hand, and what the compression needs.
     decoder.set_limits(png::Limits { bytes: size.width.saturating_mul(64).saturating_add(16 << 20) });
     let mut reader = decoder.read_info().map_err(broken)?;
-    // The decoder counts on whole colours, at most as many as there are indices, and panics without.
+    // The decoder panics if the palette is not a whole number of colours, or larger than the indices allow.
     let palette = reader.info().palette.as_deref().map_or(0, <[u8]>::len);
     if palette % 3 != 0 || palette > 3 * 256 {
         let reason = format!("its palette has {palette} bytes, expected 3 for each of at most 256 colours");
@@ -120,7 +120,7 @@ fn checked_size(width: usize, height: usize, limits: &Limits) -> Result<Size, De
     }
 }
 
-/// What the first bytes look like, for an error.
+/// Describes the first bytes, for an error.
 pub(crate) fn describe_start(bytes: &[u8]) -> String {
     let known: [(&[u8], &str); 7] = [
         (b"GIF8", "GIF"),

@@ -1,4 +1,4 @@
-//! Identities, smooth keypoints and zones: a step between the model and the outputs.
+//! Identities, smoothing and zones: a step between the model and the outputs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use crate::pose::Poses;
 use crate::sink::{FrameResult, TrackCounts, ZoneCounter, ZoneSetup};
 use crate::track::{TrackOptionError, TrackOptions, Tracker};
 
-/// Frames a second of a video that says nothing of time.
+/// Frame rate that is assumed for videos without times.
 const USUAL_RATE: f64 = 30.0;
 
-/// Tracks the poses of every camera by itself.
+/// Tracks the poses of each camera separately.
 #[derive(Debug)]
 pub struct Tracking {
     /// One per camera.
@@ -20,7 +20,7 @@ pub struct Tracking {
     counts: Arc<TrackCounts>,
 }
 
-/// The tracker of one camera, and what it counts.
+/// The tracker and the zone counter of one camera.
 #[derive(Debug)]
 pub(crate) struct CameraTracker {
     pub tracker: Box<Tracker>,
@@ -32,7 +32,7 @@ impl CameraTracker {
     /// A tracker that has seen nothing.
     ///
     /// # Errors
-    /// The first option that is out of range, or too many zones.
+    /// If an option is out of range, or there are too many zones.
     pub fn new(options: &TrackOptions, zones: &Arc<ZoneSetup>) -> Result<Self, TrackingError> {
         let counter = (!zones.is_empty()).then(|| ZoneCounter::new(zones)).transpose();
         Ok(Self { tracker: Box::new(Tracker::new(options)?), zones: counter.map_err(TrackingError::Zones)? })
@@ -60,10 +60,10 @@ pub enum TrackingError {
 }
 
 impl Tracking {
-    /// Tracks for so many cameras, at least one; `counts` is kept up to date.
+    /// Tracking for this many cameras, at least one; `counts` is kept up to date.
     ///
     /// # Errors
-    /// The first option that is out of range, or too many zones.
+    /// If an option is out of range, or there are too many zones.
     pub fn new(
         options: &TrackOptions,
         zones: ZoneSetup,
@@ -78,7 +78,8 @@ impl Tracking {
         Ok(Self { cameras: made, tracked: Box::default(), counts })
     }
 
-    /// The same result with identities and smoothed keypoints. An image is no moment of a video: its result stays as it is.
+    /// The same result with identities and smoothed keypoints. The result of an image, which is not part of a video, is
+    /// unchanged.
     pub fn step<'a>(&'a mut self, result: &FrameResult<'a>) -> FrameResult<'a> {
         let frame = &result.frame;
         // An image has a name, and no time.

@@ -21,7 +21,7 @@ const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
 /// A video where `path` ends in `.y4m`, else a folder of images (made if it is missing).
 ///
 /// # Errors
-/// Where the file or the folder cannot be written.
+/// If the file or the folder cannot be written.
 pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
     let painter = Painter::new(schema, options.keypoint_threshold);
@@ -67,7 +67,7 @@ impl Sink for Images {
     }
 }
 
-/// The name of the image that the frame was read from, which no other image of its folder has, or a number.
+/// The name of the image that the frame was read from, unique in its folder, or a number.
 pub fn file_name(source: Option<&Path>, sequence: u64) -> PathBuf {
     match source.and_then(Path::file_name) {
         Some(name) => PathBuf::from(name),
@@ -91,7 +91,7 @@ struct Video {
     state: State,
 }
 
-/// The frame rate is known from the second frame on: until then the first is held back.
+/// The frame rate is known from the second frame on; until then the first is held back.
 #[derive(Debug)]
 enum State {
     Empty(BufWriter<Replacement>),
@@ -151,7 +151,7 @@ impl Sink for Video {
     }
 }
 
-/// The rate of two frames that follow each other, as the usual fractions have it.
+/// The frame rate of two consecutive frames, rounded to a usual fraction.
 fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
     let interval = first.zip(second).and_then(|(first, second)| second.checked_sub(first));
     let Some(interval) = interval.filter(|interval| !interval.is_zero()) else { return RATE_WITHOUT_TIME };
@@ -167,10 +167,10 @@ fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
     }
 }
 
-/// Draws poses onto one image and writes it to `path`: PNG where the name ends so, else JPEG.
+/// Draws poses onto one image and writes it to `path`: PNG if the name ends in `.png`, else JPEG.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write(
     path: &Path,
     schema: &OutputSchema,

@@ -125,7 +125,7 @@ impl Write for Counted {
 /// was full.
 ///
 /// # Errors
-/// Where the folder cannot be made or holds other files, another program records into it, or an option is wrong.
+/// If the folder cannot be made or holds other files, another program records into it, or an option is wrong.
 pub fn open(uri: &str, schema: &OutputSchema, dropped: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let limits = Limits::of(parts)?;
@@ -135,7 +135,7 @@ pub fn open(uri: &str, schema: &OutputSchema, dropped: &Arc<DroppedLines>) -> Re
 /// The folder that the sink `uri` writes into.
 ///
 /// # Errors
-/// Where an option is wrong.
+/// If an option is wrong.
 pub fn folder(uri: &str) -> Result<PathBuf, SinkError> {
     let parts = Parts::of(uri);
     Limits::of(parts).map(|_| parts.path.into())

@@ -9,7 +9,7 @@ use super::SinkError;
 pub(super) struct Parts<'a> {
     /// The whole of it, for errors.
     whole: &'a str,
-    /// What stands before the options.
+    /// The part before the options.
     pub path: &'a str,
     options: &'a str,
 }
@@ -27,7 +27,7 @@ impl<'a> Parts<'a> {
         pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
 
-    /// An option that is not as it should be.
+    /// An invalid option.
     pub fn wrong(self, reason: impl Into<String>) -> SinkError {
         SinkError::Option { uri: self.whole.to_owned(), reason: reason.into() }
     }

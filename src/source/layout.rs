@@ -1,4 +1,4 @@
-//! How the planes of a frame lie in a y4m file or a pipe: packed, or with GStreamer's padding.
+//! The layout of a frame's planes in a y4m file or a pipe: packed, or with GStreamer's padding.
 
 use crate::geometry::Size;
 use crate::pixels::PixelFormat;

@@ -163,7 +163,7 @@ pub(crate) fn file(folder: &Path, number: u64, ending: &str) -> PathBuf {
 /// The numbers of the segments in a folder, in order. Other files are ignored.
 ///
 /// # Errors
-/// Where the folder cannot be read.
+/// If the folder cannot be read.
 pub(crate) fn segments(folder: &Path) -> std::io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(folder)? {

@@ -107,7 +107,7 @@ impl Replay {
     /// Opens what stands behind `replay:` in a URI: `FOLDER?speed=1|max&camera=0&run=1`.
     ///
     /// # Errors
-    /// Where an option is wrong, or the folder holds no such recording.
+    /// If an option is wrong, or the folder holds no such recording.
     pub fn open(uri: &str) -> Result<Self, SourceError> {
         let option = |reason| SourceError::Option { uri: format!("replay:{uri}"), reason };
         let ReplayRequest { folder, live, camera, run } = ReplayRequest::parse(uri).map_err(option)?;

@@ -26,7 +26,7 @@ use crate::runtime::{Counts, LivePipeline, Outputs, Pipeline};
 use crate::sink::Sink;
 use crate::source::{self, Repeated, Source, SourceError};
 
-/// Most images that are kept in memory.
+/// Maximum number of images kept in memory.
 const KEPT: usize = 64;
 /// How long a camera may take for its first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ pub struct BenchArguments {
     /// Frames to measure
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     frames: u64,
-    /// Frames before these
+    /// Frames to process before these
     #[arg(long, value_name = "N", default_value_t = 10)]
     warm_up: u64,
     /// Give images the layout of a camera, YUYV, and this size; the width must be even
@@ -78,7 +78,7 @@ impl BenchArguments {
         let measured = meter.measured();
         let options = settings.model_options(templates);
 
-        let live = source.live().is_some();
+        let live = source.live_counts().is_some();
         let (size, format) = if live {
             if as_camera.is_some() {
                 bail!("--as-camera is for images and videos; {uri} is a camera");

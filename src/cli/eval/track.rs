@@ -63,7 +63,7 @@ pub fn run(arguments: &EvalArguments) -> anyhow::Result<Verdict> {
     Ok(Verdict::Good)
 }
 
-/// Whether a file is JSON, by its first byte that is no space.
+/// Whether a file is JSON, by its first byte other than a space.
 fn is_json(path: &Path) -> anyhow::Result<bool> {
     let start = read_start(path).with_context(|| format!("cannot read {}", path.display()))?;
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);

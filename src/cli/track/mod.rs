@@ -22,7 +22,7 @@ use crate::read::{BoundedLines, MAX_RESULT_LINE};
 use crate::track::TrackOptions;
 use crate::write::Replacement;
 
-/// Give the poses of recorded results identities, and smooth them
+/// Track the poses of recorded results: give them identities, and smooth them
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,10 +32,10 @@ pub struct TrackArguments {
     /// Lines as `sinew run` writes them; - is standard input
     #[arg(value_name = "IN.jsonl")]
     input: PathBuf,
-    /// Where the same lines go, with identities and smoothed keypoints [default: standard output]
+    /// Output file for the same lines with identities and smoothed keypoints [default: standard output]
     #[arg(long, value_name = "OUT.jsonl")]
     out: Option<PathBuf>,
-    /// The bundle that the lines are of: its `[track]` and its keypoints' sigmas [default: COCO's for a person's keypoints]
+    /// The bundle that made the lines, for its `[track]` and its keypoints' sigmas [default: COCO's for a person's keypoints]
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
     /// Frames a second of lines without a time

@@ -42,7 +42,7 @@ impl Job {
 }
 
 impl OwnedFrame {
-    /// Becomes a copy of `frame`.
+    /// Copies `frame` into this slot.
     pub fn fill(&mut self, frame: &Frame<'_>) {
         self.image.copy_from(frame.image);
         (self.sequence, self.captured, self.instant) = (frame.sequence, frame.captured, frame.instant);

@@ -1,6 +1,6 @@
 //! Metrics in Prometheus' text format.
 //!
-//! What sinks count per frame are atomics; the counts of the runtime are copied under a lock that is held for the copy only.
+//! Counts per frame by sinks are atomics; the counts of the runtime are copied under a lock held only for the copy.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,7 +99,7 @@ impl Metrics {
         Arc::clone(&self.dropped_lines)
     }
 
-    /// Where the tracker counts.
+    /// The counters of the tracker.
     pub fn tracks(&self) -> Arc<TrackCounts> {
         Arc::clone(&self.tracks)
     }
@@ -125,7 +125,7 @@ impl Metrics {
         self.images.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a client that was disconnected because it did not take what it had asked for.
+    /// Counts a client that was disconnected because it read too slowly.
     pub(super) fn client_dropped(&self) {
         self.slow_clients.fetch_add(1, Ordering::Relaxed);
     }
@@ -191,7 +191,7 @@ impl Metrics {
         if let Some(zones) = self.tracks.zones() {
             write_zones(&mut text, zones);
         }
-        // Without a thermometer, no line is better than a 0.
+        // Without a temperature sensor, no line is better than a 0.
         if let Some(celsius) = thermal::hottest(zones) {
             about(&mut text, "sinew_soc_temperature_celsius", "gauge", "The hottest thermal zone.");
             let _ = writeln!(text, "sinew_soc_temperature_celsius {celsius}");
@@ -202,7 +202,7 @@ impl Metrics {
     }
 }
 
-/// What was counted in zones and over lines.
+/// Counts of zones and lines.
 fn write_zones(text: &mut String, totals: &ZoneTotals) {
     type Count = fn(&ZoneCounts) -> u64;
     let zone_metrics: [(&str, &str, &str, Count); 4] = [
@@ -288,6 +288,19 @@ mod tests {
             let name = line.split(['{', ' ']).next().unwrap();
             let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
             assert!(name.starts_with("sinew_") && text.contains(&format!("# TYPE {family} ")), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_metric_is_documented() {
+        let documented = include_str!("../../../docs/outputs.md");
+        let (code, _) = include_str!("metrics.rs").split_once("#[cfg(test)]").unwrap();
+        let name_of = |text: &'static str| text.split(|c: char| c != '_' && !c.is_ascii_lowercase()).next().unwrap();
+        let names: Vec<&str> = code.split("\"sinew_").skip(1).map(name_of).collect();
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            let is_listed = ["`", "{"].iter().any(|end| documented.contains(&format!("| `sinew_{name}{end}")));
+            assert!(is_listed, "sinew_{name} has no row in docs/outputs.md");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a child process needs of the system and no safe call of the standard library does.
+//! System calls for child processes that the standard library lacks.
 
 #![allow(unsafe_code)]
 
@@ -36,7 +36,7 @@ pub(super) fn do_not_wait(pipe: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Lets a pipe hold so many bytes, if the system allows it.
+/// Resizes a pipe, if the system allows it.
 pub(super) fn enlarge(pipe: BorrowedFd<'_>, bytes: i32) {
     // SAFETY: the call takes numbers, and the file is open; that it fails is a value.
     unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::sys;
 
-/// Memory of the driver's.
+/// Memory of the driver.
 #[derive(Debug)]
 struct Mapping {
     address: NonNull<libc::c_void>,
@@ -132,7 +132,7 @@ impl Buffers {
     }
 }
 
-/// What names a buffer in a call.
+/// Identifies a buffer in a call.
 fn header(index: u32) -> sys::Buffer {
     sys::Buffer { index, kind: sys::CAPTURE, memory: sys::MEMORY_MMAP, ..sys::zeroed() }
 }

@@ -13,7 +13,7 @@ use super::request::{CaptureRequest, control_name};
 use super::sys;
 use crate::geometry::Size;
 
-/// Most entries of any list: a driver that gives more does not stop.
+/// Maximum entries of any list, in case a driver's list never ends.
 const MOST: u32 = 256;
 /// `ENOTTY`: the file is not a video device.
 const ENOTTY: i32 = 25;
@@ -32,7 +32,7 @@ pub struct About {
     pub driver: String,
     /// The product's name.
     pub card: String,
-    /// Where it is plugged in.
+    /// The port that it is plugged into.
     pub bus: String,
 }
 
@@ -43,9 +43,9 @@ pub struct CaptureFormat {
     pub four_cc: FourCc,
     /// Pixels of a frame.
     pub size: Size,
-    /// Bytes from one row to the next; 0 where rows have no length.
+    /// Bytes from one row to the next; 0 if rows have no length.
     pub stride: usize,
-    /// Frames a second, where the driver says so.
+    /// Frames a second, if the driver reports it.
     pub rate: Option<f64>,
 }
 
@@ -67,7 +67,7 @@ impl Device {
     /// Opens a video device that captures frames.
     ///
     /// # Errors
-    /// Where there is none, it cannot be opened, or it gives no frames that can be read here.
+    /// If there is none, it cannot be opened, or none of its formats is supported.
     pub fn open(path: &Path) -> Result<Self, CameraError> {
         let fail = |source| CameraError::Call { path: path.to_owned(), what: "opening it", source };
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fail)?;
@@ -91,7 +91,7 @@ impl Device {
         Ok(device)
     }
 
-    /// What it was opened as.
+    /// The path that it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -119,13 +119,13 @@ impl Device {
     /// Its description of itself.
     ///
     /// # Errors
-    /// Where the driver refuses.
+    /// If the driver refuses.
     pub fn about(&self) -> Result<About, CameraError> {
         let found = self.capability()?;
         Ok(About { driver: sys::text(&found.driver), card: sys::text(&found.card), bus: sys::text(&found.bus_info) })
     }
 
-    /// Formats that it offers; none where the driver does not tell, which is no fault.
+    /// Formats that it offers; none if the driver does not list any, which is not an error.
     pub fn formats(&self) -> Vec<FourCc> {
         let ask = |index| {
             let mut description = sys::FormatDescription { index, kind: sys::CAPTURE, ..sys::zeroed() };
@@ -135,7 +135,7 @@ impl Device {
         (0..MOST).map_while(ask).collect()
     }
 
-    /// Everything that it offers, as far as the driver tells; of a range of sizes the one nearest to `wanted`.
+    /// Modes that it offers, as far as the driver lists them; of a range of sizes the one nearest to `wanted`.
     pub fn offers(&self, wanted: Size) -> Vec<CaptureMode> {
         let mut offers = Vec::new();
         for format in self.formats() {
@@ -188,7 +188,7 @@ impl Device {
         rates
     }
 
-    /// Its controls, as far as the driver tells.
+    /// Its controls, as far as the driver lists them.
     pub fn controls(&self) -> Vec<Control> {
         let mut controls = Vec::new();
         let mut id = sys::NEXT_CONTROL;
@@ -214,7 +214,7 @@ impl Device {
     /// Sets a control.
     ///
     /// # Errors
-    /// Where there is none of that name, or the driver refuses.
+    /// If there is none of that name, or the driver refuses.
     pub fn set_control(&self, name: &str, value: i32) -> Result<(), CameraError> {
         let unsupported = |reason| CameraError::Unsupported { path: self.path.clone(), reason };
         let controls = self.controls();
@@ -233,7 +233,7 @@ impl Device {
     /// say so only here.
     ///
     /// # Errors
-    /// Where the driver refuses, or gives another format than the one requested by name, or one that is not supported.
+    /// If the driver refuses, or gives another format than the one requested by name, or one that is not supported.
     pub fn set(&self, wanted: &CaptureRequest) -> Result<CaptureFormat, CameraError> {
         let formats = self.formats();
         let unsupported = |reason| CameraError::Unsupported { path: self.path.clone(), reason };
@@ -249,7 +249,7 @@ impl Device {
                 (format.width, format.height) = (offer.size.width as u32, offer.size.height as u32);
                 format.pixel_format = offer.format.0;
             }
-            // A driver that tells nothing may still do what is asked.
+            // A driver that lists nothing may still do what is requested.
             None => {
                 if let Some(size) = wanted.size {
                     (format.width, format.height) = (size.width as u32, size.height as u32);
@@ -284,7 +284,7 @@ impl Device {
         Ok(CaptureFormat { four_cc: given, size, stride: format.bytes_per_line as usize, rate })
     }
 
-    /// Asks for a rate; what the driver says that it is, where it does.
+    /// Requests a rate; returns the one that the driver reports, if any.
     fn set_rate(&self, wanted: f64) -> Option<f64> {
         let mut parameters = sys::StreamParameters { kind: sys::CAPTURE, ..sys::zeroed() };
         sys::get_parameters(self.descriptor(), &mut parameters).ok()?;
@@ -306,8 +306,8 @@ fn rate([numerator, denominator]: [u32; 2]) -> Option<f64> {
 fn raw_sensor(formats: &[FourCc]) -> String {
     let names: Vec<_> = formats.iter().map(ToString::to_string).collect();
     format!(
-        "it gives a sensor's raw values ({}): colours are made of them by NVIDIA's libargus, outside this program. Feed a \
-         v4l2loopback device from nvarguscamerasrc and read that one (docs/cameras.md has the command)",
+        "it gives a sensor's raw values ({}): on a Jetson, use csi://0, which reads the sensor \
+         through nvarguscamerasrc (docs/cameras.md)",
         names.join(", ")
     )
 }

@@ -10,10 +10,10 @@ use crate::pixels::PixelFormat;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FourCc(pub u32);
 
-/// How frames of a format are read.
+/// How frames of a format are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameEncoding {
-    /// The warp reads them as they are.
+    /// The warp reads them directly.
     Pixels(PixelFormat),
     /// Like [`PixelFormat::Rgb`] with blue first: bytes are swapped while they are copied.
     Bgr,

@@ -1,4 +1,4 @@
-//! A device that streams: buffers go round between its driver and this program.
+//! A device that streams: buffers circulate between its driver and this program.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::four_cc::FrameEncoding;
 use super::request::CaptureRequest;
 use super::sys;
 
-/// Buffers in the round: one that is read, one that is filled, and two for the time in between.
+/// Buffers in circulation: one that is read, one that is filled, and two in between.
 const BUFFERS: u32 = 4;
 
 /// Linux's video interface.
@@ -74,7 +74,7 @@ impl CaptureStream for Stream {
         if !sys::wait(self.device.descriptor(), milliseconds).map_err(self.device.failed("waiting for a frame"))? {
             return Ok(dequeued);
         }
-        // At most one round, or a camera that is faster than this loop would never let it go.
+        // At most one pass, or a camera faster than this loop would never let it end.
         for _ in 0..self.buffers.len() {
             let next = self.buffers.dequeue(self.device.descriptor());
             let Some(buffer) = next.map_err(self.device.failed("dequeueing a frame"))? else { break };
@@ -88,7 +88,7 @@ impl CaptureStream for Stream {
             let time = Duration::from_secs(seconds.max(0) as u64) + Duration::from_micros(microseconds.max(0) as u64);
             let is_monotonic = header.flags & sys::FLAG_CLOCK == sys::FLAG_CLOCK_MONOTONIC;
             let now = sys::monotonic();
-            // Some drivers stamp frames with a time that is still to come: their age is 0.
+            // Some drivers stamp frames with a time in the future: their age is 0.
             let age = if is_monotonic { now.saturating_sub(time) } else { Duration::ZERO };
             dequeued.sequence = header.sequence;
             dequeued.captured = if is_monotonic { time } else { now };
