@@ -211,7 +211,7 @@ impl Source for Replay {
         self.warning.take()
     }
 
-    fn live(&self) -> Option<Counts> {
+    fn live_counts(&self) -> Option<Counts> {
         self.live.then(Counts::default)
     }
 }

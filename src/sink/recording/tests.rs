@@ -68,7 +68,7 @@ fn frames_come_back_as_they_were() {
     }
     drop(recording);
     let mut source = replay(folder.path(), "speed=max").unwrap();
-    assert!(source.live().is_none());
+    assert!(source.live_counts().is_none());
     for (number, (format, size, stride, data, bytes)) in images.iter().enumerate() {
         let frame = source.next_frame().unwrap().unwrap();
         let number = 3 * number as u64;
@@ -109,7 +109,7 @@ fn live_frames_come_when_they_are_due() {
     }
     drop(recording);
     let mut source = replay(folder.path(), "").unwrap();
-    assert!(source.live().is_some());
+    assert!(source.live_counts().is_some());
     let (mut due, mut waits) = (Vec::new(), 0);
     loop {
         match source.next_frame() {
