@@ -138,6 +138,30 @@ impl FileGuard {
                 self.drawings.insert(identity, option.to_owned());
             }
         }
+        self.claim(option, folder)
+    }
+
+    /// A folder will be filled with files of its own.
+    ///
+    /// # Errors
+    /// If an input or another output lies in it, or another output uses it.
+    pub fn folder(&mut self, option: &str, folder: &Path) -> anyhow::Result<()> {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            self.replaces(option, &entry.path())?;
+            if let Some(other) = Identity::of(&entry.path()).and_then(|identity| self.outputs.get(&identity)) {
+                bail!("{option} and {other} would write into the same folder, {}", folder.display());
+            }
+        }
+        let found = fs::metadata(folder).map(|found| (found.dev(), found.ino())).ok();
+        let is_inside = |identity: &Identity| matches!(identity, Identity::New { device, inode, .. } if found == Some((*device, *inode)));
+        if let Some((_, other)) = self.outputs.iter().find(|(identity, _)| is_inside(identity)) {
+            bail!("{option} and {other} would write into the same folder, {}", folder.display());
+        }
+        self.claim(option, folder)
+    }
+
+    /// Takes a folder for one output alone.
+    fn claim(&mut self, option: &str, folder: &Path) -> anyhow::Result<()> {
         // A folder that does not exist yet is identified like a file.
         let identity = match fs::metadata(folder) {
             Ok(found) => Some(Identity::Existing { device: found.dev(), inode: found.ino() }),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hash;
 use crate::thermal::{self, text};
 
 /// The machine, as far as known.
@@ -66,6 +67,18 @@ impl Machine {
     }
 }
 
+/// The machine's name, and what tells it from others even where names are alike or change: the board's serial number, or a digest
+/// of the system's identifier, which itself is not to be published.
+pub fn identity() -> (Option<String>, Option<String>) {
+    identity_at(Path::new("/"))
+}
+
+fn identity_at(root: &Path) -> (Option<String>, Option<String>) {
+    let read = |path: &str| text(&root.join(path));
+    let digest = || read("etc/machine-id").map(|id| hash::of_bytes(format!("sinew {id}").as_bytes())[..16].to_owned());
+    (read("proc/sys/kernel/hostname"), read("proc/device-tree/serial-number").or_else(digest))
+}
+
 fn processor(cpuinfo: &str) -> Option<String> {
     let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
@@ -113,6 +126,21 @@ mod tests {
         assert_eq!(machine.temperature_celsius, Some(99.5));
         assert_eq!(machine.throttling, ["gpu-thermal"]);
         assert_eq!(machine.governor, None);
+    }
+
+    #[test]
+    fn machines_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert_eq!(identity_at(root), (None, None));
+        write(root, "proc/sys/kernel/hostname", "gate-3\n");
+        write(root, "etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+        let (host, device) = identity_at(root);
+        let device = device.unwrap();
+        assert_eq!((host.as_deref(), device.len()), (Some("gate-3"), 16));
+        assert!(!"0123456789abcdef0123456789abcdef".contains(&device), "the system's own identifier stays here");
+        write(root, "proc/device-tree/serial-number", "1421622012345\0");
+        assert_eq!(identity_at(root).1.as_deref(), Some("1421622012345"));
     }
 
     #[test]

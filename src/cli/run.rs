@@ -11,6 +11,7 @@ use super::Verdict;
 use super::config::{self, Settings};
 use super::guard::FileGuard;
 use super::log::LogArguments;
+use super::machine;
 use super::progress::Progress;
 use super::service::Service;
 use super::{output, stop};
@@ -65,7 +66,8 @@ impl RunArguments {
         if settings.no_track && !zones.is_empty() {
             bail!("zones and lines count identities: leave --no-track out");
         }
-        let schema = describe(&bundle, &templates);
+        let (host, device) = machine::identity();
+        let schema = OutputSchema { host, device, ..describe(&bundle, &templates) };
         let preview = open_preview(&settings, &schema, sources.len())?;
         let metrics = preview.as_ref().map(Http::metrics);
         let address = preview.as_ref().map(Http::address);
@@ -151,7 +153,10 @@ fn warn_of_passwords() {
 fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Option<&Path>) -> anyhow::Result<()> {
     let mut guard = FileGuard::default();
     for source in sources {
-        guard.input(source::file_of(source));
+        match source::recording_of(source) {
+            Some(folder) => guard.input_tree(folder),
+            None => guard.input(source::file_of(source)),
+        }
     }
     let files = settings.template.iter().chain(&settings.boxes).map(PathBuf::as_path);
     files.chain(config).chain([Path::new(config::SYSTEM)]).for_each(|path| guard.input(path));
@@ -160,12 +165,16 @@ fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Optio
         // If it cannot be opened, that is reported later.
         Bundle::open(finder).iter().for_each(|finder| guard.input_tree(finder.folder()));
     }
-    for (option, uri) in sink_uris(settings) {
+    let mut uris = sink_uris(settings);
+    // A recording has its folder for itself: others are known by then.
+    uris.sort_by_key(|(_, uri)| uri.starts_with("record:"));
+    for (option, uri) in uris {
         match sink::outputs(&uri)? {
             sink::Output::Files(paths) => {
                 paths.iter().try_for_each(|path| guard.output(&option, path))?;
             }
             sink::Output::Folder(folder) => guard.images(&option, &folder)?,
+            sink::Output::Recording(folder) => guard.folder(&option, &folder)?,
             sink::Output::Standard => guard.standard_output()?,
             sink::Output::Device => {}
         }
@@ -178,7 +187,8 @@ fn sink_uris(settings: &Settings) -> Vec<(String, String)> {
     let given = settings.sink.iter().map(|uri| (format!("--sink {uri}"), uri.clone()));
     let default = settings.sink.is_empty().then(|| ("standard output".to_owned(), "jsonl:-".to_owned()));
     let overlay = settings.overlay.as_ref().map(|path| (format!("--overlay {path}"), format!("overlay:{path}")));
-    given.chain(default).chain(overlay).collect()
+    let record = settings.record.as_ref().map(|folder| (format!("--record {folder}"), format!("record:{folder}")));
+    given.chain(default).chain(overlay).chain(record).collect()
 }
 
 /// The objects to detect; each template must have been made by the bundle.
@@ -248,6 +258,7 @@ pub fn describe(bundle: &Bundle, templates: &[Template]) -> OutputSchema {
         categories,
         templates: !templates.is_empty(),
         poses: bundle.manifest().limits.poses,
+        ..OutputSchema::default()
     }
 }
 

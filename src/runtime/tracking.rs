@@ -82,8 +82,8 @@ impl Tracking {
     /// unchanged.
     pub fn step<'a>(&'a mut self, result: &FrameResult<'a>) -> FrameResult<'a> {
         let frame = &result.frame;
-        // An image has a name.
-        let is_image = result.live.is_none() && frame.name.is_some();
+        // An image has a name, and no time.
+        let is_image = result.live.is_none() && frame.name.is_some() && frame.captured.is_none();
         let number = result.live.map_or(0, |live| live.camera);
         let Some(camera) = self.cameras.get_mut(number).filter(|_| !is_image) else {
             return *result;
@@ -132,7 +132,7 @@ mod tests {
         for (sequence, &(name, camera)) in frames.iter().enumerate() {
             let (poses, rgb) = (poses(100.0 + sequence as f32), RgbCache::default());
             let frame = Frame { image, sequence: sequence as u64, captured: None, instant: None, name };
-            let live = camera.map(|camera| Live { age: None, camera });
+            let live = camera.map(|camera| Live { camera, ..Live::default() });
             let times = StageTimes::default();
             let result = tracking.step(&FrameResult { frame, poses: &poses, times, live, zones: None, rgb: &rgb });
             assert_eq!(result.poses.dropped, 7);

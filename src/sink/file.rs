@@ -319,7 +319,7 @@ impl<V: Volume> Lines<V> {
 }
 
 /// Whether the error means a full disk or quota.
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 

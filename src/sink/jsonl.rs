@@ -50,6 +50,8 @@ impl<W: Write + Send> JsonLines<W> {
             schema: SCHEMA,
             sinew: env!("CARGO_PKG_VERSION"),
             units: Units { time: "s", position: "px" },
+            host: schema.host.as_deref(),
+            device: schema.device.as_deref(),
             model: &schema.model,
             bundle: &schema.bundle,
             keypoints: schema.categories.first().map_or(&[], |kind| &kind.keypoints),
@@ -71,6 +73,11 @@ impl<W: Write + Send> JsonLines<W> {
 }
 
 impl<W> JsonLines<W> {
+    /// What the lines are written to.
+    pub(super) fn output(&mut self) -> &mut W {
+        &mut self.output
+    }
+
     /// How many frames of this camera are missing before the one with this number.
     fn missed(&mut self, camera: usize, sequence: u64) -> u64 {
         let next = sequence.saturating_add(1);
@@ -116,6 +123,10 @@ struct Header<'a> {
     schema: u32,
     sinew: &'static str,
     units: Units,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a str>,
     model: &'a str,
     bundle: &'a str,
     keypoints: &'a [String],
@@ -150,6 +161,8 @@ struct Line<'a> {
     captured: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     camera: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured_utc: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     age: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,6 +231,7 @@ impl<'a> Line<'a> {
             name: result.frame.name,
             captured: result.frame.captured.map(|time| time.as_secs_f64()),
             camera: result.live.map(|live| live.camera),
+            captured_utc: result.live.and_then(|live| live.captured_utc).map(seconds),
             age: result.live.and_then(|live| live.age).map(seconds),
             level: result.times.level,
             image: (size.width, size.height),
@@ -297,6 +311,8 @@ mod tests {
             }],
             templates: false,
             poses: 30,
+            host: Some("gate".into()),
+            device: None,
         }
     }
 
@@ -335,7 +351,7 @@ mod tests {
         assert_eq!(
             lines[0],
             json!({
-                "schema": 1, "sinew": env!("CARGO_PKG_VERSION"), "units": {"time": "s", "position": "px"}, "model": "logocap", "bundle": "tiny",
+                "schema": 1, "sinew": env!("CARGO_PKG_VERSION"), "units": {"time": "s", "position": "px"}, "host": "gate", "model": "logocap", "bundle": "tiny",
                 "keypoints": ["nose", "left_eye"], "skeleton": [[0, 1]],
             })
         );
@@ -402,7 +418,7 @@ mod tests {
         let mut sink = JsonLines::new(&mut written, "memory", &schema()).unwrap();
         let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
         let frame = Frame { image, sequence: 0, captured: None, instant: None, name: None };
-        let live = Some(Live { age: Some(Duration::from_micros(41_250)), camera: 1 });
+        let live = Some(Live { age: Some(Duration::from_micros(41_250)), captured_utc: None, camera: 1 });
         let times = StageTimes::default();
         sink.put(&FrameResult { frame, poses: &poses(0), times, live, zones: None, rgb: &RgbCache::default() })
             .unwrap();

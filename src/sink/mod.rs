@@ -2,7 +2,7 @@
 //!
 //! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON object per
 //! frame, `unix:PATH` sends the same lines to the clients of a socket, `overlay:PATH` draws the poses onto the frames,
-//! `y4m:PATH` records the frames without drawing on them, `fb:DEVICE` shows the poses on a screen. [`http`] serves them to
+//! `y4m:PATH` writes the frames without drawing on them, `record:FOLDER` keeps frames, times and results, `fb:DEVICE` shows the poses on a screen. [`http`] serves them to
 //! browsers. A sink knows neither engines nor models.
 //!
 //! To add one: implement [`Sink`] in a file of its own, and add its scheme to [`open`], to [`outputs`] (which protects files from
@@ -27,11 +27,12 @@ mod image;
 pub mod jsonl;
 pub mod overlay;
 pub mod paint;
-mod record;
+mod recording;
 mod rgb;
 mod scale;
 mod socket;
 mod uri;
+mod video;
 mod y4m;
 pub mod zones;
 
@@ -70,10 +71,12 @@ impl<'a> FrameResult<'a> {
 }
 
 /// Facts about a camera's frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Live {
     /// Time from its capture to this sink.
     pub age: Option<Duration>,
+    /// When it was captured, in UTC by the system's clock: time since 1970.
+    pub captured_utc: Option<Duration>,
     /// The camera's number, in the order in which they were named.
     pub camera: usize,
 }
@@ -108,6 +111,10 @@ pub struct OutputSchema {
     pub templates: bool,
     /// Maximum number of poses of a frame.
     pub poses: usize,
+    /// Name of the machine.
+    pub host: Option<String>,
+    /// What tells this machine from others, whatever its name is.
+    pub device: Option<String>,
 }
 
 /// One kind of pose.
@@ -143,7 +150,7 @@ pub enum SinkError {
     /// The URI names no kind of sink.
     #[error(
         "sink '{uri}' is not known: use jsonl:PATH, jsonl:- for standard output, unix:PATH for a socket, \
-         overlay:PATH, y4m:PATH for the frames themselves, or fb:/dev/fb0 for a screen"
+         overlay:PATH, y4m:PATH for the frames themselves, record:FOLDER, or fb:/dev/fb0 for a screen"
     )]
     Unknown {
         /// What was given.
@@ -275,8 +282,9 @@ pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<d
         }
         Some(("jsonl", path)) if !path.is_empty() => file::open(path, schema, &options.dropped_lines),
         Some(("unix", path)) if !path.is_empty() => socket::open(path, schema, &options.dropped_lines),
-        Some(("y4m", path)) if !path.is_empty() => record::open(path),
+        Some(("y4m", path)) if !path.is_empty() => video::open(path),
         Some(("overlay", path)) if !path.is_empty() => overlay::open(path, schema, options),
+        Some(("record", path)) if !path.is_empty() => recording::open(path, schema, &options.dropped_lines),
         Some(("fb", path)) if !path.is_empty() => {
             framebuffer::open(path, Path::new(framebuffer::SYSFS), schema, options)
         }
@@ -296,6 +304,8 @@ pub enum Output {
     Files(Vec<PathBuf>),
     /// Images in this folder, named after those that the frames are read from.
     Folder(PathBuf),
+    /// A recording in this folder.
+    Recording(PathBuf),
     /// Standard output.
     Standard,
     /// A device.
@@ -314,6 +324,7 @@ pub fn outputs(uri: &str) -> Result<Output, SinkError> {
             Ok(Output::Folder(path.into()))
         }
         Some(("unix" | "y4m" | "overlay", path)) if !path.is_empty() => Ok(Output::Files(vec![path.into()])),
+        Some(("record", path)) if !path.is_empty() => recording::folder(path).map(Output::Recording),
         Some(("fb", path)) if !path.is_empty() => Ok(Output::Device),
         _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
     }

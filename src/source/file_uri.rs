@@ -10,6 +10,11 @@ pub(super) fn split_file(text: &str) -> (&Path, &str) {
     }
 }
 
+/// The keys and values of options.
+pub(super) fn options(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

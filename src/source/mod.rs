@@ -18,7 +18,9 @@ mod images;
 mod layout;
 mod lookahead;
 mod open;
+pub(crate) mod recording;
 mod repeated;
+mod replay;
 #[cfg(feature = "camera")]
 #[doc(hidden)]
 pub mod v4l2;
@@ -28,9 +30,10 @@ mod y4m;
 pub use images::Images;
 pub use open::open;
 #[doc(hidden)]
-pub use open::{camera_name, file_of, masked, shown};
+pub use open::{camera_name, file_of, masked, recording_of, shown};
 #[doc(hidden)]
 pub use repeated::Repeated;
+pub use replay::Replay;
 pub use y4m::{Y4m, Y4mError};
 
 /// One frame, borrowed from its source until the next is requested.
@@ -80,7 +83,7 @@ pub enum SourceError {
     /// The URI names no kind of source.
     #[error(
         "source '{uri}' is not known: use a camera such as /dev/video0, rtsp://... or csi://0, the path of an image (JPEG, PNG), \
-         of a folder of images or of a video, ffmpeg:ADDRESS, gst:PIPELINE, or - for y4m on standard input"
+         of a folder of images or of a video, ffmpeg:ADDRESS, gst:PIPELINE, replay:FOLDER, or - for y4m on standard input"
     )]
     Unknown {
         /// What was given.
@@ -125,6 +128,14 @@ pub enum SourceError {
         /// The video's name, without anything secret.
         name: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// A recording is damaged, or is none.
+    #[error("{}: {reason}", path.display())]
+    Recording {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong, and where.
         reason: String,
     },
     /// A camera's URI is wrong.

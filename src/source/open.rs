@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use super::file_uri::split_file;
-use super::{Images, Source, SourceError, Y4m};
+use super::{Images, Replay, Source, SourceError, Y4m};
 use crate::pixels::file::{describe_start, is_image};
 
 /// The device number's major part of Linux's video devices.
@@ -20,6 +20,7 @@ const VIDEO_MAJOR: u64 = 81;
 /// | `v4l2:...`, or a character device of Linux's video interface | a camera |
 /// | `rtsp://...` and other addresses, `csi://0`, `gst:PIPELINE` | a camera that another program reads, see `child` |
 /// | `ffmpeg:FILE`, `gst-file:PIPELINE` | a video that another program decodes |
+/// | `replay:FOLDER` | a recording, see `Replay` |
 /// | a folder | the images directly in it |
 /// | a pipe, a socket, or another device, such as `/dev/stdin` | y4m |
 /// | a file | an image, a y4m video, or another video, which ffmpeg decodes, by its first bytes |
@@ -33,6 +34,9 @@ pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     }
     if let Some(camera) = camera_name(uri) {
         return open_camera(uri, camera);
+    }
+    if let Some(recording) = uri.strip_prefix("replay:") {
+        return Ok(Box::new(Replay::open(recording)?));
     }
     if let Some(opened) = open_child(uri) {
         return opened;
@@ -97,6 +101,11 @@ pub fn file_of(uri: &str) -> &Path {
         "-" => Path::new("/dev/stdin"),
         _ => split_file(uri.strip_prefix("ffmpeg:").unwrap_or(uri)).0,
     }
+}
+
+/// The folder of the recording that `uri` replays, if it does.
+pub fn recording_of(uri: &str) -> Option<&Path> {
+    uri.strip_prefix("replay:").map(super::replay::folder_of)
 }
 
 /// `uri` for messages: without user, password and other secrets of an address.

@@ -37,7 +37,7 @@ pub struct Settings {
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_MODEL")]
     pub model: Option<String>,
     /// Where frames come from: a camera such as /dev/video0, v4l2:/dev/video0?size=1280x720&fps=30, rtsp://HOST/PATH or csi://0, an
-    /// image, a folder, a video, ffmpeg:ADDRESS, gst:PIPELINE, or - for y4m on standard input; cameras may be repeated
+    /// image, a folder, a video, ffmpeg:ADDRESS, gst:PIPELINE, replay:FOLDER, or - for y4m on standard input; cameras may be repeated
     #[arg(long, value_name = "URI", env = "SINEW_SOURCE")]
     #[serde(deserialize_with = "value::one_or_more")]
     pub source: Vec<String>,
@@ -81,6 +81,10 @@ pub struct Settings {
     /// Draw the poses: images into the folder PATH, or a video if PATH ends in .y4m
     #[arg(long, value_name = "PATH", env = "SINEW_OVERLAY")]
     pub overlay: Option<String>,
+    /// Keep frames, times and results in this folder, for --source replay:FOLDER: FOLDER?max=2GiB&age=1h&format=jpeg [default:
+    /// off; 2GiB, any age, raw]
+    #[arg(long, value_name = "FOLDER", env = "SINEW_RECORD")]
+    pub record: Option<String>,
     /// Show the poses in a browser, and metrics: HOST:PORT, or a port that only this machine reaches; ?fps=N behind it is how
     /// many images a second [default: off, and 10]
     #[arg(long, value_name = "ADDR", env = "SINEW_PREVIEW")]
@@ -230,6 +234,7 @@ impl Settings {
             deadline: self.deadline.or(below.deadline),
             sink: if self.sink.is_empty() { below.sink } else { self.sink },
             overlay: self.overlay.or(below.overlay),
+            record: self.record.or(below.record),
             preview: self.preview.or(below.preview),
             threshold: self.threshold.or(below.threshold),
             keypoint_threshold: self.keypoint_threshold.or(below.keypoint_threshold),

@@ -63,6 +63,11 @@ impl OwnedFrame {
         }
     }
 
+    /// When it was captured.
+    pub fn instant(&self) -> Option<Instant> {
+        self.instant
+    }
+
     /// Time since it was captured.
     pub fn age(&self) -> Option<Duration> {
         self.instant.map(|instant| instant.elapsed())

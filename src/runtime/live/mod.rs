@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use self::inbox::{Arrival, Inbox};
 use self::job::Job;
 use super::{Boxes, Counts, End, Observer, Outputs, RunError, Skip, estimate};
+use crate::clock::UtcClock;
 use crate::estimator::{EstimateError, Estimator};
 use crate::sink::{FrameResult, Live, RgbCache};
 use crate::source::{Source, SourceError};
@@ -341,7 +342,7 @@ fn deliver(
     stop: &AtomicBool,
     delivered: &mut Delivered,
 ) -> Result<End, RunError> {
-    let mut rgb = RgbCache::default();
+    let (mut rgb, mut utc) = (RgbCache::default(), UtcClock::default());
     let mut stopped = None;
     let ended = loop {
         let job = match waiting.recv_timeout(POLL_INTERVAL) {
@@ -356,7 +357,16 @@ fn deliver(
             }
         };
         let frame = job.frame.view();
-        let live = Live { age: job.frame.age(), camera: job.camera };
+        let captured_utc = job.frame.instant().map(|instant| {
+            let (time, jump) = utc.at(instant);
+            if let Some(seconds) = jump {
+                tracing::warn!(
+                    "the system's clock was set by {seconds:+.3} s; captured_utc follows it, captured does not"
+                );
+            }
+            time
+        });
+        let live = Live { age: job.frame.age(), captured_utc, camera: job.camera };
         rgb.clear();
         let result =
             FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live), zones: None, rgb: &rgb };

@@ -23,6 +23,8 @@ const ENOTTY: i32 = 25;
 pub struct Device {
     path: PathBuf,
     file: File,
+    /// The kind of its buffers: with one plane, or with several.
+    kind: u32,
 }
 
 /// A camera's description of itself.
@@ -63,6 +65,33 @@ pub struct Control {
     id: u32,
 }
 
+/// A format as both kinds of devices have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameFormat {
+    pub four_cc: FourCc,
+    pub size: Size,
+    /// Buffers of a frame.
+    pub planes: usize,
+    /// Bytes from one row to the next in each of them.
+    pub strides: [usize; sys::MAX_PLANES],
+}
+
+impl FrameFormat {
+    fn of(format: &sys::Format) -> Self {
+        let mut strides = [0; sys::MAX_PLANES];
+        strides[0] = format.bytes_per_line as usize;
+        let size = Size::new(format.width as usize, format.height as usize);
+        Self { four_cc: FourCc(format.pixel_format), size, planes: 1, strides }
+    }
+
+    fn of_planes(format: &sys::FormatOfPlanes) -> Self {
+        let size = Size::new(format.width as usize, format.height as usize);
+        let strides = format.planes.map(|plane| plane.bytes_per_line as usize);
+        let planes = usize::from(format.count).clamp(1, sys::MAX_PLANES);
+        Self { four_cc: FourCc(format.pixel_format), size, planes, strides }
+    }
+}
+
 impl Device {
     /// Opens a video device that captures frames.
     ///
@@ -71,7 +100,7 @@ impl Device {
     pub fn open(path: &Path) -> Result<Self, CameraError> {
         let fail = |source| CameraError::Call { path: path.to_owned(), what: "opening it", source };
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fail)?;
-        let device = Self { path: path.to_owned(), file };
+        let mut device = Self { path: path.to_owned(), file, kind: sys::CAPTURE };
         let capability = device.capability()?;
         let able = match capability.capabilities & sys::CAP_DEVICE_CAPS {
             0 => capability.capabilities,
@@ -79,11 +108,12 @@ impl Device {
         };
         let refuse = |reason: &str| CameraError::Unsupported { path: path.to_owned(), reason: reason.to_owned() };
         if able & sys::CAP_CAPTURE == 0 {
-            return Err(refuse(if able & sys::CAP_CAPTURE_MPLANE != 0 {
-                "it is multi-planar, which is not supported; feed a v4l2loopback device from it and read that one"
-            } else {
-                "it captures no frames: another device of the same camera may, see `sinew cameras`"
-            }));
+            if able & sys::CAP_CAPTURE_MPLANE == 0 {
+                return Err(refuse(
+                    "it captures no frames: another device of the same camera may, see `sinew cameras`",
+                ));
+            }
+            device.kind = sys::CAPTURE_PLANES;
         }
         if able & sys::CAP_STREAMING == 0 {
             return Err(refuse("its driver cannot stream"));
@@ -94,6 +124,11 @@ impl Device {
     /// The path that it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The kind of its buffers.
+    pub(super) fn kind(&self) -> u32 {
+        self.kind
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -128,7 +163,7 @@ impl Device {
     /// Formats that it offers; none if the driver does not list any, which is not an error.
     pub fn formats(&self) -> Vec<FourCc> {
         let ask = |index| {
-            let mut description = sys::FormatDescription { index, kind: sys::CAPTURE, ..sys::zeroed() };
+            let mut description = sys::FormatDescription { index, kind: self.kind, ..sys::zeroed() };
             sys::enumerate_format(self.descriptor(), &mut description).ok()?;
             Some(FourCc(description.pixel_format))
         };
@@ -242,25 +277,20 @@ impl Device {
         }
         let size = wanted.size.unwrap_or(choose::SIZE);
         let offers = self.offers(size);
-        let mut format = sys::Format { kind: sys::CAPTURE, ..sys::zeroed() };
-        sys::get_format(self.descriptor(), &mut format).map_err(self.failed("getting its format"))?;
+        let mut format = self.format().map_err(self.failed("getting its format"))?;
         match choose(&offers, wanted) {
             Some(offer) => {
-                (format.width, format.height) = (offer.size.width as u32, offer.size.height as u32);
-                format.pixel_format = offer.format.0;
+                format.size = offer.size;
+                format.four_cc = offer.format;
             }
             // A driver that lists nothing may still do what is requested.
             None => {
-                if let Some(size) = wanted.size {
-                    (format.width, format.height) = (size.width as u32, size.height as u32);
-                }
-                format.pixel_format = wanted.format.map_or(format.pixel_format, |format| format.0);
+                format.size = wanted.size.unwrap_or(format.size);
+                format.four_cc = wanted.format.unwrap_or(format.four_cc);
             }
         }
-        format.field = sys::FIELD_ANY;
-        format.bytes_per_line = 0;
-        sys::set_format(self.descriptor(), &mut format).map_err(self.failed("setting its format"))?;
-        let given = FourCc(format.pixel_format);
+        let format = self.set_format(format).map_err(self.failed("setting its format"))?;
+        let given = format.four_cc;
         let listed = || formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if wanted.format.is_some_and(|wanted| wanted != given) {
             return Err(unsupported(format!(
@@ -280,13 +310,43 @@ impl Device {
         for (name, value) in &wanted.controls {
             self.set_control(name, *value)?;
         }
-        let size = Size::new(format.width as usize, format.height as usize);
-        Ok(CaptureFormat { four_cc: given, size, stride: format.bytes_per_line as usize, rate })
+        Ok(CaptureFormat { four_cc: given, size: format.size, stride: format.strides[0], rate })
+    }
+
+    /// The format that is set.
+    pub(super) fn format(&self) -> io::Result<FrameFormat> {
+        if self.kind == sys::CAPTURE {
+            let mut format = sys::Format { kind: self.kind, ..sys::zeroed() };
+            sys::get_format(self.descriptor(), &mut format)?;
+            return Ok(FrameFormat::of(&format));
+        }
+        let mut format = sys::FormatOfPlanes { kind: self.kind, ..sys::zeroed() };
+        sys::get_format_of_planes(self.descriptor(), &mut format)?;
+        Ok(FrameFormat::of_planes(&format))
+    }
+
+    /// Sets size and pixel format; returns what the driver makes of them.
+    fn set_format(&self, wanted: FrameFormat) -> io::Result<FrameFormat> {
+        let (width, height) = (wanted.size.width as u32, wanted.size.height as u32);
+        let pixel_format = wanted.four_cc.0;
+        if self.kind == sys::CAPTURE {
+            let mut format = sys::Format { kind: self.kind, ..sys::zeroed() };
+            sys::get_format(self.descriptor(), &mut format)?;
+            format = sys::Format { width, height, pixel_format, field: sys::FIELD_ANY, bytes_per_line: 0, ..format };
+            sys::set_format(self.descriptor(), &mut format)?;
+            return Ok(FrameFormat::of(&format));
+        }
+        let mut format = sys::FormatOfPlanes { kind: self.kind, ..sys::zeroed() };
+        sys::get_format_of_planes(self.descriptor(), &mut format)?;
+        let (planes, count) = (sys::zeroed::<sys::FormatOfPlanes>().planes, 0);
+        format = sys::FormatOfPlanes { width, height, pixel_format, field: sys::FIELD_ANY, planes, count, ..format };
+        sys::set_format_of_planes(self.descriptor(), &mut format)?;
+        Ok(FrameFormat::of_planes(&format))
     }
 
     /// Requests a rate; returns the one that the driver reports, if any.
     fn set_rate(&self, wanted: f64) -> Option<f64> {
-        let mut parameters = sys::StreamParameters { kind: sys::CAPTURE, ..sys::zeroed() };
+        let mut parameters = sys::StreamParameters { kind: self.kind, ..sys::zeroed() };
         sys::get_parameters(self.descriptor(), &mut parameters).ok()?;
         if parameters.capability & sys::CAP_TIME_PER_FRAME != 0 {
             parameters.interval = [1000, (1000.0 * wanted).round() as u32];

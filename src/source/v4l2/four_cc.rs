@@ -49,8 +49,9 @@ impl FourCc {
         match &name {
             b"YUYV" => FrameEncoding::Pixels(PixelFormat::Yuyv),
             b"UYVY" => FrameEncoding::Pixels(PixelFormat::Uyvy),
-            b"NV12" => FrameEncoding::Pixels(PixelFormat::Nv12),
-            b"YU12" => FrameEncoding::Pixels(PixelFormat::I420),
+            // The second of each pair has a buffer for each of its planes.
+            b"NV12" | b"NM12" => FrameEncoding::Pixels(PixelFormat::Nv12),
+            b"YU12" | b"YM12" => FrameEncoding::Pixels(PixelFormat::I420),
             b"GREY" => FrameEncoding::Pixels(PixelFormat::Grey),
             b"RGB3" => FrameEncoding::Pixels(PixelFormat::Rgb),
             b"BGR3" => FrameEncoding::Bgr,
