@@ -1,4 +1,4 @@
-"""Gathering a picture's keypoint features: the runtime against PyTorch as the reference does it, on one core.
+"""Gathering an image's keypoint features: the runtime against PyTorch as the reference does it, on one core.
 
     python benches/compare_enrol.py [--features std]
 

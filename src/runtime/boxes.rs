@@ -241,7 +241,7 @@ impl Boxes for ListedBoxes {
         Ok((Some(&self.inside), StageTimes::default()))
     }
 
-    /// Where the file and the frames do not fit.
+    /// Warns of frames and boxes that do not fit each other.
     fn remark(&self) -> Option<String> {
         let listed = (self.by_name.len() + self.by_sequence.len()) as u64;
         let mut remarks = Vec::new();

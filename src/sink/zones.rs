@@ -15,7 +15,7 @@ use crate::track::zones::{Anchor, EventKind, Line, LineCounts, Zone, ZoneCounts,
 pub struct NamedZone {
     /// Its name: letters, digits, `_` and `-`.
     pub name: String,
-    /// Where it is.
+    /// Its geometry.
     pub zone: Zone,
 }
 
@@ -24,7 +24,7 @@ pub struct NamedZone {
 pub struct NamedLine {
     /// Its name: letters, digits, `_` and `-`.
     pub name: String,
-    /// Where it is.
+    /// Its geometry.
     pub line: Line,
 }
 
