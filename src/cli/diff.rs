@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,9 +11,15 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{Verdict, output, value};
+use crate::read::BoundedLines;
+use crate::write::Patient;
 
 /// Differences that are printed; all are counted.
 const SHOWN: usize = 20;
+/// Longest line that is read; `sinew run` writes a tenth of it at most.
+const MAX_LINE_BYTES: usize = 4 << 20;
+/// Most bytes that the poses of one file may take in memory: an hour of video with three people.
+const MAX_MEMORY: usize = 120 << 20;
 
 /// Compare two files of results: exit code 1 where they differ by more than is allowed
 #[derive(Debug, Args)]
@@ -53,6 +59,7 @@ struct Line {
     sequence: Option<u64>,
     #[serde(default)]
     camera: usize,
+    image: Option<[f64; 2]>,
     #[serde(default)]
     poses: Vec<FoundPose>,
 }
@@ -72,7 +79,15 @@ type Key = (usize, u64);
 #[derive(Debug, Default)]
 struct Results {
     names: Vec<String>,
-    frames: BTreeMap<Key, Vec<FoundPose>>,
+    frames: BTreeMap<Key, FoundFrame>,
+}
+
+/// A frame of a file.
+#[derive(Debug)]
+struct FoundFrame {
+    /// Width and height, where the line says it.
+    image: Option<[f64; 2]>,
+    poses: Vec<FoundPose>,
 }
 
 /// What was found.
@@ -133,6 +148,12 @@ impl DiffArguments {
                 continue;
             };
             found.frames += 1;
+            if let (Some([width, height]), Some([other_width, other_height])) = (ours.image, theirs.image)
+                && (width, height) != (other_width, other_height)
+            {
+                found.differ(key, &format!("an image of {width}x{height}, and one of {other_width}x{other_height}"));
+            }
+            let (ours, theirs) = (&ours.poses, &theirs.poses);
             if ours.len() != theirs.len() {
                 found.differ(key, &format!("{} poses, and {}", ours.len(), theirs.len()));
             }
@@ -243,19 +264,36 @@ impl Comparison {
 impl Results {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let input: Box<dyn Read> = if path == Path::new("-") {
-            Box::new(std::io::stdin())
+            Box::new(Patient(std::io::stdin()))
         } else {
             Box::new(File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?)
         };
         let mut results = Self::default();
-        for (number, line) in BufReader::new(input).lines().enumerate() {
-            let place = || format!("{}: line {}", path.display(), number + 1);
-            let line = line.with_context(place)?;
-            let line: Line = serde_json::from_str(&line).with_context(|| format!("{} is no result", place()))?;
+        let mut lines = BoundedLines::new(BufReader::new(input), MAX_LINE_BYTES);
+        let mut memory = 0;
+        for number in 1.. {
+            let place = || format!("{}: line {number}", path.display());
+            let Some(line) = lines.next_line().with_context(place)? else { break };
+            // Some editors begin a file with a byte order mark.
+            let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(line);
+            if line.trim().is_empty() {
+                continue;
+            }
+            let line: Line = serde_json::from_str(line).with_context(|| format!("{} is no result", place()))?;
             match (line.schema, line.sequence) {
                 (Some(_), _) => results.names = line.keypoints,
                 (None, Some(sequence)) => {
-                    if results.frames.insert((line.camera, sequence), line.poses).is_some() {
+                    memory += size_of::<Key>() + size_of::<FoundFrame>();
+                    memory += line.poses.iter().map(FoundPose::memory).sum::<usize>();
+                    if memory > MAX_MEMORY {
+                        bail!(
+                            "{}: the results up to here take more than {} MB; compare shorter files",
+                            place(),
+                            MAX_MEMORY >> 20
+                        );
+                    }
+                    let frame = FoundFrame { image: line.image, poses: line.poses };
+                    if results.frames.insert((line.camera, sequence), frame).is_some() {
                         bail!("{}: a second result of frame {sequence}; compare one run at a time", place());
                     }
                 }
@@ -266,5 +304,13 @@ impl Results {
             bail!("{}: no result in it", path.display());
         }
         Ok(results)
+    }
+}
+
+impl FoundPose {
+    /// Bytes that it takes. Lists have room for more than they hold.
+    fn memory(&self) -> usize {
+        let template = self.template.as_ref().map_or(0, String::capacity);
+        2 * size_of::<Self>() + self.keypoints.capacity() * size_of::<Option<[f32; 3]>>() + template
     }
 }
