@@ -28,7 +28,7 @@ mod y4m;
 pub use images::Images;
 pub use open::open;
 #[doc(hidden)]
-pub use open::{camera_name, file_of, masked, shown};
+pub use open::{camera_name, files_of, masked, shown};
 #[doc(hidden)]
 pub use repeated::Repeated;
 pub use y4m::{Y4m, Y4mError};
