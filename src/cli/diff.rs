@@ -19,8 +19,8 @@ const SHOWN: usize = 20;
 /// Compare two files of results: exit code 1 if they differ by more than is allowed
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Frames are compared by camera and sequence, poses with those that lie next to them. Identities may be other numbers, but
-each must stay one.
+Frames are compared by camera and sequence, poses with the nearest ones. Track ids may be renumbered, but the mapping must be
+one-to-one.
 
 Example:
   sinew diff yesterday.jsonl today.jsonl --pixels 1")]
@@ -99,7 +99,7 @@ impl DiffArguments {
         let (first, second) = (Results::read(&self.first)?, Results::read(&self.second)?);
         if first.names != second.names {
             bail!(
-                "{} and {} are of different keypoints: results of the same bundle or templates can be compared",
+                "{} and {} have different keypoints: only results of the same bundle or templates can be compared",
                 self.first.display(),
                 self.second.display()
             );

@@ -34,9 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Measure how long frames take, stage by stage
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A camera is measured as it runs. Images and videos are read into memory first and processed again and again, each copied
-before as a camera's frame is; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are
-written to nowhere.
+Cameras are measured live. Images and videos are read into memory and processed repeatedly, each copied first like a camera's
+frame; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are discarded.
 
 Examples:
   sinew bench --model logocap-movenet --source photos --as-camera 1280x720 --threads 1

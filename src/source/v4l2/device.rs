@@ -294,7 +294,7 @@ impl Device {
         let listed = || formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if wanted.format.is_some_and(|wanted| wanted != given) {
             return Err(unsupported(format!(
-                "it gives {given} in place of {}; it offers {}",
+                "it gives {given} instead of {}; it offers {}",
                 wanted.format.unwrap_or(given),
                 listed()
             )));
