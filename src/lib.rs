@@ -21,6 +21,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # The interface
+//!
+//! | to | use |
+//! |---|---|
+//! | open a model | [`bundle::Bundle`], [`bundle::list`], [`engine::Backend`], [`engine::Precision`] |
+//! | estimate poses | [`estimator::open`], [`estimator::Options`], [`estimator::Estimator`], [`estimator::Request`], [`estimator::StageTimes`] |
+//! | pass images | [`pixels::read_image`], [`pixels::Image`], [`pixels::ImageView`], [`pixels::PixelFormat`], [`geometry::Size`] |
+//! | read cameras and videos | [`source::open`], [`source::Source`], [`source::Frame`] |
+//! | read results | [`pose::Poses`], [`pose::Pose`], [`pose::Keypoint`], [`pose::Skeleton`] |
+//! | follow people | [`track::Tracker`], [`track::TrackOptions`] |
+//! | enrol objects | [`estimator::enrol`], [`template::Template`] |
+//! | decode outputs of networks that you run yourself | [`decode`] |
+//!
+//! Everything else is a part of these or an error of theirs. `runtime` and `sink`, the loop of the program and its outputs, are
+//! not documented and may change.
+//!
 //! # Layers
 //!
 //! A frame flows one way: source, pixels, engine, decode, track, sink. The list below is the order of imports instead: a module

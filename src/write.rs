@@ -1,14 +1,18 @@
 //! Output files: locked against other programs, and replaced only once new content exists.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd as _;
 #[cfg(feature = "sinks")]
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Maximum number of links that are followed, as in Linux.
 const MOST_LINKS: usize = 40;
+/// How soon a stream that takes or gives nothing is tried again.
+const RETRY: Duration = Duration::from_millis(2);
 
 /// An open file, locked.
 #[derive(Debug)]
@@ -147,7 +151,7 @@ impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.begin()?;
         match &mut self.target {
-            Target::Other(file) => file.write(bytes),
+            Target::Other(file) => Patient(file).write(bytes),
             Target::Regular(file) => file.write(bytes),
         }
     }
@@ -163,7 +167,7 @@ impl Write for Replacement {
 /// Same as [`OutputFile::open`], or if writing fails.
 pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if is_standard_output(path) {
-        return standard_output()?.write_all(bytes);
+        return Patient(standard_output()?).write_all(bytes);
     }
     if is_special(path) {
         return OpenOptions::new().write(true).open(path)?.write_all(bytes);
@@ -190,8 +194,7 @@ pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// If that fails; nothing has changed then.
 pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+    let partial = partial(path);
     let written = File::create(&partial).and_then(|mut file| {
         file.write_all(bytes)?;
         if let Ok(found) = fs::symlink_metadata(path)
@@ -206,6 +209,44 @@ pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&partial);
     }
     written
+}
+
+/// Where a file lies until it is complete. The name is not made of the file's own, which may be as long as a name can be.
+fn partial(path: &Path) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    path.file_name().hash(&mut hasher);
+    path.with_file_name(format!(".sinew-{}-{:016x}.partial", std::process::id(), hasher.finish()))
+}
+
+/// A stream that waits where it would have to: a program that shares a pipe or a terminal with this program may have made it
+/// non-blocking for both, and then "not now" is not an error.
+#[derive(Debug)]
+pub(crate) struct Patient<T>(pub T);
+
+/// Tries again as long as the stream says "not now".
+fn patiently<R>(mut attempt: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(RETRY),
+            other => return other,
+        }
+    }
+}
+
+impl<T: Read> Read for Patient<T> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        patiently(|| self.0.read(into))
+    }
+}
+
+impl<T: Write> Write for Patient<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        patiently(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        patiently(|| self.0.flush())
+    }
 }
 
 /// Whether `path` names standard output. What a shell has opened, perhaps for appending, is not opened again.
@@ -305,6 +346,47 @@ mod tests {
         assert!(file.is_in_place());
     }
 
+    /// Says "not now" every other time.
+    struct Hesitant(Vec<u8>, bool);
+
+    impl Hesitant {
+        fn hesitate(&mut self) -> io::Result<()> {
+            self.1 = !self.1;
+            if self.1 { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        }
+    }
+
+    impl Write for Hesitant {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.hesitate()?;
+            self.0.extend_from_slice(&bytes[..bytes.len().min(3)]);
+            Ok(bytes.len().min(3))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.hesitate()
+        }
+    }
+
+    impl Read for Hesitant {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.hesitate()?;
+            let count = (&self.0[..]).read(into)?;
+            self.0.drain(..count);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn streams_that_say_not_now_are_waited_for() {
+        let mut stream = Patient(Hesitant(Vec::new(), false));
+        stream.write_all(b"ten bytes.").unwrap();
+        stream.flush().unwrap();
+        let mut read = String::new();
+        stream.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "ten bytes.");
+    }
+
     #[test]
     fn all_is_written_or_nothing() {
         let folder = tempfile::tempdir().unwrap();
@@ -318,13 +400,17 @@ mod tests {
         assert_eq!(fs::read_to_string(at("copy")).unwrap(), "older, and longer", "another name of the older file");
         whole(&at("new"), b"first").unwrap();
         assert_eq!(fs::read_to_string(at("new")).unwrap(), "first");
-        // The name of the file to be renamed is too long, that of the file itself is not.
-        let long = at(&"x".repeat(250));
-        assert!(whole(&long, b"y").is_err() && !long.exists());
-        fs::write(&long, "stays").unwrap();
-        assert!(whole(&long, b"y").is_err());
-        assert_eq!(fs::read_to_string(&long).unwrap(), "stays");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
+        // The longest name that a file can have.
+        let long = at(&"x".repeat(255));
+        whole(&long, b"y").unwrap();
+        // A folder stands where the new contents would lie until they are complete.
+        fs::create_dir(partial(&long)).unwrap();
+        assert!(whole(&long, b"z").is_err());
+        assert_eq!(fs::read_to_string(&long).unwrap(), "y", "it stays");
+        fs::remove_file(&long).unwrap();
+        assert!(whole(&long, b"z").is_err() && !long.exists());
+        fs::remove_dir(partial(&long)).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
         whole(Path::new("/dev/null"), b"gone").unwrap();
         assert!(whole(Path::new("/dev/full"), b"none").is_err());
     }

@@ -239,6 +239,47 @@ fn a_failed_build_leaves_nothing_and_says_what_the_builder_said() {
     board.build(&[]).expect(2).says(&["engines", "SINEW_ENGINES"]);
 }
 
+/// The boot service builds, and somebody by hand: neither removes what the other is building.
+#[test]
+fn two_builds_in_one_folder_do_not_disturb_each_other() {
+    if !can_compile() {
+        return;
+    }
+    let board = Board::new();
+    board.trtexec("sleep 1");
+    std::thread::scope(|scope| {
+        let build = |precision: &'static str| scope.spawn(|| board.build(&["--precision", precision, "--force"]));
+        let builds = [build("fp32"), build("fp16"), build("fp16")];
+        builds.into_iter().for_each(|build| drop(build.join().unwrap().expect(0)));
+    });
+    let names = board.files();
+    assert!(!names.iter().any(|name| name.ends_with("partial")), "{names:?}");
+    let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
+    assert_eq!(listed.as_array().unwrap().len(), 2 * Board::networks().len());
+    assert!(listed.as_array().unwrap().iter().all(|entry| entry["state"] == "ok"), "{listed}");
+}
+
+/// The builder reads graphs by their paths: one that is exchanged after it was hashed gives no plan.
+#[test]
+fn a_graph_that_is_replaced_while_it_is_built_gives_no_plan() {
+    if !can_compile() {
+        return;
+    }
+    let board = Board::new();
+    let copy = board.path("copy");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(Board::bundle()).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    board.trtexec("printf x >> \"$onnx\"");
+    board
+        .run(&["engine", "build", "--model", text(&copy), "--image-size", "64x48"])
+        .expect(2)
+        .says(&[".onnx", "SHA-256"]);
+    assert!(board.files().is_empty(), "{:?}", board.files());
+}
+
 /// The library crashes or hangs on a plan: that happens to a child, and the frame is processed all the same.
 #[test]
 fn a_library_that_dies_is_an_error_and_a_fallback() {

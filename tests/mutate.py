@@ -384,6 +384,13 @@ def tracks(random: random.Random, folder: Path) -> Trial:
     return Trial(["eval", "--metric", "track", "--truth", str(truth), "--tracks", str(path)])
 
 
+def comparisons(random: random.Random, folder: Path) -> Trial:
+    first, second = folder / "a.jsonl", folder / "b.jsonl"
+    first.write_bytes(mutated_text(random, result_lines()))
+    second.write_bytes(result_lines())
+    return Trial(["diff", *random.sample((str(first), str(second)), 2)])
+
+
 def mot(random: random.Random, folder: Path) -> Trial:
     truth, found = folder / "gt.txt", folder / "tracks.txt"
     name = random.choice(("clean", "mixed", "poor"))
@@ -428,6 +435,7 @@ KINDS: dict[str, tuple[Callable[[random.Random, Path], Trial], int]] = {
     "templates": (templates, 5),
     "tracks": (tracks, 6),
     "mot": (mot, 4),
+    "comparisons": (comparisons, 3),
     "reports": (reports, 1),
 }
 

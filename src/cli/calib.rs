@@ -60,6 +60,8 @@ impl RecordArguments {
         let settings = self.run.settings()?;
         let [uri] = settings.sources()? else { bail!("give one --source") };
         let bundle = settings.bundle()?;
+        let stop = stop::flag()?;
+        let _forced_exit = stop::force_exit_after(stop::unfinished)?;
         let mut source = source::open(uri)?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
@@ -79,7 +81,6 @@ impl RecordArguments {
             settings.backend.unwrap_or(Backend::Tract).with_provider(settings.provider)?,
             &options,
         );
-        let stop = stop::flag()?;
         let limit = self.limit as u64;
         let frames = source.frames().map(|frames| frames.min(limit));
         let mut limited = Limited { observer: RunObserver::new(frames, log), limit, stop: Arc::clone(&stop) };

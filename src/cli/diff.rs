@@ -12,9 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Verdict, output, value};
 use crate::read::{BoundedLines, MAX_RESULT_LINE};
+use crate::write::Patient;
 
 /// Differences that are printed; all are counted.
 const SHOWN: usize = 20;
+/// Most bytes that the poses of one file may take in memory: an hour of video with three people.
+const MAX_MEMORY: usize = 120 << 20;
 
 /// Compare two files of results: exit code 1 if they differ by more than is allowed
 #[derive(Debug, Args)]
@@ -54,6 +57,7 @@ struct Line {
     sequence: Option<u64>,
     #[serde(default)]
     camera: usize,
+    image: Option<[f64; 2]>,
     #[serde(default)]
     poses: Vec<FoundPose>,
 }
@@ -73,7 +77,15 @@ type Key = (usize, u64);
 #[derive(Debug, Default)]
 struct Results {
     names: Vec<String>,
-    frames: BTreeMap<Key, Vec<FoundPose>>,
+    frames: BTreeMap<Key, FoundFrame>,
+}
+
+/// A frame of a file.
+#[derive(Debug)]
+struct FoundFrame {
+    /// Width and height, where the line says it.
+    image: Option<[f64; 2]>,
+    poses: Vec<FoundPose>,
 }
 
 /// Result of the comparison.
@@ -134,6 +146,12 @@ impl DiffArguments {
                 continue;
             };
             found.frames += 1;
+            if let (Some([width, height]), Some([other_width, other_height])) = (ours.image, theirs.image)
+                && (width, height) != (other_width, other_height)
+            {
+                found.differ(key, &format!("an image of {width}x{height}, and one of {other_width}x{other_height}"));
+            }
+            let (ours, theirs) = (&ours.poses, &theirs.poses);
             if ours.len() != theirs.len() {
                 found.differ(key, &format!("{} poses, and {}", ours.len(), theirs.len()));
             }
@@ -244,12 +262,13 @@ impl Comparison {
 impl Results {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let input: Box<dyn Read> = if path == Path::new("-") {
-            Box::new(std::io::stdin())
+            Box::new(Patient(std::io::stdin()))
         } else {
             Box::new(File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?)
         };
         let mut results = Self::default();
         let mut lines = BoundedLines::new(BufReader::new(input), MAX_RESULT_LINE);
+        let mut memory = 0;
         for number in 1.. {
             let place = || format!("{}: line {number}", path.display());
             let Some(line) = lines.next_line().with_context(place)? else { break };
@@ -260,7 +279,17 @@ impl Results {
             match (line.schema, line.sequence) {
                 (Some(_), _) => results.names = line.keypoints,
                 (None, Some(sequence)) => {
-                    if results.frames.insert((line.camera, sequence), line.poses).is_some() {
+                    memory += size_of::<Key>() + size_of::<FoundFrame>();
+                    memory += line.poses.iter().map(FoundPose::memory).sum::<usize>();
+                    if memory > MAX_MEMORY {
+                        bail!(
+                            "{}: the results up to here take more than {} MB; compare shorter files",
+                            place(),
+                            MAX_MEMORY >> 20
+                        );
+                    }
+                    let frame = FoundFrame { image: line.image, poses: line.poses };
+                    if results.frames.insert((line.camera, sequence), frame).is_some() {
                         bail!("{}: a second result of frame {sequence}; compare one run at a time", place());
                     }
                 }
@@ -271,5 +300,13 @@ impl Results {
             bail!("{}: no result in it", path.display());
         }
         Ok(results)
+    }
+}
+
+impl FoundPose {
+    /// Bytes that it takes. Lists have room for more than they hold.
+    fn memory(&self) -> usize {
+        let template = self.template.as_ref().map_or(0, String::capacity);
+        2 * size_of::<Self>() + self.keypoints.capacity() * size_of::<Option<[f32; 3]>>() + template
     }
 }

@@ -36,6 +36,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::sink::SinkError;
+
 /// Finds poses in images and videos.
 #[derive(Debug, Parser)]
 #[command(name = "sinew", version, propagate_version = true, max_term_width = 100)]
@@ -84,7 +86,10 @@ const ERROR: u8 = 2;
 pub fn main() -> ExitCode {
     #[cfg(feature = "tract")]
     crate::engine::keep_memory();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
     let done = log::start(&arguments.log).and_then(|()| match arguments.command {
         Command::Run(command) => command.run(&arguments.log),
         Command::Bench(command) => command.run(&arguments.log),
@@ -115,9 +120,23 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Prints what is wrong with the arguments, or the help and the version that they ask for.
+fn explain(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        // What is wrong may be lost, what was asked for not.
+        _ if error.use_stderr() => ExitCode::from(ERROR),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            report(&error);
+            ExitCode::from(ERROR)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let is_closed = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+            || matches!(cause.downcast_ref(), Some(SinkError::Closed { .. }))
     };
     error.chain().any(is_closed)
 }

@@ -9,6 +9,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::write::Patient;
+
 /// Writes one line to standard error, if that is possible.
 pub fn message(text: Arguments<'_>) {
     let line = format!("{}\n", escaped(&text.to_string()));
@@ -29,7 +31,7 @@ pub fn print_line(text: Arguments<'_>) -> anyhow::Result<()> {
 /// # Errors
 /// If it cannot be written.
 pub fn print_text(text: &str) -> anyhow::Result<()> {
-    let mut output = io::stdout().lock();
+    let mut output = Patient(io::stdout().lock());
     output.write_all(text.as_bytes())?;
     Ok(output.flush()?)
 }
@@ -84,12 +86,18 @@ impl Write for Log {
 
 /// `text` with control characters escaped, except tabs and line ends.
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    escape(text, |letter| letter.is_control() && letter != '\n' && letter != '\t')
+    escape(text, |letter| is_harmful(letter) && letter != '\n' && letter != '\t')
 }
 
 /// `text` on one line.
 fn one_line(text: &str) -> Cow<'_, str> {
-    escape(text, char::is_control)
+    escape(text, is_harmful)
+}
+
+/// Control characters, and those that turn the direction of the text around them: a name could look like another one.
+fn is_harmful(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
 
 fn escape(text: &str, is_harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -116,6 +124,7 @@ mod tests {
         assert_eq!(escaped("b\u{1b}]0;owned\u{7}.jpg"), "b\\u{1b}]0;owned\\u{7}.jpg");
         assert_eq!(escaped("back\u{8}space, \u{9b}31m, \r over"), "back\\u{8}space, \\u{9b}31m, \\r over");
         assert_eq!(one_line("two\nlines"), "two\\nlines");
+        assert_eq!(escaped("photo\u{202e}gpj.exe"), "photo\\u{202e}gpj.exe", "shown as photoexe.jpg");
         assert!(matches!(escaped("ein Ordner/größer 猫.jpg\n\tmore"), Cow::Borrowed(_)));
     }
 }

@@ -22,7 +22,7 @@ use crate::runtime::{
 };
 use crate::sink::http::Http;
 use crate::sink::http::metrics::Metrics;
-use crate::sink::{self, Category, OutputSchema, Sink};
+use crate::sink::{self, Category, OutputSchema, Sink, SinkError};
 use crate::source;
 use crate::template::Template;
 use crate::track::TrackOptions;
@@ -53,7 +53,7 @@ impl RunArguments {
         let config = self.config.clone();
         let settings = self.settings()?;
         let stop = stop::flag()?;
-        let forced_exit = stop::force_exit_after()?;
+        let forced_exit = stop::force_exit_after(|_| 0)?;
         let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         guard(&settings, &bundle, uris, config.as_deref())?;
         // Wrong options are reported before the networks are opened.
@@ -155,7 +155,7 @@ fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Optio
     for source in sources {
         match source::recording_of(source) {
             Some(folder) => guard.input_tree(folder),
-            None => guard.input(source::file_of(source)),
+            None => source::files_of(source).iter().for_each(|path| guard.input(path)),
         }
     }
     let files = settings.template.iter().chain(&settings.boxes).map(PathBuf::as_path);
@@ -279,10 +279,23 @@ fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>)
         // Shown in the metrics.
         dropped_lines: preview.as_ref().map(|preview| preview.metrics().dropped_lines()).unwrap_or_default(),
     };
-    let preview = preview.map(|preview| Ok(Box::new(preview) as Box<dyn Sink>));
-    let opened = sink_uris(settings).into_iter().map(|(_, uri)| sink::open(&uri, schema, &options));
-    let sinks = preview.into_iter().chain(opened);
-    Ok(sinks.collect::<Result<_, _>>()?)
+    let mut sinks: Vec<Box<dyn Sink>> = preview.into_iter().map(|preview| Box::new(preview) as Box<dyn Sink>).collect();
+    let mut closed = None;
+    for (_, uri) in sink_uris(settings) {
+        match sink::open(&uri, schema, &options) {
+            Ok(sink) => sinks.push(sink),
+            Err(error @ SinkError::Closed { .. }) => closed = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match closed {
+        // As where the reader leaves later.
+        Some(error) if !sinks.is_empty() => tracing::warn!("{error}; the other outputs continue"),
+        Some(error) if Service::is_expected() => tracing::warn!("{error}; the service continues without"),
+        Some(error) => return Err(error.into()),
+        None => {}
+    }
+    Ok(sinks)
 }
 
 /// How poses are tracked; `None` if they are not. Wrong options are errors whether they are used or not.

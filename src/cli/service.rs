@@ -29,9 +29,14 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether a manager has started this program.
+    pub fn is_expected() -> bool {
+        socket().is_some()
+    }
+
     /// The manager that `NOTIFY_SOCKET` names, if there is one.
     pub fn from_environment() -> Option<Self> {
-        let socket = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
+        let socket = socket()?;
         let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
         let is_ours = number("WATCHDOG_PID").is_none_or(|process| process == u64::from(std::process::id()));
         // Half of what systemd allows, as its manual advises.
@@ -73,6 +78,10 @@ impl Service {
             self.manager.tell("WATCHDOG=1\n");
         }
     }
+}
+
+fn socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
 }
 
 impl Drop for Service {

@@ -27,7 +27,7 @@ pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in ending() {
         // In this order: at the first signal the flag is still down.
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+        flag::register_conditional_shutdown(signal, unfinished(signal), Arc::clone(&stop))
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))
             .context("signals cannot be caught")?;
     }
@@ -45,6 +45,11 @@ fn ending() -> Vec<i32> {
 
 fn on_terminal() -> bool {
     std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
+}
+
+/// The exit code of a command that was ended without a result, as shells have it.
+pub fn unfinished(signal: i32) -> i32 {
+    128 + signal
 }
 
 /// As long as it lives, the program ends soon after the first signal.
@@ -68,13 +73,13 @@ impl Drop for ForcedExit {
 }
 
 /// Ends the program soon after the first signal even if it is blocked: by stalled standard input, an output that accepts nothing, a
-/// network that is being opened.
-pub fn force_exit_after() -> anyhow::Result<ForcedExit> {
+/// network that is being opened. `exit_code` converts the signal's number.
+pub fn force_exit_after(exit_code: fn(i32) -> i32) -> anyhow::Result<ForcedExit> {
     let forced = ForcedExit { over: Arc::default(), outputs: Arc::default() };
     let (over, outputs) = (Arc::clone(&forced.over), Arc::clone(&forced.outputs));
     let mut signals = Signals::new(ending()).context("signals cannot be caught")?;
     let wait = move || {
-        if signals.forever().next().is_some() {
+        if let Some(signal) = signals.forever().next() {
             thread::sleep(PATIENCE);
             if over.load(Ordering::Relaxed) {
                 return;
@@ -83,7 +88,7 @@ pub fn force_exit_after() -> anyhow::Result<ForcedExit> {
             if let Some(outputs) = outputs.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 outputs.finish_idle(FINISH);
             }
-            std::process::exit(0);
+            std::process::exit(exit_code(signal));
         }
     };
     thread::Builder::new().name("stop".to_owned()).spawn(wait).context("a thread cannot be started")?;

@@ -27,6 +27,11 @@ pub fn serialize_backend<S: Serializer>(backend: &Option<Backend>, serializer: S
     backend.map(|backend| backend.to_string()).serialize(serializer)
 }
 
+/// A number from 1 on.
+pub fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| format!("`{text}` is not a number from 1 on"))
+}
+
 /// A time such as `30ms` or `0.5s`, above 0 and below an hour.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time: give one such as 30ms or 0.5s");

@@ -244,11 +244,16 @@ impl<'de, T: Deserialize<'de> + Footprint> Visitor<'de> for List<'_, T> {
 
 /// At most [`MAX_VALUES`] numbers, or `None`.
 fn values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f64>>, D::Error> {
-    struct Values;
+    numbers(deserializer, "a list of x, y, visibility of each keypoint")
+}
+
+/// The same of what is `expected`.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<Option<Vec<f64>>, D::Error> {
+    struct Values(&'static str);
     impl<'de> Visitor<'de> for Values {
         type Value = Option<Vec<f64>>;
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a list of x, y, visibility of each keypoint")
+            f.write_str(self.0)
         }
         fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
             Ok(None)
@@ -265,12 +270,12 @@ fn values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f64>>
             Ok(Some(values))
         }
     }
-    deserializer.deserialize_any(Values)
+    deserializer.deserialize_any(Values(expected))
 }
 
 /// A box; `None` for `null`, an empty list or NaN.
 fn bounds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[f64; 4]>, D::Error> {
-    match values(deserializer)?.as_deref() {
+    match numbers(deserializer, "x, y, width, height")?.as_deref() {
         None | Some([]) => Ok(None),
         Some(&[x, y, width, height]) => {
             Ok([x, y, width, height].iter().all(|value| value.is_finite()).then_some([x, y, width, height]))
@@ -319,6 +324,7 @@ mod tests {
             ("\"a.jpg\"", "7", &["images[0].file_name", "invalid type: integer `7`"][..]),
             ("\"image_id\": \"a\"", "\"image\": 3", &["annotations[0]", "missing field `image_id`"]),
             ("2.5", "\"x\"", &["annotations[0].keypoints[1]", "invalid type: string \"x\", expected a number"]),
+            ("[0, 0, 3, 4]", "{}", &["annotations[0].bbox", "invalid type: map, expected x, y, width, height"]),
             ("[0, 0, 3, 4]", "[0, 0, 3]", &["annotations[0].bbox", "found 3 numbers, expected x, y, width, height"]),
             ("\"annotations\"", "\"annotation\"", &["missing field `annotations`"]),
             ("\"images\": [", "\"images\": 3, \"x\": [", &["images", "invalid type: integer `3`, expected a list"]),

@@ -49,8 +49,8 @@ impl GraphFile {
     /// # Errors
     /// If a file cannot be read, has another hash than the listed one, or is not listed.
     #[cfg_attr(
-        not(any(feature = "tract", feature = "onnxruntime")),
-        expect(dead_code, reason = "for backends on the CPU")
+        not(any(feature = "tract", feature = "onnxruntime", feature = "tensorrt")),
+        expect(dead_code, reason = "for backends")
     )]
     pub(crate) fn read(&self) -> Result<Graph, EngineError> {
         let model = read_checked(&self.onnx, &self.sha256)?;

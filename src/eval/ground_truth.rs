@@ -9,6 +9,8 @@ use crate::geometry::Size;
 
 /// A person's area as a fraction of the box's, if the file has no `area`: xtcocotools' `use_area=False`.
 const AREA_OF_BOX: f64 = 0.53;
+/// Area of a person, in parts of the area of the box, below which one of them is in other units.
+const LEAST_AREA: f64 = 1e-3;
 
 /// One image of the annotated set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +206,8 @@ impl GroundTruth {
     /// Checks that the OKS can be measured.
     ///
     /// # Errors
-    /// If no image is listed, nothing of the category is annotated in them, no keypoint is labelled, or all areas are 0.
+    /// If no image is listed, nothing of the category is annotated in them, no keypoint is labelled, all areas are 0 or far
+    /// too small for their boxes, or keypoints lie in parts of the image instead of pixels.
     pub fn check_measurable(&self) -> Result<(), EvalError> {
         let fault = |reason: String| Err(FileError::content(&self.path, reason).into());
         let (name, images) = (&self.category_name, self.images.len());
@@ -229,6 +232,25 @@ impl GroundTruth {
                 "write the area of the segment, or drop the key `area`: 0.53 of the box's area is taken then"
             };
             return fault(format!("OKS cannot be measured: the area of all {counted} annotations is 0; {remedy}"));
+        }
+        let is_tiny =
+            |person: &Annotation| person.has_box() && person.area < LEAST_AREA * person.bbox[2] * person.bbox[3];
+        if self.counted().all(is_tiny) {
+            return fault(format!(
+                "OKS cannot be measured: the area of all {counted} annotations is less than a thousandth of their boxes'; both \
+                 are in pixels of the image"
+            ));
+        }
+        let mut labelled =
+            self.counted().flat_map(|person| &person.keypoints).filter(|keypoint| keypoint.labelled).peekable();
+        let is_part = |value: f64| (0.0..=1.0).contains(&value);
+        let has_parts = self.counted().flat_map(|person| &person.keypoints).any(|keypoint| keypoint.x.fract() != 0.0);
+        if has_parts && labelled.peek().is_some() && labelled.all(|keypoint| is_part(keypoint.x) && is_part(keypoint.y))
+        {
+            return fault(
+                "OKS cannot be measured: all labelled keypoints lie between 0 and 1; give pixels of the image, not parts of it"
+                    .to_owned(),
+            );
         }
         Ok(())
     }
@@ -532,6 +554,14 @@ mod tests {
                 "area of all 1 annotations is 0; write",
             ),
             (r#"{"image_id": 4, "category_id": 1, "keypoints": [1, 1, 2]}"#, "no `area`, and the `bbox`"),
+            (
+                r#"{"image_id": 4, "category_id": 1, "keypoints": [9, 9, 2], "area": 0.02, "bbox": [0, 0, 50, 90]}"#,
+                "less than a thousandth of their boxes'",
+            ),
+            (
+                r#"{"image_id": 4, "category_id": 1, "keypoints": [0.31, 0.7, 2], "area": 900}"#,
+                "between 0 and 1; give pixels",
+            ),
         ] {
             let text = parse(entry).unwrap().check_measurable().unwrap_err().to_string();
             assert!(text.contains(needle), "{text}");

@@ -261,7 +261,7 @@ impl Boxes for ListedBoxes {
 }
 
 /// Whether a box overlaps an image of this size.
-fn touches(bounds: Rectangle, image: Size) -> bool {
+pub(crate) fn touches(bounds: Rectangle, image: Size) -> bool {
     let Rectangle { x, y, width, height } = bounds;
     x < image.width as f32 && y < image.height as f32 && x + width > 0.0 && y + height > 0.0
 }

@@ -9,6 +9,8 @@ mod outputs;
 mod tracking;
 
 pub use crate::counts::{Counts, Dropped};
+#[cfg(feature = "cli")]
+pub(crate) use boxes::touches;
 pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholeImage};
 pub use live::LivePipeline;
 pub use outputs::Outputs;

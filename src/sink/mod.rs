@@ -16,7 +16,7 @@ use crate::estimator::StageTimes;
 use crate::pixels::{ImageView, PixelFormat};
 use crate::pose::{Poses, Skeleton};
 use crate::source::Frame;
-use crate::write::is_standard_output;
+use crate::write::{Patient, is_standard_output};
 
 pub mod canvas;
 mod dropped_lines;
@@ -278,7 +278,7 @@ impl SinkError {
 pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     match uri.split_once(':') {
         Some(("jsonl", path)) if is_standard(path) => {
-            Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", schema)?))
+            Ok(Box::new(jsonl::JsonLines::new(Patient(std::io::stdout()), "standard output", schema)?))
         }
         Some(("jsonl", path)) if !path.is_empty() => file::open(path, schema, &options.dropped_lines),
         Some(("unix", path)) if !path.is_empty() => socket::open(path, schema, &options.dropped_lines),
@@ -318,9 +318,9 @@ pub enum Output {
 /// If the URI does not name a sink, or an option is wrong.
 pub fn outputs(uri: &str) -> Result<Output, SinkError> {
     match uri.split_once(':') {
-        Some(("jsonl" | "y4m", path)) if is_standard(path) => Ok(Output::Standard),
+        Some(("jsonl" | "y4m" | "overlay", path)) if is_standard(path) => Ok(Output::Standard),
         Some(("jsonl", path)) if !path.is_empty() => file::paths(path).map(Output::Files),
-        Some(("overlay", path)) if !path.is_empty() && !overlay::is_video(Path::new(path)) => {
+        Some(("overlay", path)) if !path.is_empty() && !overlay::is_video(Path::new(path))? => {
             Ok(Output::Folder(path.into()))
         }
         Some(("unix" | "y4m" | "overlay", path)) if !path.is_empty() => Ok(Output::Files(vec![path.into()])),

@@ -41,6 +41,8 @@ struct Readers {
     path: PathBuf,
     /// Distinguishes the socket from one that has replaced it.
     inode: u64,
+    /// Whether it was reported that the path is another file's.
+    replaced: bool,
     header: Vec<u8>,
     readers: Vec<Reader>,
     /// Whether it was reported that there are too many.
@@ -61,11 +63,39 @@ impl Readers {
     fn listen(path: &Path, dropped_lines: Arc<DroppedLines>) -> Result<Self, SinkError> {
         let failed = |source| SinkError::Open { target: path.display().to_string(), source };
         remove_stale(path)?;
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
-        let readers = Vec::with_capacity(MOST_READERS);
-        Ok(Self { listener, path: path.to_owned(), inode, header: Vec::new(), readers, refused: false, dropped_lines })
+        let (listener, inode) = bind(path).map_err(failed)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            inode,
+            replaced: false,
+            header: Vec::new(),
+            readers: Vec::with_capacity(MOST_READERS),
+            refused: false,
+            dropped_lines,
+        })
+    }
+
+    /// Makes the socket anew where another program has moved or deleted it, as those do that clean `/tmp`; readers stay.
+    fn renew(&mut self) {
+        let path = self.path.display();
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.ino() == self.inode => {}
+            // Not ours to remove.
+            Ok(_) if self.replaced => {}
+            Ok(_) => {
+                tracing::warn!("{path}: another program has replaced the socket; no further reader can connect");
+                self.replaced = true;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Where that fails, it is tried again with the next line.
+                if let Ok((listener, inode)) = bind(&self.path) {
+                    tracing::warn!("{path}: another program has moved or deleted the socket; it is made anew");
+                    (self.listener, self.inode, self.replaced) = (listener, inode, false);
+                }
+            }
+            Err(_) => {}
+        }
     }
 
     /// Accepts the readers that wait, at most as many as fit, so that a flood of them does not delay the line.
@@ -139,6 +169,7 @@ impl Write for Readers {
             return Ok(line.len());
         }
         self.accept();
+        self.renew();
         // What is sent now makes room for the line.
         self.send();
         for reader in &mut self.readers {
@@ -171,6 +202,13 @@ impl Drop for Readers {
             thread::sleep(PARTING_TICK);
         }
     }
+}
+
+/// Listens on a new socket; its inode tells it from others.
+fn bind(path: &Path) -> io::Result<(UnixListener, u64)> {
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok((listener, fs::symlink_metadata(path)?.ino()))
 }
 
 /// Removes a socket that a terminated process has left behind, and no other file.

@@ -30,7 +30,7 @@ mod y4m;
 pub use images::Images;
 pub use open::open;
 #[doc(hidden)]
-pub use open::{camera_name, file_of, masked, recording_of, shown};
+pub use open::{camera_name, files_of, masked, recording_of, shown};
 #[doc(hidden)]
 pub use repeated::Repeated;
 pub use replay::Replay;

@@ -3,11 +3,12 @@
 use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::file_uri::split_file;
 use super::{Images, Replay, Source, SourceError, Y4m};
 use crate::pixels::file::{describe_start, is_image};
+use crate::write::Patient;
 
 /// The device number's major part of Linux's video devices.
 const VIDEO_MAJOR: u64 = 81;
@@ -30,7 +31,7 @@ const VIDEO_MAJOR: u64 = 81;
 /// is requested.
 pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     if uri == "-" {
-        return Ok(Box::new(Y4m::new(std::io::stdin(), "standard input")?));
+        return Ok(Box::new(Y4m::new(Patient(std::io::stdin()), "standard input")?));
     }
     if let Some(camera) = camera_name(uri) {
         return open_camera(uri, camera);
@@ -95,11 +96,15 @@ fn is_video_file(path: &Path) -> bool {
     read.is_ok() && is_video(&start)
 }
 
-/// The file that `uri` reads from, if it is one.
-pub fn file_of(uri: &str) -> &Path {
+/// The files that `uri` reads from, as far as it names some: a file may not be there, or be a camera.
+pub fn files_of(uri: &str) -> Vec<PathBuf> {
+    #[cfg(feature = "camera")]
+    if let Some(files) = super::child::files_of(uri) {
+        return files;
+    }
     match uri {
-        "-" => Path::new("/dev/stdin"),
-        _ => split_file(uri.strip_prefix("ffmpeg:").unwrap_or(uri)).0,
+        "-" => vec!["/dev/stdin".into()],
+        _ => vec![split_file(uri.strip_prefix("ffmpeg:").unwrap_or(uri)).0.to_owned()],
     }
 }
 

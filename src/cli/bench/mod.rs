@@ -28,6 +28,8 @@ use crate::source::{self, Repeated, Source, SourceError};
 
 /// Maximum number of images kept in memory.
 const KEPT: usize = 64;
+/// Most bytes of them, but for the first.
+const KEPT_BYTES: usize = 128 << 20;
 /// How long a camera may take for its first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -69,10 +71,11 @@ impl BenchArguments {
         let earlier = compare.as_deref().map(Report::read).transpose()?;
         let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         let [uri] = uris else { bail!("one --source is measured at a time") };
+        let stop = stop::flag()?;
+        let _forced_exit = stop::force_exit_after(stop::unfinished)?;
         let mut source = source::open(uri)?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
-        let stop = stop::flag()?;
         let meter = Meter::new(&describe(&bundle, &templates), warm_up, frames, Arc::clone(&stop))?;
         let measured = meter.measured();
         let options = settings.model_options(templates);
@@ -216,7 +219,12 @@ fn images(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow
         if image.size() != first {
             bail!("{uri}: images of {first} and of {}; give all one size with --as-camera", image.size());
         }
+        let bytes = image.data().len();
         images.push(image);
+        // All have one size.
+        if (images.len() + 1) * bytes > KEPT_BYTES {
+            break;
+        }
     }
     if images.is_empty() {
         bail!("{uri}: no frame in it");

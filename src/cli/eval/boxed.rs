@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Map, json};
 
 use super::EvalArguments;
+use super::outside::Outside;
 use super::set::ImageSet;
 use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
@@ -67,6 +68,7 @@ fn process_all(
     let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend.chosen()?, &options);
     let mut poses = Poses::default();
     let mut tally = Tally::default();
+    let mut outside = Outside::default();
     let names = truth.images().iter().map(|image| image.file_name.as_str());
     let mut set = ImageSet::new(&arguments.images, names, truth.images().len(), log);
     for (image, annotations) in truth.images().iter().zip(truth.annotations()) {
@@ -77,6 +79,7 @@ fn process_all(
             if let Some((path, image)) = &pixels {
                 let [x, y, width, height] = person.bbox.map(|value| value as f32);
                 let bounds = [Rectangle { x, y, width, height }];
+                outside.boxes(&bounds, image.size(), path.to_string_lossy().as_ref());
                 let request = Request { boxes: Some(&bounds), ..Request::new(image.view()) };
                 match estimator.estimate(&request, &mut poses) {
                     Ok(_) => found = places(&poses),
@@ -96,6 +99,7 @@ fn process_all(
         set.step();
     }
     set.finish(truth.path())?;
+    outside.check(truth.path(), truth.path())?;
     tally.skipped = set.skipped();
     Ok(tally)
 }

@@ -3,6 +3,7 @@
 mod boxed;
 mod calibration;
 mod oks;
+mod outside;
 mod pck;
 mod set;
 mod track;
@@ -61,7 +62,7 @@ pub struct EvalArguments {
     #[arg(long, value_name = "OUT.json")]
     results: Option<PathBuf>,
     /// Not for capeformer bundles: only the first N images, in the order of their ids
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::count)]
     limit: Option<usize>,
     /// oks: exit with code 1 if AP is below this
     #[arg(long, value_name = "AP", value_parser = value::threshold)]
@@ -70,7 +71,7 @@ pub struct EvalArguments {
     #[arg(long, value_name = "FILE")]
     boxes: Option<PathBuf>,
     /// pck of capeformer bundles: enrol from this many images [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::count)]
     shots: Option<usize>,
     /// pck, pckh: exit with code 1 if PCK@0.2 or PCKh@0.5 is below this
     #[arg(long, value_name = "PCK", value_parser = value::threshold)]

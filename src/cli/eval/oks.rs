@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::EvalArguments;
+use super::outside::Outside;
 use super::set::ImageSet;
 use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
@@ -65,11 +66,11 @@ pub(super) fn read_truth(arguments: &EvalArguments, bundle: &Bundle) -> anyhow::
     let about = &bundle.manifest().about;
     if about.model.takes_boxes() && arguments.boxes.is_none() {
         let people = || truth.annotations().iter().flatten().filter(|person| !person.ignored);
-        let without = people().filter(|person| !person.has_box()).count();
+        let without = people().filter(|person| person.bbox[2] < 1.0 || person.bbox[3] < 1.0).count();
         if without == people().count() {
             bail!(
-                "{}: nothing to measure: none of the {without} annotations has a `bbox` with a size, and {} looks into boxes; \
-                 add them, or give --boxes",
+                "{}: nothing to measure: none of the {without} annotations has a `bbox` with a size of a pixel at least, and {} \
+                 looks into boxes; add them, or give --boxes",
                 truth.path().display(),
                 about.name
             );
@@ -99,6 +100,7 @@ pub(super) fn process_all(
     let listed = arguments.boxes.as_deref().map(|path| read_boxes(path, truth)).transpose()?;
     let mut poses = Poses::default();
     let mut tally = Tally::default();
+    let mut outside = Outside::default();
     let names = truth.images().iter().map(|image| image.file_name.as_str());
     let mut set = ImageSet::new(&arguments.images, names, truth.images().len(), log);
     for (image, annotations) in truth.images().iter().zip(truth.annotations()) {
@@ -113,6 +115,8 @@ pub(super) fn process_all(
             Some(listed) => Some(listed.of(Some(&image.file_name), sequence(&image.id))),
             None => top_down.then_some(&annotated[..]),
         };
+        outside.people(annotations, pixels.size(), &image.file_name);
+        outside.boxes(boxes.unwrap_or_default(), pixels.size(), &image.file_name);
         match estimator.estimate(&Request { boxes, ..Request::new(pixels.view()) }, &mut poses) {
             Ok(_) => {}
             Err(error @ EstimateError::Image { .. }) => {
@@ -134,6 +138,7 @@ pub(super) fn process_all(
         set.step();
     }
     set.finish(truth.path())?;
+    outside.check(arguments.boxes.as_deref().unwrap_or(truth.path()), truth.path())?;
     tally.skipped = set.skipped();
     Ok(tally)
 }

@@ -20,7 +20,7 @@ use super::{Verdict, output};
 use crate::bundle::Bundle;
 use crate::read::{BoundedLines, MAX_RESULT_LINE};
 use crate::track::TrackOptions;
-use crate::write::Replacement;
+use crate::write::{Patient, Replacement};
 
 /// Track the poses of recorded results: give them identities, and smooth them
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ impl TrackArguments {
             guard.output("--out", path)?;
         }
         let input: Box<dyn Read> = if is_standard {
-            Box::new(std::io::stdin())
+            Box::new(Patient(std::io::stdin()))
         } else {
             let file = File::open(&self.input);
             Box::new(file.with_context(|| format!("{name}: cannot be read; check the path and its permissions"))?)
@@ -70,7 +70,7 @@ impl TrackArguments {
                 Replacement::open(path)
                     .with_context(|| format!("cannot write to {}; choose another --out", path.display()))?,
             ),
-            None => Box::new(std::io::stdout()),
+            None => Box::new(Patient(std::io::stdout())),
         };
         let mut output = BufWriter::new(output);
         let mut lines = BoundedLines::new(BufReader::new(input), MAX_RESULT_LINE);

@@ -155,6 +155,8 @@ impl Builder {
             tracing::debug!("{} cannot be locked: {error}", partial.display());
         }
         let done = run(&command, &mut say).and_then(|()| {
+            // The builder has read the file by its path, some time after it was hashed.
+            graph.read()?;
             let unreadable = |source| EngineError::Read { path: partial.clone(), source };
             let plan = fs::read(&partial).map_err(unreadable)?;
             let sidecar = describe(network, machine, &command, &plan, graph);

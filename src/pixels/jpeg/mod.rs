@@ -3,6 +3,7 @@
 //! Sequential and progressive Huffman-coded frames of 8 bits, grey or of three components, with any scans, restarts and
 //! whole sampling ratios. Huffman tables that a file omits are the standard's, as MJPEG cameras expect. What libjpeg
 //! decodes with a warning, because data are missing or do not fit, is an error here: the rest of such an image would be grey.
+//! A missing end marker after complete data is not an error.
 
 mod frame;
 mod huffman;
@@ -73,8 +74,17 @@ struct Progress {
     lowest_bits: [[u8; 64]; 3],
 }
 
+/// Maximum coefficients of a component whose memory is kept for the next image: those of 4K.
+const MOST_KEPT: usize = 16 << 20;
 /// Marks coefficients of which nothing was sent.
 const NOTHING: u8 = u8::MAX;
+
+impl Progress {
+    /// Whether every bit of every coefficient was sent.
+    fn is_complete(&self, frame: &Frame) -> bool {
+        self.lowest_bits[..frame.components().len()].iter().flatten().all(|&bit| bit == 0)
+    }
+}
 
 impl JpegDecoder {
     /// Decodes `bytes` into `image`: RGB, or grey where the file has one component. The orientation is returned, not
@@ -105,7 +115,11 @@ impl JpegDecoder {
             Progress { quantisation: [[0; 64]; 3], is_begun: [false; 3], lowest_bits: [[NOTHING; 64]; 3] };
         let mut at = 2;
         loop {
-            let (marker, start) = next_marker(bytes, at)?;
+            let (marker, start) = match next_marker(bytes, at) {
+                // Nothing is missing but the end marker, which some cameras omit.
+                Err(Fault::Cut) if frame.as_ref().is_some_and(|frame| progress.is_complete(frame)) => break,
+                found => found?,
+            };
             if marker == 0xd9 {
                 break;
             }
@@ -175,10 +189,11 @@ impl JpegDecoder {
                 // The tables that hold when a component begins hold for all of it.
                 progress.quantisation[index] =
                     self.state.quantisation[component.table].ok_or(Fault::Broken("a quantisation table is missing"))?;
-                self.planes[index].resize(64 * blocks, 0);
                 if is_progressive {
                     self.coefficients[index].clear();
                     self.coefficients[index].resize(64 * blocks, 0);
+                } else {
+                    self.planes[index].resize(64 * blocks, 0);
                 }
             } else if !is_progressive {
                 return Err(Fault::Broken("a component has two scans"));
@@ -210,11 +225,15 @@ impl JpegDecoder {
                 return Err(Fault::Broken("its last scans are missing"));
             }
             if frame.process == Process::Progressive {
+                self.planes[index].resize(self.coefficients[index].len(), 0);
                 let stride = 8 * component.blocks_across;
                 for (number, block) in self.coefficients[index].as_chunks::<64>().0.iter().enumerate() {
                     let (x, y) = (number % component.blocks_across, number / component.blocks_across);
                     let plane = &mut self.planes[index][8 * (y * stride + x)..];
                     idct::inverse(block, &progress.quantisation[index], plane, stride)?;
+                }
+                if self.coefficients[index].len() > MOST_KEPT {
+                    self.coefficients[index] = Vec::new();
                 }
             }
         }

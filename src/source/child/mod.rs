@@ -26,7 +26,7 @@ pub use gdp::Gdp;
 pub use header::{FrameHeader, Next, StreamFormat};
 pub use nut::Nut;
 pub use programs::{Program, Version, has_element};
-pub use request::{ChildInput, ChildRequest, has_password, is_child, masked, shown};
+pub use request::{ChildInput, ChildRequest, files_of, has_password, is_child, masked, shown};
 pub use video::Video;
 
 use self::stream::ChildBackend;

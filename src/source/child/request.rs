@@ -64,6 +64,23 @@ pub fn is_child(uri: &str) -> bool {
     ["ffmpeg:", "gst:", "gst-file:", "csi://"].iter().any(|kind| uri.starts_with(kind)) || is_address(uri)
 }
 
+/// The files that a pipeline or an address names, which must not be overwritten; `None` for other sources.
+pub fn files_of(uri: &str) -> Option<Vec<PathBuf>> {
+    if let Some(pipeline) = uri.strip_prefix("gst:").or_else(|| uri.strip_prefix("gst-file:")) {
+        let file = |word: &str| {
+            let value = word.strip_prefix("location=").or_else(|| word.strip_prefix("uri=file://"))?;
+            Some(PathBuf::from(value.trim_matches(['"', '\''])))
+        };
+        return Some(pipeline.split(' ').filter_map(file).collect());
+    }
+    let address = uri.strip_prefix("ffmpeg:").unwrap_or(uri);
+    if !address.contains("://") || Path::new(uri).exists() {
+        return None;
+    }
+    let options = address.split_once('#').map_or("", |(_, options)| options).split('&');
+    Some(options.filter_map(|option| option.strip_prefix("credentials=")).map(PathBuf::from).collect())
+}
+
 fn is_address(text: &str) -> bool {
     SCHEMES.iter().any(|scheme| text.starts_with(scheme))
 }
@@ -298,6 +315,20 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_known() {
+        let files =
+            |uri: &str| files_of(uri).map(|files| files.iter().map(|file| file.display().to_string()).collect());
+        let some = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+        assert_eq!(files("rtsp://host/a#transport=udp&credentials=/etc/door"), some(&["/etc/door"]));
+        assert_eq!(files("ffmpeg:http://host/a?credentials=no"), some(&[]));
+        assert_eq!(files("gst-file:filesrc location=\"a.mp4\" ! decodebin"), some(&["a.mp4"]));
+        assert_eq!(files("gst:uridecodebin uri=file:///b.mp4"), some(&["/b.mp4"]));
+        assert_eq!(files("csi://0"), some(&[]));
+        assert_eq!(files("ffmpeg:a.mp4"), None);
+        assert_eq!(files("a.mp4"), None);
+    }
 
     #[test]
     fn what_is_secret_is_not_shown() {
