@@ -28,7 +28,7 @@ use crate::source::{self, Repeated, Source, SourceError};
 
 /// Maximum number of images kept in memory.
 const KEPT: usize = 64;
-/// Most bytes of them, but for the first.
+/// Maximum memory for them, except the first.
 const KEPT_BYTES: usize = 128 << 20;
 /// How long a camera may take for its first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
