@@ -1,4 +1,4 @@
-//! The monotonic clock, which tests can move ahead instead of waiting, and what time of day its moments are.
+//! The monotonic clock, which tests can move ahead instead of waiting, and its moments in UTC.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,18 +28,18 @@ impl Clock {
     }
 }
 
-/// By how much the two clocks may part between two frames before the system's clock is taken to have been set, seconds.
+/// Difference between the two clocks from one frame to the next above which the system's clock must have been set, seconds.
 const JUMP: f64 = 0.5;
 
-/// Moments as UTC, by the system's clock as it is now: where that is set, as by NTP, later moments follow it.
+/// Converts moments to UTC by the system's current clock: if that is set, for example by NTP, later moments follow it.
 #[derive(Debug, Default)]
 pub(crate) struct UtcClock {
-    /// The pair of times that was read last.
+    /// The last pair of times.
     last: Option<(Instant, Duration)>,
 }
 
 impl UtcClock {
-    /// The time since 1970 of a moment, and by how many seconds the system's clock was set since the last call, if it was.
+    /// The time since 1970 of a moment, and by how many seconds the system's clock was set since the last call, if at all.
     pub fn at(&mut self, moment: Instant) -> (Duration, Option<f64>) {
         self.at_times(moment, Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
     }
@@ -68,7 +68,7 @@ mod tests {
         let mut clock = UtcClock::default();
         // At that moment it is 1000 s after 1970.
         assert_eq!(clock.at_times(start, start + seconds(0.25), seconds(1000.25)), (seconds(1000.0), None));
-        // A moment that is still to come, and a clock that is slowed down a little.
+        // A moment in the future, and a clock that is slewed slightly.
         assert_eq!(
             clock.at_times(start + seconds(2.0), start + seconds(1.0), seconds(1000.9)),
             (seconds(1001.9), None)

@@ -10,7 +10,7 @@ pub struct Dropped {
     pub superseded: u64,
     /// The outputs were too slow for the result, or had all ended.
     pub output: u64,
-    /// The camera or its driver lost the frame: a gap in the driver's count.
+    /// The camera or its driver dropped the frame: a gap in the driver's count.
     pub driver: u64,
     /// The driver marked the frame as corrupt, or its bytes are not an image.
     pub corrupt: u64,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Maximum number of links that are followed, as in Linux.
 const MOST_LINKS: usize = 40;
-/// How soon a stream that takes or gives nothing is tried again.
+/// Interval at which a stream that is not ready is tried again.
 const RETRY: Duration = Duration::from_millis(2);
 
 /// An open file, locked.
@@ -211,19 +211,19 @@ pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Where a file lies until it is complete. The name is not made of the file's own, which may be as long as a name can be.
+/// The temporary path of a file. Its name is not derived from the file's, which may have the maximum length.
 fn partial(path: &Path) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     path.file_name().hash(&mut hasher);
     path.with_file_name(format!(".sinew-{}-{:016x}.partial", std::process::id(), hasher.finish()))
 }
 
-/// A stream that waits where it would have to: a program that shares a pipe or a terminal with this program may have made it
-/// non-blocking for both, and then "not now" is not an error.
+/// A stream that blocks even if the file is non-blocking: another program that shares the pipe or terminal may have made it
+/// non-blocking for both.
 #[derive(Debug)]
 pub(crate) struct Patient<T>(pub T);
 
-/// Tries again as long as the stream says "not now".
+/// Retries while the stream would block.
 fn patiently<R>(mut attempt: impl FnMut() -> io::Result<R>) -> io::Result<R> {
     loop {
         match attempt() {

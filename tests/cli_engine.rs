@@ -288,7 +288,7 @@ fn a_library_that_dies_is_an_error_and_a_fallback() {
     }
     let board = Board::new();
     board.build(&[]).expect(0);
-    for (deed, said) in [("crash", "signal"), ("hang", "did not come to an end")] {
+    for (deed, said) in [("crash", "signal"), ("hang", "did not end within")] {
         let network = &Board::networks()[0];
         let mut installation = board.doubles.installation.clone();
         installation.engines = board.path("engines");

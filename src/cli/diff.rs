@@ -16,14 +16,14 @@ use crate::write::Patient;
 
 /// Differences that are printed; all are counted.
 const SHOWN: usize = 20;
-/// Most bytes that the poses of one file may take in memory: an hour of video with three people.
+/// Maximum memory for the poses of one file: an hour of video with three people.
 const MAX_MEMORY: usize = 120 << 20;
 
 /// Compare two files of results: exit code 1 if they differ by more than is allowed
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Frames are compared by camera and sequence, poses with those that lie next to them. Identities may be other numbers, but
-each must stay one.
+Frames are compared by camera and sequence, poses with the nearest ones. Track ids may be renumbered, but the mapping must be
+one-to-one.
 
 Example:
   sinew diff yesterday.jsonl today.jsonl --pixels 1")]
@@ -83,7 +83,7 @@ struct Results {
 /// A frame of a file.
 #[derive(Debug)]
 struct FoundFrame {
-    /// Width and height, where the line says it.
+    /// Width and height, if given.
     image: Option<[f64; 2]>,
     poses: Vec<FoundPose>,
 }
@@ -111,7 +111,7 @@ impl DiffArguments {
         let (first, second) = (Results::read(&self.first)?, Results::read(&self.second)?);
         if first.names != second.names {
             bail!(
-                "{} and {} are of different keypoints: results of the same bundle or templates can be compared",
+                "{} and {} have different keypoints: only results of the same bundle or templates can be compared",
                 self.first.display(),
                 self.second.display()
             );
@@ -149,7 +149,7 @@ impl DiffArguments {
             if let (Some([width, height]), Some([other_width, other_height])) = (ours.image, theirs.image)
                 && (width, height) != (other_width, other_height)
             {
-                found.differ(key, &format!("an image of {width}x{height}, and one of {other_width}x{other_height}"));
+                found.differ(key, &format!("images of {width}x{height} and of {other_width}x{other_height}"));
             }
             let (ours, theirs) = (&ours.poses, &theirs.poses);
             if ours.len() != theirs.len() {
@@ -304,7 +304,7 @@ impl Results {
 }
 
 impl FoundPose {
-    /// Bytes that it takes. Lists have room for more than they hold.
+    /// Memory that it takes. Lists allocate more than they hold.
     fn memory(&self) -> usize {
         let template = self.template.as_ref().map_or(0, String::capacity);
         2 * size_of::<Self>() + self.keypoints.capacity() * size_of::<Option<[f32; 3]>>() + template

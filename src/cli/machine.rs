@@ -67,8 +67,8 @@ impl Machine {
     }
 }
 
-/// The machine's name, and what tells it from others even where names are alike or change: the board's serial number, or a digest
-/// of the system's identifier, which itself is not to be published.
+/// The machine's name, and an identifier that is unique even if names are not: the board's serial number, or a digest of the
+/// system's identifier, which itself must stay private.
 pub fn identity() -> (Option<String>, Option<String>) {
     identity_at(Path::new("/"))
 }

@@ -120,10 +120,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints what is wrong with the arguments, or the help and the version that they ask for.
+/// Prints errors in the arguments, or the help or version that they request.
 fn explain(error: &clap::Error) -> ExitCode {
     match error.print() {
-        // What is wrong may be lost, what was asked for not.
+        // An error message may be lost, requested output may not.
         _ if error.use_stderr() => ExitCode::from(ERROR),
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             report(&error);

@@ -94,7 +94,7 @@ fn one_line(text: &str) -> Cow<'_, str> {
     escape(text, is_harmful)
 }
 
-/// Control characters, and those that turn the direction of the text around them: a name could look like another one.
+/// Control characters, including those that change the text direction, with which a name could look like another one.
 fn is_harmful(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')

@@ -64,7 +64,7 @@ impl RunArguments {
         let track_options = track_options(&settings, &bundle)?;
         let zones = settings.tracker.zones()?;
         if settings.no_track && !zones.is_empty() {
-            bail!("zones and lines count identities: leave --no-track out");
+            bail!("zones and lines count identities: omit --no-track");
         }
         let (host, device) = machine::identity();
         let schema = OutputSchema { host, device, ..describe(&bundle, &templates) };
@@ -82,7 +82,7 @@ impl RunArguments {
         let open = || LazyEstimator::new(bundle.clone(), backend, &options);
         let live_count = sources.iter().filter(|source| source.live_counts().is_some()).count();
         if live_count < sources.len() && sources.len() > 1 {
-            bail!("only cameras can be read side by side: give one --source, or cameras only");
+            bail!("only cameras can be read together: give one --source, or cameras only");
         }
 
         if let Some(address) = address {
@@ -312,7 +312,7 @@ fn summarise(counts: &Counts, seconds: f64) {
         (dropped.unsupported_size, "frames do not fit the network"),
         (counts.dropped_poses, "poses dropped: over the limit, or not finite"),
         (dropped.superseded, "frames superseded by newer ones"),
-        (dropped.driver, "frames lost by the camera"),
+        (dropped.driver, "frames dropped by the camera or its driver"),
         (dropped.corrupt, "corrupt frames"),
         (dropped.output, "results dropped: the outputs were too slow"),
         (counts.restarts, "restarts of the camera"),

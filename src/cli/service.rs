@@ -29,7 +29,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Whether a manager has started this program.
+    /// Whether a service manager has started this program.
     pub fn is_expected() -> bool {
         socket().is_some()
     }

@@ -47,7 +47,7 @@ fn on_terminal() -> bool {
     std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
 }
 
-/// The exit code of a command that was ended without a result, as shells have it.
+/// The exit code of a command ended by a signal, as in shells.
 pub fn unfinished(signal: i32) -> i32 {
     128 + signal
 }

@@ -27,9 +27,9 @@ pub fn serialize_backend<S: Serializer>(backend: &Option<Backend>, serializer: S
     backend.map(|backend| backend.to_string()).serialize(serializer)
 }
 
-/// A number from 1 on.
+/// A number of at least 1.
 pub fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| format!("`{text}` is not a number from 1 on"))
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| format!("`{text}` is not a number of at least 1"))
 }
 
 /// A time such as `30ms` or `0.5s`, above 0 and below an hour.

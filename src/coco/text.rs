@@ -250,7 +250,7 @@ fn start(bytes: &[u8]) -> io::Result<&[u8]> {
         [] => return Err(refused("the file is empty".to_owned())),
         [0xef, 0xbb, 0xbf, rest @ ..] => return Ok(rest),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [_, 0, ..] | [0, ..] => "it is not UTF-8 but UTF-16; save it as UTF-8",
-        [0x1f, 0x8b, ..] => "it is packed by gzip; unpack it first",
+        [0x1f, 0x8b, ..] => "it is compressed with gzip; unpack it first",
         [b'P', b'K', 3, 4, ..] => "it is a zip archive; unpack it first",
         _ => return Ok(bytes),
     };

@@ -9,7 +9,7 @@ use crate::geometry::Size;
 
 /// A person's area as a fraction of the box's, if the file has no `area`: xtcocotools' `use_area=False`.
 const AREA_OF_BOX: f64 = 0.53;
-/// Area of a person, in parts of the area of the box, below which one of them is in other units.
+/// Area of a person as a fraction of the box's, below which one of them must be in other units.
 const LEAST_AREA: f64 = 1e-3;
 
 /// One image of the annotated set.
@@ -207,7 +207,7 @@ impl GroundTruth {
     ///
     /// # Errors
     /// If no image is listed, nothing of the category is annotated in them, no keypoint is labelled, all areas are 0 or far
-    /// too small for their boxes, or keypoints lie in parts of the image instead of pixels.
+    /// too small for their boxes, or keypoints are fractions of the image instead of pixels.
     pub fn check_measurable(&self) -> Result<(), EvalError> {
         let fault = |reason: String| Err(FileError::content(&self.path, reason).into());
         let (name, images) = (&self.category_name, self.images.len());
@@ -248,7 +248,7 @@ impl GroundTruth {
         if has_parts && labelled.peek().is_some() && labelled.all(|keypoint| is_part(keypoint.x) && is_part(keypoint.y))
         {
             return fault(
-                "OKS cannot be measured: all labelled keypoints lie between 0 and 1; give pixels of the image, not parts of it"
+                "OKS cannot be measured: all labelled keypoints lie between 0 and 1; give pixels of the image, not fractions"
                     .to_owned(),
             );
         }

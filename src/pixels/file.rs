@@ -40,7 +40,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
         decode_jpeg(bytes, limits)
     } else if bytes.starts_with(PNG_START) {
         match decode_png(bytes, limits) {
-            // Perhaps nothing is missing but the end.
+            // Perhaps only the end is missing.
             Err(DecodeError::Cut { kind }) => {
                 decode_png(&[bytes, PNG_END].concat(), limits).map_err(|_| DecodeError::Cut { kind })
             }
@@ -130,7 +130,7 @@ fn checked_size(width: usize, height: usize, limits: &Limits) -> Result<Size, De
 /// Describes the first bytes, for an error.
 pub(crate) fn describe_start(bytes: &[u8]) -> String {
     let known: [(&[u8], &str); 13] = [
-        (b"version https:/", "a Git LFS pointer in the place of the file, which `git lfs pull` fetches"),
+        (b"version https:/", "a Git LFS pointer instead of the file, which `git lfs pull` fetches"),
         (b"<!", "a web page"),
         (b"<html", "a web page"),
         (b"GIF8", "GIF"),
@@ -141,7 +141,7 @@ pub(crate) fn describe_start(bytes: &[u8]) -> String {
         (b"YUV4MPEG2", "y4m video"),
         (b"%PDF", "PDF"),
         (b"\xff\x0a", "JPEG XL"),
-        (b"\x1f\x8b", "a file that is packed by gzip"),
+        (b"\x1f\x8b", "a file compressed with gzip"),
         (b"PK\x03\x04", "a zip archive"),
     ];
     if let Some((_, name)) = known.iter().find(|(magic, _)| bytes.starts_with(magic)) {

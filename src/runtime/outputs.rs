@@ -110,7 +110,7 @@ impl Outputs {
                     Err(TryLockError::Poisoned(slot)) => break slot.into_inner().take(),
                     Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(POLL_INTERVAL),
                     Err(TryLockError::WouldBlock) => {
-                        tracing::warn!("an output that takes nothing was left unfinished");
+                        tracing::warn!("an output that accepts nothing was left unfinished");
                         break None;
                     }
                 }

@@ -278,7 +278,7 @@ impl<V: Volume> Lines<V> {
             }
             (self.start, self.length) = (Start::Header, 0);
         } else if let Some(length) = self.volume.renewed(self.length)? {
-            tracing::warn!("{}: another program has moved, deleted or emptied the file; it is begun anew", self.name);
+            tracing::warn!("{}: another program has moved, deleted or emptied the file; it is recreated", self.name);
             (self.start, self.length, self.torn) = (Start::Header, length, false);
         }
         if self.torn {

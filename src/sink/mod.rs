@@ -75,7 +75,7 @@ impl<'a> FrameResult<'a> {
 pub struct Live {
     /// Time from its capture to this sink.
     pub age: Option<Duration>,
-    /// When it was captured, in UTC by the system's clock: time since 1970.
+    /// Time of capture in UTC by the system's clock, since 1970.
     pub captured_utc: Option<Duration>,
     /// The camera's number, in the order in which they were named.
     pub camera: usize,
@@ -113,7 +113,7 @@ pub struct OutputSchema {
     pub poses: usize,
     /// Name of the machine.
     pub host: Option<String>,
-    /// What tells this machine from others, whatever its name is.
+    /// An identifier of this machine, whatever its name.
     pub device: Option<String>,
 }
 

@@ -38,11 +38,11 @@ pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<
     Ok(Box::new(Images { painter, folder: path, rgb: Vec::new() }))
 }
 
-/// Whether an overlay of this path is a video, rather than a folder of images: what is there already says so, such as a folder
-/// or a pipe, else an ending in `.y4m`.
+/// Whether an overlay of this path is a video, rather than a folder of images: decided by what already exists there, such as
+/// a folder or a pipe, else by the extension `.y4m`.
 ///
 /// # Errors
-/// Where the ending is that of a video or an image of another kind, which a folder would not be.
+/// If the extension is that of another kind of video or of an image, which a folder would not have.
 pub(super) fn is_video(path: &Path) -> Result<bool, SinkError> {
     if is_standard_output(path) {
         return Ok(true);
@@ -88,7 +88,7 @@ impl Sink for Images {
         match image::write(&path, size, &self.rgb) {
             Err(SinkError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 let folder = self.folder.display();
-                tracing::warn!("{folder}: another program has moved or deleted the folder; it is made anew");
+                tracing::warn!("{folder}: another program has moved or deleted the folder; it is recreated");
                 let made = fs::create_dir_all(&self.folder);
                 made.map_err(|source| SinkError::Write { target: folder.to_string(), source })?;
                 image::write(&path, size, &self.rgb)

@@ -76,7 +76,7 @@ impl Readers {
         })
     }
 
-    /// Makes the socket anew where another program has moved or deleted it, as those do that clean `/tmp`; readers stay.
+    /// Recreates the socket if another program has moved or deleted it, as cleaners of `/tmp` do; readers stay connected.
     fn renew(&mut self) {
         let path = self.path.display();
         match fs::symlink_metadata(&self.path) {
@@ -88,9 +88,9 @@ impl Readers {
                 self.replaced = true;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Where that fails, it is tried again with the next line.
+                // If that fails, it is tried again with the next line.
                 if let Ok((listener, inode)) = bind(&self.path) {
-                    tracing::warn!("{path}: another program has moved or deleted the socket; it is made anew");
+                    tracing::warn!("{path}: another program has moved or deleted the socket; it is recreated");
                     (self.listener, self.inode, self.replaced) = (listener, inode, false);
                 }
             }
@@ -204,7 +204,7 @@ impl Drop for Readers {
     }
 }
 
-/// Listens on a new socket; its inode tells it from others.
+/// Listens on a new socket; its inode identifies it.
 fn bind(path: &Path) -> io::Result<(UnixListener, u64)> {
     let listener = UnixListener::bind(path)?;
     listener.set_nonblocking(true)?;

@@ -35,7 +35,7 @@ impl VideoOutput for BufWriter<Replacement> {
         // The buffer still belongs to the removed file.
         self.flush()?;
         self.get_mut().reopen()?;
-        tracing::warn!("another program has moved or deleted a video that is being written; it is begun anew");
+        tracing::warn!("another program has moved or deleted a video that is being written; it is recreated");
         Ok(true)
     }
 }

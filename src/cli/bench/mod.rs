@@ -28,7 +28,7 @@ use crate::source::{self, Repeated, Source, SourceError};
 
 /// Maximum number of images kept in memory.
 const KEPT: usize = 64;
-/// Most bytes of them, but for the first.
+/// Maximum memory for them, except the first.
 const KEPT_BYTES: usize = 128 << 20;
 /// How long a camera may take for its first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,9 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Measure how long frames take, stage by stage
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A camera is measured as it runs. Images and videos are read into memory first and processed again and again, each copied
-before as a camera's frame is; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are
-written to nowhere.
+Cameras are measured live. Images and videos are read into memory and processed repeatedly, each copied first like a camera's
+frame; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are discarded.
 
 Examples:
   sinew bench --model logocap-movenet --source photos --as-camera 1280x720 --threads 1

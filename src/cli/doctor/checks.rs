@@ -30,7 +30,7 @@ pub fn all(config: Option<&Path>) -> Vec<Finding> {
 }
 
 fn machine(machine: &Machine) -> Finding {
-    let mut found = machine.board.clone().unwrap_or_else(|| "a machine without a name".to_owned());
+    let mut found = machine.board.clone().unwrap_or_else(|| "an unnamed machine".to_owned());
     for (what, value) in [
         ("", machine.processor.clone()),
         ("Linux ", machine.kernel.clone()),
@@ -65,7 +65,7 @@ fn memory() -> Finding {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     match line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()) {
-        None => Finding::warn("memory", "how much is free is unknown", "none: /proc/meminfo does not say"),
+        None => Finding::warn("memory", "unknown", "none: /proc/meminfo lacks it"),
         Some(free) if free / 1024 < LEAST_MEMORY => Finding::warn(
             "memory",
             format!("{} MiB free", free / 1024),
@@ -88,7 +88,7 @@ fn bundles() -> Vec<Finding> {
     if listed.is_empty() {
         return vec![Finding::fail(
             "bundles",
-            "no bundle is found by name",
+            "no bundle found",
             "start the program in the project's folder, install it with its models, or set SINEW_BUNDLES",
         )];
     }

@@ -131,7 +131,7 @@ impl EvalArguments {
             None => bundle,
         };
         if !self.images.is_dir() {
-            bail!("{}: no folder; give the one that holds the images", self.images.display());
+            bail!("{}: not a folder; give the one that holds the images", self.images.display());
         }
         self.guard(&bundle)?;
         let about = &bundle.manifest().about;
@@ -158,7 +158,7 @@ impl EvalArguments {
             ("--outcomes", self.outcomes.is_some(), metric == Metric::Calibration),
         ];
         if let Some((option, ..)) = options.iter().find(|(_, given, fits)| *given && !fits) {
-            bail!("{option} means nothing with --metric {} of a {}", name(metric), about.model);
+            bail!("{option} does not apply to --metric {} of a {}", name(metric), about.model);
         }
         match metric {
             Metric::Oks | Metric::Calibration if self.boxes.is_some() && !about.model.takes_boxes() => {

@@ -136,7 +136,7 @@ impl<'a> ImageSet<'a> {
         }
         if self.total > 0 && self.skipped >= self.total {
             bail!(
-                "nothing was measured: none of the {} images of {} can be used; the reasons stand above. Each `file_name` is \
+                "nothing was measured: none of the {} images of {} can be used; see the reasons above. Each `file_name` is \
                  looked up in {}",
                 self.total,
                 annotations.display(),

@@ -77,7 +77,7 @@ fn is_json(path: &Path) -> anyhow::Result<bool> {
 fn read_start(path: &Path) -> std::io::Result<Vec<u8>> {
     // A pipe gives each byte once, and these are read again.
     if is_special(path) {
-        let reason = "it is no regular file; write what it gives to one";
+        let reason = "it is not a regular file; write its content to one";
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, reason));
     }
     let mut start = Vec::new();

@@ -74,7 +74,7 @@ impl Engine for OrtEngine {
     fn indices(&mut self, index: usize) -> &mut [i32] {
         match &mut self.inputs[index] {
             Input::Indices(values) => values,
-            _ => panic!("input {index} is none of indices"),
+            _ => panic!("input {index} does not hold indices"),
         }
     }
 

@@ -76,7 +76,7 @@ impl Probe {
                     // It may just have ended by itself.
                     let _ = child.kill();
                     let _ = child.wait();
-                    return Err(failed(format!("it did not come to an end within {} s", self.limit.as_secs_f32())));
+                    return Err(failed(format!("it did not end within {} s", self.limit.as_secs_f32())));
                 }
                 Err(error) => return Err(failed(error.to_string())),
             }

@@ -158,7 +158,7 @@ impl TrtEngine {
                     started
                 }
                 Err(error) => {
-                    tracing::info!("this engine cannot be recorded and runs without: {error}");
+                    tracing::info!("this engine cannot be recorded, and runs without a recording: {error}");
                     work().map(|()| *start = Start::Plain)
                 }
             },

@@ -232,7 +232,7 @@ fn run(command: &[OsString], say: &mut impl FnMut(&str)) -> Result<(), EngineErr
     drop(child);
     let mut child = started.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            failed(format!("it is not there: it comes with TensorRT ({JETPACK} on JetPack); name it with --trtexec"))
+            failed(format!("it is missing: it comes with TensorRT ({JETPACK} on JetPack); name it with --trtexec"))
         }
         _ => failed(error.to_string()),
     })?;

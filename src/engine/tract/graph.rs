@@ -15,7 +15,7 @@ use crate::engine::{DataType, EngineError, Signature, TensorSpec};
 /// tract looks up every output in a map and panics if the graph does not compute it; that is caught here as well.
 pub(super) fn check(path: &Path, model: &ModelProto, signature: &Signature) -> Result<(), EngineError> {
     let Some(graph) = &model.graph else {
-        let reason = "it holds no graph, so it is empty, truncated or no ONNX file".to_owned();
+        let reason = "it holds no graph, so it is empty, truncated or not an ONNX file".to_owned();
         return Err(EngineError::Load { path: path.to_owned(), stage: "not an ONNX model", reason });
     };
     let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();

@@ -67,7 +67,7 @@ impl OpenBackend for Tract {
         let precision = files.precision.unwrap_or(Precision::default_of(Backend::Tract));
         if precision == Precision::Fp16 {
             // On x86 it has no kernels of that type and is 200 times slower.
-            let reason = "it computes with 32 bits; leave --precision out, or take another backend".to_owned();
+            let reason = "it computes with 32 bits; omit --precision, or use another backend".to_owned();
             return Err(EngineError::Unavailable { backend: "tract", reason });
         }
         let file = files.typed(precision)?;
@@ -86,7 +86,7 @@ impl OpenBackend for Tract {
         })?;
         drop(proto);
 
-        let typed = guarded(path, "tract cannot work out this graph", || {
+        let typed = guarded(path, "tract cannot analyse this graph", || {
             let mut model = model;
             let names: Vec<String> = model.inputs.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
             let order = positions(&names, &signature.inputs)?;

@@ -155,7 +155,7 @@ pub fn check_shots(bundle: &Bundle, name: &str, shots: &[Shot]) -> Result<(), En
         Some(keypoint) => Err(EnrolError::Template {
             name: name.to_owned(),
             reason: format!(
-                "keypoint `{}` is visible in none of the images: leave it out of all annotations",
+                "keypoint `{}` is not visible in any of the images: omit it from all annotations",
                 points[keypoint].name
             ),
         }),

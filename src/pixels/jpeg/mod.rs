@@ -116,7 +116,7 @@ impl JpegDecoder {
         let mut at = 2;
         loop {
             let (marker, start) = match next_marker(bytes, at) {
-                // Nothing is missing but the end marker, which some cameras omit.
+                // Only the end marker is missing, which some cameras omit.
                 Err(Fault::Cut) if frame.as_ref().is_some_and(|frame| progress.is_complete(frame)) => break,
                 found => found?,
             };

@@ -52,7 +52,7 @@ impl Screen {
                 .map(|(name, _)| name)
                 .collect();
             return Err(refused(format!(
-                "format={} has {} bits a pixel, but the screen has {}: leave the option out, or use {}",
+                "format={} has {} bits a pixel, but the screen has {}: omit the option, or use {}",
                 format.name(),
                 8 * format.bytes(),
                 facts.bits,

@@ -150,8 +150,12 @@ impl Metrics {
             let _ = writeln!(text, "sinew_poses{{camera=\"{number}\"}} {}", read(&camera.poses));
         }
         for (name, help, count) in [
-            ("sinew_poses_dropped_total", "Poses over the limit, or not finite.", read(&self.dropped_poses)),
-            ("sinew_camera_restarts_total", "How often a camera was opened or started again.", counts.restarts),
+            (
+                "sinew_poses_dropped_total",
+                "Poses that exceeded the limit or were not finite.",
+                read(&self.dropped_poses),
+            ),
+            ("sinew_camera_restarts_total", "How often a camera was reopened or restarted.", counts.restarts),
             ("sinew_camera_stalls_total", "How often a camera delivered no frame for a while.", counts.stalls),
             ("sinew_camera_failures_total", "How often a camera failed or was unplugged.", counts.failures),
         ] {
@@ -174,19 +178,14 @@ impl Metrics {
             &mut text,
             "sinew_lines_dropped_total",
             "counter",
-            "Lines that a full disk or a slow reader did not take.",
+            "Lines dropped because of a full disk or a slow reader.",
         );
         for (reason, count) in [("disk", self.dropped_lines.disk()), ("reader", self.dropped_lines.readers())] {
             let _ = writeln!(text, "sinew_lines_dropped_total{{reason=\"{reason}\"}} {count}");
         }
-        about(
-            &mut text,
-            "sinew_tracks_active",
-            "gauge",
-            "Tracks with an identity that are followed, all cameras together.",
-        );
+        about(&mut text, "sinew_tracks_active", "gauge", "Current tracks with an identity, of all cameras.");
         let _ = writeln!(text, "sinew_tracks_active {}", self.tracks.active());
-        about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, all cameras together.");
+        about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, of all cameras.");
         let _ = writeln!(text, "sinew_tracks_started_total {}", self.tracks.started());
         if let Some(zones) = self.tracks.zones() {
             write_zones(&mut text, zones);
@@ -207,8 +206,8 @@ fn write_zones(text: &mut String, totals: &ZoneTotals) {
     type Count = fn(&ZoneCounts) -> u64;
     let zone_metrics: [(&str, &str, &str, Count); 4] = [
         ("sinew_zone_inside", "gauge", "People in a zone now.", |counts| u64::from(counts.inside)),
-        ("sinew_zone_entered_total", "counter", "People who came into a zone.", |counts| counts.entered),
-        ("sinew_zone_left_total", "counter", "People who went out of a zone.", |counts| counts.left),
+        ("sinew_zone_entered_total", "counter", "People who entered a zone.", |counts| counts.entered),
+        ("sinew_zone_left_total", "counter", "People who left a zone.", |counts| counts.left),
         ("sinew_zone_lost_total", "counter", "People whose track ended in a zone.", |counts| counts.lost),
     ];
     if totals.zones().next().is_some() {
@@ -221,7 +220,7 @@ fn write_zones(text: &mut String, totals: &ZoneTotals) {
     }
     if totals.lines().next().is_some() {
         let name = "sinew_line_crossed_total";
-        about(text, name, "counter", "Crossings of a line, by the side that people went to.");
+        about(text, name, "counter", "Crossings of a line, by direction.");
         for (camera, line, counts) in totals.lines() {
             for (to, count) in [("right", counts.right), ("left", counts.left)] {
                 let _ = writeln!(text, "{name}{{camera=\"{camera}\",line=\"{line}\",to=\"{to}\"}} {count}");

@@ -233,7 +233,7 @@ impl Nut {
         for _ in 0..bytes.number()? {
             let prefix = bytes.counted()?;
             if prefix.len() > PREFIX || self.prefixes.len() == PREFIXES {
-                return Err("what it leaves out is too long".into());
+                return Err("its elided frame headers are too long".into());
             }
             self.prefixes.push(prefix.to_vec());
         }

@@ -293,8 +293,8 @@ fn address_arguments<'a>(
     let after = address.split_once("://").map_or("", |(_, rest)| rest);
     if after.contains('?') || after.split('/').next().is_some_and(|host| host.contains('@')) {
         return Err(format!(
-            "ffmpeg {version} takes an address only where all users of this machine see it, and this one may have a password in \
-             it: install ffmpeg 5.0 or newer, or let the camera's address do without"
+            "ffmpeg {version} only takes an address as an argument, which all users of this machine can see, and this one may have a \
+             password in it: install ffmpeg 5.0 or newer, or use an address without user, password and `?`"
         ));
     }
     let mut early = Vec::new();

@@ -58,7 +58,7 @@ pub(super) struct FilledBuffer {
     /// One per plane.
     mappings: Arc<[Mapping]>,
     header: sys::Buffer,
-    /// Per plane: where its image begins, and how many bytes are used, 0 where the driver does not say.
+    /// Per plane: where its image begins, and how many bytes are used, 0 if the driver does not report it.
     used: [(usize, usize); sys::MAX_PLANES],
 }
 
@@ -73,8 +73,8 @@ impl FilledBuffer {
         self.mappings.len()
     }
 
-    /// The bytes of a plane from where its image begins, and how many of them are used, 0 where the driver does not say; none if
-    /// there is no such plane.
+    /// The bytes of a plane from where its image begins, and how many of them are used, 0 if the driver does not report it; none
+    /// if there is no such plane.
     pub fn plane(&self, plane: usize) -> (&[u8], usize) {
         let (Some(mapping), Some(&(start, used))) = (self.mappings.get(plane), self.used.get(plane)) else {
             return (&[], 0);

@@ -197,7 +197,7 @@ impl Camera {
                     let is_stalled = last_frame.elapsed() >= limit;
                     if dequeued.corrupt > 0 {
                         warn_of_corrupt(&mut self.corrupt, &mut self.warnings, &self.path, self.retry.quiet, || {
-                            "the driver marked it so".to_owned()
+                            "marked by the driver".to_owned()
                         });
                     }
                     if dequeued.is_frame {

@@ -44,7 +44,7 @@ pub fn choose<'a>(offers: &'a [CaptureMode], wanted: &CaptureRequest) -> Option<
         }
         let ratio = |a: usize, b: usize| (a.max(1) as f64 / b.max(1) as f64).ln().abs();
         let distance = ratio(offer.size.width, size.width) + ratio(offer.size.height, size.height);
-        // A driver that does not say may be fast enough; a little too slow is rounding.
+        // A driver that reports no rate may be fast enough; a little too slow is rounding.
         let fastest = offer.rates.iter().copied().fold(0.0, f64::max);
         let slow = if offer.rates.is_empty() || fastest > 0.98 * rate { 0.0 } else { 1.0 - fastest / rate };
         Some((distance, slow, rank))

@@ -65,7 +65,7 @@ pub struct Control {
     id: u32,
 }
 
-/// A format as both kinds of devices have it.
+/// A format, common to both kinds of devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameFormat {
     pub four_cc: FourCc,
@@ -294,7 +294,7 @@ impl Device {
         let listed = || formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if wanted.format.is_some_and(|wanted| wanted != given) {
             return Err(unsupported(format!(
-                "it gives {given} in place of {}; it offers {}",
+                "it gives {given} instead of {}; it offers {}",
                 wanted.format.unwrap_or(given),
                 listed()
             )));
@@ -313,7 +313,7 @@ impl Device {
         Ok(CaptureFormat { four_cc: given, size: format.size, stride: format.strides[0], rate })
     }
 
-    /// The format that is set.
+    /// The current format.
     pub(super) fn format(&self) -> io::Result<FrameFormat> {
         if self.kind == sys::CAPTURE {
             let mut format = sys::Format { kind: self.kind, ..sys::zeroed() };
@@ -325,7 +325,7 @@ impl Device {
         Ok(FrameFormat::of_planes(&format))
     }
 
-    /// Sets size and pixel format; returns what the driver makes of them.
+    /// Sets size and pixel format; returns what the driver chose.
     fn set_format(&self, wanted: FrameFormat) -> io::Result<FrameFormat> {
         let (width, height) = (wanted.size.width as u32, wanted.size.height as u32);
         let pixel_format = wanted.four_cc.0;

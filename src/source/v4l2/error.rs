@@ -26,7 +26,7 @@ pub enum CameraError {
         reason: String,
     },
     /// No frame came for longer than the stall limit.
-    #[error("camera {}: no frame for {seconds:.1} s; starting the stream again{}", path.display(), quoted(said))]
+    #[error("camera {}: no frame for {seconds:.1} s; restarting the stream{}", path.display(), quoted(said))]
     Stalled {
         /// The device.
         path: PathBuf,

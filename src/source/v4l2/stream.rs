@@ -38,7 +38,7 @@ struct Stream {
     /// Bytes from one row to the next in each plane.
     strides: [usize; sys::MAX_PLANES],
     buffers: Buffers,
-    /// The planes of the newest frame as one image, where they are apart.
+    /// The planes of the newest frame as one image, if they are in separate buffers.
     joined: Vec<u8>,
     /// The buffer of the newest frame.
     newest: Option<FilledBuffer>,
@@ -134,7 +134,7 @@ impl Drop for Stream {
     }
 }
 
-/// Makes one image, as [`crate::pixels::ImageView`] reads it with the format's stride, of planes in buffers of their own.
+/// Joins planes in separate buffers into one image, as [`crate::pixels::ImageView`] reads it with the format's stride.
 fn join(
     format: &CaptureFormat,
     planes: [&[u8]; 3],
@@ -152,11 +152,11 @@ fn join(
         [(format.size.width, format.size.height, format.stride), (bytes, height, stride), (bytes, height, stride)];
     image.clear();
     for (index, (bytes, rows, stride)) in parts.into_iter().enumerate().take(1 + count) {
-        // A driver that does not say lays rows without gaps.
+        // Without a report, rows have no gaps.
         let from = if strides[index] == 0 { bytes } else { strides[index] };
         let plane = planes[index];
         if bytes > from.min(stride) || rows.saturating_sub(1).saturating_mul(from).saturating_add(bytes) > plane.len() {
-            return Err(format!("plane {index} has {} bytes, which are no {rows} rows of {bytes}", plane.len()));
+            return Err(format!("plane {index} has {} bytes, expected {rows} rows of {bytes}", plane.len()));
         }
         for row in 0..rows {
             image.extend_from_slice(&plane[row * from..][..bytes]);
@@ -181,7 +181,7 @@ mod tests {
                 let stride = pixels.row_bytes(width).unwrap() + gap;
                 let (rows, wide) = (height.div_ceil(2), width.div_ceil(2));
                 let is_nv12 = pixels == PixelFormat::Nv12;
-                // Chroma rows of a length of their own.
+                // Chroma rows with their own stride.
                 let (bytes, own) = if is_nv12 { (2 * wide, 2 * wide + 5) } else { (wide, wide + 5) };
                 let format = CaptureFormat { four_cc: FourCc::new(name), size, stride, rate: None };
                 let value = |plane: usize, row: usize, at: usize| (plane * 90 + row * 17 + at * 5 + 3) as u8;

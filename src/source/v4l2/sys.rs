@@ -356,15 +356,15 @@ functions! {
     enumerate_interval(FrameInterval) = EnumerateInterval;
 }
 
-/// A call about a buffer. `planes` are those of a buffer that has several; the address of them that the kernel writes to is put
-/// into the buffer here, and is gone when the call returns.
+/// A call about a buffer. `planes` are those of a multi-planar buffer; the address to which the kernel writes them is put into
+/// the buffer here, and removed when the call returns.
 fn buffer_call<C: Call<Argument = Buffer>>(
     device: BorrowedFd<'_>,
     buffer: &mut Buffer,
     planes: &mut Planes,
 ) -> io::Result<()> {
     if buffer.kind != CAPTURE_PLANES {
-        // No other kind has an address in it.
+        // No other kind contains an address.
         buffer.kind = CAPTURE;
         return call::<C>(device, buffer);
     }
