@@ -222,11 +222,12 @@ fn plans_that_do_not_fit_are_refused_with_both_values() {
     says(&plan.replace("rows 0 2 2", "rows 0 -1 2"), &["rows", "[1, 2]", "[2, 2]"]);
     says(&plan.replace("output maps 0 6\n", ""), &["maps", "not there"]);
 
-    // A plan that opens but does not run.
+    // A plan that opens but does not run. The inputs' copies, which were put into the stream before, are waited for.
     doubles.build(&files("backbone"), &signature(), &plan.replace("double", "fail"));
     let mut engine = open(&doubles, signature()).unwrap();
     let text = engine.run().unwrap_err().to_string();
     assert!(text.contains("refuses to run"), "{text}");
+    assert_eq!(doubles.pending(), 0, "memory that is still read could be given back");
     drop(engine);
 
     // Memory that is not there.

@@ -141,9 +141,13 @@ impl Motion {
         self.scale.predict(seconds, square(SIZE.acceleration));
     }
 
-    /// Slows down the motion of an unseen person: no walk is straight for ever.
+    /// Slows down the motion of an unseen person: no walk is straight for ever. The known speed fades into one of the same
+    /// size in any direction: a walker may have turned, a person who stood is likely to stand still.
     pub fn slow(&mut self, seconds: f32) {
         let kept = STRAIGHT / (STRAIGHT + seconds);
+        let speed = (square(self.x.rate) + square(self.y.rate)) / 2.0;
+        self.place.rate = square(kept) * self.place.rate + (1.0 - square(kept)) * speed;
+        self.place.both *= kept;
         for axis in [&mut self.x, &mut self.y, &mut self.log_size] {
             axis.rate *= kept;
         }
@@ -250,6 +254,24 @@ mod tests {
         }
         assert!(turning.agility > 10.0 && noisy.agility < 0.5, "{turning:?} {noisy:?}");
         assert!(noisy.unrest > 10.0 && (0.9..1.1).contains(&quiet.unrest), "{noisy:?} {quiet:?}");
+    }
+
+    #[test]
+    fn who_is_not_seen_may_have_turned() {
+        let unseen = |rate: f32| {
+            let mut motion = Motion::new(0.0, 50.0, 54.6);
+            motion.place = Covariance { value: 4.0, both: 10.0, rate: 100.0 };
+            motion.x.rate = rate;
+            for _ in 0..20 {
+                motion.predict(0.1, 1.0);
+                motion.slow(0.1);
+            }
+            motion
+        };
+        let (walking, standing) = (unseen(80.0), unseen(0.0));
+        // Where they were seen last is as likely as where they would be by now; who stood has not gone as far.
+        assert!(walking.x.value < 1.5 * libm::sqrtf(walking.place.value), "{walking:?}");
+        assert!(standing.place.value < walking.place.value / 2.0, "{standing:?}");
     }
 
     #[test]

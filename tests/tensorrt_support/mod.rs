@@ -53,6 +53,7 @@ pub fn compile(source: &str, definitions: &[String], name: &str) -> PathBuf {
 /// A library and a driver, a folder for plans, and what is asked of the doubles besides.
 pub struct Doubles {
     pub installation: Installation,
+    pub number: i32,
     pub version: &'static str,
     library: libloading::Library,
     driver: libloading::Library,
@@ -77,6 +78,7 @@ impl Doubles {
         Self {
             library: open(&library),
             driver: open(&driver),
+            number,
             version,
             installation: Installation {
                 library: Some(library),
@@ -100,6 +102,11 @@ impl Doubles {
     /// Objects of the library and of the driver that are alive.
     pub fn live(&self) -> (i32, i32) {
         (Self::ask(&self.library, "double_live"), Self::ask(&self.driver, "double_live"))
+    }
+
+    /// Work in a stream that nothing waited for yet.
+    pub fn pending(&self) -> i32 {
+        Self::ask(&self.driver, "double_pending")
     }
 
     /// How often recorded work was started.
