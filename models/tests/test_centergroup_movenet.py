@@ -1,4 +1,4 @@
-"""`centergroup-movenet` on a small random backbone: where its maps peak, what its tokens read, its graphs, and
+"""`centergroup-movenet` on a small random backbone: where its maps peak, what its tokens read, its graphs and
 its training."""
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def test_tokens_read_of_the_bank_what_they_read_of_rows(model: MoveNetCenterGrou
     for name, maps in (("keypoint", of_keypoints), ("center", of_centers)):
         scales[f"{name}_mean"] = torch.randn(maps.shape[1])
         scales[f"{name}_spread"] = torch.rand(maps.shape[1]) + 1
-    rows = grouping_training.Rows(model, scales)
+    rows = grouping_training.Rows(model, scales).eval()
     learnt = rows(read(of_keypoints)[None], read(of_centers)[None], read(model.offsets(pyramid[-1]))[None])
     rows.fold(model)
     _, map_of_keypoints, map_of_centers = model.maps(pyramid)

@@ -31,6 +31,7 @@ from models.networks.logocap_movenet import MoveNetLogoCap, config
 from models.networks.movenet import KEYPOINTS
 from models.networks.weights import load_weights
 from models.paths import state_directory
+from models.train.movenet_bank import SIDE
 from models.train.state import MovingAverage, load, save
 
 FINE = 2
@@ -46,10 +47,18 @@ EMA_DECAY = 0.998
 SAVE_EVERY = 50
 DROPPED = 0.06
 """Share of the keypoints' tokens that half of the images lack: photographs have fewer peaks than scenes."""
+FARTHEST = 96
+"""Cells by which whole images are moved right or down: a photograph is wider or taller than a scene, and what
+counts is where tokens lie to each other."""
+SIZE = (SIDE // losses.STRIDE + FARTHEST,) * 2
+"""Cells of a map that holds all moved images."""
+NOISE = 0.2
+"""Added to tokens' features in training, in parts of their spread."""
 SPREAD_BATCHES = 6
 """From which the features' mean and spread are taken."""
-BUCKETS = (3, 6, 12)
+BUCKETS = (4, 6, 9, 12)
 """Tokens of a type; the last is `token_bank.TOKENS`."""
+ROOM = 3
 
 
 def bells(keypoints: Tensor, labelled: Tensor, size: tuple[int, int]) -> Tensor:
@@ -117,8 +126,8 @@ class TokenBatch:
 
 
 class TokenShards:
-    """All images of a folder of token shards, by how many tokens of a type they need: a batch of images with
-    few costs a fraction."""
+    """All images of a folder of token shards, by how many tokens of a type are read of them, the highest
+    ones: `ROOM` more than people, so that a batch of images with few people costs a fraction."""
 
     def __init__(self, folder: Path) -> None:
         self.known: set[Path] = set()
@@ -133,9 +142,9 @@ class TokenShards:
         """Reads the shards that have appeared."""
         for path in sorted(set(self.folder.glob("*-*-*.pt")) - self.known):
             shard = torch.load(path, weights_only=True)
-            needed = shard["keep"].sum(2).amax(1)
-            for number, count in enumerate(needed.tolist()):
-                most = min(bucket for bucket in BUCKETS if bucket >= count)
+            people = torch.bincount(shard["index"], minlength=len(shard["places"]))
+            for number, count in enumerate(people.tolist()):
+                most = min(bucket for bucket in BUCKETS if bucket >= min(count + ROOM, BUCKETS[-1]))
                 self.images[most, path.name.partition("-")[0]].append((shard, number))
             self.known.add(path)
 
@@ -157,11 +166,13 @@ class TokenShards:
         drop = torch.rand(keep[:, :-1].shape, generator=generator) < DROPPED
         drop &= torch.rand(len(items), 1, 1, generator=generator) < 0.5
         keep = torch.cat([keep[:, :-1] & ~drop, keep[:, -1:]], 1)
+        shift = torch.randint(FARTHEST + 1, (len(items), 2), generator=generator) * losses.STRIDE
+        shift *= torch.rand(len(items), 2, generator=generator) < 0.5
         people = []
-        for shard, number in items:
+        for moved, (shard, number) in zip(shift, items):
             mine = shard["index"] == number
-            people.append(Labels.of(shard["keypoints"][mine] - 0.5, shard["labelled"][mine]))
-        places = stack("places")[:, :, :most].long()
+            people.append(Labels.of(shard["keypoints"][mine] - 0.5 + moved, shard["labelled"][mine]))
+        places = stack("places")[:, :, :most].long() + shift[:, None, None]
         of_keypoints = stack("of_keypoints").unflatten(1, (KEYPOINTS, -1))[:, :, :most].flatten(1, 2)
         return TokenBatch(
             of_keypoints.float(),
@@ -186,8 +197,12 @@ class Rows(nn.Module):
 
     def forward(self, of_keypoints: Tensor, of_centers: Tensor, offsets: Tensor) -> Tensor:
         """`[B, 17 k, C]`, `[B, k, C]`, `[B, k, 34]` -> rows of all tokens `[B, 18 k, width]`."""
-        keypoints = self.keypoints((of_keypoints - self.keypoint_mean) / self.keypoint_spread)
-        centers = self.centers((of_centers - self.center_mean) / self.center_spread)
+        of_keypoints = (of_keypoints - self.keypoint_mean) / self.keypoint_spread
+        of_centers = (of_centers - self.center_mean) / self.center_spread
+        if self.training:
+            of_keypoints = of_keypoints + NOISE * torch.randn_like(of_keypoints)
+            of_centers = of_centers + NOISE * torch.randn_like(of_centers)
+        keypoints, centers = self.keypoints(of_keypoints), self.centers(of_centers)
         return torch.cat([keypoints, torch.cat([offsets / OFFSET_SCALE, centers], 2)], 1)
 
     @torch.no_grad()
@@ -229,11 +244,11 @@ def scales_of(shards: TokenShards, generator: torch.Generator) -> dict[str, Tens
 
 
 def objective(
-    model: MoveNetCenterGroup, rows: Rows, batch: TokenBatch, size: tuple[int, int], weights: Weights
+    model: MoveNetCenterGroup, rows: Rows, batch: TokenBatch, weights: Weights
 ) -> tuple[Tensor, dict[str, float]]:
     """The sum to minimise and its parts."""
     features = rows(batch.of_keypoints, batch.of_centers, batch.offsets)
-    groupings, offsets = losses.group_features(model.group_model, features, size, batch.tokens)
+    groupings, offsets = losses.group_features(model.group_model, features, SIZE, batch.tokens)
     sums: dict[str, Tensor] = {}
     for image, (tokens, person, people) in enumerate(zip(batch.tokens, batch.person, batch.people)):
         parts = losses.image_losses(Grouping(*(part[image] for part in groupings)), tokens, person, people)
@@ -286,7 +301,7 @@ def train_grouping(
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, done) * group["share"]
         batch = read.draw(size, share, generator)
-        total, parts = objective(model, rows, batch, (64, 64), Weights())
+        total, parts = objective(model, rows, batch, Weights())
         optimiser.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(both.parameters(), 1.0)
