@@ -76,6 +76,7 @@ fn tracked_lines_destroy_nothing() {
 
 #[test]
 fn lines_without_an_end_are_refused() {
+    run(&["config", "show", "--config", "/dev/zero"]).expect(2).says(&["/dev/zero", "more than the"]);
     run(&["track", "/dev/zero"]).expect(2).says(&["/dev/zero:1", "4194304 bytes"]);
     let folder = Folder::new();
     let mut many = lines(0);
