@@ -163,8 +163,8 @@ lint-python: $(VENV)/ready ## The Python part of `lint` (makes .venv)
 .PHONY: check-core
 check-core: ## The core builds without an operating system or an allocator, and the library without tract
 	@rustup target list --installed | grep -qx $(BARE_TARGET) || rustup target add $(BARE_TARGET)
-	$(CARGO) check $(PROFILE) --lib --no-default-features --target $(BARE_TARGET)
-	$(CARGO) check $(PROFILE) --lib --no-default-features --features std
+	$(CARGO) clippy $(PROFILE) --lib --no-default-features --target $(BARE_TARGET) -- -D warnings
+	$(CARGO) clippy $(PROFILE) --lib --no-default-features --features std -- -D warnings
 
 .PHONY: check-msrv
 check-msrv: ## The program compiles with the oldest Rust that Cargo.toml names (rustup fetches it)
