@@ -95,6 +95,7 @@ check-tensorrt-headers: ## Compare places and arguments in the tables of TensorR
 .PHONY: check-nvidia
 check-nvidia: build ## The binding and the graphs against NVIDIA's own packages, without a GPU; RUNNING IT ACCEPTS NVIDIA'S TERMS (tests/nvidia/check.sh)
 	@$(MAKE) --no-print-directory $(IMPORT_READY)
+	SINEW_REQUIRE_DOUBLES=1 $(CARGO) test $(PROFILE) --test engine_tensorrt -- every_layout open_extents # on the doubles' tables
 	IMPORTER=$(abspath $(IMPORT_PYTHON)) tests/nvidia/check.sh $(SINEW)
 
 .PHONY: test-cameras
