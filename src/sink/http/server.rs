@@ -20,9 +20,8 @@ use crate::sink::SinkError;
 
 /// Maximum number of open connections. Viewers and clients that wait for a snapshot take fewer than half of them.
 const MOST_CONNECTIONS: usize = 32;
-/// How often in a row clients are accepted and served: together as many as wait in the kernel's queue, which must not overflow,
-/// for a client that finds it full tries again after a second.
-const MOST_TURNS: usize = 4;
+/// How often in a row clients are accepted and served, so that those who leave at once do not fill the kernel's queue.
+const MOST_TURNS: usize = 8;
 /// How long every connection may stay, whatever it does: time enough for a request that is sent at once.
 const GRACE: Duration = Duration::from_millis(50);
 /// Poll interval while no client is connected.
