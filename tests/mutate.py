@@ -38,10 +38,11 @@ MEGABYTES = 300
 # Exit codes: done, worked but negative, error.
 CODES = (0, 1, 2)
 
-NUMBERS = (
+WORDS = (
     "0 -1 1 0.5 1e9 1e39 1e308 -1e308 1e999 1e-45 NaN "
     'Infinity null true 65535 65536 4294967295 4294967296 9223372036854775808 18446744073709551615 "" []'
-).split()
+)
+NUMBERS = WORDS.split()
 BYTES = [0, 1, 0x7F, 0x80, 0xFE, 0xFF]
 
 
