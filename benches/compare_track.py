@@ -4,11 +4,13 @@
     SINEW_SCENES=/tmp/scenes cargo test --release --test track -- --ignored write_scenes
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install supervision==0.27.0 trackers==2.6.1
     /tmp/venv/bin/python tests/data/track/scenes.py /tmp/scenes 0 60
-    /tmp/venv/bin/python benches/compare_track.py /tmp/scenes [--json]
+    /tmp/venv/bin/python tests/data/track/scenes.py /tmp/scenes 0 60 --straight
+    /tmp/venv/bin/python benches/compare_track.py /tmp/scenes [--json] [--detected]
 
 Every tracker gets the same boxes, those around the keypoints. A scene's scores are scaled so that its usual
 score is 0.9: both others have fixed thresholds, and scores here are not calibrated. IDF1 is over the poses
-that were detected: each is known to be of a person, or false.
+that were detected: each is known to be of a person, or false. An identity that a false pose gets counts
+against it, or with `--detected` not at all.
 """
 
 from __future__ import annotations
@@ -25,6 +27,14 @@ from scipy.optimize import linear_sum_assignment
 
 Frame = dict
 Ids = list[list[int | None]]
+
+
+def of_people(frames: list[Frame], ids: Ids) -> Ids:
+    """The same without the identities of false poses."""
+    return [
+        [identity if pose["person"] is not None else None for pose, identity in zip(frame["poses"], row)]
+        for frame, row in zip(frames, ids, strict=True)
+    ]
 
 
 def identification(frames: list[Frame], ids: Ids) -> tuple[float, int]:
@@ -194,6 +204,7 @@ def main() -> int:
     parser.add_argument("scenes", type=Path, help="folder that write_scenes filled")
     parser.add_argument("--sinew", default="target/release/sinew", help="the program")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--detected", action="store_true", help="leave identities of false poses out")
     arguments = parser.parse_args()
     paths = sorted(arguments.scenes.glob("*.jsonl"))
     if not paths:
@@ -212,7 +223,8 @@ def main() -> int:
             ("plain", plain(frames)),
             ("nearest", nearest(frames)),
         ):
-            row.setdefault(name, []).append(identification(frames, ids)[0])
+            counted = of_people(frames, ids) if arguments.detected else ids
+            row.setdefault(name, []).append(identification(frames, counted)[0])
     names = ["ours", "bytetrack", "ocsort", "plain", "nearest"]
     means = {scene: {name: float(np.mean(row[name])) for name in names} for scene, row in table.items()}
     means["mean"] = {name: float(np.mean([row[name] for row in means.values()])) for name in names}
@@ -220,8 +232,8 @@ def main() -> int:
         print(json.dumps(means, indent=1))
         return 0
     print(f"{'scene':32}" + "".join(f"{name:>10}" for name in names))
-    for scene, row in means.items():
-        print(f"{scene:32}" + "".join(f"{row[name]:10.3f}" for name in names))
+    for scene, mean in means.items():
+        print(f"{scene:32}" + "".join(f"{mean[name]:10.3f}" for name in names))
     return 0
 
 

@@ -34,11 +34,11 @@ class Steps:
 
 
 def mix(original: Path, quantised: Path, halved: Path, placement: Placement, target: Path) -> None:
-    """Writes to `target` the fp16 graph `halved` with the Q and DQ that `quantised` has around its layers.
+    """Writes to `target` the fp16 graph `halved` with the Q and DQ that `quantised` has around mixed layers.
 
     All stand beside `original`, in which weights stay.
     """
-    scales = steps_of(graphs.load(quantised), set(placement.quantised))
+    scales = steps_of(graphs.load(quantised), set(placement.mixed))
     weights = {tensor.name: tensor for tensor in graphs.load(original).graph.initializer}
     made = version_converter.convert_version(graphs.load(halved), OPSET)
     insert(made.graph, scales, weights)
@@ -114,7 +114,8 @@ def pair(
     graph: onnx.GraphProto, nodes: list[onnx.NodeProto], value: str, name: str, steps: Steps, kind: int
 ) -> str:
     """Adds Q and DQ for `value`, of type `kind`; the name of the result, which has 16 bits."""
-    scale = steps.scale.astype(np.float16)
+    # A channel whose weights are next to nothing may have a step that 16 bits round to nothing.
+    scale = np.maximum(steps.scale, np.finfo(np.float16).smallest_normal).astype(np.float16)
     if not (scale > 0).all() or not np.isfinite(scale).all():
         raise ValueError(f"{name}: a scale that float16 does not hold")
     zero = np.zeros(scale.shape, np.int8)

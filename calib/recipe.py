@@ -16,6 +16,8 @@ class Recipe:
     """Kinds of operators whose inputs are quantised; none leaves the network out of int8."""
     float_nodes: tuple[str, ...] = ()
     """Regular expressions of nodes that stay float all the same."""
+    half_nodes: tuple[str, ...] = ()
+    """Regular expressions of nodes that have 8 bits in the int8 graph, but 16 in the one of INT8 and FP16."""
     seven_bits: bool = False
     """Weights of 7 bits in the CPU's graph: processors without VNNI add two products in 16 bits, which 8 bits
     overflow."""
@@ -36,8 +38,20 @@ RECIPES: dict[tuple[str, str], Recipe] = {
             "/movenet/(stem|blocks.[0-6]/|lateral.[23]|smooth).*",
             "/(center|hidden|last|offsets|local|own|mix|Conv).*",
         ),
+        # Of what int8 quantises, the pyramid loses most alone, and everything follows from the first block.
+        # With 16 bits elsewhere it was too much.
+        half_nodes=("/movenet/(lateral|blocks.7/).*",),
         seven_bits=True,
         why="the layers that lose most, each measured alone: stem, first blocks, fine pyramid, heads",
+    ),
+    ("centergroup-movenet", "backbone"): Recipe(
+        CONVOLUTIONS,
+        float_nodes=(
+            "/(stem|blocks.[0-6]/|lateral.[23]|smooth).*",
+            "/(hidden|last|offsets|upsampling|coarse_rows|keypoint_rows|center_rows).*",
+        ),
+        seven_bits=True,
+        why="what stays float in logocap-movenet, whose backbone this is; upsampling and rows",
     ),
     ("logocap", "backbone"): Recipe(
         CONVOLUTIONS,
@@ -79,6 +93,8 @@ class Placement:
     """Which nodes of a graph a recipe means."""
 
     quantised: list[str] = field(default_factory=list)
+    mixed: list[str] = field(default_factory=list)
+    """Those that are quantised in the graph of INT8 and FP16 too."""
     kept: list[str] = field(default_factory=list)
     """Nodes of kinds that are quantised, which stay float."""
     fp32: list[str] = field(default_factory=list)
@@ -91,6 +107,7 @@ def place(recipe: Recipe, graph: onnx.GraphProto) -> Placement:
     """
     patterns = [re.compile(pattern) for pattern in recipe.float_nodes]
     wide = [re.compile(pattern) for pattern in recipe.fp32_nodes]
+    half = [re.compile(pattern) for pattern in recipe.half_nodes]
     last = last_layers(graph, (*recipe.quantised, *PRODUCTS))
     placement = Placement()
     for node in graph.node:
@@ -99,6 +116,8 @@ def place(recipe: Recipe, graph: onnx.GraphProto) -> Placement:
         if node.op_type in recipe.quantised:
             kept = node.name in last or any(pattern.fullmatch(node.name) for pattern in patterns)
             (placement.kept if kept else placement.quantised).append(node.name)
+            if not kept and not any(pattern.fullmatch(node.name) for pattern in half):
+                placement.mixed.append(node.name)
     return placement
 
 

@@ -1,5 +1,4 @@
-//! Files that are written: locked against other programs, and emptied only when there is something to replace their contents
-//! with.
+//! Output files: locked against other programs, and replaced only once new content exists.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -10,16 +9,16 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Links that are followed at most, as in Linux.
+/// Maximum number of links that are followed, as in Linux.
 const MOST_LINKS: usize = 40;
-/// How soon a stream that takes or gives nothing is tried again.
+/// Interval at which a stream that is not ready is tried again.
 const RETRY: Duration = Duration::from_millis(2);
 
 /// An open file, locked.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     file: File,
-    /// Where it lies, links resolved.
+    /// Its path, links resolved.
     path: PathBuf,
     #[cfg(feature = "sinks")]
     identity: (u64, u64),
@@ -29,7 +28,7 @@ impl OutputFile {
     /// Opens or creates the file at `path` to append to it. What it holds stays until [`OutputFile::truncate`].
     ///
     /// # Errors
-    /// Where it cannot be opened; [`ErrorKind::ResourceBusy`] where another program has locked it.
+    /// If it cannot be opened; [`ErrorKind::ResourceBusy`] if another program has locked it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = resolve(path)?;
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
@@ -51,7 +50,7 @@ impl OutputFile {
         })
     }
 
-    /// Where it lies, links resolved.
+    /// Its path, links resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -68,7 +67,7 @@ impl OutputFile {
         fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 
-    /// Cuts off what is behind `length` bytes.
+    /// Truncates it to `length` bytes.
     pub fn truncate(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
     }
@@ -96,7 +95,7 @@ pub(crate) struct Replacement {
 #[cfg(feature = "sinks")]
 enum Target {
     Regular(OutputFile),
-    /// A pipe or a device, which has nothing to replace.
+    /// A pipe or a device, which has no content to replace.
     Other(File),
 }
 
@@ -105,7 +104,7 @@ impl Replacement {
     /// Opens or creates the file, pipe or device at `path`.
     ///
     /// # Errors
-    /// As [`OutputFile::open`].
+    /// Same as [`OutputFile::open`].
     pub fn open(path: &Path) -> io::Result<Self> {
         let target = if is_standard_output(path) {
             Target::Other(standard_output()?)
@@ -128,7 +127,7 @@ impl Replacement {
     /// Opens its path again, after another program has moved or deleted the file.
     ///
     /// # Errors
-    /// As [`OutputFile::open`].
+    /// Same as [`OutputFile::open`].
     pub fn reopen(&mut self) -> io::Result<()> {
         if let Target::Regular(file) = &mut self.target {
             *file = OutputFile::open(file.path())?;
@@ -137,7 +136,7 @@ impl Replacement {
         Ok(())
     }
 
-    /// Replaces the contents also where nothing was written.
+    /// Replaces the contents even if nothing was written.
     pub fn begin(&mut self) -> io::Result<()> {
         if let (Target::Regular(file), false) = (&self.target, self.begun) {
             file.truncate(0)?;
@@ -162,10 +161,10 @@ impl Write for Replacement {
     }
 }
 
-/// Writes all of `bytes` to the file at `path`, or leaves it as it was: they lie complete beside it before they take its place.
+/// Writes all of `bytes` to the file at `path`, or leaves it as it was: they are written to a temporary file that replaces it.
 ///
 /// # Errors
-/// As [`OutputFile::open`], or where writing fails.
+/// Same as [`OutputFile::open`], or if writing fails.
 pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if is_standard_output(path) {
         return Patient(standard_output()?).write_all(bytes);
@@ -174,7 +173,7 @@ pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
     let is_new = fs::symlink_metadata(path).is_err();
-    // Held until the end: another program may be writing the file.
+    // Held to the end: another program may be writing the file.
     let mut file = OutputFile::open(path)?;
     let written = match beside(file.path(), bytes) {
         // The file may be written and its folder not.
@@ -193,7 +192,7 @@ pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes `bytes` to a new file, which then replaces what is at `path`, a link too.
 ///
 /// # Errors
-/// Where that is not possible; nothing has changed then.
+/// If that fails; nothing has changed then.
 pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = partial(path);
     let written = File::create(&partial).and_then(|mut file| {
@@ -212,19 +211,19 @@ pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Where a file lies until it is complete. The name is not made of the file's own, which may be as long as a name can be.
+/// The temporary path of a file. Its name is not derived from the file's, which may have the maximum length.
 fn partial(path: &Path) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     path.file_name().hash(&mut hasher);
     path.with_file_name(format!(".sinew-{}-{:016x}.partial", std::process::id(), hasher.finish()))
 }
 
-/// A stream that waits where it would have to: whoever shares a pipe or a terminal with this program may have made it
-/// non-blocking for both, and then "not now" is no error.
+/// A stream that blocks even if the file is non-blocking: another program that shares the pipe or terminal may have made it
+/// non-blocking for both.
 #[derive(Debug)]
 pub(crate) struct Patient<T>(pub T);
 
-/// Tries again as long as the stream says "not now".
+/// Retries while the stream would block.
 fn patiently<R>(mut attempt: impl FnMut() -> io::Result<R>) -> io::Result<R> {
     loop {
         match attempt() {
@@ -250,7 +249,7 @@ impl<T: Write> Write for Patient<T> {
     }
 }
 
-/// Whether `path` is a name of standard output. What a shell has opened, perhaps to append to it, is not opened again.
+/// Whether `path` names standard output. What a shell has opened, perhaps for appending, is not opened again.
 pub(crate) fn is_standard_output(path: &Path) -> bool {
     ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
 }
@@ -260,15 +259,15 @@ pub(crate) fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
-/// Whether there is something at `path` that is no regular file.
+/// Whether `path` exists and is not a regular file.
 pub(crate) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
-/// `path` with all links followed, also where the file that they lead to does not exist yet.
+/// `path` with all links resolved, even if their target does not exist yet.
 ///
 /// # Errors
-/// Where a link cannot be read, or there are too many.
+/// If a link cannot be read, or there are too many.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {

@@ -64,9 +64,10 @@ impl Board {
     }
 
     /// A builder that says two lines, writes the double's plan for the shapes that it is asked for, and then does `more`. It
-    /// refuses what the real one of 10.3 refuses: words that it does not know, and shapes for a graph of fixed shapes.
+    /// refuses what the real one of the double's version refuses: words that it does not know, and shapes for a graph of
+    /// fixed shapes.
     fn trtexec(&self, more: &str) {
-        let refused = refused_words(100_300);
+        let refused = refused_words(self.doubles.number);
         let mut cases = String::new();
         for (number, Network { files, signature }) in Self::networks().iter().enumerate() {
             let plan = self.path(&format!("plan-{number}"));
@@ -83,7 +84,7 @@ impl Board {
         let script = format!(
             "#!/bin/sh\nfor word; do case $word in --onnx=*) onnx=${{word#*=}};; --saveEngine=*) plan=${{word#*=}};; \
              --shapes=*) shapes=${{word#*=}};; {refused}) echo \"Unknown option: $word\"; exit 1;; \
-             --fp16|--int8|--skipInference|--timingCacheFile=*|--memPoolSize=*) ;; \
+             --fp16|--int8|--skipInference|--buildOnly|--timingCacheFile=*|--memPoolSize=*) ;; \
              *) echo \"Unknown option: $word\"; exit 1;; esac; done\necho building; echo tactics >&2\n\
              case $onnx in *features.onnx|*pose.onnx) test -z \"$shapes\" || {{ \
              echo 'Static model does not take explicit shapes since the shape of inference tensors will be determined by the model \
@@ -205,8 +206,8 @@ fn without_engines_auto_takes_tract_and_says_why() {
         return;
     }
     let board = Board::new();
-    board.find(&["--backend", "tensorrt"]).expect(2).says(&["no such plan", "sinew engine build --model spots"]);
-    let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tract, because", "no such plan"]);
+    board.find(&["--backend", "tensorrt"]).expect(2).says(&["no such engine", "sinew engine build --model spots"]);
+    let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tract, because", "no such engine"]);
     assert_eq!(said.stderr.matches("backend auto").count(), 1, "{}", said.stderr);
     // On a machine without the libraries.
     let (model, images) = (Board::bundle(), board.path("images"));
@@ -288,10 +289,10 @@ fn a_library_that_dies_is_an_error_and_a_fallback() {
     }
     let board = Board::new();
     board.build(&[]).expect(0);
-    for (deed, said) in [("crash", "signal"), ("hang", "did not come to an end")] {
+    for (deed, said) in [("crash", "signal"), ("hang", "did not end within")] {
         let network = &Board::networks()[0];
         let mut installation = board.doubles.installation.clone();
-        installation.plans = board.path("engines");
+        installation.engines = board.path("engines");
         let path = installation.plan(&network.files, &network.signature);
         let plan = plan_of(&network.signature).replace("double", deed);
         fs::write(&path, &plan).unwrap();
@@ -317,8 +318,8 @@ fn a_driver_too_old_for_the_library_is_told_in_the_librarys_words() {
         let listed = board.run(&["engine", "list", "--json"]);
         assert!(listed.stdout.trim() == "[]" || listed.stdout.contains(words[0]), "{}", listed.stdout);
         let mut installation = board.doubles.installation.clone();
-        installation.plans = board.path("engines");
-        fs::create_dir_all(&installation.plans).unwrap();
+        installation.engines = board.path("engines");
+        fs::create_dir_all(&installation.engines).unwrap();
         // In 32 bits: from 11 on, 16 bits want a graph of that type, which this bundle has not.
         let networks =
             estimator::networks(&Bundle::open(Board::bundle()).unwrap(), IMAGE, Some(Precision::Fp32)).unwrap();
@@ -339,10 +340,30 @@ fn a_driver_too_old_for_the_library_is_told_in_the_librarys_words() {
     }
 }
 
+/// `--skipInference` came with 8.6, where `--buildOnly` went later; 11 has no flags of precision.
+#[test]
+fn the_builder_of_every_version_takes_what_it_is_told() {
+    if !can_compile() {
+        return;
+    }
+    for version in [(8502, "8.5.2"), VERSIONS[0], VERSIONS[1], VERSIONS[2]] {
+        let board = Board::with(Doubles::new(version, &["INTEGRATED=1"]));
+        // From 11 on, 16 bits want a graph of that type, which this bundle has not.
+        let precisions = if version.0 < 110_000 { &["fp32", "fp16"][..] } else { &["fp32"] };
+        for precision in precisions {
+            board.build(&["--precision", precision, "--workspace", "512"]).expect(0);
+        }
+        let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
+        let entries = listed.as_array().unwrap();
+        assert_eq!(entries.len(), precisions.len() * Board::networks().len(), "{version:?}");
+        assert!(entries.iter().all(|entry| entry["state"] == "ok"), "{version:?}: {listed}");
+    }
+}
+
 /// Graphs of fixed shapes are built without `--shapes`, which the real builder refuses for them.
 #[test]
 fn fixed_graphs_are_built_without_shapes() {
-    for (bundle, fixed) in [("capeformer-tiny", "features"), ("lofr-tiny", "pose")] {
+    for (bundle, fixed) in [("capeformer-tiny", "features"), ("capeformer-lite0", "features"), ("lofr-tiny", "pose")] {
         let model = format!("{}/models/bundles/{bundle}", env!("CARGO_MANIFEST_DIR"));
         let commands =
             ended(sinew(&["engine", "build", "--dry-run", "--model", &model]).output().unwrap()).expect(0).stdout;

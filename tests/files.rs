@@ -161,7 +161,7 @@ fn results_of_an_evaluation_replace_earlier_ones_at_its_end() {
     assert!(!folder.at("new.json").exists());
     // A pipe in the place of the image is not waited for.
     assert!(Command::new("mkfifo").arg(folder.at("sub/a.png")).status().unwrap().success());
-    evaluate(&results).expect(2).says(&["it is no regular file"]);
+    evaluate(&results).expect(2).says(&["it is not a regular file"]);
     fs::remove_file(folder.at("sub/a.png")).unwrap();
     symlink("a.png", folder.at("sub/a.png")).unwrap();
     evaluate(&results).expect(2).says(&["a.png"]);

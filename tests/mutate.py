@@ -176,7 +176,7 @@ def bundle(random: random.Random, folder: Path, name: str, mutate: str) -> Path:
     return copy
 
 
-def small_picture(folder: Path) -> Path:
+def small_image(folder: Path) -> Path:
     path = folder / "p6.y4m"
     path.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 Cmono\n" + (b"FRAME\n" + bytes(range(64)) * 48) * 2)
     return path
@@ -204,7 +204,7 @@ def manifests(random: random.Random, folder: Path) -> Trial:
     copy = bundle(random, folder, name, "manifest")
     command = random.choice(("run", "verify", "show", "doctor"))
     if command == "run":
-        return Trial(run(copy, small_picture(folder)))
+        return Trial(run(copy, small_image(folder)))
     if command == "doctor":
         return Trial(["doctor", "--json"])
     return Trial(["models", command, str(copy)])
@@ -214,7 +214,7 @@ def graphs(random: random.Random, folder: Path) -> Trial:
     return Trial(
         run(
             bundle(random, folder, random.choice(("spots", "nearest", "painted")), "graph"),
-            small_picture(folder),
+            small_image(folder),
         )
     )
 
@@ -300,7 +300,7 @@ def boxes(random: random.Random, folder: Path) -> Trial:
     path = folder / "boxes.jsonl"
     lines = [{"sequence": number, "boxes": [[1, 1, 10, 20], [5.5, 0, 40, 30]]} for number in range(3)]
     path.write_bytes(mutated_text(random, "".join(json.dumps(line) + "\n" for line in lines).encode()))
-    return Trial(run(DATA / "onnx/painted", small_picture(folder), "--boxes", str(path)))
+    return Trial(run(DATA / "onnx/painted", small_image(folder), "--boxes", str(path)))
 
 
 def templates(random: random.Random, folder: Path) -> Trial:
@@ -309,7 +309,7 @@ def templates(random: random.Random, folder: Path) -> Trial:
     if random.random() < 0.7:  # The checksum is right.
         data = data[:-32] + hashlib.sha256(data[:-32]).digest()
     path.write_bytes(data)
-    return Trial(run(DATA / "onnx/colours", small_picture(folder), "--template", str(path)))
+    return Trial(run(DATA / "onnx/colours", small_image(folder), "--template", str(path)))
 
 
 PAIRS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -386,7 +386,7 @@ def reports(random: random.Random, folder: Path) -> Trial:
             "--model",
             str(SPOTS),
             "--source",
-            str(small_picture(folder)),
+            str(small_image(folder)),
             "--frames",
             "2",
             "--compare",

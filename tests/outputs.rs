@@ -293,8 +293,8 @@ fn a_file_that_is_moved_or_deleted_is_made_anew() {
     live.send_until(&path, 3);
     File::create(&path).unwrap();
     live.send_until(&path, 3);
-    let done = live.end().expect(0).says(&["it is begun anew"]);
-    assert_eq!(done.stderr.matches("it is begun anew").count(), 3, "{}", done.stderr);
+    let done = live.end().expect(0).says(&["it is recreated"]);
+    assert_eq!(done.stderr.matches("it is recreated").count(), 3, "{}", done.stderr);
     assert_valid(&fs::read_to_string(&path).unwrap());
     assert_valid(&fs::read_to_string(&moved).unwrap());
 }
@@ -323,8 +323,8 @@ fn a_video_that_is_moved_or_deleted_is_made_anew() {
         send(3 * whole.len() as u64);
         fs::remove_file(&path).unwrap();
         send(whole.len() as u64);
-        let done = live.end().expect(0).says(&["it is begun anew"]);
-        assert_eq!(done.stderr.matches("it is begun anew").count(), 2, "{}", done.stderr);
+        let done = live.end().expect(0).says(&["it is recreated"]);
+        assert_eq!(done.stderr.matches("it is recreated").count(), 2, "{}", done.stderr);
         for video in [&path, &folder.at("moved.y4m")] {
             on(text(video), &["--sink", "jsonl:/dev/null"]).expect(0);
         }

@@ -197,7 +197,7 @@ fn a_folder_of_drawings_that_is_deleted_is_made_anew() {
     drop(input);
     let done =
         ended(child.wait_with_output().unwrap()).expect(0).says(&["drawn: another program has moved or deleted"]);
-    assert_eq!(done.stderr.matches("made anew").count(), 1);
+    assert_eq!(done.stderr.matches("it is recreated").count(), 1);
     assert!(drawn.join("frame-000001.jpg").exists() && drawn.join("frame-000002.jpg").exists());
 }
 

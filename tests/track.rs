@@ -59,14 +59,14 @@ fn people_are_known_again_after_gaps_and_misses() {
         ("no scores", Conditions { scored: false, missed: 0.1, ..plain() }, FLOORS[4]),
         ("5 frames a second", Conditions { rate: 5.0, dropped: 0.2, ..plain() }, FLOORS[5]),
     ] {
-        let found = mean(&conditions, 100..104);
+        let found = mean(&conditions, 100..112);
         println!("{name}: IDF1 {found:.3}");
         assert!(found >= floor, "{name}: IDF1 {found:.3}, at least {floor}");
     }
 }
 
-/// Means over four scenes each; what was measured, less two hundredths.
-const FLOORS: [f64; 6] = [0.95, 0.90, 0.95, 0.86, 0.97, 0.94];
+/// Means over twelve scenes each; what was measured, less two hundredths.
+const FLOORS: [f64; 6] = [0.92, 0.90, 0.95, 0.86, 0.97, 0.94];
 
 /// Prints what docs/track.md says: `cargo test --release --test track -- --ignored --nocapture table`.
 #[test]

@@ -170,6 +170,36 @@ def test_a_mixed_graph_is_of_16_bits_around_what_is_quantised(bundle: Path) -> N
     assert 1e-4 < graphs.difference(original, target, bundle / "recorded") < 0.05
 
 
+def test_a_mixed_graph_may_quantise_less(bundle: Path) -> None:
+    original, target = bundle / "net.onnx", bundle / "net.int8-fp16.onnx"
+    quantised, halved = bundle / "net.int8.onnx", bundle / "net.fp16.onnx"
+    placement = place(Recipe(("Conv",), half_nodes=("conv1",)), onnx.load(original).graph)
+    assert (placement.quantised, placement.mixed) == (["conv0", "conv1"], ["conv0"])
+    graphs.quantise(original, bundle / "recorded", placement, quantised, "minmax")
+    graphs.halve(original, placement, halved)
+    mixed.mix(original, quantised, halved, placement, target)
+    assert (kinds(quantised).count("QuantizeLinear"), kinds(target).count("QuantizeLinear")) == (4, 2)
+
+
+def test_a_channel_of_next_to_nothing_has_a_step_that_16_bits_hold(bundle: Path) -> None:
+    original, target = bundle / "net.onnx", bundle / "net.int8-fp16.onnx"
+    model = onnx.load(original)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "w0")
+    weights = numpy_helper.to_array(tensor).copy()
+    weights[0] *= 1e-8
+    tensor.CopyFrom(numpy_helper.from_array(weights, "w0"))
+    onnx.save(model, original)
+    quantised, halved = bundle / "net.int8.onnx", bundle / "net.fp16.onnx"
+    placement = place(Recipe(("Conv",)), model.graph)
+    graphs.quantise(original, bundle / "recorded", placement, quantised, "minmax")
+    graphs.halve(original, placement, halved)
+    mixed.mix(original, quantised, halved, placement, target)
+    constants = {tensor.name: tensor for tensor in onnx.load(target).graph.initializer}
+    steps = numpy_helper.to_array(constants["conv0/weight_scale"])
+    assert steps[0] == np.finfo(np.float16).smallest_normal and (steps[1:] > steps[0]).all()
+    assert graphs.difference(original, target, bundle / "recorded") < 0.05
+
+
 def test_a_mixed_graph_without_a_layer_is_an_error(bundle: Path) -> None:
     original = bundle / "net.onnx"
     placement = place(Recipe(("Conv",)), onnx.load(original).graph)

@@ -16,7 +16,7 @@ use crate::estimator::{self, LazyEstimator};
 use crate::runtime::{Counts, Observer, Outputs, Pipeline, Skip};
 use crate::source::{self, SourceError};
 
-/// Record the inputs of the networks, to quantise them
+/// Record the inputs of the networks for quantisation
 #[derive(Debug, Args)]
 pub struct CalibArguments {
     #[command(subcommand)]
@@ -40,7 +40,7 @@ struct RecordArguments {
     /// The folder to write to, new or empty; it gets one folder per network
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Ends after so many frames; each network gets as many files at most
+    /// End after this many frames; each network gets at most as many files
     #[arg(long, value_name = "N", default_value_t = 200)]
     limit: usize,
 }
@@ -55,7 +55,7 @@ impl CalibArguments {
 }
 
 impl RecordArguments {
-    /// As `sinew run` without sinks, with engines that record their inputs.
+    /// Like `sinew run` without sinks, with engines that record their inputs.
     fn record(self, log: &LogArguments) -> anyhow::Result<Verdict> {
         let settings = self.run.settings()?;
         let [uri] = settings.sources()? else { bail!("give one --source") };
@@ -112,7 +112,7 @@ impl RecordArguments {
     }
 }
 
-/// Ends the work after enough frames: a camera never ends by itself.
+/// Ends the run after enough frames: a camera never ends by itself.
 struct Limited {
     observer: RunObserver,
     limit: u64,

@@ -1,4 +1,4 @@
-//! `sinew diff`: whether two files of results say the same.
+//! `sinew diff`: compares two files of results.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -11,21 +11,19 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{Verdict, output, value};
-use crate::read::BoundedLines;
+use crate::read::{BoundedLines, MAX_RESULT_LINE};
 use crate::write::Patient;
 
 /// Differences that are printed; all are counted.
 const SHOWN: usize = 20;
-/// Longest line that is read; `sinew run` writes a tenth of it at most.
-const MAX_LINE_BYTES: usize = 4 << 20;
-/// Most bytes that the poses of one file may take in memory: an hour of video with three people.
+/// Maximum memory for the poses of one file: an hour of video with three people.
 const MAX_MEMORY: usize = 120 << 20;
 
-/// Compare two files of results: exit code 1 where they differ by more than is allowed
+/// Compare two files of results: exit code 1 if they differ by more than is allowed
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Frames are compared by camera and sequence, poses with those that lie next to them. Identities may be other numbers, but
-each must stay one.
+Frames are compared by camera and sequence, poses with the nearest ones. Track ids may be renumbered, but the mapping must be
+one-to-one.
 
 Example:
   sinew diff yesterday.jsonl today.jsonl --pixels 1")]
@@ -50,7 +48,7 @@ pub struct DiffArguments {
     json: bool,
 }
 
-/// What is read of a line.
+/// The parts of a line that are compared.
 #[derive(Debug, Deserialize)]
 struct Line {
     schema: Option<u32>,
@@ -85,12 +83,12 @@ struct Results {
 /// A frame of a file.
 #[derive(Debug)]
 struct FoundFrame {
-    /// Width and height, where the line says it.
+    /// Width and height, if given.
     image: Option<[f64; 2]>,
     poses: Vec<FoundPose>,
 }
 
-/// What was found.
+/// Result of the comparison.
 #[derive(Debug, Default, Serialize)]
 struct Comparison {
     /// Frames that both have.
@@ -99,7 +97,7 @@ struct Comparison {
     poses: usize,
     /// Number of differences.
     differences: usize,
-    /// Largest distance of two keypoints that are the same one, in pixels.
+    /// Largest distance of corresponding keypoints, in pixels.
     largest_distance: f32,
     /// Largest difference of two scores.
     largest_score_difference: f32,
@@ -113,7 +111,7 @@ impl DiffArguments {
         let (first, second) = (Results::read(&self.first)?, Results::read(&self.second)?);
         if first.names != second.names {
             bail!(
-                "{} and {} are of different keypoints: results of the same bundle or templates can be compared",
+                "{} and {} have different keypoints: only results of the same bundle or templates can be compared",
                 self.first.display(),
                 self.second.display()
             );
@@ -151,7 +149,7 @@ impl DiffArguments {
             if let (Some([width, height]), Some([other_width, other_height])) = (ours.image, theirs.image)
                 && (width, height) != (other_width, other_height)
             {
-                found.differ(key, &format!("an image of {width}x{height}, and one of {other_width}x{other_height}"));
+                found.differ(key, &format!("images of {width}x{height} and of {other_width}x{other_height}"));
             }
             let (ours, theirs) = (&ours.poses, &theirs.poses);
             if ours.len() != theirs.len() {
@@ -202,7 +200,7 @@ impl DiffArguments {
                 (Some(ours), Some(theirs)) => {
                     let apart = (ours[0] - theirs[0]).hypot(ours[1] - theirs[1]);
                     found.largest_distance = found.largest_distance.max(apart);
-                    // Not a number is no small distance.
+                    // A NaN counts as a difference.
                     if !matches!(apart.partial_cmp(&self.pixels), Some(order) if order.is_le()) {
                         found.differ(key, &format!("pose {number}: {name} is {apart:.3} px apart"));
                     }
@@ -231,7 +229,7 @@ fn becomes(map: &mut HashMap<(usize, u64), u64>, from: (usize, u64), to: u64) ->
     }
 }
 
-/// Poses that belong together: each with the nearest that is left.
+/// Corresponding poses: each with the nearest one left.
 fn pairs<'a>(ours: &'a [FoundPose], theirs: &'a [FoundPose]) -> Vec<(&'a FoundPose, &'a FoundPose)> {
     let mut left: Vec<_> = theirs.iter().collect();
     let mut pairs = Vec::new();
@@ -269,17 +267,15 @@ impl Results {
             Box::new(File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?)
         };
         let mut results = Self::default();
-        let mut lines = BoundedLines::new(BufReader::new(input), MAX_LINE_BYTES);
+        let mut lines = BoundedLines::new(BufReader::new(input), MAX_RESULT_LINE);
         let mut memory = 0;
         for number in 1.. {
             let place = || format!("{}: line {number}", path.display());
             let Some(line) = lines.next_line().with_context(place)? else { break };
-            // Some editors begin a file with a byte order mark.
-            let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(line);
             if line.trim().is_empty() {
                 continue;
             }
-            let line: Line = serde_json::from_str(line).with_context(|| format!("{} is no result", place()))?;
+            let line: Line = serde_json::from_str(line).with_context(|| format!("{} is not a result", place()))?;
             match (line.schema, line.sequence) {
                 (Some(_), _) => results.names = line.keypoints,
                 (None, Some(sequence)) => {
@@ -308,7 +304,7 @@ impl Results {
 }
 
 impl FoundPose {
-    /// Bytes that it takes. Lists have room for more than they hold.
+    /// Memory that it takes. Lists allocate more than they hold.
     fn memory(&self) -> usize {
         let template = self.template.as_ref().map_or(0, String::capacity);
         2 * size_of::<Self>() + self.keypoints.capacity() * size_of::<Option<[f32; 3]>>() + template

@@ -1,7 +1,7 @@
 //! The commands, one file each.
 //!
 //! Exit codes: 0 done, 1 worked but negative (an image was skipped, a check failed), 2 error. A reader that closes the
-//! pipe has had enough: that is no error.
+//! pipe is not an error.
 
 mod backend;
 mod bench;
@@ -56,6 +56,7 @@ enum Command {
     Decode(decode::DecodeArguments),
     Diff(diff::DiffArguments),
     Track(Box<track::TrackArguments>),
+    #[command(visible_alias = "enroll")]
     Enrol(enrol::EnrolArguments),
     Models(models::ModelsArguments),
     Doctor(doctor::DoctorArguments),
@@ -119,10 +120,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints what is wrong with the arguments, or the help and the version that they ask for.
+/// Prints errors in the arguments, or the help or version that they request.
 fn explain(error: &clap::Error) -> ExitCode {
     match error.print() {
-        // What is wrong may be lost, what was asked for not.
+        // An error message may be lost, requested output may not.
         _ if error.use_stderr() => ExitCode::from(ERROR),
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             report(&error);
@@ -147,7 +148,7 @@ fn report(error: &(dyn std::error::Error + 'static)) {
     }
 }
 
-/// What an error says, then what each of its causes says that was not said before.
+/// The text of an error, then that of each cause that adds something.
 fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     let mut said = vec![error.to_string()];
     let mut cause = error.source();
@@ -172,6 +173,13 @@ mod tests {
         let cause = std::io::Error::other("disk on fire");
         let error = anyhow::Error::from(cause).context("a.txt: disk on fire").context("no result");
         assert_eq!(causes(error.as_ref()), ["no result", "a.txt: disk on fire"]);
+    }
+
+    #[test]
+    fn enroll_is_enrol() {
+        let words = "sinew enroll --model m --image a.jpg --keypoints a.json --out a.template";
+        let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
+        assert!(matches!(arguments.command, Command::Enrol(_)), "{arguments:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What commands write to standard output and standard error. Nothing else in the program writes there.
+//! Standard output and standard error of commands. Nothing else in the program writes there.
 //!
-//! A message that cannot be written is lost, and nothing else is: the disk that the log is on may be full, or the terminal gone.
+//! If a message cannot be written, only the message is lost: the log's disk may be full, or the terminal gone.
 //! Control characters in names of files and cameras are written as escapes, so that they do nothing to a terminal.
 
 use std::borrow::Cow;
@@ -24,7 +24,7 @@ pub fn message(text: Arguments<'_>) {
 /// Prints one line on standard output.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_line(text: Arguments<'_>) -> anyhow::Result<()> {
     print_text(&format!("{}\n", escaped(&text.to_string())))
 }
@@ -32,7 +32,7 @@ pub fn print_line(text: Arguments<'_>) -> anyhow::Result<()> {
 /// Prints text as it is.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_text(text: &str) -> anyhow::Result<()> {
     let mut output = Patient(io::stdout().lock());
     output.write_all(text.as_bytes())?;
@@ -42,7 +42,7 @@ pub fn print_text(text: &str) -> anyhow::Result<()> {
 /// Prints `value` as JSON, indented.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
@@ -52,7 +52,7 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 /// Prints rows of text under a heading, columns as wide as their widest cell.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
     let rows: Vec<[Cow<'_, str>; N]> = rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))).collect();
     let mut widths = heading.map(|cell| cell.chars().count());
@@ -97,7 +97,7 @@ impl Write for Log {
     }
 }
 
-/// `text` with escapes in place of its control characters, but for tabs and ends of lines.
+/// `text` with control characters escaped, except tabs and line ends.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, |letter| is_harmful(letter) && letter != '\n' && letter != '\t')
 }
@@ -107,7 +107,7 @@ fn one_line(text: &str) -> Cow<'_, str> {
     escape(text, is_harmful)
 }
 
-/// Control characters, and those that turn the direction of the text around them: a name could look like another one.
+/// Control characters, including those that change the text direction, with which a name could look like another one.
 fn is_harmful(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')

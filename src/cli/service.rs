@@ -1,4 +1,4 @@
-//! What systemd is told: that the program is ready, that it is alive, how it performs.
+//! Notifies systemd that the program is ready, that it is alive, and how it performs.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,12 +11,12 @@ use crate::counts::Counts;
 
 /// Interval between two status texts.
 const STATUS: Duration = Duration::from_secs(5);
-/// How much longer systemd is asked to wait for the first frame, each time that there is none yet: a camera may appear late.
+/// Extension of the start time-out while there is no first frame: a camera may appear late.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The service manager that has started this program.
 ///
-/// It hears from the loop that processes frames, and from nothing else: where that stands still, the watchdog expires.
+/// Only the loop that processes frames notifies it: if that hangs, the watchdog expires.
 #[derive(Debug)]
 pub struct Service {
     manager: Manager,
@@ -29,7 +29,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Whether a manager has started this program.
+    /// Whether a service manager has started this program.
     pub fn is_expected() -> bool {
         socket().is_some()
     }
@@ -60,7 +60,7 @@ impl Service {
         }
     }
 
-    /// There was no frame, but the loop goes on.
+    /// There was no frame, but the loop is running.
     pub fn alive(&mut self) {
         if self.ready {
             self.feed();
@@ -95,7 +95,7 @@ impl Drop for Service {
 struct Manager(OsString);
 
 impl Manager {
-    /// A manager that does not listen is no reason to stop.
+    /// Sends a message; a manager that does not listen is ignored.
     fn tell(&self, message: &str) {
         if let Err(error) = send(&self.0, message.as_bytes()) {
             tracing::debug!("the service manager does not listen: {error}");

@@ -1,4 +1,4 @@
-//! A clean end on SIGINT and SIGTERM, and what SIGHUP does.
+//! A clean end on SIGINT and SIGTERM, and the effect of SIGHUP.
 
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,12 +16,12 @@ use crate::runtime::Outputs;
 /// How long a run has to end by itself after the first signal.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// How long the program then waits for outputs that are being written.
+/// How long the program then waits for outputs being written.
 const FINISH: Duration = Duration::from_millis(500);
 
 /// Becomes true on SIGINT and SIGTERM; the second of them ends the program at once.
 ///
-/// SIGHUP ends nothing: files that were moved, as `logrotate` does, are made anew with the next line anyway. On a terminal, which
+/// SIGHUP is ignored: files moved by `logrotate` are recreated with the next line anyway. On a terminal, which
 /// sends it when it is closed, it counts as SIGTERM.
 pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -38,7 +38,7 @@ pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// The signals that end a run.
+/// Signals that end a run.
 fn ending() -> Vec<i32> {
     [SIGINT, SIGTERM].into_iter().chain(on_terminal().then_some(SIGHUP)).collect()
 }
@@ -47,7 +47,7 @@ fn on_terminal() -> bool {
     std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
 }
 
-/// The exit code of a command that was ended without a result, as shells have it.
+/// The exit code of a command ended by a signal, as in shells.
 pub fn unfinished(signal: i32) -> i32 {
     128 + signal
 }
@@ -72,8 +72,8 @@ impl Drop for ForcedExit {
     }
 }
 
-/// Ends the program soon after the first signal even where it waits for something that does not happen: standard input that stalls,
-/// an output that takes nothing, a network that is being opened. `exit_code` makes one of the signal's number.
+/// Ends the program soon after the first signal even if it is blocked: by stalled standard input, an output that accepts nothing, a
+/// network that is being opened. `exit_code` converts the signal's number.
 pub fn force_exit_after(exit_code: fn(i32) -> i32) -> anyhow::Result<ForcedExit> {
     let forced = ForcedExit { over: Arc::default(), outputs: Arc::default() };
     let (over, outputs) = (Arc::clone(&forced.over), Arc::clone(&forced.outputs));

@@ -1,4 +1,4 @@
-//! Image files: JPEG and PNG, told apart by their first bytes.
+//! Image files: JPEG and PNG, recognised by their first bytes.
 //!
 //! JPEGs are turned upright as their EXIF orientation says. That of PNGs is ignored: by the PNG specification, EXIF data there
 //! are "of historical value only", and programs that edit the pixels leave it as it was. 16-bit samples lose their low byte,
@@ -14,8 +14,8 @@ use crate::geometry::Size;
 /// Reads the image at `path`: RGB, or grey where the file has no colours.
 ///
 /// # Errors
-/// Where the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (found out before
-/// memory is taken), or is of a kind that is not decoded, such as a CMYK JPEG.
+/// If the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (checked before
+/// memory is allocated), or is of an unsupported kind, such as a CMYK JPEG.
 pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
     let failed = |source| ReadError::File { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
@@ -31,16 +31,16 @@ pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
     decode(&bytes, limits).map_err(|source| ReadError::Image { path: path.to_owned(), source })
 }
 
-/// Decodes the bytes of an image file, as [`read_image`].
+/// Decodes the bytes of an image file, like [`read_image`].
 ///
 /// # Errors
-/// As [`read_image`].
+/// Same as [`read_image`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     if bytes.starts_with(JPEG_START) {
         decode_jpeg(bytes, limits)
     } else if bytes.starts_with(PNG_START) {
         match decode_png(bytes, limits) {
-            // Perhaps nothing is missing but the end.
+            // Perhaps only the end is missing.
             Err(DecodeError::Cut { kind }) => {
                 decode_png(&[bytes, PNG_END].concat(), limits).map_err(|_| DecodeError::Cut { kind })
             }
@@ -84,7 +84,7 @@ fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     // Four samples a pixel, two rows in hand, and what the compression needs.
     decoder.set_limits(png::Limits { bytes: size.width.saturating_mul(64).saturating_add(16 << 20) });
     let mut reader = decoder.read_info().map_err(broken)?;
-    // The decoder counts on whole colours, at most as many as there are indices, and panics without.
+    // The decoder panics if the palette is not a whole number of colours, or larger than the indices allow.
     let palette = reader.info().palette.as_deref().map_or(0, <[u8]>::len);
     if palette % 3 != 0 || palette > 3 * 256 {
         let reason = format!("its palette has {palette} bytes, expected 3 for each of at most 256 colours");
@@ -127,10 +127,10 @@ fn checked_size(width: usize, height: usize, limits: &Limits) -> Result<Size, De
     }
 }
 
-/// What the first bytes look like, for an error.
+/// Describes the first bytes, for an error.
 pub(crate) fn describe_start(bytes: &[u8]) -> String {
     let known: [(&[u8], &str); 13] = [
-        (b"version https:/", "a Git LFS pointer in the place of the file, which `git lfs pull` fetches"),
+        (b"version https:/", "a Git LFS pointer instead of the file, which `git lfs pull` fetches"),
         (b"<!", "a web page"),
         (b"<html", "a web page"),
         (b"GIF8", "GIF"),
@@ -141,7 +141,7 @@ pub(crate) fn describe_start(bytes: &[u8]) -> String {
         (b"YUV4MPEG2", "y4m video"),
         (b"%PDF", "PDF"),
         (b"\xff\x0a", "JPEG XL"),
-        (b"\x1f\x8b", "a file that is packed by gzip"),
+        (b"\x1f\x8b", "a file compressed with gzip"),
         (b"PK\x03\x04", "a zip archive"),
     ];
     if let Some((_, name)) = known.iter().find(|(magic, _)| bytes.starts_with(magic)) {

@@ -18,10 +18,10 @@ use crate::write::{Replacement, is_standard_output};
 /// Frame rate of a video whose frames carry no time.
 const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
 
-/// A video or a folder of images (made if it is missing), see [`is_video`]; `-` is standard output.
+/// A video or a folder of images (made if it is missing), by the name; `-` is standard output.
 ///
 /// # Errors
-/// Where the file or the folder cannot be written, or is to be of a kind that is not written.
+/// If the file or the folder cannot be written, or is of an unsupported kind.
 pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     let path = if path == "-" { "/dev/stdout" } else { path };
     let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
@@ -38,11 +38,11 @@ pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<
     Ok(Box::new(Images { painter, folder: path, rgb: Vec::new() }))
 }
 
-/// Whether an overlay of this path is a video, rather than a folder of images: what is there already says so, such as a folder
-/// or a pipe, else an ending in `.y4m`.
+/// Whether an overlay of this path is a video, rather than a folder of images: decided by what already exists there, such as
+/// a folder or a pipe, else by the extension `.y4m`.
 ///
 /// # Errors
-/// Where the ending is that of a video or an image of another kind, which a folder would not be.
+/// If the extension is that of another kind of video or of an image, which a folder would not have.
 pub(super) fn is_video(path: &Path) -> Result<bool, SinkError> {
     if is_standard_output(path) {
         return Ok(true);
@@ -88,7 +88,7 @@ impl Sink for Images {
         match image::write(&path, size, &self.rgb) {
             Err(SinkError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 let folder = self.folder.display();
-                tracing::warn!("{folder}: another program has moved or deleted the folder; it is made anew");
+                tracing::warn!("{folder}: another program has moved or deleted the folder; it is recreated");
                 let made = fs::create_dir_all(&self.folder);
                 made.map_err(|source| SinkError::Write { target: folder.to_string(), source })?;
                 image::write(&path, size, &self.rgb)
@@ -98,7 +98,7 @@ impl Sink for Images {
     }
 }
 
-/// The name of the image that the frame was read from, which no other image of its folder has, or a number.
+/// The name of the image that the frame was read from, unique in its folder, or a number.
 pub fn file_name(source: Option<&Path>, sequence: u64) -> PathBuf {
     match source.and_then(Path::file_name) {
         Some(name) => PathBuf::from(name),
@@ -122,7 +122,7 @@ struct Video {
     state: State,
 }
 
-/// The frame rate is known from the second frame on: until then the first is held back.
+/// The frame rate is known from the second frame on; until then the first is held back.
 #[derive(Debug)]
 enum State {
     Empty(BufWriter<Replacement>),
@@ -182,7 +182,7 @@ impl Sink for Video {
     }
 }
 
-/// The rate of two frames that follow each other, as the usual fractions have it.
+/// The frame rate of two consecutive frames, rounded to a usual fraction.
 fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
     let interval = first.zip(second).and_then(|(first, second)| second.checked_sub(first));
     let Some(interval) = interval.filter(|interval| !interval.is_zero()) else { return RATE_WITHOUT_TIME };
@@ -198,10 +198,10 @@ fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
     }
 }
 
-/// Draws poses onto one image and writes it to `path`: PNG where the name ends so, else JPEG.
+/// Draws poses onto one image and writes it to `path`: PNG if the name ends in `.png`, else JPEG.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write(
     path: &Path,
     schema: &OutputSchema,

@@ -1,8 +1,8 @@
 //! JSON lines on a Unix socket, for several readers.
 //!
-//! Nothing waits for a reader: listener and connections are non-blocking. A reader that has connected is accepted when the next
+//! Nothing blocks on a reader: listener and connections are non-blocking. A reader that has connected is accepted when the next
 //! line is written, and receives the header first. Each has a buffer of its own, made when it is accepted; a line that does not fit
-//! into it is dropped for this reader, always the whole line. A reader that has disconnected is forgotten.
+//! into it is dropped for this reader, always the whole line. A reader that has disconnected is removed.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -20,7 +20,7 @@ use super::{DroppedLines, OutputSchema, Sink, SinkError};
 const MOST_READERS: usize = 16;
 /// Size of a reader's buffer, bytes: more than the longest line, or some seconds of ordinary ones.
 const BUFFER_BYTES: usize = 256 << 10;
-/// How long the end waits for readers that are behind.
+/// Time that slow readers get to catch up at the end.
 const PARTING: Duration = Duration::from_millis(300);
 /// Poll interval meanwhile.
 const PARTING_TICK: Duration = Duration::from_millis(2);
@@ -28,7 +28,7 @@ const PARTING_TICK: Duration = Duration::from_millis(2);
 /// JSON lines on a socket at `path`, which is removed at the end; `dropped_lines` counts lines for which readers were too slow.
 ///
 /// # Errors
-/// Where the socket cannot be made, another program listens on it, or the path is that of another file.
+/// If the socket cannot be made, another program listens on it, or the path is that of another file.
 pub fn open(path: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
     let readers = Readers::listen(Path::new(path), Arc::clone(dropped_lines))?;
     Ok(Box::new(JsonLines::new(readers, path, schema)?))
@@ -39,7 +39,7 @@ pub fn open(path: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>
 struct Readers {
     listener: UnixListener,
     path: PathBuf,
-    /// Tells the file from one that has replaced it.
+    /// Distinguishes the socket from one that has replaced it.
     inode: u64,
     /// Whether it was reported that the path is another file's.
     replaced: bool,
@@ -53,7 +53,7 @@ struct Readers {
 #[derive(Debug)]
 struct Reader {
     stream: UnixStream,
-    /// Complete lines, but for a first one that was sent in part.
+    /// Complete lines, except for a first one that was sent in part.
     waiting: Vec<u8>,
     /// Lines dropped for this reader.
     dropped_lines: u64,
@@ -76,7 +76,7 @@ impl Readers {
         })
     }
 
-    /// Makes the socket anew where another program has moved or deleted it, as those do that clean `/tmp`; readers stay.
+    /// Recreates the socket if another program has moved or deleted it, as cleaners of `/tmp` do; readers stay connected.
     fn renew(&mut self) {
         let path = self.path.display();
         match fs::symlink_metadata(&self.path) {
@@ -88,9 +88,9 @@ impl Readers {
                 self.replaced = true;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Where that fails, it is tried again with the next line.
+                // If that fails, it is tried again with the next line.
                 if let Ok((listener, inode)) = bind(&self.path) {
-                    tracing::warn!("{path}: another program has moved or deleted the socket; it is made anew");
+                    tracing::warn!("{path}: another program has moved or deleted the socket; it is recreated");
                     (self.listener, self.inode, self.replaced) = (listener, inode, false);
                 }
             }
@@ -98,7 +98,7 @@ impl Readers {
         }
     }
 
-    /// Accepts the readers that wait, at most as many as would fit, so that a flood of them does not hold up the line.
+    /// Accepts the readers that wait, at most as many as fit, so that a flood of them does not delay the line.
     fn accept(&mut self) {
         for _ in 0..MOST_READERS {
             let Ok((stream, _)) = self.listener.accept() else { return };
@@ -115,14 +115,14 @@ impl Readers {
         }
     }
 
-    /// Sends every reader what it takes now, and forgets those that have disconnected.
+    /// Sends every reader what it accepts now, and removes those that have disconnected.
     fn send(&mut self) {
         self.readers.retain_mut(Reader::send);
     }
 }
 
 impl Reader {
-    /// Queues a line; whether it fits.
+    /// Queues a line; returns whether it fits.
     fn queue(&mut self, line: &[u8], path: &Path) -> bool {
         if self.waiting.len() + line.len() <= self.waiting.capacity() {
             self.waiting.extend_from_slice(line);
@@ -135,7 +135,7 @@ impl Reader {
         false
     }
 
-    /// Sends as much as the reader takes now; `false` where it has disconnected.
+    /// Sends as much as the reader takes now; `false` if it has disconnected.
     fn send(&mut self) -> bool {
         let mut taken = 0;
         let connected = loop {
@@ -204,7 +204,7 @@ impl Drop for Readers {
     }
 }
 
-/// Listens on a new socket; its inode tells it from others.
+/// Listens on a new socket; its inode identifies it.
 fn bind(path: &Path) -> io::Result<(UnixListener, u64)> {
     let listener = UnixListener::bind(path)?;
     listener.set_nonblocking(true)?;

@@ -53,10 +53,11 @@ pub fn compile(source: &str, definitions: &[String], name: &str) -> PathBuf {
 /// A library and a driver, a folder for plans, and what is asked of the doubles besides.
 pub struct Doubles {
     pub installation: Installation,
+    pub number: i32,
     pub version: &'static str,
     library: libloading::Library,
     driver: libloading::Library,
-    _plans: TempDir,
+    _engines: TempDir,
 }
 
 impl Doubles {
@@ -71,20 +72,21 @@ impl Doubles {
         let library = compile("nvinfer.cpp", &definitions, "libnvinfer.so");
         let definitions: Vec<String> = driver.iter().map(|definition| format!("-D{definition}")).collect();
         let driver = compile("cuda.c", &definitions, "libcuda.so.1");
-        let plans = tempfile::tempdir().unwrap();
+        let engines = tempfile::tempdir().unwrap();
         // SAFETY: they were just compiled, and do nothing when they are loaded.
         let open = |path: &Path| unsafe { libloading::Library::new(path) }.unwrap();
         Self {
             library: open(&library),
             driver: open(&driver),
+            number,
             version,
             installation: Installation {
                 library: Some(library),
                 driver: Some(driver),
-                plans: plans.path().to_owned(),
+                engines: engines.path().to_owned(),
                 probe: None,
             },
-            _plans: plans,
+            _engines: engines,
         }
     }
 
@@ -100,6 +102,11 @@ impl Doubles {
     /// Objects of the library and of the driver that are alive.
     pub fn live(&self) -> (i32, i32) {
         (Self::ask(&self.library, "double_live"), Self::ask(&self.driver, "double_live"))
+    }
+
+    /// Work in a stream that nothing waited for yet.
+    pub fn pending(&self) -> i32 {
+        Self::ask(&self.driver, "double_pending")
     }
 
     /// How often recorded work was started.

@@ -26,9 +26,9 @@ use crate::runtime::{Counts, LivePipeline, Outputs, Pipeline};
 use crate::sink::Sink;
 use crate::source::{self, Repeated, Source, SourceError};
 
-/// Most images that are kept in memory.
+/// Maximum number of images kept in memory.
 const KEPT: usize = 64;
-/// Most bytes of them, but for the first.
+/// Maximum memory for them, except the first.
 const KEPT_BYTES: usize = 128 << 20;
 /// How long a camera may take for its first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,9 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Measure how long frames take, stage by stage
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A camera is measured as it runs. Images and videos are read into memory first and processed again and again, each copied
-before as a camera's frame is; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are
-written to nowhere.
+Cameras are measured live. Images and videos are read into memory and processed repeatedly, each copied first like a camera's
+frame; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are discarded.
 
 Examples:
   sinew bench --model logocap-movenet --source photos --as-camera 1280x720 --threads 1
@@ -50,7 +49,7 @@ pub struct BenchArguments {
     /// Frames to measure
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     frames: u64,
-    /// Frames before these
+    /// Frames to process before these
     #[arg(long, value_name = "N", default_value_t = 10)]
     warm_up: u64,
     /// Give images the layout of a camera, YUYV, and this size; the width must be even
@@ -81,7 +80,7 @@ impl BenchArguments {
         let measured = meter.measured();
         let options = settings.model_options(templates);
 
-        let live = source.live().is_some();
+        let live = source.live_counts().is_some();
         let (size, format) = if live {
             if as_camera.is_some() {
                 bail!("--as-camera is for images and videos; {uri} is a camera");

@@ -14,7 +14,7 @@ use crate::eval::{GroundTruth, KeypointShare, Reach};
 use crate::geometry::Rectangle;
 use crate::pose::Poses;
 
-/// What was counted besides the figures.
+/// Counts in addition to the figures.
 #[derive(Debug, Default)]
 struct Tally {
     people: usize,
@@ -104,7 +104,7 @@ fn process_all(
     Ok(tally)
 }
 
-/// Whether anything can be measured.
+/// Checks that anything can be measured.
 fn check(truth: &GroundTruth, reach: Reach) -> anyhow::Result<()> {
     let path = truth.path().display();
     if truth.images().is_empty() {
@@ -123,7 +123,7 @@ fn check(truth: &GroundTruth, reach: Reach) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a person is measured in.
+/// Name of the unit for a person.
 fn measure(reach: Reach) -> &'static str {
     match reach {
         Reach::Box => "`bbox` [x, y, width, height] with a size above 0",

@@ -19,7 +19,7 @@ use crate::pose::Poses;
 use crate::runtime::ListedBoxes;
 use crate::write::{self, Replacement};
 
-/// What was counted besides the figures.
+/// Counts in addition to the figures.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) images: usize,
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     Ok(if too_low || tally.skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }
 
-/// The annotations, once it is sure that something can be measured with them.
+/// Reads the annotations, and checks that something can be measured.
 pub(super) fn read_truth(arguments: &EvalArguments, bundle: &Bundle) -> anyhow::Result<GroundTruth> {
     let mut truth = GroundTruth::read_for(&arguments.coco, bundle.keypoint_names())?;
     if let Some(limit) = arguments.limit {
@@ -215,7 +215,7 @@ impl Drop for Made {
 }
 
 impl<'a> Results<'a> {
-    /// Opens the file, so that one that cannot be written is found out before any work is done.
+    /// Opens the file, so that an unwritable one is reported before any work is done.
     fn open(path: &'a Path, truth: &GroundTruth) -> anyhow::Result<Self> {
         let unwritable = || format!("cannot write the results to {}; choose another path", path.display());
         let is_new = std::fs::symlink_metadata(path).is_err();

@@ -1,4 +1,4 @@
-//! What lies outside the image that it is said to be in: an annotation in other units, or of another image.
+//! Finds annotations outside their images: in other units, or of another image.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ impl Tally {
 }
 
 impl Outside {
-    /// Counts boxes to look into.
+    /// Counts boxes in which to locate keypoints.
     pub(super) fn boxes(&mut self, boxes: &[Rectangle], image: Size, name: &str) {
         for &bounds in boxes {
             let Rectangle { x, y, width, height } = bounds;
@@ -66,10 +66,10 @@ impl Outside {
         }
     }
 
-    /// Says what lay outside: `boxes` in one file, people in the other.
+    /// Reports what lay outside: `boxes` in one file, people in the other.
     ///
     /// # Errors
-    /// Where nothing lay inside.
+    /// If nothing lay inside.
     pub(super) fn check(&self, boxes: &Path, people: &Path) -> anyhow::Result<()> {
         self.people.check(people, "annotated people")?;
         self.boxes.check(boxes, "boxes")

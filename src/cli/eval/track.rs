@@ -64,7 +64,7 @@ pub fn run(arguments: &EvalArguments) -> anyhow::Result<Verdict> {
     Ok(Verdict::Good)
 }
 
-/// Whether a file is JSON, by its first byte that is no space.
+/// Whether a file is JSON, by its first byte other than a space.
 fn is_json(path: &Path) -> anyhow::Result<bool> {
     let start = read_start(path).with_context(|| format!("cannot read {}", path.display()))?;
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
@@ -77,7 +77,7 @@ fn is_json(path: &Path) -> anyhow::Result<bool> {
 fn read_start(path: &Path) -> std::io::Result<Vec<u8>> {
     // A pipe gives each byte once, and these are read again.
     if is_special(path) {
-        let reason = "it is no regular file; write what it gives to one";
+        let reason = "it is not a regular file; write its content to one";
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, reason));
     }
     let mut start = Vec::new();

@@ -1,6 +1,6 @@
-//! The server's one thread: it looks at every connection in turn and never waits for any of them.
+//! The server's only thread: it polls every connection in turn and never waits for one.
 //!
-//! A fixed number of connections is open at a time. When all are taken, a connection that has not asked for anything yet, or
+//! A fixed number of connections is open at a time. When all are taken, a connection that has not sent its request yet, or
 //! does not read its response, is closed in favour of the next one: idle and slow clients cannot keep others out. Connections
 //! that are neither evictable nor accepted yet wait in the kernel's queue.
 
@@ -22,7 +22,7 @@ use crate::sink::SinkError;
 const MOST_CONNECTIONS: usize = 32;
 /// How often in a row clients are accepted and served, so that those who leave at once do not fill the kernel's queue.
 const MOST_TURNS: usize = 8;
-/// How long every connection may stay, whatever it does: time enough for a request that is sent at once.
+/// Time for which no connection is closed in favour of another: enough for a request that is sent at once.
 const GRACE: Duration = Duration::from_millis(50);
 /// Poll interval while no client is connected.
 const IDLE_INTERVAL: Duration = Duration::from_millis(25);
@@ -40,7 +40,7 @@ impl Server {
     /// Serves the clients of `listener`.
     ///
     /// # Errors
-    /// Where the listener cannot be polled, or the system provides no thread.
+    /// If the listener cannot be polled, or the system provides no thread.
     pub fn start(
         listener: TcpListener,
         preview: Arc<Preview>,
@@ -92,7 +92,7 @@ fn serve(listener: &TcpListener, mut shared: Shared, stop: &AtomicBool) {
     }
 }
 
-/// Accepts waiting clients while there is a place for them; whether more may wait.
+/// Accepts waiting clients while there is room; returns whether more may be waiting.
 fn accept(listener: &TcpListener, connections: &mut Vec<Connection>, shared: &Shared) -> bool {
     for _ in 0..MOST_CONNECTIONS {
         let now = shared.clock.now();
@@ -118,7 +118,7 @@ fn accept(listener: &TcpListener, connections: &mut Vec<Connection>, shared: &Sh
     true
 }
 
-/// The connection to close in favour of another: of those without a claim to stay, the oldest.
+/// The connection to close in favour of another: the oldest evictable one.
 fn evictable(connections: &[Connection], now: Instant) -> Option<usize> {
     let ages = connections.iter().enumerate().filter_map(|(index, connection)| Some((index, connection.idle_since()?)));
     let (index, since) = ages.min_by_key(|&(_, since)| since)?;

@@ -1,9 +1,10 @@
 """Simulated people for the tracker: who is who is known, and a detector finds them badly in chosen ways.
 
     python tests/data/track/scenes.py /tmp/scenes 0 60     # scenes drawn at random, as result lines
+    python tests/data/track/scenes.py /tmp/scenes 0 60 --straight    # milder ones: people walk straight on
     python tests/data/track/scenes.py --clip                # writes clip.jsonl, which tests/track.rs reads
 
-The scenes differ from those of tests/track_support/scenes.rs: other ways of walking, other noise, nobody
+The scenes differ from those of tests/track_support/scenes.rs: other ways of walking, other noise, no one
 leaves. A tracker that was fitted to one of the two is found out by the other. Every pose has a `person`
 besides, null where it is false.
 """
@@ -70,7 +71,7 @@ class Conditions:
 
 
 class Person:
-    """Somebody who walks in one of four ways."""
+    """A person who walks in one of four ways."""
 
     def __init__(self, number: int, style: str, conditions: Conditions, rng: np.random.Generator) -> None:
         self.number, self.style, self.rng = number, style, rng
@@ -212,6 +213,29 @@ def drawn(seed: int) -> Conditions:
     )
 
 
+def straight(seed: int) -> Conditions:
+    """Milder ones, which suit a plain tracker of constant velocity: people walk straight to the border."""
+    rng = np.random.default_rng(20_000 + seed)
+    width, height = [(640.0, 480.0), (1280.0, 720.0), (1920.0, 1080.0)][rng.integers(3)]
+    return Conditions(
+        width=width,
+        height=height,
+        people=int(rng.choice([1, 2, 3, 5, 8, 12, 20, 30])),
+        rate=float(rng.choice([5, 10, 15, 25, 30])),
+        frames=int(rng.choice([150, 300])),
+        missed=float(rng.choice([0.1, 0.2, 0.3, 0.4])),
+        gaps=float(rng.choice([0.0, 0.05])),
+        false_poses=float(rng.choice([0.0, 0.1, 0.3])),
+        shake=float(rng.choice([0.0, 0.0, 0.003])) * width,
+        is_shake_slow=bool(rng.integers(2)),
+        dropped=float(rng.choice([0.0, 0.0, 0.1])),
+        noise=float(rng.choice([0.005, 0.01, 0.02])),
+        hides=bool(rng.integers(2)),
+        scores=str(rng.choice(["none", "noisy", "good"])),
+        style="bounce",
+    )
+
+
 def write(path: Path, conditions: Conditions, seed: int) -> None:
     """Plays a scene into a file."""
     header = {"sinew": "simulated", "keypoints": KEYPOINTS, "conditions": asdict(conditions)}
@@ -227,6 +251,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="where the scenes go")
     parser.add_argument("first", type=int, nargs="?", default=0, help="seed of the first scene")
     parser.add_argument("end", type=int, nargs="?", default=60, help="seed after the last scene")
+    parser.add_argument("--straight", action="store_true", help="the milder scenes")
     parser.add_argument("--clip", action="store_true", help="write clip.jsonl beside this file")
     arguments = parser.parse_args()
     if arguments.clip:
@@ -235,8 +260,9 @@ def main() -> None:
         parser.error("give a folder, or --clip")
     else:
         arguments.folder.mkdir(parents=True, exist_ok=True)
+        name, conditions = ("straight ways", straight) if arguments.straight else ("drawn in python", drawn)
         for seed in range(arguments.first, arguments.end):
-            write(arguments.folder / f"drawn in python-{seed}.jsonl", drawn(seed), seed)
+            write(arguments.folder / f"{name}-{seed}.jsonl", conditions(seed), seed)
 
 
 if __name__ == "__main__":
