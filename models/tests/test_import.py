@@ -275,9 +275,22 @@ def test_the_command_says_what_equals_the_official_test(
     assert command.main([*arguments, "--flip"]) == 0
     said = capsys.readouterr().out
     assert "equals the official test" in said and "twice the time" in said
-    assert (out / "bundle.toml").exists()
+    manifest = (out / "bundle.toml").read_text()
+    assert command.main([*arguments, "--flip", "--aspect", "1920x1080"]) == 0
+    assert "a 1920x1080 image is run at" in capsys.readouterr().out
+    assert (out / "bundle.toml").read_text() == manifest, "it is printed, and changes nothing"
     assert command.main(["centergroup-w32", str(tmp_path)]) == 2
     assert "is a folder" in capsys.readouterr().err
+
+
+def test_imported_bundles_are_ignored_by_git() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("no repository")
+    for name in official.CONFIGS:
+        for ending in ("", "-512", "-640-flip"):
+            folder = f"models/bundles/{name}{ending}/bundle.toml"
+            command = ["git", "check-ignore", "--quiet", folder]
+            assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0, folder
 
 
 def test_an_import_needs_no_pytorch() -> None:

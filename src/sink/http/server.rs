@@ -20,15 +20,16 @@ use crate::sink::SinkError;
 
 /// Maximum number of open connections. Viewers and clients that wait for a snapshot take fewer than half of them.
 const MOST_CONNECTIONS: usize = 32;
-/// Maximum times in a row that clients are accepted and served: together as many as the kernel's queue holds. It must not
-/// overflow, as a client that finds it full tries again only after a second.
-const MOST_TURNS: usize = 4;
+/// How often in a row clients are accepted and served, so that those who leave at once do not fill the kernel's queue.
+const MOST_TURNS: usize = 8;
 /// Time for which no connection is closed in favour of another: enough for a request that is sent at once.
 const GRACE: Duration = Duration::from_millis(50);
 /// Poll interval while no client is connected.
 const IDLE_INTERVAL: Duration = Duration::from_millis(25);
 /// Poll interval while some are.
 const BUSY_INTERVAL: Duration = Duration::from_millis(5);
+/// Poll interval while more wait than could be accepted.
+const FLOOD_INTERVAL: Duration = Duration::from_millis(1);
 /// The thread. The default is one that has ended.
 #[derive(Debug, Default)]
 pub(super) struct Server {
@@ -72,15 +73,22 @@ fn serve(listener: &TcpListener, mut shared: Shared, stop: &AtomicBool) {
     let mut connections: Vec<Connection> = Vec::with_capacity(MOST_CONNECTIONS);
     while !stop.load(Ordering::Relaxed) {
         shared.next_round();
+        let mut more = true;
         for _ in 0..MOST_TURNS {
-            let more = accept(listener, &mut connections, &shared);
+            more = accept(listener, &mut connections, &shared);
             // Responses that fit into the socket's buffer are complete after one step.
             connections.retain_mut(|connection| connection.step(&mut shared));
+            // Where all places are held, waiting is all that helps.
+            more &= connections.len() < MOST_CONNECTIONS;
             if !more {
                 break;
             }
         }
-        thread::sleep(if connections.is_empty() { IDLE_INTERVAL } else { BUSY_INTERVAL });
+        thread::sleep(match connections.is_empty() {
+            _ if more => FLOOD_INTERVAL,
+            true => IDLE_INTERVAL,
+            false => BUSY_INTERVAL,
+        });
     }
 }
 
