@@ -57,7 +57,7 @@ demo: ## Detect people in photographs, crowds, boxes and a short video, and an e
 	$$run --source $(OUT)/images --sink jsonl:$(OUT)/poses.jsonl --overlay $(OUT)/overlays; \
 	$$target/examples/pan $(DEMO_VIDEO_OF) $(OUT)/pan.y4m; \
 	$$run --source $(OUT)/pan.y4m --sink jsonl:$(OUT)/pan.jsonl --overlay $(OUT)/pan-overlay.y4m; \
-	$$sinew run --model centergroup-tiny --source $(OUT)/crowds --sink jsonl:$(OUT)/crowds.jsonl --overlay $(OUT)/crowd-overlays; \
+	$$sinew run --model centergroup-movenet --source $(OUT)/crowds --sink jsonl:$(OUT)/crowds.jsonl --overlay $(OUT)/crowd-overlays; \
 	$$sinew run --model lofr-tiny --boxes-from $(DEMO_MODEL) --source $(OUT)/people --sink jsonl:$(OUT)/boxed.jsonl --overlay $(OUT)/boxed-overlays; \
 	$$sinew enrol --model capeformer-tiny --image $(DEMO_OBJECT) --keypoints $(OBJECTS)/annotations.json --out $(OUT)/scissors.template; \
 	$$sinew run --model capeformer-tiny --template $(OUT)/scissors.template --source $(OUT)/objects \

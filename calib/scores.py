@@ -204,8 +204,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
-    parser.add_argument("--coco", type=Path, required=True, help="annotations to fit on")
-    parser.add_argument("--images", type=Path, required=True, help="their images")
+    parser.add_argument(
+        "--coco", type=Path, action="append", required=True, help="annotations to fit on; repeatable"
+    )
+    parser.add_argument("--images", type=Path, action="append", required=True, help="their images")
     parser.add_argument("--check-coco", type=Path, help="annotations that decide; held out")
     parser.add_argument("--check-images", type=Path, help="their images")
     parser.add_argument("--sinew", type=Path, default=Path("target/release/sinew"), help="the program")
@@ -217,6 +219,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if (arguments.check_coco is None) != (arguments.check_images is None):
         parser.error("give --check-coco and --check-images together")
+    if len(arguments.coco) != len(arguments.images):
+        parser.error(f"{len(arguments.coco)} of --coco and {len(arguments.images)} of --images; give pairs")
     if not 4 <= arguments.knots <= 16:
         parser.error("--knots is 4 to 16")
     manifest = tomllib.loads((arguments.bundle / MANIFEST).read_text())
@@ -225,7 +229,8 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         raw = without_scores(arguments.bundle, Path(folder))
-        seen = outcomes(arguments, raw, arguments.coco, arguments.images)
+        sets = [outcomes(arguments, raw, *pair) for pair in zip(arguments.coco, arguments.images)]
+        seen = {kind: np.concatenate([one[kind] for one in sets]) for kind in KINDS}
         check = seen
         if arguments.check_coco is not None:
             check = outcomes(arguments, raw, arguments.check_coco, arguments.check_images)

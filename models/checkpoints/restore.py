@@ -30,7 +30,8 @@ from models.export.exporter import Graph, compare, export
 from models.export.logocap_graphs import backbone_graph, kam_graph
 from models.networks import centergroup_movenet
 from models.networks.capeformer import SIDE
-from models.networks.centergroup_movenet import MoveNetCenterGroup
+from models.networks.centergroup import GroupingHead, OffsetPrior, TokenEncoding
+from models.networks.centergroup_movenet import OFFSET_SCALE, MoveNetCenterGroup
 from models.networks.inputs import normalise
 from models.networks.lofr import LofrConfig
 from models.networks.logocap import AttentiveNorm, LogoCap, SecondStage
@@ -86,7 +87,9 @@ def exported_values(graph: Graph) -> dict[str, np.ndarray]:
     """What an export writes of the tensors of `graph.module`, by the names they have there; a folded norm's
     shift stands for its bias. Attention's joined projections are three, `name[0]` to `name[2]`; a graph
     layer's relations are the two that it multiplies by, `name[own]` and `name[among]`; an attentive norm's
-    statistics are what it multiplies by and subtracts then, `name[factor]` and `name[shift]`."""
+    statistics are what it multiplies by and subtracts then, `name[factor]` and `name[shift]`; an offsets'
+    prior is scaled, a type's embedding an axis wider, and visibility's first layer two, of the person and of
+    what attention gathered."""
     state = {name: tensor.numpy() for name, tensor in graph.module.state_dict().items()}
     values = dict(state)
     for convolution, norm in norms(graph).items():
@@ -107,6 +110,18 @@ def exported_values(graph: Graph) -> dict[str, np.ndarray]:
             factor = 1 / np.sqrt(values.pop(f"{name}.running_var") + layer.eps)
             values[f"{name}[factor]"] = factor
             values[f"{name}[shift]"] = values.pop(f"{name}.running_mean") * factor
+        elif isinstance(layer, OffsetPrior):
+            for part in ("weight", "bias"):
+                values[f"{name}.linear.{part}[scaled]"] = values.pop(f"{name}.linear.{part}") * layer.scale
+        elif isinstance(layer, TokenEncoding):
+            values[f"{name}.type_embed.weight[each]"] = values.pop(f"{name}.type_embed.weight")[:, None]
+        elif isinstance(layer, GroupingHead):
+            weight = values.pop(f"{name}.mlp_vis.layers.0.weight")
+            person, gathered = np.split(weight, [weight.shape[1] - layer.loc_attn.head_width], 1)
+            values |= {
+                f"{name}.mlp_vis.layers.0.weight[person]": person,
+                f"{name}.mlp_vis.layers.0.weight[gathered]": gathered,
+            }
     return values
 
 
@@ -122,6 +137,12 @@ def join_parts(found: dict[str, Tensor]) -> None:
         elif by_part.keys() == {"own", "among"}:
             # Any logarithms do whose differences are these; those of 0 are of keypoints that are not joined.
             found[name] = (by_part["among"] + torch.diag(by_part["own"][:, 0])).clamp(min=1e-30).log()
+        elif by_part.keys() == {"scaled"}:
+            found[name] = by_part["scaled"] / OFFSET_SCALE
+        elif by_part.keys() == {"each"}:
+            found[name] = by_part["each"][:, 0]
+        elif by_part.keys() == {"person", "gathered"}:
+            found[name] = torch.cat([by_part["person"], by_part["gathered"]], 1)
         elif by_part.keys() == {"factor", "shift"}:
             found[f"{name}.running_var"] = by_part["factor"] ** -2 - EPSILON
             found[f"{name}.running_mean"] = by_part["shift"] / by_part["factor"]

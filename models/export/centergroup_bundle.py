@@ -33,7 +33,7 @@ class Decode:
     @classmethod
     def movenet(cls) -> Decode:
         """What `centergroup-movenet` ships with; its report says how it was chosen."""
-        return cls(token_threshold=0.1, score_threshold=0.1)
+        return cls(token_threshold=0.1, score_threshold=0.2)
 
     @classmethod
     def reference(cls) -> Decode:

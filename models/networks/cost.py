@@ -13,14 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.networks import centergroup_movenet, logocap_movenet
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
 from models.networks.centergroup import CenterGroup, CenterGroupConfig
+from models.networks.centergroup_movenet import MoveNetCenterGroup
 from models.networks.lofr import Lofr, LofrConfig
 from models.networks.logocap import LogoCap, LogoCapConfig
+from models.networks.logocap_movenet import MoveNetLogoCap
 
 SIZES = {
     "logocap-tiny": ((256, 256), (288, 288)),
+    "logocap-movenet": ((256, 256),),
     "centergroup-tiny": ((256, 256), (320, 320)),
+    "centergroup-movenet": ((256, 256),),
     "capeformer-tiny": ((256, 256),),
     "capeformer-lite0": ((256, 256),),
     "lofr-tiny": ((128, 96),),
@@ -34,9 +39,13 @@ def lines() -> list[dict[str, float | str]]:
     logocap, centergroup = LogoCap(LogoCapConfig.tiny()), CenterGroup(CenterGroupConfig.tiny())
     capeformer, lofr = CapeFormer(CapeFormerConfig.tiny()), Lofr(LofrConfig.tiny())
     lite = CapeFormer(CapeFormerConfig.lite0())
+    movenet = MoveNetLogoCap(logocap_movenet.config())
+    grouping = MoveNetCenterGroup(centergroup_movenet.config())
     networks: dict[str, tuple[nn.Module, Callable[[Tensor], object]]] = {
         "logocap-tiny": (logocap, logocap.forward_backbone),
+        "logocap-movenet": (movenet, movenet.forward_backbone),
         "centergroup-tiny": (centergroup, centergroup.forward_backbone),
+        "centergroup-movenet": (grouping, grouping.forward_backbone),
         "capeformer-tiny": (capeformer, capeformer.features),
         "capeformer-lite0": (lite, lite.features),
         "lofr-tiny": (lofr, lofr),
@@ -62,7 +71,7 @@ def main() -> None:
         print(json.dumps(lines()))
         return
     for line in lines():
-        size = f"{line['network']:18}{line['width']:5}x{line['height']}"
+        size = f"{line['network']:20}{line['width']:5}x{line['height']}"
         print(f"{size}  {line['gmac']:6.3f} GMAC  {line['parameters']:9,} parameters")
 
 
