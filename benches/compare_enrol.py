@@ -24,7 +24,7 @@ CHANNELS, WIDTH, KEYPOINTS = 2048, 256, 17
 
 
 def bells(points: Tensor) -> Tensor:
-    """The reference's support heatmaps `[K, 64, 64]` of keypoints in crop pixels (docs/algorithms.md, "CapeFormer")."""
+    """The reference's support heatmaps `[K, 64, 64]` of keypoints in crop pixels (docs/algorithms.md)."""
     cells = torch.arange(64.0)
     middle = torch.trunc(points / 4 + 0.5)
     along = [(cells[None] - middle[:, axis, None]) for axis in (0, 1)]

@@ -22,7 +22,7 @@ class RebuildError(CheckpointError):
 
 
 def stored(graph: Path, prefix: str = "") -> dict[str, torch.Tensor]:
-    """The weights of a bundle's graph whose names begin with `prefix`, as float32, under the rest of the name."""
+    """The weights of a graph whose names begin with `prefix`, as float32, under the rest of the name."""
     model = onnx.load(graph)
     float16_weights.widen(model)
     return {
