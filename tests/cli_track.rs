@@ -101,7 +101,7 @@ fn a_run_counts_zones_and_lines() {
     let (folder, size) = (tempfile::tempdir().unwrap(), Size::new(128, 64));
     let mut film = b"YUV4MPEG2 W128 H64 F5:1 C420jpeg\n".to_vec();
     for frame in 0..40 {
-        let column = 6 + frame.max(6).min(36) / 2;
+        let column = 6 + frame.clamp(6, 36) / 2;
         let shown = if frame < 36 { image(size, &person(column, 8)) } else { image(size, &[]) };
         film.extend(y4m_frame(size, shown.data()));
     }
