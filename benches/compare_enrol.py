@@ -1,4 +1,4 @@
-"""Gathering a picture's keypoint features: the runtime against PyTorch as the reference does it, on one core.
+"""Gathering an image's keypoint features: the runtime against PyTorch as the reference does it, on one core.
 
     python benches/compare_enrol.py [--features std]
 
@@ -24,7 +24,7 @@ CHANNELS, WIDTH, KEYPOINTS = 2048, 256, 17
 
 
 def bells(points: Tensor) -> Tensor:
-    """The reference's support heatmaps `[K, 64, 64]` of keypoints in crop pixels (section 1.2)."""
+    """The reference's support heatmaps `[K, 64, 64]` of keypoints in crop pixels (docs/algorithms.md, "CapeFormer")."""
     cells = torch.arange(64.0)
     middle = torch.trunc(points / 4 + 0.5)
     along = [(cells[None] - middle[:, axis, None]) for axis in (0, 1)]
@@ -33,7 +33,7 @@ def bells(points: Tensor) -> Tensor:
 
 
 def unfolded(maps: Tensor, points: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`maps [1, 2048, 8, 8]` -> features `[K, 256]` (section 1.3)."""
+    """`maps [1, 2048, 8, 8]` -> features `[K, 256]`, as the reference pools them."""
     large = functional.interpolate(maps, size=(64, 64), mode="bilinear", align_corners=False)
     heat = bells(points)
     heat = heat / (heat.sum((1, 2), keepdim=True) + 1e-8)

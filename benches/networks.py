@@ -22,7 +22,7 @@ from models.networks.logocap import LogoCap, LogoCapConfig
 
 
 def model_arguments(template: Path) -> dict[str, list[str]]:
-    """How each bundle is run over the same pictures."""
+    """How each bundle is run over the same images."""
     return {
         "logocap-tiny, level none": ["--model", "logocap-tiny", "--level", "none"],
         "centergroup-tiny": ["--model", "centergroup-tiny"],
@@ -32,7 +32,7 @@ def model_arguments(template: Path) -> dict[str, list[str]]:
 
 
 def enrolled(program: Program, model: Path, folder: Path) -> Path:
-    """A template of one picture's thing."""
+    """A template of one image's object."""
     objects, template = ROOT / "tests/data/objects", folder / "scissors.template"
     of = ["--image", str(objects / "scissors-1.jpg"), "--keypoints", str(objects / "annotations.json")]
     program.run("enrol", "--model", str(model), *of, "--out", str(template))

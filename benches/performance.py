@@ -94,7 +94,7 @@ def warp_rows() -> Iterator[Row]:
 
 
 def overhead_rows(program: Program) -> Iterator[Row]:
-    """What a live frame takes beside the network, on pictures of five people each."""
+    """What a live frame takes in addition to the network, on images of five people each."""
     with tempfile.TemporaryDirectory() as folder:
         for data in (FRAMES.with_name("people-crowd"), FRAMES.with_name("people-hard")):
             annotations = json.loads((data / "annotations.json").read_text())
@@ -125,9 +125,9 @@ def peak_memory(process: int) -> float:
 
 def start_rows(program: Program) -> Iterator[Row]:
     """A process from its start to its first pose, and its memory."""
-    picture = str(sorted(FRAMES.glob("*.jpg"))[0])
+    image = str(sorted(FRAMES.glob("*.jpg"))[0])
     for name in ("logocap-tiny", "centergroup-tiny", "lofr-tiny"):
-        command = [str(program.path), "run", "--model", name, "--source", picture, "--backend", "tract"]
+        command = [str(program.path), "run", "--model", name, "--source", image, "--backend", "tract"]
         times, memory = [], 0.0
         for _ in range(5):
             begin = time.perf_counter()
@@ -196,9 +196,9 @@ def frame_rows(program: Program) -> Iterator[Row]:
     width, height, count = 1280, 720, 12
     frames = []
     for path in sorted(FRAMES.glob("*.jpg"))[:count]:
-        picture = cv2.imread(str(path))
-        scale = min(width / picture.shape[1], height / picture.shape[0])
-        resized = cv2.resize(picture, None, fx=scale, fy=scale)
+        image = cv2.imread(str(path))
+        scale = min(width / image.shape[1], height / image.shape[0])
+        resized = cv2.resize(image, None, fx=scale, fy=scale)
         canvas = np.zeros((height, width, 3), np.uint8)
         canvas[: resized.shape[0], : resized.shape[1]] = resized
         frames.append(cv2.cvtColor(canvas, cv2.COLOR_BGR2YUV_I420))

@@ -52,7 +52,7 @@ NETWORKS = {
     "capeformer-tiny": ("features", {"image": (1, 3, 256, 256)}),
     "lofr-tiny": ("pose", {"image": (1, 3, 128, 96)}),
 }
-"""The part that sees the picture, and its input for a frame of 1280x720; the crop for the last two."""
+"""The part that sees the image, and its input for a frame of 1280x720; the crop for the last two."""
 
 HEAVY = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 

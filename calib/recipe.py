@@ -44,6 +44,15 @@ RECIPES: dict[tuple[str, str], Recipe] = {
         seven_bits=True,
         why="the layers that lose most, each measured alone: stem, first blocks, fine pyramid, heads",
     ),
+    ("centergroup-movenet", "backbone"): Recipe(
+        CONVOLUTIONS,
+        float_nodes=(
+            "/(stem|blocks.[0-6]/|lateral.[23]|smooth).*",
+            "/(hidden|last|offsets|upsampling|coarse_rows|keypoint_rows|center_rows).*",
+        ),
+        seven_bits=True,
+        why="what stays float in logocap-movenet, whose backbone this is; upsampling and rows",
+    ),
     ("logocap", "backbone"): Recipe(
         CONVOLUTIONS,
         why="last layers of the heads: their outputs are places in pixels",

@@ -1,4 +1,4 @@
-//! What a run counts: frames, the reasons for which some were dropped, and what its cameras went through.
+//! What a run counts: frames, dropped frames by reason, and faults of its cameras.
 
 use core::ops::AddAssign;
 
@@ -6,13 +6,13 @@ use core::ops::AddAssign;
 /// `dropped` in the report of `sinew bench`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
-    /// A newer frame of the same camera arrived before the model was free.
+    /// A newer frame of the same camera arrived before the model was free, or the run ended first.
     pub superseded: u64,
-    /// The outputs were too slow for the result.
+    /// The outputs were too slow for the result, or had all ended.
     pub output: u64,
-    /// The camera or its driver lost the frame: a gap in the driver's count.
+    /// The camera or its driver dropped the frame: a gap in the driver's count.
     pub driver: u64,
-    /// The driver marked the frame as corrupt, or its bytes are no image.
+    /// The driver marked the frame as corrupt, or its bytes are not an image.
     pub corrupt: u64,
     /// An image file that could not be read.
     pub unreadable: u64,
@@ -60,9 +60,9 @@ pub struct Counts {
     pub frames: u64,
     /// Frames whose results reached the outputs.
     pub processed: u64,
-    /// Poses in all results. Of a live run, known at its end only.
+    /// Poses in all results. For a live run, only known at its end.
     pub poses: u64,
-    /// Poses that were detected but exceeded the limit, or were not finite. Of a live run, known at its end only.
+    /// Poses that were detected but exceeded the limit, or were not finite. For a live run, only known at its end.
     pub dropped_poses: u64,
     /// Frames without a result.
     pub dropped: Dropped,

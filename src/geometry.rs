@@ -17,7 +17,7 @@ impl Size {
         Self { width, height }
     }
 
-    /// Number of pixels, or `None` where it overflows.
+    /// Number of pixels, or `None` if it overflows.
     pub const fn area(self) -> Option<usize> {
         self.width.checked_mul(self.height)
     }
@@ -69,7 +69,7 @@ pub struct Affine {
 }
 
 impl Affine {
-    /// The map that moves nothing.
+    /// The identity map.
     pub const IDENTITY: Self = Self { xx: 1.0, xy: 0.0, x0: 0.0, yx: 0.0, yy: 1.0, y0: 0.0 };
 
     /// A map without rotation: one `scale` for both axes, then a shift by `(x0, y0)`.
@@ -82,7 +82,7 @@ impl Affine {
         (self.xx * x + self.xy * y + self.x0, self.yx * x + self.yy * y + self.y0)
     }
 
-    /// The inverse map, or `None` where the map is singular or not finite.
+    /// The inverse map, or `None` if the map is singular or not finite.
     pub fn inverse(&self) -> Option<Self> {
         let determinant = self.xx * self.yy - self.xy * self.yx;
         let reciprocal = 1.0 / determinant;
@@ -97,7 +97,7 @@ impl Affine {
     }
 }
 
-/// Which whole pixel of an image lands in the middle of the network's input, where half a side is not whole.
+/// Which whole pixel of an image lands in the middle of the network's input if half a side is not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Centre {
     /// The upper one: 2.5 becomes 3 (LOGO-CAP).
@@ -133,7 +133,7 @@ pub struct ShortSideLayout {
 impl ShortSideLayout {
     /// Lays an image of size `image` into a network whose short side is `short_side` rounded up to `multiple`.
     ///
-    /// `None` where the image is empty or `short_side` or `multiple` is 0.
+    /// `None` if the image is empty or `short_side` or `multiple` is 0.
     pub fn new(image: Size, short_side: usize, multiple: usize, centre: Centre) -> Option<Self> {
         if image.width == 0 || image.height == 0 || short_side == 0 || multiple == 0 {
             return None;

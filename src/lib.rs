@@ -21,29 +21,46 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # The interface
+//!
+//! | to | use |
+//! |---|---|
+//! | open a model | [`bundle::Bundle`], [`bundle::list`], [`engine::Backend`], [`engine::Precision`] |
+//! | estimate poses | [`estimator::open`], [`estimator::Options`], [`estimator::Estimator`], [`estimator::Request`], [`estimator::StageTimes`] |
+//! | pass images | [`pixels::read_image`], [`pixels::Image`], [`pixels::ImageView`], [`pixels::PixelFormat`], [`geometry::Size`] |
+//! | read cameras and videos | [`source::open`], [`source::Source`], [`source::Frame`] |
+//! | read results | [`pose::Poses`], [`pose::Pose`], [`pose::Keypoint`], [`pose::Skeleton`] |
+//! | follow people | [`track::Tracker`], [`track::TrackOptions`] |
+//! | enrol objects | [`estimator::enrol`], [`template::Template`] |
+//! | decode outputs of networks that you run yourself | [`decode`] |
+//!
+//! Everything else is a part of these or an error of theirs. `runtime` and `sink`, the loop of the program and its outputs, are
+//! not documented and may change.
+//!
 //! # Layers
 //!
-//! A frame flows one way: source, pixels, engine, decode, sink. A module imports only modules listed before it.
+//! A frame flows one way: source, pixels, engine, decode, track, sink. The list below is the order of imports instead: a module
+//! imports only modules listed before it.
 //!
 //! 1. [`geometry`]: sizes, rectangles, affine maps.
 //! 2. [`pose`]: keypoints, poses, skeletons.
 //! 3. `vectors`: which vector instructions the processor has.
 //! 4. `hash`: SHA-256.
 //! 5. `read`: files of bounded size.
-//! 6. `write`: files that are locked, and replaced only by something.
+//! 6. `write`: locked files, replaced only once new content exists.
 //! 7. `npz`: arrays in NumPy's files.
 //! 8. `thermal`: temperatures and throttling of the machine.
 //! 9. `clock`: the monotonic clock, which tests can move.
 //! 10. `counts`: what a run counts.
 //! 11. [`decode`]: network outputs to poses; no operating system, no allocator.
-//! 12. [`track`]: poses to identities that last and keypoints that do not shake; no operating system, no allocator.
+//! 12. [`track`]: assigns persistent identities and smooths keypoints; no operating system, no allocator.
 //! 13. `coco`: annotation files in COCO's format.
 //! 14. `pixels`: pixel formats, image files, the warp from image to network input.
 //! 15. `engine`: tensors in, tensors out; the backends.
 //! 16. `bundle`: the model folder: manifest, hashes, limits.
 //! 17. `source`: where frames come from: cameras, videos, image files.
 //! 18. `template`: enrolled objects and their files.
-//! 19. `estimator`: the engines and the decoder of one model joined.
+//! 19. `estimator`: combines one model's engines and decoder.
 //! 20. `eval`: accuracy: OKS, PCK, identities.
 //! 21. `sink`: where results go.
 //! 22. `runtime`: the loop from source to sink.
@@ -52,10 +69,10 @@
 //! # Features
 //!
 //! Without any, [`geometry`], [`pose`], [`decode`] and [`track`] build without an operating system or an allocator. `std`
-//! adds all modules up to `eval`, without a backend; `tract`, `onnxruntime` and `tensorrt` are the backends, `camera` reads V4L2
-//! cameras, `sinks` adds `sink` and `runtime`, and `cli` the program.
+//! adds the modules up to `eval` except `thermal`, without a backend; `tract`, `onnxruntime` and `tensorrt` are the backends,
+//! `camera` reads V4L2 cameras, `sinks` adds `thermal`, `sink` and `runtime`, and `cli` the program.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
-// Output that cannot be written must end nothing: see cli/output.rs.
+// A failed write must not abort the program: see cli/output.rs.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 // Tests may use what the crate may not.
@@ -113,7 +130,7 @@ mod thermal;
 #[cfg(feature = "std")]
 mod write;
 
-// For the program and for fuzzing, not for users of the library.
+// For the program and for fuzzing, not part of the public API.
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub use cli::{canonical_configuration, main};

@@ -1,8 +1,7 @@
 //! Arrays in NumPy's `.npz` files: a zip archive of `.npy` members.
 //!
-//! Real numbers of every width are read, in either byte order and either order of axes. A file may come from anywhere, so
-//! sizes are limited: what arrays unpack to is known from their headers, and a file that unpacks to too much is refused
-//! before its values are read.
+//! Real numbers of every width are read, in either byte and axis order. Files are untrusted, so sizes are limited: the
+//! unpacked size is known from the headers, and a file that unpacks to too much is refused before its values are read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,7 +29,7 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 pub struct Array {
     /// Its extents; empty for a single number.
     pub shape: Vec<usize>,
-    /// As many values as the product of the extents.
+    /// Its values; their number is the product of the extents.
     pub values: Values,
 }
 
@@ -46,17 +45,17 @@ pub enum Values {
 }
 
 impl Array {
-    /// An array of `float32`; `None` where the number of values does not fit the shape.
+    /// An array of `float32`; `None` if the number of values does not fit the shape.
     pub fn from_f32(shape: &[usize], values: Vec<f32>) -> Option<Self> {
         (count(shape)? == values.len()).then(|| Self { shape: shape.to_vec(), values: Values::F32(values) })
     }
 
-    /// An array of `int64`; `None` where the number of values does not fit the shape.
+    /// An array of `int64`; `None` if the number of values does not fit the shape.
     pub fn from_i64(shape: &[usize], values: Vec<i64>) -> Option<Self> {
         (count(shape)? == values.len()).then(|| Self { shape: shape.to_vec(), values: Values::I64(values) })
     }
 
-    /// The values as `float32`, rounded where they are something else.
+    /// The values as `float32`, rounded if they have another type.
     pub fn to_f32(&self) -> Vec<f32> {
         match &self.values {
             Values::F32(values) => values.clone(),
@@ -135,7 +134,7 @@ impl Npz<BufReader<File>> {
     /// Opens a file.
     ///
     /// # Errors
-    /// Where it cannot be opened or is no archive.
+    /// If it cannot be opened or is not an archive.
     pub fn open(path: &Path) -> Result<Self, NpzError> {
         let file = path.display().to_string();
         let reader =
@@ -148,7 +147,7 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads an archive from memory or a stream; errors call it `file`.
     ///
     /// # Errors
-    /// Where it is no archive.
+    /// If it is not an archive.
     pub fn new(mut reader: R, file: &str) -> Result<Self, NpzError> {
         let is_single = check_directory(&mut reader).and_then(|()| {
             let mut start = Vec::new();
@@ -174,11 +173,11 @@ impl<R: Read + Seek> Npz<R> {
         names.filter_map(|name| name.strip_suffix(".npy").map(str::to_owned)).collect()
     }
 
-    /// Reads one array; `None` where there is none of that name.
+    /// Reads one array; `None` if there is none of that name.
     ///
     /// # Errors
-    /// Where it is damaged, of a type that is not read here, or would take more memory than is left of 64 MiB for all
-    /// arrays of the file.
+    /// If it is damaged, of an unsupported type, or would take more memory than is left of 64 MiB for all arrays of the
+    /// file.
     pub fn array(&mut self, name: &str) -> Result<Option<Array>, NpzError> {
         let wrong = |reason| NpzError::Array { file: self.file.clone(), array: name.to_owned(), reason };
         let mut member = match self.archive.by_name(&format!("{name}.npy")) {
@@ -193,7 +192,7 @@ impl<R: Read + Seek> Npz<R> {
 /// Writes `arrays` to a file that NumPy reads.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write(path: &Path, arrays: &Arrays) -> Result<(), NpzError> {
     let file = path.display().to_string();
     let unwritable = |source| NpzError::Io { file: file.clone(), action: "written", source };
@@ -209,7 +208,7 @@ pub fn write(path: &Path, arrays: &Arrays) -> Result<(), NpzError> {
 /// Writes `arrays` as an archive.
 ///
 /// # Errors
-/// Where `output` fails.
+/// If `output` fails.
 pub fn write_to<W: Write + Seek>(output: W, arrays: &Arrays) -> Result<(), ZipError> {
     let mut archive = ZipWriter::new(output);
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -243,8 +242,7 @@ fn npy(array: &Array) -> Vec<u8> {
     [MAGIC.as_slice(), &[1, 0], &length.to_le_bytes(), header.as_bytes(), &bytes].concat()
 }
 
-/// Refuses an archive whose directory would take much memory, before it is read. An archive that is broken in another way
-/// is left to the reader of archives.
+/// Refuses an archive whose directory would take too much memory, before it is read. Other faults are left to the zip reader.
 fn check_directory<R: Read + Seek>(reader: &mut R) -> io::Result<()> {
     const END: &[u8] = b"PK\x05\x06";
     const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
@@ -336,7 +334,7 @@ impl<R: Read> Source<'_, R> {
                 return Err(format!("ends after {found} of {} bytes", N * self.count));
             }
             if values.capacity() < values.len() + wanted {
-                // Twice as much, but no more than all: nothing is allocated on the word of the header alone.
+                // Grows by doubling: the header alone must not cause a large allocation.
                 values.reserve_exact(wanted.max(values.len()).min(self.count - values.len()));
             }
             values.extend(chunk.iter().map(|&bytes| {
@@ -385,7 +383,7 @@ fn half(bits: u16) -> f32 {
     if bits >> 15 == 1 { -magnitude } else { magnitude }
 }
 
-/// What a header says of an array.
+/// The header of an array.
 struct Header {
     descr: String,
     shape: Vec<usize>,
@@ -423,7 +421,7 @@ fn read_header(reader: &mut impl Read) -> Result<Header, String> {
     }
     let mut header = vec![0; length];
     reader.read_exact(&mut header).map_err(truncated)?;
-    let header = String::from_utf8(header).map_err(|_| "the header is no text".to_owned())?;
+    let header = String::from_utf8(header).map_err(|_| "the header is not text".to_owned())?;
 
     let entry =
         |key: &str| entry(&header, key).ok_or_else(|| format!("the header lacks '{key}': {}", header.trim_end()));
@@ -439,7 +437,7 @@ fn read_header(reader: &mut impl Read) -> Result<Header, String> {
     }
     let shape = entry("shape")?;
     let extents = shape.strip_prefix('(').and_then(|text| text.split_once(')'));
-    let (extents, _) = extents.ok_or_else(|| format!("the header's shape is no tuple: {}", header.trim_end()))?;
+    let (extents, _) = extents.ok_or_else(|| format!("the header's shape is not a tuple: {}", header.trim_end()))?;
     let extents = extents.split(',').map(str::trim).filter(|extent| !extent.is_empty()).map(str::parse);
     let shape: Vec<usize> =
         extents.collect::<Result<_, _>>().map_err(|error| format!("the header's shape: {error}"))?;
@@ -501,7 +499,7 @@ mod tests {
         assert!(plain("'<f4'", "False", "(3,)").contains("ends after 0 of 12 bytes"));
         assert!(plain("'<f4'", "False", "(4294967296, 4294967296, 4294967296)").contains("64 MiB"));
         assert!(plain("'<f4'", "False", "(-1,)").contains("shape"));
-        assert!(plain("'<f4'", "False", "3").contains("no tuple"));
+        assert!(plain("'<f4'", "False", "3").contains("not a tuple"));
         assert!(refusal("{'descr': '<f4'}").contains("fortran_order"));
         assert!(read_npy(&mut b"PK".as_slice(), &mut { MAX_BYTES }).unwrap_err().contains("no NumPy header"));
         assert!(matches!(Npz::new(Cursor::new(b"PK".to_vec()), "x.npz"), Err(NpzError::Archive { .. })));

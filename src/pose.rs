@@ -24,7 +24,7 @@ pub struct Keypoint {
     pub x: f32,
     /// Row, pixels, the centre of the topmost pixel is 0.
     pub y: f32,
-    /// The model's own score; what it means is the bundle's to say.
+    /// Its score, whose meaning depends on the bundle (`[score]` of its manifest).
     pub score: f32,
 }
 
@@ -46,9 +46,9 @@ pub struct Pose {
     pub keypoints: Vec<Keypoint, MAX_KEYPOINTS>,
     /// Score of the whole pose.
     pub score: f32,
-    /// Identity over time, where a tracker gave one.
+    /// Identity over time, if a tracker assigned one.
     pub identity: Option<Identity>,
-    /// Which template it is an instance of, where there are templates; else 0.
+    /// Index of its template; 0 without templates.
     pub template: u16,
 }
 
@@ -76,17 +76,17 @@ impl Pose {
     }
 }
 
-/// The poses of one frame, best first where the model orders them.
+/// The poses of one frame, best first if the model orders them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Poses {
     /// The poses.
     pub list: Vec<Pose, MAX_POSES>,
-    /// Poses that were found but did not fit, or were not finite; never silent.
+    /// Poses that exceeded the limit or were not finite.
     pub dropped: u32,
 }
 
 impl Poses {
-    /// Forgets every pose.
+    /// Removes all poses.
     pub fn clear(&mut self) {
         self.list.clear();
         self.dropped = 0;

@@ -6,10 +6,10 @@ use std::path::Path;
 /// Where Linux keeps thermal zones, below the root.
 pub const FOLDER: &str = "sys/class/thermal";
 
-/// A part of the machine with a thermometer.
+/// A thermal zone of the machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Zone {
-    /// As the kernel calls it, such as `gpu-thermal`.
+    /// The kernel's name for it, such as `gpu-thermal`.
     pub name: String,
     /// Degrees Celsius.
     pub celsius: f32,
@@ -17,12 +17,12 @@ pub struct Zone {
     pub throttles: bool,
 }
 
-/// Zones that are no thermometers: constants (the PMIC of Jetsons reports 100 °C whatever happens) and estimates for the fan.
+/// Zones that are not real sensors: constants (the PMIC of Jetsons reports 100 °C whatever happens) and estimates for the fan.
 const NO_THERMOMETERS: [&str; 2] = ["pmic-die", "thermal-fan-est"];
-/// Degrees Celsius that a thermometer of a running machine can show. Sensors without power report -256 or the like.
+/// Plausible temperatures of a running machine, degrees Celsius. Unpowered sensors report -256 or the like.
 const PLAUSIBLE: std::ops::Range<f32> = -55.0..150.0;
 
-/// The zones in `folder`, by name. Zones that cannot be read, are disabled, or are no thermometers are omitted.
+/// The zones in `folder`, by name. Zones that cannot be read, are disabled, or are not real sensors are omitted.
 pub fn zones(folder: &Path) -> Vec<Zone> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut zones: Vec<Zone> = entries
@@ -56,7 +56,7 @@ fn zone(folder: &Path) -> Option<Zone> {
     Some(Zone { name, celsius: milli / 1000.0, throttles })
 }
 
-/// A short file's text without the blanks and zeros around it; `None` where there is none.
+/// A short file's text without the blanks and zeros around it; `None` if there is none.
 pub fn text(path: &Path) -> Option<String> {
     let text = fs::read(path).ok()?;
     let text = String::from_utf8_lossy(&text);

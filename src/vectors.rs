@@ -1,12 +1,11 @@
-//! Which vector instructions to compute with.
+//! Choice of vector instructions.
 //!
-//! The program is built for the least of its architecture; what has to be fast is compiled once for each width besides,
-//! and chosen when it is called.
+//! The program is built for the baseline of its architecture; hot code is also compiled for each vector width, and chosen at
+//! run time.
 
 use fearless_simd::Level;
 
-/// The vector instructions that this processor has; without an operating system to ask, those that the crate was built
-/// for.
+/// The vector instructions that this processor has; without an operating system to ask, those that the crate was built for.
 #[inline(always)]
 pub(crate) fn vectors() -> Level {
     #[cfg(feature = "std")]

@@ -1,21 +1,24 @@
-//! Files that are written: locked against other programs, and emptied only when there is something to replace their contents
-//! with.
+//! Output files: locked against other programs, and replaced only once new content exists.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd as _;
 #[cfg(feature = "sinks")]
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Links that are followed at most, as in Linux.
+/// Maximum number of links that are followed, as in Linux.
 const MOST_LINKS: usize = 40;
+/// Interval at which a stream that is not ready is tried again.
+const RETRY: Duration = Duration::from_millis(2);
 
 /// An open file, locked.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     file: File,
-    /// Where it lies, links resolved.
+    /// Its path, links resolved.
     path: PathBuf,
     #[cfg(feature = "sinks")]
     identity: (u64, u64),
@@ -25,7 +28,7 @@ impl OutputFile {
     /// Opens or creates the file at `path` to append to it. What it holds stays until [`OutputFile::truncate`].
     ///
     /// # Errors
-    /// Where it cannot be opened; [`ErrorKind::ResourceBusy`] where another program has locked it.
+    /// If it cannot be opened; [`ErrorKind::ResourceBusy`] if another program has locked it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = resolve(path)?;
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
@@ -47,7 +50,7 @@ impl OutputFile {
         })
     }
 
-    /// Where it lies, links resolved.
+    /// Its path, links resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -64,7 +67,7 @@ impl OutputFile {
         fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 
-    /// Cuts off what is behind `length` bytes.
+    /// Truncates it to `length` bytes.
     pub fn truncate(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
     }
@@ -92,7 +95,7 @@ pub(crate) struct Replacement {
 #[cfg(feature = "sinks")]
 enum Target {
     Regular(OutputFile),
-    /// A pipe or a device, which has nothing to replace.
+    /// A pipe or a device, which has no content to replace.
     Other(File),
 }
 
@@ -101,7 +104,7 @@ impl Replacement {
     /// Opens or creates the file, pipe or device at `path`.
     ///
     /// # Errors
-    /// As [`OutputFile::open`].
+    /// Same as [`OutputFile::open`].
     pub fn open(path: &Path) -> io::Result<Self> {
         let target = if is_standard_output(path) {
             Target::Other(standard_output()?)
@@ -124,7 +127,7 @@ impl Replacement {
     /// Opens its path again, after another program has moved or deleted the file.
     ///
     /// # Errors
-    /// As [`OutputFile::open`].
+    /// Same as [`OutputFile::open`].
     pub fn reopen(&mut self) -> io::Result<()> {
         if let Target::Regular(file) = &mut self.target {
             *file = OutputFile::open(file.path())?;
@@ -133,7 +136,7 @@ impl Replacement {
         Ok(())
     }
 
-    /// Replaces the contents also where nothing was written.
+    /// Replaces the contents even if nothing was written.
     pub fn begin(&mut self) -> io::Result<()> {
         if let (Target::Regular(file), false) = (&self.target, self.begun) {
             file.truncate(0)?;
@@ -148,7 +151,7 @@ impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.begin()?;
         match &mut self.target {
-            Target::Other(file) => file.write(bytes),
+            Target::Other(file) => Patient(file).write(bytes),
             Target::Regular(file) => file.write(bytes),
         }
     }
@@ -158,19 +161,19 @@ impl Write for Replacement {
     }
 }
 
-/// Writes all of `bytes` to the file at `path`, or leaves it as it was: they lie complete beside it before they take its place.
+/// Writes all of `bytes` to the file at `path`, or leaves it as it was: they are written to a temporary file that replaces it.
 ///
 /// # Errors
-/// As [`OutputFile::open`], or where writing fails.
+/// Same as [`OutputFile::open`], or if writing fails.
 pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if is_standard_output(path) {
-        return standard_output()?.write_all(bytes);
+        return Patient(standard_output()?).write_all(bytes);
     }
     if is_special(path) {
         return OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
     let is_new = fs::symlink_metadata(path).is_err();
-    // Held until the end: another program may be writing the file.
+    // Held to the end: another program may be writing the file.
     let mut file = OutputFile::open(path)?;
     let written = match beside(file.path(), bytes) {
         // The file may be written and its folder not.
@@ -189,10 +192,9 @@ pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes `bytes` to a new file, which then replaces what is at `path`, a link too.
 ///
 /// # Errors
-/// Where that is not possible; nothing has changed then.
+/// If that fails; nothing has changed then.
 pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+    let partial = partial(path);
     let written = File::create(&partial).and_then(|mut file| {
         file.write_all(bytes)?;
         if let Ok(found) = fs::symlink_metadata(path)
@@ -209,7 +211,45 @@ pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Whether `path` is a name of standard output. What a shell has opened, perhaps to append to it, is not opened again.
+/// The temporary path of a file. Its name is not derived from the file's, which may have the maximum length.
+fn partial(path: &Path) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    path.file_name().hash(&mut hasher);
+    path.with_file_name(format!(".sinew-{}-{:016x}.partial", std::process::id(), hasher.finish()))
+}
+
+/// A stream that blocks even if the file is non-blocking: another program that shares the pipe or terminal may have made it
+/// non-blocking for both.
+#[derive(Debug)]
+pub(crate) struct Patient<T>(pub T);
+
+/// Retries while the stream would block.
+fn patiently<R>(mut attempt: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(RETRY),
+            other => return other,
+        }
+    }
+}
+
+impl<T: Read> Read for Patient<T> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        patiently(|| self.0.read(into))
+    }
+}
+
+impl<T: Write> Write for Patient<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        patiently(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        patiently(|| self.0.flush())
+    }
+}
+
+/// Whether `path` names standard output. What a shell has opened, perhaps for appending, is not opened again.
 pub(crate) fn is_standard_output(path: &Path) -> bool {
     ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
 }
@@ -219,15 +259,15 @@ pub(crate) fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
-/// Whether there is something at `path` that is no regular file.
+/// Whether `path` exists and is not a regular file.
 pub(crate) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
-/// `path` with all links followed, also where the file that they lead to does not exist yet.
+/// `path` with all links resolved, even if their target does not exist yet.
 ///
 /// # Errors
-/// Where a link cannot be read, or there are too many.
+/// If a link cannot be read, or there are too many.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -306,6 +346,47 @@ mod tests {
         assert!(file.is_in_place());
     }
 
+    /// Says "not now" every other time.
+    struct Hesitant(Vec<u8>, bool);
+
+    impl Hesitant {
+        fn hesitate(&mut self) -> io::Result<()> {
+            self.1 = !self.1;
+            if self.1 { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        }
+    }
+
+    impl Write for Hesitant {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.hesitate()?;
+            self.0.extend_from_slice(&bytes[..bytes.len().min(3)]);
+            Ok(bytes.len().min(3))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.hesitate()
+        }
+    }
+
+    impl Read for Hesitant {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.hesitate()?;
+            let count = (&self.0[..]).read(into)?;
+            self.0.drain(..count);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn streams_that_say_not_now_are_waited_for() {
+        let mut stream = Patient(Hesitant(Vec::new(), false));
+        stream.write_all(b"ten bytes.").unwrap();
+        stream.flush().unwrap();
+        let mut read = String::new();
+        stream.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "ten bytes.");
+    }
+
     #[test]
     fn all_is_written_or_nothing() {
         let folder = tempfile::tempdir().unwrap();
@@ -319,13 +400,17 @@ mod tests {
         assert_eq!(fs::read_to_string(at("copy")).unwrap(), "older, and longer", "another name of the older file");
         whole(&at("new"), b"first").unwrap();
         assert_eq!(fs::read_to_string(at("new")).unwrap(), "first");
-        // The name of the file to be renamed is too long, that of the file itself is not.
-        let long = at(&"x".repeat(250));
-        assert!(whole(&long, b"y").is_err() && !long.exists());
-        fs::write(&long, "stays").unwrap();
-        assert!(whole(&long, b"y").is_err());
-        assert_eq!(fs::read_to_string(&long).unwrap(), "stays");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
+        // The longest name that a file can have.
+        let long = at(&"x".repeat(255));
+        whole(&long, b"y").unwrap();
+        // A folder stands where the new contents would lie until they are complete.
+        fs::create_dir(partial(&long)).unwrap();
+        assert!(whole(&long, b"z").is_err());
+        assert_eq!(fs::read_to_string(&long).unwrap(), "y", "it stays");
+        fs::remove_file(&long).unwrap();
+        assert!(whole(&long, b"z").is_err() && !long.exists());
+        fs::remove_dir(partial(&long)).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
         whole(Path::new("/dev/null"), b"gone").unwrap();
         assert!(whole(Path::new("/dev/full"), b"none").is_err());
     }

@@ -20,7 +20,7 @@ use sinew::pixels::{Image, PixelFormat, Warp};
 use sinew::pose::{Keypoint, Pose, Poses};
 use sinew::runtime::Tracking;
 use sinew::sink::jsonl::JsonLines;
-use sinew::sink::{Category, FrameResult, NamedLine, NamedZone, OutputSchema, Sink, ZoneSetup};
+use sinew::sink::{Category, FrameResult, NamedLine, NamedZone, Options, OutputSchema, Sink, ZoneSetup};
 use sinew::source::Frame;
 use sinew::track::TrackOptions;
 use sinew::track::zones::{Line, Zone};
@@ -80,20 +80,35 @@ fn a_thousand_frames_without_an_allocation() {
             instant: None,
             name: Some("camera"),
         };
-        sink.put(&FrameResult {
-            frame,
-            poses: &poses,
-            times: StageTimes::default(),
-            live: None,
-            zones: None,
-            rgb: &Default::default(),
-        })
-        .unwrap();
+        let rgb = Default::default();
+        let times = StageTimes::default();
+        let result = FrameResult { frame, poses: &poses, times, live: None, zones: None, rgb: &rgb };
+        sink.put(&result).unwrap();
     };
     // What is made once, in the first frames of every kind, may allocate.
     (0..15).for_each(&mut frame);
     assert_eq!(allocations(|| (15..15 + FRAMES).for_each(&mut frame)), 0);
     assert!(most_poses >= 20, "only {most_poses} poses: the frames were not full");
+}
+
+#[test]
+fn a_thousand_recorded_frames_without_an_allocation() {
+    let folder = tempfile::tempdir().unwrap();
+    // All of them fit into one segment.
+    let uri = format!("record:{}", folder.path().display());
+    let mut recording = sinew::sink::open(&uri, &schema(), &Options::default()).unwrap();
+    let images = [PixelFormat::Yuyv, PixelFormat::Nv12].map(|format| image(format, Size::new(64, 48)));
+    let poses = Poses::default();
+    let mut frame = |sequence: u64| {
+        let image = images[sequence as usize % images.len()].view();
+        let captured = Some(Duration::from_millis(33 * sequence));
+        let frame = Frame { image, sequence, captured, instant: None, name: Some("camera") };
+        let (rgb, times) = (Default::default(), StageTimes::default());
+        let result = FrameResult { frame, poses: &poses, times, live: None, zones: None, rgb: &rgb };
+        recording.put(&result).unwrap();
+    };
+    (0..2).for_each(&mut frame);
+    assert_eq!(allocations(|| (2..2 + FRAMES).for_each(&mut frame)), 0);
 }
 
 #[test]

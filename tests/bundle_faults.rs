@@ -92,7 +92,7 @@ fn missing_and_mistyped_keys_are_named() {
         ("short_side = 64", "short_side = \"64\"", &["`input.short_side`", "invalid type"]),
         ("short_side = 64", "short_side = -64", &["`input.short_side`"]),
         ("[limits]\nposes = 10\ncenters = 10\n", "", &["missing field `limits`"]),
-        ("\"H/4\", \"W/4\"", "\"H/4\", \"W:4\"", &["`engine.backbone.outputs[0].shape[2]`", "`W:4` is no extent"]),
+        ("\"H/4\", \"W/4\"", "\"H/4\", \"W:4\"", &["`engine.backbone.outputs[0].shape[2]`", "`W:4` is not an extent"]),
         ("shape = [4, ", "shape = [0, ", &["`engine.backbone.outputs[0].shape[0]`"]),
         ("format = 1", "format = 2", &["`bundle.format` is 2, expected 1"]),
     ] {
@@ -324,7 +324,7 @@ fn endless_files_are_refused() {
     let spots = Spots::new();
     fs::remove_file(spots.manifest()).unwrap();
     std::os::unix::fs::symlink("/dev/zero", spots.manifest()).unwrap();
-    assert_says(&spots.open().unwrap_err().to_string(), &["bundle.toml: cannot be read", "no regular file"]);
+    assert_says(&spots.open().unwrap_err().to_string(), &["bundle.toml: cannot be read", "not a regular file"]);
 }
 
 #[test]
@@ -336,6 +336,6 @@ fn pipes_in_the_place_of_files_are_not_waited_for() {
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let error = spots.open().unwrap_err();
         let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        assert_says(&format!("{error}: {source}"), &[name, "no regular file"]);
+        assert_says(&format!("{error}: {source}"), &[name, "not a regular file"]);
     }
 }

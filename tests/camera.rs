@@ -166,7 +166,7 @@ fn frames_that_are_missing_are_counted() {
     let found: Vec<_> = (0..4).map(|_| next(&mut camera)).map(|(sequence, byte, _)| (sequence, byte)).collect();
     // The count begins at 0, and its gaps are those of the driver.
     assert_eq!(found, [(0, 7), (3, 10), (8, 15), (9, 16)]);
-    let live = camera.live().unwrap();
+    let live = camera.live_counts().unwrap();
     assert_eq!((live.dropped.superseded, live.dropped.corrupt), (1, 3));
     // 8 and 9 were superseded or corrupt; of 11 to 14 two were marked as corrupt, before the frame.
     assert_eq!(live.dropped.driver, 4);
@@ -184,7 +184,7 @@ fn a_stall_is_said_once_and_ends() {
     let (sequence, _, said) = next(&mut camera);
     assert_eq!((sequence, said.len()), (1, 1), "{said:?}");
     assert!(said[0].contains("/dev/played") && said[0].contains("no frame"), "{said:?}");
-    let live = camera.live().unwrap();
+    let live = camera.live_counts().unwrap();
     assert_eq!((live.stalls, live.restarts, script.lock().unwrap().started), (2, 2, 3));
 }
 
@@ -201,7 +201,7 @@ fn a_failing_stream_is_started_again() {
     for (text, needle) in said.iter().zip(["os error 5", "os error 22", "another program uses it"]) {
         assert!(text.contains(needle), "{text}");
     }
-    assert_eq!(camera.live().unwrap().failures, 1);
+    assert_eq!(camera.live_counts().unwrap().failures, 1);
     // What is said again after it went well is news.
     assert_eq!(next(&mut camera).2.len(), 0);
 }
@@ -247,7 +247,7 @@ fn a_frame_of_the_wrong_size_costs_only_itself() {
     assert_eq!((sequence, byte), (3, 3));
     assert_eq!(said.len(), 1, "two corrupt frames in a row are one warning: {said:?}");
     assert!(said[0].contains("16 bytes, but there are 15"), "{said:?}");
-    assert_eq!(camera.live().unwrap().dropped.corrupt, 2);
+    assert_eq!(camera.live_counts().unwrap().dropped.corrupt, 2);
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn corrupt_frames_again_and_again_are_one_warning() {
     let corrupt = said.iter().filter(|text| text.contains("corrupt")).count();
     let lost = said.iter().filter(|text| text.contains("the driver dropped")).count();
     assert_eq!((corrupt, lost, said.len()), (1, 1, 2), "{said:?}");
-    assert_eq!(camera.live().unwrap().dropped.corrupt, 10 + 20 + 1);
+    assert_eq!(camera.live_counts().unwrap().dropped.corrupt, 10 + 20 + 1);
     assert_eq!(script.lock().unwrap().started, 1);
 }
 
@@ -282,7 +282,7 @@ fn a_format_that_has_changed_is_set_again() {
     let (_, byte, said) = next(&mut camera);
     assert_eq!((byte, said.len()), (0, 1), "{said:?}");
     assert_eq!(script.lock().unwrap().started, 2);
-    let live = camera.live().unwrap();
+    let live = camera.live_counts().unwrap();
     assert_eq!((live.restarts, live.stalls, live.failures), (1, 0, 0));
 }
 

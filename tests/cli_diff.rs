@@ -50,8 +50,42 @@ fn what_differs_is_named() {
     let lines = [same[0].clone(), line(1, &pose(2.0, 0.9, "7")), same[2].clone()];
     let json = compare(&lines, &["--pixels", "1", "--no-ids", "--json"]).expect(0).json();
     assert_eq!((json["differences"].as_u64(), json["largest_distance"].as_f64()), (Some(0), Some(1.0)));
+    // As an editor on another system leaves it.
+    let marked = [line(0, ""), String::new(), line(1, ""), line(2, "")];
+    let path = write("marked", &marked);
+    std::fs::write(&path, format!("\u{feff}{}", std::fs::read_to_string(&path).unwrap().replace('\n', "\r\n")))
+        .unwrap();
+    ended(sinew(&["diff", &path, &path]).output().unwrap()).expect(0);
+    let endless = folder.path().join("endless");
+    std::fs::write(&endless, vec![b'['; 5 << 20]).unwrap();
+    ended(sinew(&["diff", &path, &endless.display().to_string()]).output().unwrap())
+        .expect(2)
+        .says(&["line 1", "bytes that are read"]);
     // Nothing is never the same as nothing.
     compare(&[], &[]).expect(2).says(&["no result in it"]);
     compare(&[line(0, ""), line(0, "")], &[]).expect(2).says(&["line 3", "a second result of frame 0"]);
     compare(&["{}".to_owned()], &[]).expect(2).says(&["neither a header nor a frame"]);
+}
+
+#[test]
+fn files_of_other_writers_are_read_and_endless_ones_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let lines = format!("{HEADER}\n{}\n{}\n", line(0, &pose(1.0, 0.9, "1")), line(1, ""));
+    let first = write("a", &lines);
+    let compare = |second: &str| ended(sinew(&["diff", &first, second]).output().unwrap());
+    // A byte order mark, ends of lines of another system, lines without anything.
+    compare(&write("b", &format!("\u{feff}{}\r\n\r\n", lines.replace('\n', "\r\n")))).expect(0);
+    let done = compare(&write("c", &lines.replace("[9,9]", "[18,9]"))).expect(1);
+    assert!(done.stdout.contains("frame 0: images of 9x9 and of 18x9"), "{}", done.stdout);
+    compare("/dev/zero").expect(2).says(&["/dev/zero: line 1", "4194304 bytes"]);
+    // Poses that take more memory than a file's may, in lines that are short enough each.
+    let keypoints = vec!["null"; 500_000].join(",");
+    let poses = format!(r#"{{"score":0.5,"keypoints":[{keypoints}]}}"#);
+    let many: String = (0..20).map(|number| line(number, &poses) + "\n").collect();
+    compare(&write("d", &many)).expect(2).says(&["d: line ", "more than 120 MB"]);
 }

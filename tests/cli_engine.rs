@@ -206,8 +206,8 @@ fn without_engines_auto_takes_tract_and_says_why() {
         return;
     }
     let board = Board::new();
-    board.find(&["--backend", "tensorrt"]).expect(2).says(&["no such plan", "sinew engine build --model spots"]);
-    let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tract, because", "no such plan"]);
+    board.find(&["--backend", "tensorrt"]).expect(2).says(&["no such engine", "sinew engine build --model spots"]);
+    let said = board.find(&["-v"]).expect(0).says(&["backend auto: taking tract, because", "no such engine"]);
     assert_eq!(said.stderr.matches("backend auto").count(), 1, "{}", said.stderr);
     // On a machine without the libraries.
     let (model, images) = (Board::bundle(), board.path("images"));
@@ -240,6 +240,47 @@ fn a_failed_build_leaves_nothing_and_says_what_the_builder_said() {
     board.build(&[]).expect(2).says(&["engines", "SINEW_ENGINES"]);
 }
 
+/// The boot service builds, and somebody by hand: neither removes what the other is building.
+#[test]
+fn two_builds_in_one_folder_do_not_disturb_each_other() {
+    if !can_compile() {
+        return;
+    }
+    let board = Board::new();
+    board.trtexec("sleep 1");
+    std::thread::scope(|scope| {
+        let build = |precision: &'static str| scope.spawn(|| board.build(&["--precision", precision, "--force"]));
+        let builds = [build("fp32"), build("fp16"), build("fp16")];
+        builds.into_iter().for_each(|build| drop(build.join().unwrap().expect(0)));
+    });
+    let names = board.files();
+    assert!(!names.iter().any(|name| name.ends_with("partial")), "{names:?}");
+    let listed = board.run(&["engine", "list", "--json"]).expect(0).json();
+    assert_eq!(listed.as_array().unwrap().len(), 2 * Board::networks().len());
+    assert!(listed.as_array().unwrap().iter().all(|entry| entry["state"] == "ok"), "{listed}");
+}
+
+/// The builder reads graphs by their paths: one that is exchanged after it was hashed gives no plan.
+#[test]
+fn a_graph_that_is_replaced_while_it_is_built_gives_no_plan() {
+    if !can_compile() {
+        return;
+    }
+    let board = Board::new();
+    let copy = board.path("copy");
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(Board::bundle()).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    board.trtexec("printf x >> \"$onnx\"");
+    board
+        .run(&["engine", "build", "--model", text(&copy), "--image-size", "64x48"])
+        .expect(2)
+        .says(&[".onnx", "SHA-256"]);
+    assert!(board.files().is_empty(), "{:?}", board.files());
+}
+
 /// The library crashes or hangs on a plan: that happens to a child, and the frame is processed all the same.
 #[test]
 fn a_library_that_dies_is_an_error_and_a_fallback() {
@@ -248,10 +289,10 @@ fn a_library_that_dies_is_an_error_and_a_fallback() {
     }
     let board = Board::new();
     board.build(&[]).expect(0);
-    for (deed, said) in [("crash", "signal"), ("hang", "did not come to an end")] {
+    for (deed, said) in [("crash", "signal"), ("hang", "did not end within")] {
         let network = &Board::networks()[0];
         let mut installation = board.doubles.installation.clone();
-        installation.plans = board.path("engines");
+        installation.engines = board.path("engines");
         let path = installation.plan(&network.files, &network.signature);
         let plan = plan_of(&network.signature).replace("double", deed);
         fs::write(&path, &plan).unwrap();
@@ -277,8 +318,8 @@ fn a_driver_too_old_for_the_library_is_told_in_the_librarys_words() {
         let listed = board.run(&["engine", "list", "--json"]);
         assert!(listed.stdout.trim() == "[]" || listed.stdout.contains(words[0]), "{}", listed.stdout);
         let mut installation = board.doubles.installation.clone();
-        installation.plans = board.path("engines");
-        fs::create_dir_all(&installation.plans).unwrap();
+        installation.engines = board.path("engines");
+        fs::create_dir_all(&installation.engines).unwrap();
         // In 32 bits: from 11 on, 16 bits want a graph of that type, which this bundle has not.
         let networks =
             estimator::networks(&Bundle::open(Board::bundle()).unwrap(), IMAGE, Some(Precision::Fp32)).unwrap();

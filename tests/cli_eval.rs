@@ -49,7 +49,7 @@ fn all_detected_is_an_ap_of_one_and_none_of_zero() {
     let right = eval(&annotated(0.0), &["--json"]).expect(0).json();
     assert_eq!((&right["images"], &right["poses"], &right["skipped"]), (&json!(2), &json!(2), &json!(0)));
     assert!((right["figures"]["ap"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{right}");
-    let wrong = eval(&annotated(300.0), &["--json"]).expect(0).json();
+    let wrong = eval(&annotated(30.0), &["--json"]).expect(0).json();
     assert_eq!(wrong["figures"]["ap"], 0.0);
     let table = eval(&annotated(0.0), &[]).expect(0);
     assert!(table.stdout.contains("1.0000") && table.stdout.starts_with("FIGURE"), "{}", table.stdout);
@@ -58,7 +58,7 @@ fn all_detected_is_an_ap_of_one_and_none_of_zero() {
 #[test]
 fn a_figure_below_its_limit_is_exit_code_1() {
     eval(&annotated(0.0), &["--min-ap", "0.9"]).expect(0);
-    eval(&annotated(300.0), &["--min-ap", "0.1"]).expect(1).says(&["AP is below 0.1"]);
+    eval(&annotated(30.0), &["--min-ap", "0.1"]).expect(1).says(&["AP is below 0.1"]);
 }
 
 #[test]
@@ -66,6 +66,7 @@ fn results_are_in_the_format_of_coco() {
     let folder = annotated(0.0);
     let path = folder.path().join("results.json");
     eval(&folder, &["--results", text(&path)]).expect(0);
+    eval(&folder, &["--limit", "0"]).expect(2).says(&["--limit", "not a number from 1 on"]);
     let results: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     let results = results.as_array().unwrap();
     assert_eq!(results.len(), 2);
@@ -305,6 +306,20 @@ fn a_top_down_model_gets_the_annotated_boxes() {
     }
     fs::write(&path, pointed.to_string()).unwrap();
     run(&fixed).expect(2).says(&["none of the 2 annotations has a `bbox`"]);
+    // Boxes that have left the image.
+    let mut left = truth.clone();
+    for person in left["annotations"].as_array_mut().unwrap() {
+        person["bbox"] = json!([64, 0, 32, 64]);
+    }
+    fs::write(&path, left.to_string()).unwrap();
+    for metric in ["oks", "pck"] {
+        run(&[&fixed[..], &["--metric", metric]].concat()).expect(2).says(&[
+            "all 2 boxes lie outside their images",
+            "[64, 0, 32, 64]",
+            "which is 64x64",
+        ]);
+    }
+    fs::write(&path, pointed.to_string()).unwrap();
     run(&[&fixed[..], &["--metric", "pck"]].concat()).expect(2).says(&["annotations[0]", "`bbox`"]);
     fs::write(&path, truth.to_string()).unwrap();
     fs::write(&boxes, "{\"name\": \"other.png\", \"boxes\": [[0, 0, 32, 64]]}\n").unwrap();
@@ -360,6 +375,23 @@ fn what_cannot_be_measured_is_exit_code_2() {
     let other_names: Change = |truth| truth["categories"][0]["keypoints"] = json!(["middle", "left", "above"]);
     let elsewhere: Change = |truth| each(truth, "images", |image| image["file_name"] = json!("/mnt/set/x.png"));
     let other_sizes: Change = |truth| each(truth, "images", |image| image["width"] = json!(640));
+    let scaled: Change = |truth| {
+        each(truth, "images", |image| drop(image.as_object_mut().unwrap().remove("width")));
+        each(truth, "annotations", |entry| {
+            entry["keypoints"]
+                .as_array_mut()
+                .unwrap()
+                .chunks_exact_mut(3)
+                .for_each(|keypoint| keypoint[0] = json!(333.5));
+        });
+    };
+    let parts: Change = |truth| {
+        each(truth, "annotations", |entry| {
+            for keypoint in entry["keypoints"].as_array_mut().unwrap().chunks_exact_mut(3) {
+                (keypoint[0], keypoint[1]) = (json!(0.52), json!(0.25));
+            }
+        });
+    };
     for (change, needles) in [
         (no_area, &["truth.json", "area of all 2 annotations is 0"][..]),
         (no_keypoints, &["none of the 2 annotations has a labelled keypoint"]),
@@ -367,6 +399,8 @@ fn what_cannot_be_measured_is_exit_code_2() {
         (other_names, &["[middle, left, above], without below", "[middle, left, below]"]),
         (elsewhere, &["/mnt/set/x.png", "nothing was measured: none of the 2 images"]),
         (other_sizes, &["a.png: the image is 64x64", "640x64", "nothing was measured"]),
+        (scaled, &["all 2 annotated people lie outside their images", "annotations[0] of a.png, which is 64x64"]),
+        (parts, &["all labelled keypoints lie between 0 and 1"]),
     ] {
         let folder = annotated(0.0);
         rewrite(&folder, change);

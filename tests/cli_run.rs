@@ -198,7 +198,7 @@ fn outputs_that_cannot_be_written_are_found_out_first() {
     on(&source, &["--sink", &format!("jsonl:{source}.jsonl?rotate=often")]).expect(2).says(&["rotate", "64MiB"]);
     on(&source, &["--sink", &format!("unix:{source}")]).expect(2).says(&[&source, "is an input"]);
     fs::write(images.path("file"), "no socket").unwrap();
-    on(&source, &["--sink", &format!("unix:{}", images.uri("file"))]).expect(2).says(&["file", "no socket"]);
+    on(&source, &["--sink", &format!("unix:{}", images.uri("file"))]).expect(2).says(&["file", "not a socket"]);
     on(&source, &["--preview", "nowhere"]).expect(2).says(&["nowhere", "127.0.0.1:8080"]);
     on(&source, &["--preview", "0?fps=many"]).expect(2).says(&["fps"]);
     if Path::new("/dev/full").exists() {

@@ -71,7 +71,7 @@ fn reports_are_compared_and_differences_said() {
         .expect(0)
         .says(&["format is YUYV, was RGB: not the same measurement"]);
     fs::write(&earlier, "{}").unwrap();
-    bench(&folder, &["--compare", text(&earlier)]).expect(2).says(&["earlier.json", "no report"]);
+    bench(&folder, &["--compare", text(&earlier)]).expect(2).says(&["earlier.json", "not a report"]);
 }
 
 #[test]

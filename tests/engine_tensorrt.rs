@@ -213,8 +213,8 @@ fn plans_that_do_not_fit_are_refused_with_both_values() {
         }
     };
     let plan = plan_of(&signature());
-    says("something else", &["refused the plan", "magicTag"]);
-    says("null", &["refused the plan"]);
+    says("something else", &["refused the engine", "magicTag"]);
+    says("null", &["refused the engine"]);
     says(&plan.replace("image", "photo"), &["photo", "no such tensor"]);
     says(&plan.replace("output rows", "input rows"), &["output `rows` is an input"]);
     says(&plan.replace("input image 0", "input image 1"), &["image", "float16", "float32 [1, 2, 3]"]);
@@ -247,7 +247,7 @@ fn without_a_plan_the_command_that_builds_it_is_named() {
     }
     let doubles = Doubles::new(VERSIONS[0], &GPUS[..1]);
     let error = open(&doubles, signature()).unwrap_err();
-    assert!(matches!(error, EngineError::NoPlan { .. }), "{error}");
+    assert!(matches!(error, EngineError::NoEngine { .. }), "{error}");
     assert!(error.to_string().contains("sinew engine build --model doubled"), "{error}");
     let path = doubles.build(&files("backbone"), &signature(), &plan_of(&signature()));
     fs::remove_file(Sidecar::path(&path)).unwrap();

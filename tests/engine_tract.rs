@@ -278,7 +278,7 @@ fn a_bilinear_resize_between_quantised_tensors_is_computed_in_floating_point() {
 
 /// The best pose of a shipped bundle's quantised graph lies where that of the original does.
 #[test]
-fn a_shipped_quantised_bundle_keeps_its_answers() {
+fn a_shipped_quantised_bundle_keeps_its_results() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let bundle = Bundle::open(root.join("models/bundles/logocap-tiny")).unwrap();
     let image = read_image(&root.join("tests/data/people/000.jpg"), &Limits::default()).unwrap();

@@ -4,7 +4,7 @@
 No input may end it by a signal or a panic, keep it for long, or fill the memory. A seed gives the same inputs
 again; an input that fails is kept, with the command.
 
-Usage: tests/mutate.py PROGRAM [--count 10000] [--seed 1] [--kind NAME] [--keep out/mutate]
+Usage: tests/mutate.py PROGRAM [--count 10000] [--seed 1] [--kind NAME] [--keep out/mutate] [--jobs N]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,7 +199,7 @@ def bundle(random: random.Random, folder: Path, name: str, mutate: str) -> Path:
     return copy
 
 
-def small_picture(folder: Path) -> Path:
+def small_image(folder: Path) -> Path:
     path = folder / "p6.y4m"
     path.write_bytes(b"YUV4MPEG2 W64 H48 F25:1 Cmono\n" + (b"FRAME\n" + bytes(range(64)) * 48) * 2)
     return path
@@ -226,7 +227,7 @@ def manifests(random: random.Random, folder: Path) -> Trial:
     copy = bundle(random, folder, name, "manifest")
     command = random.choice(("run", "verify", "show", "doctor"))
     if command == "run":
-        return Trial(run(copy, small_picture(folder)))
+        return Trial(run(copy, small_image(folder)))
     if command == "doctor":
         return Trial(["doctor", "--json"])
     return Trial(["models", command, str(copy)])
@@ -236,7 +237,7 @@ def graphs(random: random.Random, folder: Path) -> Trial:
     return Trial(
         run(
             bundle(random, folder, random.choice(("spots", "nearest", "painted")), "graph"),
-            small_picture(folder),
+            small_image(folder),
         )
     )
 
@@ -322,7 +323,7 @@ def boxes(random: random.Random, folder: Path) -> Trial:
     path = folder / "boxes.jsonl"
     lines = [{"sequence": number, "boxes": [[1, 1, 10, 20], [5.5, 0, 40, 30]]} for number in range(3)]
     path.write_bytes(mutated_text(random, "".join(json.dumps(line) + "\n" for line in lines).encode()))
-    return Trial(run(DATA / "onnx/painted", small_picture(folder), "--boxes", str(path)))
+    return Trial(run(DATA / "onnx/painted", small_image(folder), "--boxes", str(path)))
 
 
 def templates(random: random.Random, folder: Path) -> Trial:
@@ -331,7 +332,7 @@ def templates(random: random.Random, folder: Path) -> Trial:
     if random.random() < 0.7:  # The checksum is right.
         data = data[:-32] + hashlib.sha256(data[:-32]).digest()
     path.write_bytes(data)
-    return Trial(run(DATA / "onnx/colours", small_picture(folder), "--template", str(path)))
+    return Trial(run(DATA / "onnx/colours", small_image(folder), "--template", str(path)))
 
 
 PAIRS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -384,6 +385,13 @@ def tracks(random: random.Random, folder: Path) -> Trial:
     return Trial(["eval", "--metric", "track", "--truth", str(truth), "--tracks", str(path)])
 
 
+def comparisons(random: random.Random, folder: Path) -> Trial:
+    first, second = folder / "a.jsonl", folder / "b.jsonl"
+    first.write_bytes(mutated_text(random, result_lines()))
+    second.write_bytes(result_lines())
+    return Trial(["diff", *random.sample((str(first), str(second)), 2)])
+
+
 def mot(random: random.Random, folder: Path) -> Trial:
     truth, found = folder / "gt.txt", folder / "tracks.txt"
     name = random.choice(("clean", "mixed", "poor"))
@@ -401,7 +409,7 @@ def reports(random: random.Random, folder: Path) -> Trial:
             "--model",
             str(SPOTS),
             "--source",
-            str(small_picture(folder)),
+            str(small_image(folder)),
             "--frames",
             "2",
             "--compare",
@@ -428,6 +436,7 @@ KINDS: dict[str, tuple[Callable[[random.Random, Path], Trial], int]] = {
     "templates": (templates, 5),
     "tracks": (tracks, 6),
     "mot": (mot, 4),
+    "comparisons": (comparisons, 3),
     "reports": (reports, 1),
 }
 
@@ -522,6 +531,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", choices=KINDS)
     parser.add_argument("--keep", type=Path, default=ROOT / "out/mutate", help="folder for inputs that fail")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="programs at a time")
     arguments = parser.parse_args()
     program = arguments.program.resolve()
     REPORT[0] = (
@@ -556,13 +566,17 @@ def main() -> int:
             return 2
     MUTATING[0] = True
     outcomes: list[Outcome] = []
-    for kind, seed in plan(arguments.count, arguments.seed, arguments.kind):
-        outcome = attempt(program, kind, seed, arguments.keep)
-        outcomes.append(outcome)
-        if outcome.fault:
-            print(f"{kind} {seed}: {outcome.fault}: {outcome.said.strip()[-300:]}", flush=True)
-        if sys.stderr.isatty():
-            print(f"\r{len(outcomes)} runs, {kind} ", end="", file=sys.stderr, flush=True)
+    trials = plan(arguments.count, arguments.seed, arguments.kind)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for outcome in pool.map(lambda trial: attempt(program, *trial, arguments.keep), trials):
+            outcomes.append(outcome)
+            if outcome.fault:
+                print(
+                    f"{outcome.kind} {outcome.seed}: {outcome.fault}: {outcome.said.strip()[-300:]}",
+                    flush=True,
+                )
+            if sys.stderr.isatty():
+                print(f"\r{len(outcomes)} runs, {outcome.kind} ", end="", file=sys.stderr, flush=True)
     print(
         f"{'kind':15} {'inputs':>7} {'read':>6} {'partly':>6} {'refused':>7} {'faults':>6} longest s  most MB"
     )

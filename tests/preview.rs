@@ -366,7 +366,7 @@ fn the_numbers_are_right() {
         StageTimes { preprocess: milliseconds(1), network: milliseconds(20), decode: milliseconds(3), level: None };
     for number in 0..10 {
         let camera = usize::from(number >= 7);
-        let live = Some(Live { age: Some(milliseconds(40)), camera });
+        let live = Some(Live { age: Some(milliseconds(40)), camera, ..Live::default() });
         let poses = poses(camera + 1);
         Shown { image: &image, poses: &poses, times, live }.put(&mut http, number);
     }

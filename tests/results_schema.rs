@@ -79,7 +79,7 @@ fn simulated_lines_of_every_kind() {
     assert_valid(&lines(&schema(), &poses(0), times, None, second));
     for age in [None, Some(Duration::from_micros(41_007))] {
         for camera in [0, 7] {
-            assert_valid(&lines(&schema(), &poses(1), times, Some(Live { age, camera }), second));
+            assert_valid(&lines(&schema(), &poses(1), times, Some(Live { age, camera, captured_utc: age }), second));
         }
     }
     for level in [Refinement::None, Refinement::Partial, Refinement::Full] {

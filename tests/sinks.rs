@@ -95,6 +95,33 @@ fn a_reader_that_sleeps_loses_whole_lines_and_others_none() {
 }
 
 #[test]
+fn a_socket_that_is_moved_or_deleted_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("poses"), folder.path().join("moved"));
+    let mut sink = open(&uri("unix", &path)).unwrap();
+    let first = UnixStream::connect(&path).unwrap();
+    put(sink.as_mut(), 0..2, 1);
+    fs::remove_file(&path).unwrap();
+    put(sink.as_mut(), 2..3, 1);
+    let second = UnixStream::connect(&path).unwrap();
+    put(sink.as_mut(), 3..4, 1);
+    fs::rename(&path, &moved).unwrap();
+    // A file of another program is left alone.
+    fs::write(&path, "another's").unwrap();
+    put(sink.as_mut(), 4..5, 1);
+    assert_eq!(fs::read(&path).unwrap(), b"another's");
+    fs::remove_file(&path).unwrap();
+    put(sink.as_mut(), 5..6, 1);
+    let third = UnixStream::connect(&path).unwrap();
+    put(sink.as_mut(), 6..8, 1);
+    drop(sink);
+    assert!(!path.exists());
+    assert_eq!(numbers(&rest(first)), (0..8).collect::<Vec<_>>());
+    assert_eq!(numbers(&rest(second)), (3..8).collect::<Vec<_>>());
+    assert_eq!(numbers(&rest(third)), [6, 7]);
+}
+
+#[test]
 fn a_reader_that_dies_ends_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("poses");

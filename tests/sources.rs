@@ -70,7 +70,7 @@ impl Watched {
     }
 
     fn counts(&self) -> Counts {
-        self.source.live().unwrap()
+        self.source.live_counts().unwrap()
     }
 }
 

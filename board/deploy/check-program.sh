@@ -10,7 +10,7 @@ machine=$3
 most_megabytes=$4
 need readelf "sudo apt-get install binutils"
 [[ -f $program ]] || fail "$program: no such file"
-head=$(readelf --file-header --wide "$program" 2>/dev/null) || fail "$program is no program for Linux"
+head=$(readelf --file-header --wide "$program" 2>/dev/null) || fail "$program is not a program for Linux"
 found=$(sed -n 's/^ *Machine: *//p' <<<"$head")
 case $machine in
 aarch64) expected=AArch64 ;;

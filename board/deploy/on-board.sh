@@ -201,5 +201,5 @@ remove() { # [purge]
 case $1 in
 roll-back) roll_back "$2" ;;
 facts | receive | activate | engines | start | pose | prune | remove) "$@" ;;
-*) echo "on-board: '$1' is no command" >&2; exit 2 ;;
+*) echo "on-board: '$1' is not a command" >&2; exit 2 ;;
 esac

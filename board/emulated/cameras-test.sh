@@ -12,7 +12,7 @@ goes_on() { # number of a camera: whether its frames are processed
 both_go_on() { goes_on 0 && goes_on 1; }
 
 modprobe vivid n_devs=2 node_types=0x1,0x1 num_inputs=1,1 input_types=0,0
-# Small frames, and not many: an emulated processor makes two cameras' pictures besides.
+# Small frames, and not many: an emulated processor makes two cameras' images as well.
 size="size=320x180&fps=15"
 start --source "v4l2:/dev/video0?$size" --source "v4l2:/dev/video1?$size"
 row "two cameras: both are processed" both_go_on

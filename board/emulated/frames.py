@@ -2,7 +2,7 @@
 """Frames for the cameras of the tests.
 
 frames.py bare IN.jpg OUT.jpg           a JPEG without its Huffman tables, as many cameras send them
-frames.py known OUT.yuyv OUT.y4m        the same pictures twice: bytes for a driver, and a video
+frames.py known OUT.yuyv OUT.y4m        the same images twice: bytes for a driver, and a video
 """
 
 import random

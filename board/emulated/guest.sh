@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Boots the small guest and answers with the exit status of SHARE/test.sh, which runs in it.
+# Boots the small guest and exits with the status of SHARE/test.sh, which runs in it.
 #
 #     guest.sh KERNEL_FOLDER INITRAMFS SHARE
 #

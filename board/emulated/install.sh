@@ -1,4 +1,4 @@
-# Read by whoever needs other people's programs: installs them (Debian, as root).
+# Sourced by scripts that need other programs: installs them (Debian, as root).
 install_if_missing() { # COMMAND PACKAGE...
     command -v "$1" >/dev/null && return
     shift

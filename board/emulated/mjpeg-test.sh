@@ -51,7 +51,7 @@ head -c 12000 /dev/urandom >/tmp/noise.jpg
 : >/tmp/empty.jpg
 sinew run --model /host/spots --threads 1 --source /tmp/whole.jpg --sink jsonl:/tmp/file.jsonl 2>/tmp/said
 poses_of /tmp/file.jsonl >/tmp/right
-row "the picture has poses" [ -s /tmp/right ]
+row "the image has poses" [ -s /tmp/right ]
 
 plug_in MJPG 256 256
 play /tmp/whole.jpg

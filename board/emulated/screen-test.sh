@@ -1,5 +1,5 @@
 # Runs in the small guest, as /host/test.sh: the program on real screens. One is QEMU's, of 32 bits a pixel, which is photographed from outside
-# while this waits; the other is that of vivid, of 16. What both must show is the drawn picture, which the program writes as well.
+# while this waits; the other is that of vivid, of 16. What both must show is the drawn image, which the program writes as well.
 . ./rows.sh
 show() { # URI, further options
     sinew run --model /host/spots --threads 1 --source /host/picture.png --sink "$@" 2>/tmp/said

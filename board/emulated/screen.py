@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The picture that the board's screens show in tests, and whether they show it.
+"""The image that the board's screens show in tests, and whether they show it.
 
-screen.py make OUT.png                    a picture as large as the screens
+screen.py make OUT.png                    an image as large as the screens
 screen.py compare DRAWN.png SHOT.ppm      a screen that QEMU has photographed
 screen.py compare DRAWN.png MEMORY.rgb555 the memory of one with 16 bits a pixel, rows without gaps
 """
@@ -31,14 +31,14 @@ def make(path):
 
 
 def png(data):
-    """The pixels of an RGB picture without interlacing, 3 bytes each."""
+    """The pixels of an RGB image without interlacing, 3 bytes each."""
     position, packed = 8, b""
     while position < len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         body = data[position + 8 : position + 8 + length]
         if kind == b"IHDR":
             assert struct.unpack(">IIBBBBB", body) == (WIDTH, HEIGHT, 8, 2, 0, 0, 0), (
-                "another kind of picture"
+                "another kind of image"
             )
         packed += body if kind == b"IDAT" else b""
         position += 12 + length

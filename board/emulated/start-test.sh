@@ -75,10 +75,10 @@ echo "$process" >/tmp/group/run/frozen/cgroup.threads
 echo 1 >/tmp/group/run/frozen/cgroup.freeze
 sleep 0.3
 fed=$(grep -c WATCHDOG=1 /tmp/heard)
-answered=$(number 'sinew_frames_total{camera="0"}')
+frames=$(number 'sinew_frames_total{camera="0"}')
 sleep 1
-row "frozen inference: no frame is processed" is_number 'sinew_frames_total{camera="0"}' "$answered"
-row "frozen inference: other threads go on" [ -n "$answered" ]
+row "frozen inference: no frame is processed" is_number 'sinew_frames_total{camera="0"}' "$frames"
+row "frozen inference: other threads go on" [ -n "$frames" ]
 row "frozen inference: the watchdog is not fed" [ "$(grep -c WATCHDOG=1 /tmp/heard)" = "$fed" ]
 row "frozen inference: started again" eventually 100 heard started 2
 row "frozen inference: ready again" eventually 200 heard READY=1 2

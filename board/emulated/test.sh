@@ -37,7 +37,7 @@ cp tests/data/people/000.jpg "$share/picture.jpg"
 
 status=0
 # SUBJECTS="system start" runs only those.
-for subject in ${SUBJECTS:-camera mjpeg cameras known system start screen}; do
+for subject in ${SUBJECTS:-camera mjpeg cameras planes known system start screen}; do
     echo "== $subject"
     started=$SECONDS
     if [[ $subject = screen ]]; then

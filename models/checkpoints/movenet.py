@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.checkpoints.read import CheckpointError
 from models.networks.movenet import MoveNet, MoveNetConfig, Separable
 from models.paths import state_directory
 
@@ -37,7 +38,7 @@ HEAD_LAYERS = {
 STORED_TYPES = ("float16", "float32", "int32")
 
 
-class GraphModelError(ValueError):
+class GraphModelError(CheckpointError):
     """A graph model that is not MoveNet MultiPose, or is damaged."""
 
 

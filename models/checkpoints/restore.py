@@ -25,10 +25,12 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models.data.images import read_image
-from models.export import capeformer_graphs, float16_weights, lofr_graphs
+from models.export import capeformer_graphs, centergroup_graphs, float16_weights, lofr_graphs
 from models.export.exporter import Graph, compare, export
 from models.export.logocap_graphs import backbone_graph, kam_graph
+from models.networks import centergroup_movenet
 from models.networks.capeformer import SIDE
+from models.networks.centergroup_movenet import MoveNetCenterGroup
 from models.networks.inputs import normalise
 from models.networks.lofr import LofrConfig
 from models.networks.logocap import AttentiveNorm, LogoCap, SecondStage
@@ -255,6 +257,14 @@ SHIPPED = {
         name_folded_mix,
         lambda: MoveNetLogoCap(config()),
         ("backbone",),
+    ),
+    # The grouping modules before the last one only train, and are in no graph.
+    "centergroup-movenet": Shipped(
+        lambda model: [centergroup_graphs.backbone_graph(model), centergroup_graphs.grouping_graph(model)],
+        lambda model, images: model.forward_backbone(images),
+        (256, 256),
+        network=lambda: MoveNetCenterGroup(centergroup_movenet.config()),
+        named=("backbone",),
     ),
     "capeformer-tiny": Shipped(
         capeformer_graphs.graphs,

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from models.evaluate.decode_logocap import suppress
 from models.losses.centergroup import unpadded_positions
-from models.networks.centergroup import CenterGroup
+from models.networks.centergroup import Grouper
 from models.networks.inputs import normalise
 from models.reference import centergroup as reference
 from models.reference.logocap import upsample
 
 
 @torch.no_grad()
-def predict(model: CenterGroup, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
+def predict(model: Grouper, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
     """Poses [n, 17, 2] and scores [n] of each of the u8 images [B, H, W, 3]."""
     heat_half, rows = model.forward_backbone(normalise(images, model.config))
     height, width = images.shape[1:3]

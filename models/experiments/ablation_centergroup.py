@@ -1,7 +1,7 @@
 """Attention grouping against offset matching on the same peaks (the paper's Table 1, rows 1 and 7).
 
     python -m models.experiments.ablation_centergroup STATE/centergroup-tiny/weights.pt \\
-        --data tests/data/people --data tests/data/people-crowd [--json]
+        --data tests/data/people --data tests/data/people-crowd [--model centergroup-movenet] [--json]
 
 All begin with CenterGroup's peaks. Attention grouping is CenterGroup. Offset matching leaves the attention
 out: every centre predicts where its keypoints lie, by the same network's prior, which is trained for that.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from models.evaluate import decode_centergroup
 from models.evaluate.decode_logocap import suppress
 from models.evaluate.people import HeldOut, Predict
 from models.losses.centergroup import STRIDE
-from models.networks.centergroup import CenterGroup, CenterGroupConfig
+from models.networks import centergroup_movenet
+from models.networks.centergroup import CenterGroup, CenterGroupConfig, Grouper
+from models.networks.centergroup_movenet import MoveNetCenterGroup
 from models.networks.inputs import normalise
 from models.networks.weights import load_weights
 from models.reference import centergroup as reference
@@ -37,7 +40,7 @@ NEAR = 0.2
 
 
 @torch.no_grad()
-def match_offsets(model: CenterGroup, shared: bool, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
+def match_offsets(model: Grouper, shared: bool, images: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
     """Poses [n, 17, 2] and scores [n] of each of the u8 images [B, H, W, 3]."""
     heat_half, rows = model.forward_backbone(normalise(images, model.config))
     settings = reference.Settings(least_score=0.05, least_tokens=0)
@@ -98,30 +101,35 @@ def at_side(predict: Predict, side: int, images: Tensor) -> list[tuple[np.ndarra
     return [(poses * scale, scores) for poses, scores in predict(torch.from_numpy(enlarged))]
 
 
-def main() -> None:
+NETWORKS: dict[str, Callable[[], Grouper]] = {
+    "centergroup-tiny": lambda: CenterGroup(CenterGroupConfig.tiny()),
+    "centergroup-movenet": lambda: MoveNetCenterGroup(centergroup_movenet.config()),
+}
+
+
+def main(given: list[str] | None = None) -> None:
     """Prints AP, AP50 and AP75 of both on every set."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("centergroup", type=Path, help="weights of centergroup-tiny")
+    parser.add_argument("weights", type=Path, help="of training")
+    parser.add_argument("--model", choices=sorted(NETWORKS), default="centergroup-tiny")
     parser.add_argument(
         "--data", type=Path, action="append", required=True, help="a held-out set; repeatable"
     )
-    parser.add_argument(
-        "--side", type=int, default=CenterGroupConfig.tiny().short_side, help="pixels of the network's input"
-    )
+    parser.add_argument("--side", type=int, help="pixels of the network's input (default: the bundle's)")
     parser.add_argument("--images", type=int, help="only the first so many of each set")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    model = CenterGroup(CenterGroupConfig.tiny()).eval()
-    load_weights(model, arguments.centergroup)
+    arguments = parser.parse_args(given)
+    model = NETWORKS[arguments.model]().eval()
+    load_weights(model, arguments.weights)
     methods = {
         "attention": partial(decode_centergroup.predict, model),
         "offsets": partial(match_offsets, model, False),
         "shared offsets": partial(match_offsets, model, True),
     }
     for folder in arguments.data:
-        held_out = HeldOut(folder, arguments.limit_images)
+        held_out = HeldOut(folder, arguments.images)
         for name, predict in methods.items():
-            sized = partial(at_side, predict, arguments.side)
+            sized = partial(at_side, predict, arguments.side or model.config.short_side)
             figures = held_out.average_precision(sized, torch.device("cpu"))
             if arguments.json:
                 print(json.dumps({"data": str(folder), "grouping": name} | figures))

@@ -20,9 +20,10 @@ from models.export import (
     logocap_bundle,
 )
 from models.export.capeformer_graphs import narrowed
-from models.networks import logocap_movenet
+from models.networks import centergroup_movenet, logocap_movenet
 from models.networks.capeformer import CapeFormer, CapeFormerConfig
-from models.networks.centergroup import CenterGroup, CenterGroupConfig
+from models.networks.centergroup import CenterGroup, CenterGroupConfig, Grouper
+from models.networks.centergroup_movenet import MoveNetCenterGroup
 from models.networks.lofr import Lofr, LofrConfig
 from models.networks.logocap import LogoCap, LogoCapConfig
 from models.networks.logocap_movenet import MoveNetLogoCap
@@ -33,9 +34,14 @@ MOVENET_ORIGIN = (
     "stage on generated people and unlabelled photographs; see REPORT.md"
 )
 
+CENTERGROUP_ORIGIN = (
+    "MoveNet MultiPose Lightning (Google, Apache-2.0; COCO and Active) as logocap-movenet has it, under a "
+    "grouping network trained on generated people and unlabelled photographs; see REPORT.md"
+)
+
 LITE0_ORIGIN = (
     "EfficientNet-Lite0 (Google, Apache-2.0; ImageNet) as it is, under a matcher trained on generated "
-    "pictures and cut-out photographs; see REPORT.md"
+    "images and cut-out photographs; see REPORT.md"
 )
 
 
@@ -45,6 +51,7 @@ def main() -> None:
         "logocap-tiny": lambda: LogoCap(LogoCapConfig.tiny()),
         "logocap-movenet": lambda: MoveNetLogoCap(logocap_movenet.config()),
         "centergroup-tiny": lambda: CenterGroup(CenterGroupConfig.tiny()),
+        "centergroup-movenet": lambda: MoveNetCenterGroup(centergroup_movenet.config()),
         "capeformer-lite0": lambda: CapeFormer(CapeFormerConfig.lite0()),
         "capeformer-tiny": lambda: CapeFormer(CapeFormerConfig.tiny()),
         "lofr-tiny": lambda: Lofr(LofrConfig.tiny()),
@@ -68,17 +75,21 @@ def main() -> None:
     model = networks[arguments.model]().eval()
     if arguments.checkpoint:
         load_weights(model, arguments.checkpoint)
-    licence, origin = "MIT OR Apache-2.0", "trained on generated pictures; see REPORT.md"
-    if isinstance(model, MoveNetLogoCap):
+    licence, origin = "MIT OR Apache-2.0", "trained on generated images; see REPORT.md"
+    if isinstance(model, MoveNetLogoCap | MoveNetCenterGroup):
         # Published as float16, and stored so: what is trained is rounded too.
         model.load_state_dict(float16_weights.rounded(model.state_dict()))
+    if isinstance(model, MoveNetLogoCap):
         licence, origin = "Apache-2.0", MOVENET_ORIGIN
         contents = logocap_bundle.contents(
             model, logocap_bundle.Decode.movenet(), arguments.flip, arguments.sampling
         )
     elif isinstance(model, LogoCap):
         contents = logocap_bundle.contents(model, flip=arguments.flip, sampling=arguments.sampling)
-    elif isinstance(model, CenterGroup):
+    elif isinstance(model, MoveNetCenterGroup):
+        licence, origin = "Apache-2.0", CENTERGROUP_ORIGIN
+        contents = centergroup_bundle.contents(model, centergroup_bundle.Decode.movenet())
+    elif isinstance(model, Grouper):
         contents = centergroup_bundle.contents(model)
     elif isinstance(model, CapeFormer):
         if model.config.backbone == "lite0":

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from models import skeleton
 from models.export import bundle
 from models.export.centergroup_graphs import backbone_graph, grouping_graph
-from models.networks.centergroup import CenterGroup
+from models.networks.centergroup import Grouper
 
 STRIDE = 4
 
@@ -31,6 +31,11 @@ class Decode:
     nms_similarity: float = 0.7
 
     @classmethod
+    def movenet(cls) -> Decode:
+        """What `centergroup-movenet` ships with; its report says how it was chosen."""
+        return cls(token_threshold=0.1, score_threshold=0.1)
+
+    @classmethod
     def reference(cls) -> Decode:
         """What the reference implementation does, flaws included."""
         return cls(
@@ -45,7 +50,7 @@ class Decode:
 
 
 def contents(
-    model: CenterGroup,
+    model: Grouper,
     decode: Decode = Decode(),
     flip: bool = False,
     batch_sizes: tuple[int, ...] = (4, 8, 16, 30),

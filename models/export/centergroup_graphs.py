@@ -23,7 +23,8 @@ from models import skeleton
 from models.export.exporter import Example, Graph
 from models.export.layers import BranchMix, stretch_rows
 from models.export.simplify import ExportError
-from models.networks.centergroup import CenterGroup, Grouping, GroupModel, position_rows
+from models.networks.centergroup import CenterGroup, Grouper, Grouping, GroupModel, position_rows
+from models.networks.centergroup_movenet import MoveNetCenterGroup
 
 
 def fold(layer: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> nn.ConvTranspose2d:
@@ -37,32 +38,28 @@ def fold(layer: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> nn.ConvTranspose2d:
     return folded
 
 
-def mirrored_order(model: CenterGroup) -> list[int]:
+def mirrored_order(model: Grouper) -> list[int]:
     """For every type the one that takes its place in a mirrored image; the centre, last, stays."""
     keypoints = model.config.keypoints
     return [*skeleton.flip_order(skeleton.of(keypoints)), keypoints]
 
 
 class BackboneGraph(nn.Module):
-    """The first half, with what no exporter does by itself.
+    """The first half.
 
     With `flip` the mirrored image runs beside the image. The heatmaps are the mean of both; the rows of the
     mirrored image follow those of the image, its cells put back where they are in the image.
     """
 
-    def __init__(self, model: CenterGroup, flip: bool = False) -> None:
+    def __init__(self, model: Grouper, flip: bool = False) -> None:
         super().__init__()
         self.model = model
         self.flip = flip
         self.register_buffer("order", torch.tensor(mirrored_order(model)))
-        self.types = model.config.keypoints + 1
-        parts = model.bu_model
-        head = parts.keypoint_head
-        self.mix = None if parts.mix is None else BranchMix([parts.mix], model.config.backbone.widths)
-        first, *residual = head.deconv_layers[0].children()
-        self.coarse, self.fine = head.final_layers
-        self.enlarge = fold(first[0], first[1])
-        self.residual = nn.Sequential(*residual)
+
+    def maps(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Of a batch: heatmaps at stride 2, and the embedding maps of keypoints and of centres."""
+        raise NotImplementedError
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         if not self.flip:
@@ -73,8 +70,22 @@ class BackboneGraph(nn.Module):
         both = [part[0] for part in maps] + [part[1].flip(2) for part in maps]
         return heat_half, torch.cat([part.flatten(1).transpose(0, 1) for part in both])
 
+
+class HRNetGraph(BackboneGraph):
+    """With what no exporter does by itself."""
+
+    def __init__(self, model: CenterGroup, flip: bool = False) -> None:
+        super().__init__(model, flip)
+        self.types = model.config.keypoints + 1
+        parts = model.bu_model
+        head = parts.keypoint_head
+        self.mix = None if parts.mix is None else BranchMix([parts.mix], model.config.backbone.widths)
+        first, *residual = head.deconv_layers[0].children()
+        self.coarse, self.fine = head.final_layers
+        self.enlarge = fold(first[0], first[1])
+        self.residual = nn.Sequential(*residual)
+
     def maps(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Of a batch: heatmaps at stride 2, and the embedding maps of keypoints and of centres."""
         branches = self.model.bu_model.backbone(image)
         x = branches[0] if self.mix is None else self.mix(branches)
         parts = self.model.bu_model
@@ -89,10 +100,20 @@ class BackboneGraph(nn.Module):
         return heat_half, [self.model.kp_embed_cnn(x), self.model.person_embed_cnn(x)]
 
 
+class MoveNetGraph(BackboneGraph):
+    """Nothing to fold."""
+
+    model: MoveNetCenterGroup
+
+    def maps(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        heat_half, *maps = self.model.maps(self.model.movenet.pyramid(*self.model.movenet.early(image)))
+        return heat_half, maps
+
+
 class GroupingGraph(nn.Module):
     """The second half; the number of tokens of a type is read off the inputs."""
 
-    def __init__(self, model: CenterGroup) -> None:
+    def __init__(self, model: Grouper) -> None:
         super().__init__()
         self.model = model
 
@@ -124,7 +145,7 @@ class MirroredGroupingGraph(nn.Module):
     with more certainty that it is visible, the image's where both say the same.
     """
 
-    def __init__(self, model: CenterGroup) -> None:
+    def __init__(self, model: Grouper) -> None:
         super().__init__()
         self.model = model
         self.mirrored = copy.copy(model)
@@ -149,8 +170,9 @@ class MirroredGroupingGraph(nn.Module):
         )
 
 
-def backbone_graph(model: CenterGroup, flip: bool = False) -> Graph:
+def backbone_graph(model: Grouper, flip: bool = False) -> Graph:
     """The first half of `model`, which must be in eval mode."""
+    movenet = isinstance(model, MoveNetCenterGroup)
 
     @torch.no_grad()
     def examples() -> Iterator[Example]:
@@ -167,14 +189,15 @@ def backbone_graph(model: CenterGroup, flip: bool = False) -> Graph:
 
     return Graph(
         name="backbone",
-        module=BackboneGraph(model, flip).eval(),
+        module=(MoveNetGraph if movenet else HRNetGraph)(model, flip).eval(),
         inputs={"image": {2: "H", 3: "W"}},
         outputs=["heat_half", "rows"],
         examples=examples,
+        float16_weights=movenet,
     )
 
 
-def grouping_graph(model: CenterGroup, flip: bool = False) -> Graph:
+def grouping_graph(model: Grouper, flip: bool = False) -> Graph:
     """The second half of `model`, which must be in eval mode."""
     if flip and model.group_model.prior is not None:
         raise ExportError("a network that predicts offsets cannot be merged with the mirrored image")
@@ -218,11 +241,12 @@ def grouping_graph(model: CenterGroup, flip: bool = False) -> Graph:
         },
         outputs=["attn", "vis", "center"],
         examples=examples,
+        float16_weights=isinstance(model, MoveNetCenterGroup),
     )
 
 
 def _merged(
-    model: CenterGroup,
+    model: Grouper,
     direct: Grouping,
     rows: Tensor,
     positions: Tensor,

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from models.data.batches import Batch
 from models.losses.logocap import weighted_heatmap_loss
-from models.networks.centergroup import CenterGroup, Grouping, double, position_rows
+from models.networks.centergroup import CenterGroup, Grouping, GroupModel, double, position_rows
 from models.networks.inputs import normalise, reduced_precision
 from models.reference import centergroup as reference
 
@@ -90,9 +90,9 @@ def objective(
     sums: dict[str, Tensor] = {}
     for image, ((tokens, person), one) in enumerate(zip(taught, people)):
         grouping_of_image = Grouping(*(part[image] for part in groupings))
-        losses = _image(grouping_of_image, tokens, person, one)
+        losses = image_losses(grouping_of_image, tokens, person, one)
         if offsets is not None:
-            losses["offset"] = _offset_loss(offsets[image], tokens, person, one)
+            losses["offset"] = offset_loss(offsets[image], tokens, person, one)
         for name, value in losses.items():
             sums[name] = sums.get(name, torch.zeros((), device=coarse.device)) + value / len(taught)
     for name, value in sums.items():
@@ -122,7 +122,7 @@ class Labels:
         return Labels(keypoints, labelled, centers, _extents(keypoints, labelled))
 
 
-def _image(grouping: Grouping, tokens: Tokens, person: Tensor, people: Labels) -> dict[str, Tensor]:
+def image_losses(grouping: Grouping, tokens: Tokens, person: Tensor, people: Labels) -> dict[str, Tensor]:
     """The grouping losses of one image, averaged over all grouping modules, which are the first axis of
     `grouping` (appendix C.1)."""
     places = tokens.places[:-1].reshape(-1, 2).float()
@@ -159,7 +159,7 @@ def _image(grouping: Grouping, tokens: Tokens, person: Tensor, people: Labels) -
     return {"center": center, "location": location, "choice": choice, "visible": visible}
 
 
-def _offset_loss(offsets: Tensor, tokens: Tokens, person: Tensor, people: Labels) -> Tensor:
+def offset_loss(offsets: Tensor, tokens: Tokens, person: Tensor, people: Labels) -> Tensor:
     """How far the prior's `offsets [k, keypoints, 2]` (cells) of one image point from the labels."""
     matched = torch.nonzero(person >= 0).flatten()
     mine = person[matched]
@@ -248,18 +248,26 @@ def group(
     `rows [B, cells, width]` as for `CenterGroup.grouping`, `half` the size of the finer heatmaps.
     """
     height, width = half[0] // 2, half[1] // 2
-    positions = unpadded_positions(height, width, model.config.width).to(rows.device)
     places = torch.stack([one.places for one in tokens])
     count, types = places.shape[:2]
     index, weight = _taps(places.reshape(-1, 2), (height, width))
     index, weight = index.reshape(count, types, -1, 4), weight.reshape(count, -1, 4, 1)
-    sampled = (positions[index.reshape(count, -1, 4)] * weight).sum(2)
     # Centres read the second map.
     index = torch.cat([index[:, :-1], index[:, -1:] + height * width], 1).reshape(count, -1)
     features = rows.gather(1, index[..., None].expand(-1, -1, rows.shape[-1]))
     features = (features.unflatten(1, (-1, 4)) * weight).sum(2)
+    return group_features(model.group_model, features, (height, width), tokens)
+
+
+def group_features(
+    inner: GroupModel, features: Tensor, size: tuple[int, int], tokens: list[Tokens]
+) -> tuple[Grouping, Tensor | None]:
+    """As `group`, of the `features [B, n, width]` that tokens read of rows; `size` is that of the maps."""
+    positions = unpadded_positions(*size, features.shape[-1]).to(features.device)
+    places = torch.stack([one.places for one in tokens])
+    index, weight = _taps(places.reshape(-1, 2), size)
+    sampled = (positions[index] * weight[..., None]).sum(1).unflatten(0, (len(tokens), -1))
     bias = torch.where(torch.stack([one.keep.reshape(-1) for one in tokens]), 0.0, MASKED)
-    inner = model.group_model
 
     def one_image(features: Tensor, sampled: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
         levels, encoding = inner.encode(features, sampled, bias)
@@ -271,6 +279,12 @@ def group(
 
     results = torch.vmap(one_image)(features, sampled, bias)
     return Grouping(*results[:3]), results[3] if len(results) > 3 else None
+
+
+def read_map(maps: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
+    """What tokens at `places [n, 2]` (pixels) read of `maps [C, h, w]`: `[n, C]`."""
+    index, weight = _taps(places, size)
+    return (maps.flatten(1)[:, index] * weight).sum(-1).T
 
 
 _cache: dict[tuple[int, int, int], Tensor] = {}

@@ -1,4 +1,4 @@
-"""LOGO-CAP's losses. The total is `heatmap + refined + 0.01 * (offset + kernel)` (end of section 3.2.2)."""
+"""LOGO-CAP's losses. The total is `heatmap + refined + 0.01 * (offset + kernel)` (paper, end of section 3.2.2)."""
 
 from __future__ import annotations
 

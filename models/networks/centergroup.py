@@ -31,6 +31,7 @@ from torch.nn import functional
 
 from models.networks.attention import TEMPERATURE, SelfAttention, sines
 from models.networks.hrnet import BasicBlock, HRNet, HRNetConfig, convolution_norm_relu, mix_branches
+from models.networks.movenet import MoveNetConfig
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class CenterGroupConfig:
     """Sizes of a CenterGroup network."""
 
     name: str
-    backbone: HRNetConfig
+    backbone: HRNetConfig | MoveNetConfig
     short_side: int
     keypoints: int = 17
     multiple: int = 64
@@ -431,30 +432,22 @@ class GroupModel(nn.Module):
         return self.prediction_heads[-1](tokens[-1], encoding, bias, prior)
 
 
-class CenterGroup(nn.Module):
-    """The whole network, as two halves with the choice of peaks between them."""
+class Grouper(nn.Module):
+    """What every CenterGroup network shares: the second half.
+
+    A subclass builds its first half, `group_model` last, and defines `forward_backbone`.
+    """
+
+    group_model: GroupModel
 
     def __init__(self, config: CenterGroupConfig) -> None:
         super().__init__()
         self.config = config
-        self.bu_model = BottomUp(config)
-        channels = self.bu_model.features
-        self.kp_embed_cnn = embedding_network(channels, config.width, config.embedding_blocks)
-        self.person_embed_cnn = embedding_network(channels, config.width, config.embedding_blocks)
-        self.group_model = GroupModel(config)
-
-    def forward_maps(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Heatmaps at strides 4 and 2, and the embedding maps of keypoints and centres at stride 4."""
-        coarse, fine, x = self.bu_model(image)
-        return coarse, fine, self.kp_embed_cnn(x), self.person_embed_cnn(x)
 
     def forward_backbone(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """`[B, 3, H, W]` -> the mean of both heatmaps `[B, keypoints + 1, H/2, W/2]`, and the features of all
-        cells of the keypoint map, then of the centre map, `[B, 2 * H/4 * W/4, width]`."""
-        coarse, fine, keypoints, centers = self.forward_maps(image)
-        heat_half = (double(coarse) + fine) / 2
-        rows = torch.cat([maps.flatten(2).transpose(1, 2) for maps in (keypoints, centers)], 1)
-        return heat_half, rows
+        """`[B, 3, H, W]` -> heatmaps `[B, keypoints + 1, H/2, W/2]`, the centre's last, and the features of
+        all cells of the keypoint map, then of the centre map, `[B, 2 * H/4 * W/4, width]`."""
+        raise NotImplementedError
 
     def grouping(
         self, rows: Tensor, positions: Tensor, index: Tensor, weight: Tensor, bias: Tensor
@@ -470,3 +463,27 @@ class CenterGroup(nn.Module):
         places = index - cells * (index >= cells).long()
         sampled = (positions[places] * weight[..., None]).sum(1)
         return self.group_model(features, sampled, bias)
+
+
+class CenterGroup(Grouper):
+    """The whole network, as two halves with the choice of peaks between them."""
+
+    def __init__(self, config: CenterGroupConfig) -> None:
+        super().__init__(config)
+        self.bu_model = BottomUp(config)
+        channels = self.bu_model.features
+        self.kp_embed_cnn = embedding_network(channels, config.width, config.embedding_blocks)
+        self.person_embed_cnn = embedding_network(channels, config.width, config.embedding_blocks)
+        self.group_model = GroupModel(config)
+
+    def forward_maps(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Heatmaps at strides 4 and 2, and the embedding maps of keypoints and centres at stride 4."""
+        coarse, fine, x = self.bu_model(image)
+        return coarse, fine, self.kp_embed_cnn(x), self.person_embed_cnn(x)
+
+    def forward_backbone(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Grouper.forward_backbone`; the heatmaps are the mean of both."""
+        coarse, fine, keypoints, centers = self.forward_maps(image)
+        heat_half = (double(coarse) + fine) / 2
+        rows = torch.cat([maps.flatten(2).transpose(1, 2) for maps in (keypoints, centers)], 1)
+        return heat_half, rows

@@ -277,7 +277,7 @@ class SecondStage(nn.Module):
 
 
 class LogoCap(SecondStage):
-    """The network in two halves: picture to maps, and sampled embedding to attraction kernels."""
+    """The network in two halves: image to maps, and sampled embedding to attraction kernels."""
 
     def __init__(self, config: LogoCapConfig) -> None:
         super().__init__(config)

@@ -169,16 +169,20 @@ class MoveNetBackbone(nn.Module):
 
     def deep(self, fine: Tensor, middle: Tensor) -> Tensor:
         """What follows `early`."""
+        return self.pyramid(fine, middle)[-1]
+
+    def pyramid(self, fine: Tensor, middle: Tensor) -> list[Tensor]:
+        """What follows `early`: the features at strides 32, 16, 8 and 4."""
         x, taps = middle, [fine, middle]
         for number in range(TAPS[1] + 1, len(self.blocks)):
             x = self.blocks[number](x)
             if number in TAPS:
                 taps.append(x)
-        x = self.lateral[0](functional.relu6(self.top(x)))
+        levels = [self.lateral[0](functional.relu6(self.top(x)))]
         for lateral, smooth, tap in zip(self.lateral[1:], self.smooth, reversed(taps), strict=True):
-            larger = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = smooth(larger + lateral(tap))
-        return x
+            larger = functional.interpolate(levels[-1], scale_factor=2, mode="bilinear", align_corners=False)
+            levels.append(smooth(larger + lateral(tap)))
+        return levels
 
 
 class MoveNet(nn.Module):

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
+import json
+from pathlib import Path
 
+import numpy as np
+import pytest
+import torch
+
+from models.experiments import ablation_centergroup
 from models.experiments.ablation_centergroup import nearest_peaks
+from models.paths import ROOT
 from models.reference.centergroup import Peaks
 
 
@@ -44,3 +51,17 @@ def test_a_peak_is_for_one_pose_unless_peaks_are_shared() -> None:
     assert strength[:, 0].tolist() == [0, np.float32(0.9)]
     both, _ = nearest_peaks(predicted, peaks, shared=True)
     assert both[:, 0].tolist() == [[43, 2]] * 2
+
+
+@pytest.mark.parametrize("model", ["centergroup-tiny", "centergroup-movenet"])
+def test_the_command_compares_on_the_first_images(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(1)
+    torch.save(ablation_centergroup.NETWORKS[model]().state_dict(), tmp_path / "weights.pt")
+    people = ROOT / "tests/data/people"
+    options = ["--model", model, "--data", str(people), "--images", "2", "--side", "64", "--json"]
+    ablation_centergroup.main([str(tmp_path / "weights.pt"), *options])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["grouping"] for line in lines] == ["attention", "offsets", "shared offsets"]
+    assert all(line["ap"] >= 0 for line in lines)

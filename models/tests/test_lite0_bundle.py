@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.checkpoints import lite0, lite0_bundle
-from models.checkpoints.movenet_bundle import RebuildError
+from models.checkpoints.rebuild import RebuildError
 from models.export.capeformer_graphs import graphs, narrowed
 from models.export.exporter import TOLERANCE, export
 from models.networks.capeformer import CapeFormer, CapeFormerConfig

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import cv2
 import numpy as np
 
 from models import skeleton
+from models.evaluate import cut_people, photographs
 from models.evaluate.photographs import EXTENT, Crop, figures, nearest
 
 
@@ -42,3 +47,32 @@ def test_the_pose_in_the_middle_counts() -> None:
     poses = np.stack([one.person[:, :2] + 70, one.person[:, :2], one.person[:, :2] - 70])
     assert nearest(poses, 256) is not None
     assert figures([one], {"a.png": poses})["pck@0.1"] == 1.0
+
+
+def test_people_are_cut_out_as_the_measure_wants_them(tmp_path: Path) -> None:
+    image = np.zeros((60, 100, 3), np.uint8)
+    image[30, 90] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    person = np.zeros((17, 3))
+    person[5], person[11] = (90, 30, 2), (90, 50, 1)
+    face_only = np.zeros((17, 3))
+    face_only[0] = (5, 5, 2)
+    rows = [(person, 0), (face_only, 0), (person, 1)]
+    truth = {
+        "images": [{"id": 4, "file_name": "a.png", "width": 100, "height": 60}],
+        "annotations": [
+            {"id": number, "image_id": 4, "keypoints": keypoints.flatten().tolist(), "iscrowd": crowd}
+            for number, (keypoints, crowd) in enumerate(rows)
+        ],
+        "categories": [],
+    }
+    (tmp_path / "annotations.json").write_text(json.dumps(truth))
+    assert cut_people.cut(tmp_path, tmp_path / "cut") == 1
+    (crop,) = photographs.read_crops(tmp_path / "cut")
+    assert crop.side == 27
+    shoulder, hip = crop.person[5], crop.person[11]
+    seen = cv2.imread(str(tmp_path / "cut" / crop.name))
+    assert seen is not None and seen.shape == (27, 27, 3)
+    assert seen[int(shoulder[1]), int(shoulder[0])].tolist() == [255, 255, 255]
+    assert ((shoulder + hip)[:2] / 2 - 13.5).max() < 1
+    assert photographs.right(crop.person[:, :2], crop, 0.1).tolist() == [True, True]

@@ -19,6 +19,7 @@ NOT_IN_THE_BUNDLE = {
     "logocap-tiny": (),
     "logocap-movenet": (),
     "capeformer-tiny": (),
+    "centergroup-movenet": tuple(f"group_model.prediction_heads.{index}." for index in range(3)),
     # What only teaches, and a map that no person reads.
     "lofr-tiny": ("activation.classes.bias", "encoder_classes.", "pyramid.body.stage4.1.fuse_layers.3."),
 }

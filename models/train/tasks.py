@@ -36,7 +36,7 @@ from models.train.centergroup_start import begin_from_logocap
 from models.train.state import load_backbone, load_matching
 
 Measure = Callable[[Any, bool], dict[str, dict[str, float]]]
-"""A network in eval mode, and whether its second stage is trained -> figures by way of decoding."""
+"""A network in eval mode, and whether its second stage is trained -> figures after decoding."""
 
 
 @dataclass(frozen=True)

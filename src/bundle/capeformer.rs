@@ -37,7 +37,7 @@ pub(super) fn check(checker: &Checker<'_>, sections: &Sections<Config>) -> Resul
     let rows = || vec![batch(), number(width)];
     let places = || vec![batch(), number(2)];
 
-    // The graph has one size. Manifests that name it by symbols are older; builders of engines take them for open shapes.
+    // The graph has one size. Older manifests name it by symbols, which engine builders take for open shapes.
     let open = features.inputs.iter().any(|tensor| tensor.shape == shape::of_image());
     let image = if open { shape::of_image() } else { [1, 3, CROP, CROP].map(number).to_vec() };
     checker.tensors("engine.features.inputs", &features.inputs, &[float("image", image)])?;

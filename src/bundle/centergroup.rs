@@ -15,7 +15,7 @@ pub const GROUPING: &str = "grouping";
 pub const ROLES: [&str; 2] = [BACKBONE, GROUPING];
 
 /// Whether the networks also see the mirrored image: then `rows` and `pos_rows` hold a second half for it, cell by cell as the
-/// first, and the grouping network merges both results. Told by the shape of the backbone's `rows`, `H*W/4` for a stride of 4.
+/// first, and the grouping network merges both results. Recognised by the shape of the backbone's `rows`, `H*W/4` for a stride of 4.
 pub fn is_mirrored(backbone_outputs: &[TensorSection], stride: usize) -> bool {
     let both = Dimension::Symbolic { factor: 1, symbol: Symbol::Area, divisor: stride * stride / 4, addend: 0 };
     backbone_outputs.iter().any(|tensor| tensor.name == "rows" && tensor.shape.first() == Some(&both))

@@ -1,4 +1,4 @@
-//! Whether a manifest's values fit each other and the program's limits.
+//! Checks that a manifest's values fit each other and the program's limits.
 
 use std::collections::HashSet;
 use std::path::{Component, Path};
@@ -10,7 +10,7 @@ use super::manifest::{About, Decode, Input, InputRule, Keypoints, Manifest, Mode
 use super::score::ScoreSection;
 use crate::pose::{MAX_EDGES, MAX_KEYPOINTS};
 
-/// Largest short side of a network, pixels: full HD four times over.
+/// Largest short side of a network, pixels: four times full HD.
 const MAX_SHORT_SIDE: usize = 4320;
 /// Largest multiple that a network's sides are rounded up to.
 const MAX_MULTIPLE: usize = 1024;

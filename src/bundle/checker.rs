@@ -1,4 +1,4 @@
-//! What the checks of all sections share: errors that name the manifest, and rules for networks' tensors.
+//! Shared by the checks of all sections: errors that name the manifest, and rules for networks' tensors.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::pose::MAX_POSES;
 /// Largest `decode.box_padding`: beyond it the object is a dot in its crop.
 const MAX_BOX_PADDING: f64 = 8.0;
 
-/// What a tensor must be: its name, what it holds, its extents.
+/// An expected tensor: its name, data type and extents.
 pub(super) type Expected = (&'static str, DataType, Vec<Dimension>);
 
 /// Makes errors that name the manifest.
@@ -31,7 +31,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Fails with what `describe` returns as found and expected, unless `holds`.
+    /// Fails unless `holds`, with what `describe` returns as found and expected.
     pub fn require(
         &self,
         holds: bool,
@@ -45,7 +45,7 @@ impl Checker<'_> {
         Err(self.value(key, found, expected))
     }
 
-    /// The section of a role that the model needs; `roles` are all that it may have.
+    /// The section of a role that the model needs; `roles` are all roles that it may have.
     pub fn role<'m, D>(
         &self,
         sections: &'m Sections<D>,
@@ -72,12 +72,12 @@ impl Checker<'_> {
         })
     }
 
-    /// A hyper-parameter that the decoder refuses.
+    /// The error for a hyper-parameter that the decoder refuses.
     pub fn config(&self, error: ConfigError) -> BundleError {
         self.value(error.key, error.found.to_string(), error.expected)
     }
 
-    /// Whether the tensors under `key` are the expected ones, in any order.
+    /// Checks that the tensors under `key` are the expected ones, in any order.
     pub fn tensors(&self, key: &str, found: &[TensorSection], expected: &[Expected]) -> Result<(), BundleError> {
         for (name, data_type, shape) in expected {
             let names = || found.iter().map(|tensor| format!("`{}`", tensor.name)).collect::<Vec<_>>().join(", ");
@@ -117,7 +117,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What all models of one object per box have in common: `decode.box_padding`, and limits without centres.
+    /// Checks for all models of one object per box: `decode.box_padding`, and limits without centres.
     pub fn boxed<D>(&self, sections: &Sections<D>, box_padding: f64) -> Result<(), BundleError> {
         let (poses, centers) = (sections.limits.poses, sections.limits.centers);
         self.require((1.0..=MAX_BOX_PADDING).contains(&box_padding), "decode.box_padding", || {
@@ -131,7 +131,7 @@ impl Checker<'_> {
         })
     }
 
-    /// Whether the role's batch sizes are numbers from 1 to `most`, which is called `what`, ascending.
+    /// Checks that the role's batch sizes ascend from 1 at least to `most` at most, which errors call `what`.
     pub fn batch_sizes(&self, role: &str, engine: &EngineSection, what: &str, most: usize) -> Result<(), BundleError> {
         let ascending = engine.batch_sizes.windows(2).all(|pair| pair[0] < pair[1]);
         let in_range = engine.batch_sizes.iter().all(|size| (1..=most).contains(size));
@@ -142,7 +142,7 @@ impl Checker<'_> {
         )
     }
 
-    /// Whether a role without an `n` in its shapes has no batch sizes.
+    /// Checks that a role without an `n` in its shapes has no batch sizes.
     pub fn no_batch_sizes(&self, role: &str, engine: &EngineSection) -> Result<(), BundleError> {
         self.require(engine.batch_sizes.is_empty(), &format!("engine.{role}.batch_sizes"), || {
             (format!("{:?}", engine.batch_sizes), "nothing, because no shape has an `n`".to_owned())

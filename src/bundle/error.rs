@@ -37,7 +37,7 @@ pub enum BundleError {
         path: PathBuf,
         /// Line in the manifest, from 1.
         line: Option<usize>,
-        /// Dotted path of the key, empty where the file is no TOML at all.
+        /// Dotted path of the key, empty if the file is not TOML at all.
         key: String,
         /// What is wrong.
         reason: String,
@@ -51,7 +51,7 @@ pub enum BundleError {
         path: PathBuf,
         /// What was asked for.
         name: String,
-        /// What there is.
+        /// The sizes that it has.
         sizes: String,
     },
     /// A value that does not fit the others or the program's limits.
@@ -66,7 +66,7 @@ pub enum BundleError {
         /// What it should be.
         expected: String,
     },
-    /// A file is no graph, or keeps weights in a file without a hash.
+    /// A file is not a graph, or keeps weights in a file without a hash.
     #[error("{}: `{key}`: {reason}", path.display())]
     Graph {
         /// The file.
@@ -76,7 +76,7 @@ pub enum BundleError {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// A file is not the one that the manifest was made with.
+    /// A file does not have the hash that the manifest lists.
     #[error(
         "{}: its SHA-256 is {found}, but `{key}` says {expected}: the file was changed or damaged, fetch or export the bundle again",
         path.display()

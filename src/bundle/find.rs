@@ -9,7 +9,7 @@ use super::suggest::nearest;
 pub const MANIFEST: &str = "bundle.toml";
 
 /// The folders in which a bundle is looked up by name, in order: those of `SINEW_BUNDLES`, `models/bundles` here,
-/// `models/bundles` and `share/sinew/bundles` beside the program's folder, or those of the tree that it was built in,
+/// `models/bundles` and `share/sinew/bundles` next to the program's folder, or those of the tree that it was built in,
 /// and the system's.
 pub fn search_path() -> Vec<PathBuf> {
     let mut folders = Vec::new();
@@ -24,17 +24,17 @@ pub fn search_path() -> Vec<PathBuf> {
     folders
 }
 
-/// The folders of bundles that were installed with a program.
+/// The folders of bundles installed with a program.
 fn beside(program: &Path) -> Vec<PathBuf> {
     let Some(prefix) = program.parent().and_then(Path::parent) else { return Vec::new() };
     match prefix.parent() {
-        // It was built here and not installed.
+        // It runs from the tree that it was built in.
         Some(tree) if prefix.file_name().is_some_and(|name| name == "target") => vec![tree.join("models/bundles")],
         _ => vec![prefix.join("models/bundles"), prefix.join("share/sinew/bundles")],
     }
 }
 
-/// The bundle folders in `folders`, sorted by name; where two have one name, the first wins.
+/// The bundle folders in `folders`, sorted by name; of two with the same name, the first wins.
 pub(super) fn folders_in(folders: &[PathBuf]) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for folder in folders {
@@ -50,8 +50,8 @@ pub(super) fn folders_in(folders: &[PathBuf]) -> Vec<PathBuf> {
     found
 }
 
-/// The folder that `folder_or_name` stands for: itself, where it is a folder or looks like a path, else the bundle
-/// of that name on `folders`.
+/// The folder that `folder_or_name` stands for: itself, if it is a folder or looks like a path, else the bundle of that
+/// name in `folders`.
 pub(super) fn find(folder_or_name: &Path, folders: &[PathBuf]) -> Result<PathBuf, BundleError> {
     if folder_or_name.file_name().is_some_and(|name| name == MANIFEST) {
         let parent = folder_or_name.parent().unwrap_or(Path::new("."));

@@ -38,7 +38,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// How the poses of this bundle are tracked: the model's defaults, its keypoints' sigmas, and `[track]`.
+    /// Tracker options of this bundle: the model's defaults, its keypoints' sigmas, and `[track]`.
     pub fn track_options(&self) -> TrackOptions {
         let mut options = TrackOptions {
             // The lengths are checked with the manifest.
@@ -46,7 +46,7 @@ impl Manifest {
             ..TrackOptions::default()
         };
         if let Decode::Lofr { config, .. } = &self.decode {
-            // A keypoint that scores below was not found in the box.
+            // A keypoint that scores below this was not found in the box.
             options.pose_kpt_thr = config.visible_threshold;
         }
         self.track.apply(&mut options);
@@ -174,7 +174,7 @@ pub struct About {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// How an image lies in the network's input.
+    /// How an image is laid into the network's input.
     pub rule: InputRule,
     /// Network pixels of the short side, before rounding up to `multiple`.
     pub short_side: usize,
@@ -226,7 +226,7 @@ pub enum ColourOrder {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keypoints {
-    /// One name per keypoint; none where templates name them.
+    /// One name per keypoint; none if templates name them.
     pub names: Vec<String>,
     /// Pairs of indices to draw a line between.
     pub edges: Vec<(u16, u16)>,
@@ -244,7 +244,7 @@ pub struct EngineSection {
     pub inputs: Vec<TensorSection>,
     /// Outputs, in any order.
     pub outputs: Vec<TensorSection>,
-    /// Values of `n` that an engine is opened for, ascending; empty where no shape has an `n`.
+    /// Values of `n` that an engine is opened for, ascending; empty if no shape has an `n`.
     #[serde(default)]
     #[serde(alias = "chunks")]
     pub batch_sizes: Vec<usize>,
@@ -258,7 +258,7 @@ pub struct EngineSection {
 pub struct TensorSection {
     /// Its name in the graph.
     pub name: String,
-    /// What it holds.
+    /// Its data type.
     #[serde(default, alias = "element")]
     pub data_type: DataType,
     /// Its extents.
@@ -273,11 +273,11 @@ pub struct Precisions {
     pub fp32: ModelFile,
     /// With 16-bit types; TensorRT makes its own from the original before version 11.
     pub fp16: Option<ModelFile>,
-    /// With explicit quantisation, as TensorRT wants it.
+    /// With explicit quantisation, in TensorRT's form.
     pub int8: Option<ModelFile>,
     /// The same with 16-bit types between the quantised parts, for a TensorRT that computes with the types of the graph.
     pub int8_fp16: Option<ModelFile>,
-    /// With explicit quantisation, as CPUs are fast with it.
+    /// With explicit quantisation, in the form that is fast on CPUs.
     pub int8_cpu: Option<ModelFile>,
 }
 
@@ -325,14 +325,14 @@ pub struct DataFile {
     pub sha256: String,
 }
 
-/// `[limits]`: the most of everything; storage is made for it.
+/// `[limits]`: maximum counts, for which storage is allocated.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Poses per frame.
     pub poses: usize,
-    /// Candidate centres per frame; for CenterGroup also tokens of every other type. 0, which is the default, where the
-    /// model has no centres.
+    /// Candidate centres per frame; for CenterGroup also tokens of every other type. 0, the default, for
+    /// models without centres.
     #[serde(default)]
     pub centers: usize,
 }
@@ -347,13 +347,13 @@ pub struct Accuracy {
     pub data: String,
     /// `fp32`, `fp16` or `int8`.
     pub precision: String,
-    /// Refinement level, where the model has levels.
+    /// Refinement level, if the model has levels.
     pub level: Option<String>,
     /// The figure, 0 to 1.
     pub value: f64,
 }
 
-/// `[int8]`: what quantisation may cost.
+/// `[int8]`: accuracy that quantisation may cost.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Int8 {

@@ -60,7 +60,7 @@ pub struct Bundle {
 pub struct Listed {
     /// The bundle's folder.
     pub folder: PathBuf,
-    /// The bundle, or why it is not usable.
+    /// The bundle, or why it cannot be used.
     pub bundle: Result<Bundle, BundleError>,
 }
 
@@ -74,7 +74,7 @@ impl Manifest {
     /// Parses and checks a manifest's text; `path` names it in errors. The files that it lists are not read.
     ///
     /// # Errors
-    /// Where a key is unknown, missing or of the wrong type, or a value does not fit.
+    /// If a key is unknown, missing or of the wrong type, or a value does not fit.
     pub fn parse(path: &Path, text: &str) -> Result<Self, BundleError> {
         parse::manifest(path, text)
     }
@@ -84,7 +84,7 @@ impl Bundle {
     /// Opens a bundle by the path of its folder (or of its manifest), or by its name on the [`search_path`].
     ///
     /// # Errors
-    /// Where there is none, the manifest is wrong in any way, or a file is missing or not the one it should be.
+    /// If there is none, the manifest is invalid, or a file is missing or fails its hash check.
     pub fn open(folder_or_name: impl AsRef<Path>) -> Result<Self, BundleError> {
         Self::open_folder(&find::find(folder_or_name.as_ref(), &search_path())?)
     }
@@ -113,10 +113,10 @@ impl Bundle {
         Ok(Self { folder: folder.to_owned(), manifest, hash: hash::of_bytes(text.as_bytes()), bytes })
     }
 
-    /// The same bundle with the short side of that name in `input.sizes`; [`DEFAULT_SIZE`] is `input.short_side`.
+    /// The same bundle with the short side that `input.sizes` has under this name; [`DEFAULT_SIZE`] is `input.short_side`.
     ///
     /// # Errors
-    /// Where the manifest has no such size.
+    /// If the manifest has no such size.
     pub fn with_size(mut self, name: &str) -> Result<Self, BundleError> {
         let input = &mut self.manifest.input;
         if name == DEFAULT_SIZE {
@@ -149,7 +149,7 @@ impl Bundle {
         &self.hash
     }
 
-    /// SHA-256 of the hashes of all networks, by role: it identifies what they compute, whatever the rest of the manifest.
+    /// SHA-256 over the hashes of all networks, by role: it identifies what they compute, whatever else the manifest says.
     pub fn networks_hash(&self) -> String {
         let mut text = String::new();
         for (role, engine) in &self.manifest.engines {
@@ -171,7 +171,7 @@ impl Bundle {
     /// Which keypoints are joined by lines when a pose is drawn.
     pub fn skeleton(&self) -> Skeleton {
         let keypoints = &self.manifest.keypoints;
-        // There is room: the manifest's check has compared the length with the capacity.
+        // The manifest's check has compared the length with the capacity.
         Skeleton { edges: keypoints.edges.iter().copied().collect() }
     }
 }
@@ -190,7 +190,7 @@ fn read_checked(folder: &Path, key: &str, field: &str, file: &str, sha256: &str)
     Ok(bytes)
 }
 
-/// Whether the manifest lists every file that a graph keeps tensors in: among its own `data`, or as the network's fp32
+/// Checks that the manifest lists every file in which a graph keeps tensors: in its own `data`, or as the network's fp32
 /// graph with its `data`, whose weights the other precisions share.
 fn check_external(
     folder: &Path,
@@ -202,7 +202,7 @@ fn check_external(
     let wrong = |reason: String| BundleError::Graph { path: folder.join(&file.onnx), key: key.to_owned(), reason };
     let external = external_files(graph).map_err(|reason| wrong(format!("not an ONNX graph: {reason}")))?;
     for name in external {
-        // The graph names files as seen from its own folder.
+        // The graph names files relative to its own folder.
         let path = beside(Path::new(&file.onnx), &name);
         if !precisions.external(file).any(|(listed, _)| Path::new(listed) == path) {
             return Err(wrong(format!(

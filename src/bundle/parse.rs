@@ -14,7 +14,7 @@ use super::{capeformer, centergroup, lofr, logocap};
 /// The version of the schema that this program reads.
 const FORMAT: u32 = 1;
 
-/// What decides how the rest is read.
+/// The part that decides how the rest is read.
 #[derive(Deserialize)]
 struct Head {
     bundle: HeadAbout,

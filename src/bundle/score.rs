@@ -5,13 +5,13 @@ use serde::Deserialize;
 use crate::decode::ConfigError;
 use crate::decode::score::{ScoreMap, ScoreMaps};
 
-/// `[score]`: pairs of a score and its probability, through which a line goes.
+/// `[score]`: pairs of a score and its probability, interpolated linearly.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreSection {
-    /// Of a pose: the probability that its OKS is at least 0.5.
+    /// For a pose: the probability that its OKS is at least 0.5.
     pub pose: Option<Vec<Pair>>,
-    /// Of a keypoint: the probability that it lies within a tenth of the person's size.
+    /// For a keypoint: the probability that it lies within a tenth of the person's size.
     pub keypoint: Option<Vec<Pair>>,
 }
 
@@ -20,7 +20,7 @@ pub struct ScoreSection {
 #[serde(try_from = "Vec<f32>")]
 pub struct Pair(pub [f32; 2]);
 
-// A fixed array would take the first two of any more numbers.
+// A fixed array would silently take the first two of more numbers.
 impl TryFrom<Vec<f32>> for Pair {
     type Error = String;
     fn try_from(values: Vec<f32>) -> Result<Self, String> {
@@ -33,7 +33,7 @@ impl ScoreSection {
     /// The maps through the pairs.
     ///
     /// # Errors
-    /// Where [`ScoreMap::new`] refuses the pairs.
+    /// If [`ScoreMap::new`] refuses the pairs.
     pub fn maps(&self) -> Result<ScoreMaps, ConfigError> {
         let map = |key, pairs: &Option<Vec<Pair>>| {
             let knots = |pairs: &Vec<Pair>| pairs.iter().map(|&Pair(pair)| pair).collect::<Vec<_>>();

@@ -8,7 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 /// Most elements of one tensor, so that a slip in a manifest cannot ask for all memory: 2^28 floats are 1 GiB.
 pub const MAX_ELEMENTS: usize = 1 << 28;
 
-/// What a letter in a shape stands for.
+/// The meaning of a letter in a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Symbol {
     /// `H`: height of the network's input, pixels.
@@ -32,7 +32,7 @@ impl Symbol {
     }
 }
 
-/// The numbers that the letters of a shape stand for, once an engine is to be opened.
+/// Values of the letters in a shape, known when an engine is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Symbols {
     /// `H`, pixels.
@@ -61,18 +61,18 @@ pub enum Dimension {
     Number(usize),
     /// Follows the network's size; written `"187*n"`, `"H/4"`, `"H/4+2"`.
     Symbolic {
-        /// Multiplies the symbol; 1 where none is written.
+        /// Multiplies the symbol; 1 if omitted.
         factor: usize,
         /// The symbol.
         symbol: Symbol,
-        /// Divides the product, without remainder; 1 where none is written.
+        /// Divides the product, without remainder; 1 if omitted.
         divisor: usize,
-        /// Added at last; 0 where none is written.
+        /// Added last; 0 if omitted.
         addend: usize,
     },
 }
 
-/// Why a shape has no numbers.
+/// Why a shape cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     /// A symbol that has no meaning for this engine.
@@ -110,7 +110,7 @@ impl Dimension {
     /// The extent for the given symbols.
     ///
     /// # Errors
-    /// Where a symbol is missing, a division leaves a remainder, or the number overflows.
+    /// If a symbol is missing, a division leaves a remainder, or the number overflows.
     pub fn evaluate(&self, symbols: &Symbols) -> Result<usize, ShapeError> {
         let (factor, symbol, divisor, addend) = match *self {
             Self::Number(number) => return Ok(number),
@@ -131,7 +131,7 @@ impl Dimension {
 /// The shape for the given symbols.
 ///
 /// # Errors
-/// As [`Dimension::evaluate`], and where the shape is empty or larger than [`MAX_ELEMENTS`].
+/// Same as [`Dimension::evaluate`], and if the shape is empty or larger than [`MAX_ELEMENTS`].
 pub fn evaluate(shape: &[Dimension], symbols: &Symbols) -> Result<Vec<usize>, ShapeError> {
     let extents = shape.iter().map(|dimension| dimension.evaluate(symbols)).collect::<Result<Vec<_>, _>>()?;
     let elements = extents.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent));
@@ -184,10 +184,10 @@ impl fmt::Display for Dimension {
     }
 }
 
-/// Text that is no extent.
+/// Text that is not an extent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no extent: write a number or something like \"H/4\", \"H*W/16\", \"H/4+2\", \"187*n\" with the symbols H, W, n"
+    "`{0}` is not an extent: write a number or something like \"H/4\", \"H*W/16\", \"H/4+2\", \"187*n\" with the symbols H, W, n"
 )]
 pub struct DimensionError(String);
 

@@ -1,8 +1,8 @@
-//! "Did you mean": the nearest of the names that would have been right.
+//! "Did you mean": the nearest valid name.
 
-/// The candidate that is most like `found`, if any is like it at all.
+/// The candidate most similar to `found`, if any is similar enough.
 pub(super) fn nearest<'a>(found: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    /// Jaro-Winkler similarity from which on a reader still takes two names for a slip of the same word.
+    /// Jaro-Winkler similarity from which on two names are probably the same word misspelt.
     const LEAST_LIKENESS: f64 = 0.7;
     candidates
         .map(|candidate| (strsim::jaro_winkler(found, candidate), candidate))
@@ -11,8 +11,8 @@ pub(super) fn nearest<'a>(found: &str, candidates: impl Iterator<Item = &'a str>
         .map(|(_, candidate)| candidate)
 }
 
-/// The candidate nearest to what was found, where serde's message names both:
-/// "unknown field `found`, expected one of `a`, `b`". Only a hint: a message of another form gives none.
+/// The candidate nearest to what was found, if serde's message names both:
+/// "unknown field `found`, expected one of `a`, `b`". Only a hint: other messages give none.
 pub(super) fn nearest_named(message: &str) -> Option<String> {
     if !message.starts_with("unknown ") {
         return None;

@@ -1,10 +1,10 @@
-//! `[track]`: how the poses of a bundle are tracked and smoothed, where it differs from the model's defaults.
+//! `[track]`: how the poses of a bundle are tracked and smoothed, if different from the model's defaults.
 
 use serde::{Deserialize, Serialize};
 
 use crate::track::{SmoothParams, TrackOptions};
 
-/// Settings of the tracker, each of them perhaps not given: [`TrackOptions`] says what they mean.
+/// Settings of the tracker, all optional: [`TrackOptions`] says what they mean.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrackSection {
@@ -26,7 +26,7 @@ pub struct TrackSection {
     pub smooth_params: SmoothSection,
 }
 
-/// `track.smooth_params`: [`SmoothParams`], each of them perhaps not given.
+/// `track.smooth_params`: [`SmoothParams`], all optional.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SmoothSection {
@@ -39,7 +39,7 @@ pub struct SmoothSection {
 }
 
 impl TrackSection {
-    /// Sets what is given here in `options`.
+    /// Overrides `options` with what is given here.
     pub fn apply(&self, options: &mut TrackOptions) {
         fn set<T: Copy>(into: &mut T, value: Option<T>) {
             *into = value.unwrap_or(*into);

@@ -1,4 +1,4 @@
-//! What runs the networks, for commands that read no configuration.
+//! The backend options, for commands that do not read a configuration.
 
 use clap::Args;
 
@@ -19,7 +19,7 @@ impl BackendArguments {
     /// The backend with its provider.
     ///
     /// # Errors
-    /// Where there is a provider for a backend that has none.
+    /// If a provider is given for a backend without providers.
     pub fn chosen(self) -> Result<Backend, EngineError> {
         self.backend.with_provider(self.provider)
     }

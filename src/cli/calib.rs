@@ -16,7 +16,7 @@ use crate::estimator::{self, LazyEstimator};
 use crate::runtime::{Counts, Observer, Outputs, Pipeline, Skip};
 use crate::source::{self, SourceError};
 
-/// Record the inputs of the networks, to quantise them
+/// Record the inputs of the networks for quantisation
 #[derive(Debug, Args)]
 pub struct CalibArguments {
     #[command(subcommand)]
@@ -40,7 +40,7 @@ struct RecordArguments {
     /// The folder to write to, new or empty; it gets one folder per network
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Ends after so many frames; each network gets as many files at most
+    /// End after this many frames; each network gets at most as many files
     #[arg(long, value_name = "N", default_value_t = 200)]
     limit: usize,
 }
@@ -55,11 +55,13 @@ impl CalibArguments {
 }
 
 impl RecordArguments {
-    /// As `sinew run` without sinks, with engines that record their inputs.
+    /// Like `sinew run` without sinks, with engines that record their inputs.
     fn record(self, log: &LogArguments) -> anyhow::Result<Verdict> {
         let settings = self.run.settings()?;
         let [uri] = settings.sources()? else { bail!("give one --source") };
         let bundle = settings.bundle()?;
+        let stop = stop::flag()?;
+        let _forced_exit = stop::force_exit_after(stop::unfinished)?;
         let mut source = source::open(uri)?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
@@ -79,7 +81,6 @@ impl RecordArguments {
             settings.backend.unwrap_or(Backend::Tract).with_provider(settings.provider)?,
             &options,
         );
-        let stop = stop::flag()?;
         let limit = self.limit as u64;
         let frames = source.frames().map(|frames| frames.min(limit));
         let mut limited = Limited { observer: RunObserver::new(frames, log), limit, stop: Arc::clone(&stop) };
@@ -111,7 +112,7 @@ impl RecordArguments {
     }
 }
 
-/// Ends the work after enough frames: a camera never ends by itself.
+/// Ends the run after enough frames: a camera never ends by itself.
 struct Limited {
     observer: RunObserver,
     limit: u64,

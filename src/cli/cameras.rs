@@ -77,7 +77,7 @@ impl CamerasArguments {
 /// `gain=20`
 fn setting(text: &str) -> Result<(String, i32), String> {
     let (name, value) = text.split_once('=').ok_or("give a name and a value, such as gain=20")?;
-    Ok((name.to_owned(), value.parse().map_err(|_| format!("{value} is no whole number"))?))
+    Ok((name.to_owned(), value.parse().map_err(|_| format!("{value} is not a whole number"))?))
 }
 
 fn look(device: &Device) -> anyhow::Result<Found> {

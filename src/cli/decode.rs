@@ -1,4 +1,4 @@
-//! `sinew decode`: the post-processing alone, on network outputs that something else has dumped.
+//! `sinew decode`: the post-processing alone, on dumped network outputs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use crate::npz::{self, Array, Arrays, Npz, NpzError, Values};
 
 /// Turn dumped network outputs into poses
 ///
-/// Reads the arrays that the bundle's networks put out, under their names, with map sizes of their own choice, and
-/// prints what the post-processing makes of them as JSON.
+/// Reads the outputs of the bundle's networks by name, with maps of any size, and prints the result of the post-processing as
+/// JSON.
 #[derive(Debug, Args)]
 pub struct DecodeArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder
@@ -55,7 +55,7 @@ impl DecodeArguments {
         let options = Options { exact: self.exact, level: self.level, ..Options::default() };
         let result = match postprocess(&bundle, &options, self.image_size, &tensors) {
             Ok(result) => result,
-            // Why an array could not be read says more than that it is missing.
+            // Why an array could not be read is more useful than that it is missing.
             Err(EstimateError::Array { name, .. }) if unreadable.contains_key(&name) => bail!("{}", unreadable[&name]),
             Err(error) => bail!("{}: {error}", self.tensors.display()),
         };
@@ -109,7 +109,7 @@ fn nested(array: &Array) -> Value {
     level.pop().unwrap_or(Value::Null)
 }
 
-/// The fewest digits that stand for the same `f32`; `null` where it is not finite.
+/// The fewest digits that stand for the same `f32`; `null` if it is not finite.
 fn shortest(value: f32) -> Value {
     value.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }

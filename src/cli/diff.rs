@@ -1,9 +1,9 @@
-//! `sinew diff`: whether two files of results say the same.
+//! `sinew diff`: compares two files of results.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,15 +11,19 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{Verdict, output, value};
+use crate::read::{BoundedLines, MAX_RESULT_LINE};
+use crate::write::Patient;
 
 /// Differences that are printed; all are counted.
 const SHOWN: usize = 20;
+/// Maximum memory for the poses of one file: an hour of video with three people.
+const MAX_MEMORY: usize = 120 << 20;
 
-/// Compare two files of results: exit code 1 where they differ by more than is allowed
+/// Compare two files of results: exit code 1 if they differ by more than is allowed
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Frames are compared by camera and sequence, poses with those that lie next to them. Identities may be other numbers, but
-each must stay one.
+Frames are compared by camera and sequence, poses with the nearest ones. Track ids may be renumbered, but the mapping must be
+one-to-one.
 
 Example:
   sinew diff yesterday.jsonl today.jsonl --pixels 1")]
@@ -44,7 +48,7 @@ pub struct DiffArguments {
     json: bool,
 }
 
-/// What is read of a line.
+/// The parts of a line that are compared.
 #[derive(Debug, Deserialize)]
 struct Line {
     schema: Option<u32>,
@@ -53,6 +57,7 @@ struct Line {
     sequence: Option<u64>,
     #[serde(default)]
     camera: usize,
+    image: Option<[f64; 2]>,
     #[serde(default)]
     poses: Vec<FoundPose>,
 }
@@ -72,10 +77,18 @@ type Key = (usize, u64);
 #[derive(Debug, Default)]
 struct Results {
     names: Vec<String>,
-    frames: BTreeMap<Key, Vec<FoundPose>>,
+    frames: BTreeMap<Key, FoundFrame>,
 }
 
-/// What was found.
+/// A frame of a file.
+#[derive(Debug)]
+struct FoundFrame {
+    /// Width and height, if given.
+    image: Option<[f64; 2]>,
+    poses: Vec<FoundPose>,
+}
+
+/// Result of the comparison.
 #[derive(Debug, Default, Serialize)]
 struct Comparison {
     /// Frames that both have.
@@ -84,7 +97,7 @@ struct Comparison {
     poses: usize,
     /// Number of differences.
     differences: usize,
-    /// Largest distance of two keypoints that are the same one, in pixels.
+    /// Largest distance of corresponding keypoints, in pixels.
     largest_distance: f32,
     /// Largest difference of two scores.
     largest_score_difference: f32,
@@ -98,7 +111,7 @@ impl DiffArguments {
         let (first, second) = (Results::read(&self.first)?, Results::read(&self.second)?);
         if first.names != second.names {
             bail!(
-                "{} and {} are of different keypoints: results of the same bundle or templates can be compared",
+                "{} and {} have different keypoints: only results of the same bundle or templates can be compared",
                 self.first.display(),
                 self.second.display()
             );
@@ -133,6 +146,12 @@ impl DiffArguments {
                 continue;
             };
             found.frames += 1;
+            if let (Some([width, height]), Some([other_width, other_height])) = (ours.image, theirs.image)
+                && (width, height) != (other_width, other_height)
+            {
+                found.differ(key, &format!("images of {width}x{height} and of {other_width}x{other_height}"));
+            }
+            let (ours, theirs) = (&ours.poses, &theirs.poses);
             if ours.len() != theirs.len() {
                 found.differ(key, &format!("{} poses, and {}", ours.len(), theirs.len()));
             }
@@ -181,7 +200,7 @@ impl DiffArguments {
                 (Some(ours), Some(theirs)) => {
                     let apart = (ours[0] - theirs[0]).hypot(ours[1] - theirs[1]);
                     found.largest_distance = found.largest_distance.max(apart);
-                    // Not a number is no small distance.
+                    // A NaN counts as a difference.
                     if !matches!(apart.partial_cmp(&self.pixels), Some(order) if order.is_le()) {
                         found.differ(key, &format!("pose {number}: {name} is {apart:.3} px apart"));
                     }
@@ -210,7 +229,7 @@ fn becomes(map: &mut HashMap<(usize, u64), u64>, from: (usize, u64), to: u64) ->
     }
 }
 
-/// Poses that belong together: each with the nearest that is left.
+/// Corresponding poses: each with the nearest one left.
 fn pairs<'a>(ours: &'a [FoundPose], theirs: &'a [FoundPose]) -> Vec<(&'a FoundPose, &'a FoundPose)> {
     let mut left: Vec<_> = theirs.iter().collect();
     let mut pairs = Vec::new();
@@ -243,19 +262,34 @@ impl Comparison {
 impl Results {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let input: Box<dyn Read> = if path == Path::new("-") {
-            Box::new(std::io::stdin())
+            Box::new(Patient(std::io::stdin()))
         } else {
             Box::new(File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?)
         };
         let mut results = Self::default();
-        for (number, line) in BufReader::new(input).lines().enumerate() {
-            let place = || format!("{}: line {}", path.display(), number + 1);
-            let line = line.with_context(place)?;
-            let line: Line = serde_json::from_str(&line).with_context(|| format!("{} is no result", place()))?;
+        let mut lines = BoundedLines::new(BufReader::new(input), MAX_RESULT_LINE);
+        let mut memory = 0;
+        for number in 1.. {
+            let place = || format!("{}: line {number}", path.display());
+            let Some(line) = lines.next_line().with_context(place)? else { break };
+            if line.trim().is_empty() {
+                continue;
+            }
+            let line: Line = serde_json::from_str(line).with_context(|| format!("{} is not a result", place()))?;
             match (line.schema, line.sequence) {
                 (Some(_), _) => results.names = line.keypoints,
                 (None, Some(sequence)) => {
-                    if results.frames.insert((line.camera, sequence), line.poses).is_some() {
+                    memory += size_of::<Key>() + size_of::<FoundFrame>();
+                    memory += line.poses.iter().map(FoundPose::memory).sum::<usize>();
+                    if memory > MAX_MEMORY {
+                        bail!(
+                            "{}: the results up to here take more than {} MB; compare shorter files",
+                            place(),
+                            MAX_MEMORY >> 20
+                        );
+                    }
+                    let frame = FoundFrame { image: line.image, poses: line.poses };
+                    if results.frames.insert((line.camera, sequence), frame).is_some() {
                         bail!("{}: a second result of frame {sequence}; compare one run at a time", place());
                     }
                 }
@@ -266,5 +300,13 @@ impl Results {
             bail!("{}: no result in it", path.display());
         }
         Ok(results)
+    }
+}
+
+impl FoundPose {
+    /// Memory that it takes. Lists allocate more than they hold.
+    fn memory(&self) -> usize {
+        let template = self.template.as_ref().map_or(0, String::capacity);
+        2 * size_of::<Self>() + self.keypoints.capacity() * size_of::<Option<[f32; 3]>>() + template
     }
 }

@@ -1,4 +1,4 @@
-//! `sinew completions` and `sinew man`: what packages install beside the program.
+//! `sinew completions` and `sinew man`: files that packages install with the program.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use super::{Arguments, Verdict, output};
 
-/// Print what makes a shell complete the commands and options
+/// Print a shell's completion script
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +35,7 @@ Examples:
   sinew man | man -l -
   sinew man --out /usr/local/share/man/man1")]
 pub struct ManArguments {
-    /// A folder, which is made if it is missing: one file for each command
+    /// A folder, created if missing: one file for each command
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

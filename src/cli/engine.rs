@@ -1,4 +1,4 @@
-//! `sinew engine`: plans for TensorRT, built on the board from a bundle.
+//! `sinew engine`: TensorRT engines, built on the board from a bundle.
 
 use std::ffi::OsString;
 use std::fs;
@@ -25,8 +25,8 @@ use crate::pose::{Pose, Poses};
 use crate::source;
 use crate::template::Template;
 
-/// What a camera is asked for where nothing else is.
-const DEFAULT_PICTURE: Size = Size { width: 640, height: 480 };
+/// The size that a camera is asked for by default.
+const DEFAULT_IMAGE: Size = Size { width: 640, height: 480 };
 
 /// Build, list and check TensorRT engines for the bundles
 #[derive(Debug, Args)]
@@ -50,15 +50,15 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Compare the poses of TensorRT with those of tract on images; exit code 1 where they differ
+    /// Compare the poses of TensorRT with those of tract on images; exit code 1 if they differ
     Verify(VerifyArguments),
-    /// Show what stands beside an engine
+    /// Show the side-car of an engine
     Inspect {
         /// The engine's file
         #[arg(value_name = "FILE")]
         engine: PathBuf,
     },
-    /// Let the library make a runtime, and read an engine if one is given: a crash stays in this process
+    /// Let the library make a runtime, and read an engine if one is given; a crash is confined to this process
     #[command(hide = true)]
     Probe {
         /// The engine's file
@@ -71,7 +71,7 @@ struct BuildArguments {
     /// Bundle: a name that `sinew models list` shows, or a folder [default: those that the configuration names]
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<PathBuf>,
-    /// The configuration file that says so, besides /etc/sinew/config.toml
+    /// The configuration file to read in addition to /etc/sinew/config.toml
     #[arg(long, value_name = "FILE", env = "SINEW_CONFIG")]
     config: Option<PathBuf>,
     /// Images of this size; may be repeated [default: without --model those of the configured cameras, else 640x480]
@@ -80,7 +80,7 @@ struct BuildArguments {
     /// Which of the bundle's sizes: default, or a name of its `input.sizes` [default: without --model the configured one]
     #[arg(long, value_name = "NAME")]
     size: Option<String>,
-    /// How exactly the engines compute: fp32, fp16 or int8 [default: without --model the configured one, else fp16]
+    /// Precision of the engines: fp32, fp16 or int8 [default: without --model the configured one, else fp16]
     #[arg(long, value_name = "NAME")]
     precision: Option<Precision>,
     /// Most memory for the builder, MiB [default: the library's]
@@ -89,7 +89,7 @@ struct BuildArguments {
     /// The builder [default: SINEW_TRTEXEC, JetPack's, or the one in PATH]
     #[arg(long, value_name = "FILE")]
     trtexec: Option<PathBuf>,
-    /// Build again what is there already
+    /// Build engines again even if they exist
     #[arg(long)]
     force: bool,
     /// Print the commands and do nothing
@@ -108,7 +108,7 @@ struct VerifyArguments {
     /// What to look for, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
     #[arg(long, value_name = "FILE")]
     template: Vec<PathBuf>,
-    /// Of which precision the engines are; tract computes with 32 bits
+    /// Precision of the engines; tract computes with 32 bits
     #[arg(long, value_name = "NAME", default_value = "fp16")]
     precision: Precision,
     /// How far apart keypoints of the same pose may lie, in parts of the pose's size
@@ -189,7 +189,7 @@ fn wanted(arguments: &BuildArguments) -> anyhow::Result<Vec<Network>> {
     let precision = arguments.precision.or(precision).unwrap_or(Precision::default_of(Backend::TensorRt));
     let mut images = if arguments.image_size.is_empty() { images } else { arguments.image_size.clone() };
     if images.is_empty() {
-        images.push(DEFAULT_PICTURE);
+        images.push(DEFAULT_IMAGE);
     }
     let mut networks: Vec<Network> = Vec::new();
     // The size is the first bundle's, the one that poses come from.
@@ -214,7 +214,7 @@ fn wanted(arguments: &BuildArguments) -> anyhow::Result<Vec<Network>> {
 #[cfg(feature = "camera")]
 fn image_sizes(settings: &Settings) -> anyhow::Result<Vec<Size>> {
     let cameras = settings.source.iter().filter_map(|uri| source::camera_name(uri));
-    cameras.map(|camera| Ok(source::v4l2::CaptureRequest::parse(camera)?.size.unwrap_or(DEFAULT_PICTURE))).collect()
+    cameras.map(|camera| Ok(source::v4l2::CaptureRequest::parse(camera)?.size.unwrap_or(DEFAULT_IMAGE))).collect()
 }
 
 #[cfg(not(feature = "camera"))]
@@ -222,7 +222,7 @@ fn image_sizes(_: &Settings) -> anyhow::Result<Vec<Size>> {
     Ok(Vec::new())
 }
 
-/// Minutes without a word look like a hang.
+/// Minutes of silence look like a hang.
 fn spinner(title: &str, log: &LogArguments) -> Option<ProgressBar> {
     (std::io::stderr().is_terminal() && !log.quiet).then(|| {
         let bar = ProgressBar::new_spinner().with_prefix(title.to_owned());
@@ -244,7 +244,7 @@ fn shell(command: &[OsString]) -> String {
     command.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// Engines in the folder of plans, sorted.
+/// The engines in a folder, sorted.
 fn engines(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut found: Vec<_> =
@@ -253,21 +253,21 @@ fn engines(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The plans that are there, and whether each fits the machine.
+/// The engines that exist, and whether each fits the machine.
 pub fn states(installation: &Installation, machine: &Machine) -> Vec<(PathBuf, Result<(), EngineError>)> {
     let Machine { version, device } = machine;
     let check = |path: PathBuf| {
         let state = Sidecar::read(&path).and_then(|sidecar| sidecar.check_machine(&path, *version, device));
         (path, state)
     };
-    engines(&installation.plans).into_iter().map(check).collect()
+    engines(&installation.engines).into_iter().map(check).collect()
 }
 
 fn list(installation: &Installation, as_json: bool) -> anyhow::Result<Verdict> {
     let machine = installation.machine();
     let mut rows = Vec::new();
     let mut objects = Vec::new();
-    for path in engines(&installation.plans) {
+    for path in engines(&installation.engines) {
         let sidecar = Sidecar::read(&path);
         let state = match (&sidecar, &machine) {
             (Err(error), _) => error.to_string(),
@@ -289,7 +289,7 @@ fn list(installation: &Installation, as_json: bool) -> anyhow::Result<Verdict> {
     if as_json {
         output::print_json(&objects)?;
     } else if rows.is_empty() {
-        tracing::warn!("no engine in {}; build some with `sinew engine build`", installation.plans.display());
+        tracing::warn!("no engine in {}; build some with `sinew engine build`", installation.engines.display());
     } else {
         output::print_table(["ENGINE", "PRECISION", "TENSORRT", "SIZE", "STATE"], &rows)?;
     }
@@ -300,10 +300,10 @@ fn inspect(engine: &Path) -> anyhow::Result<Verdict> {
     match Sidecar::read(engine) {
         Ok(sidecar) => output::print_json(&sidecar)?,
         Err(error) => {
-            // Plans say in three of their first bytes which version made them.
+            // Three of an engine's first bytes say which version made it.
             let bytes = fs::read(engine).with_context(|| engine.display().to_string())?;
             let version = bytes.get(24..27).map(|version| format!("{}.{}.{}", version[0], version[1], version[2]));
-            bail!("{error}; the plan itself says TensorRT {}", version.unwrap_or_else(|| "nothing".to_owned()));
+            bail!("{error}; the engine itself says TensorRT {}", version.unwrap_or_else(|| "nothing".to_owned()));
         }
     }
     Ok(Verdict::Good)
@@ -356,7 +356,7 @@ fn verify(arguments: &VerifyArguments) -> anyhow::Result<Verdict> {
     Ok(if different == 0 { Verdict::Good } else { Verdict::Negative })
 }
 
-/// The largest distance of a keypoint, in parts of the first pose's longer side; infinite where they are of different kinds.
+/// The largest distance of a keypoint, in parts of the first pose's longer side; infinite if they are of different kinds.
 fn distance(pose: &Pose, other: &Pose) -> f32 {
     if pose.keypoints.len() != other.keypoints.len() || pose.template != other.template {
         return f32::INFINITY;

@@ -33,21 +33,21 @@ pub struct EnrolArguments {
     /// An image of the object; may be repeated
     #[arg(long, value_name = "A.jpg", required = true)]
     image: Vec<PathBuf>,
-    /// Where its keypoints are in that image; once for every --image, in the same order
+    /// The JSON file with its keypoints in that image; once for every --image, in the same order
     #[arg(long, value_name = "A.json", required = true)]
     keypoints: Vec<PathBuf>,
     /// The template to write
     #[arg(long, value_name = "OUT.template")]
     out: PathBuf,
-    /// What to call the object [default: the template's file name]
+    /// Name of the object [default: the template's file name]
     #[arg(long)]
     name: Option<String>,
-    /// Only check the annotations, and draw the keypoints onto copies of the images beside OUT.template
+    /// Only check the annotations, and draw the keypoints onto copies of the images next to OUT.template
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     backend: BackendArguments,
-    /// How exactly it computes: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
+    /// Precision of the networks: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
     #[arg(long, value_name = "NAME")]
     precision: Option<Precision>,
     /// Threads for the CPU; 0 is one per core
@@ -131,7 +131,7 @@ impl EnrolArguments {
         self.out.with_file_name(format!("{stem}-{}.jpg", number + 1))
     }
 
-    /// The images with what was annotated on them, beside the template.
+    /// Draws the annotations onto copies of the images, next to the template.
     fn draw(&self, name: &str, shots: &[Shot]) -> anyhow::Result<Verdict> {
         let mut drawn = Vec::new();
         for (number, shot) in shots.iter().enumerate() {

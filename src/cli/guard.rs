@@ -16,10 +16,10 @@ use crate::write::resolve;
 
 /// How deep a bundle's folders are searched.
 const DEPTH: usize = 4;
-/// What messages call standard output.
+/// Name of standard output in messages.
 const STANDARD_OUTPUT: &str = "standard output";
 
-/// What tells a file from every other.
+/// Identity of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Identity {
     Existing {
@@ -35,7 +35,7 @@ enum Identity {
 }
 
 impl Identity {
-    /// Of a regular file or one that does not exist; `None` for devices, pipes, sockets and folders, which nothing is lost of.
+    /// The identity of a regular file or one that does not exist; `None` for devices, pipes, sockets and folders, which lose nothing.
     fn of(path: &Path) -> Option<Self> {
         if let Ok(found) = fs::metadata(path) {
             return found.is_file().then(|| Self::Existing { device: found.dev(), inode: found.ino() });
@@ -96,7 +96,7 @@ impl FileGuard {
     /// `path` will be written because of `option`.
     ///
     /// # Errors
-    /// Where that is an input, or another output.
+    /// If that is an input, or another output.
     pub fn output(&mut self, option: &str, path: &Path) -> anyhow::Result<()> {
         let Some(identity) = Identity::of(path) else { return Ok(()) };
         if let Some(input) = self.inputs.get(&identity) {
@@ -115,7 +115,7 @@ impl FileGuard {
     /// Standard output will be written, which may be a file.
     ///
     /// # Errors
-    /// As [`FileGuard::output`], and where it is written already.
+    /// Same as [`FileGuard::output`], and if it is written already.
     pub fn standard_output(&mut self) -> anyhow::Result<()> {
         if std::mem::replace(&mut self.writes_standard_output, true) {
             bail!("two sinks would write to {STANDARD_OUTPUT}; give one of them a path");
@@ -126,7 +126,7 @@ impl FileGuard {
     /// Images named after inputs will be written into a folder.
     ///
     /// # Errors
-    /// Where one of them is an input, or the folder is that of another output.
+    /// If one of them is an input, or the folder is that of another output.
     pub fn images(&mut self, option: &str, folder: &Path) -> anyhow::Result<()> {
         for input in self.inputs.values() {
             let path = folder.join(file_name(Some(input), 0));
@@ -138,7 +138,31 @@ impl FileGuard {
                 self.drawings.insert(identity, option.to_owned());
             }
         }
-        // A folder that does not exist yet is told apart like a file.
+        self.claim(option, folder)
+    }
+
+    /// A folder will be filled with files of its own.
+    ///
+    /// # Errors
+    /// If an input or another output lies in it, or another output uses it.
+    pub fn folder(&mut self, option: &str, folder: &Path) -> anyhow::Result<()> {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            self.replaces(option, &entry.path())?;
+            if let Some(other) = Identity::of(&entry.path()).and_then(|identity| self.outputs.get(&identity)) {
+                bail!("{option} and {other} would write into the same folder, {}", folder.display());
+            }
+        }
+        let found = fs::metadata(folder).map(|found| (found.dev(), found.ino())).ok();
+        let is_inside = |identity: &Identity| matches!(identity, Identity::New { device, inode, .. } if found == Some((*device, *inode)));
+        if let Some((_, other)) = self.outputs.iter().find(|(identity, _)| is_inside(identity)) {
+            bail!("{option} and {other} would write into the same folder, {}", folder.display());
+        }
+        self.claim(option, folder)
+    }
+
+    /// Takes a folder for one output alone.
+    fn claim(&mut self, option: &str, folder: &Path) -> anyhow::Result<()> {
+        // A folder that does not exist yet is identified like a file.
         let identity = match fs::metadata(folder) {
             Ok(found) => Some(Identity::Existing { device: found.dev(), inode: found.ino() }),
             Err(_) => Identity::of(folder),
@@ -149,10 +173,10 @@ impl FileGuard {
         }
     }
 
-    /// Standard error must be none of the outputs: messages would stand between the lines.
+    /// Standard error must not be one of the outputs: messages would mix with the lines.
     ///
     /// # Errors
-    /// Where it is.
+    /// If standard error is one of them.
     pub fn messages(&self) -> anyhow::Result<()> {
         let messages = Identity::of(Path::new("/dev/stderr")).and_then(|identity| self.outputs.get(&identity));
         match messages.filter(|option| *option != STANDARD_OUTPUT) {
@@ -165,7 +189,7 @@ impl FileGuard {
     /// input.
     ///
     /// # Errors
-    /// Where that is an input.
+    /// If that is an input.
     fn replaces(&self, option: &str, path: &Path) -> anyhow::Result<()> {
         match Identity::of(path).and_then(|identity| self.inputs.get(&identity)) {
             Some(input) => bail!(

@@ -1,4 +1,4 @@
-//! Messages on standard error besides errors.
+//! Log messages on standard error.
 
 use clap::{ArgAction, Args};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -6,7 +6,7 @@ use tracing_subscriber::prelude::*;
 
 use super::output::Log;
 
-/// The variable that chooses what is logged: a level such as `debug`, or several by module, `sinew::engine=trace,warn`.
+/// The variable that selects what is logged: a level such as `debug`, or several by module, `sinew::engine=trace,warn`.
 const VARIABLE: &str = "SINEW_LOG";
 
 /// How much is logged.
@@ -32,13 +32,13 @@ pub fn start(arguments: &LogArguments) -> anyhow::Result<()> {
     let filter = match std::env::var(VARIABLE) {
         Ok(filter) if arguments.verbose == 0 && !arguments.quiet => filter
             .parse::<Targets>()
-            .map_err(|error| anyhow::anyhow!("{VARIABLE}='{filter}' is no filter: {error}; try 'debug'"))?,
-        // Of the libraries, only what TensorRT calls an error: the rest says much and means little to a user.
+            .map_err(|error| anyhow::anyhow!("{VARIABLE}='{filter}' is not a filter: {error}; try 'debug'"))?,
+        // Of the libraries, only TensorRT's errors are logged.
         _ => Targets::new().with_target("sinew", level).with_target("tensorrt", LevelFilter::ERROR),
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(Log::default)
-        // Escapes of our own would be taken for those of a file name.
+        // Colour escapes would be escaped like control characters of a file name.
         .with_ansi(false)
         .without_time()
         .with_target(arguments.verbose > 1);

@@ -1,4 +1,4 @@
-//! What is to be said of the machine beside a measurement, read from where Linux and JetPack write it down.
+//! Facts about the machine for measurements, read from Linux's and JetPack's files.
 //!
 //! Nothing is changed: power modes and clocks are only reported.
 
@@ -6,9 +6,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hash;
 use crate::thermal::{self, text};
 
-/// The machine, as far as it says something of itself.
+/// The machine, as far as known.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Machine {
@@ -22,13 +23,13 @@ pub struct Machine {
     pub kernel: Option<String>,
     /// Release of NVIDIA's Linux for Tegra, such as `36.4.3`.
     pub l4t: Option<String>,
-    /// Number of the power mode, of those that `nvpmodel -q` names.
+    /// Number of the power mode, as in `nvpmodel -q`.
     pub power_mode: Option<String>,
-    /// How the first core's clock is governed.
+    /// Governor of the first core's clock.
     pub governor: Option<String>,
     /// Clock of the first core now, MHz.
     pub clock_mhz: Option<u32>,
-    /// Clock of the first core at most, MHz.
+    /// Maximum clock of the first core, MHz.
     pub clock_limit_mhz: Option<u32>,
     /// The hottest thermal zone, degrees Celsius.
     pub temperature_celsius: Option<f32>,
@@ -43,7 +44,7 @@ impl Machine {
         Self { cores, ..Self::at(Path::new("/")) }
     }
 
-    /// What stands in the files under `root`.
+    /// The machine described by the files under `root`.
     fn at(root: &Path) -> Self {
         let read = |path: &str| text(&root.join(path));
         let cpu = |name: &str| read(&format!("sys/devices/system/cpu/cpu0/cpufreq/{name}"));
@@ -64,6 +65,18 @@ impl Machine {
             throttling: zones.into_iter().filter(|zone| zone.throttles).map(|zone| zone.name).collect(),
         }
     }
+}
+
+/// The machine's name, and an identifier that is unique even if names are not: the board's serial number, or a digest of the
+/// system's identifier, which itself must stay private.
+pub fn identity() -> (Option<String>, Option<String>) {
+    identity_at(Path::new("/"))
+}
+
+fn identity_at(root: &Path) -> (Option<String>, Option<String>) {
+    let read = |path: &str| text(&root.join(path));
+    let digest = || read("etc/machine-id").map(|id| hash::of_bytes(format!("sinew {id}").as_bytes())[..16].to_owned());
+    (read("proc/sys/kernel/hostname"), read("proc/device-tree/serial-number").or_else(digest))
 }
 
 fn processor(cpuinfo: &str) -> Option<String> {
@@ -113,6 +126,21 @@ mod tests {
         assert_eq!(machine.temperature_celsius, Some(99.5));
         assert_eq!(machine.throttling, ["gpu-thermal"]);
         assert_eq!(machine.governor, None);
+    }
+
+    #[test]
+    fn machines_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        assert_eq!(identity_at(root), (None, None));
+        write(root, "proc/sys/kernel/hostname", "gate-3\n");
+        write(root, "etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+        let (host, device) = identity_at(root);
+        let device = device.unwrap();
+        assert_eq!((host.as_deref(), device.len()), (Some("gate-3"), 16));
+        assert!(!"0123456789abcdef0123456789abcdef".contains(&device), "the system's own identifier stays here");
+        write(root, "proc/device-tree/serial-number", "1421622012345\0");
+        assert_eq!(identity_at(root).1.as_deref(), Some("1421622012345"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The commands, one file each.
 //!
 //! Exit codes: 0 done, 1 worked but negative (an image was skipped, a check failed), 2 error. A reader that closes the
-//! pipe has had enough: that is no error.
+//! pipe is not an error.
 
 mod backend;
 mod bench;
@@ -36,6 +36,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::sink::SinkError;
+
 /// Finds poses in images and videos.
 #[derive(Debug, Parser)]
 #[command(name = "sinew", version, propagate_version = true, max_term_width = 100)]
@@ -54,6 +56,7 @@ enum Command {
     Decode(decode::DecodeArguments),
     Diff(diff::DiffArguments),
     Track(Box<track::TrackArguments>),
+    #[command(visible_alias = "enroll")]
     Enrol(enrol::EnrolArguments),
     Models(models::ModelsArguments),
     Doctor(doctor::DoctorArguments),
@@ -83,7 +86,10 @@ const ERROR: u8 = 2;
 pub fn main() -> ExitCode {
     #[cfg(feature = "tract")]
     crate::engine::keep_memory();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
     let done = log::start(&arguments.log).and_then(|()| match arguments.command {
         Command::Run(command) => command.run(&arguments.log),
         Command::Bench(command) => command.run(&arguments.log),
@@ -114,9 +120,23 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Prints errors in the arguments, or the help or version that they request.
+fn explain(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        // An error message may be lost, requested output may not.
+        _ if error.use_stderr() => ExitCode::from(ERROR),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            report(&error);
+            ExitCode::from(ERROR)
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let is_closed = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+            || matches!(cause.downcast_ref(), Some(SinkError::Closed { .. }))
     };
     error.chain().any(is_closed)
 }
@@ -128,7 +148,7 @@ fn report(error: &(dyn std::error::Error + 'static)) {
     }
 }
 
-/// What an error says, then what each of its causes says that was not said before.
+/// The text of an error, then that of each cause that adds something.
 fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     let mut said = vec![error.to_string()];
     let mut cause = error.source();
@@ -153,6 +173,13 @@ mod tests {
         let cause = std::io::Error::other("disk on fire");
         let error = anyhow::Error::from(cause).context("a.txt: disk on fire").context("no result");
         assert_eq!(causes(error.as_ref()), ["no result", "a.txt: disk on fire"]);
+    }
+
+    #[test]
+    fn enroll_is_enrol() {
+        let words = "sinew enroll --model m --image a.jpg --keypoints a.json --out a.template";
+        let arguments = Arguments::try_parse_from(words.split(' ')).unwrap();
+        assert!(matches!(arguments.command, Command::Enrol(_)), "{arguments:?}");
     }
 
     #[test]

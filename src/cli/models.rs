@@ -47,7 +47,7 @@ enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Check every file's hash, open the networks and run them once; exit code 1 where one fails
+    /// Check every file's hash, open the networks and run them once; exit code 1 if one fails
     Verify {
         /// Names or folders; all bundles in the list if none is given
         #[arg(value_name = "NAME|DIR")]
@@ -250,7 +250,7 @@ fn verify(models: Vec<PathBuf>, backend: Backend, json: bool) -> anyhow::Result<
 fn try_out(bundle: &Bundle, backend: Backend) -> anyhow::Result<()> {
     let image_of = |pixels| ImageView::new(PixelFormat::Grey, TRIAL, TRIAL.width, pixels);
     let templates = match bundle.manifest().about.model {
-        // What it finds must be enrolled first: a point of the same grey image.
+        // Its object must be enrolled first: a point of the same grey image.
         Model::Capeformer => Arc::new([trial_template(bundle, backend)?]) as Arc<[Template]>,
         _ => Arc::default(),
     };

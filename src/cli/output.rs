@@ -1,13 +1,18 @@
-//! What commands write to standard output and standard error. Nothing else in the program writes there.
+//! Standard output and standard error of commands. Nothing else in the program writes there.
 //!
-//! A message that cannot be written is lost, and nothing else is: the disk that the log is on may be full, or the terminal gone.
+//! If a message cannot be written, only the message is lost: the log's disk may be full, or the terminal gone.
 //! Control characters in names of files and cameras are written as escapes, so that they do nothing to a terminal.
 
 use std::borrow::Cow;
-use std::fmt::{Arguments, Write as _};
+use std::fmt::Arguments;
 use std::io::{self, Write};
 
 use serde::Serialize;
+
+use crate::write::Patient;
+
+/// Widest column that others are moved aside for.
+const WIDEST: usize = 200;
 
 /// Writes one line to standard error, if that is possible.
 pub fn message(text: Arguments<'_>) {
@@ -19,7 +24,7 @@ pub fn message(text: Arguments<'_>) {
 /// Prints one line on standard output.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_line(text: Arguments<'_>) -> anyhow::Result<()> {
     print_text(&format!("{}\n", escaped(&text.to_string())))
 }
@@ -27,9 +32,9 @@ pub fn print_line(text: Arguments<'_>) -> anyhow::Result<()> {
 /// Prints text as it is.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_text(text: &str) -> anyhow::Result<()> {
-    let mut output = io::stdout().lock();
+    let mut output = Patient(io::stdout().lock());
     output.write_all(text.as_bytes())?;
     Ok(output.flush()?)
 }
@@ -37,7 +42,7 @@ pub fn print_text(text: &str) -> anyhow::Result<()> {
 /// Prints `value` as JSON, indented.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
@@ -47,7 +52,7 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 /// Prints rows of text under a heading, columns as wide as their widest cell.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn print_table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
     let rows: Vec<[Cow<'_, str>; N]> = rows.iter().map(|row| row.each_ref().map(|cell| one_line(cell))).collect();
     let mut widths = heading.map(|cell| cell.chars().count());
@@ -59,11 +64,21 @@ pub fn print_table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> 
     let mut text = String::new();
     let heading = heading.map(Cow::Borrowed);
     for row in std::iter::once(&heading).chain(&rows) {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(text, "{}", line.trim_end());
+        text += line(row, &widths).trim_end();
+        text.push('\n');
     }
     print_text(&text)
+}
+
+/// Cells side by side. Formatting with a width takes none above 65,535 and panics.
+fn line<const N: usize>(row: &[Cow<'_, str>; N], widths: &[usize; N]) -> String {
+    let mut line = String::new();
+    for (cell, &width) in row.iter().zip(widths) {
+        line += cell;
+        let blanks = width.min(WIDEST).saturating_sub(cell.chars().count());
+        line.extend(std::iter::repeat_n(' ', blanks + 2));
+    }
+    line
 }
 
 /// Where the log is written: standard error, as [`message`] does.
@@ -82,14 +97,20 @@ impl Write for Log {
     }
 }
 
-/// `text` with escapes in place of its control characters, but for tabs and ends of lines.
+/// `text` with control characters escaped, except tabs and line ends.
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    escape(text, |letter| letter.is_control() && letter != '\n' && letter != '\t')
+    escape(text, |letter| is_harmful(letter) && letter != '\n' && letter != '\t')
 }
 
 /// `text` on one line.
 fn one_line(text: &str) -> Cow<'_, str> {
-    escape(text, char::is_control)
+    escape(text, is_harmful)
+}
+
+/// Control characters, including those that change the text direction, with which a name could look like another one.
+fn is_harmful(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
 }
 
 fn escape(text: &str, is_harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -111,11 +132,22 @@ fn escape(text: &str, is_harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
+    /// Found by mutated inputs: a bundle whose error quotes 70,000 letters.
+    #[test]
+    fn cells_may_be_long() {
+        let long = "x".repeat(70_000);
+        let widths = [long.len(), 3];
+        assert_eq!(line(&["a".into(), "b".into()], &[3, 3]).trim_end(), "a    b");
+        assert_eq!(line(&[Cow::Borrowed(&*long), "b".into()], &widths).trim_end(), format!("{long}  b"));
+        assert_eq!(line(&["a".into(), "b".into()], &widths).trim_end(), format!("a{}b", " ".repeat(201)));
+    }
+
     #[test]
     fn terminals_get_no_control_characters() {
         assert_eq!(escaped("b\u{1b}]0;owned\u{7}.jpg"), "b\\u{1b}]0;owned\\u{7}.jpg");
         assert_eq!(escaped("back\u{8}space, \u{9b}31m, \r over"), "back\\u{8}space, \\u{9b}31m, \\r over");
         assert_eq!(one_line("two\nlines"), "two\\nlines");
+        assert_eq!(escaped("photo\u{202e}gpj.exe"), "photo\\u{202e}gpj.exe", "shown as photoexe.jpg");
         assert!(matches!(escaped("ein Ordner/größer 猫.jpg\n\tmore"), Cow::Borrowed(_)));
     }
 }

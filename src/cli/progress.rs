@@ -1,4 +1,4 @@
-//! A progress bar on standard error, where that is a terminal and the length is known.
+//! A progress bar on standard error, if that is a terminal and the length is known.
 
 use std::error::Error;
 use std::io::IsTerminal as _;
@@ -15,7 +15,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar of `length` steps; none where the length is unknown or standard error is no terminal.
+    /// A bar of `length` steps; none if the length is unknown or standard error is not a terminal.
     pub fn new(length: Option<u64>, log: &LogArguments) -> Self {
         let watched = std::io::stderr().is_terminal() && !log.quiet;
         // A single step is over before the bar can be read.

@@ -11,6 +11,7 @@ use super::Verdict;
 use super::config::{self, Settings};
 use super::guard::FileGuard;
 use super::log::LogArguments;
+use super::machine;
 use super::progress::Progress;
 use super::service::Service;
 use super::{output, stop};
@@ -21,7 +22,7 @@ use crate::runtime::{
 };
 use crate::sink::http::Http;
 use crate::sink::http::metrics::Metrics;
-use crate::sink::{self, Category, OutputSchema, Sink};
+use crate::sink::{self, Category, OutputSchema, Sink, SinkError};
 use crate::source;
 use crate::template::Template;
 use crate::track::TrackOptions;
@@ -42,7 +43,7 @@ pub struct RunArguments {
 }
 
 impl RunArguments {
-    /// The options of flags, variables and files together.
+    /// The combined options of flags, variables and files.
     pub fn settings(self) -> anyhow::Result<Settings> {
         self.settings.with_files(self.config.as_deref())
     }
@@ -52,7 +53,7 @@ impl RunArguments {
         let config = self.config.clone();
         let settings = self.settings()?;
         let stop = stop::flag()?;
-        let forced_exit = stop::force_exit_after()?;
+        let forced_exit = stop::force_exit_after(|_| 0)?;
         let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         guard(&settings, &bundle, uris, config.as_deref())?;
         // Wrong options are reported before the networks are opened.
@@ -63,9 +64,10 @@ impl RunArguments {
         let track_options = track_options(&settings, &bundle)?;
         let zones = settings.tracker.zones()?;
         if settings.no_track && !zones.is_empty() {
-            bail!("zones and lines count identities: leave --no-track out");
+            bail!("zones and lines count identities: omit --no-track");
         }
-        let schema = describe(&bundle, &templates);
+        let (host, device) = machine::identity();
+        let schema = OutputSchema { host, device, ..describe(&bundle, &templates) };
         let preview = open_preview(&settings, &schema, sources.len())?;
         let metrics = preview.as_ref().map(Http::metrics);
         let address = preview.as_ref().map(Http::address);
@@ -78,9 +80,9 @@ impl RunArguments {
         let options = estimator::Options { sources: sources.len(), ..settings.model_options(templates) };
         let backend = settings.backend()?;
         let open = || LazyEstimator::new(bundle.clone(), backend, &options);
-        let is_live = sources.iter().filter(|source| source.live().is_some()).count();
-        if is_live < sources.len() && sources.len() > 1 {
-            bail!("only cameras can be read side by side: give one --source, or cameras only");
+        let live_count = sources.iter().filter(|source| source.live_counts().is_some()).count();
+        if live_count < sources.len() && sources.len() > 1 {
+            bail!("only cameras can be read together: give one --source, or cameras only");
         }
 
         if let Some(address) = address {
@@ -97,7 +99,7 @@ impl RunArguments {
         }
         let mut counts = Counts::default();
         let start = Instant::now();
-        let ended = if is_live > 0 {
+        let ended = if live_count > 0 {
             let pipeline = LivePipeline {
                 cameras: sources,
                 estimator: &mut open(),
@@ -128,7 +130,7 @@ impl RunArguments {
             tracing::warn!("{remark}");
         }
         ended?;
-        if counts.frames == 0 && is_live == 0 {
+        if counts.frames == 0 && live_count == 0 {
             bail!("{}: no frame in it", source::shown(&uris[0]));
         }
         let is_complete = counts.dropped.unreadable + counts.dropped.unsupported_size == 0;
@@ -136,7 +138,7 @@ impl RunArguments {
     }
 }
 
-/// Warns of a password that all users of this machine can read among the arguments of running programs.
+/// Warns of a password in the arguments, which all users of this machine can read.
 fn warn_of_passwords() {
     #[cfg(feature = "camera")]
     if std::env::args().any(|argument| source::child::has_password(&argument)) {
@@ -151,21 +153,28 @@ fn warn_of_passwords() {
 fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Option<&Path>) -> anyhow::Result<()> {
     let mut guard = FileGuard::default();
     for source in sources {
-        guard.input(source::file_of(source));
+        match source::recording_of(source) {
+            Some(folder) => guard.input_tree(folder),
+            None => source::files_of(source).iter().for_each(|path| guard.input(path)),
+        }
     }
     let files = settings.template.iter().chain(&settings.boxes).map(PathBuf::as_path);
     files.chain(config).chain([Path::new(config::SYSTEM)]).for_each(|path| guard.input(path));
     guard.input_tree(bundle.folder());
     if let Some(finder) = &settings.boxes_from {
-        // Where it cannot be opened, that is reported later.
+        // If it cannot be opened, that is reported later.
         Bundle::open(finder).iter().for_each(|finder| guard.input_tree(finder.folder()));
     }
-    for (option, uri) in sink_uris(settings) {
+    let mut uris = sink_uris(settings);
+    // A recording has its folder for itself: others are known by then.
+    uris.sort_by_key(|(_, uri)| uri.starts_with("record:"));
+    for (option, uri) in uris {
         match sink::outputs(&uri)? {
             sink::Output::Files(paths) => {
                 paths.iter().try_for_each(|path| guard.output(&option, path))?;
             }
             sink::Output::Folder(folder) => guard.images(&option, &folder)?,
+            sink::Output::Recording(folder) => guard.folder(&option, &folder)?,
             sink::Output::Standard => guard.standard_output()?,
             sink::Output::Device => {}
         }
@@ -173,12 +182,13 @@ fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Optio
     guard.messages()
 }
 
-/// The URIs of all sinks, with the options that ask for them.
+/// The URIs of all sinks, with the options that name them.
 fn sink_uris(settings: &Settings) -> Vec<(String, String)> {
     let given = settings.sink.iter().map(|uri| (format!("--sink {uri}"), uri.clone()));
     let default = settings.sink.is_empty().then(|| ("standard output".to_owned(), "jsonl:-".to_owned()));
     let overlay = settings.overlay.as_ref().map(|path| (format!("--overlay {path}"), format!("overlay:{path}")));
-    given.chain(default).chain(overlay).collect()
+    let record = settings.record.as_ref().map(|folder| (format!("--record {folder}"), format!("record:{folder}")));
+    given.chain(default).chain(overlay).chain(record).collect()
 }
 
 /// The objects to detect; each template must have been made by the bundle.
@@ -248,6 +258,7 @@ pub fn describe(bundle: &Bundle, templates: &[Template]) -> OutputSchema {
         categories,
         templates: !templates.is_empty(),
         poses: bundle.manifest().limits.poses,
+        ..OutputSchema::default()
     }
 }
 
@@ -265,16 +276,29 @@ fn open_preview(settings: &Settings, schema: &OutputSchema, cameras: usize) -> a
 fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>) -> anyhow::Result<Vec<Box<dyn Sink>>> {
     let options = sink::Options {
         keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
-        // Counted where the metrics are.
+        // Shown in the metrics.
         dropped_lines: preview.as_ref().map(|preview| preview.metrics().dropped_lines()).unwrap_or_default(),
     };
-    let preview = preview.map(|preview| Ok(Box::new(preview) as Box<dyn Sink>));
-    let opened = sink_uris(settings).into_iter().map(|(_, uri)| sink::open(&uri, schema, &options));
-    let sinks = preview.into_iter().chain(opened);
-    Ok(sinks.collect::<Result<_, _>>()?)
+    let mut sinks: Vec<Box<dyn Sink>> = preview.into_iter().map(|preview| Box::new(preview) as Box<dyn Sink>).collect();
+    let mut closed = None;
+    for (_, uri) in sink_uris(settings) {
+        match sink::open(&uri, schema, &options) {
+            Ok(sink) => sinks.push(sink),
+            Err(error @ SinkError::Closed { .. }) => closed = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match closed {
+        // As where the reader leaves later.
+        Some(error) if !sinks.is_empty() => tracing::warn!("{error}; the other outputs continue"),
+        Some(error) if Service::is_expected() => tracing::warn!("{error}; the service continues without"),
+        Some(error) => return Err(error.into()),
+        None => {}
+    }
+    Ok(sinks)
 }
 
-/// How poses are tracked; `None` where they are not. Wrong options are errors whether they are used or not.
+/// How poses are tracked; `None` if they are not. Wrong options are errors whether they are used or not.
 fn track_options(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Option<TrackOptions>> {
     let options = settings.tracker.options(bundle.manifest().track_options())?;
     Ok((!settings.no_track).then_some(options))
@@ -288,7 +312,7 @@ fn summarise(counts: &Counts, seconds: f64) {
         (dropped.unsupported_size, "frames do not fit the network"),
         (counts.dropped_poses, "poses dropped: over the limit, or not finite"),
         (dropped.superseded, "frames superseded by newer ones"),
-        (dropped.driver, "frames lost by the camera"),
+        (dropped.driver, "frames dropped by the camera or its driver"),
         (dropped.corrupt, "corrupt frames"),
         (dropped.output, "results dropped: the outputs were too slow"),
         (counts.restarts, "restarts of the camera"),
@@ -309,7 +333,7 @@ pub struct RunObserver {
 }
 
 impl RunObserver {
-    /// Observes a run over `frames` frames, if their number is known.
+    /// Observes a run over `frames` frames, if known.
     pub fn new(frames: Option<u64>, log: &LogArguments) -> Self {
         Self { progress: Progress::new(frames, log), metrics: None, service: None }
     }

@@ -1,4 +1,4 @@
-//! What systemd is told: that the program is ready, that it is alive, how it performs.
+//! Notifies systemd that the program is ready, that it is alive, and how it performs.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,12 +11,12 @@ use crate::counts::Counts;
 
 /// Interval between two status texts.
 const STATUS: Duration = Duration::from_secs(5);
-/// How much longer systemd is asked to wait for the first frame, each time that there is none yet: a camera may appear late.
+/// Extension of the start time-out while there is no first frame: a camera may appear late.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The service manager that has started this program.
 ///
-/// It hears from the loop that processes frames, and from nothing else: where that stands still, the watchdog expires.
+/// Only the loop that processes frames notifies it: if that hangs, the watchdog expires.
 #[derive(Debug)]
 pub struct Service {
     manager: Manager,
@@ -29,9 +29,14 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether a service manager has started this program.
+    pub fn is_expected() -> bool {
+        socket().is_some()
+    }
+
     /// The manager that `NOTIFY_SOCKET` names, if there is one.
     pub fn from_environment() -> Option<Self> {
-        let socket = std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?;
+        let socket = socket()?;
         let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
         let is_ours = number("WATCHDOG_PID").is_none_or(|process| process == u64::from(std::process::id()));
         // Half of what systemd allows, as its manual advises.
@@ -55,7 +60,7 @@ impl Service {
         }
     }
 
-    /// There was no frame, but the loop goes on.
+    /// There was no frame, but the loop is running.
     pub fn alive(&mut self) {
         if self.ready {
             self.feed();
@@ -75,6 +80,10 @@ impl Service {
     }
 }
 
+fn socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         self.manager.tell("STOPPING=1\n");
@@ -86,7 +95,7 @@ impl Drop for Service {
 struct Manager(OsString);
 
 impl Manager {
-    /// A manager that does not listen is no reason to stop.
+    /// Sends a message; a manager that does not listen is ignored.
     fn tell(&self, message: &str) {
         if let Err(error) = send(&self.0, message.as_bytes()) {
             tracing::debug!("the service manager does not listen: {error}");

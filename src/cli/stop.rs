@@ -1,4 +1,4 @@
-//! A clean end on SIGINT and SIGTERM, and what SIGHUP does.
+//! A clean end on SIGINT and SIGTERM, and the effect of SIGHUP.
 
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,18 +16,18 @@ use crate::runtime::Outputs;
 /// How long a run has to end by itself after the first signal.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// How long the program then waits for outputs that are being written.
+/// How long the program then waits for outputs being written.
 const FINISH: Duration = Duration::from_millis(500);
 
 /// Becomes true on SIGINT and SIGTERM; the second of them ends the program at once.
 ///
-/// SIGHUP ends nothing: files that were moved, as `logrotate` does, are made anew with the next line anyway. On a terminal, which
+/// SIGHUP is ignored: files moved by `logrotate` are recreated with the next line anyway. On a terminal, which
 /// sends it when it is closed, it counts as SIGTERM.
 pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in ending() {
         // In this order: at the first signal the flag is still down.
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+        flag::register_conditional_shutdown(signal, unfinished(signal), Arc::clone(&stop))
             .and_then(|_| flag::register(signal, Arc::clone(&stop)))
             .context("signals cannot be caught")?;
     }
@@ -38,13 +38,18 @@ pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// The signals that end a run.
+/// Signals that end a run.
 fn ending() -> Vec<i32> {
     [SIGINT, SIGTERM].into_iter().chain(on_terminal().then_some(SIGHUP)).collect()
 }
 
 fn on_terminal() -> bool {
     std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
+}
+
+/// The exit code of a command ended by a signal, as in shells.
+pub fn unfinished(signal: i32) -> i32 {
+    128 + signal
 }
 
 /// As long as it lives, the program ends soon after the first signal.
@@ -67,14 +72,14 @@ impl Drop for ForcedExit {
     }
 }
 
-/// Ends the program soon after the first signal even where it waits for something that does not happen: standard input that stalls,
-/// an output that takes nothing, a network that is being opened.
-pub fn force_exit_after() -> anyhow::Result<ForcedExit> {
+/// Ends the program soon after the first signal even if it is blocked: by stalled standard input, an output that accepts nothing, a
+/// network that is being opened. `exit_code` converts the signal's number.
+pub fn force_exit_after(exit_code: fn(i32) -> i32) -> anyhow::Result<ForcedExit> {
     let forced = ForcedExit { over: Arc::default(), outputs: Arc::default() };
     let (over, outputs) = (Arc::clone(&forced.over), Arc::clone(&forced.outputs));
     let mut signals = Signals::new(ending()).context("signals cannot be caught")?;
     let wait = move || {
-        if signals.forever().next().is_some() {
+        if let Some(signal) = signals.forever().next() {
             thread::sleep(PATIENCE);
             if over.load(Ordering::Relaxed) {
                 return;
@@ -83,7 +88,7 @@ pub fn force_exit_after() -> anyhow::Result<ForcedExit> {
             if let Some(outputs) = outputs.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 outputs.finish_idle(FINISH);
             }
-            std::process::exit(0);
+            std::process::exit(exit_code(signal));
         }
     };
     thread::Builder::new().name("stop".to_owned()).spawn(wait).context("a thread cannot be started")?;

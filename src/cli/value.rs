@@ -27,9 +27,14 @@ pub fn serialize_backend<S: Serializer>(backend: &Option<Backend>, serializer: S
     backend.map(|backend| backend.to_string()).serialize(serializer)
 }
 
-/// A time such as `30ms` or `0.5s`, more than nothing and less than an hour.
+/// A number of at least 1.
+pub fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| format!("`{text}` is not a number of at least 1"))
+}
+
+/// A time such as `30ms` or `0.5s`, above 0 and below an hour.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time: give one such as 30ms or 0.5s");
+    let wrong = || format!("`{text}` is not a time: give one such as 30ms or 0.5s");
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, 1e-3),
         None => (text.strip_suffix('s').ok_or_else(wrong)?, 1.0),
@@ -71,7 +76,7 @@ pub fn size(text: &str) -> Result<Size, String> {
     }
 }
 
-/// A score threshold: any number that is one.
+/// A score threshold: any number except NaN.
 pub fn threshold(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if value.is_finite() => Ok(value),

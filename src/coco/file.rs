@@ -12,12 +12,12 @@ use super::text::{Fault, parse_bytes, read};
 use super::{FileError, Id, Number};
 use crate::geometry::Size;
 
-/// Most numbers of an annotation's keypoints.
+/// Maximum number of values in an annotation's `keypoints`.
 pub const MAX_VALUES: usize = 3000;
-/// Most bytes that a file's entries may take in memory; COCO's largest set of keypoints takes 150 MB.
+/// Maximum memory for a file's entries; COCO's largest set of keypoints takes 150 MB.
 const MAX_MEMORY: usize = 240 << 20;
 
-/// A file of annotations: the keys that are used, of all categories.
+/// A file of annotations: the keys that are used, for all categories.
 #[derive(Debug, Clone, Default)]
 pub struct CocoFile {
     /// `images`, in the file's order.
@@ -39,13 +39,13 @@ pub struct ImageEntry {
     width: Option<f64>,
     #[serde(default, deserialize_with = "helpful")]
     height: Option<f64>,
-    /// The frame of a video that it is, where the file says it.
+    /// Its frame number in a video, if given.
     #[serde(default, deserialize_with = "helpful")]
     pub frame_id: Option<f64>,
 }
 
 impl ImageEntry {
-    /// Its size in pixels, where the file says it.
+    /// Its size in pixels, if given.
     pub fn size(&self) -> Option<Size> {
         let side =
             |length: Option<f64>| length.filter(|&length| (1.0..1e6).contains(&length)).map(|length| length as usize);
@@ -56,14 +56,14 @@ impl ImageEntry {
 /// One of `annotations`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AnnotationEntry {
-    /// Its id, where it has a usable one.
+    /// Its id, if usable.
     #[serde(default, deserialize_with = "any_id")]
     pub id: Option<Id>,
     /// Its image.
     pub image_id: Id,
-    /// Its category, where the file says it.
+    /// Its category, if given.
     pub category_id: Option<Id>,
-    /// x, y, visibility of each keypoint; NaN where the file says NaN or `null`. `None` without the key.
+    /// x, y, visibility of each keypoint; NaN for NaN or `null`. `None` without the key.
     #[serde(default, deserialize_with = "values")]
     pub keypoints: Option<Vec<f64>>,
     /// Area of the segment, square pixels.
@@ -72,16 +72,16 @@ pub struct AnnotationEntry {
     /// Left, top, width, height in pixels.
     #[serde(default, deserialize_with = "bounds")]
     pub bbox: Option<[f64; 4]>,
-    /// The same of the head.
+    /// The same for the head.
     #[serde(default, deserialize_with = "bounds")]
     pub head_bbox: Option<[f64; 4]>,
-    /// Whether it is a region of many.
+    /// Whether it is a crowd region.
     #[serde(default, deserialize_with = "flag")]
     pub iscrowd: bool,
-    /// How many keypoints are labelled, where the file says it.
+    /// Number of labelled keypoints, if given.
     #[serde(default, deserialize_with = "helpful")]
     pub num_keypoints: Option<f64>,
-    /// Whose track in a video it belongs to, where the file says it.
+    /// Its track in a video, if given.
     #[serde(default, deserialize_with = "helpful")]
     pub track_id: Option<f64>,
 }
@@ -94,10 +94,10 @@ pub struct CategoryEntry {
     /// Its name.
     #[serde(default, deserialize_with = "text")]
     pub name: String,
-    /// Names of its keypoints; empty where the file gives none.
+    /// Names of its keypoints; empty if the file gives none.
     #[serde(default, deserialize_with = "names")]
     pub keypoints: Vec<String>,
-    /// Pairs of keypoints that are joined, counted from 1; `None` for what is no pair.
+    /// Pairs of keypoints that are joined, counted from 1; `None` for what is not a pair.
     #[serde(default, deserialize_with = "pairs")]
     pub skeleton: Vec<Option<[f64; 2]>>,
 }
@@ -106,8 +106,8 @@ impl CocoFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// Where it cannot be read, lacks `images` or `annotations`, holds a value of a wrong type under a key that is used, or
-    /// would take too much memory.
+    /// If it cannot be read, lacks `images` or `annotations`, has a value of the wrong type under a key that is used, or would
+    /// take too much memory.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         read(path, Top(&Budget::default()))
     }
@@ -115,7 +115,7 @@ impl CocoFile {
     /// The same from a file's bytes.
     ///
     /// # Errors
-    /// As [`CocoFile::read`].
+    /// Same as [`CocoFile::read`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Fault> {
         parse_bytes(bytes, Top(&Budget::default()))
     }
@@ -124,12 +124,12 @@ impl CocoFile {
 /// Reads a list of `T`, such as a file of results.
 ///
 /// # Errors
-/// As [`CocoFile::read`].
+/// Same as [`CocoFile::read`].
 pub(crate) fn read_list<T: for<'de> Deserialize<'de> + Footprint>(path: &Path) -> Result<Vec<T>, FileError> {
     read(path, List(&Budget::default(), PhantomData))
 }
 
-/// What an entry takes in memory.
+/// Memory that an entry takes.
 pub(crate) trait Footprint {
     /// Bytes on the heap.
     fn heap(&self) -> usize;
@@ -137,7 +137,7 @@ pub(crate) trait Footprint {
 
 impl Footprint for ImageEntry {
     fn heap(&self) -> usize {
-        // Its id is kept twice, in an index.
+        // Its id is also kept in an index.
         self.file_name.len() + 64
     }
 }
@@ -242,13 +242,18 @@ impl<'de, T: Deserialize<'de> + Footprint> Visitor<'de> for List<'_, T> {
     }
 }
 
-/// At most [`MAX_VALUES`] numbers, or nothing.
+/// At most [`MAX_VALUES`] numbers, or `None`.
 fn values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f64>>, D::Error> {
-    struct Values;
+    numbers(deserializer, "a list of x, y, visibility of each keypoint")
+}
+
+/// The same of what is `expected`.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<Option<Vec<f64>>, D::Error> {
+    struct Values(&'static str);
     impl<'de> Visitor<'de> for Values {
         type Value = Option<Vec<f64>>;
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a list of x, y, visibility of each keypoint")
+            f.write_str(self.0)
         }
         fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
             Ok(None)
@@ -265,12 +270,12 @@ fn values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f64>>
             Ok(Some(values))
         }
     }
-    deserializer.deserialize_any(Values)
+    deserializer.deserialize_any(Values(expected))
 }
 
-/// A box; nothing for `null`, an empty list or numbers that are none.
+/// A box; `None` for `null`, an empty list or NaN.
 fn bounds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[f64; 4]>, D::Error> {
-    match values(deserializer)?.as_deref() {
+    match numbers(deserializer, "x, y, width, height")?.as_deref() {
         None | Some([]) => Ok(None),
         Some(&[x, y, width, height]) => {
             Ok([x, y, width, height].iter().all(|value| value.is_finite()).then_some([x, y, width, height]))
@@ -319,6 +324,7 @@ mod tests {
             ("\"a.jpg\"", "7", &["images[0].file_name", "invalid type: integer `7`"][..]),
             ("\"image_id\": \"a\"", "\"image\": 3", &["annotations[0]", "missing field `image_id`"]),
             ("2.5", "\"x\"", &["annotations[0].keypoints[1]", "invalid type: string \"x\", expected a number"]),
+            ("[0, 0, 3, 4]", "{}", &["annotations[0].bbox", "invalid type: map, expected x, y, width, height"]),
             ("[0, 0, 3, 4]", "[0, 0, 3]", &["annotations[0].bbox", "found 3 numbers, expected x, y, width, height"]),
             ("\"annotations\"", "\"annotation\"", &["missing field `annotations`"]),
             ("\"images\": [", "\"images\": 3, \"x\": [", &["images", "invalid type: integer `3`, expected a list"]),

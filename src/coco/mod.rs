@@ -1,9 +1,8 @@
 //! Annotation files in COCO's format, read tolerantly: the one reader of the evaluation, of enrolment and of box lists.
 //!
-//! Real files differ from COCO's own. What is not needed is not insisted on: other categories with boxes only, whole
-//! numbers written as `17.0`, ids that are text or begin at 0, NaN or `null` where nothing is labelled, a byte order mark,
-//! a missing `area`. What is needed and wrong is refused with the file, the path inside it, what was found and what was
-//! expected. No input makes the reader use more memory than a fixed budget.
+//! Real files differ from COCO's own. Accepted are other categories with boxes only, whole numbers written as `17.0`, ids that
+//! are text or begin at 0, NaN or `null` where nothing is labelled, a byte order mark, a missing `area`. Errors in what is
+//! needed name the file, the path inside it, what was found and what was expected. Memory is bounded by a fixed budget.
 
 mod error;
 mod file;

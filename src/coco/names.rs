@@ -1,6 +1,6 @@
-//! Names of keypoints and of files, as different programs write them.
+//! Names of keypoints and files, as different programs write them.
 
-/// For each of the `wanted` names, its position among the `found` ones; `None` where one is missing or ambiguous.
+/// For each of the `wanted` names, its position among the `found` ones; `None` if one is missing or ambiguous.
 ///
 /// Names are compared by their words: `left_eye`, `Left Eye`, `leftEye`, `l_eye`, `eye-left` and `lefteye` are one name.
 pub fn match_names(found: &[String], wanted: &[String]) -> Option<Vec<usize>> {
@@ -45,7 +45,7 @@ fn canonical(name: &str) -> String {
     words.join(" ")
 }
 
-/// The last part of a path, whichever system wrote it.
+/// The last component of a path of any system.
 pub fn base_name(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }

@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// A number; NaN for `null`, which stands for NaN by the time it is read.
+/// A number; NaN for `null`, into which NaN has been sanitised.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Number(pub f64);
 
@@ -106,12 +106,12 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-/// A number where there may be none: `None` for NaN and `null`.
+/// A number; `None` for NaN and `null`.
 pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     Number::deserialize(deserializer).map(|Number(value)| (!value.is_nan()).then_some(value))
 }
 
-/// A number that is only of help: `None` for whatever else stands there.
+/// An optional number: `None` for anything else.
 pub(super) fn helpful<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     Loose::deserialize(deserializer).map(|value| match value {
         Loose::Number(number) => Some(number),
@@ -120,7 +120,7 @@ pub(super) fn helpful<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     })
 }
 
-/// An id that is only of help: `None` for whatever else stands there.
+/// An optional id: `None` for anything else.
 pub(super) fn any_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Id>, D::Error> {
     Loose::deserialize(deserializer).map(|value| match value {
         Loose::Number(number) if number.fract() == 0.0 => Some(Id::Number(number as i64)),
@@ -139,7 +139,7 @@ pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     Option::<String>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// Pairs of numbers as far as there are any; whatever else stands there is kept as `None`.
+/// Pairs of numbers; anything else is kept as `None`.
 pub(super) fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Option<[f64; 2]>>, D::Error> {
     let Loose::List(rows) = Loose::deserialize(deserializer)? else { return Ok(Vec::new()) };
     let number = |value: &Loose| match value {
@@ -153,7 +153,7 @@ pub(super) fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Op
     Ok(rows.into_iter().map(pair).collect())
 }
 
-/// Names, whatever else stands there; numbers count as names.
+/// Names; numbers count as names, anything else is ignored.
 pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let Loose::List(names) = Loose::deserialize(deserializer)? else { return Ok(Vec::new()) };
     let name = |value| match value {
@@ -164,10 +164,10 @@ pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<St
     Ok(names.into_iter().map(name).collect())
 }
 
-/// Longest list of a value that may be anything.
+/// Longest list that is read where any value is allowed.
 const MOST: usize = 1024;
 
-/// Any value, as far as it is of interest.
+/// Any value, reduced to what is needed.
 enum Loose {
     Number(f64),
     Text(String),

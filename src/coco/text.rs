@@ -17,10 +17,10 @@ const MAX_TEXT: usize = 4 << 20;
 const MAX_WORD: usize = 1024;
 /// Deepest nesting of lists and objects.
 const MAX_DEPTH: usize = 100;
-/// Bytes that are read at once.
+/// Bytes read at a time.
 const CHUNK: usize = 1 << 16;
 
-/// What is wrong with the text of a file, and where in it.
+/// What is wrong in the text of a file, and where.
 #[derive(Debug)]
 pub enum Fault {
     /// The file cannot be read.
@@ -60,7 +60,7 @@ impl std::fmt::Display for Fault {
 /// Reads the whole file with `seed`.
 ///
 /// # Errors
-/// Where the file cannot be read, is no JSON, or is not what `seed` expects.
+/// If the file cannot be read, is not JSON, or is not what `seed` expects.
 pub fn read<S, T>(path: &Path, seed: S) -> Result<T, FileError>
 where
     S: for<'de> DeserializeSeed<'de, Value = T>,
@@ -69,10 +69,10 @@ where
     parse(file, CHUNK, seed).map_err(|fault| fault.at(path))
 }
 
-/// The value in a text; `MAX_BYTES` and the other bounds hold for it as well.
+/// The value in a text; `MAX_BYTES` and the other bounds apply as well.
 ///
 /// # Errors
-/// Where the text is no JSON, or not a `T`.
+/// If the text is not JSON, or not a `T`.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     parse_bytes(bytes, std::marker::PhantomData::<T>)
 }
@@ -85,7 +85,7 @@ where
     parse(bytes, bytes.len().clamp(16, CHUNK), seed)
 }
 
-/// Parses what `input` gives, of which `chunk` bytes are read at once.
+/// Parses `input`, reading `chunk` bytes at a time.
 fn parse<S, T>(input: impl Read, chunk: usize, seed: S) -> Result<T, Fault>
 where
     S: for<'de> DeserializeSeed<'de, Value = T>,
@@ -112,10 +112,10 @@ fn fault(key: String, error: serde_json::Error) -> Fault {
     Fault::Json { key, message: error.to_string() }
 }
 
-/// The bytes of a file of at most `limit` bytes; files without an end are refused there.
+/// The bytes of a file of at most `limit` bytes.
 ///
 /// # Errors
-/// Where the file cannot be read, or is longer.
+/// If the file cannot be read, or is longer.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
@@ -131,7 +131,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Whether a text is an object with the key `annotations`, as COCO's files have it.
 ///
 /// # Errors
-/// Where the text is no JSON, or no object.
+/// If the text is not JSON, or not an object.
 pub fn is_coco(bytes: &[u8]) -> Result<bool, Fault> {
     struct Keys;
     impl<'de> DeserializeSeed<'de> for Keys {
@@ -159,7 +159,7 @@ pub fn is_coco(bytes: &[u8]) -> Result<bool, Fault> {
 /// Passes JSON through byte by byte.
 ///
 /// A byte order mark is dropped, and NaN and Infinity, which Python and JavaScript write though JSON does not have them,
-/// become `null`. Texts, words, nesting and the whole file are bounded: the parser behind it keeps each of them.
+/// become `null`. Strings, words, nesting and the whole file are bounded, as the parser that follows buffers each of them.
 struct Sanitiser<R> {
     input: R,
     /// Bytes left of [`MAX_BYTES`].
@@ -250,7 +250,7 @@ fn start(bytes: &[u8]) -> io::Result<&[u8]> {
         [] => return Err(refused("the file is empty".to_owned())),
         [0xef, 0xbb, 0xbf, rest @ ..] => return Ok(rest),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [_, 0, ..] | [0, ..] => "it is not UTF-8 but UTF-16; save it as UTF-8",
-        [0x1f, 0x8b, ..] => "it is packed by gzip; unpack it first",
+        [0x1f, 0x8b, ..] => "it is compressed with gzip; unpack it first",
         [b'P', b'K', 3, 4, ..] => "it is a zip archive; unpack it first",
         _ => return Ok(bytes),
     };
@@ -307,7 +307,7 @@ impl State {
         Ok(())
     }
 
-    /// Writes what was held back, or `null` for what is no number.
+    /// Writes the word that was held back, or `null` for NaN and Infinity.
     fn release(&mut self, output: &mut Vec<u8>) {
         let word = self.held.strip_prefix(b"-").unwrap_or(&self.held);
         match word {

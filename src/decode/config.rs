@@ -1,4 +1,4 @@
-//! What decoders' hyper-parameters have in common.
+//! Shared by the decoders' hyper-parameters.
 
 use heapless::Vec;
 
@@ -7,7 +7,7 @@ use crate::pose::MAX_KEYPOINTS;
 /// OKS sigmas, one per keypoint.
 ///
 /// # Errors
-/// Where there are more than [`MAX_KEYPOINTS`].
+/// If there are more than [`MAX_KEYPOINTS`].
 pub(super) fn sigmas(sigmas: &[f32]) -> Result<Vec<f32, MAX_KEYPOINTS>, ConfigError> {
     Vec::from_slice(sigmas).map_err(|_| ConfigError {
         key: "keypoints.sigmas",
@@ -21,14 +21,14 @@ pub(super) fn sigmas(sigmas: &[f32]) -> Result<Vec<f32, MAX_KEYPOINTS>, ConfigEr
 pub struct ConfigError {
     /// The manifest's key.
     pub key: &'static str,
-    /// What it may be.
+    /// The valid values.
     pub expected: &'static str,
-    /// What it is.
+    /// Its value.
     pub found: f64,
 }
 
 impl ConfigError {
-    /// The first rule that does not hold: its key, what the value may be, whether it holds, and the value.
+    /// The error of the first rule that does not hold; a rule is a key, the valid values, whether it holds, and the value.
     pub(super) fn first(rules: impl IntoIterator<Item = (&'static str, &'static str, bool, f64)>) -> Result<(), Self> {
         match rules.into_iter().find(|&(_, _, holds, _)| !holds) {
             Some((key, expected, _, found)) => Err(Self { key, expected, found }),

@@ -47,7 +47,7 @@ pub(super) fn first_cell(position: f32, cells: usize) -> usize {
 }
 
 impl<const N: usize> Taps<N> {
-    /// No position reads anything.
+    /// Positions that read nothing.
     pub const NONE: Self = Self { first: 0, weights: [[0.0; N]; TAPS] };
 
     /// The positions `position + start`, `position + start + 1`, ... (pixels of the upsampled axis) over `cells`
@@ -75,7 +75,7 @@ impl<const N: usize> Taps<N> {
     }
 }
 
-/// The upsampled map's value at `(x, y)`, pixels of the upsampled map; a NaN where a coordinate is not finite.
+/// The upsampled map's value at `(x, y)`, pixels of the upsampled map; a NaN if a coordinate is not finite.
 pub fn sample_upsampled(map: Map<'_>, x: f32, y: f32) -> f32 {
     if !x.is_finite() || !y.is_finite() {
         return f32::NAN;
@@ -130,7 +130,7 @@ impl<'a> Double<'a> {
         blend(blend(cells[0], cells[1], across), blend(cells[2], cells[3], across), down)
     }
 
-    /// A value that the pixel does not exceed by more than rounding.
+    /// An upper bound of the pixel, except for rounding.
     #[inline]
     pub(super) fn bound(&self, x: usize, y: usize) -> f32 {
         let ([a, b, c, d], _) = self.cells(x, y);

@@ -2,7 +2,7 @@
 
 use crate::geometry::Size;
 
-/// Most cells that a side of a map may have: positions on the upsampled map stay exact in `f32`.
+/// Maximum side of a map, cells: positions on the upsampled map stay exact in `f32`.
 pub const MAX_SIDE: usize = 1 << 16;
 
 /// A stack of equally large maps, `[channels, height, width]`, row by row.
@@ -17,7 +17,7 @@ impl<'a> Maps<'a> {
     /// A view of `values` as `[channels, height, width]`; `tensor` names it in errors.
     ///
     /// # Errors
-    /// Where an axis is empty or longer than [`MAX_SIDE`], or `values` has not as many numbers as the shape says.
+    /// If an axis is empty or longer than [`MAX_SIDE`], or `values` does not have as many numbers as the shape says.
     pub fn new(tensor: &'static str, values: &'a [f32], shape: [usize; 3]) -> Result<Self, ShapeError> {
         let [channels, height, width] = shape;
         for (axis, length) in [("channels", channels), ("rows", height), ("columns", width)] {
@@ -70,7 +70,7 @@ impl<'a> Map<'a> {
     /// A view of `values` as `[height, width]`; `tensor` names it in errors.
     ///
     /// # Errors
-    /// As [`Maps::new`].
+    /// Same as [`Maps::new`].
     pub fn new(tensor: &'static str, values: &'a [f32], shape: [usize; 2]) -> Result<Self, ShapeError> {
         Maps::new(tensor, values, [1, shape[0], shape[1]]).map(|maps| maps.map(0))
     }
@@ -91,7 +91,7 @@ impl<'a> Map<'a> {
     }
 }
 
-/// How long an axis should have been.
+/// The expected length of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// This long.

@@ -1,6 +1,6 @@
 //! Network outputs to poses: no operating system, no allocator, no `unsafe`, no panic.
 //!
-//! Shapes are checked once, when a view is made; storage is a workspace that the caller makes at start-up.
+//! Shapes are checked once, when a view is made; storage is a workspace that the caller allocates at start-up.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | [`logocap`] | LOGO-CAP: centres, initial poses, local-global refinement |
 //! | [`centergroup`] | CenterGroup: peaks, tokens, people gathered by attention |
 //! | [`capeformer`] | CapeFormer: crops, features of enrolled keypoints, proposals |
-//! | [`lofr`] | LOFR: crops, the highest place of every response map |
+//! | [`lofr`] | LOFR: crops, the maximum of every response map |
 //! | [`score`] | a model's own scores to probabilities |
 
 pub mod capeformer;
@@ -36,19 +36,19 @@ use wide::f32x8;
 pub use config::ConfigError;
 pub use maps::{Map, Maps, ShapeError};
 
-/// The larger of two numbers. Unlike `f32::max` it is one instruction; what it makes of a NaN is left open.
+/// The larger of two numbers. Unlike `f32::max` it is one instruction; the result for a NaN is unspecified.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// The smaller of two numbers; what it makes of a NaN is left open.
+/// The smaller of two numbers; the result for a NaN is unspecified.
 #[inline(always)]
 fn smaller(a: f32, b: f32) -> f32 {
     if a < b { a } else { b }
 }
 
-/// The largest of all numbers, eight at a time; what it makes of a NaN is left open.
+/// The largest of all numbers, eight at a time; the result for a NaN is unspecified.
 #[inline(always)]
 fn maximum(rows: &[[f32; 8]]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 8];
@@ -73,7 +73,7 @@ fn eight(numbers: &[f32], first: usize) -> f32x8 {
     f32x8::new(*run(numbers, first))
 }
 
-/// The same in vectors of the processor's own width.
+/// The same in vectors of the processor's width.
 #[inline(always)]
 fn load<S: Simd>(simd: S, numbers: &[f32], first: usize) -> Eight<S> {
     Eight::load_array_ref(simd, run(numbers, first))

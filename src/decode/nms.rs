@@ -1,16 +1,16 @@
-//! Of every cluster of poses that are nearly the same, one stays.
+//! Keeps one pose of every cluster of near duplicates.
 
 use heapless::Vec;
 
 use super::square_root;
 use crate::pose::{Keypoint, MAX_POSES, Pose};
 
-/// When two poses are the same.
+/// When two poses are duplicates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PoseNms {
-    /// Keypoints nearer than this part of the pose's diagonal coincide.
+    /// Keypoints nearer than this fraction of the pose's diagonal coincide.
     pub distance: f32,
-    /// Poses are the same where more keypoints than this coincide.
+    /// Poses are duplicates if more than this many keypoints coincide.
     pub keypoints: usize,
 }
 
@@ -42,7 +42,7 @@ impl PoseNms {
                 }
             }
             let Some(best) = best.filter(|&best| !aside[best]) else { continue };
-            // There are no more winners than poses.
+            // There are at most as many winners as poses.
             let _ = keep.push(best);
             for (aside, &member) in aside.iter_mut().zip(&cluster) {
                 *aside |= member;
@@ -60,7 +60,7 @@ impl PoseNms {
     }
 }
 
-/// Poses are the same where their object keypoint similarity is above a limit.
+/// Poses are duplicates if their object keypoint similarity is above a limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SimilarityNms<'a> {
     /// The limit, 0 to 1.
@@ -70,7 +70,7 @@ pub struct SimilarityNms<'a> {
 }
 
 impl SimilarityNms<'_> {
-    /// Those of `rows` whose pose is not the same as one that stays before it. `rows` are places in `poses`, best first.
+    /// Those of `rows` whose pose is not a duplicate of one kept before it. `rows` are indices into `poses`, best first.
     pub fn keep(&self, poses: &[Pose], rows: &[usize]) -> Vec<usize, MAX_POSES> {
         let mut keep: Vec<usize, MAX_POSES> = Vec::new();
         for &row in rows {

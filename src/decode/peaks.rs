@@ -47,7 +47,7 @@ impl Peak {
     }
 }
 
-/// The best maxima so far, best first; `N` is the most that there is room for.
+/// The best maxima so far, best first; `N` is the capacity.
 #[derive(Debug, Clone)]
 pub(super) struct Peaks<const N: usize> {
     pub list: Vec<Peak, N>,
@@ -55,7 +55,7 @@ pub(super) struct Peaks<const N: usize> {
     pub capacity: usize,
     /// Equal ones that touch count once.
     pub collapse: bool,
-    /// How many there were, also of those that were pushed out.
+    /// How many were added, including those pushed out.
     pub found: u32,
 }
 

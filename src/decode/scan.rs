@@ -10,9 +10,9 @@ use wide::f32x8;
 use super::{Map, eight, larger, maximum, run};
 use crate::geometry::Size;
 
-/// Cells that are looked at together.
+/// Cells that are processed together.
 const RUN: usize = 32;
-/// They and a neighbour on either side.
+/// These and a neighbour on either side.
 const WIDE: usize = RUN + 2;
 
 /// Three rows of cells, the first and the last column being neighbours of the run.
@@ -53,7 +53,7 @@ impl Blocks {
         )
     }
 
-    /// The same with the cells beside it.
+    /// The same with the cells next to it.
     fn with_neighbours(&self, index: usize) -> (Range<usize>, Range<usize>) {
         let (columns, rows) = self.cells(index);
         let wider = |cells: Range<usize>, end: usize| cells.start.saturating_sub(1)..(cells.end + 1).min(end);
@@ -61,7 +61,7 @@ impl Blocks {
     }
 }
 
-/// What cells have in common.
+/// Statistics of some cells.
 #[derive(Clone, Copy)]
 struct Look {
     highest: f32x8,
@@ -90,18 +90,18 @@ impl Look {
             self.add(f32x8::new(run));
         }
         match values.last_chunk() {
-            // Some are looked at twice.
+            // Some are visited twice.
             Some(&last) if !rest.is_empty() => self.add(f32x8::new(last)),
             _ => rest.iter().for_each(|&value| self.add(f32x8::splat(value))),
         }
     }
 }
 
-/// What a first look at a map finds.
+/// Result of a first pass over a map.
 pub(super) struct Survey<'a> {
     map: Map<'a>,
     blocks: Blocks,
-    /// By block: the highest cell of it and beside it.
+    /// By block: the highest cell in or next to it.
     highest: [f32; MAX_BLOCKS * MAX_BLOCKS],
     /// The largest finite absolute value.
     largest: f32,
@@ -132,7 +132,7 @@ impl<'a> Survey<'a> {
         survey
     }
 
-    /// What is not finite may have hidden anything.
+    /// Values that are not finite may have hidden anything.
     fn look_carefully(&mut self) {
         let values = self.map.values();
         self.non_finite = values.iter().filter(|value| !value.is_finite()).count() as u32;
@@ -147,7 +147,7 @@ impl<'a> Survey<'a> {
     ///
     /// `highest` returns for every cell a number that its pixels do not exceed by more than rounding.
     ///
-    /// `is_cut` says whether pixels do not count in or beside these columns of this row: there a slope may end in a
+    /// `is_cut` tells whether pixels in or next to these columns of this row do not count: there a slope may end in a
     /// maximum.
     pub fn scan(
         &self,
@@ -239,7 +239,7 @@ pub(super) fn highest_cell(rows: Rows<'_>) -> Bounds {
 
 /// No lower than the 2x2 pixels of each, where upsampling is by two.
 ///
-/// A pixel has three quarters of its cell and a quarter of the one beside it, on both axes; which one that is may differ
+/// A pixel has three quarters of its cell and a quarter of its neighbour, on both axes; which neighbour that is may differ
 /// from pixel to pixel, which is ignored here.
 pub(super) fn highest_pixel(rows: Rows<'_>) -> Bounds {
     let toward = |middle: f32x8, one: f32x8, other: f32x8| 0.75 * middle + 0.25 * one.fast_max(other);
@@ -312,7 +312,7 @@ impl Place {
         }
     }
 
-    /// Whether a cell beside it is missing.
+    /// Whether it lies at the border of the map.
     pub(super) fn is_at_border(&self) -> bool {
         self.left || self.right || self.top || self.bottom
     }

@@ -1,7 +1,7 @@
 //! From a model's own scores to probabilities: monotone maps, linear between knots.
 //!
-//! The maps are fitted on held-out images and stand in a bundle's `[score]` section. A map that rises everywhere keeps the
-//! order of scores, and with it the average precision.
+//! The maps are fitted on held-out images and stored in a bundle's `[score]` section. A map that rises everywhere keeps the order
+//! of scores, and with it the average precision.
 
 use heapless::Vec;
 
@@ -20,10 +20,10 @@ pub struct ScoreMap {
 }
 
 impl ScoreMap {
-    /// The map through `knots`, each a score and its probability. `key` is where they stand, for errors.
+    /// The map through `knots`, each a score and its probability. `key` names them in errors.
     ///
     /// # Errors
-    /// Where there are fewer than [`MIN_KNOTS`] or more than [`MAX_KNOTS`], a number is not finite, the scores do not rise, the
+    /// If there are fewer than [`MIN_KNOTS`] or more than [`MAX_KNOTS`], a number is not finite, the scores do not rise, the
     /// probabilities fall, or one lies outside 0 to 1.
     pub fn new(key: &'static str, knots: &[[f32; 2]]) -> Result<Self, ConfigError> {
         let fault = |expected: &'static str, found: f64| ConfigError { key, expected, found };
@@ -64,8 +64,8 @@ impl ScoreMap {
         below[1]
     }
 
-    /// The score above which exactly those scores lie whose probability is above `probability`; the lowest and the highest
-    /// finite number where all of them do, or none.
+    /// The score above which exactly those scores lie whose probability is above `probability`; the lowest finite number if all
+    /// do, the highest if none does.
     pub fn score_above(&self, probability: f32) -> f32 {
         let mut below: Option<[f32; 2]> = None;
         for &knot in &self.knots {
@@ -92,12 +92,12 @@ fn between(below: [f32; 2], above: [f32; 2], x: f32) -> f32 {
     (y0 + (y1 - y0) * ((x - x0) / (x1 - x0))) as f32
 }
 
-/// The maps of a bundle; what has none keeps the model's own scores.
+/// The maps of a bundle; without one, the model's own scores are kept.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ScoreMaps {
-    /// Of a pose: the probability that its OKS is at least 0.5.
+    /// For a pose: the probability that its OKS is at least 0.5.
     pub pose: Option<ScoreMap>,
-    /// Of a keypoint: the probability that it lies within a tenth of the person's size.
+    /// For a keypoint: the probability that it lies within a tenth of the person's size.
     pub keypoint: Option<ScoreMap>,
 }
 

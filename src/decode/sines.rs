@@ -1,4 +1,4 @@
-//! The encoding of positions that the transformers read: sines and cosines in turn, of ever slower waves.
+//! The transformers' position encoding: alternating sines and cosines of ever lower frequency.
 
 /// Ratio of the slowest wave's period to the fastest's.
 const TEMPERATURE: f64 = 10_000.0;

@@ -1,19 +1,18 @@
-//! Why an engine does not open or run.
+//! Errors of engines.
 
 use std::path::PathBuf;
 
 use super::precision::Precision;
 use super::{Backend, Provider};
 
-/// Why an engine does not open or run: always the file, the tensor where there is one, what was found and what was
-/// expected.
+/// Why an engine does not open or run: the file, the tensor if there is one, what was found and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
     /// No backend of that name.
     #[error("unknown backend `{0}`, expected `auto`, `tensorrt`, `tract` or `onnxruntime`")]
     UnknownBackend(String),
-    /// A provider was asked for of a backend that has none.
+    /// A provider was given for a backend that has none.
     #[error("provider `{provider}` is one of ONNX Runtime's: take --backend onnxruntime, not {backend}")]
     NoProviders {
         /// The backend.
@@ -32,29 +31,29 @@ pub enum EngineError {
         /// What is missing.
         reason: String,
     },
-    /// A network has no plan yet.
-    #[error("{}: there is no such plan; {remedy}", path.display())]
-    NoPlan {
-        /// Where it would be.
+    /// A network has no TensorRT engine yet.
+    #[error("{}: there is no such engine; {remedy}", path.display())]
+    NoEngine {
+        /// Its expected path.
         path: PathBuf,
         /// What to do.
         remedy: String,
     },
-    /// A plan was built from or for something else.
+    /// A TensorRT engine was built from or for something else.
     #[error("{}: {what}: found {found}, expected {expected}; {remedy}", path.display())]
     Stale {
-        /// The plan.
+        /// The engine.
         path: PathBuf,
         /// What differs.
         what: &'static str,
-        /// What the plan or its side-car has.
+        /// What the engine or its side-car has.
         found: String,
         /// What is expected here.
         expected: String,
         /// What to do.
         remedy: String,
     },
-    /// A number of threads that cannot be started.
+    /// That number of threads cannot be started.
     #[error("{threads} threads for the engines: {reason}")]
     Threads {
         /// What was asked for.
@@ -70,7 +69,7 @@ pub enum EngineError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The file is not the one that the bundle's check has read.
+    /// The file has changed since the bundle was checked.
     #[error(
         "{}: its SHA-256 is {found}, expected {expected}: the file was changed after the bundle was checked, start again",
         path.display()
@@ -109,7 +108,7 @@ pub enum EngineError {
         /// What to do.
         remedy: String,
     },
-    /// The program that builds plans failed.
+    /// The program that builds engines failed.
     #[error("{}: {reason}", program.display())]
     Builder {
         /// The program.

@@ -1,12 +1,12 @@
 //! Which other files an ONNX graph keeps tensors in.
 //!
-//! ONNX lets the bytes of a tensor stand in a file of its own (`TensorProto.external_data`). Only these entries are looked
+//! ONNX lets a tensor keep its bytes in a separate file (`TensorProto.external_data`). Only these entries are looked
 //! for, in the protocol buffer's wire format, so that a bundle is checked without any backend.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-/// What is known of a message's fields: which hold messages, and which those are.
+/// Which fields of a message hold messages, and of what kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Message {
     Model,
@@ -22,7 +22,7 @@ enum Message {
 }
 
 impl Message {
-    /// The message in a field, where tensors may be below it (`onnx.proto3`, IR version 13).
+    /// The message in a field, if tensors may be below it (`onnx.proto3`, IR version 13).
     fn field(self, number: u64) -> Option<Self> {
         Some(match (self, number) {
             (Self::Model, 7) => Self::Graph,
@@ -51,7 +51,7 @@ const MAX_DEPTH: usize = 64;
 /// The files that `model`, the bytes of an ONNX file, keeps tensors in, as it names them; none for most graphs.
 ///
 /// # Errors
-/// What is wrong with the bytes, where they are no protocol buffer.
+/// Returns a description of the problem if the bytes are not a protocol buffer.
 pub(crate) fn external_files(model: &[u8]) -> Result<BTreeSet<String>, &'static str> {
     let mut files = BTreeSet::new();
     walk(Message::Model, model, MAX_DEPTH, &mut files)?;
@@ -63,7 +63,7 @@ pub(crate) fn beside(graph: &Path, name: &str) -> PathBuf {
     without_dots(&graph.with_file_name("").join(name))
 }
 
-/// The same path without `.` in it.
+/// The same path without `.` components.
 pub(crate) fn without_dots(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != Component::CurDir).collect()
 }
@@ -90,7 +90,7 @@ fn walk(message: Message, mut bytes: &[u8], depth: usize, files: &mut BTreeSet<S
                 take(&mut bytes, 4)?;
                 continue;
             }
-            _ => return Err("it is no protocol buffer"),
+            _ => return Err("it is not a protocol buffer"),
         };
         match (message, key >> 3) {
             (Message::Entry, 1) => is_location = content == b"location",
@@ -122,7 +122,7 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, &'static str> {
             return Ok(value);
         }
     }
-    Err("it is no protocol buffer")
+    Err("it is not a protocol buffer")
 }
 
 fn take<'a>(bytes: &mut &'a [u8], length: u64) -> Result<&'a [u8], &'static str> {

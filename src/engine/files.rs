@@ -1,4 +1,4 @@
-//! Which files a network has.
+//! The files of a network.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::external::{beside, external_files, without_dots};
 use super::precision::Precision;
 use crate::{hash, read};
 
-/// Most bytes of a graph or of a file with its weights: protocol buffers end at 2 GiB.
+/// Maximum size of a graph or of a file with its weights: the limit of protocol buffers.
 pub(crate) const MAX_GRAPH_BYTES: u64 = 1 << 31;
 
 /// A graph.
@@ -29,28 +29,28 @@ pub struct GraphFile {
 pub(crate) struct Graph {
     /// The ONNX file.
     pub model: Vec<u8>,
-    /// The files that hold tensors of it, by the names that it gives them.
+    /// The files that hold its tensors, by the names that it uses.
     pub external: BTreeMap<String, Arc<[u8]>>,
 }
 
 impl GraphFile {
-    /// The graph at `onnx` as it is now, without other files.
+    /// The graph at `onnx` with its current hash, without other files.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub fn of(onnx: PathBuf) -> std::io::Result<Self> {
         let sha256 = hash::of_bytes(&read::regular(&onnx, MAX_GRAPH_BYTES)?);
         Ok(Self { onnx, sha256, external: Vec::new() })
     }
 
-    /// Reads the graph and the files that hold tensors of it. What is hashed here is what runs: a backend parses these
-    /// bytes, not the file again.
+    /// Reads the graph and the files that hold tensors of it. A backend parses these bytes, not the file
+    /// again: what is hashed is what runs.
     ///
     /// # Errors
-    /// Where a file cannot be read, has another hash than the listed one, or is not listed.
+    /// If a file cannot be read, has another hash than the listed one, or is not listed.
     #[cfg_attr(
-        not(any(feature = "tract", feature = "onnxruntime")),
-        expect(dead_code, reason = "for backends on the CPU")
+        not(any(feature = "tract", feature = "onnxruntime", feature = "tensorrt")),
+        expect(dead_code, reason = "for backends")
     )]
     pub(crate) fn read(&self) -> Result<Graph, EngineError> {
         let model = read_checked(&self.onnx, &self.sha256)?;
@@ -87,26 +87,26 @@ pub struct EngineFiles {
     pub fp32: GraphFile,
     /// With 16-bit types.
     pub fp16: Option<GraphFile>,
-    /// With explicit quantisation, as TensorRT wants it: signed, zero at 0.
+    /// With explicit quantisation in TensorRT's form: signed, zero point 0.
     pub int8: Option<GraphFile>,
     /// The same with 16-bit types between the quantised parts.
     pub int8_fp16: Option<GraphFile>,
-    /// With explicit quantisation, as CPUs are fast with it: what flows between layers is unsigned.
+    /// With explicit quantisation in the form that is fast on CPUs: unsigned activations.
     pub int8_cpu: Option<GraphFile>,
     /// The precision that was asked for; `None` is [`Precision::default_of`] the backend.
     pub precision: Option<Precision>,
-    /// Names of the bundle and of the network's role, such as `logocap-tiny/backbone`.
+    /// Bundle and role, such as `logocap-tiny/backbone`.
     pub label: String,
-    /// Whether the graph leaves extents of inputs open.
+    /// Whether the graph has inputs of open shape.
     pub has_open_shapes: bool,
 }
 
 impl EngineFiles {
-    /// The graph for a backend that computes with the types that the file has. A network without a quantised graph is
-    /// computed in 32 bits.
+    /// The graph for a backend that computes in the types of the file. A network without a quantised graph is computed in
+    /// 32 bits.
     ///
     /// # Errors
-    /// Where there is no graph of 16-bit types.
+    /// If there is no graph of 16-bit types.
     pub fn typed(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
         match precision {
             Precision::Fp32 => Ok(&self.fp32),
@@ -122,7 +122,7 @@ impl EngineFiles {
     /// The same for a backend whose instructions multiply unsigned 8 bits by signed ones, as those of CPUs do.
     ///
     /// # Errors
-    /// Where there is no graph of 16-bit types.
+    /// If there is no graph of 16-bit types.
     pub fn typed_for_cpu(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
         let quantised = self.int8_cpu.as_ref().or(self.int8.as_ref()).or(self.int8_fp16.as_ref());
         match (quantised, precision) {
@@ -134,10 +134,10 @@ impl EngineFiles {
 
 #[cfg(any(feature = "onnxruntime", feature = "tensorrt"))]
 impl EngineFiles {
-    /// The same for GPUs: what is not quantised is computed with 16 bits, where there is a graph that says so.
+    /// The same for GPUs: what is not quantised is computed with 16 bits if there is such a graph.
     ///
     /// # Errors
-    /// Where there is no graph of 16-bit types.
+    /// If there is no graph of 16-bit types.
     pub(crate) fn typed_for_gpu(&self, precision: Precision) -> Result<&GraphFile, EngineError> {
         match (precision, self.int8_fp16.as_ref().or(self.int8.as_ref())) {
             (Precision::Int8, Some(quantised)) => Ok(quantised),

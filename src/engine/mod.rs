@@ -1,4 +1,4 @@
-//! Tensors in, tensors out: one trait, and the backends that are chosen by name.
+//! Tensors in, tensors out: one trait, and backends chosen by name.
 //!
 //! A [`Session`] is a backend, started once; it opens an [`Engine`] for every network. Tensors are contiguous, the last axis
 //! fastest; they hold `f32`, except for inputs of indices, which hold `i32`.
@@ -7,7 +7,7 @@ mod error;
 mod external;
 mod files;
 #[cfg_attr(not(any(feature = "onnxruntime", feature = "tensorrt")), expect(dead_code, reason = "for GPUs"))]
-mod folder;
+pub(crate) mod folder;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 mod precision;
@@ -42,15 +42,15 @@ pub use recording::Recording;
 /// Which library runs the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backend {
-    /// TensorRT where it works, else tract; which one is logged once.
+    /// TensorRT if it works, else tract; the choice is logged once.
     #[default]
     Auto,
     /// TensorRT, on an NVIDIA GPU.
     TensorRt,
     /// tract, on the CPU.
     Tract,
-    /// ONNX Runtime, where its library is installed: faster than tract on the CPU; with the libraries of another provider, on
-    /// a GPU.
+    /// ONNX Runtime, if its library is installed: on the CPU, where it is faster than tract, or on a GPU with the libraries of
+    /// another provider.
     OnnxRuntime(Provider),
 }
 
@@ -58,7 +58,7 @@ impl Backend {
     /// The same, computing with `provider`; `None` changes nothing.
     ///
     /// # Errors
-    /// Where this is not ONNX Runtime, which alone has providers.
+    /// If this is not ONNX Runtime, the only backend with providers.
     pub fn with_provider(self, provider: Option<Provider>) -> Result<Self, EngineError> {
         match (self, provider) {
             (backend, None) => Ok(backend),
@@ -67,14 +67,13 @@ impl Backend {
         }
     }
 
-    /// Calls `open` with this backend. For [`Backend::Auto`] that is TensorRT, or tract where TensorRT fails; why is logged
+    /// Calls `open` with this backend. For [`Backend::Auto`] that is TensorRT, or tract if TensorRT fails; the reason is logged
     /// once.
     ///
-    /// `reason` returns why the backend does not work, given an error; `None` is an error for another reason, which tract
-    /// would not mend.
+    /// `reason` returns why the backend does not work, given an error; `None` means that falling back to tract would not help.
     ///
     /// # Errors
-    /// The error of `open`.
+    /// Returns the error of `open`.
     pub fn open_with_fallback<T, E>(
         self,
         mut open: impl FnMut(Self) -> Result<T, E>,
@@ -115,7 +114,7 @@ impl FromStr for Backend {
 }
 
 impl fmt::Display for Backend {
-    /// Its name on the command line, and behind it the provider, where that is not the CPU.
+    /// Its name on the command line, followed by the provider unless that is the CPU.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
@@ -130,18 +129,18 @@ impl fmt::Display for Backend {
     }
 }
 
-/// Where a tensor is read and written.
+/// Which side accesses a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[doc(hidden)]
 pub enum Memory {
-    /// By the program, through [`Engine::input`] and [`Engine::output`].
+    /// The program, through [`Engine::input`] and [`Engine::output`].
     Host,
-    /// Only by engines: an output is passed from [`Engine::export_output`] to [`Engine::bind_input`] and stays in the
+    /// Only engines: an output is passed from [`Engine::export_output`] to [`Engine::bind_input`] and stays in the
     /// backend's memory.
     Device,
 }
 
-/// What a tensor holds.
+/// Data type of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[doc(hidden)]
@@ -149,7 +148,7 @@ pub enum DataType {
     /// 32-bit floating point.
     #[default]
     F32,
-    /// 32-bit whole numbers; only as inputs, for indices.
+    /// 32-bit integers; only for inputs that are indices.
     I32,
 }
 
@@ -168,11 +167,11 @@ impl fmt::Display for DataType {
 pub struct TensorSpec {
     /// Its name in the graph.
     pub name: String,
-    /// What it holds.
+    /// Its data type.
     pub data_type: DataType,
-    /// Its extents, all known.
+    /// Its extents.
     pub shape: Vec<usize>,
-    /// Who reads or writes it.
+    /// Which side accesses it.
     pub memory: Memory,
 }
 
@@ -209,43 +208,43 @@ pub trait Engine: Send + fmt::Debug {
     /// Names and shapes of all inputs and outputs; indices below are positions in it.
     fn signature(&self) -> &Signature;
 
-    /// The values of an input, to write in place; they stay until they are written again.
+    /// The values of an input, to be written in place; they persist between runs.
     ///
     /// # Panics
-    /// Where there is no such input, or it holds indices or is bound to another engine.
+    /// If there is no such input, or it holds indices or is bound to another engine.
     fn input(&mut self, index: usize) -> &mut [f32];
 
     /// The same for an input of [`DataType::I32`].
     ///
     /// # Panics
-    /// Where there is no such input, or it holds no indices or is bound to another engine.
+    /// If there is no such input, or it holds no indices or is bound to another engine.
     fn indices(&mut self, index: usize) -> &mut [i32];
 
     /// Runs the network once.
     ///
     /// # Errors
-    /// Where the backend fails, or an input of another engine was never bound.
+    /// If the backend fails, or an input of another engine was never bound.
     fn run(&mut self) -> Result<(), EngineError>;
 
     /// The values of an output after the last run; zeros before the first.
     ///
     /// # Panics
-    /// Where there is no such output.
+    /// If there is no such output.
     fn output(&self, index: usize) -> &[f32];
 
-    /// An output of the last run for another engine of the same session, without a copy where the backend can.
+    /// An output of the last run for another engine of the same session, without a copy if the backend allows it.
     ///
     /// # Panics
-    /// Where there is no such output.
+    /// If there is no such output.
     fn export_output(&self, index: usize) -> DeviceTensor;
 
-    /// Takes the output of another engine as input; it stays until the next one is bound.
+    /// Binds the output of another engine as input, until the next one is bound.
     ///
     /// # Errors
-    /// Where it comes from another backend or has another shape.
+    /// If it comes from another backend or has another shape.
     ///
     /// # Panics
-    /// Where there is no such input.
+    /// If there is no such input.
     fn bind_input(&mut self, index: usize, tensor: &DeviceTensor) -> Result<(), EngineError>;
 }
 
@@ -266,7 +265,7 @@ impl DeviceTensor {
     }
 }
 
-/// A started backend: what its engines share (threads, a device's context).
+/// A started backend, with what its engines share (threads, a device's context).
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Session {
@@ -274,7 +273,7 @@ pub struct Session {
     precision: Option<Precision>,
 }
 
-/// What a backend does for a [`Session`].
+/// The interface of a backend to [`Session`].
 trait OpenBackend: Send + fmt::Debug {
     fn backend(&self) -> Backend;
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError>;
@@ -282,10 +281,10 @@ trait OpenBackend: Send + fmt::Debug {
 
 impl Session {
     /// Starts a backend. `threads` is for CPU backends; 0 means one per core. [`Backend::Auto`] starts tract: whether TensorRT
-    /// works is known only when its engines are opened, see [`Backend::open_with_fallback`].
+    /// works is only known when its engines are opened, see [`Backend::open_with_fallback`].
     ///
     /// # Errors
-    /// Where the backend is not installed, or the threads cannot be started.
+    /// If the backend is not installed, or the threads cannot be started.
     pub fn new(backend: Backend, threads: usize) -> Result<Self, EngineError> {
         let opener = match backend {
             Backend::TensorRt => start_tensorrt()?,
@@ -319,7 +318,7 @@ impl Session {
     /// Starts TensorRT from the given libraries.
     ///
     /// # Errors
-    /// Where a library or the GPU is missing.
+    /// If a library or the GPU is missing.
     #[cfg(feature = "tensorrt")]
     pub fn tensorrt(installation: tensorrt::Installation) -> Result<Self, EngineError> {
         Ok(Self::of(Box::new(tensorrt::TensorRt::new(installation)?)))
@@ -333,7 +332,7 @@ impl Session {
     /// Opens a network for the shapes of `signature`, which the file must have by name and shape.
     ///
     /// # Errors
-    /// Where the file is not readable, not a graph that the backend can run, or has other tensors.
+    /// If the file is not readable, not a graph that the backend can run, or has other tensors.
     pub fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
         self.opener.open(files, signature)
     }

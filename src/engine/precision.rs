@@ -1,11 +1,11 @@
-//! With which precision a network computes.
+//! Numeric precision of a network.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Backend, Provider};
 
-/// With which precision a network computes.
+/// Numeric precision of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -13,12 +13,12 @@ pub enum Precision {
     Fp32,
     /// 16-bit floating point.
     Fp16,
-    /// 8-bit whole numbers where the network was quantised, floating point elsewhere.
+    /// 8-bit integers where the network was quantised, floating point elsewhere.
     Int8,
 }
 
 impl Precision {
-    /// What a backend computes with where nothing else was asked for: 16 bits on TensorRT, also through ONNX Runtime, else 32.
+    /// A backend's default: 16 bits on TensorRT, also through ONNX Runtime, else 32.
     pub fn default_of(backend: Backend) -> Self {
         match backend {
             Backend::TensorRt | Backend::OnnxRuntime(Provider::TensorRt) => Self::Fp16,
@@ -42,7 +42,7 @@ impl fmt::Display for Precision {
     }
 }
 
-/// Text that names no precision.
+/// An unknown precision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown precision `{0}`, expected `fp32`, `fp16` or `int8`")]
 pub struct PrecisionError(String);

@@ -1,14 +1,13 @@
-//! What ONNX Runtime computes with.
+//! Execution providers of ONNX Runtime.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What ONNX Runtime computes with: one of its execution providers. Those of NVIDIA's GPUs are libraries of their own, which
-/// ONNX Runtime opens.
+/// An execution provider of ONNX Runtime. Those for NVIDIA's GPUs are separate libraries, which ONNX Runtime opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// The CPU; every library of ONNX Runtime has it.
+    /// The CPU; every build of ONNX Runtime has it.
     #[default]
     Cpu,
     /// CUDA and cuDNN, on an NVIDIA GPU.
@@ -18,7 +17,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// All there are.
+    /// All providers.
     pub const ALL: [Self; 3] = [Self::Cpu, Self::Cuda, Self::TensorRt];
 
     /// Its name on the command line.
@@ -31,7 +30,7 @@ impl Provider {
     }
 }
 
-/// Text that names no provider.
+/// An unknown provider.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown provider `{0}`, expected `cpu`, `cuda` or `tensorrt`")]
 pub struct ProviderError(String);

@@ -1,4 +1,4 @@
-//! Records the inputs of every network: frames for calibration, as the networks themselves see them.
+//! Records the inputs of every network, for calibration.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Backend, DataType, DeviceTensor, Engine, EngineError, EngineFiles, Memory, OpenBackend, Signature};
 use crate::npz::{self, Array, Arrays};
 
-/// Where inputs are written, and how many of them.
+/// Where inputs are recorded, and how many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recording {
     /// One folder per role below it, one file per run: `backbone/0000.npz`, its arrays named as the inputs.
     pub folder: PathBuf,
-    /// The most files per role.
+    /// Maximum number of files per role.
     pub limit: usize,
 }
 
@@ -68,7 +68,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    /// The number of the file to write, while there is one.
+    /// The number of the next file, up to the limit.
     fn next(&self) -> Option<usize> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(self.role.clone()).or_default();

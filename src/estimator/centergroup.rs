@@ -72,14 +72,14 @@ pub(super) struct Centergroup {
     engines: Recent<Size, Engines>,
 }
 
-/// How images of one kind lie in the network's input.
+/// How images of one size and format are laid into the network's input.
 #[derive(Debug)]
 struct View {
     transform: InputTransform,
     /// Which pixels of the network's input come from the image.
     mask: Vec<u8>,
-    /// The position encoding of every cell, `[h * w, width]`; for networks that also see the mirrored image, another one after
-    /// it, of what each cell's mirror image has there.
+    /// The position encoding of every cell, `[h * w, width]`; for networks that also see the mirrored image, followed by
+    /// that of each cell's mirror image.
     positions: Vec<f32>,
 }
 
@@ -142,7 +142,7 @@ impl View {
     }
 }
 
-/// Which pixels come from the image, where it lies in an input of `size` as it does in the network's.
+/// Which pixels come from the image, in a version of the network's input scaled to `size`.
 fn image_mask(manifest: &Manifest, image: Size, size: Size) -> Result<Vec<u8>, EstimateError> {
     let layout = (manifest.input.rule.centre())
         .and_then(|centre| ShortSideLayout::with_network(image, size, centre))
@@ -164,7 +164,7 @@ impl Engines {
         Ok(Self { backbone, grouping, positions: None })
     }
 
-    /// Writes the positions of images like those of `view` to the engines, if others are there.
+    /// Writes the positions of `view` to the engines, unless they hold them already.
     fn write_positions(&mut self, view: &View) {
         if self.positions != Some(view.transform.image) {
             for (_, engine) in &mut self.grouping {

@@ -6,11 +6,10 @@ use crate::bundle::manifest::Input;
 use crate::geometry::{Affine, ShortSideLayout, Size};
 use crate::pixels::{ImageView, PixelFormat, Warp, WarpError};
 
-/// Widest image, in heights, and tallest, in widths. Memory grows with it, and a network that was trained on
-/// photographs has seen nothing like it.
+/// Maximum aspect ratio of an image. Memory grows with it, and networks trained on photographs have never seen such images.
 const MAX_ASPECT: usize = 8;
 
-/// How whole images of one size lie in the network's input.
+/// How whole images of one size are laid into the network's input.
 pub(super) fn layout(manifest: &Manifest, image: Size) -> Result<ShortSideLayout, EstimateError> {
     let unsupported_size = |reason: String| EstimateError::Image { image, reason };
     let input = &manifest.input;
@@ -46,8 +45,8 @@ impl InputTransform {
     }
 }
 
-/// From crops of images to a network's input of one size. The tables of the last crop are kept and refilled, so that boxes
-/// that move allocate nothing.
+/// From crops of images to a network's input of one size. The tables of the last crop are reused, so that moving boxes
+/// allocate nothing.
 #[derive(Debug)]
 pub(super) struct CropTransform {
     network: Size,

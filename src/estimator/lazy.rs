@@ -5,7 +5,7 @@ use crate::bundle::Bundle;
 use crate::engine::Backend;
 use crate::pose::Poses;
 
-/// Opens the engines when the first image is there: only then are its size and format known.
+/// Opens the engines for the first image, whose size and format are not known before.
 pub struct LazyEstimator {
     bundle: Bundle,
     backend: Backend,

@@ -42,7 +42,7 @@ pub(super) fn configure(manifest: &Manifest, own: &Config, options: &Options) ->
     Decoder::new(&config).map_err(|error| EstimateError::option("score_threshold", error.to_string()))
 }
 
-/// All networks for one size; without the second one where the level does not need it.
+/// All networks for one size; without the second one if the level does not need it.
 pub(super) fn networks(planner: &Planner<'_>, level: Refinement) -> Result<Vec<Network>, EstimateError> {
     let mut networks = vec![backbone(planner)?];
     for kam in kams(planner, level) {
@@ -80,7 +80,7 @@ pub(super) struct Logocap {
 #[derive(Debug)]
 struct Engines {
     backbone: Box<dyn Engine>,
-    /// By people per run, ascending; empty where the level does not need them.
+    /// By people per run, ascending; empty if the level does not need them.
     kams: Vec<(usize, Box<dyn Engine>)>,
 }
 
@@ -164,7 +164,7 @@ impl Estimator for Logocap {
             for (_, kam) in kams.iter_mut() {
                 kam.bind_input(kam_inputs::EMBEDDING, &embedding)?;
             }
-            // Refinement waits for all of them: what it reads then stays in the caches between people, while every run of
+            // Refinement waits for all of them: its data then stay in the caches between people, while every run of
             // the network empties them.
             let mut done = 0;
             while done < count {
@@ -195,7 +195,7 @@ impl Estimator for Logocap {
     }
 }
 
-/// How often the second network runs for so many people.
+/// Number of runs of the second network for this many people.
 fn runs(kams: &mut [(usize, Box<dyn Engine>)], people: usize) -> usize {
     let (mut left, mut runs) = (people, 0);
     while left > 0 && !kams.is_empty() {
@@ -205,7 +205,7 @@ fn runs(kams: &mut [(usize, Box<dyn Engine>)], people: usize) -> usize {
     runs
 }
 
-/// The engine for the most people that `people` fill, or the smallest, padded, where they fill none.
+/// The largest engine that `people` fill, or the smallest, padded, if they fill none.
 fn fitting_batch(kams: &mut [(usize, Box<dyn Engine>)], people: usize) -> (usize, &mut Box<dyn Engine>) {
     let index = kams.iter().rposition(|(batch, _)| *batch <= people).unwrap_or(0);
     let (batch, engine) = &mut kams[index];

@@ -1,6 +1,5 @@
-//! The engines and the decoder of a model joined; the only module that knows both.
+//! Combines a model's engines and decoder; the only module that knows both.
 
-mod calibrated;
 mod capeformer;
 mod centergroup;
 mod input_transform;
@@ -10,6 +9,7 @@ mod logocap;
 mod networks;
 mod postprocess;
 mod refinement_budget;
+mod score_mapping;
 mod stopwatch;
 
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct StageTimes {
     pub network: Duration,
     /// Network outputs to poses.
     pub decode: Duration,
-    /// How far poses were refined, where [`Request::deadline`] decided it.
+    /// How far poses were refined, if [`Request::deadline`] decided it.
     pub level: Option<Refinement>,
 }
 
@@ -53,7 +53,7 @@ impl std::ops::AddAssign for StageTimes {
     }
 }
 
-/// What a user may choose about a model; `Options::default()` leaves all to its bundle.
+/// A user's choices about a model; `Options::default()` leaves all of them to the bundle.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     /// Threads for CPU backends; 0 means one per core.
@@ -64,11 +64,11 @@ pub struct Options {
     pub recording: Option<Recording>,
     /// How far a frame is refined, instead of the bundle's `decode.level`.
     pub level: Option<Refinement>,
-    /// Poses must score above this, instead of the bundle's `decode.score_threshold`; a probability where the bundle has a
+    /// Poses must score above this, instead of the bundle's `decode.score_threshold`; a probability if the bundle has a
     /// `[score]` section.
     pub score_threshold: Option<f32>,
     /// Every hyper-parameter and behaviour of the decoder as in the reference implementation (for LOGO-CAP also the level
-    /// `full`), and its scores, whatever the bundle says; `level` and `score_threshold` still count.
+    /// `full`), and its scores, whatever the bundle says; `level` and `score_threshold` still apply.
     pub exact: bool,
     /// Enrolled objects, for models that detect those.
     pub templates: Arc<[Template]>,
@@ -93,10 +93,10 @@ impl Options {
 pub struct Request<'a> {
     /// The image.
     pub image: ImageView<'a>,
-    /// Where its objects are, image pixels, for models of one object per box; `None` is the whole image. Models of all people
-    /// in an image ignore it.
+    /// Boxes around its objects, image pixels, for models of one object per box; `None` is the whole image. Models of all people
+    /// in an image ignore them.
     pub boxes: Option<&'a [Rectangle]>,
-    /// When the poses should be there. A model with refinement levels does as much as fits; `None` is no deadline.
+    /// Target completion time. A model with refinement levels does as much as fits; `None` means no deadline.
     pub deadline: Option<Instant>,
 }
 
@@ -111,11 +111,11 @@ impl<'a> Request<'a> {
 pub trait Estimator: Send {
     /// Estimates the poses in an image, in image pixels; `poses` is cleared before.
     ///
-    /// A model of one object per box writes one pose per box and template, in that order. A model of whole images writes the
-    /// best first. An image of a new size or format may open engines, which takes longer than a frame.
+    /// A model of one object per box writes one pose per box and template, in that order. Models of whole images write the best
+    /// pose first. An image of a new size or format may open engines, which takes longer than a frame.
     ///
     /// # Errors
-    /// Where the network takes no image of this size, or an engine fails.
+    /// If the network does not support this image size, or an engine fails.
     fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError>;
 
     /// The backend that runs the networks; `None` while none is open.
@@ -127,7 +127,7 @@ pub trait Estimator: Send {
 /// Opens a bundle's engines for images of the given size and format. [`Backend::Auto`] takes the best backend that works.
 ///
 /// # Errors
-/// Where the backend or an engine does not open, an option is out of range, or the network takes no image of this size.
+/// If the backend or an engine does not open, an option is out of range, or the network does not support this image size.
 pub fn open(
     bundle: &Bundle,
     backend: Backend,
@@ -143,7 +143,7 @@ pub fn open(
 /// those of the session.
 ///
 /// # Errors
-/// As [`open`].
+/// Same as [`open`].
 #[doc(hidden)]
 pub fn open_in(
     session: Session,
@@ -156,12 +156,12 @@ pub fn open_in(
         return open_model(session, bundle, options, image, format);
     };
     let maps = section.maps().map_err(|error| EstimateError::option("score", error.to_string()))?;
-    let options = calibrated::uncalibrated(options, bundle.manifest().about.model, &maps);
+    let options = score_mapping::unmapped_options(options, bundle.manifest().about.model, &maps);
     let model = open_model(session, bundle, &options, image, format)?;
-    Ok(Box::new(calibrated::Calibrated::new(model, maps)))
+    Ok(Box::new(score_mapping::ScoreMapping::new(model, maps)))
 }
 
-/// The model itself, with its own scores.
+/// The model with its own scores.
 fn open_model(
     session: Session,
     bundle: &Bundle,
@@ -184,7 +184,7 @@ fn open_model(
 /// The networks that a bundle opens for images of this size, with their shapes, in the order in which they are opened.
 ///
 /// # Errors
-/// Where the network takes no image of this size.
+/// If the network does not support this image size.
 #[doc(hidden)]
 pub fn networks(bundle: &Bundle, image: Size, precision: Option<Precision>) -> Result<Vec<Network>, EstimateError> {
     let planner = |size| networks::Planner { bundle, size, precision };
@@ -222,7 +222,7 @@ pub enum EstimateError {
         /// Why it does not fit.
         reason: String,
     },
-    /// A network has no shape for an image's network size.
+    /// A network's shapes do not exist for an image's network size.
     #[error("engine.{role} for a network of {size} pixels: {error}")]
     Shape {
         /// The network's role.

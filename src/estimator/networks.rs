@@ -7,7 +7,7 @@ use crate::bundle::shape::{self, Dimension, Symbols};
 use crate::engine::{Engine, EngineFiles, GraphFile, Memory, Network, Precision, Session, Signature, TensorSpec};
 use crate::geometry::Size;
 
-/// How many sets of engines and tables are kept for a single source; a folder of mixed images seldom needs more.
+/// Sets of engines and tables kept for a single source; a folder of mixed images seldom needs more.
 const MAX_RECENT: usize = 4;
 
 /// A few values by key; the least recently used one makes room for another.
@@ -19,12 +19,12 @@ pub(super) struct Recent<K, T> {
 }
 
 impl<K: PartialEq + Copy, T> Recent<K, T> {
-    /// Room for what `sources` need that take turns, and for some more.
+    /// Room for `sources` that take turns, and some more.
     pub(super) fn new(sources: usize) -> Self {
         Self { kept: Vec::new(), capacity: sources.max(MAX_RECENT) }
     }
 
-    /// What is kept for `key`, or else what `make` returns.
+    /// The value kept for `key`, else what `make` returns.
     pub(super) fn get<E>(&mut self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<&mut T, E> {
         let entry = match self.kept.iter().position(|(known, _)| *known == key) {
             Some(found) => self.kept.remove(found),
@@ -39,7 +39,7 @@ impl<K: PartialEq + Copy, T> Recent<K, T> {
     }
 }
 
-/// Names of one side of a network's tensors, in the order of the engine's indices, and who reads and writes each.
+/// Names of one side of a network's tensors, in the order of the engine's indices, and which side accesses each.
 pub(super) type Tensors = &'static [(&'static str, Memory)];
 
 /// Declares one side of a network: a module with `ALL`, the [`Tensors`], and the index of each by its name in capitals.
@@ -161,7 +161,7 @@ mod tests {
         };
         assert!([0, 1, 2, 3].map(&mut get).iter().all(|made| *made));
         assert!(!get(0));
-        // 1 makes room.
+        // 1 is evicted.
         assert!(get(4));
         assert!(![0, 2, 3, 4].map(&mut get).iter().any(|made| *made));
         assert!(get(1));

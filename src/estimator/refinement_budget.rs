@@ -1,18 +1,18 @@
-//! Whether there is time to refine a frame.
+//! Decides whether there is time to refine a frame.
 
 use std::time::Duration;
 
 use crate::decode::logocap::Refinement;
 
-/// How much a new measurement counts.
+/// Weight of a new measurement.
 const NEW: f32 = 0.2;
-/// The estimate of a level that did not fit shrinks by this factor with every frame, so that the level is tried again.
+/// Factor by which the estimate of a level that did not fit shrinks per frame, so that the level is tried again.
 const FORGET: f32 = 0.99;
 
-/// Remembers how long refinement takes, and chooses the highest level that is done in time.
+/// Remembers how long refinement takes, and chooses the highest level that completes in time.
 #[derive(Debug, Default)]
 pub(super) struct RefinementBudget {
-    /// Of one run of the second network and what follows it, seconds.
+    /// Time of one run of the second network and what follows it, seconds.
     partial: Option<f32>,
     full: Option<f32>,
 }
@@ -36,7 +36,7 @@ impl RefinementBudget {
         chosen
     }
 
-    /// Learns that `runs` runs took so long.
+    /// Records the time of `runs` runs.
     pub(super) fn record(&mut self, level: Refinement, runs: usize, took: Duration) {
         let each = match level {
             Refinement::Full => &mut self.full,

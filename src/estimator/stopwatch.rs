@@ -1,8 +1,8 @@
-//! How long stages take.
+//! Measures stages.
 
 use std::time::{Duration, Instant};
 
-/// Tells time apart into stages.
+/// Divides time into stages.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     last: Instant,

@@ -7,7 +7,7 @@ use super::matching::{Person, THRESHOLDS, Verdict, match_image};
 use super::{Detection, EvalError, GroundTruth, oks, variances};
 use crate::coco::{FileError, Id};
 
-/// Most detections per image that count, best scores first.
+/// Maximum number of detections per image, best scores first.
 const MAX_DETECTIONS: usize = 20;
 /// Recall is sampled at 0, 0.01 ... 1.
 const RECALLS: usize = 101;
@@ -66,7 +66,7 @@ struct Row {
     verdict: Verdict,
 }
 
-/// Gathers the detections of a set image by image; keeps a few bytes of each, not the poses.
+/// Collects the detections of a set image by image; keeps a few bytes of each, not the poses.
 #[derive(Debug)]
 pub struct Evaluation<'a> {
     truth: &'a GroundTruth,
@@ -80,7 +80,7 @@ impl<'a> Evaluation<'a> {
     /// Starts with no detections. `sigmas` are COCO's, one per keypoint (the bundle's `[keypoints] sigmas`).
     ///
     /// # Errors
-    /// Where a sigma is unusable or an annotation has another number of keypoints.
+    /// If a sigma is unusable or an annotation has another number of keypoints.
     pub fn new(truth: &'a GroundTruth, sigmas: &[f64]) -> Result<Self, EvalError> {
         let variances = variances(sigmas)?;
         if let Some(odd) = truth.annotations().iter().flatten().find(|person| person.keypoints.len() != sigmas.len()) {
@@ -107,11 +107,11 @@ impl<'a> Evaluation<'a> {
         self.outcomes.unwrap_or_default()
     }
 
-    /// Takes all detections of one image, in any order.
+    /// Adds all detections of one image, in any order.
     ///
     /// # Errors
-    /// Where the image is unknown or was put before, or a detection has another number of keypoints than there are sigmas
-    /// or is not finite; nothing is taken then.
+    /// If the image is unknown or was put before, or a detection has another number of keypoints than there are sigmas
+    /// or is not finite; nothing is added then.
     pub fn put(&mut self, image: &Id, detections: &[Detection]) -> Result<(), EvalError> {
         let image_id = || image.clone();
         let unknown = || EvalError::UnknownImage { path: self.truth.path().into(), image_id: image_id() };
@@ -185,7 +185,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Average precision and recall at every threshold within one area range; `None` where no person counts.
+    /// Average precision and recall at every threshold within one area range; `None` if no person counts.
     fn curve(&self, range: usize) -> Option<Curve> {
         let to_find = |person: &&super::Annotation| !person.ignored && !outside(person.area, AREA_RANGES[range]);
         let positives = self.truth.annotations().iter().flatten().filter(to_find).count();
@@ -223,7 +223,7 @@ struct Curve {
 
 /// Interpolated average precision over 101 recalls, and the recall reached, of detections ranked best first.
 ///
-/// `hits` tells which of them found one of the `positives` people (`positives` above 0).
+/// `hits` tells which of them match one of the `positives` people (`positives` above 0).
 fn average_precision(hits: &[bool], positives: usize) -> (f64, f64) {
     let (mut found, mut missed) = (0_usize, 0_usize);
     let (mut recall, mut precision) = (Vec::with_capacity(hits.len()), Vec::with_capacity(hits.len()));

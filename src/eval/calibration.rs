@@ -9,24 +9,24 @@ use serde::Serialize;
 
 use super::Annotation;
 
-/// Part of the longer side of a person's box within which a keypoint is right.
+/// A keypoint is right within this fraction of the longer side of the person's box.
 const REACH: f64 = 0.1;
 /// Bins of equal width between 0 and 1.
 pub const BINS: usize = 10;
 
-/// Scores and whether what they are scores of was right.
+/// Scores, each with whether its pose or keypoint was right.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Outcomes {
-    /// Of poses.
+    /// For poses.
     #[serde(rename = "pose")]
     pub poses: Vec<(f64, bool)>,
-    /// Of labelled keypoints in right poses.
+    /// For labelled keypoints in right poses.
     #[serde(rename = "keypoint")]
     pub keypoints: Vec<(f64, bool)>,
 }
 
 impl Outcomes {
-    /// Adds the keypoints of a right pose. A person without a box is skipped: nothing says how large it is.
+    /// Adds the keypoints of a right pose. A person without a box is skipped, as its size is unknown.
     pub(super) fn add_keypoints(&mut self, person: &Annotation, keypoints: &[[f64; 2]], scores: &[f64]) {
         let reach = REACH * person.bbox[2].max(person.bbox[3]);
         if reach <= 0.0 {
@@ -51,14 +51,14 @@ pub struct Bin {
     pub count: usize,
     /// Their mean score.
     pub score: f64,
-    /// The share of them that is right.
+    /// The share of them that are right.
     pub right: f64,
 }
 
 /// How far scores are from probabilities.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Expected calibration error: the mean over all scores of the distance, in their bin, between mean score and share.
+    /// Expected calibration error: the mean over all scores of the difference between mean score and share in their bin.
     pub ece: f64,
     /// How many scores there are.
     pub count: usize,
@@ -67,8 +67,8 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Of scores and whether what they stand for was right; `None` without any. Scores outside 0 to 1 fall into the first or
-    /// the last bin.
+    /// The calibration of scores, each with whether it was right; `None` without any. Scores outside 0 to 1 fall into the first
+    /// or the last bin.
     pub fn new(outcomes: &[(f64, bool)]) -> Option<Self> {
         if outcomes.is_empty() {
             return None;

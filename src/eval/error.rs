@@ -1,14 +1,14 @@
-//! What can be wrong with annotations and detections.
+//! Errors in annotations and detections.
 
 use std::path::PathBuf;
 
 use crate::coco::{FileError, Id};
 
-/// Why annotations or results could not be used.
+/// Why annotations or results cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    /// A file cannot be read, or not be used.
+    /// A file cannot be read or used.
     #[error(transparent)]
     File(#[from] FileError),
     /// Detections were given for an image that the annotations do not list.

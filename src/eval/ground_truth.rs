@@ -7,8 +7,10 @@ use super::EvalError;
 use crate::coco::{AnnotationEntry, CategoryEntry, CocoFile, FileError, Id, ImageEntry, match_names};
 use crate::geometry::Size;
 
-/// Area of a person in parts of the area of the box, where the file has no `area`: xtcocotools' `use_area=False`.
+/// A person's area as a fraction of the box's, if the file has no `area`: xtcocotools' `use_area=False`.
 const AREA_OF_BOX: f64 = 0.53;
+/// Area of a person as a fraction of the box's, below which one of them must be in other units.
+const LEAST_AREA: f64 = 1e-3;
 
 /// One image of the annotated set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub struct Image {
     pub id: Id,
     /// Its file, relative to the folder of images.
     pub file_name: String,
-    /// Its size in pixels, where the file says it.
+    /// Its size in pixels, if given.
     pub size: Option<Size>,
 }
 
@@ -43,18 +45,18 @@ pub struct Annotation {
     pub area: f64,
     /// Whether the file has no `area`, so that it is 0.53 of the box's.
     pub area_of_box: bool,
-    /// Left, top, width, height in pixels; zeros where the file has no box.
+    /// Left, top, width, height in pixels; zeros if the file has no box.
     pub bbox: [f64; 4],
-    /// Left, top, width, height of the head, where the file says it: PCKh is measured in it.
+    /// Left, top, width, height of the head, if given: the measure of PCKh.
     pub head_bbox: Option<[f64; 4]>,
     /// A region of many people: any number of detections may match it, and none of them counts.
     pub crowd: bool,
-    /// Counts neither as detected nor as missed: a crowd, or a person without a labelled keypoint.
+    /// Not counted, neither as detected nor as missed: a crowd, or a person without a labelled keypoint.
     pub ignored: bool,
 }
 
 impl Annotation {
-    /// Whether the file has a box of some size.
+    /// Whether the file has a box that is not empty.
     pub fn has_box(&self) -> bool {
         self.bbox[2] > 0.0 && self.bbox[3] > 0.0
     }
@@ -69,7 +71,7 @@ pub struct GroundTruth {
     images: Vec<Image>,
     annotations: Vec<Vec<Annotation>>,
     index: HashMap<Id, usize>,
-    /// For each keypoint of the model, its position in the file; `None` where both orders are one.
+    /// For each keypoint of the model, its position in the file; `None` if both orders are the same.
     order: Option<Vec<usize>>,
     /// Keypoints of the file's category.
     keypoints: usize,
@@ -81,14 +83,14 @@ impl GroundTruth {
     /// Reads a COCO annotation file, keypoints in the file's order; of several categories the one called `person`, else the
     /// only one with keypoints.
     ///
-    /// `num_keypoints` is counted where it is missing, `iscrowd` is then 0, and `area` 0.53 of the box. Annotations of other
+    /// A missing `num_keypoints` is counted, a missing `iscrowd` is 0, a missing `area` 0.53 of the box. Annotations of other
     /// categories and of images that are not listed are skipped. The key `ignore` has no effect, as in pycocotools, which
     /// overwrites it with `iscrowd`. Ids of annotations are not used: where pycocotools takes the id 0 for "not matched",
     /// the figures here are those of the same file with ids from 1.
     ///
     /// # Errors
-    /// Where the file cannot be read, lacks a key or holds a wrong type; where ids of images repeat; where a labelled keypoint
-    /// has no place; and where no category can be chosen.
+    /// If the file cannot be read, lacks a key or has a wrong type, ids of images repeat, a labelled keypoint has no place, or no
+    /// category can be chosen.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
         Self::read_for(path, &[])
     }
@@ -98,7 +100,7 @@ impl GroundTruth {
     /// names are compared by position.
     ///
     /// # Errors
-    /// As [`GroundTruth::read`], and where the category's keypoints have other names.
+    /// Same as [`GroundTruth::read`], and if the category's keypoints have other names.
     pub fn read_for(path: &Path, names: &[String]) -> Result<Self, EvalError> {
         Ok(Self::from_file(path, CocoFile::read(path)?, names)?)
     }
@@ -116,7 +118,7 @@ impl GroundTruth {
         };
         let category_id = category.map_or(Id::Number(1), |category| category.id.clone());
         let category_name = category.map_or_else(|| "person".to_owned(), |category| category.name.clone());
-        // All annotations, where the file has no categories at all.
+        // All annotations, if the file has no categories at all.
         let has_categories = category.is_some();
         let is_chosen =
             |entry: &AnnotationEntry| !has_categories || entry.category_id.as_ref().is_none_or(|id| *id == category_id);
@@ -158,7 +160,7 @@ impl GroundTruth {
         Ok(Self { path, category: category_id, category_name, images, annotations, index, order, keypoints, strays })
     }
 
-    /// Forgets all images, and what is annotated in them, but the first `count`.
+    /// Keeps only the first `count` images and their annotations.
     pub fn keep_first(&mut self, count: usize) {
         self.images.truncate(count);
         self.annotations.truncate(count);
@@ -180,19 +182,19 @@ impl GroundTruth {
         &self.images
     }
 
-    /// What is annotated in each of [`GroundTruth::images`], in the file's order.
+    /// The annotations of each of [`GroundTruth::images`], in the file's order.
     pub fn annotations(&self) -> &[Vec<Annotation>] {
         &self.annotations
     }
 
-    /// For each keypoint of the file's category, the model's, where their orders differ.
+    /// For each keypoint of the file's category, the model's, if their orders differ.
     pub fn file_order(&self) -> Option<Vec<Option<usize>>> {
         let order = self.order.as_ref()?;
         let place = |file: usize| order.iter().position(|&position| position == file);
         Some((0..self.keypoints).map(place).collect())
     }
 
-    /// Where an image stands in [`GroundTruth::images`].
+    /// Position of an image in [`GroundTruth::images`].
     pub(super) fn position(&self, image: &Id) -> Option<usize> {
         self.index.get(image).copied()
     }
@@ -201,10 +203,11 @@ impl GroundTruth {
         self.annotations.iter().flatten().filter(|person| !person.ignored)
     }
 
-    /// Whether the OKS can be measured at all.
+    /// Checks that the OKS can be measured.
     ///
     /// # Errors
-    /// Where no image is listed, nothing of the category is annotated in them, no keypoint is labelled, or all areas are 0.
+    /// If no image is listed, nothing of the category is annotated in them, no keypoint is labelled, all areas are 0 or far
+    /// too small for their boxes, or keypoints are fractions of the image instead of pixels.
     pub fn check_measurable(&self) -> Result<(), EvalError> {
         let fault = |reason: String| Err(FileError::content(&self.path, reason).into());
         let (name, images) = (&self.category_name, self.images.len());
@@ -229,6 +232,25 @@ impl GroundTruth {
                 "write the area of the segment, or drop the key `area`: 0.53 of the box's area is taken then"
             };
             return fault(format!("OKS cannot be measured: the area of all {counted} annotations is 0; {remedy}"));
+        }
+        let is_tiny =
+            |person: &Annotation| person.has_box() && person.area < LEAST_AREA * person.bbox[2] * person.bbox[3];
+        if self.counted().all(is_tiny) {
+            return fault(format!(
+                "OKS cannot be measured: the area of all {counted} annotations is less than a thousandth of their boxes'; both \
+                 are in pixels of the image"
+            ));
+        }
+        let mut labelled =
+            self.counted().flat_map(|person| &person.keypoints).filter(|keypoint| keypoint.labelled).peekable();
+        let is_part = |value: f64| (0.0..=1.0).contains(&value);
+        let has_parts = self.counted().flat_map(|person| &person.keypoints).any(|keypoint| keypoint.x.fract() != 0.0);
+        if has_parts && labelled.peek().is_some() && labelled.all(|keypoint| is_part(keypoint.x) && is_part(keypoint.y))
+        {
+            return fault(
+                "OKS cannot be measured: all labelled keypoints lie between 0 and 1; give pixels of the image, not fractions"
+                    .to_owned(),
+            );
         }
         Ok(())
     }
@@ -337,7 +359,7 @@ pub(super) fn labelled_keypoints(values: &[f64]) -> Result<Vec<TrueKeypoint>, us
     rows.iter().enumerate().map(keypoint).collect()
 }
 
-/// The category to evaluate; `None` where the file has none.
+/// The category to evaluate; `None` if the file has none.
 fn choose_category<'f>(
     path: &Path,
     categories: &'f [CategoryEntry],
@@ -379,7 +401,7 @@ fn choose_category<'f>(
     chosen.map(Some).ok_or_else(list)
 }
 
-/// For each of `names`, its position among the category's keypoints; `None` where they are the same.
+/// For each of `names`, its position among the category's keypoints; `None` if they are the same.
 fn keypoint_order(path: &Path, category: &CategoryEntry, names: &[String]) -> Result<Option<Vec<usize>>, FileError> {
     if names.is_empty() || category.keypoints.is_empty() {
         return Ok(None);
@@ -532,6 +554,14 @@ mod tests {
                 "area of all 1 annotations is 0; write",
             ),
             (r#"{"image_id": 4, "category_id": 1, "keypoints": [1, 1, 2]}"#, "no `area`, and the `bbox`"),
+            (
+                r#"{"image_id": 4, "category_id": 1, "keypoints": [9, 9, 2], "area": 0.02, "bbox": [0, 0, 50, 90]}"#,
+                "less than a thousandth of their boxes'",
+            ),
+            (
+                r#"{"image_id": 4, "category_id": 1, "keypoints": [0.31, 0.7, 2], "area": 900}"#,
+                "between 0 and 1; give pixels",
+            ),
         ] {
             let text = parse(entry).unwrap().check_measurable().unwrap_err().to_string();
             assert!(text.contains(needle), "{text}");

@@ -1,6 +1,6 @@
 //! The share of correct keypoints of people whose boxes are given: PCK and PCKh.
 //!
-//! A keypoint is correct if it lies within a part of a length of the person: for PCK the longer side of the annotated
+//! A keypoint is correct if it lies within a fraction of a length of the person: for PCK the longer side of the annotated
 //! box, for PCKh the size of the head, 0.6 times the diagonal of its box, as MPII defines it. Every labelled keypoint of
 //! the set counts once; one that was not found is wrong.
 
@@ -9,7 +9,7 @@ use super::ground_truth::Annotation;
 /// MPII's part of the head box's diagonal.
 const HEAD_SHARE: f64 = 0.6;
 
-/// What distances are measured in.
+/// The unit of distances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// The longer side of the person's box: PCK.
@@ -19,7 +19,7 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// The parts of it at which correctness is measured; the last one is what papers quote.
+    /// The fractions of it at which correctness is measured; papers quote the last one.
     pub fn thresholds(self) -> [f64; 3] {
         match self {
             Self::Box => [0.05, 0.1, 0.2],
@@ -35,7 +35,7 @@ impl Reach {
         }
     }
 
-    /// The length for one person, pixels; `None` where the annotation does not say, or says nothing above 0.
+    /// The length for one person, pixels; `None` if the annotation does not say, or says nothing above 0.
     pub fn length(self, person: &Annotation) -> Option<f64> {
         let length = match self {
             Self::Box => person.bbox[2].max(person.bbox[3]),
@@ -48,7 +48,7 @@ impl Reach {
     }
 }
 
-/// Adds up the people of a set.
+/// Sums over the people of a set.
 #[derive(Debug, Clone)]
 pub struct KeypointShare {
     reach: Reach,
@@ -57,13 +57,13 @@ pub struct KeypointShare {
 }
 
 impl KeypointShare {
-    /// Without people.
+    /// A sum over no people.
     pub fn new(reach: Reach) -> Self {
         Self { reach, correct: [0; 3], counted: 0 }
     }
 
-    /// Adds one person, whose keypoints were `found` (column, row, image pixels; in the annotation's order); whether
-    /// the annotation says how long the measure is. Where it does not, nothing is added.
+    /// Adds one person, whose keypoints were `found` (column, row, image pixels; in the annotation's order). Returns whether
+    /// the annotation has the length to measure in; without it, nothing is added.
     #[must_use]
     pub fn add(&mut self, person: &Annotation, found: &[Option<(f32, f32)>]) -> bool {
         let Some(length) = self.reach.length(person) else {
@@ -85,7 +85,7 @@ impl KeypointShare {
         self.counted
     }
 
-    /// Shares by name, such as `pck@0.2`; empty where no keypoint is labelled.
+    /// Shares by name, such as `pck@0.2`; empty if no keypoint is labelled.
     pub fn figures(&self) -> Vec<(String, f64)> {
         if self.counted == 0 {
             return Vec::new();

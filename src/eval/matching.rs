@@ -13,13 +13,13 @@ pub(super) fn threshold(index: usize) -> f64 {
 pub(super) struct Verdict {
     /// It matched a person or a crowd.
     pub(super) matched: u16,
-    /// It counts neither as right nor as false.
+    /// It is not counted, neither as right nor as false.
     pub(super) ignored: u16,
     /// The person that it matched at the lowest threshold.
     pub(super) person: Option<u32>,
 }
 
-/// An annotated person as the rule sees it.
+/// An annotated person, as the rule needs it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Person {
     pub(super) crowd: bool,
@@ -29,7 +29,7 @@ pub(super) struct Person {
 /// Matches detections, best score first, to people. `similarity(d, p)` is their OKS; `out_of_range(d)` tells whether an
 /// unmatched detection is to be ignored for its area.
 ///
-/// Every detection takes the most similar free person above the threshold, an ignored one only where no other is; a crowd
+/// Every detection takes the most similar free person above the threshold, an ignored one only if there is no other; a crowd
 /// is never used up.
 pub(super) fn match_image(
     detections: usize,

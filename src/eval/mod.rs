@@ -1,6 +1,6 @@
-//! Accuracy: COCO OKS average precision and recall, with the numbers of pycocotools; in [`pck`] the share of correct
+//! Accuracy: COCO OKS average precision and recall, equal to pycocotools'; in [`pck`] the share of correct
 //! keypoints of enrolled objects; [`KeypointShare`], that of people in given boxes; [`Calibration`], whether scores are
-//! probabilities; and [`track`], how well identities last.
+//! probabilities; and [`track`], how well identities persist.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), sinew::eval::EvalError> {

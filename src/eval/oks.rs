@@ -3,19 +3,19 @@
 use super::{Annotation, EvalError};
 use crate::pose::Pose;
 
-/// What a model says about one person.
+/// A detected person.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detection {
     /// Ranks the detections of all images.
     pub score: f64,
     /// x, y in image pixels, in the category's order.
     pub keypoints: Vec<[f64; 2]>,
-    /// Their scores; they matter for [`super::Calibration`] only.
+    /// Their scores, used by [`super::Calibration`] only.
     pub keypoint_scores: Vec<f64>,
 }
 
 impl Detection {
-    /// Area of the smallest rectangle around all keypoints, as pycocotools gives a detection that brings keypoints only.
+    /// Area of the smallest rectangle around all keypoints, as pycocotools computes it for a detection with keypoints only.
     pub fn area(&self) -> f64 {
         let extent = |axis: usize| {
             let values = || self.keypoints.iter().map(|point| point[axis]);
@@ -44,7 +44,7 @@ impl From<&Pose> for Detection {
 /// The variances k_i^2 = (2 sigma_i)^2 of the OKS, from COCO's `sigmas`.
 ///
 /// # Errors
-/// Where a sigma is not a finite number above 0.
+/// If a sigma is not a finite number above 0.
 pub fn variances(sigmas: &[f64]) -> Result<Vec<f64>, EvalError> {
     let variance = |(index, &sigma): (usize, &f64)| {
         let usable = sigma.is_finite() && sigma > 0.0;
@@ -60,7 +60,7 @@ pub fn variances(sigmas: &[f64]) -> Result<Vec<f64>, EvalError> {
 /// mean goes over all keypoints: that is how pycocotools lets detections in a crowd match the crowd.
 ///
 /// # Panics
-/// Where the numbers of keypoints and variances differ.
+/// If the numbers of keypoints and variances differ.
 pub fn oks(truth: &Annotation, keypoints: &[[f64; 2]], variances: &[f64]) -> f64 {
     assert!(truth.keypoints.len() == variances.len() && keypoints.len() == variances.len());
     let any_labelled = truth.keypoints.iter().any(|keypoint| keypoint.labelled);

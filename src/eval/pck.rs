@@ -1,6 +1,6 @@
 //! The share of correct keypoints, for objects that are enrolled from a few images and located in others.
 //!
-//! As in CapeFormer's evaluation (docs/algorithms.md): a keypoint is correct if it lies within a part of the longer side
+//! As in CapeFormer's evaluation (docs/algorithms.md): a keypoint is correct if it lies within a fraction of the longer side
 //! of the object's box; an image's figure is the mean over the keypoints that are visible there and in every image of the
 //! enrolment, 0 without any; the figure of a set is the mean over images.
 
@@ -14,7 +14,7 @@ use super::ground_truth::{PLACE, labelled_keypoints};
 use crate::coco::{AnnotationEntry, CocoFile, FileError, Id, ImageEntry};
 use crate::geometry::{Rectangle, Size};
 
-/// Parts of the box at which correctness is measured; the mean over them is the mPCK.
+/// Fractions of the box at which correctness is measured; the mean over them is the mPCK.
 pub const THRESHOLDS: [f64; 5] = [0.05, 0.1, 0.15, 0.2, 0.25];
 
 /// One annotated object; every image has one.
@@ -22,7 +22,7 @@ pub const THRESHOLDS: [f64; 5] = [0.05, 0.1, 0.15, 0.2, 0.25];
 pub struct Instance {
     /// Its image, relative to the folder of images.
     pub file_name: String,
-    /// The image's size in pixels, where the file says it.
+    /// The image's size in pixels, if given.
     pub size: Option<Size>,
     /// The box around it, image pixels.
     pub bounds: Rectangle,
@@ -54,7 +54,7 @@ impl Objects {
     /// of an image that is not listed, are skipped.
     ///
     /// # Errors
-    /// Where the file cannot be read, lacks a key, or the keypoints of an annotation do not fit its category.
+    /// If the file cannot be read, lacks a key, or the keypoints of an annotation do not fit its category.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
         let CocoFile { images, mut annotations, categories: kinds } = CocoFile::read(path)?;
         let images: HashMap<&Id, &ImageEntry> = images.iter().map(|image| (&image.id, image)).collect();
@@ -127,7 +127,7 @@ pub struct Episode {
     pub queries: Vec<usize>,
 }
 
-/// Every way to enrol `shots` neighbours of `count` objects, in a circle, and to locate the rest; none where there would be
+/// Every way to enrol `shots` neighbours of `count` objects, in a circle, and to locate the rest; none if there would be
 /// no rest.
 pub fn episodes(count: usize, shots: usize) -> Vec<Episode> {
     if shots == 0 || shots >= count {
@@ -144,7 +144,7 @@ pub fn episodes(count: usize, shots: usize) -> Vec<Episode> {
 /// Distances of one result, in longer sides of the part of `bounds` that lies in the image; `None` for keypoints that do not
 /// count.
 ///
-/// `counted` says which do; `found` holds the result's keypoints, in the order of `truth`. A keypoint without a result is
+/// `counted` tells which do; `found` holds the result's keypoints, in the order of `truth`. A keypoint without a result is
 /// infinitely far away.
 pub fn distances(truth: &Instance, image: Size, counted: &[bool], found: &[Option<(f32, f32)>]) -> Vec<Option<f64>> {
     let Rectangle { x, y, width, height } = truth.bounds;
@@ -165,7 +165,7 @@ pub fn distances(truth: &Instance, image: Size, counted: &[bool], found: &[Optio
     (0..truth.points.len()).map(distance).collect()
 }
 
-/// Adds up the results of a set.
+/// Sums over the results of a set.
 #[derive(Debug, Clone, Default)]
 pub struct PckSum {
     results: usize,
@@ -179,7 +179,7 @@ pub struct PckFigures {
     pub pck: [f64; THRESHOLDS.len()],
     /// Their mean.
     pub mpck: f64,
-    /// Images that were looked at.
+    /// Number of images.
     pub results: usize,
 }
 
@@ -206,7 +206,7 @@ impl PckSum {
 }
 
 impl PckFigures {
-    /// Figures with their names.
+    /// The figures with their names.
     pub fn named(&self) -> Vec<(String, f64)> {
         let by_threshold =
             THRESHOLDS.iter().zip(self.pck).map(|(threshold, value)| (format!("pck@{threshold}"), value));

@@ -10,7 +10,7 @@ use super::{Detection, EvalError};
 use crate::coco::{FileError, Footprint, Id, read_list};
 use crate::pose::{Keypoint, Poses};
 
-/// Writes results as they come; the file is complete after [`ResultsWriter::finish`].
+/// Writes results one by one; the file is complete after [`ResultsWriter::finish`].
 ///
 /// A keypoint's third number is its score, which pycocotools does not read.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ struct Entry<'a> {
 }
 
 impl<W: Write> ResultsWriter<W> {
-    /// Starts the array. `order` is, for each keypoint of the results, its position in a pose, where it is another one; what the
+    /// Starts the array. `order` gives, for each keypoint of the results, its position in a pose, if different; what the
     /// poses do not have is written as 0, 0, 0.
     ///
     /// # Errors
-    /// Where `out` cannot be written.
+    /// If `out` cannot be written.
     pub fn new(mut out: W, category: Id, order: Option<Vec<Option<usize>>>) -> io::Result<Self> {
         out.write_all(b"[")?;
         Ok(Self { out, category, order, empty: true, keypoints: Vec::new() })
@@ -44,7 +44,7 @@ impl<W: Write> ResultsWriter<W> {
     /// Writes the poses of one image.
     ///
     /// # Errors
-    /// Where `out` cannot be written.
+    /// If `out` cannot be written.
     pub fn put(&mut self, image: &Id, poses: &Poses) -> io::Result<()> {
         for pose in &poses.list {
             let triple = |keypoint: &Keypoint| [keypoint.x, keypoint.y, keypoint.score];
@@ -67,10 +67,10 @@ impl<W: Write> ResultsWriter<W> {
         Ok(())
     }
 
-    /// Ends the array and gives the writer back.
+    /// Ends the array and returns the writer.
     ///
     /// # Errors
-    /// Where `out` cannot be written.
+    /// If `out` cannot be written.
     pub fn finish(mut self) -> io::Result<W> {
         self.out.write_all(b"\n]\n")?;
         self.out.flush()?;
@@ -97,7 +97,7 @@ impl Footprint for ReadEntry {
 /// A `bbox` is not read: a detection's area is that of its keypoints' bounds.
 ///
 /// # Errors
-/// Where the file cannot be read, lacks a key, or holds a wrong type or half a keypoint.
+/// If the file cannot be read, lacks a key, or holds a wrong type or half a keypoint.
 pub fn read_results(path: &Path, category: &Id) -> Result<BTreeMap<Id, Vec<Detection>>, EvalError> {
     let entries: Vec<ReadEntry> = read_list(path)?;
     let mut detections: BTreeMap<Id, Vec<Detection>> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! How luma and chroma become red, green and blue.
+//! Conversion of luma and chroma to red, green and blue.
 
 use crate::geometry::Size;
 
-/// Which red, green and blue make luma.
+/// The weights of red, green and blue in luma.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ColourMatrix {
     /// ITU-R BT.601: standard definition, USB cameras, JPEG.
@@ -12,7 +12,7 @@ pub enum ColourMatrix {
     Bt709,
 }
 
-/// Which byte values stand for black and white.
+/// The byte values of black and white.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ColourRange {
     /// Luma from 16 to 235, chroma from 16 to 240.
@@ -22,7 +22,7 @@ pub enum ColourRange {
     Full,
 }
 
-/// What the bytes of a YUV image mean; RGB and grey images have no use for it.
+/// Meaning of the bytes of a YUV image; unused for RGB and grey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Colour {
     /// The matrix.
@@ -32,7 +32,7 @@ pub struct Colour {
 }
 
 impl Colour {
-    /// What video without a note about its colours usually has: limited range, BT.709 from high definition on
+    /// The usual meaning for video without colour tags: limited range, BT.709 from high definition on
     /// (1280 columns, or more than 576 rows), as video players assume.
     pub const fn usual_for_video(size: Size) -> Self {
         let high = size.width >= 1280 || size.height > 576;

@@ -1,15 +1,15 @@
-//! What an image file may ask for, and why one is not read.
+//! Limits of image files, and errors.
 
 use std::path::PathBuf;
 
 use crate::geometry::Size;
 
-/// What an image file may ask for.
+/// Limits of an image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most pixels of an image.
+    /// Maximum number of pixels.
     pub pixels: usize,
-    /// Most bytes of a file.
+    /// Maximum size of a file, bytes.
     pub bytes: u64,
 }
 
@@ -32,7 +32,7 @@ pub enum ReadError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The file's bytes are no image that can be used.
+    /// The file is not a usable image.
     #[error("{}: {source}", path.display())]
     Image {
         /// The file.
@@ -42,11 +42,11 @@ pub enum ReadError {
     },
 }
 
-/// Why bytes are no image that can be used.
+/// Why bytes are not a usable image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// There are no bytes.
+    /// The file is empty.
     #[error("the file is empty; write it again")]
     Empty,
     /// Neither JPEG nor PNG.
@@ -55,7 +55,7 @@ pub enum DecodeError {
         /// What was found.
         start: String,
     },
-    /// A valid file of a kind that is not decoded.
+    /// A valid file of an unsupported kind.
     #[error(
         "the {kind} has {what}, which is not supported; convert it, for example with ImageMagick's 'convert INPUT OUTPUT.png'"
     )]
@@ -79,7 +79,7 @@ pub enum DecodeError {
     Size {
         /// Its size.
         size: Size,
-        /// Most pixels.
+        /// Maximum number of pixels.
         limit: usize,
     },
     /// The end is missing.
@@ -88,7 +88,7 @@ pub enum DecodeError {
         /// JPEG or PNG.
         kind: &'static str,
     },
-    /// The decoder refuses the bytes.
+    /// The bytes are invalid.
     #[error("the {kind} is broken: {reason}; copy or write it again")]
     Broken {
         /// JPEG or PNG.

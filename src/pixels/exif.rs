@@ -34,7 +34,7 @@ impl Orientation {
         Some(Self { is_transposed, from_right, from_bottom })
     }
 
-    /// Looks for the orientation in EXIF data: a TIFF header, then a list of fields. Data that make no sense say nothing.
+    /// Looks for the orientation in EXIF data: a TIFF header, then a list of fields. Malformed data give `None`.
     pub(super) fn find(exif: &[u8]) -> Option<Self> {
         let is_little = match exif.get(..4)? {
             b"II*\0" => true,
@@ -68,7 +68,7 @@ impl Orientation {
     /// The image turned upright. Its format must be one of whole bytes a pixel, RGB or grey; others stay as they are.
     ///
     /// # Errors
-    /// None for an image that exists; it is passed on from [`Image::reset`].
+    /// Never for a valid image; it is passed on from [`Image::reset`].
     pub fn apply(self, image: Image) -> Result<Image, ImageError> {
         use super::PixelFormat::{Grey, Rgb};
         let samples = match image.format() {

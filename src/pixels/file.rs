@@ -1,4 +1,4 @@
-//! Image files: JPEG and PNG, told apart by their first bytes.
+//! Image files: JPEG and PNG, recognised by their first bytes.
 //!
 //! JPEGs are turned upright as their EXIF orientation says. That of PNGs is ignored: by the PNG specification, EXIF data there
 //! are "of historical value only", and programs that edit the pixels leave it as it was. 16-bit samples lose their low byte,
@@ -14,8 +14,8 @@ use crate::geometry::Size;
 /// Reads the image at `path`: RGB, or grey where the file has no colours.
 ///
 /// # Errors
-/// Where the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (found out before
-/// memory is taken), or is of a kind that is not decoded, such as a CMYK JPEG.
+/// If the file cannot be read, is neither JPEG nor PNG, is broken or cut off, exceeds `limits` (checked before
+/// memory is allocated), or is of an unsupported kind, such as a CMYK JPEG.
 pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
     let failed = |source| ReadError::File { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
@@ -31,15 +31,21 @@ pub fn read_image(path: &Path, limits: &Limits) -> Result<Image, ReadError> {
     decode(&bytes, limits).map_err(|source| ReadError::Image { path: path.to_owned(), source })
 }
 
-/// Decodes the bytes of an image file, as [`read_image`].
+/// Decodes the bytes of an image file, like [`read_image`].
 ///
 /// # Errors
-/// As [`read_image`].
+/// Same as [`read_image`].
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     if bytes.starts_with(JPEG_START) {
         decode_jpeg(bytes, limits)
     } else if bytes.starts_with(PNG_START) {
-        decode_png(bytes, limits)
+        match decode_png(bytes, limits) {
+            // Perhaps only the end is missing.
+            Err(DecodeError::Cut { kind }) => {
+                decode_png(&[bytes, PNG_END].concat(), limits).map_err(|_| DecodeError::Cut { kind })
+            }
+            decoded => decoded,
+        }
     } else if bytes.is_empty() {
         Err(DecodeError::Empty)
     } else {
@@ -49,6 +55,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
 
 const JPEG_START: &[u8] = &[0xff, 0xd8, 0xff];
 const PNG_START: &[u8] = b"\x89PNG\r\n\x1a\n";
+const PNG_END: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";
 
 /// Whether a file with these first bytes, at least 8, is an image that is read.
 pub(crate) fn is_image(start: &[u8]) -> bool {
@@ -77,7 +84,7 @@ fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Image, DecodeError> {
     // Four samples a pixel, two rows in hand, and what the compression needs.
     decoder.set_limits(png::Limits { bytes: size.width.saturating_mul(64).saturating_add(16 << 20) });
     let mut reader = decoder.read_info().map_err(broken)?;
-    // The decoder counts on whole colours, at most as many as there are indices, and panics without.
+    // The decoder panics if the palette is not a whole number of colours, or larger than the indices allow.
     let palette = reader.info().palette.as_deref().map_or(0, <[u8]>::len);
     if palette % 3 != 0 || palette > 3 * 256 {
         let reason = format!("its palette has {palette} bytes, expected 3 for each of at most 256 colours");
@@ -120,9 +127,12 @@ fn checked_size(width: usize, height: usize, limits: &Limits) -> Result<Size, De
     }
 }
 
-/// What the first bytes look like, for an error.
+/// Describes the first bytes, for an error.
 pub(crate) fn describe_start(bytes: &[u8]) -> String {
-    let known: [(&[u8], &str); 7] = [
+    let known: [(&[u8], &str); 13] = [
+        (b"version https:/", "a Git LFS pointer instead of the file, which `git lfs pull` fetches"),
+        (b"<!", "a web page"),
+        (b"<html", "a web page"),
         (b"GIF8", "GIF"),
         (b"BM", "BMP"),
         (b"II*\0", "TIFF"),
@@ -130,6 +140,9 @@ pub(crate) fn describe_start(bytes: &[u8]) -> String {
         (b"RIFF", "WebP or another RIFF file"),
         (b"YUV4MPEG2", "y4m video"),
         (b"%PDF", "PDF"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"\x1f\x8b", "a file compressed with gzip"),
+        (b"PK\x03\x04", "a zip archive"),
     ];
     if let Some((_, name)) = known.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return (*name).to_owned();
@@ -154,6 +167,8 @@ mod tests {
         assert!(refused(b"").contains("empty"));
         assert!(refused(b"GIF89a").contains("GIF"));
         assert!(refused(b"????").contains("3f 3f 3f 3f"));
+        assert!(refused(b"version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
+        assert!(refused(b"<!DOCTYPE html>").contains("a web page"));
         assert!(refused(b"\x89PNG\r\n\x1a\n").contains("PNG is cut off"));
     }
 
@@ -175,6 +190,19 @@ mod tests {
         let header = chunk(b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 3, 0, 0, 0]);
         let pixels = chunk(b"IDAT", &[0x78, 1, 1, 2, 0, 0xfd, 0xff, 0, 0, 0, 2, 0, 1]);
         [b"\x89PNG\r\n\x1a\n", &header[..], &chunk(b"PLTE", palette), &pixels, &chunk(b"IEND", &[])].concat()
+    }
+
+    #[test]
+    fn a_png_without_its_end_is_whole_and_one_without_more_is_cut_off() {
+        let whole = with_palette(&[7, 8, 9]);
+        let end = PNG_END.len();
+        assert!(whole.ends_with(PNG_END));
+        let decoded = |bytes: &[u8]| decode(bytes, &Limits::default()).map(|image| image.data().to_vec());
+        assert_eq!(decoded(&whole[..whole.len() - end]).unwrap(), [7, 8, 9]);
+        for missing in end + 1..whole.len() - PNG_START.len() {
+            let error = refused(&whole[..whole.len() - missing]);
+            assert!(error.contains("cut off"), "{missing}: {error}");
+        }
     }
 
     /// Found by fuzzing: the decoder's crate panics at such a palette.

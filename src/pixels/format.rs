@@ -1,4 +1,4 @@
-//! How pixels lie in memory.
+//! Pixel layouts.
 
 use crate::geometry::Size;
 
@@ -20,7 +20,7 @@ pub enum PixelFormat {
 }
 
 impl PixelFormat {
-    /// Fewest bytes that a row of `width` pixels takes (of the luma plane, where there are planes), or `None` where
+    /// Minimum number of bytes in a row of `width` pixels (of the luma plane, for planar formats), or `None` if
     /// they overflow.
     pub const fn row_bytes(self, width: usize) -> Option<usize> {
         match self {
@@ -32,7 +32,7 @@ impl PixelFormat {
         }
     }
 
-    /// Fewest bytes that hold an image of `size` with rows `stride` bytes apart, or `None` where they overflow.
+    /// Minimum number of bytes of an image of `size` with rows `stride` bytes apart, or `None` if they overflow.
     /// The last row of the last plane may end early.
     pub const fn image_bytes(self, size: Size, stride: usize) -> Option<usize> {
         if size.width == 0 || size.height == 0 {
@@ -63,7 +63,7 @@ impl PixelFormat {
 }
 
 impl PixelFormat {
-    /// The layout that GStreamer calls so.
+    /// The layout with this name in GStreamer.
     pub fn from_gstreamer(name: &str) -> Option<Self> {
         Some(match name {
             "RGB" => Self::Rgb,

@@ -18,7 +18,7 @@ impl<'a> ImageView<'a> {
     /// is YUV.
     ///
     /// # Errors
-    /// Where a side is 0, a row does not fit the stride, or the data are too short. Longer data are fine.
+    /// If a side is 0, a row does not fit the stride, or the data are too short. Longer data are fine.
     pub fn new(format: PixelFormat, size: Size, stride: usize, data: &'a [u8]) -> Result<Self, ImageError> {
         if size.width == 0 || size.height == 0 {
             return Err(ImageError::Empty { size });
@@ -34,7 +34,7 @@ impl<'a> ImageView<'a> {
         Ok(Self { format, size, stride, colour: Colour::default(), data })
     }
 
-    /// The same image, its YUV values meant as `colour` says.
+    /// The same image, with YUV values interpreted by `colour`.
     #[must_use]
     pub fn with_colour(self, colour: Colour) -> Self {
         Self { colour, ..self }
@@ -56,7 +56,7 @@ impl<'a> ImageView<'a> {
         self.stride
     }
 
-    /// What YUV values mean.
+    /// Meaning of YUV values.
     pub fn colour(&self) -> Colour {
         self.colour
     }
@@ -67,7 +67,7 @@ impl<'a> ImageView<'a> {
     }
 }
 
-/// An image in its own memory, which can be filled again and again: once it is large enough, nothing is allocated.
+/// An image in its own memory, which can be reused: once it is large enough, nothing is allocated.
 ///
 /// Its size, stride and number of bytes are checked where they are set, so that [`Image::view`] cannot fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,18 +91,18 @@ impl Image {
     /// An image of `size` whose rows lie in `data` without gaps.
     ///
     /// # Errors
-    /// As [`ImageView::new`].
+    /// Same as [`ImageView::new`].
     pub fn new(format: PixelFormat, size: Size, data: Vec<u8>) -> Result<Self, ImageError> {
         let ImageView { stride, colour, .. } =
             ImageView::new(format, size, format.row_bytes(size.width).unwrap_or(0), &data)?;
         Ok(Self { format, size, stride, colour, data })
     }
 
-    /// Makes this an image of another size and format, its rows without gaps, and gives its bytes to be written. They hold
-    /// anything until then.
+    /// Makes this an image of another size and format, its rows without gaps, and returns its bytes to be written; their content is
+    /// unspecified.
     ///
     /// # Errors
-    /// Where a side is 0 or there is no memory of that size; the image is as it was then.
+    /// If a side is 0 or there is not enough memory; the image is unchanged then.
     pub fn reset(&mut self, format: PixelFormat, size: Size) -> Result<&mut [u8], ImageError> {
         if size.width == 0 || size.height == 0 {
             return Err(ImageError::Empty { size });
@@ -118,7 +118,7 @@ impl Image {
     /// Makes this a copy of `image`, stride included.
     pub fn copy_from(&mut self, image: ImageView<'_>) {
         let ImageView { format, size, stride, colour, data } = image;
-        // A view was checked to have so many bytes; those behind them are no part of the image.
+        // A view was checked to have this many bytes; those after them are not part of the image.
         let bytes = format.image_bytes(size, stride).unwrap_or(data.len());
         self.data.clear();
         self.data.extend_from_slice(&data[..bytes]);
@@ -145,7 +145,7 @@ impl Image {
         &self.data
     }
 
-    /// The same image, its YUV values meant as `colour` says.
+    /// The same image, with YUV values interpreted by `colour`.
     #[must_use]
     pub fn with_colour(self, colour: Colour) -> Self {
         Self { colour, ..self }
@@ -166,7 +166,7 @@ impl From<ImageView<'_>> for Image {
     }
 }
 
-/// Why bytes are no image.
+/// Why bytes are not an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {

@@ -1,4 +1,4 @@
-//! Where luma and chroma lie, the same for all YUV formats.
+//! Uniform access to luma and chroma of all YUV formats.
 
 use super::{ImageView, PixelFormat};
 
@@ -17,7 +17,7 @@ pub(super) struct YuvPlanes<'a> {
 }
 
 impl<'a> YuvPlanes<'a> {
-    /// The planes of `image`, or `None` where it is RGB or grey.
+    /// The planes of `image`, or `None` if it is RGB or grey.
     pub fn new(image: ImageView<'a>) -> Option<Self> {
         let (data, stride) = (image.data(), image.stride());
         let packed = |luma: usize, u: usize, v: usize| Self {
@@ -62,8 +62,8 @@ impl<'a> YuvPlanes<'a> {
     }
 }
 
-/// Makes `planes` the luma, U and V of an image one after another, rows without gaps; of a grey image the luma alone.
-/// Whether it has them: an RGB image has not.
+/// Makes `planes` the luma, U and V of an image one after another, rows without gaps; for a grey image only luma.
+/// Returns false for an RGB image, which has none.
 pub fn copy_planes(image: ImageView<'_>, planes: &mut Vec<u8>) -> bool {
     let (width, height) = (image.size().width, image.size().height);
     planes.clear();

@@ -10,10 +10,10 @@ pub(super) trait Points {
         [0.0; 3]
     }
 
-    /// The values of a pixel, as they are in the image: those of neighbours may be blended.
+    /// The values of a pixel in the image's own format; neighbours' values may be blended.
     fn at(&self, x: usize, y: usize) -> [f32; 3];
 
-    /// What a pixel's values, or a blend of them, are in red, green and blue, from 0 to 255.
+    /// Converts a pixel's values, or a blend of them, to red, green and blue, from 0 to 255.
     #[inline(always)]
     fn rgb(&self, values: [f32; 3]) -> [f32; 3] {
         values

@@ -4,12 +4,12 @@ use super::{Image, ImageError, ImageView, PixelFormat, rgb};
 use crate::geometry::Size;
 
 /// The image in YUYV (BT.601, limited range) at another size, whose width must be even: scaled by nearest neighbour to fit,
-/// black beside it.
+/// letterboxed in black.
 ///
-/// For measuring: how much a frame costs depends on its layout and size.
+/// For benchmarks: the cost of a frame depends on its layout and size.
 ///
 /// # Errors
-/// Where a side is 0, or the width is odd.
+/// If a side is 0, or the width is odd.
 pub fn as_camera(image: ImageView<'_>, size: Size) -> Result<Image, ImageError> {
     let mut pixels = Vec::new();
     rgb::to_rgb(image, &mut pixels);

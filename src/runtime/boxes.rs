@@ -1,4 +1,4 @@
-//! Where in a frame a model of one object at a time looks.
+//! Boxes in which a model of one object at a time looks.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,34 +14,34 @@ use crate::geometry::{Rectangle, Size};
 use crate::pose::{MAX_POSES, Poses};
 use crate::source::Frame;
 
-/// How much a person's box is larger than that of the keypoints on every side, in parts of its longer side: the head
-/// ends above the eyes, and the feet below the ankles.
+/// Margin of a person's box around the keypoints, as a fraction of its longer side: the head ends above the eyes, and the feet
+/// below the ankles.
 const AROUND_KEYPOINTS: f32 = 0.1;
 /// Longest line of a file of boxes.
 const MAX_LINE: u64 = 1 << 20;
-/// Most bytes of memory that the boxes of a file take: those of two million frames with two boxes each.
+/// Maximum memory for the boxes of a file: two million frames with two boxes each.
 const MAX_MEMORY: usize = 192 << 20;
-/// What an entry takes beside its name and its boxes.
+/// Memory of an entry without its name and its boxes.
 const ENTRY: usize = 64;
 
 /// The boxes of a frame, image pixels, or `None` for the whole image; and how long it took to find them.
 pub type Located<'a> = (Option<&'a [Rectangle]>, StageTimes);
 
-/// Says where to look.
+/// Provides the boxes of each frame.
 pub trait Boxes {
     /// The boxes of a frame, image pixels, or `None` for the whole image; and how long it took to find them.
     ///
     /// # Errors
-    /// Where a model that finds boxes fails.
+    /// If a model that finds boxes fails.
     fn boxes(&mut self, frame: &Frame<'_>, deadline: Option<Instant>) -> Result<Located<'_>, EstimateError>;
 
-    /// What the user should know about the boxes after the last frame.
+    /// A remark for the user after the last frame.
     fn remark(&self) -> Option<String> {
         None
     }
 }
 
-/// Everywhere: the whole image.
+/// No boxes: the whole image.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WholeImage;
 
@@ -61,10 +61,10 @@ pub struct ListedBoxes {
     by_name: HashMap<String, Vec<Rectangle>>,
     by_sequence: HashMap<u64, Vec<Rectangle>>,
     memory: usize,
-    /// Frames that were asked for, and how many of them are listed.
+    /// Number of frames, and how many of them are listed.
     frames: u64,
     found: u64,
-    /// Boxes of the frame that was asked for last, those in the image.
+    /// Boxes of the last frame that lie in the image.
     inside: heapless::Vec<Rectangle, MAX_POSES>,
     /// Boxes that lay outside their image, and the first of them.
     outside: u64,
@@ -126,7 +126,7 @@ impl ListedBoxes {
     /// Reads a file.
     ///
     /// # Errors
-    /// Where it cannot be read, a line is wrong, or there are more than fit into memory.
+    /// If it cannot be read, a line is wrong, or there are more than fit into memory.
     pub fn read(path: &Path) -> Result<Self, BoxesError> {
         let unreadable = |source| BoxesError::File { path: path.to_owned(), source };
         let file = File::open(path).map_err(unreadable)?;
@@ -139,7 +139,7 @@ impl ListedBoxes {
     /// The boxes that the text of a file lists.
     ///
     /// # Errors
-    /// Where a line is wrong.
+    /// If a line is wrong.
     pub fn parse(text: &str) -> Result<Self, LineError> {
         Self::from_lines(text.as_bytes()).map_err(|fault| match fault {
             Fault::Read(error) => LineError { line: 0, reason: error.to_string() },
@@ -202,7 +202,7 @@ impl ListedBoxes {
 }
 
 impl ListedBoxes {
-    /// The boxes of a frame, by its name or else by its number; none where it is not listed.
+    /// The boxes of a frame, by its name or else by its number; none if it is not listed.
     pub fn of(&self, name: Option<&str>, sequence: u64) -> &[Rectangle] {
         self.listed(name, sequence).unwrap_or_default()
     }
@@ -224,7 +224,7 @@ impl Boxes for ListedBoxes {
         let (mut inside, mut outside, mut first) = (heapless::Vec::new(), 0, None);
         for &bounds in listed {
             if touches(bounds, image) {
-                // There are as many places as boxes of a frame.
+                // The capacity is the maximum number of boxes.
                 let _ = inside.push(bounds);
             } else {
                 outside += 1;
@@ -241,7 +241,7 @@ impl Boxes for ListedBoxes {
         Ok((Some(&self.inside), StageTimes::default()))
     }
 
-    /// Where the file and the frames do not fit.
+    /// Warns of frames and boxes that do not fit each other.
     fn remark(&self) -> Option<String> {
         let listed = (self.by_name.len() + self.by_sequence.len()) as u64;
         let mut remarks = Vec::new();
@@ -260,8 +260,8 @@ impl Boxes for ListedBoxes {
     }
 }
 
-/// Whether any of a box lies in an image of this size.
-fn touches(bounds: Rectangle, image: Size) -> bool {
+/// Whether a box overlaps an image of this size.
+pub(crate) fn touches(bounds: Rectangle, image: Size) -> bool {
     let Rectangle { x, y, width, height } = bounds;
     x < image.width as f32 && y < image.height as f32 && x + width > 0.0 && y + height > 0.0
 }
@@ -274,7 +274,7 @@ pub struct FoundBoxes<E> {
 }
 
 impl<E: Estimator> FoundBoxes<E> {
-    /// Boxes around what `estimator` finds.
+    /// Boxes around the poses that `estimator` finds.
     pub fn new(estimator: E) -> Self {
         Self { estimator, poses: Poses::default(), boxes: heapless::Vec::new() }
     }
@@ -287,7 +287,7 @@ impl<E: Estimator> Boxes for FoundBoxes<E> {
         let image = frame.image.size();
         let around = self.poses.list.iter().filter_map(|pose| pose.bounds()).map(widened);
         for bounds in around.filter(|&bounds| touches(bounds, image)) {
-            // There are as many places as poses.
+            // The capacity is the maximum number of poses.
             let _ = self.boxes.push(bounds);
         }
         Ok((Some(&self.boxes), times))

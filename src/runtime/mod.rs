@@ -1,6 +1,6 @@
 //! The loop from source to sinks.
 //!
-//! Files wait to be read: one thread takes a frame, processes it and hands the result to every sink before it asks for the next
+//! Files wait to be read: one thread takes a frame, processes it and passes the result to every sink before it takes the next
 //! ([`Pipeline`]). Cameras do not wait ([`LivePipeline`]).
 
 mod boxes;
@@ -9,9 +9,12 @@ mod outputs;
 mod tracking;
 
 pub use crate::counts::{Counts, Dropped};
+#[cfg(feature = "cli")]
+pub(crate) use boxes::touches;
 pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholeImage};
 pub use live::LivePipeline;
 pub use outputs::Outputs;
+pub(crate) use tracking::CameraTracker;
 pub use tracking::{Tracking, TrackingError};
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,13 +25,13 @@ use crate::pose::Poses;
 use crate::sink::{FrameResult, RgbCache, SinkError};
 use crate::source::{Frame, Source, SourceError};
 
-/// Why a frame has no result though the run continues.
+/// Why a frame was skipped; the run continues.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Skip {
     /// The frame could not be read.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Unreadable(#[from] SourceError),
     /// The frame does not fit the network.
     #[error("{name}: skipped")]
     Estimate {
@@ -62,7 +65,7 @@ pub enum RunError {
     Thread(std::io::Error),
 }
 
-/// Follows a run.
+/// Is notified of what happens in a run.
 pub trait Observer {
     /// A frame was processed.
     fn processed(&mut self, counts: &Counts) {
@@ -72,12 +75,12 @@ pub trait Observer {
     /// A frame was skipped.
     fn skipped(&mut self, why: &Skip, counts: &Counts);
 
-    /// A source has a warning: something went wrong that it recovers from by itself.
+    /// A source warns of something from which it recovers by itself.
     fn warned(&mut self, warning: &SourceError, counts: &Counts) {
         let _ = (warning, counts);
     }
 
-    /// No camera has a frame, but the loop goes on.
+    /// No camera has a frame, but the loop is running.
     fn alive(&mut self, counts: &Counts) {
         let _ = counts;
     }
@@ -88,25 +91,25 @@ pub trait Observer {
 pub enum End {
     /// The source has no more frames.
     SourceEnded,
-    /// The readers of all sinks have closed them: further results have no use.
+    /// The readers of all sinks have disconnected.
     ReaderClosed,
-    /// It was asked to stop.
+    /// It was stopped.
     Stopped,
 }
 
 /// The parts of a run.
 pub struct Pipeline<'a> {
-    /// Provides the frames.
+    /// Frame source.
     pub source: &'a mut dyn Source,
-    /// Says where in them to look.
+    /// Boxes in which to look for objects.
     pub boxes: &'a mut dyn Boxes,
-    /// Processes them.
+    /// Estimates the poses.
     pub estimator: &'a mut dyn Estimator,
-    /// Take the results.
+    /// Result sinks.
     pub outputs: &'a Outputs,
-    /// Follows the run.
+    /// Is notified of what happens.
     pub observer: &'a mut dyn Observer,
-    /// Maximum age of a result, counted from the frame's capture, or from when it was taken.
+    /// Target latency, counted from the frame's capture, or from when it was read: a frame that would miss it is refined less.
     pub deadline: Option<Duration>,
     /// Ends the run after the frame that is being processed.
     pub stop: &'a AtomicBool,
@@ -119,12 +122,12 @@ impl std::fmt::Debug for Pipeline<'_> {
 }
 
 impl Pipeline<'_> {
-    /// Processes every frame of the source and hands each result to all sinks; `counts` is kept up to date, errors included.
+    /// Processes every frame of the source and passes each result to all sinks; `counts` is complete even after an error.
     ///
-    /// A frame that cannot be read, or that fits no network, is skipped: the observer hears why, `counts` counts it.
+    /// A frame that cannot be read, or that fits no network, is skipped, counted, and reported to the observer.
     ///
     /// # Errors
-    /// Where the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
+    /// If the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
     pub fn run(&mut self, counts: &mut Counts) -> Result<End, RunError> {
         let worked = self.process_all(counts);
         let finished = self.outputs.finish();

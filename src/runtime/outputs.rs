@@ -1,4 +1,4 @@
-//! The outputs of a run, as one.
+//! All outputs of a run.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use super::{RunError, Tracking};
 use crate::sink::{FrameResult, Sink, SinkError};
 
-/// How often a busy sink is tried again.
+/// Interval at which a busy sink is tried again.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The sinks of a run. Clones share them, so that another thread can finish them where this one is stuck in a source or in one of
-/// the sinks.
+/// The sinks of a run. Clones share them, so that another thread can finish them if this one is stuck in a source or a sink.
 ///
 /// A sink whose reader has closed it is dropped while others remain; when none is left, the run is over.
 #[derive(Clone, Default)]
@@ -21,11 +20,11 @@ pub struct Outputs(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// `None` where the sink was finished, or its reader has closed it.
+    /// `None` if the sink was finished, or its reader has closed it.
     sinks: Vec<Mutex<Option<Box<dyn Sink>>>>,
-    /// Gives poses their identities before they reach the sinks; `None` where poses are not tracked.
+    /// Gives poses their identities before they reach the sinks; `None` if poses are not tracked.
     tracking: Option<Mutex<Tracking>>,
-    /// Whether a run without any sink left goes on.
+    /// Whether a run continues without any sink left.
     is_service: AtomicBool,
 }
 
@@ -42,21 +41,21 @@ impl From<Vec<Box<dyn Sink>>> for Outputs {
 }
 
 impl Outputs {
-    /// Outputs that see poses as `tracking` returns them; as they were found without.
+    /// Outputs that receive poses as `tracking` returns them, or as detected without it.
     pub fn new(sinks: Vec<Box<dyn Sink>>, tracking: Option<Tracking>) -> Self {
         let sinks = sinks.into_iter().map(|sink| Mutex::new(Some(sink))).collect();
         Self(Arc::new(Shared { sinks, tracking: tracking.map(Mutex::new), is_service: AtomicBool::new(false) }))
     }
 
-    /// Goes on also when the readers of all sinks have closed them: a service has other reasons to run.
+    /// Continues even after the readers of all sinks have disconnected, as a service does.
     pub fn keep_running(&self) {
         self.0.is_service.store(true, Ordering::Relaxed);
     }
 
-    /// Tracks the poses of a result and hands it to all sinks; breaks when the last reader has closed its output.
+    /// Tracks the poses of a result and passes it to all sinks; breaks when the last reader has closed its output.
     ///
     /// # Errors
-    /// Where a sink cannot write.
+    /// If a sink cannot write.
     pub fn put(&self, result: &FrameResult<'_>) -> Result<ControlFlow<()>, RunError> {
         let mut tracking = self.0.tracking.as_ref().map(|one| one.lock().unwrap_or_else(PoisonError::into_inner));
         let result = &tracking.as_mut().map_or(*result, |tracking| tracking.step(result));
@@ -86,10 +85,10 @@ impl Outputs {
         Ok(ControlFlow::Break(()))
     }
 
-    /// Finishes all sinks and closes them, whatever becomes of the others; the first error is returned.
+    /// Finishes and closes all sinks, even if some fail; returns the first error.
     ///
     /// # Errors
-    /// Where what a sink still held cannot be written. A closed output is none.
+    /// If a sink's buffered results cannot be written; a closed output is not an error.
     pub fn finish(&self) -> Result<(), RunError> {
         let mut finished = Ok(());
         for slot in &self.0.sinks {
@@ -111,7 +110,7 @@ impl Outputs {
                     Err(TryLockError::Poisoned(slot)) => break slot.into_inner().take(),
                     Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(POLL_INTERVAL),
                     Err(TryLockError::WouldBlock) => {
-                        tracing::warn!("an output that takes nothing was left unfinished");
+                        tracing::warn!("an output that accepts nothing was left unfinished");
                         break None;
                     }
                 }

@@ -1,4 +1,4 @@
-//! Identities, smooth keypoints and zones: a step between the model and the outputs.
+//! Identities, smoothing and zones: a step between the model and the outputs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,24 +7,44 @@ use crate::pose::Poses;
 use crate::sink::{FrameResult, TrackCounts, ZoneCounter, ZoneSetup};
 use crate::track::{TrackOptionError, TrackOptions, Tracker};
 
-/// Frames a second of a video that says nothing of time.
+/// Frame rate that is assumed for videos without times.
 const USUAL_RATE: f64 = 30.0;
 
-/// Tracks the poses of every camera by itself.
+/// Tracks the poses of each camera separately.
 #[derive(Debug)]
 pub struct Tracking {
     /// One per camera.
-    cameras: Vec<Camera>,
+    cameras: Vec<CameraTracker>,
     /// The poses of the last frame.
     tracked: Box<Poses>,
     counts: Arc<TrackCounts>,
 }
 
+/// The tracker and the zone counter of one camera.
 #[derive(Debug)]
-struct Camera {
-    tracker: Box<Tracker>,
+pub(crate) struct CameraTracker {
+    pub tracker: Box<Tracker>,
     /// `None` without zones and lines.
-    zones: Option<ZoneCounter>,
+    pub zones: Option<ZoneCounter>,
+}
+
+impl CameraTracker {
+    /// A tracker that has seen nothing.
+    ///
+    /// # Errors
+    /// If an option is out of range, or there are too many zones.
+    pub fn new(options: &TrackOptions, zones: &Arc<ZoneSetup>) -> Result<Self, TrackingError> {
+        let counter = (!zones.is_empty()).then(|| ZoneCounter::new(zones)).transpose();
+        Ok(Self { tracker: Box::new(Tracker::new(options)?), zones: counter.map_err(TrackingError::Zones)? })
+    }
+
+    /// The poses of a frame at `time`, with identities and smoothed keypoints, into `tracked`; the zones count them.
+    pub fn update(&mut self, time: Duration, found: &Poses, tracked: &mut Poses) {
+        self.tracker.update(time, found, tracked);
+        if let Some(counter) = &mut self.zones {
+            counter.update(tracked, |id| self.tracker.is_followed(id));
+        }
+    }
 }
 
 /// Why poses cannot be tracked.
@@ -40,10 +60,10 @@ pub enum TrackingError {
 }
 
 impl Tracking {
-    /// Tracks for so many cameras, at least one; `counts` is kept up to date.
+    /// Tracking for this many cameras, at least one; `counts` is kept up to date.
     ///
     /// # Errors
-    /// The first option that is out of range, or too many zones.
+    /// If an option is out of range, or there are too many zones.
     pub fn new(
         options: &TrackOptions,
         zones: ZoneSetup,
@@ -51,30 +71,26 @@ impl Tracking {
         counts: Arc<TrackCounts>,
     ) -> Result<Self, TrackingError> {
         let (cameras, zones) = (cameras.max(1), Arc::new(zones));
-        let camera = |_| {
-            let counter = (!zones.is_empty()).then(|| ZoneCounter::new(&zones)).transpose();
-            Ok(Camera { tracker: Box::new(Tracker::new(options)?), zones: counter.map_err(TrackingError::Zones)? })
-        };
-        let made = (0..cameras).map(camera).collect::<Result<_, TrackingError>>()?;
+        let made = (0..cameras).map(|_| CameraTracker::new(options, &zones)).collect::<Result<_, _>>()?;
         if !zones.is_empty() {
             counts.add_zones(&zones, cameras);
         }
         Ok(Self { cameras: made, tracked: Box::default(), counts })
     }
 
-    /// The same result with identities and smoothed keypoints. An image is no moment of a video: its result stays as it is.
+    /// The same result with identities and smoothed keypoints. The result of an image, which is not part of a video, is
+    /// unchanged.
     pub fn step<'a>(&'a mut self, result: &FrameResult<'a>) -> FrameResult<'a> {
         let frame = &result.frame;
-        // An image has a name.
-        let is_image = result.live.is_none() && frame.name.is_some();
+        // An image has a name, and no time.
+        let is_image = result.live.is_none() && frame.name.is_some() && frame.captured.is_none();
         let number = result.live.map_or(0, |live| live.camera);
-        let Some(Camera { tracker, zones }) = self.cameras.get_mut(number).filter(|_| !is_image) else {
+        let Some(camera) = self.cameras.get_mut(number).filter(|_| !is_image) else {
             return *result;
         };
         let untimed = || Duration::from_secs_f64(frame.sequence as f64 / USUAL_RATE);
-        tracker.update(frame.captured.unwrap_or_else(untimed), result.poses, &mut self.tracked);
-        if let Some(counter) = zones {
-            counter.update(&self.tracked, |id| tracker.is_followed(id));
+        camera.update(frame.captured.unwrap_or_else(untimed), result.poses, &mut self.tracked);
+        if let Some(counter) = &camera.zones {
             self.counts.set_zones(number, counter);
         }
         let active = self.cameras.iter().map(|camera| camera.tracker.active() as u64).sum();
@@ -116,7 +132,7 @@ mod tests {
         for (sequence, &(name, camera)) in frames.iter().enumerate() {
             let (poses, rgb) = (poses(100.0 + sequence as f32), RgbCache::default());
             let frame = Frame { image, sequence: sequence as u64, captured: None, instant: None, name };
-            let live = camera.map(|camera| Live { age: None, camera });
+            let live = camera.map(|camera| Live { camera, ..Live::default() });
             let times = StageTimes::default();
             let result = tracking.step(&FrameResult { frame, poses: &poses, times, live, zones: None, rgb: &rgb });
             assert_eq!(result.poses.dropped, 7);

@@ -8,7 +8,7 @@ use embedded_graphics::geometry::{OriginDimensions, Point, Size};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor as _};
 use embedded_graphics::primitives::Rectangle;
 
-/// RGB, 3 bytes a pixel, rows without gaps; whatever is drawn is mixed with what is there.
+/// RGB, 3 bytes a pixel, rows without gaps; drawings are blended with the image.
 #[derive(Debug)]
 pub struct Canvas<'a> {
     pixels: &'a mut [u8],
@@ -17,7 +17,7 @@ pub struct Canvas<'a> {
 }
 
 impl<'a> Canvas<'a> {
-    /// A canvas over `pixels`; `None` where they are not `3 * width * height` bytes, or a side exceeds `i32`.
+    /// A canvas over `pixels`; `None` if they are not `3 * width * height` bytes, or a side exceeds `i32`.
     pub fn new(pixels: &'a mut [u8], size: crate::geometry::Size) -> Option<Self> {
         let (width, height) = (i32::try_from(size.width).ok()?, i32::try_from(size.height).ok()?);
         let bytes = size.area()?.checked_mul(3)?;
@@ -28,7 +28,7 @@ impl<'a> Canvas<'a> {
         })
     }
 
-    /// How much of what is drawn from now on covers what is there, 0..=1.
+    /// Opacity of further drawings, 0..=1.
     pub fn set_opacity(&mut self, opacity: f32) {
         self.opacity = (opacity.clamp(0.0, 1.0) * 255.0 + 0.5) as u8;
     }

@@ -1,8 +1,8 @@
-//! Lines that never reached their reader.
+//! Counts of dropped lines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts of lines that were dropped, added to by the sinks of a run and read while it goes on.
+/// Counts of dropped lines, written by the sinks of a run and read during it.
 #[derive(Debug, Default)]
 pub struct DroppedLines {
     disk: AtomicU64,
@@ -10,12 +10,12 @@ pub struct DroppedLines {
 }
 
 impl DroppedLines {
-    /// The disk was full for a line.
+    /// Counts a line dropped because the disk was full.
     pub(super) fn on_full_disk(&self) {
         self.disk.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A line did not fit into the buffer of one reader.
+    /// Counts a line that did not fit into the buffer of one reader.
     pub(super) fn for_slow_reader(&self) {
         self.readers.fetch_add(1, Ordering::Relaxed);
     }

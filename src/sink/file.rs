@@ -3,10 +3,10 @@
 //! With `rotate`, a file that would grow beyond the size is renamed to `PATH.1`, the one before it to `PATH.2`, and so on; `keep`
 //! of them are kept. Every file begins with the header and ends with a complete line.
 //!
-//! A file of an earlier run is replaced, or renamed, when the first line is there to take its place, not before. A file that is
-//! moved, deleted or truncated by another program is made anew with the next line. A full disk does not end the run: lines are
-//! dropped and counted until there is room again, and a line that was written in part is cut off. Pipes and devices have none of
-//! these rules.
+//! A file of an earlier run is replaced, or renamed, only once the first line exists. A file that is
+//! moved, deleted or truncated by another program is recreated with the next line. A full disk does not end the run: lines are
+//! dropped and counted until there is room again, and a line that was written in part is cut off. None of this applies
+//! to pipes and devices.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -25,7 +25,7 @@ use crate::write::{OutputFile, is_special, resolve};
 const KEEP: u32 = 5;
 /// Maximum for `keep`.
 const MOST_KEPT: u32 = 999;
-/// How long a full disk is left alone before it is tried again.
+/// Interval at which a full disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// When a file is rotated, and how many are kept.
@@ -36,11 +36,10 @@ struct Rotation {
     keep: u32,
 }
 
-/// JSON lines in the file that `uri`, a path with or without options, names. `dropped_lines` counts lines for which the disk
-/// was full.
+/// JSON lines in the file that `uri`, a path with optional options, names. `dropped_lines` counts lines dropped on a full disk.
 ///
 /// # Errors
-/// Where the file cannot be opened or another program writes it, its header does not fit on the disk, or an option is wrong.
+/// If the file cannot be opened or another program writes it, its header does not fit on the disk, or an option is wrong.
 pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let rotation = rotation(parts)?;
@@ -66,7 +65,7 @@ pub fn open(uri: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>)
 /// The files that the sink `uri` writes to, rotated ones included, links resolved.
 ///
 /// # Errors
-/// As [`open`], for options and links.
+/// Same as [`open`], for options and links.
 pub fn paths(uri: &str) -> Result<Vec<PathBuf>, SinkError> {
     let parts = Parts::of(uri);
     let keep = rotation(parts)?.map_or(0, |rotation| rotation.keep);
@@ -104,19 +103,19 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// What lines are written to. A trait, so that tests can simulate a full disk.
+/// The destination of lines. A trait, so that tests can simulate a full disk.
 trait Volume: Send {
     /// Appends some of `bytes`.
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Cuts off what is behind `length` bytes.
+    /// Truncates it to `length` bytes.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 
-    /// Renames the file and begins another. May be called again where it has failed.
+    /// Renames the file and begins another. May be called again after a failure.
     fn rotate(&mut self) -> io::Result<()>;
 
-    /// Looks whether the file is still as it was left, with this `length`. Where another program has moved, deleted or
-    /// shortened it, there is one to write to after this call, of the length that is returned.
+    /// Checks that the file is still in place with this `length`. If another program has moved, deleted or shortened it, opens
+    /// a file to write to. Returns the length of the file.
     fn renewed(&mut self, length: u64) -> io::Result<Option<u64>>;
 }
 
@@ -136,8 +135,8 @@ impl Files {
         numbered(self.file.path(), number)
     }
 
-    /// Renames every file to the next number; the last one is overwritten. Only files before a gap need to move: where this has
-    /// failed halfway, it can be repeated without a loss.
+    /// Renames every file to the next number; the last one is overwritten. Only files before a gap need to move: after a
+    /// partial failure, it can be repeated without loss.
     fn shift(&self) -> io::Result<()> {
         let mut last = self.keep;
         for number in 1..=self.keep {
@@ -150,7 +149,7 @@ impl Files {
             fs::rename(self.numbered(number - 1), self.numbered(number))?;
         }
         match fs::rename(self.file.path(), self.numbered(1)) {
-            // Another program has taken it away.
+            // Another program has removed it.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             renamed => renamed,
         }
@@ -173,7 +172,7 @@ impl Volume for Files {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        // Where only opening the next file has failed before, there is nothing to rename.
+        // If only opening the next file failed before, there is nothing to rename.
         if self.file.is_in_place() {
             self.shift()?;
         }
@@ -189,7 +188,7 @@ impl Volume for Files {
     }
 }
 
-/// A disk without room. What little is left may take a line now and then: it counts as full until lines have fit for a while.
+/// A full disk. The last free bytes may fit a line now and then: it counts as full until lines have fit for a while.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Full {
     /// The last attempt, which failed.
@@ -198,7 +197,7 @@ enum Full {
     Room(Instant),
 }
 
-/// What has to happen before the next line.
+/// What must happen before the next line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
     /// An earlier run's file is replaced or rotated.
@@ -213,14 +212,14 @@ enum Start {
 #[derive(Debug)]
 struct Lines<V> {
     volume: V,
-    /// What messages call it.
+    /// Its name in messages.
     name: String,
     most_bytes: Option<u64>,
     header: Vec<u8>,
     start: Start,
     /// Bytes of the complete lines in the file.
     length: u64,
-    /// Whether half a line may be behind them.
+    /// Whether a partial line may follow them.
     torn: bool,
     /// `None` while all is well.
     full: Option<Full>,
@@ -270,7 +269,7 @@ impl<V: Volume> Lines<V> {
         }
     }
 
-    /// Writes a line into the file where it belongs.
+    /// Writes a line, rotating the file first if needed.
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.start == Start::Replace {
             match self.most_bytes {
@@ -279,7 +278,7 @@ impl<V: Volume> Lines<V> {
             }
             (self.start, self.length) = (Start::Header, 0);
         } else if let Some(length) = self.volume.renewed(self.length)? {
-            tracing::warn!("{}: another program has moved, deleted or emptied the file; it is begun anew", self.name);
+            tracing::warn!("{}: another program has moved, deleted or emptied the file; it is recreated", self.name);
             (self.start, self.length, self.torn) = (Start::Header, length, false);
         }
         if self.torn {
@@ -301,7 +300,7 @@ impl<V: Volume> Lines<V> {
         self.write_whole(line)
     }
 
-    /// Writes all of `bytes` or, as far as that is possible, nothing.
+    /// Writes all of `bytes` or, if possible, nothing.
     fn write_whole(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut done = 0;
         while done < bytes.len() {
@@ -319,8 +318,8 @@ impl<V: Volume> Lines<V> {
     }
 }
 
-/// Whether this is about room, the disk's or the user's quota.
-fn is_full(error: &io::Error) -> bool {
+/// Whether the error means a full disk or quota.
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 

@@ -11,10 +11,10 @@ use crate::write;
 /// JPEG quality of a drawing; thin coloured lines suffer below it.
 const JPEG_QUALITY: u8 = 92;
 
-/// Writes `rgb` (3 bytes a pixel, rows without gaps) to `path`: PNG where the name ends so, else JPEG.
+/// Writes `rgb` (3 bytes a pixel, rows without gaps) to `path`: PNG if the name ends in `.png`, else JPEG.
 ///
-/// The image is complete before it takes the place of a file of that name; where that is a link, the link is replaced, not
-/// what it leads to.
+/// The image is complete before it takes the place of a file of that name; if that is a link, the link itself is
+/// replaced.
 pub fn write(path: &Path, size: Size, rgb: &[u8]) -> Result<(), SinkError> {
     let target = path.display().to_string();
     let mut bytes = Vec::with_capacity(rgb.len() / 4);
@@ -42,7 +42,7 @@ fn encode_png(output: &mut Vec<u8>, size: Size, rgb: &[u8], target: &str) -> Res
 /// Appends `rgb` to `output` as JPEG; errors call it `target`.
 pub fn encode_jpeg(output: &mut Vec<u8>, size: Size, rgb: &[u8], quality: u8, target: &str) -> Result<(), SinkError> {
     let mut encoder = Encoder::new(output, quality);
-    // Full chroma: halved, the bones would bleed.
+    // Full chroma: subsampled, the bones would bleed.
     encoder.set_sampling_factor(SamplingFactor::F_1_1);
     let (width, height) = (side(size.width, size, target)?, side(size.height, size, target)?);
     encoder.encode(rgb, width, height, ColorType::Rgb).map_err(|error| match error {

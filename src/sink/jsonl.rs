@@ -3,8 +3,8 @@
 //! `docs/schema/results.schema.json` describes every kind of line, docs/outputs.md has the same as a table. Times are in seconds
 //! and positions in image pixels, as the header says once.
 //!
-//! Every line is written into a buffer that is made at the start, and passed to the output in one piece, its end included, the
-//! header first: outputs rely on that. After the first lines nothing is allocated.
+//! Every line is built in a preallocated buffer and passed to the output in one piece, including its end, the header first:
+//! outputs rely on that. After the first lines nothing is allocated.
 
 use std::io::Write;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::pose::{Keypoint, Pose};
 
 /// Version of the lines, in the header. It changes when a key is removed or means something else, not when one is added.
 const SCHEMA: u32 = 1;
-/// Bytes of a line besides its poses: the keys, the times, and a long file name.
+/// Bytes of a line without its poses: the keys, the times, and a long file name.
 const LINE_BYTES: usize = 1024;
 /// Bytes of the zones, lines and events of a frame, with names of usual length.
 const ZONE_BYTES: usize = 8192;
-/// Bytes of a pose besides its keypoints: the keys, its score, its box.
+/// Bytes of a pose without its keypoints: the keys, its score, its box.
 const POSE_BYTES: usize = 220;
 /// Bytes of a keypoint: three numbers of at most 16 characters and their punctuation.
 const KEYPOINT_BYTES: usize = 54;
@@ -34,7 +34,7 @@ pub struct JsonLines<W> {
     output: W,
     target: String,
     line: Vec<u8>,
-    /// Names of the templates, where there are some.
+    /// Names of the templates, if there are any.
     templates: Vec<String>,
     /// By camera: the number of the frame that would follow its last line.
     next_sequences: Vec<u64>,
@@ -44,12 +44,14 @@ impl<W: Write + Send> JsonLines<W> {
     /// Writes the header to `output`, which errors call `target`.
     ///
     /// # Errors
-    /// Where the header cannot be written.
+    /// If the header cannot be written.
     pub fn new(output: W, target: &str, schema: &OutputSchema) -> Result<Self, SinkError> {
         let mut header = serde_json::to_vec(&Header {
             schema: SCHEMA,
             sinew: env!("CARGO_PKG_VERSION"),
             units: Units { time: "s", position: "px" },
+            host: schema.host.as_deref(),
+            device: schema.device.as_deref(),
             model: &schema.model,
             bundle: &schema.bundle,
             keypoints: schema.categories.first().map_or(&[], |kind| &kind.keypoints),
@@ -71,12 +73,17 @@ impl<W: Write + Send> JsonLines<W> {
 }
 
 impl<W> JsonLines<W> {
+    /// What the lines are written to.
+    pub(super) fn output(&mut self) -> &mut W {
+        &mut self.output
+    }
+
     /// How many frames of this camera are missing before the one with this number.
     fn missed(&mut self, camera: usize, sequence: u64) -> u64 {
         let next = sequence.saturating_add(1);
         match self.next_sequences.get_mut(camera) {
             Some(expected) => sequence.saturating_sub(std::mem::replace(expected, next)),
-            // Before a camera's first line nothing is missing, wherever it begins to count.
+            // Before a camera's first line nothing is missing, whatever its first number.
             None => {
                 self.next_sequences.resize(camera, u64::MAX);
                 self.next_sequences.push(next);
@@ -101,7 +108,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         };
         self.line[length] = b'\n';
         let written = self.output.write_all(&self.line[..=length]);
-        // Readers that follow a camera want each line at once.
+        // Live lines are flushed at once.
         let written = if result.live.is_some() { written.and_then(|()| self.output.flush()) } else { written };
         written.map_err(|error| SinkError::from_write(&self.target, error))
     }
@@ -116,6 +123,10 @@ struct Header<'a> {
     schema: u32,
     sinew: &'static str,
     units: Units,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a str>,
     model: &'a str,
     bundle: &'a str,
     keypoints: &'a [String],
@@ -151,6 +162,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     camera: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    captured_utc: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     age: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     level: Option<Refinement>,
@@ -163,7 +176,7 @@ struct Line<'a> {
     lines: Option<LineList<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<EventList<'a>>,
-    dropped: Dropped,
+    dropped: DroppedCounts,
     times: Times,
 }
 
@@ -174,7 +187,7 @@ struct PoseList<'a> {
 }
 
 #[derive(Serialize)]
-struct Dropped {
+struct DroppedCounts {
     frames: u64,
     poses: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,7 +205,7 @@ struct Times {
 struct PoseObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u32>,
-    /// Of the track, seconds.
+    /// Age of the track, seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     age: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,6 +231,7 @@ impl<'a> Line<'a> {
             name: result.frame.name,
             captured: result.frame.captured.map(|time| time.as_secs_f64()),
             camera: result.live.map(|live| live.camera),
+            captured_utc: result.live.and_then(|live| live.captured_utc).map(seconds),
             age: result.live.and_then(|live| live.age).map(seconds),
             level: result.times.level,
             image: (size.width, size.height),
@@ -225,7 +239,7 @@ impl<'a> Line<'a> {
             zones,
             lines,
             events,
-            dropped: Dropped {
+            dropped: DroppedCounts {
                 frames: missed,
                 poses: result.poses.dropped,
                 events: result.zones.map(ZoneCounter::omitted),
@@ -297,6 +311,8 @@ mod tests {
             }],
             templates: false,
             poses: 30,
+            host: Some("gate".into()),
+            device: None,
         }
     }
 
@@ -335,7 +351,7 @@ mod tests {
         assert_eq!(
             lines[0],
             json!({
-                "schema": 1, "sinew": env!("CARGO_PKG_VERSION"), "units": {"time": "s", "position": "px"}, "model": "logocap", "bundle": "tiny",
+                "schema": 1, "sinew": env!("CARGO_PKG_VERSION"), "units": {"time": "s", "position": "px"}, "host": "gate", "model": "logocap", "bundle": "tiny",
                 "keypoints": ["nose", "left_eye"], "skeleton": [[0, 1]],
             })
         );
@@ -402,7 +418,7 @@ mod tests {
         let mut sink = JsonLines::new(&mut written, "memory", &schema()).unwrap();
         let image = ImageView::new(PixelFormat::Grey, Size::new(4, 3), 4, &[0; 12]).unwrap();
         let frame = Frame { image, sequence: 0, captured: None, instant: None, name: None };
-        let live = Some(Live { age: Some(Duration::from_micros(41_250)), camera: 1 });
+        let live = Some(Live { age: Some(Duration::from_micros(41_250)), captured_utc: None, camera: 1 });
         let times = StageTimes::default();
         sink.put(&FrameResult { frame, poses: &poses(0), times, live, zones: None, rgb: &RgbCache::default() })
             .unwrap();

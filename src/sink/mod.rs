@@ -1,11 +1,12 @@
-//! Outputs: what is done with the poses.
+//! Outputs.
 //!
 //! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON object per
 //! frame, `unix:PATH` sends the same lines to the clients of a socket, `overlay:PATH` draws the poses onto the frames,
-//! `y4m:PATH` records the frames without drawing on them, `fb:DEVICE` shows the poses on a screen. [`http`] serves them to
+//! `y4m:PATH` writes the frames without drawing on them, `record:FOLDER` keeps frames, times and results, `fb:DEVICE` shows the poses on a screen. [`http`] serves them to
 //! browsers. A sink knows neither engines nor models.
 //!
-//! To add one: implement [`Sink`] in a file of its own, and give it a scheme in [`open`] and in [`outputs`].
+//! To add one: implement [`Sink`] in a file of its own, and add its scheme to [`open`], to [`outputs`] (which protects files from
+//! being overwritten), and to the lists in [`SinkError::Unknown`] and in the help of `--sink`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::estimator::StageTimes;
 use crate::pixels::{ImageView, PixelFormat};
 use crate::pose::{Poses, Skeleton};
 use crate::source::Frame;
-use crate::write::is_standard_output;
+use crate::write::{Patient, is_standard_output};
 
 pub mod canvas;
 mod dropped_lines;
@@ -26,11 +27,12 @@ mod image;
 pub mod jsonl;
 pub mod overlay;
 pub mod paint;
-mod record;
+mod recording;
 mod rgb;
 mod scale;
 mod socket;
 mod uri;
+mod video;
 mod y4m;
 pub mod zones;
 
@@ -38,18 +40,18 @@ pub use dropped_lines::DroppedLines;
 pub use rgb::RgbCache;
 pub use zones::{NamedLine, NamedZone, TrackCounts, ZoneCounter, ZoneSetup, ZoneTotals};
 
-/// Everything that is known about one processed frame.
+/// One processed frame with its results.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameResult<'a> {
     /// The frame.
     pub frame: Frame<'a>,
     /// Its poses, in image pixels.
     pub poses: &'a Poses,
-    /// How long it took.
+    /// Durations of its stages.
     pub times: StageTimes,
-    /// What is known of a camera's frame besides.
+    /// Further facts about a camera's frame.
     pub live: Option<Live>,
-    /// What was counted in zones and over lines, where there are some.
+    /// Counts of zones and lines, if there are any.
     pub zones: Option<&'a ZoneCounter>,
     /// The frame in RGB, made when the first sink needs it; cleared before each frame.
     pub rgb: &'a RgbCache,
@@ -68,11 +70,13 @@ impl<'a> FrameResult<'a> {
     }
 }
 
-/// What is known of a camera's frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Facts about a camera's frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Live {
     /// Time from its capture to this sink.
     pub age: Option<Duration>,
+    /// Time of capture in UTC by the system's clock, since 1970.
+    pub captured_utc: Option<Duration>,
     /// The camera's number, in the order in which they were named.
     pub camera: usize,
 }
@@ -82,19 +86,19 @@ pub trait Sink: Send {
     /// Takes one result.
     ///
     /// # Errors
-    /// Where it cannot be written; [`SinkError::Closed`] where the reader has closed the output, which is not a failure.
+    /// If it cannot be written; [`SinkError::Closed`] if the reader has closed the output, which is not a failure.
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError>;
 
     /// Writes what is still buffered. No result follows.
     ///
     /// # Errors
-    /// As [`Sink::put`].
+    /// Same as [`Sink::put`].
     fn finish(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 }
 
-/// The kinds of pose in the results: written into headers, and what decides the colours of a drawing.
+/// The kinds of pose in the results, for headers and for the colours of drawings.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OutputSchema {
     /// Kind of the model, such as `logocap`.
@@ -107,6 +111,10 @@ pub struct OutputSchema {
     pub templates: bool,
     /// Maximum number of poses of a frame.
     pub poses: usize,
+    /// Name of the machine.
+    pub host: Option<String>,
+    /// An identifier of this machine, whatever its name.
+    pub device: Option<String>,
 }
 
 /// One kind of pose.
@@ -120,7 +128,7 @@ pub struct Category {
     pub skeleton: Skeleton,
 }
 
-/// Options of sinks besides their URI.
+/// Options of sinks in addition to their URI.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Keypoints that score below are not drawn.
@@ -142,13 +150,13 @@ pub enum SinkError {
     /// The URI names no kind of sink.
     #[error(
         "sink '{uri}' is not known: use jsonl:PATH, jsonl:- for standard output, unix:PATH for a socket, \
-         overlay:PATH, y4m:PATH for the frames themselves, or fb:/dev/fb0 for a screen"
+         overlay:PATH, y4m:PATH for the frames themselves, record:FOLDER, or fb:/dev/fb0 for a screen"
     )]
     Unknown {
         /// What was given.
         uri: String,
     },
-    /// What is wrong with the options in a URI.
+    /// The options in a URI are wrong.
     #[error("sink '{uri}': {reason}")]
     Option {
         /// What was given.
@@ -168,8 +176,8 @@ pub enum SinkError {
         /// The socket.
         path: PathBuf,
     },
-    /// A file that is no socket has the socket's path.
-    #[error("{}: this is no socket and is not replaced; remove it or choose another path", path.display())]
+    /// The socket's path is that of another file.
+    #[error("{}: this is not a socket and is not replaced; remove it or choose another path", path.display())]
     NoSocket {
         /// The file.
         path: PathBuf,
@@ -184,7 +192,7 @@ pub enum SinkError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The system provides no thread.
+    /// The system cannot start a thread.
     #[error("a thread cannot be started")]
     Thread(#[source] std::io::Error),
     /// The output cannot be opened.
@@ -203,7 +211,7 @@ pub enum SinkError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// Nothing can be shown on a screen.
+    /// The screen cannot be used.
     #[error("{}: {reason}", path.display())]
     Screen {
         /// The device.
@@ -244,7 +252,7 @@ pub enum SinkError {
 }
 
 impl SinkError {
-    /// Tells a file that another program writes from every other failure.
+    /// Distinguishes a file that another program writes from other failures.
     fn from_open(path: &Path, source: std::io::Error) -> Self {
         match source.kind() {
             std::io::ErrorKind::ResourceBusy => Self::InUse { path: path.to_owned() },
@@ -252,7 +260,7 @@ impl SinkError {
         }
     }
 
-    /// Tells a closed pipe from every other failure of a write.
+    /// Distinguishes a closed pipe from other failures of a write.
     fn from_write(target: &str, source: std::io::Error) -> Self {
         if source.kind() == std::io::ErrorKind::BrokenPipe {
             Self::Closed { target: target.to_owned() }
@@ -262,20 +270,21 @@ impl SinkError {
     }
 }
 
-/// Opens the sink that `uri` names. The output is opened here, so that a path that cannot be written is found out
-/// before any work is done.
+/// Opens the sink that `uri` names. The output is opened here, so that an unwritable path is reported before any
+/// work is done.
 ///
 /// # Errors
-/// Where the URI names no sink, or its output cannot be opened.
+/// If the URI does not name a sink, or its output cannot be opened.
 pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     match uri.split_once(':') {
         Some(("jsonl", path)) if is_standard(path) => {
-            Ok(Box::new(jsonl::JsonLines::new(std::io::stdout(), "standard output", schema)?))
+            Ok(Box::new(jsonl::JsonLines::new(Patient(std::io::stdout()), "standard output", schema)?))
         }
         Some(("jsonl", path)) if !path.is_empty() => file::open(path, schema, &options.dropped_lines),
         Some(("unix", path)) if !path.is_empty() => socket::open(path, schema, &options.dropped_lines),
-        Some(("y4m", path)) if !path.is_empty() => record::open(path),
+        Some(("y4m", path)) if !path.is_empty() => video::open(path),
         Some(("overlay", path)) if !path.is_empty() => overlay::open(path, schema, options),
+        Some(("record", path)) if !path.is_empty() => recording::open(path, schema, &options.dropped_lines),
         Some(("fb", path)) if !path.is_empty() => {
             framebuffer::open(path, Path::new(framebuffer::SYSFS), schema, options)
         }
@@ -283,7 +292,7 @@ pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<d
     }
 }
 
-/// Whether a path of a sink is standard output.
+/// Whether a sink's path means standard output.
 fn is_standard(path: &str) -> bool {
     path == "-" || is_standard_output(Path::new(path))
 }
@@ -295,6 +304,8 @@ pub enum Output {
     Files(Vec<PathBuf>),
     /// Images in this folder, named after those that the frames are read from.
     Folder(PathBuf),
+    /// A recording in this folder.
+    Recording(PathBuf),
     /// Standard output.
     Standard,
     /// A device.
@@ -304,15 +315,16 @@ pub enum Output {
 /// What the sink that `uri` names would write to; nothing is opened.
 ///
 /// # Errors
-/// Where the URI names no sink, or an option is wrong.
+/// If the URI does not name a sink, or an option is wrong.
 pub fn outputs(uri: &str) -> Result<Output, SinkError> {
     match uri.split_once(':') {
-        Some(("jsonl" | "y4m", path)) if is_standard(path) => Ok(Output::Standard),
+        Some(("jsonl" | "y4m" | "overlay", path)) if is_standard(path) => Ok(Output::Standard),
         Some(("jsonl", path)) if !path.is_empty() => file::paths(path).map(Output::Files),
-        Some(("overlay", path)) if !path.is_empty() && !overlay::is_video(Path::new(path)) => {
+        Some(("overlay", path)) if !path.is_empty() && !overlay::is_video(Path::new(path))? => {
             Ok(Output::Folder(path.into()))
         }
         Some(("unix" | "y4m" | "overlay", path)) if !path.is_empty() => Ok(Output::Files(vec![path.into()])),
+        Some(("record", path)) if !path.is_empty() => recording::folder(path).map(Output::Recording),
         Some(("fb", path)) if !path.is_empty() => Ok(Output::Device),
         _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
     }

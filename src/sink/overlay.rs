@@ -1,7 +1,7 @@
 //! Draws the poses onto the frames: images into a folder, or a video.
 
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,20 +13,21 @@ use crate::geometry::Size;
 use crate::pixels::ImageView;
 use crate::pixels::rgb::to_rgb;
 use crate::pose::Pose;
-use crate::write::Replacement;
+use crate::write::{Replacement, is_standard_output};
 
 /// Frame rate of a video whose frames carry no time.
 const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
 
-/// A video where `path` ends in `.y4m`, else a folder of images (made if it is missing).
+/// A video or a folder of images (made if it is missing), by the name; `-` is standard output.
 ///
 /// # Errors
-/// Where the file or the folder cannot be written.
+/// If the file or the folder cannot be written, or is of an unsupported kind.
 pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
+    let path = if path == "-" { "/dev/stdout" } else { path };
     let unwritable = |source| SinkError::Open { target: path.to_owned(), source };
     let painter = Painter::new(schema, options.keypoint_threshold);
     let path = PathBuf::from(path);
-    if is_video(&path) {
+    if is_video(&path)? {
         let file = Replacement::open(&path).map_err(|source| SinkError::from_open(&path, source))?;
         return Ok(Box::new(Video { painter, path, rgb: Vec::new(), state: State::Empty(BufWriter::new(file)) }));
     }
@@ -37,9 +38,30 @@ pub fn open(path: &str, schema: &OutputSchema, options: &Options) -> Result<Box<
     Ok(Box::new(Images { painter, folder: path, rgb: Vec::new() }))
 }
 
-/// Whether an overlay of this path is a video, rather than a folder of images.
-pub(super) fn is_video(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m"))
+/// Whether an overlay of this path is a video, rather than a folder of images: decided by what already exists there, such as
+/// a folder or a pipe, else by the extension `.y4m`.
+///
+/// # Errors
+/// If the extension is that of another kind of video or of an image, which a folder would not have.
+pub(super) fn is_video(path: &Path) -> Result<bool, SinkError> {
+    if is_standard_output(path) {
+        return Ok(true);
+    }
+    if let Ok(found) = fs::metadata(path)
+        && !found.is_file()
+    {
+        return Ok(!found.is_dir());
+    }
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    let other = match extension.as_deref() {
+        Some("y4m") => return Ok(true),
+        Some("mp4" | "mov" | "mkv" | "webm" | "avi") => {
+            "give a path that ends in .y4m, which ffmpeg converts, or a folder for images"
+        }
+        Some("jpg" | "jpeg" | "png") => "give a folder: the drawing is named after its image",
+        _ => return Ok(false),
+    };
+    Err(SinkError::Option { uri: format!("overlay:{}", path.display()), reason: other.to_owned() })
 }
 
 /// One image per frame.
@@ -63,11 +85,20 @@ impl Sink for Images {
         }
         let size = result.frame.image.size();
         draw(&self.painter, result, &mut self.rgb);
-        image::write(&path, size, &self.rgb)
+        match image::write(&path, size, &self.rgb) {
+            Err(SinkError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                let folder = self.folder.display();
+                tracing::warn!("{folder}: another program has moved or deleted the folder; it is recreated");
+                let made = fs::create_dir_all(&self.folder);
+                made.map_err(|source| SinkError::Write { target: folder.to_string(), source })?;
+                image::write(&path, size, &self.rgb)
+            }
+            written => written,
+        }
     }
 }
 
-/// The name of the image that the frame was read from, which no other image of its folder has, or a number.
+/// The name of the image that the frame was read from, unique in its folder, or a number.
 pub fn file_name(source: Option<&Path>, sequence: u64) -> PathBuf {
     match source.and_then(Path::file_name) {
         Some(name) => PathBuf::from(name),
@@ -91,7 +122,7 @@ struct Video {
     state: State,
 }
 
-/// The frame rate is known from the second frame on: until then the first is held back.
+/// The frame rate is known from the second frame on; until then the first is held back.
 #[derive(Debug)]
 enum State {
     Empty(BufWriter<Replacement>),
@@ -151,7 +182,7 @@ impl Sink for Video {
     }
 }
 
-/// The rate of two frames that follow each other, as the usual fractions have it.
+/// The frame rate of two consecutive frames, rounded to a usual fraction.
 fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
     let interval = first.zip(second).and_then(|(first, second)| second.checked_sub(first));
     let Some(interval) = interval.filter(|interval| !interval.is_zero()) else { return RATE_WITHOUT_TIME };
@@ -167,10 +198,10 @@ fn rate_between(first: Option<Duration>, second: Option<Duration>) -> Rate {
     }
 }
 
-/// Draws poses onto one image and writes it to `path`: PNG where the name ends so, else JPEG.
+/// Draws poses onto one image and writes it to `path`: PNG if the name ends in `.png`, else JPEG.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write(
     path: &Path,
     schema: &OutputSchema,
@@ -206,6 +237,27 @@ mod tests {
         assert_eq!(name("a/b.c.jpg"), Path::new("b.c.jpg"), "not the same as the one before");
         assert_eq!(name("a/b.PNG"), Path::new("b.PNG"));
         assert_eq!(file_name(None, 7), Path::new("frame-000007.jpg"));
+    }
+
+    #[test]
+    fn what_is_there_says_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let is_video = |path: &Path| is_video(path).map_err(|error| error.to_string());
+        for name in ["frames.y4m", "clip.mp4", "photo.jpg"] {
+            fs::create_dir(at(name)).unwrap();
+            assert_eq!(is_video(&at(name)), Ok(false), "{name} is a folder");
+            fs::remove_dir(at(name)).unwrap();
+        }
+        assert_eq!(is_video(&at("frames.y4m")), Ok(true));
+        assert_eq!(is_video(&at("frames")), Ok(false));
+        assert_eq!(is_video(Path::new("/dev/stdout")), Ok(true));
+        assert_eq!(is_video(Path::new("/dev/null")), Ok(true));
+        assert!(is_video(&at("clip.MP4")).unwrap_err().contains("ends in .y4m"));
+        assert!(is_video(&at("photo.jpg")).unwrap_err().contains("give a folder"));
+        let schema = OutputSchema::default();
+        assert!(open(at("photo.png").to_str().unwrap(), &schema, &Options::default()).is_err());
+        assert!(!at("photo.png").exists());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Painter {
 /// How poses of one kind are drawn.
 #[derive(Debug, Clone)]
 struct Look {
-    /// Written above every pose; empty where there is only one kind.
+    /// Written above every pose; empty if there is only one kind.
     name: String,
     edges: Vec<(usize, usize)>,
     edge_colors: Vec<Rgb888>,
@@ -48,7 +48,7 @@ impl Look {
             .map(|&(a, b)| (usize::from(a), usize::from(b)))
             .filter(|&(a, b)| a < parts.len() && b < parts.len())
             .collect();
-        // What is no body has keypoints of its own, told apart by their place in the order.
+        // Objects that are not bodies get a colour per keypoint, by its index.
         let body = parts.iter().any(|part| part.limb != Limb::Trunk);
         let count = parts.len();
         let color = |index: usize, part: Part| if body { part.color() } else { hue(index, count) };
@@ -135,7 +135,7 @@ impl Painter {
     }
 }
 
-/// What is written above a pose. Made up while it is written, so that drawing needs no memory.
+/// The text above a pose, formatted while it is drawn so that nothing is allocated.
 struct Label<'a> {
     /// Empty where there is only one kind.
     name: &'a str,
@@ -171,7 +171,7 @@ impl fmt::Display for Label<'_> {
     }
 }
 
-/// Draws text as it comes.
+/// Draws text as it is written.
 struct Pen<'a, 'b> {
     target: Enlarged<'a, Canvas<'b>>,
     /// Where the next letter goes.
@@ -256,12 +256,12 @@ fn bone_width(image: Size, pose: &Pose) -> f32 {
     by_image.min(by_pose).max(1.0)
 }
 
-/// A score as a fraction of the pose's best: what a score means differs between models.
+/// A score as a fraction of the pose's best, as the meaning of scores differs between models.
 fn relative(score: f32, best: f32) -> f32 {
     if best > 0.0 { (score / best).clamp(0.0, 1.0) } else { 0.0 }
 }
 
-/// The font, and how often it is enlarged, for an image of this size.
+/// The font and its magnification for an image of this size.
 fn letters(image: Size) -> (&'static MonoFont<'static>, u32) {
     match image.width.min(image.height) {
         0..200 => (&ascii::FONT_4X6, 1),
@@ -283,10 +283,10 @@ fn hue(index: usize, count: usize) -> Rgb888 {
     Rgb888::new(channel(0.0), channel(4.0), channel(2.0))
 }
 
-/// The colour of an identity: those that follow each other are far apart on the wheel.
+/// The colour of an identity: consecutive ones are far apart on the wheel.
 fn identity_color(id: u32) -> Rgb888 {
     const AROUND: usize = 997;
-    // Steps of the golden ratio leave no two near ones alike.
+    // Steps of the golden ratio keep close ids apart.
     hue((id as usize).wrapping_mul(616) % AROUND, AROUND)
 }
 
@@ -295,7 +295,7 @@ fn lighter(color: Rgb888) -> Rgb888 {
     Rgb888::new(lift(color.r()), lift(color.g()), lift(color.b()))
 }
 
-/// Where a keypoint belongs, read off its name: `left_wrist` is in the left arm.
+/// The body part of a keypoint, from its name: `left_wrist` is in the left arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Part {
     side: Side,

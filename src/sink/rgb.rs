@@ -19,7 +19,7 @@ impl std::fmt::Debug for RgbCache {
 }
 
 impl RgbCache {
-    /// `image` as RGB, 3 bytes a pixel, rows without gaps. Every call between two [`RgbCache::clear`] must be about the same
+    /// `image` as RGB, 3 bytes a pixel, rows without gaps. All calls between two [`RgbCache::clear`] must be for the same
     /// image.
     pub fn get(&self, image: ImageView<'_>) -> &[u8] {
         self.converted.get_or_init(|| {
@@ -34,7 +34,7 @@ impl RgbCache {
         self.converted.get().map(Vec::as_slice)
     }
 
-    /// Forgets the frame.
+    /// Clears the frame.
     pub fn clear(&mut self) {
         if let Some(pixels) = self.converted.take() {
             self.spare.set(pixels);

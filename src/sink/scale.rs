@@ -1,4 +1,4 @@
-//! Images and poses in another size.
+//! Resizes images and poses.
 
 use crate::geometry::Size;
 use crate::pose::Pose;
@@ -29,7 +29,7 @@ pub(super) fn resize(rgb: &[u8], from: Size, to: Size, scaled: &mut Vec<u8>) {
     }
 }
 
-/// Moves the poses of an image to where they are in another size of it.
+/// Moves the poses of an image to another size of it.
 pub(super) fn move_poses(poses: &mut [Pose], from: Size, to: Size) {
     let factor = |to: usize, from: usize| to as f32 / from as f32;
     let (x, y) = (factor(to.width, from.width), factor(to.height, from.height));

@@ -1,8 +1,8 @@
 //! JSON lines on a Unix socket, for several readers.
 //!
-//! Nothing waits for a reader: listener and connections are non-blocking. A reader that has connected is accepted when the next
+//! Nothing blocks on a reader: listener and connections are non-blocking. A reader that has connected is accepted when the next
 //! line is written, and receives the header first. Each has a buffer of its own, made when it is accepted; a line that does not fit
-//! into it is dropped for this reader, always the whole line. A reader that has disconnected is forgotten.
+//! into it is dropped for this reader, always the whole line. A reader that has disconnected is removed.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -20,7 +20,7 @@ use super::{DroppedLines, OutputSchema, Sink, SinkError};
 const MOST_READERS: usize = 16;
 /// Size of a reader's buffer, bytes: more than the longest line, or some seconds of ordinary ones.
 const BUFFER_BYTES: usize = 256 << 10;
-/// How long the end waits for readers that are behind.
+/// Time that slow readers get to catch up at the end.
 const PARTING: Duration = Duration::from_millis(300);
 /// Poll interval meanwhile.
 const PARTING_TICK: Duration = Duration::from_millis(2);
@@ -28,7 +28,7 @@ const PARTING_TICK: Duration = Duration::from_millis(2);
 /// JSON lines on a socket at `path`, which is removed at the end; `dropped_lines` counts lines for which readers were too slow.
 ///
 /// # Errors
-/// Where the socket cannot be made, another program listens on it, or the path is that of another file.
+/// If the socket cannot be made, another program listens on it, or the path is that of another file.
 pub fn open(path: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>) -> Result<Box<dyn Sink>, SinkError> {
     let readers = Readers::listen(Path::new(path), Arc::clone(dropped_lines))?;
     Ok(Box::new(JsonLines::new(readers, path, schema)?))
@@ -39,8 +39,10 @@ pub fn open(path: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>
 struct Readers {
     listener: UnixListener,
     path: PathBuf,
-    /// Tells the file from one that has replaced it.
+    /// Distinguishes the socket from one that has replaced it.
     inode: u64,
+    /// Whether it was reported that the path is another file's.
+    replaced: bool,
     header: Vec<u8>,
     readers: Vec<Reader>,
     /// Whether it was reported that there are too many.
@@ -51,7 +53,7 @@ struct Readers {
 #[derive(Debug)]
 struct Reader {
     stream: UnixStream,
-    /// Complete lines, but for a first one that was sent in part.
+    /// Complete lines, except for a first one that was sent in part.
     waiting: Vec<u8>,
     /// Lines dropped for this reader.
     dropped_lines: u64,
@@ -61,14 +63,42 @@ impl Readers {
     fn listen(path: &Path, dropped_lines: Arc<DroppedLines>) -> Result<Self, SinkError> {
         let failed = |source| SinkError::Open { target: path.display().to_string(), source };
         remove_stale(path)?;
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
-        let readers = Vec::with_capacity(MOST_READERS);
-        Ok(Self { listener, path: path.to_owned(), inode, header: Vec::new(), readers, refused: false, dropped_lines })
+        let (listener, inode) = bind(path).map_err(failed)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            inode,
+            replaced: false,
+            header: Vec::new(),
+            readers: Vec::with_capacity(MOST_READERS),
+            refused: false,
+            dropped_lines,
+        })
     }
 
-    /// Accepts the readers that wait, at most as many as would fit, so that a flood of them does not hold up the line.
+    /// Recreates the socket if another program has moved or deleted it, as cleaners of `/tmp` do; readers stay connected.
+    fn renew(&mut self) {
+        let path = self.path.display();
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.ino() == self.inode => {}
+            // Not ours to remove.
+            Ok(_) if self.replaced => {}
+            Ok(_) => {
+                tracing::warn!("{path}: another program has replaced the socket; no further reader can connect");
+                self.replaced = true;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // If that fails, it is tried again with the next line.
+                if let Ok((listener, inode)) = bind(&self.path) {
+                    tracing::warn!("{path}: another program has moved or deleted the socket; it is recreated");
+                    (self.listener, self.inode, self.replaced) = (listener, inode, false);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Accepts the readers that wait, at most as many as fit, so that a flood of them does not delay the line.
     fn accept(&mut self) {
         for _ in 0..MOST_READERS {
             let Ok((stream, _)) = self.listener.accept() else { return };
@@ -85,14 +115,14 @@ impl Readers {
         }
     }
 
-    /// Sends every reader what it takes now, and forgets those that have disconnected.
+    /// Sends every reader what it accepts now, and removes those that have disconnected.
     fn send(&mut self) {
         self.readers.retain_mut(Reader::send);
     }
 }
 
 impl Reader {
-    /// Queues a line; whether it fits.
+    /// Queues a line; returns whether it fits.
     fn queue(&mut self, line: &[u8], path: &Path) -> bool {
         if self.waiting.len() + line.len() <= self.waiting.capacity() {
             self.waiting.extend_from_slice(line);
@@ -105,7 +135,7 @@ impl Reader {
         false
     }
 
-    /// Sends as much as the reader takes now; `false` where it has disconnected.
+    /// Sends as much as the reader takes now; `false` if it has disconnected.
     fn send(&mut self) -> bool {
         let mut taken = 0;
         let connected = loop {
@@ -139,6 +169,7 @@ impl Write for Readers {
             return Ok(line.len());
         }
         self.accept();
+        self.renew();
         // What is sent now makes room for the line.
         self.send();
         for reader in &mut self.readers {
@@ -171,6 +202,13 @@ impl Drop for Readers {
             thread::sleep(PARTING_TICK);
         }
     }
+}
+
+/// Listens on a new socket; its inode identifies it.
+fn bind(path: &Path) -> io::Result<(UnixListener, u64)> {
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok((listener, fs::symlink_metadata(path)?.ino()))
 }
 
 /// Removes a socket that a terminated process has left behind, and no other file.

@@ -1,5 +1,7 @@
 //! The options behind a path or an address: `PATH?key=value&key=value`.
 
+use std::time::Duration;
+
 use super::SinkError;
 
 /// A URI in its parts.
@@ -7,7 +9,7 @@ use super::SinkError;
 pub(super) struct Parts<'a> {
     /// The whole of it, for errors.
     whole: &'a str,
-    /// What stands before the options.
+    /// The part before the options.
     pub path: &'a str,
     options: &'a str,
 }
@@ -25,7 +27,7 @@ impl<'a> Parts<'a> {
         pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
 
-    /// An option that is not as it should be.
+    /// An invalid option.
     pub fn wrong(self, reason: impl Into<String>) -> SinkError {
         SinkError::Option { uri: self.whole.to_owned(), reason: reason.into() }
     }
@@ -45,6 +47,20 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor).filter(|&bytes| bytes > 0)
 }
 
+/// A time, such as `90s`, `30min`, `12h` or `7d`.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "s" => 1,
+        "min" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor).filter(|&seconds| seconds > 0).map(Duration::from_secs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,11 +74,16 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn sizes_and_times() {
         assert_eq!(bytes("4096"), Some(4096));
         assert_eq!(bytes("3KiB"), Some(3072));
         assert_eq!(bytes("64MiB"), Some(64 << 20));
         assert_eq!(bytes("2GiB"), Some(2 << 30));
+        assert_eq!(duration("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(duration("7d"), Some(Duration::from_secs(604_800)));
+        for wrong in ["", "5", "0s", "1.5h", "s", "10m", "99999999999999999d"] {
+            assert_eq!(duration(wrong), None, "{wrong}");
+        }
         for wrong in ["", "0", "MiB", "64MB", "64 MiB", "-1", "1.5GiB", "99999999999GiB"] {
             assert_eq!(bytes(wrong), None, "{wrong}");
         }

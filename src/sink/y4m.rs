@@ -1,7 +1,7 @@
 //! YUV4MPEG2 video: the simplest container there is, read by every video tool.
 //!
-//! Written as 8-bit 4:2:0 in limited range, chroma between its four pixels (`C420jpeg`). The format cannot say which
-//! matrix was used: it is the one that players assume for the size.
+//! Written as 8-bit 4:2:0 in limited range, chroma between its four pixels (`C420jpeg`). The format cannot express
+//! the matrix: it is the one that players assume for the size.
 
 use std::io::{BufWriter, Write};
 
@@ -14,16 +14,16 @@ use crate::write::Replacement;
 pub struct Rate {
     /// Frames ...
     pub frames: u64,
-    /// ... in so many seconds.
+    /// ... in this many seconds.
     pub seconds: u64,
 }
 
-/// What a video is written to.
+/// The destination of a video.
 pub(super) trait VideoOutput: Write {
-    /// Whether the video is begun anew, because another program has moved or deleted its file.
+    /// Whether the video must restart with its header, because another program has moved or deleted its file.
     ///
     /// # Errors
-    /// Where there is no other file at its path.
+    /// If its path cannot be opened again.
     fn renewed(&mut self) -> std::io::Result<bool>;
 }
 
@@ -32,10 +32,10 @@ impl VideoOutput for BufWriter<Replacement> {
         if self.get_ref().is_in_place() {
             return Ok(false);
         }
-        // What is still in the buffer is of the file that was taken away.
+        // The buffer still belongs to the removed file.
         self.flush()?;
         self.get_mut().reopen()?;
-        tracing::warn!("another program has moved or deleted a video that is being written; it is begun anew");
+        tracing::warn!("another program has moved or deleted a video that is being written; it is recreated");
         Ok(true)
     }
 }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn colours() {
-        // Y, U, V of BT.601 in limited range: these sizes are no high definition.
+        // Y, U, V of BT.601 in limited range: these sizes are below high definition.
         for (rgb, yuv) in [
             ([255, 255, 255], [235, 128, 128]),
             ([255, 0, 0], [81, 90, 240]),

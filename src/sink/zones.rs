@@ -8,14 +8,14 @@ use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 
 use crate::pose::Poses;
-use crate::track::zones::{Anchor, Happening, Line, LineCounts, Zone, ZoneCounts, Zones};
+use crate::track::zones::{Anchor, EventKind, Line, LineCounts, Zone, ZoneCounts, Zones};
 
 /// A zone and its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedZone {
     /// Its name: letters, digits, `_` and `-`.
     pub name: String,
-    /// Where it is.
+    /// Its geometry.
     pub zone: Zone,
 }
 
@@ -24,7 +24,7 @@ pub struct NamedZone {
 pub struct NamedLine {
     /// Its name: letters, digits, `_` and `-`.
     pub name: String,
-    /// Where it is.
+    /// Its geometry.
     pub line: Line,
 }
 
@@ -40,7 +40,7 @@ pub struct ZoneSetup {
 }
 
 impl ZoneSetup {
-    /// Whether there is nothing to count.
+    /// Whether there are neither zones nor lines.
     pub fn is_empty(&self) -> bool {
         self.zones.is_empty() && self.lines.is_empty()
     }
@@ -57,19 +57,19 @@ impl ZoneCounter {
     /// A counter that has seen nothing.
     ///
     /// # Errors
-    /// Too many zones or lines.
+    /// If there are too many zones or lines.
     pub fn new(setup: &Arc<ZoneSetup>) -> Result<Self, &'static str> {
         let zones: Vec<Zone> = setup.zones.iter().map(|named| named.zone.clone()).collect();
         let lines: Vec<Line> = setup.lines.iter().map(|named| named.line).collect();
         Ok(Self { setup: Arc::clone(setup), counted: Zones::new(&zones, &lines, setup.anchor)? })
     }
 
-    /// Takes in the tracked poses of the next frame; `is_followed` says of an identity whether its track goes on.
+    /// Processes the tracked poses of the next frame; `is_followed` tells whether the track of an identity continues.
     pub fn update(&mut self, tracked: &Poses, is_followed: impl Fn(u32) -> bool) {
         self.counted.update(tracked, is_followed);
     }
 
-    /// Events of the last frame that are counted, but not told one by one.
+    /// Events of the last frame that are counted, but not listed.
     pub fn omitted(&self) -> u32 {
         self.counted.omitted()
     }
@@ -146,14 +146,14 @@ impl Serialize for EventList<'_> {
         for event in events {
             let zone = self.0.setup.zones.get(event.place).map(|named| named.name.as_str());
             let line = self.0.setup.lines.get(event.place).map(|named| named.name.as_str());
-            let (zone, line, happening) = match event.happening {
-                Happening::Enter => (zone, None, "enter"),
-                Happening::Leave => (zone, None, "leave"),
-                Happening::Lost => (zone, None, "lost"),
-                Happening::Right => (None, line, "right"),
-                Happening::Left => (None, line, "left"),
+            let (zone, line, kind) = match event.kind {
+                EventKind::Enter => (zone, None, "enter"),
+                EventKind::Leave => (zone, None, "leave"),
+                EventKind::Lost => (zone, None, "lost"),
+                EventKind::Right => (None, line, "right"),
+                EventKind::Left => (None, line, "left"),
             };
-            list.serialize_element(&EventObject { zone, line, id: event.id, event: happening })?;
+            list.serialize_element(&EventObject { zone, line, id: event.id, event: kind })?;
         }
         list.end()
     }
@@ -168,7 +168,7 @@ pub struct TrackCounts {
 }
 
 impl TrackCounts {
-    /// Tracks with an identity that are followed now, summed over the cameras; those that are missing count too.
+    /// Current tracks with an identity, including missing ones, summed over the cameras.
     pub fn active(&self) -> u64 {
         self.active.load(Ordering::Relaxed)
     }
@@ -184,12 +184,12 @@ impl TrackCounts {
         self.started.store(started, Ordering::Relaxed);
     }
 
-    /// What was counted in zones and over lines; `None` where there are none.
+    /// What was counted in zones and over lines; `None` if there are none.
     pub fn zones(&self) -> Option<&ZoneTotals> {
         self.zones.get()
     }
 
-    /// Makes room for the counts of so many cameras. Only the first call counts.
+    /// Makes room for the counts of this many cameras. Only the first call has an effect.
     pub fn add_zones(&self, setup: &Arc<ZoneSetup>, cameras: usize) {
         self.zones.get_or_init(|| ZoneTotals {
             setup: Arc::clone(setup),
@@ -239,7 +239,7 @@ impl CameraTotals {
 }
 
 impl ZoneTotals {
-    /// Of every camera and zone: the camera's number, the zone's name, and its counts.
+    /// Camera number, zone name and counts of every camera and zone.
     pub fn zones(&self) -> impl Iterator<Item = (usize, &str, ZoneCounts)> {
         let read = |counts: &[AtomicU64; 4]| {
             let [inside, entered, left, lost] = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
@@ -251,7 +251,7 @@ impl ZoneTotals {
         })
     }
 
-    /// The same of every camera and line.
+    /// The same for every camera and line.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str, LineCounts)> {
         let read = |counts: &[AtomicU64; 2]| {
             let [right, left] = counts.each_ref().map(|count| count.load(Ordering::Relaxed));

@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
-/// A path, and options behind a `?` where no file is called so.
+/// Splits a path from options behind a `?`, unless a file has the whole name.
 pub(super) fn split_file(text: &str) -> (&Path, &str) {
     match text.rsplit_once('?') {
         Some((path, query)) if !Path::new(text).exists() && Path::new(path).is_file() => (Path::new(path), query),
         _ => (Path::new(text), ""),
     }
+}
+
+/// The keys and values of options.
+pub(super) fn options(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 #[cfg(test)]

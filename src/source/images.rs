@@ -9,7 +9,7 @@ use super::{Frame, Source, SourceError};
 use crate::pixels::file::is_image;
 use crate::pixels::{Image, Limits, read_image};
 
-/// What the names of images end in.
+/// Extensions of images.
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// Image files, read one after the other.
@@ -31,22 +31,22 @@ impl Images {
         Self::new(vec![path.to_owned()], true)
     }
 
-    /// Whether a file directly in a folder of images is one of them.
+    /// Whether a file directly in a folder of images is one of its images.
     pub fn takes(file: &Path) -> bool {
         let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         !hidden && file.is_file() && (Self::is_named_like_one(file) || is_unnamed_image(file))
     }
 
-    /// Whether the path has an image's ending.
+    /// Whether the path has an image's extension.
     pub fn is_named_like_one(path: &Path) -> bool {
         path.extension().is_some_and(|found| EXTENSIONS.iter().any(|extension| found.eq_ignore_ascii_case(extension)))
     }
 
-    /// The images directly in the folder `path`, by name: files with an image's ending, and files without any ending whose
+    /// The images directly in the folder `path`, by name: files with an image's extension, and files without extension whose
     /// first bytes are an image's. Hidden files are ignored.
     ///
     /// # Errors
-    /// Where the folder cannot be listed or has no images.
+    /// If the folder cannot be listed or has no images.
     pub fn folder(path: &Path) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Open { path: path.to_owned(), source };
         let mut paths = Vec::new();
@@ -68,7 +68,7 @@ impl Images {
     }
 }
 
-/// Adds a path as text, escapes in place of what is no UTF-8: names that differ stay different.
+/// Appends a path as text, with escapes for invalid UTF-8: different names stay different.
 fn push_escaped(path: &Path, text: &mut String) {
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
         text.push_str(chunk.valid());
@@ -78,7 +78,7 @@ fn push_escaped(path: &Path, text: &mut String) {
     }
 }
 
-/// Whether a file whose name says nothing is an image.
+/// Whether a file without extension is an image.
 fn is_unnamed_image(path: &Path) -> bool {
     let mut start = [0; 8];
     path.extension().is_none()

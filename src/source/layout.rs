@@ -1,4 +1,4 @@
-//! How the planes of a frame lie in a y4m file or a pipe: packed, or with GStreamer's padding.
+//! The layout of a frame's planes in a y4m file or a pipe: packed, or with GStreamer's padding.
 
 use crate::geometry::Size;
 use crate::pixels::PixelFormat;
@@ -35,6 +35,52 @@ impl Layout {
         Self::new(format, size, stride, |height| if is_420 { height.next_multiple_of(2) } else { height })
     }
 
+    fn new(
+        format: PixelFormat,
+        size: Size,
+        stride: impl Fn(Plane, bool) -> usize,
+        luma_rows: impl Fn(usize) -> usize,
+    ) -> Self {
+        let luma = Plane { width: size.width, height: size.height, stride: 0, rows: luma_rows(size.height) };
+        let width = size.width.div_ceil(2);
+        let chroma = match format {
+            PixelFormat::I420 => {
+                Some(Plane { width, height: size.height.div_ceil(2), stride: 0, rows: luma.rows.div_ceil(2) })
+            }
+            PixelFormat::Yuyv => Some(Plane { width, ..luma }),
+            _ => None,
+        };
+        let luma = Plane { stride: stride(luma, false), ..luma };
+        let chroma = chroma.map(|plane| Plane { stride: stride(plane, true), ..plane }).unwrap_or_default();
+        Self { planes: [luma, chroma, chroma] }
+    }
+
+    /// Bytes of a frame in the file.
+    pub fn bytes(&self) -> usize {
+        self.planes.iter().map(|plane| plane.stride * plane.rows).sum()
+    }
+
+    /// Copies a frame's planes from the file's bytes, without their gaps.
+    pub fn copy_packed(&self, file: &[u8], packed: &mut [u8]) {
+        self.copy_rows(file, self.planes.map(|plane| plane.width), packed);
+    }
+
+    /// Copies the rows of each plane, with these strides.
+    fn copy_rows(&self, mut file: &[u8], strides: [usize; 3], mut target: &mut [u8]) {
+        for (plane, stride) in self.planes.iter().zip(strides).filter(|(plane, _)| plane.width > 0) {
+            let (bytes, rest) = file.split_at(plane.stride * plane.rows);
+            let (rows, others) = std::mem::take(&mut target).split_at_mut(stride * plane.height);
+            for (target, row) in rows.chunks_exact_mut(stride).zip(bytes.chunks_exact(plane.stride)) {
+                target[..plane.width].copy_from_slice(&row[..plane.width]);
+            }
+            (file, target) = (rest, others);
+        }
+    }
+}
+
+/// Frames from other programs.
+#[cfg(any(feature = "camera", test))]
+impl Layout {
     /// Planes without gaps, as bare frames and NUT have them, and as [`ImageView`](crate::pixels::ImageView) reads them.
     pub fn packed_raw(format: PixelFormat, size: Size) -> Self {
         Self::raw(format, size, |bytes| bytes, |rows| rows)
@@ -108,48 +154,6 @@ impl Layout {
         // The rows of an image hold whole pairs.
         let is_wide_enough = format != PixelFormat::Nv12 || stride >= luma.width.next_multiple_of(2);
         (fits && is_wide_enough).then_some(stride)
-    }
-
-    fn new(
-        format: PixelFormat,
-        size: Size,
-        stride: impl Fn(Plane, bool) -> usize,
-        luma_rows: impl Fn(usize) -> usize,
-    ) -> Self {
-        let luma = Plane { width: size.width, height: size.height, stride: 0, rows: luma_rows(size.height) };
-        let width = size.width.div_ceil(2);
-        let chroma = match format {
-            PixelFormat::I420 => {
-                Some(Plane { width, height: size.height.div_ceil(2), stride: 0, rows: luma.rows.div_ceil(2) })
-            }
-            PixelFormat::Yuyv => Some(Plane { width, ..luma }),
-            _ => None,
-        };
-        let luma = Plane { stride: stride(luma, false), ..luma };
-        let chroma = chroma.map(|plane| Plane { stride: stride(plane, true), ..plane }).unwrap_or_default();
-        Self { planes: [luma, chroma, chroma] }
-    }
-
-    /// Bytes of a frame in the file.
-    pub fn bytes(&self) -> usize {
-        self.planes.iter().map(|plane| plane.stride * plane.rows).sum()
-    }
-
-    /// Copies a frame's planes from the file's bytes, without their gaps.
-    pub fn copy_packed(&self, file: &[u8], packed: &mut [u8]) {
-        self.copy_rows(file, self.planes.map(|plane| plane.width), packed);
-    }
-
-    /// Copies the rows of each plane, so that they are so many bytes apart.
-    fn copy_rows(&self, mut file: &[u8], strides: [usize; 3], mut target: &mut [u8]) {
-        for (plane, stride) in self.planes.iter().zip(strides).filter(|(plane, _)| plane.width > 0) {
-            let (bytes, rest) = file.split_at(plane.stride * plane.rows);
-            let (rows, others) = std::mem::take(&mut target).split_at_mut(stride * plane.height);
-            for (target, row) in rows.chunks_exact_mut(stride).zip(bytes.chunks_exact(plane.stride)) {
-                target[..plane.width].copy_from_slice(&row[..plane.width]);
-            }
-            (file, target) = (rest, others);
-        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! A reader that can take back what was read.
+//! A reader that can put bytes back.
 
 use std::io::{self, BufRead, BufReader, Read};
 
-/// A buffered reader before which bytes can be put.
+/// A buffered reader into which bytes can be put back.
 #[derive(Debug)]
 pub(super) struct Lookahead<R> {
     /// What was put back, from `at` on.

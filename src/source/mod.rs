@@ -18,7 +18,9 @@ mod images;
 mod layout;
 mod lookahead;
 mod open;
+pub(crate) mod recording;
 mod repeated;
+mod replay;
 #[cfg(feature = "camera")]
 #[doc(hidden)]
 pub mod v4l2;
@@ -28,19 +30,20 @@ mod y4m;
 pub use images::Images;
 pub use open::open;
 #[doc(hidden)]
-pub use open::{camera_name, file_of, masked, shown};
+pub use open::{camera_name, files_of, masked, recording_of, shown};
 #[doc(hidden)]
 pub use repeated::Repeated;
+pub use replay::Replay;
 pub use y4m::{Y4m, Y4mError};
 
-/// One frame, borrowed from its source until the next is asked for.
+/// One frame, borrowed from its source until the next is requested.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
     /// The pixels.
     pub image: ImageView<'a>,
     /// Counts from 0; a gap means that the driver dropped frames.
     pub sequence: u64,
-    /// When it was captured, on the source's own clock; `None` for files without time.
+    /// When it was captured, on the source's own clock; `None` for files without times.
     pub captured: Option<Duration>,
     /// The same moment on this program's clock, from which a live frame's age counts.
     pub instant: Option<Instant>,
@@ -53,22 +56,22 @@ pub trait Source: Send {
     /// The next frame, or `None` after the last.
     ///
     /// # Errors
-    /// Where a frame cannot be read. [`SourceError::is_recoverable`] tells whether the next may be asked for.
+    /// If a frame cannot be read. [`SourceError::is_recoverable`] tells whether the next may be requested.
     fn next_frame(&mut self) -> Result<Option<Frame<'_>>, SourceError>;
 
-    /// Takes the next warning: something went wrong that the source recovers from by itself, such as a camera that stalled or frames
-    /// that its driver dropped. To be asked until there is none, before each frame.
+    /// Takes the next warning of something from which the source recovers by itself, such as a camera that stalled or frames that
+    /// its driver dropped. Drain before each frame, until it returns `None`.
     fn next_warning(&mut self) -> Option<SourceError> {
         None
     }
 
-    /// The number of frames, where it is known beforehand.
+    /// The number of frames, if known in advance.
     fn frames(&self) -> Option<u64> {
         None
     }
 
-    /// What a live source has counted so far: its own part of [`Counts`]. `None` for one that waits to be read.
-    fn live(&self) -> Option<Counts> {
+    /// Counts of a live source so far: its own part of [`Counts`]. `None` for non-live sources.
+    fn live_counts(&self) -> Option<Counts> {
         None
     }
 }
@@ -80,7 +83,7 @@ pub enum SourceError {
     /// The URI names no kind of source.
     #[error(
         "source '{uri}' is not known: use a camera such as /dev/video0, rtsp://... or csi://0, the path of an image (JPEG, PNG), \
-         of a folder of images or of a video, ffmpeg:ADDRESS, gst:PIPELINE, or - for y4m on standard input"
+         of a folder of images or of a video, ffmpeg:ADDRESS, gst:PIPELINE, replay:FOLDER, or - for y4m on standard input"
     )]
     Unknown {
         /// What was given.
@@ -115,16 +118,24 @@ pub enum SourceError {
         /// The folder.
         path: PathBuf,
     },
-    /// A camera cannot be opened, or warns.
+    /// An error or warning of a camera.
     #[cfg(feature = "camera")]
     #[error(transparent)]
     Camera(v4l2::CameraError),
-    /// The program that decodes a video is missing, has failed, or has something to say.
+    /// The program that decodes a video is missing, has failed, or warns.
     #[error("{name}: {reason}")]
     Child {
         /// The video's name, without anything secret.
         name: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// A recording is damaged, or is none.
+    #[error("{}: {reason}", path.display())]
+    Recording {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong, and where.
         reason: String,
     },
     /// A camera's URI is wrong.
@@ -135,7 +146,7 @@ pub enum SourceError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A live source has no frame yet; ask again.
+    /// A live source has no frame yet; try again.
     #[error("no frame yet")]
     NotYet,
     /// One image of a folder cannot be read; the others may.
@@ -147,7 +158,7 @@ pub enum SourceError {
     /// The video cannot be read.
     #[error("{name}: {source}")]
     Video {
-        /// Its path, or what else to call it.
+        /// Its path or name.
         name: String,
         /// What is wrong with it.
         source: Y4mError,
@@ -155,7 +166,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Whether only one frame is lost and the next may be asked for.
+    /// Whether only one frame is lost and the next may be requested.
     pub fn is_recoverable(&self) -> bool {
         matches!(self, Self::Skipped(_) | Self::NotYet)
     }

@@ -1,13 +1,14 @@
-//! Which source a URI names: what the file system and the first bytes say, not what the name looks like.
+//! Opens the source that a URI names, decided by the file system and the first bytes rather than by the name.
 
 use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::file_uri::split_file;
-use super::{Images, Source, SourceError, Y4m};
+use super::{Images, Replay, Source, SourceError, Y4m};
 use crate::pixels::file::{describe_start, is_image};
+use crate::write::Patient;
 
 /// The device number's major part of Linux's video devices.
 const VIDEO_MAJOR: u64 = 81;
@@ -20,32 +21,36 @@ const VIDEO_MAJOR: u64 = 81;
 /// | `v4l2:...`, or a character device of Linux's video interface | a camera |
 /// | `rtsp://...` and other addresses, `csi://0`, `gst:PIPELINE` | a camera that another program reads, see `child` |
 /// | `ffmpeg:FILE`, `gst-file:PIPELINE` | a video that another program decodes |
+/// | `replay:FOLDER` | a recording, see `Replay` |
 /// | a folder | the images directly in it |
 /// | a pipe, a socket, or another device, such as `/dev/stdin` | y4m |
 /// | a file | an image, a y4m video, or another video, which ffmpeg decodes, by its first bytes |
 ///
 /// # Errors
-/// Where the URI names no source, or the source cannot be opened or is empty. A single image is read when its frame
-/// is asked for.
+/// If the URI names no source, or the source cannot be opened or is empty. A single image is only read when its frame
+/// is requested.
 pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     if uri == "-" {
-        return Ok(Box::new(Y4m::new(std::io::stdin(), "standard input")?));
+        return Ok(Box::new(Y4m::new(Patient(std::io::stdin()), "standard input")?));
     }
     if let Some(camera) = camera_name(uri) {
         return open_camera(uri, camera);
+    }
+    if let Some(recording) = uri.strip_prefix("replay:") {
+        return Ok(Box::new(Replay::open(recording)?));
     }
     if let Some(opened) = open_child(uri) {
         return opened;
     }
     let (path, options) = split_file(uri);
     if !options.is_empty() && !is_video_file(path) {
-        let reason = format!("no file is called so, and {} is no video, which alone has options", path.display());
+        let reason = format!("no such file, and options are only valid for videos; {} is not a video", path.display());
         return Err(SourceError::Option { uri: uri.to_owned(), reason });
     }
     let failed = |source| SourceError::Open { path: path.to_owned(), source };
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
-        // Something like `rtsp://...` is rather an unknown kind of source than a missing file.
+        // Something like `rtsp://...` is an unknown kind of source rather than a missing file.
         Err(_) if uri.contains("://") || uri.is_empty() => return Err(SourceError::Unknown { uri: uri.to_owned() }),
         Err(source) => return Err(failed(source)),
     };
@@ -59,10 +64,10 @@ pub fn open(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     let mut start = Vec::new();
     file.by_ref().take(START as u64).read_to_end(&mut start).map_err(failed)?;
     if start.starts_with(b"YUV4MPEG2") {
-        // What was read stands before the rest: the file need not be one that can be rewound.
+        // The bytes read so far are put back in front: the file may not be seekable.
         return Ok(Box::new(Y4m::new(std::io::Cursor::new(start).chain(file), uri)?));
     }
-    // An image, or what is named like one: reading it says what is wrong.
+    // An image, or named like one: reading it says what is wrong.
     if is_image(&start) || Images::is_named_like_one(path) {
         return Ok(Box::new(Images::single(path)));
     }
@@ -91,15 +96,24 @@ fn is_video_file(path: &Path) -> bool {
     read.is_ok() && is_video(&start)
 }
 
-/// The file that `uri` reads from, if it is one.
-pub fn file_of(uri: &str) -> &Path {
+/// The files that `uri` reads from, as far as it names some: a file may not be there, or be a camera.
+pub fn files_of(uri: &str) -> Vec<PathBuf> {
+    #[cfg(feature = "camera")]
+    if let Some(files) = super::child::files_of(uri) {
+        return files;
+    }
     match uri {
-        "-" => Path::new("/dev/stdin"),
-        _ => split_file(uri.strip_prefix("ffmpeg:").unwrap_or(uri)).0,
+        "-" => vec!["/dev/stdin".into()],
+        _ => vec![split_file(uri.strip_prefix("ffmpeg:").unwrap_or(uri)).0.to_owned()],
     }
 }
 
-/// `uri` for messages: without user, password and what else is secret in an address.
+/// The folder of the recording that `uri` replays, if it does.
+pub fn recording_of(uri: &str) -> Option<&Path> {
+    uri.strip_prefix("replay:").map(super::replay::folder_of)
+}
+
+/// `uri` for messages: without user, password and other secrets of an address.
 pub fn shown(uri: &str) -> String {
     #[cfg(feature = "camera")]
     return super::child::shown(uri);
@@ -107,7 +121,7 @@ pub fn shown(uri: &str) -> String {
     return uri.to_owned();
 }
 
-/// `uri` with asterisks for what [`shown`] leaves out.
+/// `uri` with asterisks for what [`shown`] omits.
 pub fn masked(uri: &str) -> String {
     #[cfg(feature = "camera")]
     return super::child::masked(uri);
@@ -140,8 +154,8 @@ fn open_video(uri: &str) -> Result<Box<dyn Source>, SourceError> {
     Err(SourceError::Option { uri: uri.to_owned(), reason })
 }
 
-/// The camera that `uri` names, with what is asked of it, if it names one: `v4l2:` says so, or the path, without what
-/// follows a `?`, is a video device. A path that is missing is a camera's if cameras are named so: it may be unplugged.
+/// The camera that `uri` names, with its options, if it names one: it begins with `v4l2:`, or the path before a `?` is a video
+/// device. A missing path counts as a camera's if it looks like one: the camera may be unplugged.
 pub fn camera_name(uri: &str) -> Option<&str> {
     if let Some(camera) = uri.strip_prefix("v4l2:") {
         return Some(camera);
@@ -224,7 +238,7 @@ mod tests {
         assert_eq!(frames(&at("image", &png())), 1);
         assert_eq!(frames(&at("image.dat", &png())), 1);
         let options = format!("{}?realtime=1", at("clip.y4m", CLIP).display());
-        assert!(refused(&options).contains("no video, which alone has options"));
+        assert!(refused(&options).contains("options are only valid for videos"));
         let error = refused(at("notes.txt", b"GIF89a...").to_str().unwrap());
         assert!(error.contains("notes.txt") && error.contains("GIF") && error.contains("ffmpeg:"), "{error}");
         let error = refused(at("nothing", b"").to_str().unwrap());
@@ -287,7 +301,7 @@ mod tests {
         assert_eq!(major((0x1000 << 32) | (4 << 8) | 64), 0x1004);
         assert!(refused("/dev/shm/missing.jpg").contains("cannot be opened"));
         assert!(refused("gopher://camera/1").contains("not known"));
-        assert!(refused("csi://x").contains("no number of a sensor"));
+        assert!(refused("csi://x").contains("not a sensor number"));
         assert!(refused("rtsp://me:s3cret@camera/#stal=1").contains("source 'rtsp://camera/': 'stal'"));
     }
 }

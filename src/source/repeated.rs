@@ -1,14 +1,14 @@
-//! Frames in memory, again and again, as fast as they are taken.
+//! Frames in memory, repeated as fast as they are taken.
 
 use std::time::Instant;
 
 use super::{Frame, Source, SourceError};
 use crate::pixels::Image;
 
-/// Gives images that are in memory in turn, so many frames in all.
+/// Cycles through images in memory, up to a number of frames.
 ///
-/// Every frame is copied first, as a camera's is from its driver's memory, and carries the moment before the copy as the
-/// moment of its capture.
+/// Every frame is copied first, as a camera's is from its driver's memory, and the moment before the copy is its moment
+/// of capture.
 #[derive(Debug)]
 pub struct Repeated {
     images: Vec<Image>,

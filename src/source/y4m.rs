@@ -1,8 +1,7 @@
 //! YUV4MPEG2 video: a line that describes the video, then for every frame a line and its planes.
 //!
-//! GStreamer's `y4menc` writes its own padded memory where the width is no multiple of 8 or the height is odd, and nothing in
-//! the header says so. Where the two layouts differ, the first frame is read up to where the second must begin, and that
-//! decides.
+//! GStreamer's `y4menc` writes its own padded memory if the width is not a multiple of 8 or the height is odd, and the header
+//! does not say so. If the two layouts differ, the first frame is read up to where the second must begin, and that decides.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::time::Duration;
@@ -22,11 +21,11 @@ pub struct Y4m<R> {
     input: Lookahead<R>,
     name: String,
     header: Header,
-    /// How frames lie in the file.
+    /// Layout of frames in the file.
     layout: Layout,
     line: Vec<u8>,
     frame: Vec<u8>,
-    /// A frame as it lies in the file, where it has gaps.
+    /// A frame as in the file, with gaps.
     padded: Vec<u8>,
     /// The planes of 4:2:2, before they become pairs of pixels.
     planes: Vec<u8>,
@@ -38,7 +37,7 @@ impl<R: Read> Y4m<R> {
     /// Reads the header of the video in `input`; `name` is what errors call it.
     ///
     /// # Errors
-    /// Where the header is broken, or describes a video that is not supported.
+    /// If the header is broken, or describes a video that is not supported.
     pub fn new(input: R, name: &str) -> Result<Self, SourceError> {
         // Frames are larger than the buffer and go past it, straight into place.
         let mut input = Lookahead::new(BufReader::with_capacity(1 << 16, input));
@@ -63,7 +62,7 @@ impl<R: Read> Y4m<R> {
         self.header.format
     }
 
-    /// Reads a frame; false where there is none left.
+    /// Reads a frame; false if there is none left.
     fn read_frame(&mut self) -> Result<bool, Y4mError> {
         let frame = self.sequence;
         if !read_line(&mut self.input, &mut self.line, frame + 1)? {
@@ -237,7 +236,7 @@ fn parse_number<T: std::str::FromStr + Default + PartialEq>(value: &[u8]) -> Opt
     std::str::from_utf8(value).ok()?.parse().ok().filter(|number| *number != T::default())
 }
 
-/// Frames per second as a fraction; 0 frames where it is not known.
+/// Frames per second as a fraction; 0 frames if unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Rate {
     frames: u32,
@@ -290,7 +289,7 @@ pub enum Y4mError {
     Size {
         /// Their size.
         size: Size,
-        /// Most pixels.
+        /// Maximum number of pixels.
         limit: usize,
     },
     /// The pixel layout is not supported.
@@ -316,7 +315,7 @@ pub enum Y4mError {
         /// Bytes of a frame.
         bytes: usize,
     },
-    /// The bytes are no image.
+    /// The bytes are not an image.
     #[error(transparent)]
     Image(crate::pixels::ImageError),
     /// Reading failed.

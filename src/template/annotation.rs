@@ -1,4 +1,4 @@
-//! Where the keypoints of an object are in one image, as a user writes it down.
+//! A user's annotation of an object's keypoints in one image.
 
 use std::path::{Path, PathBuf};
 
@@ -27,8 +27,8 @@ const MOST: usize = 1000;
 ///
 /// Only `keypoints` is required: without `box` it is the whole image, `visible` is true, there are no `edges`; `image`, where it
 /// is given, must be the image's file name. Or COCO's: `images`, `annotations` with `keypoints` `[x, y, v, ...]` and `bbox`, and
-/// `categories` with their names and `skeleton`; the entry of `images` with the image's file name counts, and its one annotation
-/// with keypoints.
+/// `categories` with their names and `skeleton`; the entry of `images` with the image's file name is used, with its one annotation
+/// that has keypoints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
     /// The box around the object.
@@ -52,7 +52,7 @@ pub struct Point {
     pub visible: bool,
 }
 
-/// Why an annotation is not used.
+/// Why an annotation cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnnotationError {
@@ -104,8 +104,7 @@ impl Annotation {
     /// Reads the annotation of `image`, which has `size` pixels, from a file.
     ///
     /// # Errors
-    /// Where the file cannot be read, is neither of the two forms, is of another image, or does not say where the image's
-    /// keypoints are.
+    /// If the file cannot be read, has neither of the two forms, belongs to another image, or lacks the image's keypoints.
     pub fn read(path: &Path, image: &Path, size: Size) -> Result<Self, AnnotationError> {
         let content = |reason: String| AnnotationError::Content { path: path.to_owned(), reason };
         let bytes = read_bounded(path, MAX_BYTES).map_err(|source| match source.kind() {
@@ -118,7 +117,7 @@ impl Annotation {
     /// The annotation of the image at the path `image` in the contents of a file. Its size is compared where it is known.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Returns a description of what is wrong with them.
     pub fn parse(bytes: &[u8], image: &str, size: Option<Size>) -> Result<Self, ContentError> {
         Ok(Self::checked(bytes, image, size)?)
     }
@@ -189,7 +188,7 @@ fn from_plain(plain: Plain, image: &str) -> Result<Annotation, String> {
         .collect::<Result<_, _>>()?;
     let position = |name: &String| {
         let found = points.iter().position(|point| point.name == *name);
-        found.map(|position| position as u16).ok_or_else(|| format!("an edge joins `{name}`, which is no keypoint"))
+        found.map(|position| position as u16).ok_or_else(|| format!("an edge joins `{name}`, which is not a keypoint"))
     };
     let edges = edges.iter().map(|[a, b]| Ok((position(a)?, position(b)?))).collect::<Result<_, String>>()?;
     let bounds = bounds.map(|sides| rectangle(sides.map(|Number(side)| side)));
@@ -258,7 +257,7 @@ fn from_coco(coco: CocoFile, image: &str, size: Option<Size>) -> Result<Annotati
     }
     let points =
         (rows.iter().zip(names)).map(|(&[x, y, v], name)| point(name, x, y, v > 0.0)).collect::<Result<_, _>>()?;
-    // COCO counts keypoints from 1 here. What is no pair is not drawn.
+    // COCO counts keypoints from 1 here. Anything that is not a pair is not drawn.
     let index = |number: f64| (1.0..=f64::from(u16::MAX)).contains(&number).then(|| number as u16 - 1);
     let edge = |&[a, b]: &[f64; 2]| index(a).zip(index(b)).ok_or("`skeleton` counts from 1");
     let edges = category.skeleton.iter().flatten().map(edge).collect::<Result<_, _>>()?;

@@ -1,6 +1,6 @@
-//! What can be wrong with the contents of a template or of an annotation.
+//! Errors in the contents of a template or of an annotation.
 
-/// Why contents cannot be used; which file they are of is for the caller to say.
+/// Why contents cannot be used; the caller adds the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct ContentError {

@@ -24,7 +24,7 @@ const CHECKSUM: usize = 32;
 /// Largest file that is read: 100 keypoints of 4,096 values and long names take half of it.
 pub const MAX_BYTES: u64 = 4 << 20;
 
-/// Why a template is not used.
+/// Why a template cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
@@ -46,7 +46,7 @@ pub enum TemplateError {
         /// What is wrong.
         reason: String,
     },
-    /// It was made with the networks of another bundle.
+    /// It was made by another bundle.
     #[error(
         "template `{template}` was made by {}`{made_by}`, not by `{bundle}`: give --model {made_by} or enrol it again",
         if *same_name { "another version of " } else { "the bundle " }
@@ -67,7 +67,7 @@ impl Template {
     /// Reads a file.
     ///
     /// # Errors
-    /// Where it cannot be read, is no template, or is damaged anywhere.
+    /// If it cannot be read, is not a template, or is damaged.
     pub fn read(path: &Path) -> Result<Self, TemplateError> {
         let unreadable = |source| TemplateError::File { path: path.to_owned(), action: "read", source };
         let broken = |reason: String| TemplateError::Content { path: path.to_owned(), reason };
@@ -81,7 +81,7 @@ impl Template {
     /// Writes a file.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), TemplateError> {
         write::whole(path, &self.to_bytes()).map_err(|source| TemplateError::File {
             path: path.to_owned(),
@@ -93,7 +93,7 @@ impl Template {
     /// The contents of a file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = FIRST_LINE.to_vec();
-        // Text and numbers: there is nothing in it that JSON cannot say.
+        // Text and numbers only: JSON cannot fail.
         bytes.extend(serde_json::to_vec(self).unwrap_or_default());
         bytes.push(b'\n');
         bytes.extend(self.features.iter().flat_map(|value| value.to_le_bytes()));
@@ -105,7 +105,7 @@ impl Template {
     /// The template in the contents of a file.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Returns a description of what is wrong with them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContentError> {
         Ok(parse(bytes)?)
     }
@@ -129,7 +129,7 @@ fn parse(bytes: &[u8]) -> Result<Template, String> {
         serde_json::from_slice(&body[..line]).map_err(|error| format!("its header: {error}"))?;
     let (values, rest) = body[line + 1..].as_chunks::<4>();
     if !rest.is_empty() {
-        return Err("its features are no whole number of values".to_owned());
+        return Err("its features are not a whole number of values".to_owned());
     }
     template.features = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
     template.check()?;

@@ -15,21 +15,21 @@ use crate::bundle::Bundle;
 use crate::decode::capeformer::SLOTS;
 use crate::pose::{MAX_EDGES, Skeleton};
 
-/// An enrolled object. Its numbers are checked, whether it was read or made.
+/// An enrolled object. Its contents are checked, both when made and when read.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
-    /// What it is called.
+    /// Its name.
     name: String,
     /// The bundle that made it, and [`Bundle::networks_hash`] of that.
     bundle: String,
     networks: String,
-    /// From how many images.
+    /// Number of images used.
     shots: u32,
     /// Values of a keypoint's features.
     width: usize,
     keypoints: Vec<TemplateKeypoint>,
-    /// `[K, width]`; in a file they stand behind the rest.
+    /// `[K, width]`; in a file they follow the rest.
     #[serde(skip)]
     features: Vec<f32>,
     /// Pairs of positions in `keypoints`.
@@ -40,20 +40,20 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateKeypoint {
-    /// Its place among the annotated ones, below [`SLOTS`]. What tells it from the others in the network, so keypoints
-    /// that were left out must leave gaps.
+    /// Its index among the annotated keypoints, below [`SLOTS`]. The network identifies keypoints by this index, so omitted
+    /// keypoints must leave gaps.
     pub index: u16,
     /// Its name.
     pub name: String,
 }
 
 impl Template {
-    /// A template of `keypoints` with `features [K, width]` and `edges` between them, made by `bundle` from so many
+    /// A template of `keypoints` with `features [K, width]` and `edges` between them, made by `bundle` from `shots`
     /// images.
     ///
     /// # Errors
-    /// What is wrong with the parts: no keypoint or too many, indices that do not ascend below [`SLOTS`], names that are
-    /// empty or equal, features of another length or not finite, edges to keypoints that are not there.
+    /// If there is no keypoint or too many, indices do not ascend below [`SLOTS`], names are empty or equal, features have
+    /// another length or are not finite, or edges name keypoints that do not exist.
     pub fn new(
         name: &str,
         bundle: &Bundle,
@@ -109,7 +109,7 @@ impl Template {
         &self.name
     }
 
-    /// From how many images it was made.
+    /// Number of images that it was made from.
     pub fn shots(&self) -> u32 {
         self.shots
     }
@@ -135,10 +135,10 @@ impl Template {
         Skeleton { edges: self.edges.iter().copied().collect() }
     }
 
-    /// Whether `bundle` has the networks that the template was made with.
+    /// Checks that `bundle` has the networks that the template was made with.
     ///
     /// # Errors
-    /// Where it has others, naming the bundle that fits.
+    /// If it has others; the error names the bundle that fits.
     pub fn fits(&self, bundle: &Bundle) -> Result<(), TemplateError> {
         if self.networks == bundle.networks_hash() {
             return Ok(());
@@ -152,7 +152,7 @@ impl Template {
     }
 }
 
-/// Names of keypoints must be there, and differ.
+/// Checks that names of keypoints are present and differ.
 fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let mut seen = std::collections::HashSet::new();
     for name in names {

@@ -6,12 +6,12 @@
 use super::MAX_TRACKS;
 use crate::pose::MAX_POSES;
 
-/// What pairs cost: rows are poses, columns are tracks. A pair that is not allowed costs infinity.
+/// Costs of pairs: rows are poses, columns are tracks. A pair that is not allowed has infinite cost.
 pub(super) type Costs = [[f32; MAX_TRACKS]; MAX_POSES];
 
 const NONE: usize = usize::MAX;
 
-/// The column of every row, so that the sum of all costs is least; `None` where the row stays alone, which costs `alone`.
+/// The column of every row, so that the sum of all costs is least; `None` if the row stays alone, which costs `alone`.
 ///
 /// No cost may be NaN or negative; `rows` and `columns` are at most the capacities.
 pub(super) fn assign(costs: &Costs, rows: usize, columns: usize, alone: f32) -> [Option<usize>; MAX_POSES] {

@@ -1,4 +1,4 @@
-//! What a track remembers of a body, and how like a found pose is to it.
+//! What a track remembers of a body, and how similar a found pose is to it.
 
 use heapless::Vec;
 
@@ -6,28 +6,28 @@ use super::motion::{Measurement, Motion, SIZE, square};
 use super::options::{DEFAULT_SIGMA, TrackOptions};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, Pose};
 
-/// Coordinates beyond are taken for garbage, pixels.
+/// Largest plausible coordinate, pixels.
 const FARTHEST: f32 = 1e6;
 /// Smallest size of a body, pixels.
 const LEAST_SIZE: f32 = 1.0;
-/// A body is at least this part of its longer side across: poses seen from the side and lines have a size too.
+/// A body is at least this fraction of its longer side across, so that poses seen from the side and lines have a size too.
 const NARROWEST: f32 = 0.3;
-/// Part of the difference that the remembered shape moves towards a matched pose.
+/// Fraction of the difference by which the remembered shape moves towards a matched pose.
 const SHAPE_GAIN: f32 = 0.2;
 /// How much limbs move, in multiples of the OKS's own distances: at once, and more per square root of a second unseen.
 const LIMBER: f32 = 1.2;
 const LIMBER_PER_SECOND: f32 = 2.5;
 /// Degrees of freedom of Student's t.
 const FREEDOM: f32 = 4.0;
-/// What the logarithm of the shapes' similarity counts beside those of shift and growth.
+/// Weight of the logarithm of the shapes' similarity relative to those of shift and growth.
 const SHAPE_WEIGHT: f32 = 2.0;
-/// Seconds after which a body's shape says no less than before.
+/// Seconds after which a remembered shape becomes no less informative.
 const LONGEST: f32 = 2.0;
 /// How far the middle of a body moves in itself at most, sizes, where all keypoints are seen.
 const WHOLE_SLACK: f32 = 0.3;
-/// However sure a prediction is, poses this near are compared with it, sizes.
+/// Poses this near are compared with a prediction however certain it is, sizes.
 const LEAST_REACH: f32 = 0.7;
-/// Squared distances beyond this many variances are not looked at.
+/// Squared distances beyond this many variances are not considered.
 pub(super) const GATE: f32 = 50.0;
 
 /// A cloud of points.
@@ -40,7 +40,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// Of no point, all are 0.
+    /// The moments of some points; all 0 without any.
     fn of(points: impl Iterator<Item = (f32, f32)> + Clone) -> Self {
         let (mut count, mut sum, mut squares) = (0, (0.0, 0.0), 0.0);
         for (x, y) in points.clone() {
@@ -54,7 +54,7 @@ impl Moments {
         Self { count, mean, spread: squares * share }
     }
 
-    /// Seen from another place.
+    /// Relative to another place.
     fn less(self, place: (f32, f32)) -> Self {
         Self { mean: (self.mean.0 - place.0, self.mean.1 - place.1), ..self }
     }
@@ -65,7 +65,7 @@ impl Moments {
     }
 }
 
-/// A found pose, and what the tracker needs of it.
+/// A found pose, and what the tracker needs to know about it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sighting<'a> {
     pub pose: &'a Pose,
@@ -73,11 +73,11 @@ pub(super) struct Sighting<'a> {
     pub centre: (f32, f32),
     /// Size of the box around them: the square root of its area.
     pub size: f32,
-    /// The pose's score, 0 where it is not a number.
+    /// The pose's score, 0 if it is not a number.
     pub score: f32,
     /// Whether all keypoints are seen.
     pub is_whole: bool,
-    /// Of the keypoints that are seen.
+    /// Moments of the keypoints that are seen.
     moments: Moments,
 }
 
@@ -87,7 +87,7 @@ pub(super) fn is_seen(keypoint: &Keypoint, threshold: f32) -> bool {
 }
 
 impl<'a> Sighting<'a> {
-    /// Sums up a pose; `None` where too few keypoints are seen.
+    /// Summarises a pose; `None` if too few keypoints are seen.
     pub fn of(pose: &'a Pose, options: &TrackOptions) -> Option<Self> {
         let (mut left, mut right, mut top, mut bottom) =
             (f32::INFINITY, f32::NEG_INFINITY, f32::INFINITY, f32::NEG_INFINITY);
@@ -146,7 +146,7 @@ pub(super) struct Shape {
     parts: Vec<Part, MAX_KEYPOINTS>,
     /// Whether it began with a pose of which all keypoints were seen: its anchor is the middle of all.
     is_whole: bool,
-    /// Of all parts, once all are known.
+    /// Moments of all parts, once all are known.
     moments: Option<Moments>,
 }
 
@@ -228,7 +228,7 @@ impl Shape {
         self.moments = is_known.then(|| Moments::of(self.parts.iter().map(|part| (part.x, part.y))));
     }
 
-    /// How like `sighting` is to this shape where it is expected; `None` where it is too far away, has no keypoint in
+    /// How similar `sighting` is to this shape where it is expected; `None` if it is too far away, has no keypoint in
     /// common, or is not `worth` more: that is asked when all but the shape is known.
     pub fn compare(
         &self,
@@ -294,7 +294,7 @@ impl Shape {
         Some(Comparison { shape: similarity / found.count as f32, ..comparison })
     }
 
-    /// The measurement that a pose with this comparison is.
+    /// The measurement that a pose with this comparison makes.
     pub fn measurement(motion: &Motion, comparison: &Comparison) -> Measurement {
         Measurement {
             x: motion.x.value + comparison.shift.0,
@@ -303,7 +303,7 @@ impl Shape {
         }
     }
 
-    /// Takes the shape of a matched pose in; `motion` has been corrected already.
+    /// Learns the shape of a matched pose; `motion` has been corrected already.
     pub fn learn(&mut self, motion: &Motion, sighting: &Sighting<'_>, unseen: f32, options: &TrackOptions) {
         let (unit, gain) = (1.0 / motion.size(), (SHAPE_GAIN + unseen).min(1.0));
         for (index, keypoint) in sighting.pose.keypoints.iter().enumerate() {
@@ -324,7 +324,7 @@ impl Shape {
     }
 }
 
-/// `exp(-x)` for `x >= 0` to a few parts in 100,000, 0 where it hardly counts.
+/// `exp(-x)` for `x >= 0` to a few parts in 100,000, 0 if it hardly counts.
 ///
 /// A power of two from the bits of its exponent, and a polynomial for the rest: most of a frame's time would be spent here
 /// otherwise.

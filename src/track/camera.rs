@@ -5,30 +5,30 @@ use heapless::Vec;
 use super::motion::square;
 /// Tracks that vote.
 const VOTERS: usize = 12;
-/// Poses near enough to a voter to be it.
+/// Most candidate poses per voter.
 const NEAR: usize = 5;
 /// Voters whose shifts are tried.
 const TRIED: usize = 6;
-/// Votes that agree, at least.
+/// Minimum number of votes that agree.
 const LEAST_VOTES: usize = 3;
 /// Shifts this many deviations apart agree.
 const AGREEMENT: f32 = 2.5;
 
-/// How fast the variance follows what is found.
+/// How fast the variance follows the shifts that are found.
 const CAMERA_GAIN: f32 = 0.03;
-/// How many variances of its error a shift must be beyond to be believed at once.
+/// A shift of more than this many variances of its error is believed at once.
 const SURE: f32 = 20.0;
 
-/// Where a track's pose may have gone: shifts from the prediction, in pixels.
+/// A track's candidates: shifts of near poses from its prediction, in pixels.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Voter {
     shifts: Vec<(f32, f32), NEAR>,
-    /// Of a shift that is the camera's alone, squared pixels.
+    /// Variance of a shift that is the camera's alone, squared pixels.
     variance: f32,
 }
 
 impl Voter {
-    /// A track that has no candidates yet, and whose place is predicted and found with this variance in all.
+    /// A track without candidates yet, whose predicted and found place differ with this total variance.
     pub fn new(variance: f32) -> Self {
         Self { shifts: Vec::new(), variance }
     }
@@ -64,7 +64,7 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    /// The shift of this frame, pixels; nothing where too few tracks agree.
+    /// The shift of this frame, pixels; nothing if too few tracks agree.
     ///
     /// The mean of the shifts that agree, weighted by how sure each is, and drawn towards nothing as far as the camera
     /// has stood still so far.

@@ -10,44 +10,44 @@ use super::options::TrackOptions;
 use super::smooth::{SmoothedKeypoint, Step};
 use crate::pose::{Identity, MAX_KEYPOINTS, Pose};
 
-/// Squared shift and growth that a track without an identity bears, in variances.
+/// Largest squared shift and growth of a match for a track without an identity, in variances.
 const TENTATIVE_GATE: f32 = 7.0;
 const TENTATIVE_GROWTH_GATE: f32 = 9.0;
-/// A track without an identity is forgotten when it is missing for more frames.
+/// A track without an identity is forgotten when it is missing for more frames than this.
 const TENTATIVE_MISSING: u32 = 2;
-/// A track with one may be missing for so many frames after no pose.
+/// Frames that a track with an identity may be missing for, before its poses are counted.
 const MISSING: f32 = 3.0;
-/// More frames that it may be missing for with every pose.
+/// Further frames that it may be missing for per pose.
 const MISSING_PER_HIT: f32 = 1.5;
-/// However sure the prediction is, a person may be this far away from it, sizes.
+/// A person may be this far from the prediction however certain that is, sizes.
 const LEAP: f32 = 0.7;
-/// And so many more with every second that they were not seen.
+/// The same per second that they were unseen.
 const LEAP_PER_SECOND: f32 = 0.7;
-/// What a track costs more after its first pose; it falls with the number of poses.
+/// Extra cost of a track after its first pose; it falls with the number of poses.
 const YOUTH: f32 = 4.0;
-/// Steps of the straight line that a track is led along after a gap.
+/// Steps of the straight line along which a track is interpolated after a gap.
 const GAP_STEPS: u32 = 6;
 
-/// Someone who is followed.
+/// A person who is tracked.
 #[derive(Debug, Clone)]
 pub(super) struct Track {
     /// `None` until it was matched often enough.
     pub id: Option<u32>,
-    /// Frames since it was matched; 0 where it was in this one.
+    /// Frames since it was matched; 0 if it was in this one.
     pub missing: u32,
     /// Frames in which it was matched.
     pub hits: u32,
-    /// Size, pixels: that of `motion`.
+    /// Size of `motion`, pixels.
     pub size: f32,
     template: u16,
     begun: Duration,
-    /// Now, as predicted or corrected.
+    /// The motion now, as predicted or corrected.
     motion: Motion,
-    /// As it was when matched last, but where the camera looks now.
+    /// The motion when matched last, shifted by the camera's motion since.
     last: Motion,
     /// Seconds since it was matched.
     unseen: f32,
-    /// The last shift from the prediction, in its deviations.
+    /// The last shift from the prediction, in standard deviations.
     pub deviations: (f32, f32),
     shape: Shape,
     smoothed: Vec<SmoothedKeypoint, MAX_KEYPOINTS>,
@@ -87,7 +87,7 @@ impl Track {
         self.size = self.motion.size();
     }
 
-    /// The camera turned: everything moved in the image.
+    /// Shifts the track with the camera's motion.
     pub fn shift(&mut self, x: f32, y: f32) {
         self.motion.shift(x, y);
         self.last.shift(x, y);
@@ -99,7 +99,7 @@ impl Track {
         self.motion.variance(self.size, unrest)
     }
 
-    /// Compares a pose with the prediction; `reach` allows for that many pixels more. `None` where there is nothing to
+    /// Compares a pose with the prediction; `reach` allows for that many pixels more. `None` if there is nothing to
     /// compare, or it is not `worth` more once all but the shape is known.
     pub fn compare(
         &self,
@@ -116,7 +116,7 @@ impl Track {
         self.shape.compare(&expected, sighting, options, worth)
     }
 
-    /// What it costs to take this pose; infinity where it must not be.
+    /// The cost of this match; infinite if it is not allowed.
     pub fn cost(&self, sighting: &Sighting<'_>, options: &TrackOptions, unrest: f32) -> f32 {
         let fits = |found: &Comparison| self.reaches(found) && found.similarity() >= options.track_iou_thr;
         match self.compare(sighting, options, unrest, 0.0, fits) {
@@ -125,10 +125,10 @@ impl Track {
         }
     }
 
-    /// Whether a pose is near enough to be this person at all.
+    /// Whether a pose is near enough to be this person.
     fn reaches(&self, found: &Comparison) -> bool {
         if self.id.is_none() {
-            // Anything may stand near a false pose; what goes on as it began is a person.
+            // Anything may be near a false pose; a track that continues as it began is a person.
             return found.surprise < TENTATIVE_GATE && found.growth_surprise < TENTATIVE_GROWTH_GATE;
         }
         found.surprise < GATE
@@ -136,7 +136,7 @@ impl Track {
                 < square((LEAP + LEAP_PER_SECOND * self.unseen) * self.size)
     }
 
-    /// Whether it has been missing for too long: for more than `most` frames, or fewer where it was seen a few times only.
+    /// Whether it has been missing for too long: for more than `most` frames, or fewer if it was seen only a few times.
     pub fn is_lost(&self, most: u32) -> bool {
         let earned = match self.id {
             Some(_) => (MISSING + MISSING_PER_HIT * self.hits as f32) as u32,
@@ -145,7 +145,7 @@ impl Track {
         self.missing > most.min(earned)
     }
 
-    /// Takes a pose in.
+    /// Corrects the track by a matched pose.
     pub fn correct(
         &mut self,
         comparison: &Comparison,
@@ -169,7 +169,7 @@ impl Track {
         self.hits = self.hits.saturating_add(1);
     }
 
-    /// Goes back to where the track was seen last, and from there in a straight line to just before `found`.
+    /// Interpolates the track along a straight line from the last sighting to just before `found`.
     fn lead(&mut self, found: &Measurement, adaptation: &Adaptation) {
         let steps = self.missing.min(GAP_STEPS);
         let (from, seconds) = (self.last, self.unseen / steps as f32);
@@ -190,7 +190,7 @@ impl Track {
         }
     }
 
-    /// Who it is, where it has an identity.
+    /// Its identity, if it has one.
     pub fn identity(&self, time: Duration) -> Option<Identity> {
         Some(Identity { id: self.id?, age: time.saturating_sub(self.begun), seen: self.hits })
     }

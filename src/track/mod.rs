@@ -1,20 +1,20 @@
-//! Poses to identities that last and keypoints that do not shake: no operating system, no allocator, no `unsafe`, no panic.
+//! Assigns persistent identities and smooths keypoints: no operating system, no allocator, no `unsafe`, no panic.
 //!
-//! A [`Tracker`] takes the poses of one frame after the other with the time of each, and says who is who. Per frame it
+//! A [`Tracker`] takes the poses of one frame after the other with the time of each, and assigns identities. Per frame it
 //!
 //! 1. predicts every track: a Kalman filter of place and size per person, constant velocity (`motion`);
-//! 2. takes out the camera's own motion, the shift that most tracks have in common (`camera`);
+//! 2. subtracts the camera's own motion, the shift that most tracks have in common (`camera`);
 //! 3. matches confident poses with all tracks, then faint poses with those that are left (ByteTrack, Zhang et al., ECCV
 //!    2022), each time by the assignment of least total cost (`assignment`). What a pair costs is the likelihood of the
-//!    shift and of the change of size under the filter, and the OKS of the two poses once both are taken out (`body`).
-//!    A pose that is left alone costs what a new or false pose is likely to be here: where those are rare, a person is
-//!    known again farther from where they were expected;
+//!    shift and of the change of size under the filter, and the OKS of the two poses once both are removed (`body`).
+//!    The cost of leaving a pose unmatched depends on how often new or false poses appear: where they are rare, matches
+//!    farther from the prediction are accepted;
 //! 4. corrects the matched tracks; one that was missing is first led along a straight line from where it was seen last,
 //!    so that its speed is that of the way it went (OC-SORT, Cao et al., CVPR 2023);
 //! 5. starts tracks with confident poses that are left, and forgets those that are missing for too long;
 //! 6. smooths keypoints (`smooth`).
 //!
-//! Identities count from 1 and are never used again by the same tracker. A track belongs to one template.
+//! Identities count from 1; a tracker never reuses one. A track belongs to one template.
 
 mod assignment;
 mod body;
@@ -38,37 +38,37 @@ use camera::{Camera, Voter, Voters};
 use lifetime::Track;
 use motion::{Adaptation, square};
 
-/// Most tracks that are followed at a time, those that are missing and those without an identity yet included.
+/// Maximum number of tracks at a time, including missing ones and those without an identity yet.
 pub const MAX_TRACKS: usize = 64;
 
 /// Keeps costs positive: minus the logarithm of the least variance of a place, squared pixels.
 const COST_BASE: f32 = 20.0;
-/// What a pose that stays alone costs besides the logarithm of how rare new poses are: a pair that costs more is not made.
-const ALONE: f32 = 0.4;
-/// Poses of no track in a frame before anything was seen, and what is taken for the least and the most. The most keeps
-/// tracks that begin badly from making it harder for each other.
-const NEW_FIRST: f32 = 0.3;
-const NEW_LEAST: f32 = 0.05;
-const NEW_MOST: f32 = 2.0;
-/// How fast their usual number follows what is seen.
-const NEW_GAIN: f32 = 0.015;
-/// Least area in which people are thought to appear, in sizes squared.
+/// What an unmatched pose costs in addition to the logarithm of how rare new poses are: a pair that costs more is not matched.
+const UNMATCHED_COST: f32 = 0.4;
+/// Rate of poses without a track per frame: its first estimate, and its limits. The upper limit keeps tracks that begin badly
+/// from making it harder for each other.
+const NEW_POSE_RATE_START: f32 = 0.3;
+const NEW_POSE_RATE_MIN: f32 = 0.05;
+const NEW_POSE_RATE_MAX: f32 = 2.0;
+/// How fast the estimate follows the observed rate.
+const NEW_POSE_RATE_GAIN: f32 = 0.015;
+/// Minimum area in which people are assumed to appear, in squared sizes.
 const LEAST_AREA: f32 = 10.0;
-/// Faint poses match tracks that were seen within this many frames.
+/// Faint poses only match tracks that were seen within this many frames.
 const FAINT_MISSING: u32 = 30;
-/// A pose of a new track must be less similar to all that are tracked already, so that doubles get no track: their OKS.
-const DOUBLE: f32 = 0.6;
-/// Confident is a score of this part of the usual one.
+/// OKS with a tracked pose from which on a pose is a duplicate and starts no track.
+const DUPLICATE_OKS: f32 = 0.6;
+/// A pose is confident from this fraction of the usual score on.
 const CONFIDENT: f32 = 0.5;
 /// How fast the usual score follows the scores.
 const SCORE_GAIN: f32 = 0.05;
-/// Shift of the camera that is looked for, in sizes.
+/// Largest camera shift that is searched for, in sizes.
 const CAMERA_REACH: f32 = 0.6;
-/// Longest time that is predicted over, seconds.
+/// Longest time to predict over, seconds.
 const LONGEST_STEP: f32 = 2.0;
-/// A source has stalled where a frame comes later than this many times what a track may be missing.
+/// A source has stalled if a frame comes later than this many times what a track may be missing.
 const STALL: f32 = 1.5;
-/// Follows the poses of one camera.
+/// Tracks the poses of one camera.
 #[derive(Debug, Clone)]
 pub struct Tracker {
     options: TrackOptions,
@@ -81,7 +81,7 @@ pub struct Tracker {
     /// What tracked poses usually score.
     usual_score: Option<f32>,
     adaptation: Adaptation,
-    /// Usual number of poses in a frame that are of no track.
+    /// Usual number of poses per frame without a track.
     new: f32,
     /// Where poses were so far: left, top, right, bottom, pixels.
     extent: Option<[f32; 4]>,
@@ -93,7 +93,7 @@ impl Tracker {
     /// A tracker that has seen nothing.
     ///
     /// # Errors
-    /// The first option that is out of range.
+    /// Returns the first option that is out of range.
     pub fn new(options: &TrackOptions) -> Result<Self, TrackOptionError> {
         options.check()?;
         Ok(Self {
@@ -104,7 +104,7 @@ impl Tracker {
             interval: 0.0,
             usual_score: None,
             adaptation: Adaptation::default(),
-            new: NEW_FIRST,
+            new: NEW_POSE_RATE_START,
             extent: None,
             camera: Camera::default(),
             costs: [[f32::INFINITY; MAX_TRACKS]; MAX_POSES],
@@ -116,12 +116,12 @@ impl Tracker {
         self.started
     }
 
-    /// Tracks with an identity that are followed now, those that are missing included.
+    /// Current tracks with an identity, including missing ones.
     pub fn active(&self) -> usize {
         self.tracks.iter().filter(|track| track.id.is_some()).count()
     }
 
-    /// Whether the track with this identity is followed now, be it missing or not.
+    /// Whether the track with this identity is still followed, including while it is unmatched.
     pub fn is_followed(&self, id: u32) -> bool {
         self.tracks.iter().any(|track| track.id == Some(id))
     }
@@ -132,11 +132,11 @@ impl Tracker {
         self.time = None;
     }
 
-    /// Takes in the poses of the next frame, `time` after some fixed moment, and writes them into `tracked` in the same
-    /// order with their identities and smoothed keypoints. A pose that has no identity yet, or cannot be tracked, stays
-    /// as it is.
+    /// Processes the poses of the next frame, `time` after some fixed moment, and writes them into `tracked` in the same
+    /// order with their identities and smoothed keypoints. A pose that has no identity yet, or cannot be tracked, is
+    /// unchanged.
     ///
-    /// Time that does not go forward is taken for the same moment.
+    /// A timestamp that does not advance is treated as unchanged.
     pub fn update(&mut self, time: Duration, found: &Poses, tracked: &mut Poses) {
         self.predict(time);
         let mut sightings: [Option<Sighting<'_>>; MAX_POSES] = [None; MAX_POSES];
@@ -162,7 +162,8 @@ impl Tracker {
 
         let alone =
             sightings.iter().zip(&track_of).filter(|(sighting, place)| sighting.is_some() && place.is_none()).count();
-        self.new = (self.new + NEW_GAIN * (alone as f32 - self.new)).clamp(NEW_LEAST, NEW_MOST);
+        self.new =
+            (self.new + NEW_POSE_RATE_GAIN * (alone as f32 - self.new)).clamp(NEW_POSE_RATE_MIN, NEW_POSE_RATE_MAX);
         self.correct(&sightings, &track_of);
         self.start_tracks(time, &sightings, &mut track_of, threshold);
         self.write(time, found, &track_of, tracked);
@@ -187,12 +188,12 @@ impl Tracker {
         }
     }
 
-    /// What a pose costs that is of no track: minus the logarithm of how many such poses there are, per squared pixel.
+    /// The cost of leaving a pose unmatched: minus the logarithm of the density of such poses, per squared pixel.
     fn alone(&self) -> f32 {
         let largest = self.tracks.iter().map(|track| track.size).fold(1.0, f32::max);
         let [left, top, right, bottom] = self.extent.unwrap_or_default();
         let area = ((right - left) * (bottom - top)).max(LEAST_AREA * square(largest));
-        COST_BASE + ALONE + libm::logf(area / self.new)
+        COST_BASE + UNMATCHED_COST + libm::logf(area / self.new)
     }
 
     fn camera_shift(&mut self, sightings: &[Option<Sighting<'_>>; MAX_POSES]) -> (f32, f32) {
@@ -256,7 +257,7 @@ impl Tracker {
         }
     }
 
-    /// Takes the matched poses into their tracks.
+    /// Updates the tracks with their matched poses.
     fn correct(&mut self, sightings: &[Option<Sighting<'_>>; MAX_POSES], track_of: &[Option<usize>; MAX_POSES]) {
         for (pairing, sighting) in track_of.iter().zip(sightings) {
             let (Some(pairing), Some(sighting)) = (pairing, sighting) else { continue };
@@ -287,7 +288,7 @@ impl Tracker {
         for (index, sighting) in sightings.iter().enumerate() {
             let Some(sighting) = sighting.as_ref().filter(|_| track_of[index].is_none()) else { continue };
             let doubled = |(other, pairing): (&Option<Sighting<'_>>, &Option<usize>)| match (other, pairing) {
-                (Some(other), Some(_)) => sighting.coincides(other, &self.options) > DOUBLE,
+                (Some(other), Some(_)) => sighting.coincides(other, &self.options) > DUPLICATE_OKS,
                 _ => false,
             };
             if sighting.score < threshold || sightings.iter().zip(&*track_of).any(doubled) {
@@ -314,7 +315,7 @@ impl Tracker {
         Some(place)
     }
 
-    /// Writes the poses with what is known of them.
+    /// Writes the poses with their identities.
     fn write(&mut self, time: Duration, found: &Poses, track_of: &[Option<usize>; MAX_POSES], tracked: &mut Poses) {
         tracked.clear();
         tracked.dropped = found.dropped;

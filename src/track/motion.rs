@@ -44,7 +44,7 @@ impl Covariance {
         self.rate += disturbance * seconds;
     }
 
-    /// Takes a measurement in and returns the gains of value and rate.
+    /// Corrects the covariance by a measurement and returns the gains of value and rate.
     fn correct(&mut self, noise: f32) -> (f32, f32) {
         let total = self.value + noise;
         if total <= 0.0 {
@@ -58,14 +58,14 @@ impl Covariance {
     }
 }
 
-/// How much is known of a motion before anything was measured, and how it is disturbed. Lengths are in sizes.
+/// Uncertainty of a new motion, and its process noise. Lengths are in sizes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Noise {
     /// Standard deviation of a measured place.
     pub place: f32,
     /// Standard deviation of the speed of a new track, per second.
     pub speed: f32,
-    /// By how much the speed changes in a second (standard deviation).
+    /// Standard deviation of the change of speed in a second.
     pub acceleration: f32,
 }
 
@@ -74,7 +74,7 @@ pub(super) const PLACE: Noise = Noise { place: 0.04, speed: 1.0, acceleration: 0
 /// Noise of the logarithm of the size.
 pub(super) const SIZE: Noise = Noise { place: 0.035, speed: 0.2, acceleration: 0.04 };
 
-/// Seconds in which somebody who is not seen has lost half of their expected speed.
+/// Seconds in which an unseen person loses half of the expected speed.
 const STRAIGHT: f32 = 0.8;
 
 /// How fast unrest and agility follow what is seen, and their ranges.
@@ -83,7 +83,7 @@ const UNREST: (f32, f32) = (0.5, 30.0);
 const AGILITY_GAIN: f32 = 0.06;
 const AGILITY: (f32, f32) = (0.3, 30.0);
 
-/// Where a person is, how large, and how both change.
+/// A person's place and size, and how both change.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Motion {
     /// Column of the anchor, pixels.
@@ -92,9 +92,9 @@ pub(super) struct Motion {
     pub y: Axis,
     /// Natural logarithm of the size in pixels.
     pub log_size: Axis,
-    /// Of `x` and of `y`.
+    /// Covariance of `x` and of `y`.
     pub place: Covariance,
-    /// Of `log_size`.
+    /// Covariance of `log_size`.
     pub scale: Covariance,
 }
 
@@ -131,7 +131,7 @@ impl Motion {
         libm::expf(self.log_size.value.clamp(-10.0, 20.0))
     }
 
-    /// What is expected after `seconds`; `agility` multiplies the variance that the speed gains.
+    /// Predicts the motion after `seconds`; `agility` multiplies the variance that the speed gains.
     pub fn predict(&mut self, seconds: f32, agility: f32) {
         let size = self.size();
         self.x.predict(seconds);
@@ -141,8 +141,8 @@ impl Motion {
         self.scale.predict(seconds, square(SIZE.acceleration));
     }
 
-    /// Slows down, as somebody does who goes on unseen: nobody walks straight on for ever. The speed that is known fades into
-    /// one of the same size in any direction: who walked may have turned, who stood is likely to stand there still.
+    /// Slows down the motion of an unseen person: no walk is straight for ever. The known speed fades into one of the same
+    /// size in any direction: a walker may have turned, a person who stood is likely to stand still.
     pub fn slow(&mut self, seconds: f32) {
         let kept = STRAIGHT / (STRAIGHT + seconds);
         let speed = (square(self.x.rate) + square(self.y.rate)) / 2.0;
@@ -153,7 +153,7 @@ impl Motion {
         }
     }
 
-    /// Takes a measurement in; `unrest` multiplies its noise.
+    /// Corrects the motion by a measurement; `unrest` multiplies its noise.
     pub fn correct(&mut self, found: &Measurement, unrest: f32) {
         let gains = self.place.correct(unrest * square(PLACE.place * self.size()));
         self.x.correct(found.x, gains);
@@ -176,7 +176,7 @@ impl Motion {
     }
 }
 
-/// How far off predictions are here, learnt from the shifts of matched poses.
+/// How far off predictions are in this scene, learnt from the shifts of matched poses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Adaptation {
     /// Multiplies the variance that is expected of measured places.
@@ -192,7 +192,7 @@ impl Default for Adaptation {
 }
 
 impl Adaptation {
-    /// Takes in a person's shift from the prediction, and that of the frame before, in their standard deviations.
+    /// Learns from a person's shift from the prediction and that of the frame before, in standard deviations.
     ///
     /// Where predictions are as sure as they should be, squares are 1 on average and one shift says nothing of the next.
     /// Shifts that repeat were motion that the filter did not follow, shifts that turn back were noise.

@@ -1,10 +1,10 @@
-//! What a tracker is told once, under the names that MMDeploy's PoseTracker uses for the same settings.
+//! Tracker configuration. Names follow MMDeploy's PoseTracker where it has the same option.
 
 use heapless::Vec;
 
 use crate::pose::MAX_KEYPOINTS;
 
-/// OKS sigma of a keypoint for which none is given: between COCO's shoulders and hips.
+/// OKS sigma of a keypoint for which none is given; lies between COCO's shoulders and hips.
 pub const DEFAULT_SIGMA: f32 = 0.08;
 /// Largest `track_max_missing`, in frames: an hour at 30 frames a second.
 const MOST_MISSING: u32 = 108_000;
@@ -12,7 +12,7 @@ const MOST_MISSING: u32 = 108_000;
 /// Settings of a [`super::Tracker`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackOptions {
-    /// A keypoint that scores below is not seen: it neither matches nor moves the track, and is held in place while its
+    /// A keypoint that scores below this is unseen: it neither matches nor moves the track, and is held in place while its
     /// score fades.
     pub pose_kpt_thr: f32,
     /// A pose with fewer keypoints seen is not tracked. At least 1.
@@ -29,7 +29,7 @@ pub struct TrackOptions {
     /// Poses that score at least this are confident: they are matched first, and only they start tracks. `None` is half
     /// of what tracked poses usually score, learnt while running, which suits uncalibrated and constant scores.
     pub track_high_thr: Option<f32>,
-    /// Whether the shift that most tracks have in common is taken for the camera's.
+    /// Whether the shift that most tracks have in common is treated as camera motion.
     pub track_camera_motion: bool,
     /// How keypoints are smoothed; `None` leaves them as found.
     pub smooth_params: Option<SmoothParams>,
@@ -75,7 +75,7 @@ impl TrackOptions {
     /// Checks every value.
     ///
     /// # Errors
-    /// The first option that is out of range.
+    /// Returns the first option that is out of range.
     pub fn check(&self) -> Result<(), TrackOptionError> {
         let error = |key, expected, found| Err(TrackOptionError { key, expected, found });
         if !self.pose_kpt_thr.is_finite() {
@@ -122,9 +122,9 @@ impl TrackOptions {
 pub struct TrackOptionError {
     /// The option's name.
     pub key: &'static str,
-    /// What it may be.
+    /// The valid values.
     pub expected: &'static str,
-    /// What it is.
+    /// Its value.
     pub found: f64,
 }
 

@@ -7,7 +7,7 @@
 use super::options::SmoothParams;
 use crate::pose::Keypoint;
 
-/// A keypoint that was not seen for longer starts afresh, seconds.
+/// A keypoint unseen for longer restarts its filter, seconds.
 const AFRESH: f32 = 0.6;
 /// The score of a keypoint that is not seen falls to 1/e in this time, seconds.
 const FADE: f32 = 0.25;
@@ -38,7 +38,7 @@ pub(super) struct Step {
 }
 
 impl SmoothedKeypoint {
-    /// Takes in a keypoint that is seen, and returns it smoothed.
+    /// Filters a keypoint that is seen, and returns it smoothed.
     pub fn seen(&mut self, found: &Keypoint, step: &Step, params: &SmoothParams) -> Keypoint {
         self.unseen += step.seconds;
         if !self.started || self.unseen > AFRESH {
@@ -60,7 +60,7 @@ impl SmoothedKeypoint {
         Keypoint { x: self.x, y: self.y, score: self.score }
     }
 
-    /// Goes with the body while the keypoint is not seen; its score fades to that of `found`.
+    /// Moves the keypoint with the body while it is unseen; its score fades to that of `found`.
     pub fn unseen(&mut self, found: &Keypoint, step: &Step) -> Keypoint {
         if !self.started {
             return *found;

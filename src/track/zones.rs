@@ -1,7 +1,7 @@
-//! Who is in which part of the image, and who crosses a line: by identity, in fixed memory.
+//! Counts people per zone and line crossings, by identity, in fixed memory.
 //!
-//! A person is one point, their feet or their middle. Points shake, so a side counts once the point is clearly on it: by
-//! [`MARGIN`] of the pose's larger side.
+//! A person is represented by one point, their feet or their middle. Points jitter, so a side counts once the point is clearly
+//! on it: by [`MARGIN`] of the pose's larger side.
 
 use heapless::Vec;
 
@@ -15,9 +15,9 @@ pub const MAX_ZONES: usize = 8;
 pub const MAX_LINES: usize = 8;
 /// Most corners of a zone.
 pub const MAX_CORNERS: usize = 32;
-/// Most events of a frame; more are counted, but not told one by one.
+/// Most events listed per frame; further ones are only counted.
 pub const MAX_EVENTS: usize = 64;
-/// A point this near to a border, in parts of the larger side of its pose's box, stays on the side where it was.
+/// A point this near to a border, as a fraction of the larger side of its pose's box, stays on the side where it was.
 pub const MARGIN: f32 = 0.02;
 
 /// A point of the image, pixels.
@@ -26,7 +26,7 @@ pub type Point = (f32, f32);
 /// Which point of a pose counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Anchor {
-    /// The middle of the lower edge of the box around the keypoints: where somebody stands.
+    /// The middle of the lower edge of the box around the keypoints: where a person stands.
     #[default]
     Feet,
     /// The middle of the box.
@@ -54,7 +54,7 @@ impl Zone {
     /// A zone with these corners.
     ///
     /// # Errors
-    /// What is wrong: fewer than 3 corners, or more than [`MAX_CORNERS`], a number that is not finite, or no area.
+    /// If there are fewer than 3 corners or more than [`MAX_CORNERS`], a number is not finite, or the area is 0.
     pub fn new(corners: &[Point]) -> Result<Self, &'static str> {
         if !(3..=MAX_CORNERS).contains(&corners.len()) {
             return Err("a zone has 3 to 32 corners");
@@ -101,7 +101,7 @@ impl Line {
     /// A line between two points.
     ///
     /// # Errors
-    /// What is wrong: a number that is not finite, or no length.
+    /// If a number is not finite, or the length is 0.
     pub fn new(from: Point, to: Point) -> Result<Self, &'static str> {
         if ![from.0, from.1, to.0, to.1].iter().all(|value| value.is_finite()) {
             return Err("the ends of a line are finite numbers");
@@ -125,7 +125,7 @@ impl Line {
     }
 }
 
-/// Twice the area of a triangle: above 0 where `c` is to the right of the way from `a` to `b`, as rows count downwards.
+/// Twice the area of a triangle: above 0 if `c` is to the right of the way from `a` to `b`, as rows count downwards.
 fn turn(a: Point, b: Point, c: Point) -> f32 {
     (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0)
 }
@@ -138,14 +138,14 @@ fn squared_distance(point: Point, a: Point, b: Point) -> f32 {
     x * x + y * y
 }
 
-/// What happened.
+/// A kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Happening {
-    /// Somebody is in the zone who was not, or who is new.
+pub enum EventKind {
+    /// A person entered the zone, or was first seen in it.
     Enter,
-    /// Somebody is out of the zone who was in it.
+    /// A person left the zone.
     Leave,
-    /// Somebody who was in the zone is not followed any more.
+    /// The track of a person inside the zone ended.
     Lost,
     /// The line was crossed from its left to its right.
     Right,
@@ -153,27 +153,27 @@ pub enum Happening {
     Left,
 }
 
-/// Something that happened in this frame.
+/// An event of this frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
-    /// What.
-    pub happening: Happening,
+    /// Its kind.
+    pub kind: EventKind,
     /// Index of the zone or line.
     pub place: usize,
-    /// Whose identity.
+    /// Identity of the person.
     pub id: u32,
 }
 
 /// Counts of a zone; `entered` is `inside + left + lost`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ZoneCounts {
-    /// Who is in it now.
+    /// People in it now.
     pub inside: u32,
-    /// How often somebody came in, or was first seen in it.
+    /// People who entered, or were first seen in it.
     pub entered: u64,
-    /// How often somebody went out.
+    /// People who left.
     pub left: u64,
-    /// How often somebody in it was not followed any more.
+    /// People in it whose track ended.
     pub lost: u64,
 }
 
@@ -192,7 +192,7 @@ struct Known {
     id: u32,
     /// By zone.
     inside: [bool; MAX_ZONES],
-    /// By line: the last point that was clearly on one side.
+    /// By line: the last point clearly on one side.
     before: [Option<Point>; MAX_LINES],
 }
 
@@ -211,7 +211,7 @@ impl Zones {
     /// Counts in these zones and over these lines.
     ///
     /// # Errors
-    /// More than [`MAX_ZONES`] or [`MAX_LINES`].
+    /// If there are more than [`MAX_ZONES`] zones or [`MAX_LINES`] lines.
     pub fn new(zones: &[Zone], lines: &[Line], anchor: Anchor) -> Result<Self, &'static str> {
         if zones.len() > MAX_ZONES || lines.len() > MAX_LINES {
             return Err("there may be 8 zones and 8 lines");
@@ -246,7 +246,7 @@ impl Zones {
         self.lines.iter().map(|(_, counts)| *counts)
     }
 
-    /// Takes in the tracked poses of the next frame; `is_followed` says of an identity whether its track goes on.
+    /// Processes the tracked poses of the next frame; `is_followed` tells whether the track of an identity continues.
     pub fn update(&mut self, tracked: &Poses, is_followed: impl Fn(u32) -> bool) {
         self.events.clear();
         self.omitted = 0;
@@ -257,7 +257,7 @@ impl Zones {
                 continue;
             }
             for place in (0..self.zones.len()).filter(|&place| known.inside[place]) {
-                self.tell(Happening::Lost, place, known.id);
+                self.tell(EventKind::Lost, place, known.id);
             }
             self.known.swap_remove(index);
         }
@@ -289,7 +289,7 @@ impl Zones {
             let (inside, was) = (shape.contains(point), self.known[place].inside[zone]);
             if inside != was && (is_new || shape.border(point) >= margin * margin) {
                 self.known[place].inside[zone] = inside;
-                self.tell(if inside { Happening::Enter } else { Happening::Leave }, zone, id);
+                self.tell(if inside { EventKind::Enter } else { EventKind::Leave }, zone, id);
             }
         }
         for index in 0..self.lines.len() {
@@ -302,25 +302,25 @@ impl Zones {
             if let Some(before) = before.filter(|&before| (line.right_of(before) > 0.0) != (side > 0.0))
                 && line.is_between(before, point)
             {
-                self.tell(if side > 0.0 { Happening::Right } else { Happening::Left }, index, id);
+                self.tell(if side > 0.0 { EventKind::Right } else { EventKind::Left }, index, id);
             }
         }
     }
 
-    fn tell(&mut self, happening: Happening, place: usize, id: u32) {
-        if let Happening::Right | Happening::Left = happening {
+    fn tell(&mut self, kind: EventKind, place: usize, id: u32) {
+        if let EventKind::Right | EventKind::Left = kind {
             let counts = &mut self.lines[place].1;
-            let count = if happening == Happening::Right { &mut counts.right } else { &mut counts.left };
+            let count = if kind == EventKind::Right { &mut counts.right } else { &mut counts.left };
             *count += 1;
         } else {
             let counts = &mut self.zones[place].1;
-            match happening {
-                Happening::Enter => (counts.inside, counts.entered) = (counts.inside + 1, counts.entered + 1),
-                Happening::Leave => (counts.inside, counts.left) = (counts.inside.saturating_sub(1), counts.left + 1),
+            match kind {
+                EventKind::Enter => (counts.inside, counts.entered) = (counts.inside + 1, counts.entered + 1),
+                EventKind::Leave => (counts.inside, counts.left) = (counts.inside.saturating_sub(1), counts.left + 1),
                 _ => (counts.inside, counts.lost) = (counts.inside.saturating_sub(1), counts.lost + 1),
             }
         }
-        if self.events.push(Event { happening, place, id }).is_err() {
+        if self.events.push(Event { kind, place, id }).is_err() {
             self.omitted += 1;
         }
     }
@@ -336,7 +336,7 @@ mod tests {
     use super::*;
     use crate::pose::{Identity, Keypoint};
 
-    /// Somebody whose feet are here, 100 pixels tall.
+    /// A person whose feet are here, 100 pixels tall.
     fn person(id: u32, (x, y): Point) -> Pose {
         let corner = |x, y| Keypoint { x, y, score: 1.0 };
         Pose {
@@ -354,12 +354,12 @@ mod tests {
         Zone::new(&[(0.0, 0.0), (200.0, 0.0), (200.0, 200.0), (0.0, 200.0)]).unwrap()
     }
 
-    /// The events of somebody who goes this way.
-    fn way(zones: &[Zone], lines: &[Line], points: &[Point]) -> (Vec<Vec<Happening>>, Zones) {
+    /// The events of a person who walks along these points.
+    fn way(zones: &[Zone], lines: &[Line], points: &[Point]) -> (Vec<Vec<EventKind>>, Zones) {
         let mut counter = Zones::new(zones, lines, Anchor::Feet).unwrap();
         let events = points.iter().map(|&point| {
             counter.update(&frame(&[(1, point)]), |_| true);
-            counter.events().iter().map(|event| event.happening).collect()
+            counter.events().iter().map(|event| event.kind).collect()
         });
         let events = events.collect();
         (events, counter)
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn who_goes_in_comes_out() {
         let (events, counter) = way(&[square()], &[], &[(-50.0, 100.0), (50.0, 100.0), (60.0, 100.0), (250.0, 100.0)]);
-        assert_eq!(events, [&[][..], &[Happening::Enter], &[], &[Happening::Leave]]);
+        assert_eq!(events, [&[][..], &[EventKind::Enter], &[], &[EventKind::Leave]]);
         let counts = counter.zones().next().unwrap();
         assert_eq!(counts, ZoneCounts { inside: 0, entered: 1, left: 1, lost: 0 });
     }
@@ -381,7 +381,7 @@ mod tests {
             &[Line::new((200.0, 0.0), (200.0, 200.0)).unwrap()],
             &[&[(100.0, 100.0)], &shaking[..]].concat(),
         );
-        assert_eq!(events.concat(), [Happening::Enter]);
+        assert_eq!(events.concat(), [EventKind::Enter]);
     }
 
     #[test]
@@ -393,7 +393,7 @@ mod tests {
         counter.update(&frame(&[(2, (90.0, 150.0))]), |_| true);
         assert_eq!((counter.events().len(), counter.zones().next().unwrap().inside), (0, 2));
         counter.update(&frame(&[(2, (90.0, 150.0))]), |id| id == 2);
-        assert_eq!(counter.events(), [Event { happening: Happening::Lost, place: 0, id: 1 }]);
+        assert_eq!(counter.events(), [Event { kind: EventKind::Lost, place: 0, id: 1 }]);
         assert_eq!(counter.zones().next().unwrap(), ZoneCounts { inside: 1, entered: 2, left: 0, lost: 1 });
     }
 
@@ -403,7 +403,7 @@ mod tests {
         // Rows count downwards: seen downwards, a smaller x is to the right.
         let (events, counter) =
             way(&[], &[line], &[(150.0, 50.0), (50.0, 60.0), (150.0, 70.0), (150.0, 900.0), (50.0, 900.0)]);
-        assert_eq!(events, [&[][..], &[Happening::Right], &[Happening::Left], &[], &[]]);
+        assert_eq!(events, [&[][..], &[EventKind::Right], &[EventKind::Left], &[], &[]]);
         assert_eq!(counter.lines().next().unwrap(), LineCounts { right: 1, left: 1 });
     }
 

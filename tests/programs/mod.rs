@@ -82,7 +82,7 @@ pub fn clip(folder: &Path, name: &str, what: &str, options: &[&str]) -> PathBuf 
     path
 }
 
-/// A port that nobody listens on.
+/// A port without a listener.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

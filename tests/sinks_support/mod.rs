@@ -23,6 +23,8 @@ pub fn schema() -> OutputSchema {
         categories: vec![Category { name: "person".to_owned(), keypoints, skeleton }],
         templates: false,
         poses: 30,
+        host: Some("gate".to_owned()),
+        device: Some("1421622012345".to_owned()),
     }
 }
 

@@ -57,7 +57,7 @@ pub struct Doubles {
     pub version: &'static str,
     library: libloading::Library,
     driver: libloading::Library,
-    _plans: TempDir,
+    _engines: TempDir,
 }
 
 impl Doubles {
@@ -72,7 +72,7 @@ impl Doubles {
         let library = compile("nvinfer.cpp", &definitions, "libnvinfer.so");
         let definitions: Vec<String> = driver.iter().map(|definition| format!("-D{definition}")).collect();
         let driver = compile("cuda.c", &definitions, "libcuda.so.1");
-        let plans = tempfile::tempdir().unwrap();
+        let engines = tempfile::tempdir().unwrap();
         // SAFETY: they were just compiled, and do nothing when they are loaded.
         let open = |path: &Path| unsafe { libloading::Library::new(path) }.unwrap();
         Self {
@@ -83,10 +83,10 @@ impl Doubles {
             installation: Installation {
                 library: Some(library),
                 driver: Some(driver),
-                plans: plans.path().to_owned(),
+                engines: engines.path().to_owned(),
                 probe: None,
             },
-            _plans: plans,
+            _engines: engines,
         }
     }
 

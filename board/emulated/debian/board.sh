@@ -7,7 +7,7 @@ board_on() {
     board_folder=$5
     mkdir -p "$board_folder"
     rm -f "$board_folder/console"
-    # One that nobody listens on.
+    # One without a listener.
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     # The processor of a Jetson Nano; `max` emulates three times as slowly. The network ends at this machine.
     qemu-system-aarch64 -M virt,gic-version=3 -accel tcg,thread=multi -cpu cortex-a57 -smp 2 -m 1024 -nodefaults -nographic \
@@ -29,7 +29,7 @@ board_processed_by() { # SECONDS
     local end=$((SECONDS + $1))
     until board true 2>/dev/null; do
         if ! kill -0 "$board_process" 2>/dev/null || ((SECONDS > end)) || grep -qs 'Kernel panic' "$board_folder/console"; then
-            echo "the emulated board does not answer; it said:" >&2
+            echo "the emulated board does not respond; it said:" >&2
             tail -n 20 "$board_folder/qemu" "$board_folder/console" >&2
             return 1
         fi

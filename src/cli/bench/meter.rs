@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use crate::sink::jsonl::JsonLines;
 use crate::sink::{FrameResult, OutputSchema, Sink, SinkError};
 
-/// What is measured of a frame, in its order.
+/// What is measured of a frame, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Image to network input.
@@ -57,7 +57,7 @@ pub struct Measured {
 
 impl Measured {
     fn new() -> Self {
-        // Three digits, growing as needed.
+        // Three significant digits, resized as needed.
         let histogram = |_| match Histogram::new(3) {
             Ok(histogram) => histogram,
             Err(_) => unreachable!("three digits are fine"),
@@ -77,7 +77,7 @@ impl Measured {
     }
 }
 
-/// Discards JSON lines and records how long everything took.
+/// Discards JSON lines and records all durations.
 pub struct Meter {
     lines: JsonLines<io::Sink>,
     /// Frames before those that are measured.
@@ -118,7 +118,7 @@ impl Sink for Meter {
         // A frame without a moment of capture began with its first stage.
         let begun = result.frame.instant.unwrap_or(end - stages);
         let end_to_end = end.saturating_duration_since(begun);
-        // A camera's frame also waits, which is no work.
+        // A camera's frame also waits, which is not work.
         let work = if result.live.is_some() { stages } else { end_to_end };
         for (stage, duration) in [
             (Stage::Preprocess, times.preprocess),

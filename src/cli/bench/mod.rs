@@ -26,17 +26,18 @@ use crate::runtime::{Counts, LivePipeline, Outputs, Pipeline};
 use crate::sink::Sink;
 use crate::source::{self, Repeated, Source, SourceError};
 
-/// Most images that are kept in memory.
+/// Maximum number of images kept in memory.
 const KEPT: usize = 64;
+/// Maximum memory for them, except the first.
+const KEPT_BYTES: usize = 128 << 20;
 /// How long a camera may take for its first frame.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Measure how long frames take, stage by stage
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A camera is measured as it runs. Images and videos are read into memory first and processed again and again, each copied
-before as a camera's frame is; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are
-written to nowhere.
+Cameras are measured live. Images and videos are read into memory and processed repeatedly, each copied first like a camera's
+frame; --as-camera gives them a camera's layout and size. Sinks are not used: JSON lines are discarded.
 
 Examples:
   sinew bench --model logocap-movenet --source photos --as-camera 1280x720 --threads 1
@@ -48,7 +49,7 @@ pub struct BenchArguments {
     /// Frames to measure
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     frames: u64,
-    /// Frames before these
+    /// Frames to process before these
     #[arg(long, value_name = "N", default_value_t = 10)]
     warm_up: u64,
     /// Give images the layout of a camera, YUYV, and this size; the width must be even
@@ -70,15 +71,16 @@ impl BenchArguments {
         let earlier = compare.as_deref().map(Report::read).transpose()?;
         let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         let [uri] = uris else { bail!("one --source is measured at a time") };
+        let stop = stop::flag()?;
+        let _forced_exit = stop::force_exit_after(stop::unfinished)?;
         let mut source = source::open(uri)?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
-        let stop = stop::flag()?;
         let meter = Meter::new(&describe(&bundle, &templates), warm_up, frames, Arc::clone(&stop))?;
         let measured = meter.measured();
         let options = settings.model_options(templates);
 
-        let live = source.live().is_some();
+        let live = source.live_counts().is_some();
         let (size, format) = if live {
             if as_camera.is_some() {
                 bail!("--as-camera is for images and videos; {uri} is a camera");
@@ -217,7 +219,12 @@ fn images(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow
         if image.size() != first {
             bail!("{uri}: images of {first} and of {}; give all one size with --as-camera", image.size());
         }
+        let bytes = image.data().len();
         images.push(image);
+        // All have one size.
+        if (images.len() + 1) * bytes > KEPT_BYTES {
+            break;
+        }
     }
     if images.is_empty() {
         bail!("{uri}: no frame in it");

@@ -24,7 +24,7 @@ pub struct Report {
     pub source: SourceFacts,
     /// Measured frames.
     pub frames: u64,
-    /// Frames before, which are not measured.
+    /// Frames before these, not measured.
     pub warm_up: u64,
     /// Poses per frame.
     pub poses: f64,
@@ -54,7 +54,7 @@ pub struct ModelFacts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceFacts {
     pub uri: String,
-    /// Whether frames came by themselves; ages are measured then.
+    /// Whether the source is live; ages are measured then.
     pub live: bool,
     pub size: [usize; 2],
     pub format: String,
@@ -93,17 +93,17 @@ impl Report {
     /// Reads what `sinew bench --json` wrote.
     ///
     /// # Errors
-    /// Where it is no such report.
+    /// If it is not such a report.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = read::text(path, MAX_BYTES).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_str(&text)
-            .with_context(|| format!("{}: no report of `sinew bench --json`; measure again", path.display()))
+            .with_context(|| format!("{}: not a report of `sinew bench --json`; measure again", path.display()))
     }
 
-    /// Prints it as a table, beside an earlier one if there is one.
+    /// Prints it as a table, next to an earlier one if given.
     ///
     /// # Errors
-    /// Where standard output fails.
+    /// If standard output cannot be written.
     pub fn print(&self, earlier: Option<&Self>) -> anyhow::Result<()> {
         for line in self.heading() {
             output::print_line(format_args!("{line}"))?;
@@ -186,7 +186,7 @@ impl Report {
         ])
     }
 
-    /// In what the two differ besides the figures.
+    /// Differences between the two other than the figures.
     fn differences(&self, earlier: &Self) -> Vec<String> {
         let mut differences = Vec::new();
         let text = |value: &Option<String>| value.clone().unwrap_or_default();

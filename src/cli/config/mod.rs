@@ -29,7 +29,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// The configuration of the whole machine.
 pub const SYSTEM: &str = "/etc/sinew/config.toml";
 
-/// The options of `sinew run`, each of them perhaps not given.
+/// The options of `sinew run`, all optional.
 #[derive(Debug, Clone, PartialEq, Default, Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -37,7 +37,7 @@ pub struct Settings {
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_MODEL")]
     pub model: Option<String>,
     /// Where frames come from: a camera such as /dev/video0, v4l2:/dev/video0?size=1280x720&fps=30, rtsp://HOST/PATH or csi://0, an
-    /// image, a folder, a video, ffmpeg:ADDRESS, gst:PIPELINE, or - for y4m on standard input; cameras may be repeated
+    /// image, a folder, a video, ffmpeg:ADDRESS, gst:PIPELINE, replay:FOLDER, or - for y4m on standard input; cameras may be repeated
     #[arg(long, value_name = "URI", env = "SINEW_SOURCE")]
     #[serde(deserialize_with = "value::one_or_more")]
     pub source: Vec<String>,
@@ -48,7 +48,7 @@ pub struct Settings {
     /// What onnxruntime computes with: cpu, cuda or tensorrt [default: cpu]
     #[arg(long, value_name = "NAME", env = "SINEW_PROVIDER")]
     pub provider: Option<Provider>,
-    /// How exactly they compute: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
+    /// Precision of the networks: fp32, fp16 or int8 [default: fp16 on tensorrt, else fp32]
     #[arg(long, value_name = "NAME", env = "SINEW_PRECISION")]
     pub precision: Option<Precision>,
     /// Threads for the CPU; 0 is one per core [default: 0]
@@ -57,10 +57,10 @@ pub struct Settings {
     /// What to detect, for capeformer bundles: a file that `sinew enrol` wrote; may be repeated
     #[arg(long, value_name = "FILE", env = "SINEW_TEMPLATE")]
     pub template: Vec<PathBuf>,
-    /// Where to look, for capeformer bundles: a file of JSON lines (docs/enrol.md) [default: the whole image]
+    /// Where to look, for capeformer and lofr bundles: a file of JSON lines (docs/enrol.md) [default: the whole image]
     #[arg(long, value_name = "FILE", env = "SINEW_BOXES", conflicts_with = "boxes_from")]
     pub boxes: Option<PathBuf>,
-    /// Where to look: around the people that this bundle detects
+    /// Where to look, for the same bundles: around the people that this bundle detects
     #[arg(long, value_name = "NAME|DIR", env = "SINEW_BOXES_FROM")]
     pub boxes_from: Option<String>,
     /// How far poses are refined: none, partial or full [default: the bundle's]
@@ -69,18 +69,22 @@ pub struct Settings {
     /// Which of the bundle's sizes: default, or a name of its `input.sizes`, such as small [default: default]
     #[arg(long, value_name = "NAME", env = "SINEW_SIZE")]
     pub size: Option<String>,
-    /// Refine late frames less, for logocap bundles: maximum age of a result, such as 30ms; every line says how far
-    /// it went [default: none]
+    /// Target latency of logocap bundles, such as 30ms: a frame that would miss it is refined less, and its line says so; late
+    /// results are still delivered [default: none]
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
     #[serde(deserialize_with = "value::deserialize_duration", serialize_with = "value::serialize_duration")]
     pub deadline: Option<Duration>,
-    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH, overlay:PATH or
-    /// fb:/dev/fb0; may be repeated [default: jsonl:-]
+    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH, y4m:PATH, overlay:PATH
+    /// or fb:/dev/fb0; may be repeated [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
     pub sink: Vec<String>,
     /// Draw the poses: images into the folder PATH, or a video if PATH ends in .y4m
     #[arg(long, value_name = "PATH", env = "SINEW_OVERLAY")]
     pub overlay: Option<String>,
+    /// Keep frames, times and results in this folder, for --source replay:FOLDER: FOLDER?max=2GiB&age=1h&format=jpeg [default:
+    /// off; 2GiB, any age, raw]
+    #[arg(long, value_name = "FOLDER", env = "SINEW_RECORD")]
+    pub record: Option<String>,
     /// Show the poses in a browser, and metrics: HOST:PORT, or a port that only this machine reaches; ?fps=N behind it is how
     /// many images a second [default: off, and 10]
     #[arg(long, value_name = "ADDR", env = "SINEW_PREVIEW")]
@@ -107,8 +111,8 @@ struct ConfigFile {
     run: Settings,
 }
 
-/// Names the key of `[run]` that is no option, with those that are, or whose value is wrong: the places that the parser gives
-/// end where structures are flattened.
+/// Names the key of `[run]` that is not an option, with the valid ones, or whose value is wrong: the parser's own positions end
+/// at flattened structures.
 fn check_keys(text: &str) -> anyhow::Result<()> {
     let Ok(table) = text.parse::<toml::Table>() else { return Ok(()) };
     let known = show::table(&Settings::default());
@@ -127,10 +131,10 @@ fn check_keys(text: &str) -> anyhow::Result<()> {
 }
 
 impl Settings {
-    /// These settings, and those of the files where these leave something open.
+    /// These settings, completed by those of the files.
     ///
     /// # Errors
-    /// Where a file cannot be read or says something unknown; the system's file may be missing.
+    /// If a file cannot be read or has an unknown key; the system's file may be missing.
     pub fn with_files(self, given: Option<&Path>) -> anyhow::Result<Self> {
         self.with_files_at(Path::new(SYSTEM), given)
     }
@@ -139,7 +143,7 @@ impl Settings {
         Ok(Self::files(system, given)?.into_iter().fold(self, |above, (_, below)| above.over(below)))
     }
 
-    /// What the files say, the strongest first.
+    /// The settings of the files, the strongest first.
     fn files(system: &Path, given: Option<&Path>) -> anyhow::Result<Vec<(PathBuf, Self)>> {
         let system = system.exists().then_some(system);
         given.into_iter().chain(system).map(|path| Ok((path.to_owned(), Self::read(path)?))).collect()
@@ -148,7 +152,7 @@ impl Settings {
     /// The bundle.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If none is given.
     pub fn model(&self) -> anyhow::Result<&str> {
         self.model.as_deref().context("no model: give --model, see `sinew models list`")
     }
@@ -156,7 +160,7 @@ impl Settings {
     /// The bundle, at the size that was asked for.
     ///
     /// # Errors
-    /// Where none is named, it does not open, or it has no such size.
+    /// If none is given, it does not open, or it has no such size.
     pub fn bundle(&self) -> anyhow::Result<Bundle> {
         let bundle = Bundle::open(self.model()?)?;
         Ok(match &self.size {
@@ -168,7 +172,7 @@ impl Settings {
     /// Where frames come from.
     ///
     /// # Errors
-    /// Where nothing says so.
+    /// If none is given.
     pub fn sources(&self) -> anyhow::Result<&[String]> {
         match &self.source[..] {
             [] => bail!("no source: give --source, such as a camera, an image or a folder"),
@@ -176,10 +180,10 @@ impl Settings {
         }
     }
 
-    /// What runs the networks.
+    /// The backend.
     ///
     /// # Errors
-    /// Where there is a provider for a backend that has none.
+    /// If a provider is given for a backend without providers.
     pub fn backend(&self) -> Result<Backend, EngineError> {
         self.backend.unwrap_or_default().with_provider(self.provider)
     }
@@ -211,12 +215,12 @@ impl Settings {
             .with_context(|| format!("the configuration {} is wrong; correct it or remove the line", path.display()))
     }
 
-    /// These settings, and `below` where they leave something open.
+    /// These settings, completed by `below`.
     fn over(self, below: Self) -> Self {
         Self {
             model: self.model.or(below.model),
             source: if self.source.is_empty() { below.source } else { self.source },
-            // A provider is that of the backend beside it.
+            // A provider belongs to the backend given with it.
             provider: self.provider.or(if self.backend.is_some() { None } else { below.provider }),
             backend: self.backend.or(below.backend),
             precision: self.precision.or(below.precision),
@@ -230,6 +234,7 @@ impl Settings {
             deadline: self.deadline.or(below.deadline),
             sink: if self.sink.is_empty() { below.sink } else { self.sink },
             overlay: self.overlay.or(below.overlay),
+            record: self.record.or(below.record),
             preview: self.preview.or(below.preview),
             threshold: self.threshold.or(below.threshold),
             keypoint_threshold: self.keypoint_threshold.or(below.keypoint_threshold),

@@ -1,4 +1,4 @@
-//! `sinew config show`: what `sinew run` would do, and what says so.
+//! `sinew config show`: the options of `sinew run`, and where they come from.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ struct ShowArguments {
     /// Read options from this file too
     #[arg(long, value_name = "FILE", env = "SINEW_CONFIG")]
     config: Option<PathBuf>,
-    /// Say of every option where its value comes from
+    /// Show where the value of each option comes from
     #[arg(long)]
     origin: bool,
     /// Print JSON
@@ -49,7 +49,7 @@ impl ConfigArguments {
         let flags = arguments.settings.clone();
         let files = Settings::files(Path::new(SYSTEM), arguments.config.as_deref())?;
         let mut shown = explain(flags, &files, |key| matches.map_or(String::new(), |matches| given(matches, key)));
-        // Passwords of cameras are not for the screen.
+        // Passwords of cameras are not shown.
         for shown in shown.iter_mut().filter(|shown| shown.key == "source") {
             for uri in shown.value.iter_mut().filter_map(Value::as_array_mut).flatten() {
                 *uri = uri.as_str().map(source::masked).into();
@@ -77,10 +77,10 @@ impl ShowArguments {
     }
 }
 
-/// What a configuration file says, as a file that says the same: every option once, in one order.
+/// A configuration file in canonical form: every option once, in a fixed order.
 ///
 /// # Errors
-/// Where it is no such file.
+/// If it is not a configuration file.
 pub fn canonical(text: &str) -> anyhow::Result<String> {
     let read: super::ConfigFile = toml::from_str(text)?;
     Ok(file(&explain(read.run, &[], str::to_owned)))
@@ -90,7 +90,7 @@ fn file(shown: &[Shown]) -> String {
     let mut text = "[run]\n".to_owned();
     for Shown { key, value, .. } in shown {
         if let Some(value) = value {
-            // What JSON writes of plain values, TOML reads, but for one letter.
+            // TOML reads JSON's plain values, except for one character.
             let value = value.to_string().replace('\u{7f}', "\\u007f");
             let _ = writeln!(text, "{key} = {value}");
         }
@@ -102,13 +102,12 @@ fn file(shown: &[Shown]) -> String {
 #[derive(Debug, PartialEq)]
 struct Shown {
     key: String,
-    /// `None` where nothing says so.
+    /// `None` if not given.
     value: Option<Value>,
     origin: String,
 }
 
-/// Every option with its value, and the first that says so: what was given, of which `given` tells what it was, then the
-/// files, the strongest first.
+/// Every option with its value and origin: what was given, named by `given`, then the files, the strongest first.
 fn explain(flags: Settings, files: &[(PathBuf, Settings)], given: impl Fn(&str) -> String) -> Vec<Shown> {
     let merged = files.iter().fold(flags.clone(), |above, (_, below)| above.over(below.clone()));
     let (merged, flags) = (table(&merged), table(&flags));
@@ -133,7 +132,7 @@ fn is_empty(value: &Value) -> bool {
 }
 
 pub(super) fn table(settings: &Settings) -> Map<String, Value> {
-    // By way of text, which has as many digits as were given.
+    // Through text, which has as many digits as were given.
     let text = serde_json::to_string(settings).unwrap_or_default();
     // Options are plain values.
     serde_json::from_str(&text).unwrap_or_default()

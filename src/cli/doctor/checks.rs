@@ -6,6 +6,8 @@ use super::Finding;
 use crate::bundle::{self, Bundle};
 use crate::cli::config::Settings;
 use crate::cli::machine::Machine;
+#[cfg(any(feature = "tensorrt", test))]
+use crate::engine::folder::SERVICE;
 use crate::engine::{Backend, EngineError, Provider, Session};
 
 /// Free space below this is reported, MiB: a few engines take as much.
@@ -28,7 +30,7 @@ pub fn all(config: Option<&Path>) -> Vec<Finding> {
 }
 
 fn machine(machine: &Machine) -> Finding {
-    let mut found = machine.board.clone().unwrap_or_else(|| "a machine without a name".to_owned());
+    let mut found = machine.board.clone().unwrap_or_else(|| "an unnamed machine".to_owned());
     for (what, value) in [
         ("", machine.processor.clone()),
         ("Linux ", machine.kernel.clone()),
@@ -63,7 +65,7 @@ fn memory() -> Finding {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     match line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()) {
-        None => Finding::warn("memory", "how much is free is unknown", "none: /proc/meminfo does not say"),
+        None => Finding::warn("memory", "unknown", "none: /proc/meminfo lacks it"),
         Some(free) if free / 1024 < LEAST_MEMORY => Finding::warn(
             "memory",
             format!("{} MiB free", free / 1024),
@@ -86,7 +88,7 @@ fn bundles() -> Vec<Finding> {
     if listed.is_empty() {
         return vec![Finding::fail(
             "bundles",
-            "no bundle is found by name",
+            "no bundle found",
             "start the program in the project's folder, install it with its models, or set SINEW_BUNDLES",
         )];
     }
@@ -133,7 +135,7 @@ fn backends() -> Vec<Finding> {
 /// The providers for GPUs that the installed ONNX Runtime was built with.
 #[cfg(feature = "onnxruntime")]
 fn providers() -> Vec<Finding> {
-    // That there is no library has been said.
+    // A missing library has been reported.
     let providers = crate::engine::gpu_providers().unwrap_or_default();
     let finding = |(provider, tried): (Provider, Result<(), String>)| {
         let what = format!("backend onnxruntime --provider {provider}");
@@ -152,7 +154,7 @@ fn providers() -> Vec<Finding> {
     Vec::new()
 }
 
-/// What works, in words. TensorRT works once its library could make a runtime.
+/// Describes a working backend. TensorRT works once its library could make a runtime.
 #[cfg(feature = "tensorrt")]
 fn describe(backend: Backend) -> Result<String, EngineError> {
     use crate::engine::tensorrt::Installation;
@@ -172,13 +174,14 @@ fn describe(_: Backend) -> Result<String, EngineError> {
 
 #[cfg(feature = "tensorrt")]
 fn engines() -> Vec<Finding> {
+    use crate::engine::folder::service_is_private;
     use crate::engine::tensorrt::Installation;
 
     let installation = Installation::from_environment();
     let mut findings: Vec<Finding> = Vec::new();
-    // Without TensorRT nothing reads engines, and its absence has been said.
+    // Without TensorRT nothing reads engines, and its absence has been reported.
     let Ok(machine) = installation.machine() else { return findings };
-    findings.extend(space(&installation.plans));
+    findings.extend(space(&installation.engines));
     for (path, state) in crate::cli::engine::states(&installation, &machine) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         findings.push(match state {
@@ -189,10 +192,20 @@ fn engines() -> Vec<Finding> {
         });
     }
     if findings.iter().all(|finding| !finding.what.starts_with("engine ")) {
-        let found = format!("none in {}", installation.plans.display());
-        findings.push(Finding::warn("engines", found, "build some with `sinew engine build --model logocap-movenet`"));
+        findings.push(no_engines(&installation.engines, service_is_private()));
     }
     findings
+}
+
+/// The finding that there are none in `folder`, and where the service's are if those are private.
+#[cfg(any(feature = "tensorrt", test))]
+fn no_engines(folder: &Path, service_is_private: bool) -> Finding {
+    let remedy = if service_is_private {
+        format!("those of the service are in {SERVICE}, which only root can read: use sudo")
+    } else {
+        "build some with `sinew engine build --model logocap-movenet`".to_owned()
+    };
+    Finding::warn("engines", format!("none in {}", folder.display()), remedy)
 }
 
 #[cfg(not(feature = "tensorrt"))]
@@ -234,7 +247,7 @@ fn cameras() -> Vec<Finding> {
                 Ok(choice) => Finding::ok(what, choice),
                 Err(reason) => Finding::warn(what, reason, "docs/cameras.md says how such cameras are read"),
             }),
-            // Cameras have nodes without frames too; only missing permissions are worth a report.
+            // Cameras also have nodes without frames; only missing permissions are worth reporting.
             Err(error) if is_forbidden(&path) => {
                 let remedy = "add the user to the group `video`: sudo usermod -aG video $USER, then log in again";
                 findings.push(Finding::fail(what, error.to_string(), remedy));
@@ -248,7 +261,7 @@ fn cameras() -> Vec<Finding> {
     findings
 }
 
-/// What reads videos and cameras on a network: each gives one frame.
+/// The programs that read videos and network cameras; each is tested with one frame.
 #[cfg(feature = "camera")]
 fn programs() -> Vec<Finding> {
     use crate::source::child::{Program, has_element, try_out};
@@ -310,6 +323,13 @@ mod tests {
         let finding = throttling(&machine).unwrap();
         assert!(finding.state == State::Warn && finding.found.contains("gpu"), "{finding:?}");
         assert_eq!(throttling(&Machine::default()), None);
+    }
+
+    #[test]
+    fn the_engines_of_the_service_are_named_to_users_who_cannot_read_them() {
+        let remedy = |private| no_engines(Path::new("/own"), private).remedy.unwrap();
+        assert!(remedy(false).contains("sinew engine build"));
+        assert!(remedy(true).contains(SERVICE) && remedy(true).contains("sudo"), "{}", remedy(true));
     }
 
     #[test]

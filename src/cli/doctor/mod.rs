@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::Verdict;
 use super::output;
 
-/// Check the machine, the bundles, the backends and the cameras; exit code 1 where something fails
+/// Check the machine, the bundles, the backends and the cameras; exit code 1 if something fails
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
-    /// A configuration file that must be right too
+    /// A configuration file to check as well
     #[arg(long, value_name = "FILE", env = "SINEW_CONFIG")]
     config: Option<PathBuf>,
     /// Print what to try first on a board that this program has not run on, and do nothing else
@@ -92,11 +92,13 @@ impl DoctorArguments {
 
 /// In the order in which each step depends on those before.
 const CHECKLIST: &str = "\
-Nothing of this program has run on a Jetson yet. On a board, in this order; each line should end with exit code 0:
+Nothing of this program has run on a Jetson yet. On a board, in this order; each line should end with exit code 0.
+Where Sinew is deployed, stop the service first (sudo systemctl stop sinew), and run all lines with sudo: its engines are
+readable by root only.
 
  1. sinew doctor
       Names the board, TensorRT and the GPU, or says what is missing.
- 2. sinew run --model logocap-movenet --source IMAGE.jpg --backend tract --overlay out
+ 2. sinew run --model logocap-movenet --source IMAGE.jpg --backend tract --sink jsonl:- --overlay out
       The CPU alone: poses in out/.
  3. sinew engine build --model logocap-movenet --image-size 1280x720
       The board's own trtexec builds the engines. Add --dry-run to see the commands.
@@ -104,11 +106,11 @@ Nothing of this program has run on a Jetson yet. On a board, in this order; each
       Every engine must be `ok`.
  5. sinew engine verify --model logocap-movenet --images FOLDER
       The GPU's poses against the CPU's, on images of 1280x720.
- 6. sinew run --model logocap-movenet --source FOLDER --backend tensorrt --overlay out-tensorrt
+ 6. sinew run --model logocap-movenet --source FOLDER --backend tensorrt --sink jsonl:- --overlay out-tensorrt
       The same images as in 2: compare.
  7. sinew bench --model logocap-movenet --source FOLDER --as-camera 1280x720 --backend tensorrt --json > board.json
       Milliseconds per stage, with the power mode and the clocks that they were measured at.
- 8. sinew cameras, then sinew run --model logocap-movenet --source /dev/video0 > poses.jsonl
+ 8. sinew cameras, then sinew run --model logocap-movenet --source /dev/video0 --sink jsonl:- > poses.jsonl
       Let it run for ten minutes, pull the camera out and plug it in again, stop it with Ctrl-C.
  9. 3, 5 and 7 with --precision int8.
 
@@ -132,5 +134,11 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 8);
+    }
+
+    #[test]
+    fn the_checklist_does_not_depend_on_the_sinks_of_a_configuration() {
+        let runs = CHECKLIST.lines().filter(|line| line.contains("sinew run "));
+        assert_eq!(runs.inspect(|line| assert!(line.contains("--sink jsonl:-"), "{line}")).count(), 3);
     }
 }

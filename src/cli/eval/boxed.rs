@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Map, json};
 
 use super::EvalArguments;
+use super::outside::Outside;
 use super::set::ImageSet;
 use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
@@ -13,7 +14,7 @@ use crate::eval::{GroundTruth, KeypointShare, Reach};
 use crate::geometry::Rectangle;
 use crate::pose::Poses;
 
-/// What was counted besides the figures.
+/// Counts in addition to the figures.
 #[derive(Debug, Default)]
 struct Tally {
     people: usize,
@@ -67,6 +68,7 @@ fn process_all(
     let mut estimator = LazyEstimator::new(bundle.clone(), arguments.backend.chosen()?, &options);
     let mut poses = Poses::default();
     let mut tally = Tally::default();
+    let mut outside = Outside::default();
     let names = truth.images().iter().map(|image| image.file_name.as_str());
     let mut set = ImageSet::new(&arguments.images, names, truth.images().len(), log);
     for (image, annotations) in truth.images().iter().zip(truth.annotations()) {
@@ -77,6 +79,7 @@ fn process_all(
             if let Some((path, image)) = &pixels {
                 let [x, y, width, height] = person.bbox.map(|value| value as f32);
                 let bounds = [Rectangle { x, y, width, height }];
+                outside.boxes(&bounds, image.size(), path.to_string_lossy().as_ref());
                 let request = Request { boxes: Some(&bounds), ..Request::new(image.view()) };
                 match estimator.estimate(&request, &mut poses) {
                     Ok(_) => found = places(&poses),
@@ -96,11 +99,12 @@ fn process_all(
         set.step();
     }
     set.finish(truth.path())?;
+    outside.check(truth.path(), truth.path())?;
     tally.skipped = set.skipped();
     Ok(tally)
 }
 
-/// Whether anything can be measured.
+/// Checks that anything can be measured.
 fn check(truth: &GroundTruth, reach: Reach) -> anyhow::Result<()> {
     let path = truth.path().display();
     if truth.images().is_empty() {
@@ -119,7 +123,7 @@ fn check(truth: &GroundTruth, reach: Reach) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a person is measured in.
+/// Name of the unit for a person.
 fn measure(reach: Reach) -> &'static str {
     match reach {
         Reach::Box => "`bbox` [x, y, width, height] with a size above 0",

@@ -1,8 +1,9 @@
-//! `sinew eval`: how good a bundle's poses are on an annotated set.
+//! `sinew eval`: accuracy of a bundle on an annotated set.
 
 mod boxed;
 mod calibration;
 mod oks;
+mod outside;
 mod pck;
 mod set;
 mod track;
@@ -40,12 +41,12 @@ pub struct EvalArguments {
     /// Folder of the images that the annotations name
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true, value_parser = any_path())]
     images: PathBuf,
-    /// What is measured [default: pck for capeformer bundles, else oks]
+    /// What to measure [default: pck for capeformer bundles, else oks]
     #[arg(long, value_enum)]
     metric: Option<Metric>,
     #[command(flatten)]
     backend: BackendArguments,
-    /// How exactly they compute: fp32, fp16 or int8; int8 on tract is exact, and slow [default: fp16 on tensorrt, else fp32]
+    /// Precision of the networks: fp32, fp16 or int8; int8 on tract is exact, and slow [default: fp16 on tensorrt, else fp32]
     #[arg(long, value_name = "NAME")]
     precision: Option<Precision>,
     /// Threads for the CPU; 0 is one per core
@@ -57,28 +58,28 @@ pub struct EvalArguments {
     /// Which of the bundle's sizes: default, or a name of its `input.sizes`
     #[arg(long, value_name = "NAME")]
     size: Option<String>,
-    /// oks: write all poses to this file, as COCO's result format has them
+    /// oks: write all poses to this file, in COCO's result format
     #[arg(long, value_name = "OUT.json")]
     results: Option<PathBuf>,
     /// Not for capeformer bundles: only the first N images, in the order of their ids
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::count)]
     limit: Option<usize>,
-    /// oks: exit with code 1 where AP is below this
+    /// oks: exit with code 1 if AP is below this
     #[arg(long, value_name = "AP", value_parser = value::threshold)]
     min_ap: Option<f32>,
     /// oks, calibration, for models of one person per box: a file of JSON lines as for `sinew run` [default: the annotations' boxes]
     #[arg(long, value_name = "FILE")]
     boxes: Option<PathBuf>,
-    /// pck of capeformer bundles: enrol from so many images [default: 1]
-    #[arg(long, value_name = "N")]
+    /// pck of capeformer bundles: enrol from this many images [default: 1]
+    #[arg(long, value_name = "N", value_parser = value::count)]
     shots: Option<usize>,
-    /// pck, pckh: exit with code 1 where PCK@0.2 or PCKh@0.5 is below this
+    /// pck, pckh: exit with code 1 if PCK@0.2 or PCKh@0.5 is below this
     #[arg(long, value_name = "PCK", value_parser = value::threshold)]
     min_pck: Option<f32>,
-    /// track: who is who: gt.txt as MOTChallenge has it, or annotations.json of a video with `frame_id` and `track_id`
+    /// track: true identities: gt.txt in MOTChallenge's format, or annotations.json of a video with `frame_id` and `track_id`
     #[arg(long, value_name = "GT")]
     truth: Option<PathBuf>,
-    /// track: what was tracked: MOTChallenge's .txt, or the .jsonl lines of `sinew run` or `sinew track`
+    /// track: tracked identities: MOTChallenge's .txt, or the .jsonl lines of `sinew run` or `sinew track`
     #[arg(long, value_name = "TRACKS")]
     tracks: Option<PathBuf>,
     /// calibration: write the score of every pose and keypoint, and whether it was right, to this file
@@ -94,10 +95,10 @@ pub struct EvalArguments {
 enum Metric {
     /// COCO's average precision and recall over object keypoint similarity
     Oks,
-    /// Share of correct keypoints, in parts of the box: of objects that are enrolled from other images of their kind, or of
+    /// Share of correct keypoints, relative to the box: of objects that are enrolled from other images of their kind, or of
     /// people in their annotated boxes
     Pck,
-    /// The same of people, in parts of the head (`head_bbox` of the annotations)
+    /// The same for people, relative to the head (`head_bbox` of the annotations)
     Pckh,
     /// Expected calibration error: how far scores are from the probability of being right
     Calibration,
@@ -130,7 +131,7 @@ impl EvalArguments {
             None => bundle,
         };
         if !self.images.is_dir() {
-            bail!("{}: no folder; give the one that holds the images", self.images.display());
+            bail!("{}: not a folder; give the one that holds the images", self.images.display());
         }
         self.guard(&bundle)?;
         let about = &bundle.manifest().about;
@@ -157,7 +158,7 @@ impl EvalArguments {
             ("--outcomes", self.outcomes.is_some(), metric == Metric::Calibration),
         ];
         if let Some((option, ..)) = options.iter().find(|(_, given, fits)| *given && !fits) {
-            bail!("{option} means nothing with --metric {} of a {}", name(metric), about.model);
+            bail!("{option} does not apply to --metric {} of a {}", name(metric), about.model);
         }
         match metric {
             Metric::Oks | Metric::Calibration if self.boxes.is_some() && !about.model.takes_boxes() => {
@@ -185,7 +186,7 @@ impl EvalArguments {
         self.outcomes.iter().try_for_each(|path| guard.output("--outcomes", path))
     }
 
-    /// What they say of the model, whatever is measured.
+    /// Options of the model, for all metrics.
     fn options(&self) -> estimator::Options {
         estimator::Options { threads: self.threads, precision: self.precision, ..estimator::Options::default() }
     }

@@ -1,11 +1,12 @@
 //! Object keypoint similarity: COCO's figures over everything that a bundle detects in a set.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::EvalArguments;
+use super::outside::Outside;
 use super::set::ImageSet;
 use crate::bundle::Bundle;
 use crate::cli::log::LogArguments;
@@ -18,7 +19,7 @@ use crate::pose::Poses;
 use crate::runtime::ListedBoxes;
 use crate::write::{self, Replacement};
 
-/// What was counted besides the figures.
+/// Counts in addition to the figures.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) images: usize,
@@ -55,7 +56,7 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     Ok(if too_low || tally.skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }
 
-/// The annotations, once it is sure that something can be measured with them.
+/// Reads the annotations, and checks that something can be measured.
 pub(super) fn read_truth(arguments: &EvalArguments, bundle: &Bundle) -> anyhow::Result<GroundTruth> {
     let mut truth = GroundTruth::read_for(&arguments.coco, bundle.keypoint_names())?;
     if let Some(limit) = arguments.limit {
@@ -65,11 +66,11 @@ pub(super) fn read_truth(arguments: &EvalArguments, bundle: &Bundle) -> anyhow::
     let about = &bundle.manifest().about;
     if about.model.takes_boxes() && arguments.boxes.is_none() {
         let people = || truth.annotations().iter().flatten().filter(|person| !person.ignored);
-        let without = people().filter(|person| !person.has_box()).count();
+        let without = people().filter(|person| person.bbox[2] < 1.0 || person.bbox[3] < 1.0).count();
         if without == people().count() {
             bail!(
-                "{}: nothing to measure: none of the {without} annotations has a `bbox` with a size, and {} looks into boxes; \
-                 add them, or give --boxes",
+                "{}: nothing to measure: none of the {without} annotations has a `bbox` with a size of a pixel at least, and {} \
+                 looks into boxes; add them, or give --boxes",
                 truth.path().display(),
                 about.name
             );
@@ -99,6 +100,7 @@ pub(super) fn process_all(
     let listed = arguments.boxes.as_deref().map(|path| read_boxes(path, truth)).transpose()?;
     let mut poses = Poses::default();
     let mut tally = Tally::default();
+    let mut outside = Outside::default();
     let names = truth.images().iter().map(|image| image.file_name.as_str());
     let mut set = ImageSet::new(&arguments.images, names, truth.images().len(), log);
     for (image, annotations) in truth.images().iter().zip(truth.annotations()) {
@@ -113,6 +115,8 @@ pub(super) fn process_all(
             Some(listed) => Some(listed.of(Some(&image.file_name), sequence(&image.id))),
             None => top_down.then_some(&annotated[..]),
         };
+        outside.people(annotations, pixels.size(), &image.file_name);
+        outside.boxes(boxes.unwrap_or_default(), pixels.size(), &image.file_name);
         match estimator.estimate(&Request { boxes, ..Request::new(pixels.view()) }, &mut poses) {
             Ok(_) => {}
             Err(error @ EstimateError::Image { .. }) => {
@@ -134,6 +138,7 @@ pub(super) fn process_all(
         set.step();
     }
     set.finish(truth.path())?;
+    outside.check(arguments.boxes.as_deref().unwrap_or(truth.path()), truth.path())?;
     tally.skipped = set.skipped();
     Ok(tally)
 }
@@ -196,25 +201,41 @@ pub(super) struct Results<'a> {
     /// Keeps other programs away until the file is replaced.
     target: Replacement,
     writer: ResultsWriter<Vec<u8>>,
+    made: Made,
+}
+
+/// A file that was not there before; removed where nothing was written to it.
+struct Made(Option<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // What is reported is why nothing was written.
+        self.0.take().map(std::fs::remove_file);
+    }
 }
 
 impl<'a> Results<'a> {
-    /// Opens the file, so that one that cannot be written is found out before any work is done.
+    /// Opens the file, so that an unwritable one is reported before any work is done.
     fn open(path: &'a Path, truth: &GroundTruth) -> anyhow::Result<Self> {
         let unwritable = || format!("cannot write the results to {}; choose another path", path.display());
+        let is_new = std::fs::symlink_metadata(path).is_err();
         let target = Replacement::open(path).with_context(unwritable)?;
+        let made = Made(is_new.then(|| path.to_owned()));
         let writer = ResultsWriter::new(Vec::new(), truth.category().clone(), truth.file_order());
-        Ok(Self { path, target, writer: writer.with_context(unwritable)? })
+        Ok(Self { path, target, writer: writer.with_context(unwritable)?, made })
     }
 
     fn put(&mut self, image: &Id, poses: &Poses) -> anyhow::Result<()> {
         self.writer.put(image, poses).with_context(|| format!("writing to {} failed", self.path.display()))
     }
 
-    fn finish(self) -> anyhow::Result<()> {
+    fn finish(mut self) -> anyhow::Result<()> {
         let bytes = self.writer.finish();
         drop(self.target);
         let written = bytes.and_then(|bytes| write::whole(self.path, &bytes));
+        if written.is_ok() {
+            self.made.0 = None;
+        }
         written.with_context(|| format!("writing to {} failed", self.path.display()))
     }
 }

@@ -16,7 +16,7 @@ use crate::pixels::Image;
 use crate::pose::Poses;
 use crate::template::{Annotation, Point};
 
-/// Position of the threshold of 0.2 that papers quote.
+/// Index of the threshold 0.2, which papers quote.
 const QUOTED: usize = 3;
 
 /// One category's figures.
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &EvalArguments, bundle: &Bundle, log: &LogArguments
     Ok(if missed.is_some() || skipped > 0 { Verdict::Negative } else { Verdict::Good })
 }
 
-/// Whether only this annotation is at fault, so that others can be enrolled.
+/// Whether the error concerns only this annotation, so that others can be enrolled.
 fn is_of_the_annotation(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(EnrolError::Shot { .. } | EnrolError::Template { .. }))
 }
@@ -120,7 +120,7 @@ fn results(
     let (backend, options) = (arguments.backend.chosen()?, arguments.options());
     let enrolment = estimator::enrol(bundle, backend, &options, &category.name, &shots)?;
     let template = enrolment.template;
-    // Where in the template each keypoint of the category stands.
+    // Position of each keypoint of the category in the template.
     let position = |keypoint: usize| {
         let enrolled = template.keypoints().iter();
         enrolled.enumerate().find(|(_, enrolled)| usize::from(enrolled.index) == keypoint).map(|(position, _)| position)

@@ -1,4 +1,4 @@
-//! The images of an annotated set: found, read, and compared with what the annotations say of them.
+//! The images of an annotated set: found, read, and compared with their annotations.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -12,7 +12,7 @@ use crate::coco::base_name;
 use crate::geometry::Size;
 use crate::pixels::{Image, Limits, ReadError, read_image};
 
-/// Most skipped images that are named one by one.
+/// Maximum number of skipped images that are named.
 const MOST_NAMED: usize = 20;
 
 /// Why an image is skipped.
@@ -21,7 +21,7 @@ enum SetError {
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It is not the image that was annotated, or not as it was.
+    /// It does not have the annotated size.
     #[error("{}: the image is {found}, but the annotations are of one of {annotated}{hint}", path.display())]
     Size {
         /// The image's file.
@@ -30,7 +30,7 @@ enum SetError {
         found: Size,
         /// The size that the annotations give.
         annotated: Size,
-        /// What that may mean.
+        /// A possible explanation.
         hint: &'static str,
     },
 }
@@ -42,7 +42,7 @@ pub(super) struct ImageSet<'a> {
     names: HashMap<&'a str, usize>,
     total: usize,
     skipped: usize,
-    /// Images that were found by their last part alone, and the first of them.
+    /// Images found by file name only, and the first of them.
     by_name: usize,
     first_by_name: Option<String>,
     progress: Progress,
@@ -65,7 +65,7 @@ impl<'a> ImageSet<'a> {
         Self { folder, names, total, skipped: 0, by_name: 0, first_by_name: None, progress }
     }
 
-    /// An image and its path; `None` where it is skipped.
+    /// An image and its path; `None` if it is skipped.
     pub(super) fn read(&mut self, file_name: &str, annotated: Option<Size>) -> Option<(PathBuf, Image)> {
         let path = self.find(file_name);
         match read(&path, annotated) {
@@ -77,8 +77,8 @@ impl<'a> ImageSet<'a> {
         }
     }
 
-    /// Annotation files often name images by a path of the machine that they were made on: where there is no such file, the
-    /// last part counts, if no other image of the set ends in it.
+    /// Annotation files often name images by a path of the machine that they were made on: if there is no such file, the file
+    /// name is used, if it is unique in the set.
     fn find(&mut self, file_name: &str) -> PathBuf {
         let path = self.folder.join(file_name);
         let name = base_name(file_name);
@@ -102,7 +102,7 @@ impl<'a> ImageSet<'a> {
         }
     }
 
-    /// Says what cannot be used, if it is no image.
+    /// Reports something that cannot be used other than an image.
     pub(super) fn complain(&self, why: &(dyn Error + 'static)) {
         self.progress.complain(why);
     }
@@ -120,7 +120,7 @@ impl<'a> ImageSet<'a> {
     /// Ends the work.
     ///
     /// # Errors
-    /// Where all images were skipped, so that nothing was measured.
+    /// If all images were skipped, so that nothing was measured.
     pub(super) fn finish(&self, annotations: &Path) -> anyhow::Result<()> {
         self.progress.finish();
         if self.skipped > MOST_NAMED {
@@ -136,7 +136,7 @@ impl<'a> ImageSet<'a> {
         }
         if self.total > 0 && self.skipped >= self.total {
             bail!(
-                "nothing was measured: none of the {} images of {} can be used; the reasons stand above. Each `file_name` is \
+                "nothing was measured: none of the {} images of {} can be used; see the reasons above. Each `file_name` is \
                  looked up in {}",
                 self.total,
                 annotations.display(),
@@ -150,7 +150,7 @@ impl<'a> ImageSet<'a> {
 fn read(path: &Path, annotated: Option<Size>) -> Result<Image, SetError> {
     // A pipe of that name would be waited for.
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file");
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file");
         return Err(ReadError::File { path: path.to_owned(), source }.into());
     }
     let image = read_image(path, &Limits::default())?;

@@ -11,6 +11,7 @@ use super::EvalArguments;
 use crate::cli::track::COCO_SIGMAS;
 use crate::cli::{Verdict, output};
 use crate::eval::track::{TrackedBoxes, figures, keypoint_frames};
+use crate::write::is_special;
 
 /// Runs the command.
 pub fn run(arguments: &EvalArguments) -> anyhow::Result<Verdict> {
@@ -63,7 +64,7 @@ pub fn run(arguments: &EvalArguments) -> anyhow::Result<Verdict> {
     Ok(Verdict::Good)
 }
 
-/// Whether a file is JSON, by its first byte that is no space.
+/// Whether a file is JSON, by its first byte other than a space.
 fn is_json(path: &Path) -> anyhow::Result<bool> {
     let start = read_start(path).with_context(|| format!("cannot read {}", path.display()))?;
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
@@ -74,6 +75,11 @@ fn is_json(path: &Path) -> anyhow::Result<bool> {
 }
 
 fn read_start(path: &Path) -> std::io::Result<Vec<u8>> {
+    // A pipe gives each byte once, and these are read again.
+    if is_special(path) {
+        let reason = "it is not a regular file; write its content to one";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, reason));
+    }
     let mut start = Vec::new();
     File::open(path)?.take(256).read_to_end(&mut start)?;
     Ok(start)

@@ -1,6 +1,6 @@
-//! Parts of a JSON text by their place in it, so that everything else can be written again as it was.
+//! Locates parts of a JSON text, so that everything else can be copied verbatim.
 //!
-//! The text must be valid JSON; [`members`] and [`elements`] say so otherwise by an empty or short list, never by a panic.
+//! The text must be valid JSON; otherwise [`members`] and [`elements`] return an empty or short list, and never panic.
 
 use std::ops::Range;
 

@@ -18,14 +18,11 @@ use super::guard::FileGuard;
 use super::log::LogArguments;
 use super::{Verdict, output};
 use crate::bundle::Bundle;
-use crate::read::BoundedLines;
+use crate::read::{BoundedLines, MAX_RESULT_LINE};
 use crate::track::TrackOptions;
-use crate::write::Replacement;
+use crate::write::{Patient, Replacement};
 
-/// Longest line that is read; `sinew run` writes a tenth of it at most.
-const MAX_LINE_BYTES: usize = 4 << 20;
-
-/// Give the poses of recorded results identities, and smooth them
+/// Track the poses of recorded results: give them identities, and smooth them
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,10 +32,10 @@ pub struct TrackArguments {
     /// Lines as `sinew run` writes them; - is standard input
     #[arg(value_name = "IN.jsonl")]
     input: PathBuf,
-    /// Where the same lines go, with identities and smoothed keypoints [default: standard output]
+    /// Output file for the same lines with identities and smoothed keypoints [default: standard output]
     #[arg(long, value_name = "OUT.jsonl")]
     out: Option<PathBuf>,
-    /// The bundle that the lines are of: its `[track]` and its keypoints' sigmas [default: COCO's for a person's keypoints]
+    /// The bundle that made the lines, for its `[track]` and its keypoints' sigmas [default: COCO's for a person's keypoints]
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
     /// Frames a second of lines without a time
@@ -63,7 +60,7 @@ impl TrackArguments {
             guard.output("--out", path)?;
         }
         let input: Box<dyn Read> = if is_standard {
-            Box::new(std::io::stdin())
+            Box::new(Patient(std::io::stdin()))
         } else {
             let file = File::open(&self.input);
             Box::new(file.with_context(|| format!("{name}: cannot be read; check the path and its permissions"))?)
@@ -73,15 +70,13 @@ impl TrackArguments {
                 Replacement::open(path)
                     .with_context(|| format!("cannot write to {}; choose another --out", path.display()))?,
             ),
-            None => Box::new(std::io::stdout()),
+            None => Box::new(Patient(std::io::stdout())),
         };
         let mut output = BufWriter::new(output);
-        let mut lines = BoundedLines::new(BufReader::new(input), MAX_LINE_BYTES);
+        let mut lines = BoundedLines::new(BufReader::new(input), MAX_RESULT_LINE);
         let mut number = 0_u64;
         while let Some(line) = lines.next_line().with_context(|| format!("{name}:{}: cannot be read", number + 1))? {
             number += 1;
-            // Some editors begin a file with a byte order mark.
-            let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(line);
             if !line.trim().is_empty() {
                 let tracked = retracker.line(line);
                 let tracked = tracked.map_err(|reason| anyhow::anyhow!("{name}:{number}: {reason}"))?;

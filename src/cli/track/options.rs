@@ -1,4 +1,4 @@
-//! The options of the tracker, which `sinew run` and `sinew track` have in common.
+//! The options of the tracker, shared by `sinew run` and `sinew track`.
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -13,14 +13,14 @@ use crate::track::{TrackOptionError, TrackOptions};
 /// Longest name of a zone or line.
 const LONGEST_NAME: usize = 40;
 
-/// Options of the tracker, each of them perhaps not given.
+/// Options of the tracker, all optional.
 #[derive(Debug, Clone, PartialEq, Default, Args, Deserialize, Serialize)]
 #[serde(default)]
 pub struct TrackerSettings {
     /// Give poses an identity, but leave their keypoints as they were detected
     #[arg(long, env = "SINEW_NO_SMOOTH", value_parser = BoolishValueParser::new())]
     pub no_smooth: bool,
-    /// A keypoint that scores below is not seen by the tracker [default: the bundle's]
+    /// A keypoint that scores below this is not seen by the tracker [default: the bundle's]
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_POSE_KPT_THR")]
     pub pose_kpt_thr: Option<f32>,
     /// A pose with fewer keypoints seen is not tracked [default: 3]
@@ -32,16 +32,16 @@ pub struct TrackerSettings {
     /// A track without a pose in more processed frames in a row is forgotten [default: 30]
     #[arg(long, value_name = "FRAMES", env = "SINEW_TRACK_MAX_MISSING")]
     pub track_max_missing: Option<u32>,
-    /// A track gets its identity with its pose of this number; 1 is at once [default: 2]
+    /// A track gets its identity with this many poses; 1 is at once [default: 2]
     #[arg(long, value_name = "N", env = "SINEW_TRACK_MIN_HITS")]
     pub track_min_hits: Option<u32>,
-    /// Poses that score below only continue tracks [default: half of what tracked poses score]
+    /// Poses that score below this only continue tracks [default: half of what tracked poses score]
     #[arg(long, value_name = "SCORE", value_parser = value::threshold, allow_negative_numbers = true, env = "SINEW_TRACK_HIGH_THR")]
     pub track_high_thr: Option<f32>,
-    /// The camera stands still: do not look for its motion
+    /// The camera is static: do not estimate its motion
     #[arg(long, env = "SINEW_NO_TRACK_CAMERA_MOTION", value_parser = BoolishValueParser::new())]
     pub no_track_camera_motion: bool,
-    /// By how much less a keypoint is smoothed the faster it is
+    /// How much less fast keypoints are smoothed
     #[arg(long, value_name = "NUMBER", env = "SINEW_SMOOTH_BETA")]
     pub smooth_beta: Option<f32>,
     /// How fast a keypoint at rest may follow, hertz: less is smoother
@@ -50,7 +50,7 @@ pub struct TrackerSettings {
     /// The same for a keypoint's speed
     #[arg(long, value_name = "HERTZ", env = "SINEW_SMOOTH_FC_DERIVATIVE")]
     pub smooth_fc_derivative: Option<f32>,
-    /// Count who is in this part of the image: the corners of a polygon, pixels; may be repeated
+    /// Count people in this part of the image: the corners of a polygon, pixels; may be repeated
     #[arg(
         long,
         value_name = "NAME=X,Y,X,Y,X,Y,...",
@@ -59,16 +59,16 @@ pub struct TrackerSettings {
         allow_hyphen_values = true
     )]
     pub zone: Vec<String>,
-    /// Count who crosses this line, in both directions, pixels; may be repeated
+    /// Count people who cross this line, in both directions, pixels; may be repeated
     #[arg(long, value_name = "NAME=X,Y,X,Y", env = "SINEW_LINE", value_delimiter = ' ', allow_hyphen_values = true)]
     pub line: Vec<String>,
-    /// Where somebody is for zones and lines: feet (middle of the box's lower edge) or centre (of the box) [default: feet]
+    /// The point of a person for zones and lines: feet (middle of the box's lower edge) or centre (of the box) [default: feet]
     #[arg(long, value_name = "POINT", value_parser = ["feet", "centre"], env = "SINEW_ZONE_POINT")]
     pub zone_point: Option<String>,
 }
 
 impl TrackerSettings {
-    /// These settings, and `below` where they leave something open.
+    /// These settings, completed by `below`.
     pub fn over(self, below: Self) -> Self {
         Self {
             no_smooth: self.no_smooth || below.no_smooth,
@@ -88,10 +88,10 @@ impl TrackerSettings {
         }
     }
 
-    /// The tracker's options: `from`, and what is given here.
+    /// The tracker's options: `from`, overridden by what is given here.
     ///
     /// # Errors
-    /// The first option that is out of range.
+    /// Returns the first option that is out of range.
     pub fn options(&self, from: TrackOptions) -> Result<TrackOptions, TrackOptionError> {
         let mut options = from;
         let section = TrackSection {
@@ -119,7 +119,7 @@ impl TrackerSettings {
     /// The zones and lines.
     ///
     /// # Errors
-    /// What is wrong with which of them.
+    /// Names the invalid one and what is wrong with it.
     pub fn zones(&self) -> anyhow::Result<ZoneSetup> {
         let mut names = Vec::new();
         let mut read = |option: &str, text: &str| {
@@ -147,13 +147,17 @@ impl TrackerSettings {
             setup.lines.push(NamedLine { name, line });
         }
         if setup.zones.len() > MAX_ZONES || setup.lines.len() > MAX_LINES {
-            anyhow::bail!("{} zones and {} lines: at most 8 of each", setup.zones.len(), setup.lines.len());
+            anyhow::bail!(
+                "{} zones and {} lines: at most {MAX_ZONES} and {MAX_LINES}",
+                setup.zones.len(),
+                setup.lines.len()
+            );
         }
         Ok(setup)
     }
 }
 
-/// A name and the points behind it.
+/// A name and the points after it.
 fn parse(text: &str) -> Result<(String, Vec<Point>), &'static str> {
     let (name, numbers) = text.split_once('=').ok_or("give NAME=X,Y,X,Y,...")?;
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';

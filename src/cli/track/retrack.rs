@@ -11,16 +11,17 @@ use serde_json::{Value, json};
 
 use super::json::{elements, members};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
-use crate::sink::{ZoneCounter, ZoneSetup};
-use crate::track::{TrackOptions, Tracker};
+use crate::runtime::CameraTracker;
+use crate::sink::ZoneSetup;
+use crate::track::TrackOptions;
 
-/// Keys that the tracker writes, and so takes away first.
+/// Keys that the tracker replaces.
 const WRITTEN: [&str; 3] = ["id", "age", "seen"];
 
-/// Most cameras whose poses are tracked: each takes a tracker.
+/// Maximum number of cameras: each takes a tracker.
 const MOST_CAMERAS: usize = 64;
 
-/// What is read of a header.
+/// The parts of a header that are used.
 #[derive(Debug, Deserialize)]
 struct Header {
     #[serde(default)]
@@ -34,7 +35,7 @@ struct Named {
     name: String,
 }
 
-/// What is read of a frame's line besides its poses.
+/// The parts of a frame's line that are used, except its poses.
 #[derive(Debug, Deserialize)]
 struct Line {
     sequence: Option<u64>,
@@ -43,7 +44,7 @@ struct Line {
     camera: usize,
 }
 
-/// What is read of a pose.
+/// The parts of a pose that are used.
 #[derive(Debug, Deserialize)]
 struct Found {
     #[serde(default)]
@@ -52,19 +53,13 @@ struct Found {
     template: Option<String>,
 }
 
-/// The tracker of one camera, and its zones.
-struct Followed {
-    tracker: Box<Tracker>,
-    zones: Option<ZoneCounter>,
-}
-
 /// Tracks the poses of every camera in the lines.
 pub struct Retracker {
     options: TrackOptions,
-    /// Frames a second where lines have no time.
+    /// Frame rate of lines without a time.
     rate: f64,
     /// By camera.
-    trackers: BTreeMap<usize, Followed>,
+    trackers: BTreeMap<usize, CameraTracker>,
     zones: Arc<ZoneSetup>,
     templates: Vec<String>,
     frames: u64,
@@ -73,7 +68,7 @@ pub struct Retracker {
 }
 
 impl Retracker {
-    /// A tracker for lines; `rate` is how many frames a second they are where they have no time.
+    /// A tracker for lines; `rate` is their frame rate if they have no times.
     pub fn new(options: &TrackOptions, zones: ZoneSetup, rate: f64) -> Self {
         Self {
             options: options.clone(),
@@ -87,17 +82,17 @@ impl Retracker {
         }
     }
 
-    /// Frames, and identities given.
+    /// Counts of frames and of identities given.
     pub fn counts(&self) -> (u64, u64) {
-        (self.frames, self.trackers.values().map(|followed| u64::from(followed.tracker.started())).sum())
+        (self.frames, self.trackers.values().map(|camera| u64::from(camera.tracker.started())).sum())
     }
 
-    /// The line as it is written, without its end. A line without poses, such as a header, stays as it is.
+    /// Returns the tracked line, without its end. A line without poses, such as a header, stays as it is.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a description of what is wrong with it.
     pub fn line(&mut self, text: &str) -> Result<String, String> {
-        // Checks all of it, so that places can be looked for in it.
+        // Checks all of it, so that parts can be located in it.
         serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| error.to_string())?;
         let places = members(text);
         let Some((_, place)) = places.iter().find(|(key, _)| *key == "poses") else {
@@ -121,17 +116,14 @@ impl Retracker {
         if self.trackers.len() == MOST_CAMERAS && !self.trackers.contains_key(&line.camera) {
             return Err(format!("\"camera\" {} is one of more than {MOST_CAMERAS}", line.camera));
         }
-        let Followed { tracker, zones } = match self.trackers.entry(line.camera) {
+        let camera = match self.trackers.entry(line.camera) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let counter = (!self.zones.is_empty()).then(|| ZoneCounter::new(&self.zones)).transpose()?;
-                let tracker = Tracker::new(&self.options).map_err(|error| error.to_string())?;
-                entry.insert(Followed { tracker: Box::new(tracker), zones: counter })
+                entry.insert(CameraTracker::new(&self.options, &self.zones).map_err(|error| error.to_string())?)
             }
         };
-        tracker.update(time, &self.found, &mut self.tracked);
-        let counted = zones.as_mut().map(|counter| {
-            counter.update(&self.tracked, |id| tracker.is_followed(id));
+        camera.update(time, &self.found, &mut self.tracked);
+        let counted = camera.zones.as_ref().map(|counter| {
             let (zones, lines, events) = counter.written();
             json!({"zones": zones, "lines": lines, "events": events})
         });
@@ -182,7 +174,7 @@ impl Retracker {
         Ok(())
     }
 
-    /// A pose's object with what the tracker knows of it in place of what it said before.
+    /// A pose's object with the tracker's values in place of earlier ones.
     fn write(&self, text: &str, pose: &Pose) -> String {
         let mut written = "{".to_owned();
         if let Some(identity) = pose.identity {
@@ -215,7 +207,7 @@ impl Retracker {
     }
 }
 
-/// The line with these poses, and with what was counted behind them in place of what it said before.
+/// The line with these poses, followed by the counts in place of earlier ones.
 fn with_counts(text: &str, poses: &str, counted: &Value) -> String {
     let mut written = String::from("{");
     for (key, place) in members(text) {
@@ -239,7 +231,7 @@ fn shortened(text: &str) -> String {
     text.chars().take(20).collect()
 }
 
-/// The keypoints of a person, whose sigmas are known.
+/// COCO's keypoints of a person.
 const COCO: [&str; 17] = [
     "nose",
     "left_eye",

@@ -7,7 +7,7 @@ pub struct Config {
     /// How much larger a crop is than the longer side of its box.
     #[cfg_attr(feature = "std", serde(alias = "margin"))]
     pub box_padding: f64,
-    /// How a keypoint is enrolled that some of several images do not show.
+    /// How to enrol a keypoint that some of several images do not show.
     pub hidden_keypoints: HiddenRule,
 }
 

@@ -16,9 +16,9 @@ pub struct Crop {
 
 impl Crop {
     /// The crop around `bounds`, cut to an image of `image` pixels (CapeFormer 1): COCO's box loses a pixel on each
-    /// axis, and the crop is `margin` times as large as its longer side.
+    /// axis, and the crop is `box_padding` times as large as its longer side.
     ///
-    /// `None` where nothing of the box is left, or a number is not finite.
+    /// `None` if nothing of the box is left, or a number is not finite.
     pub fn around(bounds: Rectangle, image: Size, box_padding: f64) -> Option<Self> {
         let [x, y, width, height] = [bounds.x, bounds.y, bounds.width, bounds.height].map(f64::from);
         let (left, top) = (x.max(0.0), y.max(0.0));

@@ -13,7 +13,7 @@ pub struct Workspace {
     proposals: Vec<Proposal, SLOTS>,
 }
 
-/// Whether all numbers of a network's output are finite.
+/// Whether all values of a network's output are finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Finiteness {
@@ -24,7 +24,7 @@ pub enum Finiteness {
 }
 
 impl Workspace {
-    /// Nothing yet.
+    /// An empty workspace.
     pub fn new() -> Self {
         Self::default()
     }
@@ -32,7 +32,7 @@ impl Workspace {
     /// A first guess for each of the first `keypoints` rows of `similarity [K, 64]` (CapeFormer 5).
     ///
     /// # Errors
-    /// Where there are more than [`SLOTS`] keypoints, or fewer rows than that.
+    /// If there are more than [`SLOTS`] keypoints, or fewer rows than that.
     pub fn propose(&mut self, similarity: &[f32], keypoints: usize) -> Result<Finiteness, ShapeError> {
         self.proposals.clear();
         let wrong = |axis, expected, found| ShapeError { tensor: "similarity", axis, expected, found };
@@ -59,10 +59,10 @@ impl Workspace {
         &self.proposals
     }
 
-    /// Writes the first guesses as the second network wants them: x and y of each, zeros in the rows behind.
+    /// Writes the first guesses as the second network's input: x and y of each, zeros in the rows behind.
     ///
     /// # Errors
-    /// Where `places` has no room for all.
+    /// If `places` has no room for all.
     pub fn write_proposals(&self, places: &mut [f32]) -> Result<(), ShapeError> {
         let (pairs, _) = places.as_chunks_mut::<2>();
         let found = pairs.len();
@@ -84,7 +84,7 @@ impl Workspace {
     /// **neither is calibrated**.
     ///
     /// # Errors
-    /// Where `keypoints` has fewer rows than there are proposals.
+    /// If `keypoints` has fewer rows than there are proposals.
     pub fn result(&self, keypoints: &[f32], crop: &Crop, pose: &mut Pose) -> Result<Finiteness, ShapeError> {
         pose.keypoints.clear();
         pose.score = 0.0;
@@ -100,7 +100,7 @@ impl Workspace {
                 pose.keypoints.clear();
                 return Ok(Finiteness::NotFinite);
             }
-            // A pose has as many places as there are slots.
+            // A pose holds as many keypoints as there are identifiers.
             let _ = pose.keypoints.push(Keypoint { x, y, score: proposal.mass });
             sum += proposal.mass;
         }
@@ -108,8 +108,8 @@ impl Workspace {
         Ok(Finiteness::Finite)
     }
 
-    /// How far the second network has moved keypoint number `index` from its first guess, in sides of the crop; not
-    /// calibrated either. `None` without such a keypoint.
+    /// By how much the second network has moved keypoint number `index` from its first guess, in sides of the crop; also
+    /// uncalibrated. `None` without such a keypoint.
     pub fn movement(&self, keypoints: &[f32], index: usize) -> Option<f32> {
         let proposal = self.proposals.get(index)?;
         let &[x, y] = keypoints.as_chunks::<2>().0.get(index)?;

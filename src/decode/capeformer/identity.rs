@@ -1,4 +1,4 @@
-//! What tells one enrolled keypoint from another.
+//! Identifiers of enrolled keypoints.
 
 use super::SLOTS;
 use crate::decode::ShapeError;
@@ -11,7 +11,7 @@ use crate::decode::sines::{slowness, wave};
 /// It depends on the index at enrolment: keypoints that are dropped must not renumber the others.
 ///
 /// # Errors
-/// Where `index` is too large, or `identity` has an odd number of halves.
+/// If `index` is too large, or `identity` has an odd number of halves.
 pub fn write_identity(index: usize, identity: &mut [f32]) -> Result<(), ShapeError> {
     if index >= SLOTS {
         let expected = Expected::Between(0, SLOTS - 1);

@@ -1,10 +1,10 @@
-//! CapeFormer around its networks: crops, features of the enrolled keypoints, proposals, and the way back.
+//! CapeFormer's steps outside its networks: crops, features of the enrolled keypoints, proposals, image coordinates.
 //!
 //! At enrolment, for each image that shows the keypoints of a category: [`Crop::around`], the network's tokens, and
 //! [`support_weights`] of each keypoint, by which [`pool`] gathers its features. On every frame: [`Crop::around`], the
 //! network's tokens, similarities of every enrolled keypoint and every cell, [`propose`], the network's refinement, and
-//! [`Crop::image_from_mask`]; a [`Workspace`] takes these last steps for a whole template. Keypoints are told apart by
-//! [`write_identity`].
+//! [`Crop::image_from_mask`]; a [`Workspace`] takes these last steps for a whole template. [`write_identity`] makes the
+//! keypoints' identifiers.
 //!
 //! `docs/algorithms.md` defines the steps ("CapeFormer 3"). The token map has 8 by 8 cells, numbered row by row.
 
@@ -28,5 +28,5 @@ pub const CELLS: usize = 8;
 pub const TOKENS: usize = CELLS * CELLS;
 /// Pixels of a crop's side.
 pub const CROP: usize = 256;
-/// Keypoints that identifiers are made for: a keypoint's index is below.
+/// Number of identifiers; a keypoint's index is below.
 pub const SLOTS: usize = 100;

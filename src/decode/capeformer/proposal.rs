@@ -2,8 +2,8 @@
 
 use super::{CELLS, TOKENS};
 
-/// A first guess, and what speaks for it. The network gives no confidence; these numbers are offered instead, and they
-/// are **not calibrated**.
+/// A first guess and two measures of its certainty. The network gives no confidence; these stand in for it and are **not
+/// calibrated**.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Proposal {
     /// Column in the crop, 0 to 1.
@@ -12,12 +12,12 @@ pub struct Proposal {
     pub y: f32,
     /// Share of the softmax over all cells that lies in the window around the best.
     pub mass: f32,
-    /// How much the best cell is above the best one outside the window.
+    /// By how much the best cell exceeds the best one outside the window.
     pub gap: f32,
 }
 
 /// The mean of the best cell and its neighbours, by their softmax (eq. 2 and 3, CapeFormer 5); of equal cells the first is the best.
-/// `None` where a number is not finite.
+/// `None` if a number is not finite.
 pub fn propose(similarity: &[f32; TOKENS]) -> Option<Proposal> {
     if !similarity.iter().all(|value| value.is_finite()) {
         return None;

@@ -6,17 +6,17 @@ use crate::decode::maps::Expected;
 
 /// Cells on a side of the heatmap that the reference draws.
 const HEATMAP: i32 = 64;
-/// Its cells per token.
+/// Heatmap cells per token.
 const ENLARGED: i32 = HEATMAP / CELLS as i32;
-/// Of the bell, in its cells.
+/// Radius of the Gaussian, heatmap cells.
 const RADIUS: i32 = 6;
 
-/// How much each token counts in the features of a keypoint at `(x, y)`, crop pixels: `weights`, which sum up to 1
-/// (CapeFormer 2). `None` for a keypoint that lies outside the crop, or where it is not finite.
+/// The weight of each token in the features of a keypoint at `(x, y)`, crop pixels; weights sum to 1
+/// (CapeFormer 2). `None` for a keypoint that lies outside the crop, or if it is not finite.
 ///
 /// The reference enlarges the tokens to 64 by 64 and takes the mean under a bell. Enlarging is linear, so the bell is
-/// carried down to the 8 by 8 instead, one axis at a time. It also accepts keypoints a little outside, some of which it
-/// leaves without any features.
+/// carried down to the 8 by 8 instead, one axis at a time. It also accepts keypoints slightly outside the crop, some of
+/// which get no features.
 pub fn support_weights(x: f32, y: f32) -> Option<[f32; TOKENS]> {
     let inside = |value: f32| (0.0..CROP as f32).contains(&value);
     if !(inside(x) && inside(y)) {
@@ -59,7 +59,7 @@ fn axis_weights(position: f32) -> ([f64; CELLS], f64) {
 /// With several images, each adds its share.
 ///
 /// # Errors
-/// Where `tokens` has not 64 rows as long as `features`.
+/// If `tokens` does not have 64 rows as long as `features`.
 pub fn pool(weights: &[f32; TOKENS], tokens: &[f32], share: f32, features: &mut [f32]) -> Result<(), ShapeError> {
     let expected = TOKENS * features.len();
     if tokens.len() != expected {

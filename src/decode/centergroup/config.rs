@@ -1,4 +1,4 @@
-//! What CenterGroup's decoder can be told.
+//! Hyper-parameters of CenterGroup's decoder.
 
 use heapless::Vec;
 
@@ -6,17 +6,17 @@ use super::{MAX_TOKENS, MAX_WINDOW_RADIUS};
 use crate::decode::{ConfigError, config};
 use crate::pose::{MAX_KEYPOINTS, MAX_POSES};
 
-/// Which token a keypoint takes where several are attended to equally.
+/// Which token a keypoint takes if several are attended to equally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum TieRule {
-    /// The one with the highest heatmap value, of those the first.
+    /// The one with the highest heatmap value, the first on ties.
     Highest,
-    /// The mean of their places, as in the reference, which may lie where nothing is.
+    /// The mean of their places, as in the reference, where nothing may be.
     Mean,
 }
 
-/// What a person's score is.
+/// How a person is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum ScoreRule {
@@ -27,54 +27,54 @@ pub enum ScoreRule {
     Evidence,
 }
 
-/// Every hyper-parameter of the decoder: `[decode]` of a bundle, and what it takes from `[keypoints]` and `[limits]`.
+/// All hyper-parameters of the decoder: `[decode]` of a bundle, and what it takes from `[keypoints]` and `[limits]`.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "std", derive(serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Config {
     /// OKS sigmas, one per keypoint; their number is the number of keypoint types.
     #[cfg_attr(feature = "std", serde(skip))]
     pub sigmas: Vec<f32, MAX_KEYPOINTS>,
-    /// Network pixels per cell of the feature maps; only 4 is built.
+    /// Network pixels per cell of the feature maps; only 4 is supported.
     pub stride: usize,
     /// A keypoint's peak is the highest pixel of the window of `2 * keypoint_window_radius + 1` a side around it.
     pub keypoint_window_radius: usize,
     /// The same for the centre.
     pub center_window_radius: usize,
-    /// A token counts from this heatmap value on.
+    /// Minimum heatmap value of a token.
     pub token_threshold: f32,
-    /// The best so many tokens of every type count whatever their value.
+    /// This many best tokens of every type count whatever their value.
     pub least_tokens: usize,
     /// One token per plateau of equal pixels, in its middle, and none without a positive value. The reference takes
-    /// every pixel, and where a map has too few peaks it takes the first pixels that are none, with value 0.
+    /// every pixel and, if a map has too few peaks, fills up with the first other pixels, with value 0.
     pub collapse_ties: bool,
-    /// Which token a keypoint takes where several are attended to equally.
+    /// Which token a keypoint takes if several are attended to equally.
     pub attention_ties: TieRule,
-    /// What a person's score is.
+    /// How a person is scored.
     pub score: ScoreRule,
-    /// A keypoint counts in the score by visibility if its own is above.
+    /// In the score by visibility, a keypoint counts if it is more visible than this.
     pub visible_threshold: f32,
-    /// By visibility, a centre is a person if its presence is above; otherwise the presence is its score.
+    /// In the score by visibility, a centre whose presence is not above this is scored by its presence alone.
     pub person_threshold: f32,
-    /// The most visible so many keypoints count in the score whatever their visibility.
+    /// This many most visible keypoints count in the score whatever their visibility.
     pub scored_keypoints: usize,
-    /// A pose is kept iff its score is above.
+    /// Poses at or below this score are dropped.
     pub score_threshold: f32,
-    /// Of two poses with an object keypoint similarity above this, the better one stays. From 1 on all stay, in the
+    /// Of two poses with an object keypoint similarity above this, the better one is kept. From 1 on all are kept, in the
     /// order of their centres; otherwise the order is that of the scores.
     pub nms_similarity: f32,
-    /// Most tokens of every type, hence also most candidates.
+    /// Maximum number of tokens per type, hence also of candidates.
     #[cfg_attr(feature = "std", serde(skip))]
     pub max_tokens: usize,
-    /// Most poses.
+    /// Maximum number of poses.
     #[cfg_attr(feature = "std", serde(skip))]
     pub max_poses: usize,
 }
 
 impl Config {
-    /// Every value and behaviour of the reference implementation, for keypoints with the given OKS sigmas.
+    /// All values and behaviours of the reference implementation, for keypoints with the given OKS sigmas.
     ///
     /// # Errors
-    /// Where there are more than [`MAX_KEYPOINTS`] sigmas.
+    /// If there are more than [`MAX_KEYPOINTS`] sigmas.
     pub fn reference(sigmas: &[f32]) -> Result<Self, ConfigError> {
         Ok(Self {
             sigmas: config::sigmas(sigmas)?,
@@ -96,7 +96,7 @@ impl Config {
         })
     }
 
-    /// Whether every value is within what the decoder can do.
+    /// Checks that every value is within the decoder's limits.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let whole = |value: usize| value as f64;
         let bad_sigma = self.sigmas.iter().copied().find(|&sigma| !(sigma.is_finite() && sigma > 0.0));

@@ -6,10 +6,10 @@ use crate::decode::ShapeError;
 use crate::decode::maps::Expected;
 use crate::geometry::{Affine, Size};
 
-/// Which pixels of a network's input, or of a shrunk one, come from the image.
+/// Which pixels of a network's input, or of a smaller version of it, come from the image.
 #[derive(Debug, Clone, Copy)]
 pub struct Mask<'a> {
-    /// One byte per pixel, row by row, not 0 where it comes from the image; `None` where all do.
+    /// One byte per pixel, row by row, not 0 if it comes from the image; `None` if all do.
     valid: Option<&'a [u8]>,
     size: Size,
 }
@@ -23,7 +23,7 @@ impl<'a> Mask<'a> {
     /// A view of `valid` as `[height, width]`; a pixel is padding where the byte is 0.
     ///
     /// # Errors
-    /// Where there are not as many bytes as pixels.
+    /// If the numbers of bytes and pixels differ.
     pub fn new(valid: &'a [u8], size: Size) -> Result<Self, ShapeError> {
         let expected = size.area().unwrap_or(usize::MAX);
         if valid.len() != expected {
@@ -45,7 +45,7 @@ impl<'a> Mask<'a> {
         self.valid.is_none_or(|valid| valid[y * self.size.width + x] != 0)
     }
 
-    /// Whether there is padding in some cells, two by two pixels each, or right beside them.
+    /// Whether there is padding in or directly next to some cells of two by two pixels.
     pub(super) fn has_padding_beside(&self, columns: Range<usize>, row: usize) -> bool {
         let Some(valid) = self.valid else { return false };
         let Size { width, height } = self.size;
@@ -60,14 +60,13 @@ const STEPS: f64 = 32.0;
 
 /// Writes the mask of a network's input, or of one shrunk to `size`, row by row: 1 where the pixel comes from the image.
 ///
-/// The official test warps a white 8-bit image of `image` pixels, bilinearly and on black, and keeps what is more than half
-/// of 255. A weight of exactly 0.5 is rounded up to 128 and so counts; weights are those of positions rounded to 1/32 pixel.
-/// Both decide columns at usual sizes: 640x480 in a network with a short side of 640 has its last column at exactly 0.5.
+/// The official test warps a white 8-bit image of `image` pixels bilinearly onto black and keeps what is above half of 255. A weight of exactly 0.5 is rounded up to 128 and so counts; weights are those of positions rounded to 1/32 pixel.
+/// Both matter at common sizes: 640x480 in a network with a short side of 640 has its last column at exactly 0.5.
 ///
-/// `image_from_mask` leads from pixels of that size to the image and does not rotate.
+/// `image_from_mask` maps pixels of that size to the image and does not rotate.
 ///
 /// # Errors
-/// Where `mask` has not as many bytes as pixels.
+/// If `mask` does not have one byte per pixel.
 pub fn write_mask(image: Size, image_from_mask: &Affine, size: Size, mask: &mut [u8]) -> Result<(), ShapeError> {
     Mask::new(mask, size)?;
     if size.width == 0 {

@@ -1,4 +1,4 @@
-//! CenterGroup's post-processing: heatmaps to tokens, and what the grouping network says of them to poses.
+//! CenterGroup's post-processing: heatmaps to tokens, and the grouping network's outputs to poses.
 //!
 //! The steps are functions of their own, because the grouping network runs between them:
 //!
@@ -7,8 +7,8 @@
 //!    token's features, and which tokens count.
 //! 3. [`Decoder::group`]: which token is which keypoint of each centre, scores, image coordinates, pose NMS.
 //!
-//! [`write_mask`] and [`write_positions`] make what depends on the geometry alone. Nothing is upsampled as a whole; the
-//! results equal those of doing so. `docs/algorithms.md` defines the steps ("CenterGroup 3") and says why; equation numbers
+//! [`write_mask`] and [`write_positions`] compute what depends on the geometry only. No map is upsampled as a whole; the results
+//! are equal. `docs/algorithms.md` defines the steps ("CenterGroup 3") and says why; equation numbers
 //! are those of the paper "The Center of Attention: Center-Keypoint Grouping via Attention for Multi-Person Pose
 //! Estimation".
 
@@ -32,9 +32,9 @@ use super::{ConfigError, Maps, ShapeError, sigmoid};
 use crate::geometry::{Affine, Size};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
 
-/// Most tokens of one type.
+/// Maximum number of tokens of one type.
 pub const MAX_TOKENS: usize = MAX_POSES;
-/// Most types: all keypoints, and the centre.
+/// Maximum number of types: all keypoints, and the centre.
 pub const MAX_TYPES: usize = MAX_KEYPOINTS + 1;
 /// Largest radius of the window that a peak is the highest pixel of.
 pub const MAX_WINDOW_RADIUS: usize = 8;
@@ -65,7 +65,7 @@ pub struct Grouped<'a> {
     attention: &'a [f32],
     visible: &'a [f32],
     center: &'a [f32],
-    /// Of every type.
+    /// Tokens per type.
     tokens: usize,
 }
 
@@ -79,7 +79,7 @@ impl Decoder {
     /// A decoder for the given hyper-parameters.
     ///
     /// # Errors
-    /// Where one is out of range.
+    /// If one is out of range.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self { config: config.clone() })
@@ -104,7 +104,7 @@ impl Decoder {
     /// `mask [H, W]`.
     ///
     /// # Errors
-    /// Where the number of maps is not the decoder's, their sides are odd, or the mask has another size.
+    /// If the number of maps is not the decoder's, their sides are odd, or the mask has another size.
     pub fn inputs<'a>(&self, heat_half: Maps<'a>, mask: Mask<'a>) -> Result<Inputs<'a>, ShapeError> {
         let half = heat_half.size();
         let exactly = Expected::Exactly;
@@ -129,14 +129,14 @@ impl Decoder {
     /// Begins a frame: finds the tokens of every type that count (CenterGroup 3), best first, equal ones in reading order.
     ///
     /// A token is a pixel of the upsampled heatmap that no other of the window around it exceeds. It counts if it
-    /// reaches the threshold or is one of the best few, and is no padding. See [`Config::collapse_ties`]. Tokens that do
+    /// reaches the threshold or is one of the best few, and is not padding. See [`Config::collapse_ties`]. Tokens that do
     /// not count are listed where one that does comes after them.
     pub fn find_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
         self.search_tokens(inputs, workspace, false);
     }
 
     /// The same with the tokens that do not count, as the reference lists them: whole lists, which go down to pixels
-    /// that are no peak. No pose depends on them, and looking for them takes longer.
+    /// that are not peaks. No pose depends on them, and looking for them takes longer.
     pub fn find_all_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
         self.search_tokens(inputs, workspace, true);
     }
@@ -174,7 +174,7 @@ impl Decoder {
     /// cell.
     ///
     /// # Errors
-    /// Where the slice has another length.
+    /// If the slice has another length.
     pub fn write_index(
         &self,
         inputs: &Inputs<'_>,
@@ -196,7 +196,7 @@ impl Decoder {
     /// Writes the weights of the four cells of every token, `weight [(J + 1) k, 4]`, as [`Decoder::write_index`] does.
     ///
     /// # Errors
-    /// Where the slice has another length.
+    /// If the slice has another length.
     pub fn write_weight(
         &self,
         inputs: &Inputs<'_>,
@@ -212,11 +212,11 @@ impl Decoder {
         Ok(())
     }
 
-    /// Writes what is added to the attention to every token, `bias [(J + 1) k]`: 0 where it counts, -10,000 where it does
+    /// Writes what is added to the attention to every token, `bias [(J + 1) k]`: 0 if it counts, -10,000 if it does
     /// not.
     ///
     /// # Errors
-    /// Where the slice has another length.
+    /// If the slice has another length.
     pub fn write_bias(&self, k: usize, workspace: &Workspace, bias: &mut [f32]) -> Result<(), ShapeError> {
         self.check_length("bias", bias.len(), k)?;
         for (slot, bias) in bias.iter_mut().enumerate() {
@@ -237,7 +237,7 @@ impl Decoder {
     /// keypoint token for every type of every centre, `visible [J, k]` and `center [k]`.
     ///
     /// # Errors
-    /// Where a slice has another length.
+    /// If a slice has another length.
     pub fn grouped<'a>(
         &self,
         k: usize,
@@ -260,11 +260,10 @@ impl Decoder {
     }
 
     /// Ends a frame: gathers the keypoints of every centre that counts (eq. 13), scores them (eq. 14), moves them to the
-    /// image, and keeps one of every cluster, where that is asked for. `poses` is cleared before.
+    /// image, and keeps one of every cluster if configured. `poses` is cleared before.
     ///
     /// A keypoint's score is its visibility. [`Poses::dropped`] counts people that did not fit or were not finite; maps
-    /// that are not finite count as one, because people may be hidden in them. Without outputs of the network there are
-    /// no people.
+    /// that are not finite count as one, as they may hide people. Without outputs of the network there are no people.
     pub fn group(
         &self,
         inputs: &Inputs<'_>,
@@ -281,7 +280,7 @@ impl Decoder {
             let centers = tokens[self.keypoints()].iter().take(grouped.tokens).enumerate();
             for (rank, _) in centers.filter(|(_, center)| center.keep) {
                 match self.person(inputs, grouped, tokens, rank) {
-                    // There are no more people than centres.
+                    // There are at most as many people as centres.
                     Some(mut pose) => {
                         pose.transform(image_from_network);
                         let _ = people.push(pose);
@@ -293,7 +292,7 @@ impl Decoder {
         self.choose(workspace, poses);
     }
 
-    /// The person of one centre, network pixels; `None` where a number is not finite.
+    /// The person of one centre, network pixels; `None` if a number is not finite.
     fn person(&self, inputs: &Inputs<'_>, grouped: &Grouped<'_>, tokens: &people::Tokens, rank: usize) -> Option<Pose> {
         let k = grouped.tokens;
         let row = self.keypoints() * k;

@@ -13,15 +13,15 @@ use crate::decode::{Map, larger, smaller};
 pub(super) struct Rule {
     /// A peak is the highest pixel of the window of `2 * radius + 1` a side around it.
     pub radius: usize,
-    /// A token counts from this value on.
+    /// Minimum value of a token.
     pub threshold: f32,
-    /// The best so many count whatever their value.
+    /// This many best tokens count whatever their value.
     pub least: usize,
     /// One token per plateau; none without a positive value.
     pub collapse: bool,
     /// 1 to [`MAX_TOKENS`].
     pub capacity: usize,
-    /// Tokens that do not count are listed too.
+    /// Also list tokens that do not count.
     pub complete: bool,
 }
 
@@ -32,7 +32,7 @@ impl Rule {
         !self.complete && self.threshold > 0.0 && (self.least == 0 || !self.collapse)
     }
 
-    /// From which value on a further peak matters; it must be positive to begin with.
+    /// The value from which on a further peak matters; always positive.
     fn bar(&self, peaks: &Peaks<MAX_TOKENS>) -> f32 {
         let counts = match self.least.checked_sub(1) {
             // One below the threshold could still push another out of the list.
@@ -135,8 +135,8 @@ fn add_positive(survey: &Survey<'_>, pixels: &Pixels<'_>, rule: Rule, peaks: &mu
     });
 }
 
-/// The same for one cell without a border or padding beside it: all pixels that can be a direct neighbour are made at once,
-/// and nearly all that are no peak fail by one of these.
+/// The same for one cell not next to a border or padding: all pixels that can be a direct neighbour are made at once,
+/// and nearly all pixels that are not peaks fail by one of these.
 fn add_inner(cells: &[[f32; 3]; 3], place: Place, pixels: &Pixels<'_>, rule: Rule, peaks: &mut Peaks<MAX_TOKENS>) {
     let around = double_around(cells);
     for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
@@ -154,7 +154,7 @@ fn add_inner(cells: &[[f32; 3]; 3], place: Place, pixels: &Pixels<'_>, rule: Rul
     }
 }
 
-/// Fills the list up as the reference does: every pixel that is no peak counts as 0, so the first of these follow, and
+/// Fills the list up as the reference does: every pixel that is not a peak counts as 0, so the first of these follow, and
 /// after them the peaks that are negative, highest first; up to `room` of them all.
 fn fill(pixels: &Pixels<'_>, rule: Rule, room: usize, tokens: &mut Vec<Token, MAX_TOKENS>) {
     let size = pixels.map.size();

@@ -1,4 +1,4 @@
-//! From the grouping network's outputs to people: which token is which keypoint, how sure, where exactly.
+//! From the grouping network's outputs to people: the token of each keypoint, its certainty, its exact place.
 
 use wide::f32x8;
 
@@ -7,17 +7,17 @@ use crate::decode::heatmap::Double;
 use crate::decode::{larger, maximum, smaller, square_root};
 use crate::pose::{MAX_KEYPOINTS, Pose};
 
-/// Tokens show the same keypoint that are no further apart, in parts of the person's size; what a person's size is at least,
-/// network pixels; and logits that far below the largest weigh nothing.
+/// Tokens at most this far apart, as a fraction of the person's size, show the same keypoint; minimum size of a person, network
+/// pixels; logits this far below the largest have no weight.
 const SAME_PLACE: f32 = 0.08;
 const SMALLEST: f32 = 12.0;
 const NOTHING: f32 = 20.0;
 
-/// Two weights are equal after softmax in `f32` where the logits are no further apart: `exp` of less rounds to 1.
+/// Two weights are equal after softmax in `f32` if the logits differ by at most this: `exp` of less rounds to 1.
 const TIE: f32 = 1.0 / 33_554_432.0;
 
-/// Where the keypoint lies that `logits`, `[keypoints * k]`, point to (eq. 13, CenterGroup 5): network pixels. `None` where
-/// they do not say, or point to a token that does not count.
+/// Where the keypoint lies that `logits`, `[keypoints * k]`, point to (eq. 13, CenterGroup 5): network pixels. `None` if
+/// that is undefined, or they point to a token that does not count.
 pub(super) fn assign<'a>(
     logits: &[f32],
     k: usize,
@@ -86,7 +86,7 @@ pub(super) fn attention_near(logits: &[f32], k: usize, tokens: &Tokens, [x, y]: 
     let (mut near, mut all) = (0.0, f32x8::ZERO);
     for (tokens, logits) in tokens.iter().zip(logits.chunks_exact(k)) {
         for (part, logits) in logits.chunks(8).enumerate() {
-            // Nothing here is no number: `assign` has refused such a person.
+            // There is no NaN here: `assign` has refused such a person.
             let mut below = [f32::NEG_INFINITY; 8];
             below[..logits.len()].copy_from_slice(logits);
             let below = f32x8::new(below) - largest;

@@ -1,4 +1,4 @@
-//! Where every cell lies in the image, as the sines that the grouping network reads.
+//! The position encoding of every cell, as the grouping network reads it.
 
 use super::Mask;
 use crate::decode::ShapeError;
@@ -9,11 +9,10 @@ use crate::decode::sines::{slowness, wave};
 /// CenterGroup 4): sines and cosines of the row in the first half of the channels, of the column in the second.
 ///
 /// Rows and columns are counted over the cells of `mask`, `[h, w]`, that come from the image, down the column and
-/// along the row, so that the image starts at 1 whatever the padding before it. The same for every frame of one
-/// geometry.
+/// along the row, so that the image starts at 1 whatever the padding before it. The result depends on the geometry only.
 ///
 /// # Errors
-/// Where `rows` has another length.
+/// If `rows` has another length.
 pub fn write_positions(mask: Mask<'_>, width: usize, rows: &mut [f32]) -> Result<(), ShapeError> {
     let size = mask.size();
     let expected = size.area().and_then(|cells| cells.checked_mul(width)).unwrap_or(usize::MAX);

@@ -298,7 +298,7 @@ proptest! {
     }
 }
 
-/// Plain numbers, and now and then one that is none.
+/// Ordinary numbers, and occasionally a NaN or infinity.
 fn wild() -> impl Strategy<Value = f32> {
     prop_oneof![20 => -1.0f32..1.0, 1 => Just(f32::NAN), 1 => Just(f32::INFINITY), 1 => Just(f32::NEG_INFINITY), 1 => Just(1e38)]
 }

@@ -2,7 +2,7 @@
 
 use crate::geometry::Size;
 
-/// Added to the attention of tokens that do not count: nothing is left of them after softmax, also in half precision.
+/// Added to the attention of tokens that do not count: their softmax becomes 0, also in half precision.
 pub(super) const MASKED: f32 = -1e4;
 
 /// The four cells of a map of `cells`, whose sides are a quarter of the network's, around network pixel `(x, y)`, row

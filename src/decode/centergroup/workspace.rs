@@ -1,4 +1,4 @@
-//! Storage for one frame, and what is to be said about it.
+//! Storage for one frame, and counts of its tokens.
 
 use heapless::Vec;
 
@@ -12,16 +12,16 @@ pub struct Token {
     pub x: u32,
     /// Row, network pixels.
     pub y: u32,
-    /// The heatmap's value there; 0 where it has fewer peaks.
+    /// The heatmap's value there; 0 if it has fewer peaks.
     pub score: f32,
     /// Whether it counts; the network does not see the others.
     pub keep: bool,
 }
 
-/// All that the decoder needs for a frame, about 90 KiB; made once, and also where the intermediate results lie.
+/// The decoder's storage and intermediate results for a frame, about 90 KiB; allocated once.
 #[derive(Debug, Clone)]
 pub struct Workspace {
-    /// Of every type, best first, the centre's last.
+    /// Tokens of every type, best first, the centre's last.
     pub(super) tokens: [Vec<Token, MAX_TOKENS>; MAX_TYPES],
     pub(super) types: usize,
     pub(super) people: Vec<Pose, MAX_TOKENS>,
@@ -29,12 +29,12 @@ pub struct Workspace {
     pub(super) report: Report,
 }
 
-/// What became of the tokens of a frame.
+/// Counts of a frame's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Report {
     /// Tokens that count, of all types.
     pub tokens: u32,
-    /// Of these, the centres.
+    /// Centres among them.
     pub centers: u32,
     /// Cells of the heatmaps that are not finite.
     pub non_finite_cells: u32,
@@ -42,9 +42,9 @@ pub struct Report {
     pub non_finite: u32,
     /// Centres whose score does not reach the threshold.
     pub below_threshold: u32,
-    /// People that are the same as another.
+    /// People dropped as duplicates.
     pub suppressed: u32,
-    /// People beyond the most poses.
+    /// People over the limit of poses.
     pub over_limit: u32,
 }
 
@@ -78,13 +78,13 @@ impl Workspace {
         self.tokens.get(kind).and_then(|tokens| tokens.get(rank)).copied().unwrap_or_default()
     }
 
-    /// How many tokens a type must have room for: none that counts has a rank from there on.
+    /// How many tokens per type the network must take to see all that count.
     pub fn tokens_needed(&self) -> usize {
         let last = |tokens: &[Token]| tokens.iter().rposition(|token| token.keep).map_or(0, |rank| rank + 1);
         self.tokens().map(last).max().unwrap_or(0)
     }
 
-    /// Whether the grouping network has anything to do: there are centres and keypoints.
+    /// Whether the grouping network has work: there are centres and keypoints.
     pub fn has_people(&self) -> bool {
         let report = self.report;
         0 < report.centers && report.centers < report.tokens
@@ -101,7 +101,7 @@ impl Workspace {
         &self.keep
     }
 
-    /// What became of the tokens.
+    /// Counts of the tokens.
     pub fn report(&self) -> Report {
         self.report
     }

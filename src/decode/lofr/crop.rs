@@ -2,7 +2,7 @@
 
 use crate::geometry::{Affine, Rectangle, Size};
 
-/// Largest extent of a box, and of its distance from the image's corner, in pixels: as far as an image can reach.
+/// Largest extent of a box, and of its distance from the image's corner, in pixels: the largest side of an image.
 const FARTHEST: f64 = (1 << 24) as f64;
 
 /// A rectangle around a person, in image pixels.
@@ -19,9 +19,9 @@ pub struct Crop {
 }
 
 impl Crop {
-    /// `margin` times `bounds`, made wider or higher until it has the aspect of `network`.
+    /// `box_padding` times `bounds`, made wider or higher until it has the aspect of `network`.
     ///
-    /// `None` where the box is empty, lies outside the image, is absurdly large, or a number is not finite.
+    /// `None` if the box is empty, lies outside the image, is absurdly large, or a number is not finite.
     pub fn around(bounds: Rectangle, image: Size, network: Size, box_padding: f64) -> Option<Self> {
         let [x, y, width, height] = [bounds.x, bounds.y, bounds.width, bounds.height].map(f64::from);
         let touches = x < image.width as f64 && y < image.height as f64 && x + width > 0.0 && y + height > 0.0;

@@ -1,4 +1,4 @@
-//! LOFR around its network: crops, the place of every keypoint in its response map, and the way back.
+//! LOFR's pre- and post-processing: crops, the place of every keypoint in its response map, and image coordinates.
 //!
 //! There is no reference implementation. What the paper leaves open is decided here, and in `models/networks/lofr.py`: a keypoint
 //! lies in the highest cell of its map, moved by a quarter of a cell towards the higher neighbour on either axis; of
@@ -13,7 +13,7 @@ use crate::decode::maps::Expected;
 use crate::decode::{ConfigError, Map, Maps, ShapeError, sigmoid};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, Pose};
 
-/// How much further a cell's place is moved towards its higher neighbour.
+/// Cells by which a maximum is moved towards its higher neighbour.
 const SHIFT: f64 = 0.25;
 
 /// Hyper-parameters of the decoder: `[decode]` of a bundle.
@@ -26,7 +26,7 @@ pub struct Config {
     /// How much larger a crop is than its box, before it gets the network's aspect.
     #[cfg_attr(feature = "std", serde(alias = "margin"))]
     pub box_padding: f64,
-    /// A keypoint counts from this score on; a box in which none does shows no person.
+    /// Minimum score of a keypoint that counts; a box without any shows no person.
     pub visible_threshold: f32,
 }
 
@@ -36,7 +36,7 @@ pub struct Decoder {
     config: Config,
 }
 
-/// What a crop shows.
+/// Whether a crop shows a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Detections {
@@ -52,7 +52,7 @@ impl Decoder {
     /// A decoder with these hyper-parameters.
     ///
     /// # Errors
-    /// Where one is out of range.
+    /// If one is out of range.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let Config { keypoints, visible_threshold, .. } = *config;
         ConfigError::first([
@@ -78,7 +78,7 @@ impl Decoder {
     /// their low score, so that there is a pose even without a person; the result says whether to show it.
     ///
     /// # Errors
-    /// Where the shapes are not those of the configuration.
+    /// If the shapes are not those of the configuration.
     pub fn locate(
         &self,
         response: &Maps<'_>,
@@ -119,7 +119,7 @@ impl Decoder {
     }
 }
 
-/// Where a map is highest, from 0 to 1; `None` where a value is not finite.
+/// The place of a map's maximum, from 0 to 1; `None` if a value is not finite.
 fn peak(map: &Map<'_>) -> Option<(f64, f64)> {
     let size = map.size();
     let (mut best, mut found) = (f32::NEG_INFINITY, (0, 0));
@@ -148,7 +148,7 @@ fn peak(map: &Map<'_>) -> Option<(f64, f64)> {
         return Some((place(mean(columns), size.width), place(mean(rows), size.height)));
     }
     let (column, row) = found;
-    // At the border there is nothing to compare with.
+    // A cell at the border has no neighbour there.
     let towards = |at: usize, count: usize, value: &dyn Fn(usize) -> f32| {
         if at == 0 || at + 1 >= count {
             return 0.0;

@@ -1,8 +1,7 @@
 //! Local-global adaptation: the two best cells of a window convolved by an attraction map.
 //!
-//! How large the cells of a tile can be is told before any of them is computed ([`super::bounds`]). The window is
-//! therefore searched in tiles, best bound first, and a tile is computed only where its bound reaches the second best
-//! cell so far. The result equals that of the dense convolution, ties included: every cell is summed in the same order
+//! The cells of a tile are bounded before any of them is computed ([`super::bounds`]). The window is therefore searched in
+//! tiles, best bound first, and a tile is computed only if its bound reaches the second best cell so far. The result equals that of the dense convolution, ties included: every cell is summed in the same order
 //! wherever it lies, and bounds are widened by what rounding can do.
 
 use fearless_simd::f32x8;
@@ -155,13 +154,13 @@ struct Search<'a, S> {
 }
 
 impl<S: Simd> Search<'_, S> {
-    /// Whether something of this bound can be among the best.
+    /// Whether a cell with this bound can be among the best.
     #[inline(always)]
     fn is_within_reach(&self, bound: f32) -> bool {
         bound * (1.0 + ROUNDING) >= self.best.second.value
     }
 
-    /// Adds a tile's cells to the best, as far as they can be among them.
+    /// Adds the cells of a tile that can be among the best.
     ///
     /// It is the one large part that is called from two places: hence a function of its own, for the same vectors.
     fn tile(&mut self, tile_x: usize, tile_y: usize) {
@@ -200,7 +199,7 @@ impl<S: Simd> Search<'_, S> {
     }
 }
 
-/// For both bands of a tile: no smaller than any of its cells, rounding included.
+/// Upper bounds of the cells of both bands of a tile, rounding included.
 ///
 /// Per column and band of kernel rows, the kernel's column sum times the largest of the window's values that it meets.
 #[inline(always)]

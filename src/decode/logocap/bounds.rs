@@ -1,4 +1,4 @@
-//! How large the cells of a refined window's tiles can be, told block by block.
+//! Upper bounds of the cells of a refined window's tiles, block by block.
 //!
 //! A block is as wide as a cell of the heatmap. The kernel is cut into blocks as well, so that a cell of the result is no
 //! larger than the sum, over the kernel's blocks, of their mass times the largest value that they meet; it lies in two by
@@ -41,7 +41,7 @@ pub(super) fn masses(weights: &[[f32; KERNEL]; KERNEL]) -> Masses {
     masses
 }
 
-/// By tile: no smaller than any of its refined cells, nor than 0, but for rounding.
+/// By tile: an upper bound of its refined cells and of 0, except for rounding.
 #[inline(always)]
 pub(super) fn of_tiles<S: Simd>(simd: S, window: &Window, prior: &Prior, masses: &Masses) -> Bounds {
     // Row and column `i` are of block `i - BEFORE`, and of its neighbour to the right.

@@ -19,12 +19,12 @@ pub struct Center {
     pub value: f32,
 }
 
-/// What a search for centres returns, besides the centres.
+/// Result of a search for centres, apart from the centres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Detections {
-    /// Maxima that reach the threshold, or plateaus of them; more than the centres where these were capped.
+    /// Maxima that reach the threshold, or plateaus of them; may exceed the number of centres.
     pub peaks: u32,
-    /// The best maximum was taken although it does not reach the threshold.
+    /// Whether the best maximum was taken although it does not reach the threshold.
     pub fallback: bool,
     /// Cells that are not finite.
     pub non_finite: u32,
@@ -33,9 +33,9 @@ pub(super) struct Detections {
 /// How centres are chosen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
-    /// Above 0.
+    /// Positive.
     pub threshold: f32,
-    /// Where no centre reaches the threshold, take the best.
+    /// Take the best centre if none reaches the threshold.
     pub fallback: bool,
     /// One centre per plateau: the middle of its bounding box. None where a slope runs into the border.
     pub collapse: bool,
@@ -98,7 +98,7 @@ fn add_maxima(cells: &[[f32; 3]; 3], place: Place, threshold: f32, peaks: &mut P
         }
     }
     // At a border two pixels repeat the cell's value. Where ties collapse, the outer one must also hold its own against
-    // what lies beyond the inner one: a slope that runs into the border is no maximum.
+    // what lies beyond the inner one: a slope that runs into the border is not a maximum.
     let reach = |pixel: usize, first: bool, last: bool| {
         let start = pixel - 1 - usize::from(peaks.collapse && last && pixel == 4);
         let end = pixel + 1 + usize::from(peaks.collapse && first && pixel == 1);

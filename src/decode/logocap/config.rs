@@ -1,4 +1,4 @@
-//! What LOGO-CAP's decoder can be told.
+//! Hyper-parameters of LOGO-CAP's decoder.
 
 use heapless::Vec;
 
@@ -19,67 +19,67 @@ pub enum Refinement {
     Full,
 }
 
-/// What becomes of a keypoint that nothing attracts: its attraction map, or the heatmap around it after adaptation, is
-/// nowhere positive.
+/// How to treat a keypoint that nothing attracts: its attraction map, or the heatmap around it after adaptation, is nowhere
+/// positive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "std", derive(serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum ZeroKernel {
     /// It stays where it was, with score 0.
     KeepInitial,
-    /// The best cells count whatever they hold. Of an attraction map of zeros these are the first two of the window,
+    /// The best cells count whatever their values. For an attraction map of zeros these are the first two of the window,
     /// so the keypoint goes to the window's corner, with score 0.
     Reference,
 }
 
-/// Every hyper-parameter of the decoder: `[decode]` of a bundle, and what it takes from `[keypoints]` and `[limits]`.
+/// All hyper-parameters of the decoder: `[decode]` of a bundle, and what it takes from `[keypoints]` and `[limits]`.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "std", derive(serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Config {
-    /// OKS sigmas, one per keypoint; the sampling mesh is wider for keypoints that are harder to place.
+    /// OKS sigmas, one per keypoint; the sampling mesh is wider for keypoints that are harder to locate.
     #[cfg_attr(feature = "std", serde(skip))]
     pub sigmas: Vec<f32, MAX_KEYPOINTS>,
-    /// Network pixels per cell of the maps; only 4 is built.
+    /// Network pixels per cell of the maps; only 4 is supported.
     pub stride: usize,
-    /// A centre counts from this value on.
+    /// Minimum value of a centre.
     pub center_threshold: f32,
     /// Keep the best centre even below the threshold.
     pub center_fallback: bool,
     /// One candidate per plateau of equal centre values, instead of every pixel of it; and none where a centre's slope
     /// runs into the border, which upsampling ends with two equal pixels.
     pub collapse_ties: bool,
-    /// What becomes of a keypoint that nothing attracts.
+    /// How to treat a keypoint that nothing attracts.
     pub zero_kernel: ZeroKernel,
-    /// The mesh, and an attraction map, has `2 * mesh_radius + 1` cells a side.
+    /// Meshes and attraction maps have `2 * mesh_radius + 1` cells a side.
     pub mesh_radius: usize,
     /// Attraction maps are divided by this.
     pub kernel_divisor: f32,
     /// The window has `2 * window_radius + 1` network pixels a side.
     pub window_radius: usize,
-    /// Of the Gaussian around the initial keypoint, network pixels.
+    /// Sigma of the Gaussian around the initial keypoint, network pixels.
     pub prior_sigma: f32,
-    /// Of the best and the second best cell.
+    /// Weights of the best and the second best cell.
     pub top2_weights: [f32; 2],
-    /// A pose is kept iff its score is above.
+    /// Poses at or below this score are dropped.
     pub score_threshold: f32,
-    /// Of a pose's diagonal; keypoints nearer than this coincide.
+    /// Keypoints nearer than this fraction of a pose's diagonal coincide.
     pub nms_distance: f32,
-    /// Poses are one where more keypoints than this coincide.
+    /// Two poses are duplicates if more than this many keypoints coincide.
     pub nms_keypoints: usize,
     /// How far poses are refined, unless a run asks for another level.
     pub level: Refinement,
-    /// Most candidates.
+    /// Maximum number of candidates.
     #[cfg_attr(feature = "std", serde(skip))]
     pub max_centers: usize,
-    /// Most poses.
+    /// Maximum number of poses.
     #[cfg_attr(feature = "std", serde(skip))]
     pub max_poses: usize,
 }
 
 impl Config {
-    /// Every value and behaviour of the reference implementation, for keypoints with the given OKS sigmas.
+    /// All values and behaviours of the reference implementation, for keypoints with the given OKS sigmas.
     ///
     /// # Errors
-    /// Where there are more than [`MAX_KEYPOINTS`] sigmas.
+    /// If there are more than [`MAX_KEYPOINTS`] sigmas.
     pub fn reference(sigmas: &[f32]) -> Result<Self, ConfigError> {
         Ok(Self {
             sigmas: config::sigmas(sigmas)?,
@@ -102,7 +102,7 @@ impl Config {
         })
     }
 
-    /// Whether every value is within what the decoder can do.
+    /// Checks that every value is within the decoder's limits.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let [best, second] = self.top2_weights;
         let whole = |value: usize| value as f64;

@@ -9,7 +9,7 @@
 //!    (`none`).
 //! 5. [`Decoder::finish`]: scores, image coordinates, pose NMS.
 //!
-//! Nothing is upsampled and no window is convolved as a whole; the results equal those of doing so.
+//! No map is upsampled and no window convolved as a whole; the results are equal.
 //! `docs/algorithms.md` defines the steps ("LOGO-CAP 3") and says why; equation numbers are those of the paper "Learning Local-Global Contextual Adaptation for Fully End-to-End Bottom-Up Human Pose Estimation".
 
 mod adapt;
@@ -37,7 +37,7 @@ use crate::geometry::{Affine, Size};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
 use crate::vectors::vectors;
 
-/// Most candidates in a frame.
+/// Maximum number of candidates in a frame.
 pub const MAX_CENTERS: usize = MAX_POSES;
 /// Largest radius of the sampling mesh.
 pub const MAX_MESH_RADIUS: usize = 5;
@@ -71,7 +71,7 @@ impl Decoder {
     /// A decoder for the given hyper-parameters.
     ///
     /// # Errors
-    /// Where one is out of range.
+    /// If one is out of range.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         config.check()?;
         let least = config.sigmas.iter().copied().fold(f32::INFINITY, f32::min);
@@ -116,7 +116,7 @@ impl Decoder {
     /// channel `2k` holding x and `2k + 1` holding y of keypoint `k`, in cells, centre minus keypoint.
     ///
     /// # Errors
-    /// Where the number of maps is not the decoder's, or the sizes differ.
+    /// If the number of maps is not the decoder's, or the sizes differ.
     pub fn inputs<'a>(&self, heatmaps: Maps<'a>, offsets: Maps<'a>) -> Result<Inputs<'a>, ShapeError> {
         let rules = [
             ("heatmaps", "channels", self.keypoints() + 1, heatmaps.channels()),
@@ -176,13 +176,13 @@ impl Decoder {
     /// Writes where the second network samples the embedding for `people`, a range of candidates, into the front of
     /// `grid`, `[people * K * l, l, 2]` as x, y (LOGO-CAP 3); the rest of `grid` becomes 0.
     ///
-    /// Values are as GridSample with aligned corners reads an embedding of `h + 2` by `w + 2` cells, which ends with a
+    /// Values are those with which GridSample (aligned corners) reads an embedding of `h + 2` by `w + 2` cells, which ends with a
     /// row and a column of zeros and a copy of the last computed ones: per axis of `n` cells, the position in cells,
     /// plus 1 from `n - 1` on, divided by `n + 1`, times 2, minus 1. So the padding does what the sampling rule
     /// does at the border. Values are clamped to -1..1, which reads the same, and are finite whatever the poses.
     ///
     /// # Errors
-    /// Where `grid` is shorter than [`Decoder::grid_len`] of the range.
+    /// If `grid` is shorter than [`Decoder::grid_len`] of the range.
     pub fn write_grid(
         &self,
         inputs: &Inputs<'_>,
@@ -243,7 +243,7 @@ impl Decoder {
     /// `kam` holds the raw attraction maps `[people, K, l, l]`, rows first; it may be longer.
     ///
     /// # Errors
-    /// Where `kam` is shorter than [`Decoder::kam_len`] of the range.
+    /// If `kam` is shorter than [`Decoder::kam_len`] of the range.
     pub fn refine_locally(
         &self,
         people: Range<usize>,
@@ -272,13 +272,13 @@ impl Decoder {
     /// of its window, which is the heatmap around it times the prior, convolved by its attraction map (eq. 8 and 9,
     /// LOGO-CAP 4 to 6). Its score is the weighted mean of their values times the centre.
     ///
-    /// A candidate that cannot reach [`Config::score_threshold`] keeps its initial pose with scores of 0, which does not reach
-    /// it either: most candidates are like that, and no pose depends on them.
+    /// A candidate that cannot reach [`Config::score_threshold`] keeps its initial pose with scores of 0 and is dropped: most
+    /// candidates are like that, and no pose depends on them.
     ///
     /// `kam` holds the raw attraction maps `[people, K, l, l]`, rows first; it may be longer.
     ///
     /// # Errors
-    /// Where `kam` is shorter than [`Decoder::kam_len`] of the range.
+    /// If `kam` is shorter than [`Decoder::kam_len`] of the range.
     pub fn refine(
         &self,
         inputs: &Inputs<'_>,
@@ -289,11 +289,10 @@ impl Decoder {
         self.refine_people(inputs, people, kam, workspace, false)
     }
 
-    /// The same for all candidates, also for those that cannot reach the threshold: no pose depends on these, and it takes
-    /// longer.
+    /// The same for all candidates, including those that cannot reach the threshold: slower, with the same poses.
     ///
     /// # Errors
-    /// As [`Decoder::refine`].
+    /// Same as [`Decoder::refine`].
     pub fn refine_all(
         &self,
         inputs: &Inputs<'_>,
@@ -381,7 +380,7 @@ impl Decoder {
         true
     }
 
-    /// One keypoint's refined position and value; the value is a NaN where a number that it depends on is not finite.
+    /// One keypoint's refined position and value; the value is a NaN if a number that it depends on is not finite.
     #[inline(always)]
     fn refine_keypoint<S: Simd>(
         &self,
@@ -451,7 +450,7 @@ impl Decoder {
     /// first.
     ///
     /// [`Poses::dropped`] counts people that did not fit or were not finite; a centre map that is not finite counts as
-    /// one, because people may be hidden in it.
+    /// one, as it may hide people.
     pub fn finish(&self, image_from_network: &Affine, workspace: &mut Workspace, poses: &mut Poses) {
         poses.clear();
         workspace.people.clear();
@@ -467,7 +466,7 @@ impl Decoder {
             if !(pose.score.is_finite() && pose.keypoints.iter().all(finite)) {
                 report.non_finite += 1;
             } else if pose.score > self.config.score_threshold {
-                // There are no more people than candidates.
+                // There are at most as many people as candidates.
                 let _ = workspace.people.push(pose);
             } else {
                 report.below_threshold += 1;

@@ -80,15 +80,15 @@ impl Prior {
 /// One axis of a window.
 #[derive(Debug, Clone)]
 struct Axis {
-    /// Of the window, network pixels.
+    /// Centre of the window, network pixels.
     center: f32,
-    /// Of the map.
+    /// Cells of the map.
     cells: usize,
     /// The cell where the patch begins.
     origin: usize,
     /// By tile: how its positions read the patch, the prior included; `first` counts from the origin.
     taps: [Taps<TILE>; MAX_TILES],
-    /// Which tiles' taps are there.
+    /// Which tiles' taps have been computed.
     known: u16,
     /// By block: its first cell, counted from the origin.
     blocks: [usize; MAX_BLOCKS],
@@ -109,7 +109,7 @@ impl Axis {
         }
     }
 
-    /// Most tiles are never looked at, and their taps never asked for.
+    /// Most tiles, and so their taps, are never needed.
     #[inline(always)]
     fn taps(&mut self, prior: &Prior, tile: usize) -> &Taps<TILE> {
         let taps = &mut self.taps[tile];
@@ -192,7 +192,7 @@ impl Window {
         Extent { largest: maximum(largest.as_chunks().0), finite }
     }
 
-    /// No smaller than any value of the window, nor than 0.
+    /// An upper bound of the window's values and of 0.
     #[inline(always)]
     pub fn upper_bound(&self, prior: &Prior) -> f32 {
         let mut highest = [0.0; MAX_BLOCKS];
@@ -206,7 +206,7 @@ impl Window {
         highest.into_iter().fold(0.0, larger)
     }
 
-    /// Of a row of blocks: per block, no smaller than any of its values, nor than 0.
+    /// Per block of a row: an upper bound of its values and of 0.
     #[inline(always)]
     pub fn block_row(&self, prior: &Prior, block_y: usize, bounds: &mut [f32; MAX_BLOCKS]) {
         // Per column of the patch, the highest cell of these rows. The weights of a position add up to 1 at most, so no value
@@ -223,7 +223,7 @@ impl Window {
         }
     }
 
-    /// Computes all values within [`REACH`] of a tile, and more.
+    /// Computes at least all values within [`REACH`] of a tile.
     #[inline(always)]
     pub fn fill_around<S: Simd>(&mut self, simd: S, prior: &Prior, tile_x: usize, tile_y: usize) {
         for y in tile_y.saturating_sub(1)..=(tile_y + 1).min(prior.tiles - 1) {

@@ -8,7 +8,7 @@ use super::window::Window;
 use super::{Center, MAX_CENTERS};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose};
 
-/// All that the decoder needs for a frame, about 160 KiB; made once, and also where the intermediate results lie.
+/// The decoder's storage and intermediate results for a frame, about 160 KiB; allocated once.
 #[derive(Debug, Clone)]
 pub struct Workspace {
     pub(super) centers: Vec<Center, MAX_CENTERS>,
@@ -21,12 +21,12 @@ pub struct Workspace {
     pub(super) report: Report,
 }
 
-/// What became of the candidates of a frame.
+/// Counts of a frame's candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Report {
     /// Peaks of the centre map that reach the threshold; with collapsed ties, plateaus of them.
     pub peaks: u32,
-    /// Of these, how many were not taken because there are no more candidates than the limit.
+    /// How many of these exceeded the limit of candidates.
     pub capped: u32,
     /// The best centre was taken although it does not reach the threshold.
     pub fallback: bool,
@@ -36,9 +36,9 @@ pub struct Report {
     pub non_finite: u32,
     /// Candidates whose score does not reach the threshold.
     pub below_threshold: u32,
-    /// People that are the same as another.
+    /// People dropped as duplicates.
     pub suppressed: u32,
-    /// People beyond the most poses.
+    /// People over the limit of poses.
     pub over_limit: u32,
 }
 
@@ -66,7 +66,7 @@ impl Workspace {
         }
     }
 
-    /// Forgets the last frame.
+    /// Clears the last frame.
     pub(super) fn begin(&mut self, keypoints: usize) {
         self.keypoints = keypoints;
         self.centers.clear();
@@ -74,7 +74,7 @@ impl Workspace {
         self.keep.clear();
     }
 
-    /// The part of a range that there are candidates for.
+    /// The part of a range for which there are candidates.
     pub(super) fn candidates(&self, people: Range<usize>) -> Range<usize> {
         let end = people.end.min(self.centers.len());
         people.start.min(end)..end
@@ -106,7 +106,7 @@ impl Workspace {
         &self.keep
     }
 
-    /// What became of the candidates.
+    /// Counts of the candidates.
     pub fn report(&self) -> Report {
         self.report
     }

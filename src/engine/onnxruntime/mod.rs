@@ -1,5 +1,5 @@
-//! ONNX Runtime: the networks on the CPU, faster than tract, and with real 8-bit arithmetic; on an NVIDIA GPU where its library
-//! was built for that ([`Provider`]).
+//! ONNX Runtime: networks on the CPU, faster than tract and with real 8-bit arithmetic, or on an NVIDIA GPU if its library was
+//! built for that ([`Provider`]).
 //!
 //! Its library is opened at run time, from `SINEW_ONNXRUNTIME_LIBRARY` or where the system finds libraries; nothing of it is
 //! needed to build this program. A run allocates.
@@ -24,7 +24,7 @@ use super::{
 
 /// Names the library.
 const VARIABLE: &str = "SINEW_ONNXRUNTIME_LIBRARY";
-/// What the system is asked for otherwise.
+/// Name of the library otherwise.
 const LIBRARY: &str = "libonnxruntime.so";
 
 /// What all networks on ONNX Runtime share.
@@ -53,7 +53,7 @@ impl OnnxRuntime {
     ) -> Result<Session, String> {
         let build = || -> Result<Session, ort::Error> {
             let mut builder = Session::builder(&self.environment)?;
-            // Spinning makes a network a little faster and everything beside it slower.
+            // Spinning makes a network slightly faster and everything else slower.
             builder = builder.with_intra_op_spinning(false)?;
             // Without it, sums of two 8-bit products are cut off at 16 bits by x86-64 processors without VNNI.
             builder = builder.with_precise_qmm()?;
@@ -76,13 +76,13 @@ impl OnnxRuntime {
     }
 }
 
-/// There can be one environment only, and it lives as long as the process.
+/// There can be only one environment, which lives as long as the process.
 fn environment() -> Result<Environment, String> {
     static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
     let start = || {
         let library = std::env::var_os(VARIABLE).map_or_else(|| LIBRARY.into(), PathBuf::from);
         let builder = ort::init_from(&library).map_err(|error| {
-            // The system's reason stands one level down.
+            // The system's reason is one level down.
             let reason = match &error {
                 LoadDynamicError::Dlopen { error, .. } => error.source().map(ToString::to_string),
                 _ => None,
@@ -95,13 +95,13 @@ fn environment() -> Result<Environment, String> {
     ENVIRONMENT.get_or_init(start).clone()
 }
 
-/// A provider, and whether it works; if not, what is missing.
+/// A provider, and what is missing if it does not work.
 type Tried = (Provider, Result<(), String>);
 
 /// Which of the providers for GPUs the installed library has, and whether each works.
 ///
 /// # Errors
-/// Where the library itself does not open.
+/// If the library itself cannot be opened.
 pub(crate) fn gpu_providers() -> Result<Vec<Tried>, String> {
     let environment = environment()?;
     let gpu = Provider::ALL.into_iter().filter(|&provider| provider != Provider::Cpu && providers::has(provider));
@@ -117,7 +117,7 @@ impl OpenBackend for OnnxRuntime {
         let precision = files.precision.unwrap_or(Precision::default_of(self.backend()));
         let file = match (self.provider, precision) {
             (Provider::Cpu, _) => files.typed_for_cpu(precision)?,
-            // It is asked for 16 bits by an option too, so that the original will do.
+            // Its option for 16 bits makes the original graph sufficient.
             (Provider::TensorRt, Precision::Fp16) => files.fp16.as_ref().unwrap_or(&files.fp32),
             (Provider::Cuda | Provider::TensorRt, _) => files.typed_for_gpu(precision)?,
         };
@@ -145,8 +145,7 @@ impl OpenBackend for OnnxRuntime {
     }
 }
 
-/// Compares what the graph says of a tensor with the manifest; extents that the graph leaves open are compared when it has
-/// run.
+/// Compares a tensor of the graph with the manifest; open extents are compared after a run.
 fn check(path: &Path, kind: &'static str, spec: &TensorSpec, found: Option<&ValueType>) -> Result<(), EngineError> {
     let element = match spec.data_type {
         DataType::F32 => TensorElementType::Float32,

@@ -1,4 +1,4 @@
-//! One network on ONNX Runtime: tensors in memory of the host, copied by ONNX Runtime where its provider computes elsewhere.
+//! One network on ONNX Runtime: tensors in host memory, copied by ONNX Runtime if its provider computes elsewhere.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::engine::{DataType, DeviceTensor, Engine, EngineError, Memory, Signatu
 enum Input {
     Values(Vec<f32>),
     Indices(Vec<i32>),
-    /// An output of another engine; nothing until it is bound.
+    /// An output of another engine; `None` until it is bound.
     FromEngine(Option<Arc<Vec<f32>>>),
 }
 
@@ -40,7 +40,7 @@ impl OrtEngine {
         Self { path, signature, session, inputs, outputs }
     }
 
-    /// Runs the network on zeros, so that a provider that builds something on the first run has done so.
+    /// Runs the network on zeros, as a provider may build something on the first run.
     pub(super) fn warm_up(&mut self) -> Result<(), EngineError> {
         let unbound = |input: &Input| matches!(input, Input::FromEngine(None));
         let unbound: Vec<usize> = (0..self.inputs.len()).filter(|&index| unbound(&self.inputs[index])).collect();
@@ -74,7 +74,7 @@ impl Engine for OrtEngine {
     fn indices(&mut self, index: usize) -> &mut [i32] {
         match &mut self.inputs[index] {
             Input::Indices(values) => values,
-            _ => panic!("input {index} is none of indices"),
+            _ => panic!("input {index} does not hold indices"),
         }
     }
 

@@ -1,6 +1,6 @@
-//! Execution providers for NVIDIA's GPUs: libraries beside ONNX Runtime's own, which it opens when one is asked for.
+//! Execution providers for NVIDIA's GPUs: separate libraries, which ONNX Runtime opens when one is requested.
 //!
-//! **None of them has run yet, on any GPU.** What is tested is that one that does not work is refused with the reason.
+//! **None of them has run on a GPU yet.** Tests cover that one that does not work is refused with the reason.
 
 use std::path::PathBuf;
 
@@ -13,24 +13,24 @@ use super::VARIABLE;
 use crate::engine::folder::engines_folder;
 use crate::engine::{EngineError, EngineFiles, GraphFile, Precision, Provider};
 
-/// What a provider is told about one network.
+/// A provider's options for one network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Options {
-    /// Nothing.
+    /// No options.
     Cuda,
-    /// Where engines are kept, and with how many bits they may compute.
+    /// Cache of engines, and types that they may compute in.
     TensorRt {
-        /// A folder for this graph with these weights: by itself ONNX Runtime tells engines apart by what a graph looks like.
+        /// A folder for this graph with these weights: ONNX Runtime itself ignores weights when it looks up engines.
         cache: PathBuf,
         /// Whether 16 bits may be used.
         fp16: bool,
-        /// Whether the graph says what is computed with 8 bits.
+        /// Whether the graph is quantised.
         int8: bool,
     },
 }
 
 impl Options {
-    /// Of a network's graph; `None` for the CPU. Makes the folder.
+    /// The options for a network's graph; `None` for the CPU. Creates the folder.
     pub(super) fn of(
         provider: Provider,
         files: &EngineFiles,
@@ -78,7 +78,7 @@ pub(super) fn has(provider: Provider) -> bool {
     }
 }
 
-/// Whether a provider and the libraries that it needs open; else what is missing.
+/// Checks that a provider and the libraries that it needs can be opened; the error says what is missing.
 pub(super) fn check(environment: &Environment, provider: Provider) -> Result<(), String> {
     if !has(provider) {
         return Err(format!(
@@ -87,7 +87,7 @@ pub(super) fn check(environment: &Environment, provider: Provider) -> Result<(),
         ));
     }
     let refused = |error: ort::Error| {
-        // Before the reason stands where in ONNX Runtime's sources it was found.
+        // The reason follows a position in ONNX Runtime's sources.
         let text = error.to_string();
         let reason = text.rsplit_once("FAIL : ").map_or(&*text, |(_, reason)| reason).trim();
         format!("provider `{provider}` does not start: {reason}; install what is missing, or take --provider cpu")

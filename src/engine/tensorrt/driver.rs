@@ -1,4 +1,4 @@
-//! The CUDA driver, opened at run time: the functions that running a plan needs, all looked up before the first is called.
+//! The CUDA driver, opened at run time: the functions that running an engine needs, all looked up before the first is called.
 
 use std::ffi::{CStr, OsString, c_char, c_int, c_uint, c_void};
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{TensorRtError, loader};
 
-/// Where the driver may be; by its versioned name first, because the other one is part of a development package.
+/// Names of the driver's library; the versioned one first, because the other one is part of a development package.
 const NAMES: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
 
 // Attributes of a device (CUdevice_attribute).
@@ -77,7 +77,7 @@ functions! {
     executable_destroy = "cuGraphExecDestroy"(Handle);
 }
 
-/// What a GPU is, as far as a plan depends on it.
+/// What an engine depends on about the GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceFacts {
     /// Its name.
@@ -88,7 +88,7 @@ pub struct DeviceFacts {
     pub multiprocessors: i32,
     /// Whether it shares its memory with the CPU, as on every Jetson.
     pub integrated: bool,
-    /// Of the driver: 11040 is 11.4.
+    /// Version of CUDA that the driver reports: 11040 is 11.4.
     pub driver_version: i32,
 }
 
@@ -117,7 +117,7 @@ impl Device {
     /// Opens this file or the installed driver, and takes its first GPU.
     ///
     /// # Errors
-    /// Where there is no driver, it lacks a function, or it has no GPU.
+    /// If there is no driver, it lacks a function, or it has no GPU.
     pub(super) fn open(file: Option<&Path>) -> Result<Arc<Self>, TensorRtError> {
         let names: Vec<OsString> = match file {
             Some(path) => vec![path.into()],
@@ -158,7 +158,7 @@ impl Device {
             number_of("asking about the GPU", &|at| unsafe { (functions.attribute)(at, which, number) })
         };
         let mut text = [0 as c_char; 256];
-        // SAFETY: it writes at most so many characters, the last one 0.
+        // SAFETY: it writes at most this many characters, the last one 0.
         functions.check("asking the GPU's name", unsafe {
             (functions.device_name)(text.as_mut_ptr(), text.len() as c_int - 1, number)
         })?;
@@ -177,12 +177,12 @@ impl Device {
         Ok(Arc::new(Self { functions, context, number, facts, _library: library }))
     }
 
-    /// What it is.
+    /// Facts about the GPU.
     pub(super) fn facts(&self) -> &DeviceFacts {
         &self.facts
     }
 
-    /// Makes this thread's calls go to the GPU; cheap where they do already.
+    /// Makes the GPU's context current on this thread; cheap if it already is.
     pub(super) fn enter(&self) -> Result<(), TensorRtError> {
         // SAFETY: the context is retained as long as `self` lives.
         self.functions.check("entering the GPU's context", unsafe { (self.functions.set_current)(self.context) })
@@ -219,7 +219,7 @@ impl Functions {
 pub(super) struct Buffer {
     device: Arc<Device>,
     address: u64,
-    /// The same, or a copy of it, as the CPU sees it; null where the CPU never looks.
+    /// The same, or a copy of it, as the CPU sees it; null if the CPU never reads or writes it.
     host: *mut c_void,
     /// Whether `host` is the GPU's memory itself.
     mapped: bool,
@@ -246,7 +246,7 @@ impl Buffer {
             functions.check("allocating memory for CPU and GPU", unsafe {
                 (functions.allocate_host)(&mut buffer.host, bytes, MAPPED)
             })?;
-            // SAFETY: so many bytes were just allocated.
+            // SAFETY: this many bytes were just allocated.
             unsafe { buffer.host.cast::<u8>().write_bytes(0, bytes) };
         }
         let code = if mapped {
@@ -265,7 +265,7 @@ impl Buffer {
         self.bytes
     }
 
-    /// Where the GPU finds it.
+    /// Its address on the GPU.
     pub(super) fn address(&self) -> u64 {
         self.address
     }
@@ -273,10 +273,10 @@ impl Buffer {
     /// Values as the CPU sees them.
     ///
     /// # Panics
-    /// Where the CPU never looks.
+    /// If the CPU has no view of it.
     pub(super) fn values<T: Plain>(&self) -> &[T] {
         assert!(!self.host.is_null(), "this tensor stays on the GPU");
-        // SAFETY: the memory is aligned for anything, holds so many bytes that were written before, and every pattern of bits
+        // SAFETY: the memory is aligned for anything, holds this many bytes that were written before, and every pattern of bits
         // is a `T`.
         unsafe { std::slice::from_raw_parts(self.host.cast(), self.bytes / size_of::<T>()) }
     }
@@ -284,7 +284,7 @@ impl Buffer {
     /// The same, to write.
     ///
     /// # Panics
-    /// Where the CPU never looks.
+    /// If the CPU has no view of it.
     pub(super) fn values_mut<T: Plain>(&mut self) -> &mut [T] {
         assert!(!self.host.is_null(), "this tensor stays on the GPU");
         // SAFETY: as in `values`, and there is no other reference.
@@ -296,19 +296,19 @@ impl Buffer {
         !self.mapped && !self.host.is_null()
     }
 
-    /// Puts the copy to the GPU into the stream, where one is needed.
+    /// Enqueues the copy to the GPU, if one is needed.
     pub(super) fn upload(&self, stream: &Stream) -> Result<(), TensorRtError> {
         if !self.is_copied() {
             return Ok(());
         }
         let functions = &self.device.functions;
-        // SAFETY: both hold so many bytes, and live until the stream has been waited for.
+        // SAFETY: both hold this many bytes, and live until the stream has been waited for.
         functions.check("copying to the GPU", unsafe {
             (functions.to_device)(self.address, self.host, self.bytes, stream.handle)
         })
     }
 
-    /// Puts the copy from the GPU into the stream, where one is needed.
+    /// Enqueues the copy from the GPU, if one is needed.
     pub(super) fn download(&self, stream: &Stream) -> Result<(), TensorRtError> {
         if !self.is_copied() {
             return Ok(());
@@ -349,7 +349,7 @@ mod private {
     impl Sealed for i32 {}
 }
 
-/// Work for the GPU, done in order.
+/// Work for the GPU, executed in order.
 #[derive(Debug)]
 pub(super) struct Stream {
     device: Arc<Device>,
@@ -360,7 +360,7 @@ pub(super) struct Stream {
 unsafe impl Send for Stream {}
 
 impl Stream {
-    /// A new one.
+    /// A new stream.
     pub(super) fn new(device: &Arc<Device>) -> Result<Self, TensorRtError> {
         device.enter()?;
         let mut handle = std::ptr::null_mut();
@@ -381,10 +381,10 @@ impl Stream {
         self.device.functions.check("waiting for the GPU", unsafe { (self.device.functions.stream_wait)(self.handle) })
     }
 
-    /// Records what `work` puts into the stream, in place of doing it.
+    /// Records what `work` enqueues in the stream instead of executing it.
     ///
     /// # Errors
-    /// Where `work` fails, or does something that cannot be recorded.
+    /// If `work` fails, or does something that cannot be recorded.
     pub(super) fn record(&self, work: impl FnOnce() -> Result<(), TensorRtError>) -> Result<Recording, TensorRtError> {
         let functions = &self.device.functions;
         // SAFETY: the stream is alive.
@@ -427,7 +427,7 @@ pub(super) struct Recording {
 unsafe impl Send for Recording {}
 
 impl Recording {
-    /// Puts the recorded work into the stream.
+    /// Enqueues the recorded work in the stream.
     pub(super) fn start(&self, stream: &Stream) -> Result<(), TensorRtError> {
         let functions = &self.device.functions;
         // SAFETY: both are alive; what the recording points to is kept by the owner of the recording.

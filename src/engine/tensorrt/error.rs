@@ -1,6 +1,6 @@
-//! Why TensorRT or the CUDA driver do not do what they are asked.
+//! Errors of TensorRT and of the CUDA driver.
 
-/// Why TensorRT or the CUDA driver do not do what they are asked; the caller adds the file.
+/// An error of TensorRT or of the CUDA driver; the caller adds the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorRtError {
@@ -9,10 +9,10 @@ pub enum TensorRtError {
     Absent {
         /// The names that were tried.
         library: String,
-        /// What the system's loader said of the one that is there but cannot be used, else of the first.
+        /// The loader's error for the one that exists but cannot be used, else for the first.
         reason: String,
     },
-    /// A library is not what its name says.
+    /// A library lacks a symbol that its name promises.
     #[error("{library} has no function `{symbol}`: it is another library, or too old")]
     Symbol {
         /// The library.
@@ -31,7 +31,7 @@ pub enum TensorRtError {
         /// The number that it reports, and what it stands for.
         found: String,
     },
-    /// The library gave nothing back.
+    /// The library returned null.
     #[error("TensorRT refused {what}: {reason}")]
     Refused {
         /// What was asked for.
@@ -39,8 +39,8 @@ pub enum TensorRtError {
         /// What the library logged.
         reason: String,
     },
-    /// The library returned something that no sound plan has.
-    #[error("TensorRT returned nonsense: {reason}; the plan or the library is damaged")]
+    /// The library returned something that no valid engine has.
+    #[error("TensorRT returned nonsense: {reason}; the engine or the library is damaged")]
     Unexpected {
         /// What it returned.
         reason: String,

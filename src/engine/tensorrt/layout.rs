@@ -1,7 +1,7 @@
-//! Where the functions of TensorRT's objects stand in their tables, for the three layouts that there are.
+//! The vtable slots of TensorRT's functions, in the three layouts that exist.
 //!
-//! TensorRT's C++ interface is a set of objects with tables of virtual functions. Inside a major version functions are only
-//! ever appended to a table, so the place of a function is a fact of the major; between majors the places differ, and a
+//! TensorRT's C++ interface is a set of objects with tables of virtual functions. Within a major version functions
+//! are only ever appended to a table, so the slot of a function is a fact of the major; between majors the slots differ, and a
 //! call through the wrong table crashes. A major that is not known here is refused, never guessed.
 
 use std::fmt;
@@ -15,7 +15,7 @@ pub struct Version {
     pub minor: u32,
     /// Third part.
     pub patch: u32,
-    /// Fourth part, where the library tells it (10 and later).
+    /// Fourth part, if the library reports it (10 and later).
     pub build: Option<u32>,
 }
 
@@ -27,12 +27,12 @@ impl Version {
         Some(Self { major: number / unit, minor: number % unit / 100, patch: number % 100, build: None })
     }
 
-    /// The same with the number of its build, if it is one.
+    /// The same with its build number, if that is valid.
     pub(super) fn with_build(self, build: Option<i32>) -> Self {
         Self { build: build.and_then(|build| u32::try_from(build).ok()), ..self }
     }
 
-    /// The number that a library reported, and what it stands for where that is known: `10701 (TensorRT-RTX 1.7.1)`.
+    /// The number that a library reported and, if known, what it stands for: `10701 (TensorRT-RTX 1.7.1)`.
     pub(super) fn describe(number: i32) -> String {
         match Self::of(number) {
             // TensorRT-RTX counts like TensorRT 10 from its own version 1 on.
@@ -59,7 +59,7 @@ pub(super) enum DimsKind {
     Wide,
 }
 
-/// Order of the functions in the table of a logger, which we make ourselves.
+/// Order of the functions in a logger's vtable, which we make ourselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LoggerKind {
     /// `log`, then the two destructors.
@@ -68,30 +68,30 @@ pub(super) enum LoggerKind {
     LogLast,
 }
 
-/// Places in the tables.
+/// Slots in the vtables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// Of the runtime: an engine from the bytes of a plan.
+    /// Runtime: deserialises an engine.
     pub(super) deserialize: usize,
-    /// Of the engine.
+    /// Engine: its functions.
     pub(super) create_context: usize,
     pub(super) tensor_type: usize,
     pub(super) tensor_mode: usize,
     pub(super) tensor_shape: usize,
     pub(super) tensor_count: usize,
     pub(super) tensor_name: usize,
-    /// Of the execution context.
+    /// Execution context: its functions.
     pub(super) set_input_shape: usize,
     pub(super) context_shape: usize,
     pub(super) set_address: usize,
     pub(super) enqueue: usize,
-    /// Whether making a context asks for a strategy of memory.
+    /// Whether creating a context takes a memory strategy.
     pub(super) has_strategy: bool,
     pub(super) dims: DimsKind,
     pub(super) logger: LoggerKind,
 }
 
-/// `delete` stands there in the table of every object of every layout.
+/// Slot of `delete` in the vtable of every object of every layout.
 pub(super) const DELETE: usize = 1;
 
 const V8: Layout = Layout {
@@ -184,7 +184,7 @@ mod tests {
     /// Compares the tables with the headers in a folder, as the compiler understands them.
     ///
     /// # Errors
-    /// What the compiler says where a function has other arguments.
+    /// Returns the compiler's message if a function has other arguments.
     fn compare(headers: &Path) -> Result<Version, String> {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tensorrt");
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! libnvinfer, opened at run time, and the few of its functions that running a plan needs.
+//! libnvinfer, opened at run time, and the few of its functions that running an engine needs.
 //!
 //! Every public object of TensorRT holds, behind its own table, a pointer to the object that does the work; calls go
 //! through that one's table, at the places that [`Layout`] knows. On both processors that Sinew runs on, the C++ calling
@@ -25,7 +25,7 @@ pub(super) struct Library {
     create: unsafe extern "C" fn(*mut c_void, i32) -> *mut c_void,
     /// The version number that `create` expects.
     number: i32,
-    /// Under which name it was found.
+    /// The name under which it was found.
     name: String,
     // Last, so that it is closed after everything that points into it.
     _library: libloading::Library,
@@ -41,7 +41,7 @@ impl Library {
     /// Opens this file, or the newest installed one.
     ///
     /// # Errors
-    /// Where there is none, it lacks a symbol, or its version is not one whose tables are known.
+    /// If there is none, it lacks a symbol, or its version is not one whose tables are known.
     pub(super) fn open(file: Option<&Path>) -> Result<Arc<Self>, TensorRtError> {
         match file {
             Some(path) => Self::open_one(path.into()),
@@ -93,7 +93,7 @@ impl Library {
         Ok(Arc::new(Self { version, layout, create, number, name, _library: library }))
     }
 
-    /// What it calls itself.
+    /// Its version.
     pub(super) fn version(&self) -> Version {
         self.version
     }
@@ -101,7 +101,7 @@ impl Library {
     /// Makes a runtime and deletes it: whether the library works with this machine's driver.
     ///
     /// # Errors
-    /// Where the library refuses, which it does for a driver that is too old. The text is the library's.
+    /// If the library refuses, which it does for a driver that is too old. The text is the library's.
     pub(super) fn check_runtime(&self) -> Result<(), TensorRtError> {
         self.runtime().map(drop)
     }
@@ -113,10 +113,10 @@ impl Library {
         Object::new(runtime).ok_or_else(|| TensorRtError::Refused { what: "a runtime", reason: logger::last_words() })
     }
 
-    /// Makes an engine from the bytes of a plan.
+    /// Deserialises an engine.
     ///
     /// # Errors
-    /// Where the library refuses it: another version, another GPU, not a plan. The text is the library's.
+    /// If the library refuses it: another version, another GPU, not an engine. The text is the library's.
     pub(super) fn load(self: &Arc<Self>, plan: &[u8]) -> Result<Plan, TensorRtError> {
         let runtime = self.runtime()?;
         type Deserialize = unsafe extern "C" fn(*mut c_void, *const c_void, usize, *mut c_void) -> *mut c_void;
@@ -128,7 +128,7 @@ impl Library {
             let deserialize = std::mem::transmute::<*const c_void, Deserialize>(function);
             deserialize(this, plan.as_ptr().cast(), plan.len(), std::ptr::null_mut())
         };
-        let refused = || TensorRtError::Refused { what: "the plan", reason: logger::last_words() };
+        let refused = || TensorRtError::Refused { what: "the engine", reason: logger::last_words() };
         let engine = Object::new(engine).ok_or_else(refused)?;
         Ok(Plan { engine, _runtime: runtime, library: Arc::clone(self) })
     }
@@ -142,7 +142,7 @@ struct Object(std::ptr::NonNull<c_void>);
 unsafe impl Send for Object {}
 
 impl Object {
-    /// An object that the library returned; `None` where it returned none.
+    /// An object that the library returned; `None` if it returned none.
     ///
     /// A refusal is not always null: without a usable driver, `createInferRuntime_INTERNAL` of TensorRT 10.15 to 11.4
     /// returns a member's offset from null (0x228, 0x238, 0x260). No object lies in the first page.
@@ -168,7 +168,7 @@ impl Object {
 
 impl Drop for Object {
     fn drop(&mut self) {
-        // SAFETY: deleting stands at this place of the public object's own table in every layout, and nothing else holds this
+        // SAFETY: `delete` has this slot in the public object's own vtable in every layout, and nothing else holds this
         // object.
         unsafe {
             let table = *self.0.as_ptr().cast::<*const *const c_void>();
@@ -199,7 +199,7 @@ struct WideDims {
 pub(super) struct Shape(pub(super) Vec<i64>);
 
 impl Shape {
-    /// Nothing where the count of axes makes no sense, which is how the library says that there is no such tensor.
+    /// Nothing if the count of axes makes no sense, which is how the library says that there is no such tensor.
     fn of(count: i32, extents: impl Iterator<Item = i64>) -> Option<Self> {
         let count = usize::try_from(count).ok().filter(|&count| count <= MAX_AXES)?;
         Some(Self(extents.take(count).collect()))
@@ -222,7 +222,7 @@ impl Shape {
     }
 }
 
-/// A tensor that goes into a plan or comes out of it.
+/// An input or output of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlanTensor {
     pub(super) name: CString,
@@ -235,7 +235,7 @@ pub(super) struct PlanTensor {
 // SAFETY: of a shared plan only questions are asked and contexts made, which TensorRT allows from several threads.
 unsafe impl Sync for Plan {}
 
-/// A deserialised plan.
+/// A deserialised engine.
 #[derive(Debug)]
 pub(super) struct Plan {
     // In this order: the engine goes before its runtime, both before the library.
@@ -245,10 +245,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// What goes in and what comes out.
+    /// Inputs and outputs.
     ///
     /// # Errors
-    /// Where the library's replies make no sense.
+    /// If the library's replies make no sense.
     pub(super) fn tensors(&self) -> Result<Vec<PlanTensor>, TensorRtError> {
         let layout = &self.library.layout;
         type Count = unsafe extern "C" fn(*mut c_void) -> i32;
@@ -292,10 +292,10 @@ impl Plan {
         Ok(tensors)
     }
 
-    /// What runs the plan; it has its own memory for what is in between.
+    /// An execution context, with its own memory for intermediate tensors.
     ///
     /// # Errors
-    /// Where the library makes none; mostly there is too little memory then.
+    /// If the library returns none, which mostly means too little memory.
     pub(super) fn context(self: &Arc<Self>) -> Result<Context, TensorRtError> {
         logger::forget();
         let layout = &self.library.layout;
@@ -341,10 +341,10 @@ unsafe fn shape(object: &Object, place: usize, kind: DimsKind, name: &CStr) -> O
     }
 }
 
-/// Runs a plan for one set of shapes.
+/// Runs an engine for one set of shapes.
 #[derive(Debug)]
 pub(super) struct Context {
-    // Before the plan that made it.
+    // Dropped before the engine that made it.
     context: Object,
     plan: Arc<Plan>,
 }
@@ -354,7 +354,7 @@ impl Context {
         &self.plan.library.layout
     }
 
-    /// Fixes the shape of an input; whether the plan allows it.
+    /// Fixes the shape of an input; returns whether the engine allows it.
     pub(super) fn set_input_shape(&mut self, name: &CStr, shape: &Shape) -> bool {
         type Set = unsafe extern "C" fn(*mut c_void, *const c_char, *const c_void) -> bool;
         let (narrow, wide) = (shape.narrow(), shape.wide());
@@ -375,7 +375,7 @@ impl Context {
         unsafe { shape(&self.context, self.layout().context_shape, self.layout().dims, name) }
     }
 
-    /// Binds a tensor to device memory; whether there is such a tensor.
+    /// Binds a tensor to device memory; returns whether there is such a tensor.
     ///
     /// # Safety
     /// The memory must have room for the tensor, and live until another is bound or the context is dropped.
@@ -389,7 +389,7 @@ impl Context {
         }
     }
 
-    /// Puts a run into a stream; whether the library took it.
+    /// Enqueues a run in a stream; returns whether the library accepted it.
     ///
     /// # Safety
     /// Every tensor must be bound, and `stream` be a stream of the current CUDA context.

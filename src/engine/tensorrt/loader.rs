@@ -1,15 +1,14 @@
-//! What the system's loader says of a shared library that cannot be opened.
+//! The system loader's reason for not opening a shared library.
 
 use std::error::Error as _;
 
-/// The loader's own words, without which a missing file, another architecture and a missing dependency all read the same:
-/// `libloading`'s message says only that opening failed.
+/// The loader's own message. Without it a missing file, another architecture and a missing dependency all look the same, as
+/// `libloading` only says that opening failed.
 pub(super) fn reason(error: &libloading::Error) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// Of several names that were tried, the reason that tells something: that of a library which is there and cannot be used,
-/// else the first.
+/// The most useful of the reasons for several names: that of a library that exists but cannot be used, else the first.
 ///
 /// `reasons[i]` is the loader's reason for `names[i]`. A name that was not found is named in it, with the C library's words for
 /// a missing file; a library that lacks a dependency has the same words about another name.

@@ -1,17 +1,17 @@
-//! The logger that TensorRT asks for: an object with a table of functions, made here.
+//! The logger that TensorRT requires: an object with a vtable, made here.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Mutex;
 
 use super::layout::LoggerKind;
 
-/// How many lines are kept for the text of an error.
+/// Lines kept for the text of an error.
 const KEPT: usize = 4;
 
 /// The last warnings and errors, oldest first.
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Forgets what was logged before.
+/// Clears the log.
 pub(super) fn forget() {
     LINES.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
 }

@@ -1,8 +1,8 @@
-//! TensorRT: plans that were built on the board, run by the board's own library.
+//! TensorRT: engines that were built on the board, run by the board's own library.
 //!
 //! Nothing of NVIDIA's is needed to build this program. libnvinfer and the CUDA driver are opened at run time, and called
-//! through tables of functions whose places are written down here for three major versions (`layout`). **It has never run
-//! against a real libnvinfer**: tests drive it with doubles of all three layouts and a driver that is none. Unsafe code
+//! through tables of functions whose slots are written down here for three major versions (`layout`). **It has never run
+//! against a real libnvinfer**: tests drive it with doubles of all three layouts and of the driver. Unsafe code
 //! lives in `library`, `logger` and `driver`, and in `session` where memory is bound; the others are plain.
 
 #![allow(unsafe_code)]
@@ -34,16 +34,16 @@ use self::session::{TrtEngine, failure};
 use super::folder::engines_folder;
 use super::{Backend, Engine, EngineError, EngineFiles, GraphFile, OpenBackend, Precision, Signature};
 
-/// Where the libraries and the plans are.
+/// Where the libraries and the engines are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Installation {
-    /// The file of libnvinfer; without, the newest installed one.
+    /// The file of libnvinfer; `None` is the newest installed one.
     pub library: Option<PathBuf>,
-    /// The file of the CUDA driver; without, the installed one.
+    /// The file of the CUDA driver; `None` is the installed one.
     pub driver: Option<PathBuf>,
-    /// The folder of plans.
-    pub plans: PathBuf,
-    /// How a plan is tried before this process reads it; without, it is not.
+    /// The folder of engines.
+    pub engines: PathBuf,
+    /// How an engine is tried before this process reads it; `None` skips that.
     pub probe: Option<Probe>,
 }
 
@@ -54,7 +54,7 @@ impl Installation {
         Self {
             library: path("SINEW_TENSORRT_LIBRARY"),
             driver: path("SINEW_CUDA_LIBRARY"),
-            plans: engines_folder(),
+            engines: engines_folder(),
             probe: Probe::of_this_program(),
         }
     }
@@ -63,7 +63,7 @@ impl Installation {
     /// shows only then.
     ///
     /// # Errors
-    /// Where library or GPU are missing, or the library refuses to make a runtime.
+    /// If the library or the GPU is missing, or the library refuses to make a runtime.
     pub fn machine(&self) -> Result<Machine, EngineError> {
         let opened = TensorRt::new(self.clone())?;
         match &self.probe {
@@ -76,15 +76,15 @@ impl Installation {
     /// Makes a runtime in this process and deletes it.
     ///
     /// # Errors
-    /// As [`Self::machine`].
+    /// Same as [`Self::machine`].
     pub fn probe_runtime_here(&self) -> Result<(), EngineError> {
         TensorRt::new(self.clone())?.check_runtime()
     }
 
-    /// Lets the library read a plan in this process.
+    /// Lets the library read an engine in this process.
     ///
     /// # Errors
-    /// Where the library, the GPU or the plan does not work.
+    /// If the library, the GPU or the engine does not work.
     pub fn probe_here(&self, plan: &Path) -> Result<(), EngineError> {
         let opened = TensorRt::new(self.clone())?;
         let bytes = std::fs::read(plan).map_err(|source| EngineError::Read { path: plan.to_owned(), source })?;
@@ -94,19 +94,19 @@ impl Installation {
         Ok(())
     }
 
-    /// Where the plan of a network for these shapes is, or would be.
+    /// The path, existing or not, of a network's engine for these shapes.
     pub fn plan(&self, files: &EngineFiles, signature: &Signature) -> PathBuf {
         let (label, tag) = (files.label.replace('/', "-"), sidecar::shape_tag(signature));
-        self.plans.join(format!("{label}-{}-{tag}.engine", precision(files)))
+        self.engines.join(format!("{label}-{}-{tag}.engine", precision(files)))
     }
 }
 
-/// How exactly a network's plan computes.
+/// The precision of a network's engine.
 fn precision(files: &EngineFiles) -> Precision {
     files.precision.unwrap_or(Precision::default_of(Backend::TensorRt))
 }
 
-/// The graph that a library of this major version builds a network's plan from.
+/// The graph that a library of this major version builds a network's engine from.
 fn source(files: &EngineFiles, major: u32) -> Result<&GraphFile, EngineError> {
     match (precision(files), &files.int8) {
         (Precision::Fp32, _) => Ok(&files.fp32),
@@ -147,7 +147,7 @@ impl OpenBackend for TensorRt {
         Backend::TensorRt
     }
 
-    /// Checks the plan's side-car, then lets the library read the plan.
+    /// Checks the engine's side-car, then lets the library read the engine.
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
         let path = self.installation.plan(files, &signature);
         let plan = read(&path, files)?;
@@ -167,7 +167,7 @@ impl OpenBackend for TensorRt {
 fn read(path: &Path, files: &EngineFiles) -> Result<Vec<u8>, EngineError> {
     std::fs::read(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => {
-            EngineError::NoPlan { path: path.to_owned(), remedy: sidecar::remedy(&files.label, precision(files)) }
+            EngineError::NoEngine { path: path.to_owned(), remedy: sidecar::remedy(&files.label, precision(files)) }
         }
         _ => EngineError::Read { path: path.to_owned(), source },
     })

@@ -1,5 +1,5 @@
-//! What may crash inside the library happens in a child process first, so that a crash becomes an error: making a runtime, and
-//! reading a plan that no child has read before.
+//! Whatever may crash inside the library is tried in a child process first, so that a crash becomes an error: making a runtime,
+//! and reading an engine that no child has read before.
 
 use std::fs;
 use std::io::Read as _;
@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 
 use super::{TensorRtError, Version};
 
-/// Longest that reading a plan may take; the largest takes seconds.
+/// Longest time that reading an engine may take; the largest takes seconds.
 const LIMIT: Duration = Duration::from_secs(120);
 /// Sets another limit, for slow disks.
 const VARIABLE: &str = "SINEW_PROBE_SECONDS";
-/// How often the child is looked at.
+/// Poll interval for the child.
 const STEP: Duration = Duration::from_millis(20);
 
-/// How a plan is tried.
+/// How an engine is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// A program that knows `engine probe [FILE]`: this one.
     pub program: PathBuf,
-    /// After so long it is ended.
+    /// When it is killed.
     pub limit: Duration,
 }
 
@@ -33,17 +33,17 @@ impl Probe {
         Some(Self { program: std::env::current_exe().ok()?, limit })
     }
 
-    /// Lets a child read the plan, unless one has read the same plan with the same library before.
+    /// Lets a child read the engine, unless one has read the same engine with the same library before.
     ///
     /// # Errors
-    /// Where the child refuses it, dies, or does not come to an end.
+    /// If the child refuses it, dies, or does not end in time.
     pub(super) fn run(&self, plan: &Path, sha256: &str, version: Version) -> Result<(), TensorRtError> {
         let stamp = stamp(plan);
         let wanted = format!("{sha256} {version}\n");
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(());
         }
-        self.in_child("the plan", Some(plan))?;
+        self.in_child("the engine", Some(plan))?;
         // Where it cannot be written, the next start probes again.
         let _ = fs::write(stamp, wanted);
         Ok(())
@@ -52,7 +52,7 @@ impl Probe {
     /// Lets a child make a runtime.
     ///
     /// # Errors
-    /// Where the library refuses, which it does for a driver that is too old, or the child dies or does not end.
+    /// If the library refuses, which it does for a driver that is too old, or the child dies or does not end.
     pub(super) fn check_runtime(&self) -> Result<(), TensorRtError> {
         self.in_child("the library", None)
     }
@@ -76,7 +76,7 @@ impl Probe {
                     // It may just have ended by itself.
                     let _ = child.kill();
                     let _ = child.wait();
-                    return Err(failed(format!("it did not come to an end within {} s", self.limit.as_secs_f32())));
+                    return Err(failed(format!("it did not end within {} s", self.limit.as_secs_f32())));
                 }
                 Err(error) => return Err(failed(error.to_string())),
             }

@@ -1,4 +1,4 @@
-//! One plan, ready to run: its tensors bound to memory once, its work recorded once.
+//! One engine, ready to run: its tensors bound to memory once, its work recorded once.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use super::library::{Context, Plan, PlanTensor, Shape};
 use super::logger;
 use crate::engine::{DataType, DeviceTensor, Engine, EngineError, Memory, Signature, TensorSpec};
 
-/// Where a tensor's values are.
+/// Which memory holds a tensor.
 #[derive(Debug)]
 enum TensorMemory {
-    /// In memory of this session's own.
+    /// This session's own.
     Own(Arc<Buffer>),
-    /// In another session's; nothing until it was received.
+    /// Another session's; `None` until it is received.
     Foreign(Option<Arc<Buffer>>),
 }
 
-/// How the next run starts.
+/// How the next run is started.
 #[derive(Debug)]
 enum Start {
     /// By asking TensorRT, which may allocate the first time; the one after it is recorded.
@@ -28,17 +28,17 @@ enum Start {
     Second,
     /// By starting what was recorded.
     Recorded(Recording),
-    /// By asking TensorRT, for good: the plan cannot be recorded.
+    /// By asking TensorRT, for good: the engine cannot be recorded.
     Plain,
 }
 
-/// A plan for fixed shapes.
+/// An engine for fixed shapes.
 #[derive(Debug)]
 pub(super) struct TrtEngine {
     path: PathBuf,
     signature: Signature,
     names: Vec<CString>,
-    // The recording and the context go before the memory that they point to.
+    // The recording and the context are dropped before the memory that they point to.
     start: Start,
     context: Context,
     stream: Stream,
@@ -48,7 +48,7 @@ pub(super) struct TrtEngine {
 }
 
 impl TrtEngine {
-    /// Checks a plan against what the manifest says, and binds its tensors.
+    /// Checks an engine against the manifest, and binds its tensors.
     pub(super) fn new(
         path: &Path,
         plan: Arc<Plan>,
@@ -124,7 +124,7 @@ impl TrtEngine {
         Ok(())
     }
 
-    /// Copies where needed and the network, into the stream.
+    /// Enqueues the network, and copies where needed, in the stream.
     fn enqueue(
         context: &mut Context,
         stream: &Stream,
@@ -158,7 +158,7 @@ impl TrtEngine {
                     started
                 }
                 Err(error) => {
-                    tracing::info!("this plan cannot be recorded and runs without: {error}");
+                    tracing::info!("this engine cannot be recorded, and runs without a recording: {error}");
                     work().map(|()| *start = Start::Plain)
                 }
             },
@@ -244,7 +244,7 @@ fn own(memory: &mut TensorMemory) -> &mut Buffer {
 
 /// An error with the file that it is about.
 pub(super) fn failure(path: &Path, error: TensorRtError) -> EngineError {
-    EngineError::Load { path: path.to_owned(), stage: "TensorRT cannot run this plan", reason: error.to_string() }
+    EngineError::Load { path: path.to_owned(), stage: "TensorRT cannot run this engine", reason: error.to_string() }
 }
 
 fn plan_tensor<'a>(tensors: &'a [PlanTensor], spec: &TensorSpec) -> Option<&'a PlanTensor> {
@@ -255,7 +255,7 @@ fn mismatch(path: &Path, kind: &'static str, spec: &TensorSpec, found: String) -
     EngineError::Tensor { path: path.to_owned(), kind, tensor: spec.name.clone(), found, expected: spec.to_string() }
 }
 
-/// Whether the plan has this tensor, of this kind and type, and a shape that can become this one.
+/// Checks that the engine has this tensor, of this kind and type, with a shape that can become this one.
 fn check(path: &Path, kind: &'static str, tensors: &[PlanTensor], spec: &TensorSpec) -> Result<(), EngineError> {
     let Some(tensor) = plan_tensor(tensors, spec) else {
         return Err(mismatch(path, kind, spec, "not there".to_owned()));
@@ -287,7 +287,7 @@ fn check_count(path: &Path, tensors: &[PlanTensor], signature: &Signature) -> Re
             path: path.to_owned(),
             kind: if extra.is_input { "input" } else { "output" },
             tensor: extra.name.to_string_lossy().into_owned(),
-            found: "part of the plan".to_owned(),
+            found: "part of the engine".to_owned(),
             expected: "no such tensor".to_owned(),
         }),
     }

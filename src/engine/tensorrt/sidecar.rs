@@ -1,7 +1,7 @@
-//! `NAME.engine.json` beside every plan: what it was built from, by what and for which GPU.
+//! `NAME.engine.json` next to every engine: what it was built from, by what and for which GPU.
 //!
-//! TensorRT has no way to ask whether a plan fits; it refuses, or worse, runs it. So everything that can be known is compared
-//! before the library sees the plan.
+//! TensorRT cannot be asked whether an engine fits; it refuses it or, worse, runs it. So everything that can be known is
+//! compared before the library sees the engine.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use super::{DeviceFacts, Version, precision, source};
 use crate::engine::{EngineError, EngineFiles, Signature, TensorSpec};
 use crate::{hash, read};
 
-/// Of this file's format.
+/// Version of this file's format.
 const SCHEMA: u32 = 1;
-/// No side-car is larger; a plan that was put in its place is not read into memory as text.
+/// Largest side-car that is read; an engine put in its place by mistake is not read as text.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// What stands beside a plan.
+/// What an engine was built from, by what and for which GPU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sidecar {
@@ -24,33 +24,33 @@ pub struct Sidecar {
     pub schema: u32,
     /// Which network it is: bundle and role.
     pub label: String,
-    /// Version of the library that built the plan, with its build where the library tells it.
+    /// Version of the library that built the engine, with its build number if the library reports one.
     pub trt_version: String,
-    /// Major and minor part.
+    /// Compute capability, major and minor.
     pub compute_capability: (i32, i32),
     /// Streaming multiprocessors.
     pub sm_count: i32,
-    /// Of the GPU.
+    /// Name of the GPU.
     pub device_name: String,
-    /// Of the board, where it has one (`/proc/device-tree/model`).
+    /// Name of the board, if it has one (`/proc/device-tree/model`).
     #[serde(default)]
     pub board: Option<String>,
     /// Release of the board's system (`/etc/nv_tegra_release`).
     #[serde(default)]
     pub l4t: Option<String>,
-    /// As the driver counts: 11040 is 11.4.
+    /// Version of CUDA that the driver reports: 11040 is 11.4.
     pub cuda_driver_version: i32,
     /// `fp32`, `fp16` or `int8`.
     pub precision: String,
-    /// The command that built the plan.
+    /// The command that built the engine.
     pub builder: Vec<String>,
-    /// Of the ONNX file that it was built from.
+    /// SHA-256 of the ONNX file that it was built from.
     pub onnx_sha256: String,
-    /// Of the fp32 ONNX file, where the other one may keep its weights.
+    /// SHA-256 of the fp32 ONNX file, which may hold the weights of the other one.
     pub weights_sha256: String,
-    /// Of the plan.
+    /// SHA-256 of the engine.
     pub engine_sha256: String,
-    /// Of the plan.
+    /// Size of the engine.
     pub engine_bytes: u64,
     /// Inputs, in the manifest's order.
     pub inputs: Vec<TensorFacts>,
@@ -60,7 +60,7 @@ pub struct Sidecar {
     pub created: u64,
 }
 
-/// A tensor as the plan has it.
+/// A tensor as the engine has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorFacts {
@@ -79,21 +79,22 @@ impl From<&TensorSpec> for TensorFacts {
 }
 
 impl Sidecar {
-    /// Where the side-car of a plan is.
+    /// Path of the side-car of an engine.
     pub fn path(plan: &Path) -> PathBuf {
         let mut name = plan.as_os_str().to_owned();
         name.push(".json");
         name.into()
     }
 
-    /// Reads the side-car of a plan.
+    /// Reads the side-car of an engine.
     ///
     /// # Errors
-    /// Where it is missing, too large, or not what it should be.
+    /// If it is missing, too large, or not what it should be.
     pub fn read(plan: &Path) -> Result<Self, EngineError> {
         let path = Self::path(plan);
         let unreadable = |source| EngineError::Read { path: path.clone(), source };
-        let wrong = |reason: String| EngineError::Load { path: path.clone(), stage: "no side-car of a plan", reason };
+        let wrong =
+            |reason: String| EngineError::Load { path: path.clone(), stage: "not the side-car of an engine", reason };
         let bytes = read::regular(&path, MOST_BYTES).map_err(unreadable)?;
         let sidecar: Self = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         if sidecar.schema != SCHEMA {
@@ -102,10 +103,10 @@ impl Sidecar {
         Ok(sidecar)
     }
 
-    /// Compares with the plan itself, the bundle's ONNX and what the manifest says of its tensors. No library is needed.
+    /// Compares with the engine itself, the bundle's ONNX and what the manifest says of its tensors. No library is needed.
     ///
     /// # Errors
-    /// Where one of them differs, with both values and what to do.
+    /// If one of them differs, with both values and what to do.
     pub fn check_files(
         &self,
         path: &Path,
@@ -114,8 +115,8 @@ impl Sidecar {
         signature: &Signature,
     ) -> Result<(), EngineError> {
         let stale = Stale { path, label: &files.label, precision: precision(files).name() };
-        stale.compare("the plan's size in bytes", &(plan.len() as u64), &self.engine_bytes)?;
-        stale.compare("the plan's sha256", &sha256(plan), &self.engine_sha256)?;
+        stale.compare("the engine's size in bytes", &(plan.len() as u64), &self.engine_bytes)?;
+        stale.compare("the engine's sha256", &sha256(plan), &self.engine_sha256)?;
         stale.compare("the network", &self.label, &files.label)?;
         stale.compare("the precision", &self.precision.as_str(), &precision(files).name())?;
         let major = self.trt_version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default();
@@ -135,7 +136,7 @@ impl Sidecar {
     /// Compares with the library and the GPU of this machine.
     ///
     /// # Errors
-    /// Where one of them differs, with both values and what to do.
+    /// If one of them differs, with both values and what to do.
     pub fn check_machine(&self, path: &Path, version: Version, device: &DeviceFacts) -> Result<(), EngineError> {
         let stale = Stale { path, label: &self.label, precision: &self.precision };
         stale.compare("the TensorRT it was built by", &self.trt_version, &version.to_string())?;
@@ -146,7 +147,7 @@ impl Sidecar {
     }
 }
 
-/// A plan that may be out of date.
+/// An engine that may be out of date.
 #[derive(Clone, Copy)]
 struct Stale<'a> {
     path: &'a Path,
@@ -170,13 +171,13 @@ fn describe(tensors: &[TensorFacts]) -> String {
     tensors.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// The command that builds the plans of a network's bundle.
+/// The command that builds the engines of a network's bundle.
 pub(super) fn remedy(label: &str, precision: impl std::fmt::Display) -> String {
     let bundle = label.split_once('/').map_or(label, |(bundle, _)| bundle);
     format!("build its engines on this board: sinew engine build --model {bundle} --precision {precision}")
 }
 
-/// Eight digits that tell plans of one network for different shapes apart.
+/// Eight digits that distinguish engines of one network for different shapes.
 pub(super) fn shape_tag(signature: &Signature) -> String {
     let tensors: Vec<TensorFacts> = signature.inputs.iter().chain(&signature.outputs).map(Into::into).collect();
     sha256(describe(&tensors).as_bytes())[..8].to_owned()

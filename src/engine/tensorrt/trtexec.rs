@@ -1,7 +1,7 @@
-//! Building plans with the board's own `trtexec`.
+//! Building engines with the board's own `trtexec`.
 //!
-//! The builder's interface is where TensorRT changes most from version to version; its command line changes least. So a plan
-//! is built by the program that came with the library, into a file beside its place, and moved there when it is whole.
+//! The builder's interface is what changes most between versions of TensorRT; its command line changes least. So an engine is
+//! built by the program that came with the library, into a temporary file next to its final path, and renamed when complete.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,24 +14,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::{DeviceFacts, Installation, Sidecar, Version, precision, sha256, source};
 use crate::engine::{EngineError, GraphFile, Network, Precision, TensorSpec};
 
-/// Where JetPack puts it.
+/// Path of JetPack's `trtexec`.
 const JETPACK: &str = "/usr/src/tensorrt/bin/trtexec";
 /// Names the program, in place of the search.
 const VARIABLE: &str = "SINEW_TRTEXEC";
 /// Lines of a failed build that the error shows.
 const SHOWN: usize = 12;
-/// From this major version on a plan computes with the types that its ONNX file has.
+/// From this major version on, an engine computes with the types of its ONNX file.
 pub(super) const STRONGLY_TYPED: u32 = 11;
-/// What commands are written for where no library is there.
+/// The version that commands are written for if there is no library.
 const ASSUMED_MAJOR: u32 = 10;
 /// Extension of a file that is not complete yet. Its name has this process's id, and it is locked while it is built: builds of
 /// other processes in the same folder neither write nor remove it.
 const PARTIAL: &str = "partial";
 
-/// What the plans are built for.
+/// What the engines are built for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// Of the library.
+    /// Version of the library.
     pub version: Version,
     /// The GPU.
     pub device: DeviceFacts,
@@ -40,7 +40,7 @@ pub struct Machine {
 /// How to build.
 #[derive(Debug, Clone)]
 pub struct Builder {
-    /// Where the plans go.
+    /// Where the engines go.
     pub installation: Installation,
     /// The program.
     pub trtexec: PathBuf,
@@ -58,7 +58,7 @@ impl Builder {
     /// The command for one network. Without a version it is written for TensorRT 8.6 to 10.
     ///
     /// # Errors
-    /// Where this version cannot build such a plan from the bundle's files.
+    /// If this version cannot build such an engine from the bundle's files.
     pub fn command(
         &self,
         network: &Network,
@@ -104,7 +104,7 @@ impl Builder {
         Ok(command)
     }
 
-    /// Whether a plan is there that need not be built again.
+    /// Whether there is an engine that need not be built again.
     pub fn is_built(&self, network: &Network, machine: &Machine) -> bool {
         let path = self.installation.plan(&network.files, &network.signature);
         let Ok(plan) = fs::read(&path) else { return false };
@@ -114,12 +114,12 @@ impl Builder {
         })
     }
 
-    /// Makes the folder of plans, and sees whether it can be written; removes what an interrupted build left.
+    /// Creates the folder of engines, checks that it can be written, and removes what an interrupted build left.
     ///
     /// # Errors
-    /// Where it cannot.
+    /// If it cannot be written.
     pub fn prepare(&self) -> Result<(), EngineError> {
-        let folder = &self.installation.plans;
+        let folder = &self.installation.engines;
         let unwritable = |source: io::Error| EngineError::Write { path: folder.clone(), source };
         fs::create_dir_all(folder).map_err(unwritable)?;
         for entry in fs::read_dir(folder).map_err(unwritable)?.flatten() {
@@ -134,10 +134,10 @@ impl Builder {
         fs::write(&trial, b"1").and_then(|()| fs::remove_file(&trial)).map_err(unwritable)
     }
 
-    /// Builds one plan and its side-car. `say` gets every line of the program's.
+    /// Builds one engine and its side-car. `say` gets every line of the program's output.
     ///
     /// # Errors
-    /// Where the program is missing or fails, or a file cannot be written. Nothing half is left in the plan's place.
+    /// If the program is missing or fails, or a file cannot be written. No partial engine is left behind.
     pub fn build(
         &self,
         network: &Network,
@@ -149,12 +149,14 @@ impl Builder {
         let partial = append(&path, &extension);
         let command = self.command(network, Some(machine.version), &partial)?;
         let graph = source(&network.files, machine.version.major)?;
-        // Held until the plan is in its place.
+        // Held until the engine is in its place.
         let lock = File::create(&partial).map_err(|source| EngineError::Write { path: partial.clone(), source })?;
         if let Err(error) = lock.try_lock() {
             tracing::debug!("{} cannot be locked: {error}", partial.display());
         }
         let done = run(&command, &mut say).and_then(|()| {
+            // The builder has read the file by its path, some time after it was hashed.
+            graph.read()?;
             let unreadable = |source| EngineError::Read { path: partial.clone(), source };
             let plan = fs::read(&partial).map_err(unreadable)?;
             let sidecar = describe(network, machine, &command, &plan, graph);
@@ -162,7 +164,7 @@ impl Builder {
             let unwritable = |source| EngineError::Write { path: path.clone(), source };
             let half = append(&Sidecar::path(&path), &extension);
             fs::write(&half, text).map_err(unwritable)?;
-            // Between the two the old side-car stands beside the new plan, and refuses it.
+            // Between the two renames, the old side-car is next to the new engine and refuses it.
             fs::rename(&partial, &path).map_err(unwritable)?;
             fs::rename(&half, Sidecar::path(&path)).map_err(unwritable)
         });
@@ -175,7 +177,7 @@ impl Builder {
 }
 
 fn describe(network: &Network, machine: &Machine, command: &[OsString], plan: &[u8], graph: &GraphFile) -> Sidecar {
-    // Text of the board's; a GPU in another machine has neither.
+    // Jetsons only; a GPU in another machine has neither.
     let board = |path: &str| {
         let text = fs::read_to_string(path).ok()?;
         Some(text.lines().next()?.trim_end_matches('\0').to_owned())
@@ -230,7 +232,7 @@ fn run(command: &[OsString], say: &mut impl FnMut(&str)) -> Result<(), EngineErr
     drop(child);
     let mut child = started.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            failed(format!("it is not there: it comes with TensorRT ({JETPACK} on JetPack); name it with --trtexec"))
+            failed(format!("it is missing: it comes with TensorRT ({JETPACK} on JetPack); name it with --trtexec"))
         }
         _ => failed(error.to_string()),
     })?;

@@ -1,9 +1,9 @@
-//! Keeps quantised graphs exact: what a graph computes in floating point between two quantised tensors stays so.
+//! Keeps quantised graphs exact: floating point between two quantised tensors stays floating point.
 //!
 //! tract 0.23.9 replaces the operators between a DequantizeLinear and the next QuantizeLinear by a table of 256 entries, if
 //! each "maps element by element". It asks the operator's axes, which a Softmax keeps as well: the table is then the softmax
-//! of the 256 numbers of its own index, and the result has little to do with the graph's. Operators of that kind are
-//! wrapped, so that tract computes them as they stand.
+//! of the 256 numbers of its own index, and the result has little to do with the graph's. Such operators are wrapped,
+//! so that tract computes them as they are.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cast::Cast;
@@ -12,8 +12,8 @@ use tract_onnx::tract_core::ops::identity::Identity;
 use tract_onnx::tract_core::ops::nn::resize::{Interpolator, Resize};
 use tract_onnx::tract_core::ops::quant::DequantizeLinearF32;
 
-/// Refuses an optimised graph with a bilinear or cubic Resize of 8-bit numbers: tract cuts off its results, instead of rounding them, so that up to
-/// half of them are a step too small.
+/// Refuses an optimised graph with a bilinear or cubic Resize of 8-bit numbers: tract truncates its results instead of rounding them, so up to half
+/// of them are a step too small.
 pub(super) fn refuse_inexact(model: &TypedModel) -> TractResult<()> {
     for node in &model.nodes {
         let is_nearest = |resize: &Resize| matches!(resize.interpolator, Interpolator::Nearest);
@@ -30,7 +30,7 @@ pub(super) fn refuse_inexact(model: &TypedModel) -> TractResult<()> {
     Ok(())
 }
 
-/// Wraps the operators of a quantised graph that tract would take for functions of one number; returns their nodes' names.
+/// Wraps the operators of a quantised graph that tract would mistake for element-wise functions; returns their nodes' names.
 pub(super) fn keep_exact(model: &mut TypedModel) -> TractResult<Vec<String>> {
     if !model.nodes.iter().any(|node| node.op_is::<DequantizeLinearF32>()) {
         return Ok(Vec::new());
@@ -54,7 +54,7 @@ pub(super) fn keep_exact(model: &mut TypedModel) -> TractResult<Vec<String>> {
     Ok(kept)
 }
 
-/// Whether a table of the results for every input can stand for an operator.
+/// Whether an operator is element-wise, so that a table of results can replace it.
 fn is_function_of_one_number(node: &TypedNode) -> bool {
     node.op_is::<ElementWiseOp>()
         || node.op_is::<Cast>()
@@ -63,7 +63,7 @@ fn is_function_of_one_number(node: &TypedNode) -> bool {
         || node.op_is::<AsItStands>()
 }
 
-/// An operator that no rule of tract's optimiser looks into.
+/// An operator that is opaque to tract's optimiser.
 #[derive(Debug, Clone)]
 struct AsItStands(Box<dyn TypedOp>);
 

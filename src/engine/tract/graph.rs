@@ -1,4 +1,4 @@
-//! Whether an ONNX file is the graph that the manifest describes, before tract works on it.
+//! Checks that an ONNX file is the graph that the manifest describes, before tract processes it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::engine::{DataType, EngineError, Signature, TensorSpec};
 
 /// Checks names, types and shapes of all inputs and outputs against `signature`.
 ///
-/// tract looks every output up in a map and panics where the graph does not make it; that is found here as well.
+/// tract looks up every output in a map and panics if the graph does not compute it; that is caught here as well.
 pub(super) fn check(path: &Path, model: &ModelProto, signature: &Signature) -> Result<(), EngineError> {
     let Some(graph) = &model.graph else {
-        let reason = "it holds no graph, so it is empty, truncated or no ONNX file".to_owned();
+        let reason = "it holds no graph, so it is empty, truncated or not an ONNX file".to_owned();
         return Err(EngineError::Load { path: path.to_owned(), stage: "not an ONNX model", reason });
     };
     let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -27,7 +27,7 @@ pub(super) fn check(path: &Path, model: &ModelProto, signature: &Signature) -> R
     check_made(path, graph)
 }
 
-/// Puts the bytes of tensors that are in other files into the graph.
+/// Inlines tensors that are kept in other files.
 pub(super) fn fill_in(
     path: &Path,
     model: &mut ModelProto,
@@ -100,7 +100,7 @@ fn check_made(path: &Path, graph: &GraphProto) -> Result<(), EngineError> {
 /// Type and shape as the file writes them.
 struct Written {
     data_type: i32,
-    /// `None` where the file gives no shape.
+    /// `None` if the file gives no shape.
     extents: Option<Vec<WrittenExtent>>,
 }
 
@@ -126,8 +126,8 @@ impl Written {
         Self { data_type: tensor.elem_type, extents }
     }
 
-    /// Whether a tensor like `spec` is one of those that the file allows: symbols stand for any number here, what they
-    /// really give is compared once the graph has been worked out.
+    /// Whether the file allows a tensor like `spec`: symbols match any number here; their values are compared once the graph has
+    /// been analysed.
     fn allows(&self, spec: &TensorSpec) -> bool {
         let shape = &spec.shape;
         let element = match spec.data_type {

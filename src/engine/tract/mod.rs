@@ -1,6 +1,6 @@
 //! tract: every network on the CPU, with nothing installed.
 //!
-//! tract makes fresh tensors for every node of every run, so a run allocates; everything around it does not.
+//! tract allocates new tensors for every node of every run; nothing else here allocates.
 
 mod exact;
 mod graph;
@@ -27,7 +27,7 @@ use super::{
     TensorSpec,
 };
 
-/// More threads than any board has cores are a slip.
+/// Maximum number of threads, to catch typing errors.
 const MAX_THREADS: usize = 256;
 
 /// What all networks on tract share: the threads.
@@ -50,7 +50,7 @@ impl Tract {
         if wanted == 1 {
             return Ok(Self { executor: Executor::SingleThread });
         }
-        // tract panics where the system gives no more threads.
+        // tract panics if the system provides no more threads.
         let executor = catch_unwind(|| Executor::multithread_with_name(wanted, "sinew-network"))
             .map_err(|panic| EngineError::Threads { threads: wanted, reason: message(&*panic) })?;
         Ok(Self { executor })
@@ -66,8 +66,8 @@ impl OpenBackend for Tract {
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
         let precision = files.precision.unwrap_or(Precision::default_of(Backend::Tract));
         if precision == Precision::Fp16 {
-            // On x86 it has no kernels of that type and takes 200 times as long.
-            let reason = "it computes with 32 bits; leave --precision out, or take another backend".to_owned();
+            // On x86 it has no kernels of that type and is 200 times slower.
+            let reason = "it computes with 32 bits; omit --precision, or use another backend".to_owned();
             return Err(EngineError::Unavailable { backend: "tract", reason });
         }
         let file = files.typed(precision)?;
@@ -86,7 +86,7 @@ impl OpenBackend for Tract {
         })?;
         drop(proto);
 
-        let typed = guarded(path, "tract cannot work out this graph", || {
+        let typed = guarded(path, "tract cannot analyse this graph", || {
             let mut model = model;
             let names: Vec<String> = model.inputs.iter().map(|outlet| model.node(outlet.node).name.clone()).collect();
             let order = positions(&names, &signature.inputs)?;
@@ -120,10 +120,10 @@ impl OpenBackend for Tract {
     }
 }
 
-/// tract's settings while a network is optimised.
+/// tract's settings for optimising a network.
 fn knobs() -> TractResult<KnobScope> {
     // The direct spatial convolution is AVX2 code: on AVX-512 the matrix product does three times as much a second.
-    // On other processors tract's own choice stands.
+    // On other processors tract's own choice is kept.
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx512f") {
         return KnobScope::new([("TRACT_DISABLE_DIRECT_SPATIAL", "true")]);
@@ -138,7 +138,7 @@ fn datum_type(data_type: DataType) -> DatumType {
     }
 }
 
-/// For every spec the position of its name in `names`; `graph::check` has seen them all.
+/// For every spec the position of its name in `names`; `graph::check` has checked that all exist.
 fn positions(names: &[String], specs: &[TensorSpec]) -> TractResult<Vec<usize>> {
     let position = |spec: &TensorSpec| names.iter().position(|name| *name == spec.name);
     specs
@@ -147,7 +147,7 @@ fn positions(names: &[String], specs: &[TensorSpec]) -> TractResult<Vec<usize>> 
         .collect()
 }
 
-/// Compares what tract worked out for the outputs with the manifest.
+/// Compares tract's output shapes with the manifest.
 fn check_outputs(path: &Path, model: &TypedModel, signature: &Signature) -> Result<(), EngineError> {
     for (index, spec) in signature.outputs.iter().enumerate() {
         let fact = model.output_fact(index).map_err(|error| load_error(path, "tract lost an output", error))?;
@@ -164,8 +164,8 @@ fn check_outputs(path: &Path, model: &TypedModel, signature: &Signature) -> Resu
     Ok(())
 }
 
-/// Runs a step of tract's loading. tract indexes and unwraps in places while it reads a graph, so that a foreign file
-/// can make it panic; here that becomes an error like any other.
+/// Runs a step of tract's loading. tract indexes and unwraps in places while it reads a graph, so that a bad file
+/// can make it panic; that becomes an ordinary error here.
 fn guarded<T>(path: &Path, stage: &'static str, step: impl FnOnce() -> TractResult<T>) -> Result<T, EngineError> {
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(result) => result.map_err(|error| load_error(path, stage, error)),
@@ -267,7 +267,7 @@ impl Engine for TractEngine {
             };
             inputs.push(TValue::from_const(Arc::clone(tensor)));
         }
-        // A panic in a kernel must not take the frame loop with it; the state that it leaves behind is thrown away.
+        // A panic in a kernel must not end the frame loop; the state that it leaves behind is discarded.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.state.run_plan_with_eval(inputs, |context, state, node, inputs| {
                 let outputs = plan::eval(context, state, node, inputs);

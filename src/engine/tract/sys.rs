@@ -1,11 +1,11 @@
-//! What tract does to the processor and to the C library's allocator.
+//! Counters tract's side effects on the processor and on the C library's allocator.
 
 #![allow(unsafe_code)]
 
 /// Clears the upper halves of the vector registers.
 ///
-/// tract's kernels for AVX and AVX-512 leave numbers in them. As long as they are there, every instruction of SSE has to keep
-/// them: all compiled Rust, the warp and the decoders among it, then takes two to three times as long.
+/// tract's kernels for AVX and AVX-512 leave values in them. While they are there, every SSE instruction has to preserve them:
+/// all compiled Rust, including the warp and the decoders, then takes two to three times as long.
 pub(super) fn clear_upper_halves() {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx") {
@@ -15,10 +15,10 @@ pub(super) fn clear_upper_halves() {
     }
 }
 
-/// Lets the C library keep what is freed, in the whole process.
+/// Makes the C library keep freed memory, in the whole process.
 ///
-/// tract makes and drops tensors of megabytes for every node of a graph. As it begins, the C library gives such memory back
-/// to the system each time, and gets it again page by page, each cleared.
+/// tract allocates and frees tensors of megabytes for every node of a graph. By default, the C library returns such memory to the
+/// system each time, and gets it back page by page, each cleared.
 pub fn keep_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -39,7 +39,7 @@ pub fn keep_memory() {
 mod memory_tests {
     use super::*;
 
-    /// How often this thread has touched memory that it did not have.
+    /// Page faults of this thread.
     fn faults() -> u64 {
         let line = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
         let fields = line.rsplit_once(')').unwrap().1;
@@ -67,7 +67,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Whether there is something in an upper half; nothing where the processor cannot say.
+    /// Whether there is something in an upper half; nothing if the processor cannot say.
     pub fn upper_halves_are_in_use() -> Option<bool> {
         if !is_x86_feature_detected!("avx") || !is_x86_feature_detected!("xsave") || __cpuid_count(13, 1).eax & 4 == 0 {
             eprintln!("not tested: this processor does not say which registers are in use");

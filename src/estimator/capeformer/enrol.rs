@@ -11,17 +11,17 @@ use crate::geometry::Rectangle;
 use crate::pixels::Image;
 use crate::template::{Annotation, Point, Template, TemplateKeypoint};
 
-/// Most images of one object.
+/// Maximum number of images of one object.
 const MAX_SHOTS: usize = 100;
 
 /// An image of an object, and where its keypoints are.
 #[derive(Debug)]
 pub struct Shot {
-    /// What to call the image in errors.
+    /// Name of the image in errors.
     pub name: String,
     /// The image.
     pub image: Image,
-    /// Where its keypoints are.
+    /// Its keypoints.
     pub annotation: Annotation,
 }
 
@@ -72,19 +72,19 @@ pub enum EnrolError {
 /// A shot before the network has seen it.
 struct Plan {
     crop: Crop,
-    /// Crop pixels of each keypoint; none where the image does not show it.
+    /// Crop pixels of each keypoint; none if the image does not show it.
     points: Vec<Option<(f32, f32)>>,
 }
 
 /// Makes a template called `name` from images of an object.
 ///
-/// The features of a keypoint are the mean over the images; a keypoint that an image does not show is treated as
-/// `decode.hidden_keypoints` of the bundle says, and one that none of them shows is dropped ([`check_shots`] refuses it,
+/// The features of a keypoint are the mean over the images; a keypoint that an image does not show is treated
+/// according to the bundle's `decode.hidden_keypoints`, and one that none of them shows is dropped ([`check_shots`] refuses it,
 /// because a user hardly means it).
 ///
 /// # Errors
-/// Where the bundle is no CapeFormer, the images disagree in their keypoints, a visible keypoint lies outside its crop,
-/// a box outside its image, or no keypoint is left; and where the network fails.
+/// If the bundle is not a CapeFormer bundle, the images disagree in their keypoints, a visible keypoint lies outside its crop,
+/// a box outside its image, no keypoint is left, or the network fails.
 pub fn enrol(
     bundle: &Bundle,
     backend: Backend,
@@ -145,17 +145,17 @@ pub fn enrol(
 /// Everything that [`enrol`] checks before it runs the network.
 ///
 /// # Errors
-/// As [`enrol`].
+/// Same as [`enrol`].
 pub fn check_shots(bundle: &Bundle, name: &str, shots: &[Shot]) -> Result<(), EnrolError> {
     let plans = plan(name, section(bundle)?.0.box_padding, shots)?;
-    // There is a first one, or there was no plan.
+    // `plan` has checked that there is a first one.
     let points = &shots[0].annotation.points;
     let is_hidden = |keypoint: &usize| plans.iter().all(|plan| plan.points[*keypoint].is_none());
     match (0..points.len()).find(is_hidden) {
         Some(keypoint) => Err(EnrolError::Template {
             name: name.to_owned(),
             reason: format!(
-                "keypoint `{}` is visible in none of the images: leave it out of all annotations",
+                "keypoint `{}` is not visible in any of the images: omit it from all annotations",
                 points[keypoint].name
             ),
         }),
@@ -172,7 +172,7 @@ fn section(bundle: &Bundle) -> Result<(&Config, usize), EnrolError> {
     }
 }
 
-/// Crops and places, after everything that can be checked without the network.
+/// Crops and keypoints in them; makes all checks that do not need the network.
 fn plan(name: &str, box_padding: f64, shots: &[Shot]) -> Result<Vec<Plan>, EnrolError> {
     let template_error = |reason: String| EnrolError::Template { name: name.to_owned(), reason };
     let Some(first) = shots.first() else { return Err(template_error("no image was given".to_owned())) };

@@ -47,20 +47,20 @@ pub(super) struct Capeformer {
     session: Session,
     box_padding: f64,
     features: Features,
-    /// One pair of networks for each number of rows that a template needs.
+    /// One pair of networks per number of rows that a template needs.
     matchers: Vec<Matcher>,
     templates: Vec<Enrolled>,
     workspace: Box<Workspace>,
 }
 
-/// The network that reads crops, and how they get into it.
+/// The network that reads crops, and its preprocessing.
 #[derive(Debug)]
 struct Features {
     transform: CropTransform,
     engine: Box<dyn Engine>,
 }
 
-/// The networks for templates of at most so many keypoints.
+/// The networks for templates of at most this many keypoints.
 #[derive(Debug)]
 struct Matcher {
     rows: usize,
@@ -68,7 +68,7 @@ struct Matcher {
     refine: Box<dyn Engine>,
 }
 
-/// A template as the networks take it.
+/// A template as network inputs.
 #[derive(Debug)]
 struct Enrolled {
     keypoints: usize,
@@ -134,7 +134,7 @@ impl Capeformer {
     }
 }
 
-/// All networks that some template could need.
+/// All networks that any template could need.
 pub(super) fn networks(planner: &Planner<'_>) -> Result<Vec<Network>, EstimateError> {
     let mut networks = vec![features(planner)?];
     for &rows in &planner.bundle.manifest().engines[MATCH].batch_sizes {

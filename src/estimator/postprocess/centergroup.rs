@@ -25,7 +25,7 @@ pub(super) fn decode(decoder: &Decoder, frame: Frame, tensors: &Arrays) -> Resul
     Ok(result)
 }
 
-/// One byte per pixel of the network's input, not 0 where it comes from the image: everywhere, unless `mask` says
+/// One byte per pixel of the network's input, not 0 if it comes from the image: everywhere, unless `mask` says
 /// otherwise.
 fn mask(tensors: &Arrays, network: Size) -> Result<Vec<u8>, EstimateError> {
     let Some(array) = tensors.get("mask") else { return Ok(vec![1; network.width * network.height]) };

@@ -1,4 +1,4 @@
-//! The decoding alone, on network outputs that were made elsewhere.
+//! Decoding alone, on dumped network outputs.
 
 mod capeformer;
 mod centergroup;
@@ -26,14 +26,14 @@ use crate::npz::{Array, Arrays};
 ///
 /// **CapeFormer**: `tensors` holds `similarity [K, 64]` or `[K, 8, 8]`, and for `poses` also `keypoints
 /// [K, 2]`, from 0 to 1 of the crop, and `crop [3]` (column and row of the middle, side; image pixels). The result holds
-/// `proposals [K, 2]` and `poses [K, 3]` (x, y in image pixels, score). Both are empty where a number is not finite.
+/// `proposals [K, 2]` and `poses [K, 3]` (x, y in image pixels, score). Both are empty if a number is not finite.
 ///
 /// **LOFR**: `tensors` holds `response [n, J, h, w]`, `presence [n, J]` (logits) and `boxes [n, 4]` (x, y, width, height;
-/// image pixels). The result holds `poses [n, J, 3]` (x, y in image pixels, score), zeros where a box is no box or a
+/// image pixels). The result holds `poses [n, J, 3]` (x, y in image pixels, score), zeros if a box is invalid or a
 /// number is not finite.
 ///
 /// # Errors
-/// Where an array is missing or has a shape that does not fit, or an option is out of range.
+/// If an array is missing or has a shape that does not fit, or an option is out of range.
 pub fn postprocess(bundle: &Bundle, options: &Options, image: Size, tensors: &Arrays) -> Result<Arrays, EstimateError> {
     let manifest = bundle.manifest();
     let centre = |reference: Centre| {

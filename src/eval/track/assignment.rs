@@ -1,6 +1,6 @@
-//! The matching of rows with columns whose gains add up to most (Kuhn and Munkres, by shortest augmenting paths).
+//! The matching of rows with columns of maximum total gain (Kuhn and Munkres, by shortest augmenting paths).
 
-/// The column of every row, `None` where there are more rows than columns; `gains` is rows of equal length.
+/// The column of every row, `None` if there are more rows than columns; the rows of `gains` have equal length.
 pub(super) fn assign(gains: &[Vec<f64>]) -> Vec<Option<usize>> {
     let (rows, columns) = (gains.len(), gains.first().map_or(0, Vec::len));
     if columns == 0 {

@@ -1,4 +1,4 @@
-//! Who is where in every frame, from files.
+//! People and identities in every frame, from files.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -10,15 +10,13 @@ use serde::Deserialize;
 use super::metrics::TrackFrame;
 use crate::coco::{CocoFile, FileError};
 use crate::eval::{Annotation, EvalError, GroundTruth, oks, variances};
-use crate::read::{self, BoundedLines};
+use crate::read::{self, BoundedLines, MAX_RESULT_LINE};
 
 /// Largest file of boxes that is read; the longest video of MOTChallenge has 4 MB.
 const MAX_BYTES: u64 = 32 << 20;
-/// Longest result line that is read.
-const MAX_LINE_BYTES: usize = 4 << 20;
-/// Most identities of a file: the figures compare each of one file with each of the other.
+/// Maximum number of identities in a file: the figures compare each of one file with each of the other.
 const MAX_IDENTITIES: usize = 4096;
-/// Most people of a frame.
+/// Maximum number of people in a frame.
 const MAX_PEOPLE: usize = 1000;
 /// Largest coordinate of a box: the area of a larger one has no meaning.
 const MAX_COORDINATE: f64 = 1e9;
@@ -33,7 +31,7 @@ impl TrackedBoxes {
     /// Reads a file; of `truth`, lines whose confidence is 0 do not count.
     ///
     /// # Errors
-    /// Where it cannot be read, or a line is wrong.
+    /// If it cannot be read, or a line is wrong.
     pub fn read(path: &Path, truth: bool) -> Result<Self, EvalError> {
         let text = read::text(path, MAX_BYTES).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
         let mut boxes = Self::default();
@@ -83,7 +81,7 @@ impl TrackedBoxes {
     }
 }
 
-/// Refuses more people than the figures can be computed of.
+/// Refuses more people than the figures can be computed for.
 fn check_counts(
     path: &Path,
     frames: impl Iterator<Item = impl ExactSizeIterator<Item = u64>>,
@@ -115,7 +113,7 @@ fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
 
 #[derive(Deserialize)]
 struct Line {
-    /// Of the header: names.
+    /// The header: names of the keypoints.
     keypoints: Option<Vec<String>>,
     sequence: Option<u64>,
     poses: Option<Vec<FoundPose>>,
@@ -135,12 +133,12 @@ type Found = (u64, Vec<[f64; 2]>);
 /// that is not annotated.
 ///
 /// # Errors
-/// Where a file cannot be read, is not of that form, or numbers or names of keypoints differ; where no annotated frame has a
-/// line, or no pose an identity, so that there is nothing to compare.
+/// If a file cannot be read, is not of that form, numbers or names of keypoints differ, or there is nothing to compare because
+/// no annotated frame has a line or no pose an identity.
 pub fn keypoint_frames(truth: &Path, lines: &Path, sigmas: &[f64]) -> Result<Vec<TrackFrame>, EvalError> {
     let variances = variances(sigmas)?;
     let input = File::open(lines).map_err(|source| FileError::Read { path: lines.to_owned(), source })?;
-    let mut input = Lines { path: lines, lines: BoundedLines::new(BufReader::new(input), MAX_LINE_BYTES), number: 0 };
+    let mut input = Lines { path: lines, lines: BoundedLines::new(BufReader::new(input), MAX_RESULT_LINE), number: 0 };
     let mut line = input.next()?;
     let names = line.as_mut().and_then(|header| header.keypoints.take()).unwrap_or_default();
     let mut people = people(truth, &names, sigmas.len())?;
@@ -191,7 +189,7 @@ pub fn keypoint_frames(truth: &Path, lines: &Path, sigmas: &[f64]) -> Result<Vec
 #[derive(Default)]
 struct AnnotatedFrame {
     people: Vec<(u64, Annotation)>,
-    /// `None` as long as there was no line of it.
+    /// `None` until there was a line of it.
     found: Option<Vec<Found>>,
 }
 
@@ -234,7 +232,7 @@ fn people(path: &Path, names: &[String], count: usize) -> Result<BTreeMap<u64, A
 struct Lines<'a> {
     path: &'a Path,
     lines: BoundedLines<BufReader<File>>,
-    /// Of the current line, from 1.
+    /// Number of the current line, from 1.
     number: usize,
 }
 
@@ -245,7 +243,6 @@ impl Lines<'_> {
             self.number += 1;
             let failed = |source| FileError::Read { path: self.path.to_owned(), source };
             let Some(text) = self.lines.next_line().map_err(failed)? else { return Ok(None) };
-            let text = text.trim_start_matches('\u{feff}');
             if !text.trim().is_empty() {
                 let parsed = serde_json::from_str(text);
                 return parsed.map(Some).map_err(|error| self.json(error.to_string()));

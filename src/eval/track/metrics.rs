@@ -6,19 +6,19 @@ use std::collections::HashMap;
 
 use super::assignment::assign;
 
-/// Similarities are compared with limits to this.
+/// Tolerance when similarities are compared with limits.
 const EPSILON: f64 = f64::EPSILON;
-/// The similarity from which on two are the same, for CLEAR and identity.
+/// The similarity from which on two people match, for CLEAR and identity.
 const SAME: f64 = 0.5;
 /// Localisation thresholds of HOTA: 0.05 to 0.95.
 const ALPHAS: usize = 19;
 
-/// One frame: who is there, who was found, and how similar each pair is.
+/// One frame: true people, found people, and the similarity of each pair.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TrackFrame {
     /// Identities of the true people.
     pub truth: Vec<u64>,
-    /// Identities that were given.
+    /// Identities of the found people.
     pub found: Vec<u64>,
     /// A row per true person, a column per found one, each 0 to 1.
     pub similarity: Vec<Vec<f64>>,
@@ -29,15 +29,15 @@ pub struct TrackFrame {
 pub struct TrackFigures {
     /// Higher order tracking accuracy, mean over the thresholds (Luiten et al., IJCV 2021).
     pub hota: f64,
-    /// Its part that is detection.
+    /// Its detection part.
     pub det_a: f64,
-    /// Its part that is association.
+    /// Its association part.
     pub ass_a: f64,
     /// Multiple object tracking accuracy (Bernardin and Stiefelhagen, 2008).
     pub mota: f64,
     /// Identity F1 (Ristani et al., 2016).
     pub idf1: f64,
-    /// Times that a true person's identity changed.
+    /// Number of times that a true person's identity changed.
     pub switches: usize,
     /// True people that were not found.
     pub misses: usize,
@@ -85,7 +85,7 @@ pub fn figures(frames: &[TrackFrame]) -> TrackFigures {
 }
 
 fn clear(numbered: &Numbered<'_>, figures: &mut TrackFigures) {
-    // Whom every true person was matched with last, and in the frame before.
+    // The match of every true person, the last one and that of the previous frame.
     let mut last = vec![None; numbered.truths];
     let mut before = vec![None; numbered.truths];
     let mut matches = 0;
@@ -99,7 +99,7 @@ fn clear(numbered: &Numbered<'_>, figures: &mut TrackFigures) {
             figures.misses += truth.len();
             continue;
         }
-        // Who was matched in the frame before stays matched, where that is possible at all.
+        // Matches of the previous frame are kept if possible.
         let gain = |row: usize, column: usize| {
             let value = similarity[row][column];
             if value < SAME - EPSILON {
@@ -142,7 +142,7 @@ fn identity(numbered: &Numbered<'_>, figures: &mut TrackFigures) {
             }
         }
     }
-    // What an identity and a person do not share is lost either way, so most shared is least lost.
+    // Frames that an identity and a person do not share are lost either way, so maximising shared ones minimises losses.
     let matched: f64 =
         assign(&shared).iter().zip(&shared).filter_map(|(column, row)| column.map(|column| row[column])).sum();
     figures.idf1 = 2.0 * matched / (truths + given).max(1) as f64;

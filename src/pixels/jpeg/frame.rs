@@ -1,14 +1,14 @@
-//! What the headers of a JPEG say: segments, the frame with its components, and scans.
+//! Headers of a JPEG: segments, the frame with its components, and scans.
 
 use super::Fault;
 use crate::geometry::Size;
 
-/// How coefficients are sent.
+/// How coefficients are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Process {
-    /// Every block whole.
+    /// Every block at once.
     Sequential,
-    /// In several scans, each of some coefficients or bits.
+    /// In several scans, each with some coefficients or bits.
     Progressive,
 }
 
@@ -51,11 +51,11 @@ pub(super) struct Frame {
     count: usize,
 }
 
-/// What other segments say about colours.
+/// Colour information of other segments.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ColourNotes {
     pub is_jfif: bool,
-    /// Of an Adobe segment.
+    /// Transform of an Adobe segment.
     pub transform: Option<u8>,
 }
 
@@ -169,7 +169,7 @@ impl Scan {
         let (first, last, high, low) = (usize::from(first), usize::from(last), bits >> 4, bits & 15);
         let scan = Self { parts, count, first, last, high, low };
         match frame.process {
-            // What it says of coefficients has no meaning then, and some encoders write anything.
+            // Its range of coefficients has no meaning then, and some encoders write anything.
             Process::Sequential => Ok(Self { first: 0, last: 63, high: 0, low: 0, ..scan }),
             Process::Progressive => {
                 let is_band = if first == 0 { last == 0 } else { first <= last && last <= 63 && count == 1 };

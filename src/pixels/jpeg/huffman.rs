@@ -9,14 +9,14 @@ const FAST: usize = 1 << FAST_BITS;
 /// A Huffman table, prepared for decoding.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    /// For each run of bits the symbol and, in the upper byte, its length; 0 where the code is longer.
+    /// For each run of bits the symbol and, in the upper byte, its length; 0 if the code is longer.
     symbols: [u16; FAST],
     /// The same with the value that follows the code, for codes and values that fit together: value, then 8 bits of run,
-    /// then 8 bits of length; 0 where they do not fit.
+    /// then 8 bits of length; 0 if they do not fit.
     values: [i32; FAST],
-    /// The smallest code of no more than so many bits that does not exist, aligned to 16 bits.
+    /// By length: the smallest code of at most that many bits that does not exist, aligned to 16 bits.
     limit: [u32; 17],
-    /// What is added to a code of so many bits to find its symbol.
+    /// By length: the offset from a code to its symbol.
     offset: [i32; 17],
     list: [u8; 256],
 }

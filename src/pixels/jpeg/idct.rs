@@ -67,8 +67,8 @@ fn sample(value: i32) -> u8 {
     value.saturating_add(128).clamp(0, 255) as u8
 }
 
-/// Whether all values have at most 15 bits, so that sums of two have 16. Vector code of libjpeg-turbo computes with 16 bits
-/// and gives others than its plain code beyond that; images of 8 bits stay far below.
+/// Whether all values have at most 15 bits, so that sums of two have 16. libjpeg-turbo's vector code computes with 16 bits and
+/// differs from its plain code beyond that; 8-bit images stay far below.
 fn is_plausible(values: &[Lanes; 8]) -> bool {
     let beyond = values.as_flattened().iter().fold(0, |beyond, &Wrapping(value)| beyond | value.wrapping_add(1 << 14));
     beyond & !0x7fff == 0
@@ -78,7 +78,7 @@ fn is_plausible(values: &[Lanes; 8]) -> bool {
 /// `plane` that are `stride` bytes apart.
 ///
 /// # Errors
-/// Where the coefficients are larger than those of any image.
+/// If the coefficients are larger than in any image.
 pub(super) fn inverse(
     coefficients: &[i16; 64],
     quantisation: &[u16; 64],

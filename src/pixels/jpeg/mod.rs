@@ -1,9 +1,9 @@
-//! JPEG: what files and cameras give, decoded to the bytes that libjpeg-turbo decodes, or refused by name.
+//! JPEG of files and cameras, decoded to libjpeg-turbo's bytes or refused by name.
 //!
 //! Sequential and progressive Huffman-coded frames of 8 bits, grey or of three components, with any scans, restarts and
 //! whole sampling ratios. Huffman tables that a file omits are the standard's, as MJPEG cameras expect. What libjpeg
-//! decodes with a warning, because data are missing or do not fit, is an error here: it would be an image whose rest is
-//! grey.
+//! decodes with a warning, because data are missing or do not fit, is an error here: the rest of such an image would be grey.
+//! A missing end marker after complete data is not an error.
 
 mod frame;
 mod huffman;
@@ -29,7 +29,7 @@ enum Fault {
     EndsEarly,
     /// The end marker is missing.
     Cut,
-    /// It is valid, but of a kind that is not decoded.
+    /// It is valid, but of an unsupported kind.
     Unsupported(&'static str),
     /// It has four components.
     Cmyk,
@@ -42,7 +42,7 @@ enum Fault {
 pub struct JpegDecoder {
     /// Samples of each component, whole blocks.
     planes: [Vec<u8>; 3],
-    /// Of progressive frames.
+    /// Coefficients of progressive frames.
     coefficients: [Vec<i16>; 3],
     lines: upsample::Lines,
     state: Box<State>,
@@ -54,7 +54,7 @@ impl fmt::Debug for JpegDecoder {
     }
 }
 
-/// What a JPEG's segments have set.
+/// State set by a JPEG's segments.
 #[derive(Debug, Default)]
 struct State {
     dc: [Option<Table>; 4],
@@ -74,16 +74,25 @@ struct Progress {
     lowest_bits: [[u8; 64]; 3],
 }
 
-/// Of coefficients of which nothing was sent.
+/// Maximum coefficients of a component whose memory is kept for the next image: those of 4K.
+const MOST_KEPT: usize = 16 << 20;
+/// Marks coefficients of which nothing was sent.
 const NOTHING: u8 = u8::MAX;
 
+impl Progress {
+    /// Whether every bit of every coefficient was sent.
+    fn is_complete(&self, frame: &Frame) -> bool {
+        self.lowest_bits[..frame.components().len()].iter().flatten().all(|&bit| bit == 0)
+    }
+}
+
 impl JpegDecoder {
-    /// Decodes `bytes` into `image`: RGB, or grey where the file has one component. How the camera was held is returned, not
+    /// Decodes `bytes` into `image`: RGB, or grey where the file has one component. The orientation is returned, not
     /// applied.
     ///
     /// # Errors
-    /// Where the bytes are no JPEG, are broken or cut off, exceed `limits`, or are of a kind that is not decoded, which is
-    /// named. The image may hold anything then, but is one.
+    /// If the bytes are not a JPEG, are broken or cut off, exceed `limits`, or are of an unsupported kind, which is named. The
+    /// content of `image` is unspecified then, but valid.
     pub fn decode(&mut self, bytes: &[u8], limits: &Limits, image: &mut Image) -> Result<Orientation, DecodeError> {
         const KIND: &str = "JPEG";
         self.try_decode(bytes, limits.pixels, image).map_err(|fault| match fault {
@@ -106,7 +115,11 @@ impl JpegDecoder {
             Progress { quantisation: [[0; 64]; 3], is_begun: [false; 3], lowest_bits: [[NOTHING; 64]; 3] };
         let mut at = 2;
         loop {
-            let (marker, start) = next_marker(bytes, at)?;
+            let (marker, start) = match next_marker(bytes, at) {
+                // Only the end marker is missing, which some cameras omit.
+                Err(Fault::Cut) if frame.as_ref().is_some_and(|frame| progress.is_complete(frame)) => break,
+                found => found?,
+            };
             if marker == 0xd9 {
                 break;
             }
@@ -125,7 +138,7 @@ impl JpegDecoder {
                         return Err(Fault::Size(found.size));
                     }
                     if !upsample::is_supported(&found) {
-                        return Err(Fault::Unsupported("sampling factors that are no whole ratio"));
+                        return Err(Fault::Unsupported("sampling factors that are not whole ratios"));
                     }
                     frame = Some(found);
                 }
@@ -176,10 +189,11 @@ impl JpegDecoder {
                 // The tables that hold when a component begins hold for all of it.
                 progress.quantisation[index] =
                     self.state.quantisation[component.table].ok_or(Fault::Broken("a quantisation table is missing"))?;
-                self.planes[index].resize(64 * blocks, 0);
                 if is_progressive {
                     self.coefficients[index].clear();
                     self.coefficients[index].resize(64 * blocks, 0);
+                } else {
+                    self.planes[index].resize(64 * blocks, 0);
                 }
             } else if !is_progressive {
                 return Err(Fault::Broken("a component has two scans"));
@@ -201,7 +215,7 @@ impl JpegDecoder {
         Ok(bits.marker())
     }
 
-    /// Makes pixels of what all scans have brought.
+    /// Makes the pixels once all scans are read.
     fn finish(&mut self, frame: &mut Frame, progress: &Progress, image: &mut Image) -> Result<(), Fault> {
         for (index, component) in frame.components().iter().enumerate() {
             if !progress.is_begun[index] || progress.lowest_bits[index][0] == NOTHING {
@@ -211,11 +225,15 @@ impl JpegDecoder {
                 return Err(Fault::Broken("its last scans are missing"));
             }
             if frame.process == Process::Progressive {
+                self.planes[index].resize(self.coefficients[index].len(), 0);
                 let stride = 8 * component.blocks_across;
                 for (number, block) in self.coefficients[index].as_chunks::<64>().0.iter().enumerate() {
                     let (x, y) = (number % component.blocks_across, number / component.blocks_across);
                     let plane = &mut self.planes[index][8 * (y * stride + x)..];
                     idct::inverse(block, &progress.quantisation[index], plane, stride)?;
+                }
+                if self.coefficients[index].len() > MOST_KEPT {
+                    self.coefficients[index] = Vec::new();
                 }
             }
         }
@@ -228,7 +246,7 @@ impl JpegDecoder {
 }
 
 impl State {
-    /// Forgets the image before. Tables are large: they are not written where there were none.
+    /// Resets the state for the next image. Tables are large: only those that were set are cleared.
     fn reset(&mut self) {
         for table in self.dc.iter_mut().chain(&mut self.ac) {
             *table = None;
@@ -284,7 +302,7 @@ impl State {
         Ok(())
     }
 
-    /// Notes what application segments say about colours and the camera.
+    /// Reads colours and orientation from application segments.
     fn read_application(&mut self, marker: u8, body: &[u8]) {
         match (marker, body) {
             (0xe0, [b'J', b'F', b'I', b'F', 0, ..]) if body.len() >= 14 => self.notes.is_jfif = true,
@@ -317,7 +335,7 @@ fn next_marker(bytes: &[u8], mut at: usize) -> Result<(u8, usize), Fault> {
     Err(Fault::Cut)
 }
 
-/// The body of the segment whose length stands at `start`.
+/// The body of the segment whose length is at `start`.
 fn body(bytes: &[u8], start: usize) -> Result<&[u8], Fault> {
     let rest = bytes.get(start..).unwrap_or_default();
     let [high, low, rest @ ..] = rest else { return Err(Fault::Cut) };

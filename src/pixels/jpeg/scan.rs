@@ -4,7 +4,7 @@ use super::frame::{Frame, Process, Scan};
 use super::huffman::{Bits, Table, extend};
 use super::{Fault, idct};
 
-/// Where the coefficients of the zigzag order lie in a block's rows.
+/// Positions of the zigzag order in a block's rows.
 pub(super) const ZIGZAG: [u8; 64] = zigzag();
 
 const fn zigzag() -> [u8; 64] {
@@ -37,7 +37,7 @@ const NO_TABLE: Fault = Fault::Broken("a Huffman table is missing");
 /// Where a scan's blocks go.
 pub(super) struct Target<'a> {
     pub planes: &'a mut [Vec<u8>; 3],
-    /// Of progressive frames.
+    /// Coefficients of progressive frames.
     pub coefficients: &'a mut [Vec<i16>; 3],
     pub quantisation: &'a [[u16; 64]; 3],
 }
@@ -172,7 +172,7 @@ fn difference(part: &mut Part<'_>, dc: &Table, bits: &mut Bits<'_>) -> Result<i3
     Ok(part.predictor)
 }
 
-/// Reads what a progressive scan says of a block. `run` is the number of blocks that have nothing more.
+/// Reads a block of a progressive scan. `run` is the number of following blocks without further coefficients.
 fn progressive(
     scan: &Scan,
     part: &mut Part<'_>,

@@ -1,4 +1,4 @@
-//! From interpolated samples to red, green and blue: the colour matrix, held between black and white, and the network's
+//! From interpolated samples to red, green and blue: the colour matrix, clamped between black and white, and the network's
 //! normalisation, as one sum per channel.
 
 use fearless_simd::prelude::*;
@@ -14,12 +14,12 @@ pub(super) struct Channels {
     layout: Layout,
     /// By channel, over the three values of a pixel and 1.
     matrix: [[f32; 4]; 3],
-    /// What black and white become.
+    /// Black and white after normalisation.
     range: [[f32; 2]; 3],
 }
 
 impl Channels {
-    /// For images like `image`.
+    /// Channels for images like `image`.
     pub fn new(image: ImageView<'_>, normalisation: &Normalisation) -> Self {
         let Normalisation { scale, offset } = *normalisation;
         let layout = Layout::of(image.format());

@@ -57,7 +57,7 @@ impl Run<'_> {
     fn bilinear<P: Points>(&self, points: &P, x: f64, y: f64) -> [f32; 3] {
         let Some((left, right)) = neighbours(x, self.image.width) else { return [0.0; 3] };
         let Some((top, bottom)) = neighbours(y, self.image.height) else { return [0.0; 3] };
-        // What the four do not count, black does.
+        // The remaining weight is black's.
         let outside = 1.0 - (left.1 + right.1) * (top.1 + bottom.1);
         let mut sum = points.black().map(|value| outside * value);
         for (row, row_weight) in [top, bottom] {
@@ -73,7 +73,7 @@ impl Run<'_> {
     }
 }
 
-/// The two pixels around `position` with their weights, or `None` where neither is one of the `len` pixels.
+/// The two pixels around `position` with their weights, or `None` if neither is one of the `len` pixels.
 ///
 /// A neighbour outside gets the weight 0 and a place inside, which makes it black.
 #[inline(always)]

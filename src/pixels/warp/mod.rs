@@ -1,12 +1,12 @@
 //! From an image to a network's input in one pass: colours, geometry and normalisation together.
 //!
-//! The result is what OpenCV's `warpAffine` gives of the image in RGB, bilinear, with a constant black border, scaled
+//! The result is that of OpenCV's `warpAffine` for the image in RGB, bilinear, with a constant black border, scaled
 //! to 0..1 and normalised: every network pixel `(x, y)` is looked up at `image_from_network(x, y)`, a sample outside the
 //! image counts as RGB 0, and a network pixel within one pixel of the image's edge is a blend with that black.
 //!
 //! Luma and chroma are interpolated before they become colours: there are fewer network pixels than image pixels, and a
-//! blend of colours is the colour of the blend, except next to values that no display can show, which are held between 0
-//! and 255 once instead of for every image pixel. Pixels that share a chroma value have it as it is, as in OpenCV's
+//! blend of colours is the colour of the blend, except next to values outside 0 to 255, which are clamped
+//! once instead of for every image pixel. Pixels that share a chroma value use it unchanged, as in OpenCV's
 //! `cvtColor`.
 //!
 //! Positions are computed in `f64`, weights in 16 bits. The result stays within a quarter of a grey level of the
@@ -26,8 +26,8 @@ use crate::geometry::{Affine, Size};
 /// Largest side of an image or a network input.
 const LONGEST_SIDE: usize = 1 << 24;
 
-/// A map from images of one size and format to the input of a network, everything that does not depend on the pixels
-/// computed beforehand.
+/// A map from images of one size and format to the input of a network, with everything precomputed that does not depend on the
+/// pixels.
 #[derive(Debug, Clone)]
 pub struct Warp {
     format: PixelFormat,
@@ -37,7 +37,7 @@ pub struct Warp {
     path: Path,
 }
 
-/// The two ways to walk over the image.
+/// The two ways to traverse the image.
 #[derive(Debug, Clone)]
 enum Path {
     Separable(Box<Separable>),
@@ -51,7 +51,7 @@ impl Warp {
     /// values scaled to 0..1: the output is `(value / 255 - mean) / std`.
     ///
     /// # Errors
-    /// Where a size is empty or absurdly large, the map is singular or not finite, or a `mean` or `std` cannot be
+    /// If a size is empty or absurdly large, the map is singular or not finite, or a `mean` or `std` cannot be
     /// used.
     pub fn new(
         format: PixelFormat,
@@ -73,10 +73,10 @@ impl Warp {
     /// Prepares another map to the same network, for images of another size or format if need be; the same one is kept.
     ///
     /// The tables are refilled in place: nothing is allocated after the first map of an image's size and format, unless the
-    /// map turns. After an error the warp is as it was.
+    /// map turns. After an error the warp is unchanged.
     ///
     /// # Errors
-    /// As [`Warp::new`].
+    /// Same as [`Warp::new`].
     pub fn aim(&mut self, format: PixelFormat, image: Size, image_from_network: &Affine) -> Result<(), WarpError> {
         check(image, self.network, image_from_network)?;
         match &mut self.path {
@@ -110,7 +110,7 @@ impl Warp {
     /// Writes `image` as `[3, height, width]` (red, green, blue) into `output`, without allocating.
     ///
     /// # Errors
-    /// Where the image has not the size or format that the map was made for, or `output` has not the length of
+    /// If the image does not have the size or format that the map was made for, or the length of `output` is not
     /// [`Warp::output_len`].
     pub fn run(&mut self, image: ImageView<'_>, output: &mut [f32]) -> Result<(), WarpError> {
         if image.format() != self.format || image.size() != self.image {
@@ -132,7 +132,7 @@ impl Warp {
     }
 }
 
-/// Whether a map of images of this size to a network of that size can be prepared.
+/// Checks that a map of images of this size to a network of that size can be prepared.
 fn check(image: Size, network: Size, image_from_network: &Affine) -> Result<(), WarpError> {
     for (what, size) in [("image", image), ("network", network)] {
         let sides = 1..=LONGEST_SIDE;

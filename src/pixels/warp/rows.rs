@@ -1,8 +1,8 @@
 //! Rows of every format, laid out alike, ready for interpolation.
 //!
 //! Samples come in groups: of a YUV or grey image luma, U, luma, V for two pixels, of an RGB image red, green, blue for
-//! one. A sample is its byte times 257, so that 255 is the largest number of 16 bits. Whatever is done with them is 16-bit
-//! arithmetic, written so that compilers make vector instructions of it.
+//! one. A sample is its byte times 257, so that 255 is the largest number of 16 bits. All arithmetic on them is 16-bit and
+//! written so that compilers vectorise it.
 
 use crate::pixels::planes::YuvPlanes;
 use crate::pixels::{ImageView, PixelFormat};
@@ -17,7 +17,7 @@ fn sample(byte: u8) -> u16 {
     u16::from_le_bytes([byte, byte])
 }
 
-/// What a group of samples stands for.
+/// Meaning of a group of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// Two pixels: luma, U, luma, V.

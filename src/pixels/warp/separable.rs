@@ -1,7 +1,7 @@
 //! Maps that scale and shift only: columns and rows are looked up in tables.
 //!
-//! For a network row two image rows are blended into one, then the neighbours of every column in it; only what is left, the
-//! network's own pixels, gets its colours.
+//! For a network row two image rows are blended into one, then the neighbours of every column in it; only the
+//! resulting network pixels are converted to colours.
 
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ const ONE: f64 = 65535.0;
 struct Column {
     /// Where the first group begins in a row buffer.
     first: u32,
-    /// What each sample of the first and of the second group counts; the blend is the sum of both. Groups of three are
+    /// Weight of each sample of the first and of the second group; the blend is the sum of both. Groups of three are
     /// taken with the sample behind them.
     weights: [[u16; 4]; 2],
 }
@@ -71,7 +71,7 @@ pub(super) struct Separable {
 }
 
 impl Separable {
-    /// The tables for `image_from_network`, or `None` where it turns or shears.
+    /// The tables for `image_from_network`, or `None` if it turns or shears.
     pub fn new(format: PixelFormat, image: Size, image_from_network: &Affine, network: Size) -> Option<Self> {
         Self::takes(image_from_network).then(|| {
             let mut separable = Self {
@@ -212,7 +212,7 @@ impl Separable {
             && self.layout == Layout::Pair
             && !self.needed.len().is_multiple_of(2)
         {
-            // Half a pair at the right edge: its second pixel is none.
+            // Half a pair at the right edge: it has no second pixel.
             *second = black[2];
         }
     }

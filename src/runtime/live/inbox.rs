@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::job::Job;
 
-/// One place per camera, which holds its newest frame.
+/// One slot per camera holding its newest frame.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    places: Mutex<Places>,
+    slots: Mutex<Slots>,
     arrived: Condvar,
 }
 
 #[derive(Debug)]
-struct Places {
+struct Slots {
     newest: Vec<Option<Box<Job>>>,
     /// Cameras that may still deliver.
     running: usize,
@@ -21,7 +21,7 @@ struct Places {
     turn: usize,
 }
 
-/// What is in the inbox.
+/// What [`Inbox::take`] found.
 #[derive(Debug)]
 pub(super) enum Arrival {
     Job(Box<Job>),
@@ -34,20 +34,20 @@ pub(super) enum Arrival {
 impl Inbox {
     pub fn new(cameras: usize) -> Self {
         let newest = (0..cameras).map(|_| None).collect();
-        Self { places: Mutex::new(Places { newest, running: cameras, turn: 0 }), arrived: Condvar::new() }
+        Self { slots: Mutex::new(Slots { newest, running: cameras, turn: 0 }), arrived: Condvar::new() }
     }
 
-    // Complete slots are put in and taken out under the lock: a thread that panicked has left nothing half done.
-    fn lock(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    // Slots are moved whole under the lock: a thread that panicked has left nothing half done.
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a camera's newest frame in its place; the one that was not taken before is returned.
+    /// Stores a camera's newest frame; returns the one that it replaces, if that was not taken.
     pub fn put(&self, job: Box<Job>) -> Option<Box<Job>> {
-        let mut places = self.lock();
+        let mut slots = self.lock();
         let camera = job.camera;
-        let older = places.newest[camera].replace(job);
-        drop(places);
+        let older = slots.newest[camera].replace(job);
+        drop(slots);
         self.arrived.notify_one();
         older
     }
@@ -60,19 +60,19 @@ impl Inbox {
 
     /// The newest frame of the camera whose turn it is, or of the next that has one.
     pub fn take(&self, timeout: Duration) -> Arrival {
-        let places = self.lock();
-        let waiting = |places: &mut Places| places.running > 0 && places.newest.iter().all(Option::is_none);
-        let (mut places, _) =
-            (self.arrived.wait_timeout_while(places, timeout, waiting)).unwrap_or_else(PoisonError::into_inner);
-        let cameras = places.newest.len();
+        let slots = self.lock();
+        let waiting = |slots: &mut Slots| slots.running > 0 && slots.newest.iter().all(Option::is_none);
+        let (mut slots, _) =
+            (self.arrived.wait_timeout_while(slots, timeout, waiting)).unwrap_or_else(PoisonError::into_inner);
+        let cameras = slots.newest.len();
         for step in 0..cameras {
-            let camera = (places.turn + step) % cameras;
-            if let Some(job) = places.newest[camera].take() {
-                places.turn = (camera + 1) % cameras;
+            let camera = (slots.turn + step) % cameras;
+            if let Some(job) = slots.newest[camera].take() {
+                slots.turn = (camera + 1) % cameras;
                 return Arrival::Job(job);
             }
         }
-        if places.running == 0 { Arrival::Ended } else { Arrival::NotYet }
+        if slots.running == 0 { Arrival::Ended } else { Arrival::NotYet }
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(taken(&inbox), Some(0));
         assert!(inbox.put(Job::empty(0)).is_none());
         inbox.end();
-        // A frame that is in its place is still processed.
+        // A frame that is in its slot is still processed.
         assert_eq!(taken(&inbox), Some(0));
         assert!(matches!(inbox.take(Duration::from_secs(60)), Arrival::Ended));
     }

@@ -42,7 +42,7 @@ impl Job {
 }
 
 impl OwnedFrame {
-    /// Becomes a copy of `frame`.
+    /// Copies `frame` into this slot.
     pub fn fill(&mut self, frame: &Frame<'_>) {
         self.image.copy_from(frame.image);
         (self.sequence, self.captured, self.instant) = (frame.sequence, frame.captured, frame.instant);
@@ -61,6 +61,11 @@ impl OwnedFrame {
             instant: self.instant,
             name: self.name.as_deref(),
         }
+    }
+
+    /// When it was captured.
+    pub fn instant(&self) -> Option<Instant> {
+        self.instant
     }
 
     /// Time since it was captured.

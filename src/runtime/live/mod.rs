@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  thread "camera-0"          calling thread                 thread "sinks"
-//!  newest_frame()             estimate()                     put() to every sink
+//!  next_frame()               estimate()                     track, then put() to every sink
 //!       |                          |                               |
 //!       +--- inbox: newest of ---> +--- queue of OUTPUT_QUEUE ---> +
 //!  thread "camera-1"     each camera; an                 results; a result that
@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use self::inbox::{Arrival, Inbox};
 use self::job::Job;
 use super::{Boxes, Counts, End, Observer, Outputs, RunError, Skip, estimate};
+use crate::clock::UtcClock;
 use crate::estimator::{EstimateError, Estimator};
 use crate::sink::{FrameResult, Live, RgbCache};
 use crate::source::{Source, SourceError};
@@ -36,7 +37,7 @@ use crate::source::{Source, SourceError};
 const OUTPUT_QUEUE: usize = 4;
 /// Slots per camera: one being filled, the newest, one being processed, those that wait, one being written.
 const SLOTS_PER_CAMERA: usize = 3 + OUTPUT_QUEUE + 1;
-/// How often a waiting thread looks whether it should stop.
+/// How often a waiting thread checks whether it should stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a stop waits for cameras and sinks.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(800);
@@ -45,17 +46,17 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The parts of a live run.
 pub struct LivePipeline<'a> {
-    /// Provide the frames.
+    /// Frame sources.
     pub cameras: Vec<Box<dyn Source>>,
-    /// Estimates the poses, of all cameras in turn.
+    /// Estimates the poses of all cameras in turn.
     pub estimator: &'a mut dyn Estimator,
-    /// Says where in frames to look.
+    /// Boxes in which to look for objects.
     pub boxes: &'a mut dyn Boxes,
-    /// Take the results.
+    /// Result sinks.
     pub outputs: Outputs,
-    /// Follows the run.
+    /// Is notified of what happens.
     pub observer: &'a mut dyn Observer,
-    /// Maximum age of a result, counted from the frame's capture.
+    /// Target latency, counted from the frame's capture: a frame that would miss it is refined less, and still delivered.
     pub deadline: Option<Duration>,
     /// Ends the run, from another thread or a signal.
     pub stop: Arc<AtomicBool>,
@@ -67,14 +68,14 @@ impl std::fmt::Debug for LivePipeline<'_> {
     }
 }
 
-/// What a camera's thread reports besides frames.
+/// What a camera's thread reports in addition to frames.
 enum Event {
     Warning(SourceError),
     Skipped(SourceError),
     Failure(SourceError),
 }
 
-/// What a camera's thread has counted so far, for the calling thread to read at any time.
+/// The counts of a camera's thread, which the calling thread can read at any time.
 #[derive(Debug, Clone, Default)]
 struct Tally(Arc<Mutex<Counts>>);
 
@@ -88,22 +89,22 @@ impl Tally {
     }
 }
 
-/// What the thread of the sinks has done.
+/// Counts of the thread of the sinks.
 #[derive(Debug, Default)]
 struct Delivered {
     results: u64,
     poses: u64,
     dropped_poses: u64,
-    /// Results that no sink took because all had ended.
-    dropped: u64,
+    /// Results dropped because every sink had closed.
+    undelivered: u64,
 }
 
 impl LivePipeline<'_> {
-    /// Processes the newest frames until all cameras end, which they do not by themselves, the readers of all sinks have closed
-    /// them, or `stop` is set; `counts` holds what happened, errors included.
+    /// Processes the newest frames until `stop` is set, every sink's reader has disconnected, or all cameras end (which does not
+    /// normally happen); `counts` is complete even after an error.
     ///
     /// # Errors
-    /// Where a camera fails for good, the model fails, or a sink cannot write. Results that are complete are written in every case.
+    /// If a camera fails for good, the model fails, or a sink cannot write. Complete results are written in every case.
     pub fn run(self, counts: &mut Counts) -> Result<End, RunError> {
         let Self { cameras, estimator, boxes, outputs, observer, deadline, stop } = self;
         let inbox = Arc::new(Inbox::new(cameras.len()));
@@ -111,17 +112,17 @@ impl LivePipeline<'_> {
         let mut free = Vec::new();
         let tallies: Vec<Tally> = cameras.iter().map(|_| Tally::default()).collect();
         for (camera, source) in cameras.into_iter().enumerate() {
-            let (give, slots) = sync_channel(SLOTS_PER_CAMERA);
+            let (recycle, free_slots) = sync_channel(SLOTS_PER_CAMERA);
             for _ in 0..SLOTS_PER_CAMERA {
                 // The channel has room for all of them.
-                let _ = give.try_send(Job::empty(camera));
+                let _ = recycle.try_send(Job::empty(camera));
             }
-            free.push(give.clone());
+            free.push(recycle.clone());
             let capture = Capture {
                 source,
                 inbox: Arc::clone(&inbox),
-                give,
-                slots,
+                recycle,
+                free_slots,
                 events: events.clone(),
                 tally: tallies[camera].clone(),
                 stop: Arc::clone(&stop),
@@ -134,15 +135,15 @@ impl LivePipeline<'_> {
         drop(events);
         let (results, waiting) = sync_channel(OUTPUT_QUEUE);
         let (end, ended) = sync_channel(1);
-        let (give, stopping) = (free.clone(), Arc::clone(&stop));
+        let (recycle, stopping) = (free.clone(), Arc::clone(&stop));
         thread::Builder::new()
             .name("sinks".to_owned())
             .spawn(move || {
                 let mut delivered = Delivered::default();
-                let worked = deliver(&outputs, waiting, &give, &stopping, &mut delivered);
-                // Without sinks there is nothing to process frames for.
+                let result = deliver(&outputs, waiting, &recycle, &stopping, &mut delivered);
+                // With no sinks left, stop processing.
                 stopping.store(true, Ordering::Relaxed);
-                let _ = end.send((worked, delivered));
+                let _ = end.send((result, delivered));
             })
             .map_err(RunError::Thread)?;
 
@@ -154,40 +155,43 @@ impl LivePipeline<'_> {
             free: &free,
             results: &results,
             tallies: &tallies,
-            own: Counts::default(),
+            local_counts: Counts::default(),
             deadline,
         };
-        let worked = processing.run(&inbox, &reported, &stop);
-        let mut own = processing.own;
+        let processed = processing.run(&inbox, &reported, &stop);
+        let mut local_counts = processing.local_counts;
         stop.store(true, Ordering::Relaxed);
         drop(results);
         let until = Instant::now() + SHUTDOWN_GRACE;
         wait(&reported, until);
-        // What is computed is written, unless a sink hangs.
+        // Complete results are written, unless a sink hangs.
         let received = ended.recv_timeout(until.saturating_duration_since(Instant::now()));
         let ended = match received {
             Ok((delivered, done)) => {
-                (own.processed, own.poses, own.dropped_poses) = (done.results, done.poses, done.dropped_poses);
-                own.dropped.output += done.dropped;
-                worked.and(delivered)
+                local_counts.processed = done.results;
+                local_counts.poses = done.poses;
+                local_counts.dropped_poses = done.dropped_poses;
+                local_counts.dropped.output += done.undelivered;
+                processed.and(delivered)
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 tracing::warn!("a sink did not take the last results within {} ms", SHUTDOWN_GRACE.as_millis());
-                worked.map(|()| End::Stopped)
+                processed.map(|()| End::Stopped)
             }
         };
-        *counts = sum(&tallies, own);
+        *counts = sum(&tallies, local_counts);
         ended
     }
 }
 
-/// All counts: those of the cameras' threads, and `own` of the others.
-fn sum(tallies: &[Tally], mut own: Counts) -> Counts {
-    tallies.iter().for_each(|tally| own += tally.get());
-    own
+/// All counts: those of the cameras' threads, and `local_counts` of the others.
+fn sum(tallies: &[Tally], local_counts: Counts) -> Counts {
+    let mut counts = local_counts;
+    tallies.iter().for_each(|tally| counts += tally.get());
+    counts
 }
 
-/// Waits until every camera's thread has ended, but not for long; what they still report is ignored.
+/// Waits until every camera's thread has ended, with a timeout; late events are ignored.
 fn wait(reported: &Receiver<Event>, until: Instant) {
     while reported.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
 }
@@ -196,8 +200,8 @@ fn wait(reported: &Receiver<Event>, until: Instant) {
 struct Capture {
     source: Box<dyn Source>,
     inbox: Arc<Inbox>,
-    give: SyncSender<Box<Job>>,
-    slots: Receiver<Box<Job>>,
+    recycle: SyncSender<Box<Job>>,
+    free_slots: Receiver<Box<Job>>,
     events: Sender<Event>,
     tally: Tally,
     stop: Arc<AtomicBool>,
@@ -210,12 +214,12 @@ impl Capture {
             match self.source.next_frame() {
                 Ok(Some(frame)) => {
                     frames += 1;
-                    // One is always free: `SLOTS_PER_CAMERA` counts all places where the others can be.
-                    if let Ok(mut job) = self.slots.try_recv() {
+                    // One is always free: `SLOTS_PER_CAMERA` covers every place a slot can be.
+                    if let Ok(mut job) = self.free_slots.try_recv() {
                         job.frame.fill(&frame);
                         if let Some(older) = self.inbox.put(job) {
                             superseded += 1;
-                            let _ = self.give.try_send(older);
+                            let _ = self.recycle.try_send(older);
                         }
                     } else {
                         superseded += 1;
@@ -234,15 +238,15 @@ impl Capture {
             while let Some(warning) = self.source.next_warning() {
                 let _ = self.events.send(Event::Warning(warning));
             }
-            self.tell(frames, superseded);
+            self.publish(frames, superseded);
         }
-        self.tell(frames, superseded);
+        self.publish(frames, superseded);
         self.inbox.end();
     }
 
     /// Publishes the counts: `frames` were taken, of which `superseded` were replaced.
-    fn tell(&self, frames: u64, superseded: u64) {
-        let mut counts = self.source.live().unwrap_or_default();
+    fn publish(&self, frames: u64, superseded: u64) {
+        let mut counts = self.source.live_counts().unwrap_or_default();
         counts.frames = frames + counts.dropped.total();
         counts.dropped.superseded += superseded;
         self.tally.set(counts);
@@ -254,13 +258,13 @@ struct Processing<'a> {
     estimator: &'a mut dyn Estimator,
     boxes: &'a mut dyn Boxes,
     observer: &'a mut dyn Observer,
-    /// All counts, as the observer hears them.
+    /// All counts, as passed to the observer.
     counts: &'a mut Counts,
     free: &'a [SyncSender<Box<Job>>],
     results: &'a SyncSender<Box<Job>>,
     tallies: &'a [Tally],
-    /// What this thread has counted.
-    own: Counts,
+    /// Counts of this thread.
+    local_counts: Counts,
     deadline: Option<Duration>,
 }
 
@@ -268,12 +272,12 @@ impl Processing<'_> {
     fn run(&mut self, inbox: &Inbox, reported: &Receiver<Event>, stop: &AtomicBool) -> Result<(), RunError> {
         loop {
             let arrival = inbox.take(POLL_INTERVAL);
-            *self.counts = sum(self.tallies, self.own);
-            self.hear(reported)?;
+            *self.counts = sum(self.tallies, self.local_counts);
+            self.drain_events(reported)?;
             let is_over = stop.load(Ordering::Relaxed);
             match arrival {
                 Arrival::Job(job) if is_over => {
-                    self.own.dropped.superseded += 1;
+                    self.local_counts.dropped.superseded += 1;
                     self.release(job);
                 }
                 Arrival::Job(job) => self.process(job)?,
@@ -284,7 +288,7 @@ impl Processing<'_> {
         }
     }
 
-    fn hear(&mut self, reported: &Receiver<Event>) -> Result<(), RunError> {
+    fn drain_events(&mut self, reported: &Receiver<Event>) -> Result<(), RunError> {
         while let Ok(event) = reported.try_recv() {
             match event {
                 Event::Warning(warning) => self.observer.warned(&warning, self.counts),
@@ -305,21 +309,21 @@ impl Processing<'_> {
                 if !matches!(*source, EstimateError::Image { .. }) {
                     return Err(RunError::Estimate { name, source });
                 }
-                self.own.dropped.unsupported_size += 1;
-                *self.counts = sum(self.tallies, self.own);
+                self.local_counts.dropped.unsupported_size += 1;
+                *self.counts = sum(self.tallies, self.local_counts);
                 self.observer.skipped(&Skip::Estimate { name, source }, self.counts);
                 self.release(job);
                 return Ok(());
             }
         }
         match self.results.try_send(job) {
-            Ok(()) => self.own.processed += 1,
+            Ok(()) => self.local_counts.processed += 1,
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
-                self.own.dropped.output += 1;
+                self.local_counts.dropped.output += 1;
                 self.release(job);
             }
         }
-        *self.counts = sum(self.tallies, self.own);
+        *self.counts = sum(self.tallies, self.local_counts);
         self.observer.processed(self.counts);
         Ok(())
     }
@@ -338,14 +342,14 @@ fn deliver(
     stop: &AtomicBool,
     delivered: &mut Delivered,
 ) -> Result<End, RunError> {
-    let mut rgb = RgbCache::default();
+    let (mut rgb, mut utc) = (RgbCache::default(), UtcClock::default());
     let mut stopped = None;
-    let worked = loop {
+    let ended = loop {
         let job = match waiting.recv_timeout(POLL_INTERVAL) {
             Ok(job) => job,
             Err(RecvTimeoutError::Disconnected) => break Ok(End::SourceEnded),
             Err(RecvTimeoutError::Timeout) => {
-                // A network that hangs must not take with it what the sinks still hold.
+                // A hung network must not lose results already queued for the sinks.
                 if stop.load(Ordering::Relaxed) && stopped.get_or_insert_with(Instant::now).elapsed() >= DRAIN_TIMEOUT {
                     break Ok(End::Stopped);
                 }
@@ -353,14 +357,23 @@ fn deliver(
             }
         };
         let frame = job.frame.view();
-        let live = Live { age: job.frame.age(), camera: job.camera };
+        let captured_utc = job.frame.instant().map(|instant| {
+            let (time, jump) = utc.at(instant);
+            if let Some(seconds) = jump {
+                tracing::warn!(
+                    "the system's clock was set by {seconds:+.3} s; captured_utc follows it, captured does not"
+                );
+            }
+            time
+        });
+        let live = Live { age: job.frame.age(), captured_utc, camera: job.camera };
         rgb.clear();
         let result =
             FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live), zones: None, rgb: &rgb };
         match outputs.put(&result) {
             Ok(ControlFlow::Continue(())) => {}
             done => {
-                delivered.dropped += 1;
+                delivered.undelivered += 1;
                 break done.map(|_| End::ReaderClosed);
             }
         }
@@ -369,10 +382,10 @@ fn deliver(
         delivered.dropped_poses += u64::from(job.poses.dropped);
         let _ = free[job.camera].try_send(job);
     };
-    delivered.dropped += waiting.try_iter().count() as u64;
-    // From here on results are refused, not queued.
+    delivered.undelivered += waiting.try_iter().count() as u64;
+    // From here on results are refused instead of queued.
     drop(waiting);
     let finished = outputs.finish();
-    let end = worked?;
+    let end = ended?;
     finished.map(|()| end)
 }

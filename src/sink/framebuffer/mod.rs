@@ -1,9 +1,8 @@
 //! Shows the poses on a screen: `/dev/fb0`, or `/dev/fb0?format=rgb555`.
 //!
-//! A frame is scaled as large as the screen takes it, with black beside it: where it shrinks, whole pixels are averaged,
-//! where it grows, they are repeated, and one of the screen's size stays as it is. Poses are drawn afterwards, so that
-//! their lines fit the screen. Pixels are written into the device as into a file, and what the screen is like is read from
-//! sysfs: a display server is not needed, and must not run.
+//! A frame is scaled as large as the screen takes it, letterboxed in black: shrinking averages whole pixels,
+//! growing repeats them. Poses are drawn afterwards, so that their lines fit the screen. Pixels are written to the device as to
+//! a file, and the screen's properties are read from sysfs: no display server is needed, and none must run.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -26,10 +25,10 @@ mod screen;
 /// Where the kernel describes its screens.
 pub const SYSFS: &str = "/sys/class/graphics";
 
-/// The screen that `uri`, a device with or without options, names; `sysfs` is [`SYSFS`] or, in tests, something like it.
+/// The screen that `uri`, a device with or without options, names; `sysfs` is [`SYSFS`] or a double of it.
 ///
 /// # Errors
-/// Where there is no such device, it cannot be written, its pixels are of an unknown kind, or an option is wrong.
+/// If there is no such device, it cannot be written, its pixels are of an unknown kind, or an option is wrong.
 pub fn open(uri: &str, sysfs: &Path, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     let parts = Parts::of(uri);
     let format = format(parts)?;
@@ -68,7 +67,7 @@ fn cannot_open(path: &Path, sysfs: &Path, source: io::Error) -> SinkError {
     SinkError::Screen { path: path.to_owned(), reason, source: Some(source) }
 }
 
-/// The screens of this machine, as a hint.
+/// Lists the screens of this machine, as a hint.
 fn there_are(sysfs: &Path) -> String {
     let entries = fs::read_dir(sysfs).into_iter().flatten().flatten();
     let mut names: Vec<String> = (entries.filter_map(|entry| entry.file_name().into_string().ok()))
@@ -93,13 +92,13 @@ struct Framebuffer {
     path: PathBuf,
     screen: Screen,
     painter: Painter,
-    /// The frame in the size in which it is shown, with its poses.
+    /// The frame at the size at which it is shown, with its poses.
     pixels: Vec<u8>,
     /// Its poses there.
     poses: Poses,
     /// The contents of the screen, rows without gaps.
     bytes: Vec<u8>,
-    /// A black row of it.
+    /// A black row.
     black: Vec<u8>,
 }
 
@@ -134,8 +133,8 @@ impl Framebuffer {
             }
         }
         let row = self.black.len();
-        // Rows without gaps must go in one write: where one write is one whole row, Linux' emulation of framebuffers
-        // takes it for no columns at all, and never passes it on to the display.
+        // Rows without gaps must go in one write: Linux's framebuffer emulation takes a write of exactly one row for no
+        // columns, and never passes it on to the display.
         let together = if row == screen.stride { self.bytes.len() } else { row };
         for (index, rows) in self.bytes.chunks(together).enumerate() {
             self.file.write_all_at(rows, (screen.start + index * screen.stride) as u64)?;

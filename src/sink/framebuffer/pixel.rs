@@ -1,4 +1,4 @@
-//! How a screen holds its pixels.
+//! Pixel layouts of screens.
 
 /// A layout of pixels, low byte first as on every board that this is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,11 +12,11 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// All of them, under the names that options use.
+    /// All of them, with the names used in options.
     pub const NAMED: [(&'static str, Self); 3] =
         [("rgb565", Self::Rgb565), ("rgb555", Self::Rgb555), ("xrgb8888", Self::Xrgb8888)];
 
-    /// The one of this name.
+    /// The layout with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::NAMED.into_iter().find(|&(known, _)| known == name).map(|(_, format)| format)
     }
@@ -30,7 +30,7 @@ impl Format {
         }
     }
 
-    /// The one that a screen of this depth has, where nothing else is said.
+    /// The default layout of a screen of this depth.
     pub fn usual(bits: usize) -> Option<Self> {
         match bits {
             16 => Some(Self::Rgb565),
@@ -47,7 +47,7 @@ impl Format {
         }
     }
 
-    /// Writes pixels of 3 bytes, red first, in this layout. Low bits that it has no room for are cut off.
+    /// Writes pixels of 3 bytes, red first, in this layout. Excess low bits are dropped.
     pub fn convert(self, rgb: &[u8], converted: &mut [u8]) {
         match self {
             Self::Rgb565 => convert(rgb, converted, |[r, g, b]| {
@@ -74,7 +74,7 @@ fn convert<const N: usize>(rgb: &[u8], converted: &mut [u8], pixel: impl Fn([u8;
 mod tests {
     use super::*;
 
-    /// A channel of so many bits in 8: its high bits are repeated below.
+    /// Widens a channel of `bits` bits to 8: its high bits are repeated below.
     fn widened(value: u16, bits: u32) -> u8 {
         let high = value << (8 - bits);
         (high | high >> bits) as u8

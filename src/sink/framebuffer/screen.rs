@@ -1,4 +1,4 @@
-//! What a screen is, as sysfs tells it.
+//! Properties of a screen, from sysfs.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,33 +8,33 @@ use super::pixel::Format;
 use crate::geometry::Size;
 use crate::sink::SinkError;
 
-/// A screen: what of it can be seen, and where its bytes are.
+/// A screen: its visible part, and where its bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Screen {
-    /// What can be seen.
+    /// Size of the visible part.
     pub size: Size,
     pub format: Format,
     /// Bytes from one row to the next.
     pub stride: usize,
-    /// Bytes before the first pixel that can be seen.
+    /// Bytes before the first visible pixel.
     pub start: usize,
 }
 
-/// What sysfs says of a screen.
+/// Contents of sysfs for a screen.
 #[derive(Debug)]
 struct Facts {
-    /// All of its memory, of which a part may be seen.
+    /// Size of its memory, of which a part is visible.
     memory: Size,
     bits: usize,
     stride: usize,
-    /// What can be seen, where it is known.
+    /// Size of the visible part, if known.
     visible: Option<Size>,
-    /// Columns and rows of the memory before what can be seen.
+    /// Columns and rows of the memory before the visible part.
     offset: (usize, usize),
 }
 
 impl Screen {
-    /// What `folder` of sysfs says of the screen `device`, and `format` where the user knows better.
+    /// Reads the screen `device` from `folder` of sysfs; `format` overrides its layout.
     pub fn read(device: &Path, folder: &Path, format: Option<Format>) -> Result<Self, SinkError> {
         let facts = Facts::read(device, folder)?;
         let refused = |reason| SinkError::Screen { path: device.to_owned(), reason, source: None };
@@ -52,7 +52,7 @@ impl Screen {
                 .map(|(name, _)| name)
                 .collect();
             return Err(refused(format!(
-                "format={} has {} bits a pixel, but the screen has {}: leave the option out, or use {}",
+                "format={} has {} bits a pixel, but the screen has {}: omit the option, or use {}",
                 format.name(),
                 8 * format.bytes(),
                 facts.bits,
@@ -122,7 +122,7 @@ impl Facts {
     }
 }
 
-/// What can be seen of `memory`: the mode that is set or, where the driver does not say, the largest that fits.
+/// The visible part of `memory`: the current mode or, if the driver does not report it, the largest that fits.
 fn visible(mode: &str, modes: &str, memory: Size) -> Option<Size> {
     let fits = |size: &Size| size.width <= memory.width && size.height <= memory.height;
     let set = mode.lines().find_map(mode_size).filter(fits);

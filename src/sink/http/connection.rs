@@ -1,4 +1,4 @@
-//! One client, from its request to the end of its response. No call blocks.
+//! One client, from its request to the end of its response, without blocking.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -13,9 +13,9 @@ use super::shared::Shared;
 const MOST_STREAMS: usize = 6;
 /// Maximum number of clients that watch it or wait for a snapshot.
 const MOST_VIEWERS: usize = MOST_STREAMS + 8;
-/// How long a stream goes without an image before its client is checked for having left.
+/// Time without an image after which a stream's client is checked for having left.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long a closed connection's remaining input is read: closing before would destroy the response on its way.
+/// How long a closed connection's remaining input is read: closing earlier could destroy the response in transit.
 const DRAIN: Duration = Duration::from_millis(100);
 /// Maximum number of bytes read meanwhile.
 const DRAIN_BYTES: usize = 64 << 10;
@@ -30,7 +30,7 @@ pub(super) struct Connection {
     /// How many of them are sent.
     sent: usize,
     accepted: Instant,
-    /// When the state ends by itself.
+    /// When the state times out.
     until: Instant,
 }
 
@@ -54,7 +54,7 @@ impl Connection {
         Self { stream, state, output: Vec::new(), sent: 0, accepted: now, until: now + patience }
     }
 
-    /// Since when this connection could have been closed in favour of another; `None` where it has a claim to stay.
+    /// Since when this connection has been evictable in favour of another; `None` if it is not.
     pub fn idle_since(&self) -> Option<Instant> {
         match self.state {
             State::Asking { .. } | State::Replying | State::Leaving { .. } => Some(self.accepted),
@@ -62,7 +62,7 @@ impl Connection {
         }
     }
 
-    /// Does what can be done without waiting; whether the connection stays open.
+    /// Does what can be done without blocking; returns whether the connection stays open.
     pub fn step(&mut self, shared: &mut Shared) -> bool {
         let stepped = self.try_step(shared);
         if let Err(error) = &stepped {
@@ -167,7 +167,7 @@ impl Connection {
         self.send(shared, |output| response::refusal(output, refusal));
     }
 
-    /// Sends what `write` writes, and nothing after it.
+    /// Sends what `write` writes, then closes.
     fn send(&mut self, shared: &Shared, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.output);
         self.sent = 0;
@@ -175,7 +175,7 @@ impl Connection {
         self.until = shared.clock.now() + shared.patience;
     }
 
-    /// Sends as much as the client takes now; whether that is everything.
+    /// Sends as much as the client accepts now; returns whether that is everything.
     fn flush(&mut self, is_late: bool) -> io::Result<bool> {
         while self.sent < self.output.len() {
             match self.stream.write(&self.output[self.sent..]) {
@@ -219,7 +219,7 @@ fn read_request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<Optio
     }
 }
 
-/// Whether the client has closed its end, as far as can be seen.
+/// Whether the client has visibly closed its end.
 fn has_left(stream: &TcpStream) -> bool {
     match stream.peek(&mut [0]) {
         Ok(count) => count == 0,

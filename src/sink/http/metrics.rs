@@ -1,6 +1,6 @@
 //! Metrics in Prometheus' text format.
 //!
-//! What sinks count per frame are atomics; the counts of the runtime are copied under a lock that is held for the copy only.
+//! Counts per frame by sinks are atomics; the counts of the runtime are copied under a lock held only for the copy.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,7 +99,7 @@ impl Metrics {
         Arc::clone(&self.dropped_lines)
     }
 
-    /// Where the tracker counts.
+    /// The counters of the tracker.
     pub fn tracks(&self) -> Arc<TrackCounts> {
         Arc::clone(&self.tracks)
     }
@@ -125,7 +125,7 @@ impl Metrics {
         self.images.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a client that was disconnected because it did not take what it had asked for.
+    /// Counts a client that was disconnected because it read too slowly.
     pub(super) fn client_dropped(&self) {
         self.slow_clients.fetch_add(1, Ordering::Relaxed);
     }
@@ -150,8 +150,12 @@ impl Metrics {
             let _ = writeln!(text, "sinew_poses{{camera=\"{number}\"}} {}", read(&camera.poses));
         }
         for (name, help, count) in [
-            ("sinew_poses_dropped_total", "Poses over the limit, or not finite.", read(&self.dropped_poses)),
-            ("sinew_camera_restarts_total", "How often a camera was opened or started again.", counts.restarts),
+            (
+                "sinew_poses_dropped_total",
+                "Poses that exceeded the limit or were not finite.",
+                read(&self.dropped_poses),
+            ),
+            ("sinew_camera_restarts_total", "How often a camera was reopened or restarted.", counts.restarts),
             ("sinew_camera_stalls_total", "How often a camera delivered no frame for a while.", counts.stalls),
             ("sinew_camera_failures_total", "How often a camera failed or was unplugged.", counts.failures),
         ] {
@@ -174,24 +178,19 @@ impl Metrics {
             &mut text,
             "sinew_lines_dropped_total",
             "counter",
-            "Lines that a full disk or a slow reader did not take.",
+            "Lines dropped because of a full disk or a slow reader.",
         );
         for (reason, count) in [("disk", self.dropped_lines.disk()), ("reader", self.dropped_lines.readers())] {
             let _ = writeln!(text, "sinew_lines_dropped_total{{reason=\"{reason}\"}} {count}");
         }
-        about(
-            &mut text,
-            "sinew_tracks_active",
-            "gauge",
-            "Tracks with an identity that are followed, all cameras together.",
-        );
+        about(&mut text, "sinew_tracks_active", "gauge", "Current tracks with an identity, of all cameras.");
         let _ = writeln!(text, "sinew_tracks_active {}", self.tracks.active());
-        about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, all cameras together.");
+        about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, of all cameras.");
         let _ = writeln!(text, "sinew_tracks_started_total {}", self.tracks.started());
         if let Some(zones) = self.tracks.zones() {
             write_zones(&mut text, zones);
         }
-        // Without a thermometer, no line is better than a 0.
+        // Without a temperature sensor, no line is better than a 0.
         if let Some(celsius) = thermal::hottest(zones) {
             about(&mut text, "sinew_soc_temperature_celsius", "gauge", "The hottest thermal zone.");
             let _ = writeln!(text, "sinew_soc_temperature_celsius {celsius}");
@@ -202,16 +201,14 @@ impl Metrics {
     }
 }
 
-/// What was counted in zones and over lines.
+/// Counts of zones and lines.
 fn write_zones(text: &mut String, totals: &ZoneTotals) {
     type Count = fn(&ZoneCounts) -> u64;
     let zone_metrics: [(&str, &str, &str, Count); 4] = [
         ("sinew_zone_inside", "gauge", "People in a zone now.", |counts| u64::from(counts.inside)),
-        ("sinew_zone_entered_total", "counter", "How often somebody came into a zone.", |counts| counts.entered),
-        ("sinew_zone_left_total", "counter", "How often somebody went out of a zone.", |counts| counts.left),
-        ("sinew_zone_lost_total", "counter", "How often somebody in a zone was not followed any more.", |counts| {
-            counts.lost
-        }),
+        ("sinew_zone_entered_total", "counter", "People who entered a zone.", |counts| counts.entered),
+        ("sinew_zone_left_total", "counter", "People who left a zone.", |counts| counts.left),
+        ("sinew_zone_lost_total", "counter", "People whose track ended in a zone.", |counts| counts.lost),
     ];
     if totals.zones().next().is_some() {
         for (name, kind, help, of) in zone_metrics {
@@ -223,7 +220,7 @@ fn write_zones(text: &mut String, totals: &ZoneTotals) {
     }
     if totals.lines().next().is_some() {
         let name = "sinew_line_crossed_total";
-        about(text, name, "counter", "How often a line was crossed, by the side that somebody went to.");
+        about(text, name, "counter", "Crossings of a line, by direction.");
         for (camera, line, counts) in totals.lines() {
             for (to, count) in [("right", counts.right), ("left", counts.left)] {
                 let _ = writeln!(text, "{name}{{camera=\"{camera}\",line=\"{line}\",to=\"{to}\"}} {count}");
@@ -290,6 +287,19 @@ mod tests {
             let name = line.split(['{', ' ']).next().unwrap();
             let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
             assert!(name.starts_with("sinew_") && text.contains(&format!("# TYPE {family} ")), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_metric_is_documented() {
+        let documented = include_str!("../../../docs/outputs.md");
+        let (code, _) = include_str!("metrics.rs").split_once("#[cfg(test)]").unwrap();
+        let name_of = |text: &'static str| text.split(|c: char| c != '_' && !c.is_ascii_lowercase()).next().unwrap();
+        let names: Vec<&str> = code.split("\"sinew_").skip(1).map(name_of).collect();
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            let is_listed = ["`", "{"].iter().any(|end| documented.contains(&format!("| `sinew_{name}{end}")));
+            assert!(is_listed, "sinew_{name} has no row in docs/outputs.md");
         }
     }
 

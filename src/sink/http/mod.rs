@@ -44,9 +44,9 @@ pub struct Options {
     pub keypoint_threshold: f32,
     /// Maximum number of images a second.
     pub fps: f64,
-    /// How long a client may take to send its request, and to read its response or one image.
+    /// Time-out for a client to send its request, and to read its response or one image.
     pub patience: Duration,
-    /// What measures these times.
+    /// The clock for these times.
     pub clock: Clock,
 }
 
@@ -76,7 +76,7 @@ impl Http {
     /// `options`. Frames come from `cameras` cameras, at least one.
     ///
     /// # Errors
-    /// Where the address cannot be listened on, an option is wrong, or the system provides no thread.
+    /// If the address cannot be listened on, an option is wrong, or the system provides no thread.
     pub fn open(address: &str, schema: &OutputSchema, cameras: usize, options: &Options) -> Result<Self, SinkError> {
         let parts = Parts::of(address);
         let fps = fps(parts, options.fps)?;
@@ -109,7 +109,7 @@ impl Http {
             next: clock.now(),
             clock: clock.clone(),
         };
-        // Where this fails, dropping `this` ends the encoder.
+        // If this fails, dropping `this` ends the encoder.
         this.server = Server::start(listener, preview, metrics, clock, options.patience)?;
         Ok(this)
     }
@@ -119,7 +119,7 @@ impl Http {
         self.address
     }
 
-    /// Its metrics, for others that count.
+    /// Its metrics, for others to update.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }

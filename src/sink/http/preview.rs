@@ -1,4 +1,4 @@
-//! The newest image with its poses drawn on it, for the clients that watch.
+//! The newest image with its poses drawn, for the clients that watch.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::sink::{FrameResult, image};
 
 /// Maximum width of an image, pixels; a wider one is scaled down.
 const MOST_COLUMNS: usize = 640;
-/// JPEG quality; an image is looked at for a tenth of a second.
+/// JPEG quality; an image is shown for a tenth of a second.
 const JPEG_QUALITY: u8 = 80;
 
 /// Takes frames from one thread, encodes them in another, and serves them to any number of viewers.
@@ -47,7 +47,7 @@ struct Shot {
     poses: Poses,
 }
 
-/// A client that watches, as long as this lives.
+/// A watching client, as long as this lives.
 pub(super) struct Viewer {
     preview: Arc<Preview>,
     /// The last image that it has seen.
@@ -71,7 +71,7 @@ impl Preview {
         Self { painter, viewers: AtomicUsize::new(0), state: Mutex::default(), offered: Condvar::new() }
     }
 
-    // Complete values are put in and taken out under the lock: a thread that panicked has left nothing half done.
+    // Values are moved whole under the lock: a thread that panicked has left nothing half done.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,14 +81,14 @@ impl Preview {
         self.viewers.load(Ordering::Relaxed)
     }
 
-    /// Watches from now on, unless `most` clients do already.
+    /// Starts watching, unless `most` clients do already.
     pub fn watch(self: &Arc<Self>, most: usize) -> Option<Viewer> {
         let more = |viewers| (viewers < most).then_some(viewers + 1);
         self.viewers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Viewer { number: self.lock().number, preview: Arc::clone(self) })
     }
 
-    /// Takes a copy of a frame, to be encoded soon; one that was not encoded yet is replaced.
+    /// Copies a frame to be encoded soon; one not encoded yet is replaced.
     pub fn offer(&self, result: &FrameResult<'_>) {
         let memory = {
             let mut state = self.lock();
@@ -109,7 +109,7 @@ impl Preview {
         self.offered.notify_all();
     }
 
-    /// Encodes what is offered, until the end.
+    /// Encodes offered frames until the end.
     pub fn encode_all(&self, metrics: &Metrics) {
         let (mut rgb, mut scaled) = (Vec::new(), Vec::new());
         loop {

@@ -1,4 +1,4 @@
-//! What a client asks for.
+//! Requests of clients.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +7,7 @@ pub const MOST_BYTES: usize = 8 << 10;
 /// Maximum number of headers.
 const MOST_HEADERS: usize = 64;
 
-/// What a client can ask for.
+/// The pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
     /// The page that shows the stream.
@@ -23,7 +23,7 @@ pub enum Page {
 /// A complete request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    /// What it asks for.
+    /// The page.
     pub page: Page,
     /// HEAD: the headers of the response without its body.
     pub head_only: bool,
@@ -32,10 +32,10 @@ pub struct Request {
     pub host_is_loopback: bool,
 }
 
-/// Why a client gets nothing.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The bytes are no HTTP request.
+    /// The bytes are not an HTTP request.
     Bad,
     /// The Host header names another site.
     Host,
@@ -65,10 +65,10 @@ impl Refusal {
         }
     }
 
-    /// What the body of the response says.
+    /// Body of the response.
     pub fn hint(self) -> &'static str {
         match self {
-            Self::Bad => "this is no HTTP request",
+            Self::Bad => "this is not an HTTP request",
             Self::Host => "this preview serves its own machine only: use http://localhost or http://127.0.0.1",
             Self::NotFound => "there are /, /stream, /snapshot.jpg and /metrics",
             Self::Method => "use GET or HEAD",
@@ -79,10 +79,10 @@ impl Refusal {
     }
 }
 
-/// Parses the request of which `bytes` have arrived; `None` where more must arrive first.
+/// Parses the request of which `bytes` have arrived; `None` if more must arrive first.
 ///
 /// # Errors
-/// Where the bytes are no request, or ask for something that does not exist.
+/// If the bytes are not a request, or ask for something that does not exist.
 pub fn parse(bytes: &[u8]) -> Result<Option<Request>, Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut request = httparse::Request::new(&mut headers);

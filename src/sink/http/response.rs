@@ -1,4 +1,4 @@
-//! What is sent to clients. Every function replaces the contents of its buffer.
+//! Responses. Every function replaces the contents of its buffer.
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ pub(super) const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>sinew</title>\
 <style>body{margin:0;background:#111;display:grid;place-items:center;min-height:100vh}\
 img{max-width:100vw;max-height:100vh}</style><img src=\"/stream\" alt=\"the moving image\"></html>\n";
-/// What separates the images of a stream. Clients may have it in their configuration: it stays as it is.
+/// Boundary between the images of a stream. Clients may have it in their configuration, so it keeps its name.
 const BOUNDARY: &str = "sinew-picture";
 /// Other sites' pages may not show what the camera sees.
 const COMMON: &str = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
@@ -25,7 +25,7 @@ pub(super) fn index(output: &mut Vec<u8>, head_only: bool) {
     whole(output, "text/html; charset=utf-8", PAGE.as_bytes(), head_only);
 }
 
-/// Says that the client gets nothing, and why.
+/// Refuses a request, with the reason.
 pub(super) fn refusal(output: &mut Vec<u8>, refusal: Refusal) {
     let body = format!("{}: {}\n", refusal.status(), refusal.hint());
     with_status(output, refusal.status(), "text/plain; charset=utf-8", body.as_bytes(), false);

@@ -1,6 +1,6 @@
-//! The server's one thread: it looks at every connection in turn and never waits for any of them.
+//! The server's only thread: it polls every connection in turn and never waits for one.
 //!
-//! A fixed number of connections is open at a time. When all are taken, a connection that has not asked for anything yet, or
+//! A fixed number of connections is open at a time. When all are taken, a connection that has not sent its request yet, or
 //! does not read its response, is closed in favour of the next one: idle and slow clients cannot keep others out. Connections
 //! that are neither evictable nor accepted yet wait in the kernel's queue.
 
@@ -20,7 +20,10 @@ use crate::sink::SinkError;
 
 /// Maximum number of open connections. Viewers and clients that wait for a snapshot take fewer than half of them.
 const MOST_CONNECTIONS: usize = 32;
-/// How long every connection may stay, whatever it does: time enough for a request that is sent at once.
+/// Maximum times in a row that clients are accepted and served: together as many as the kernel's queue holds. It must not
+/// overflow, as a client that finds it full tries again only after a second.
+const MOST_TURNS: usize = 4;
+/// Time for which no connection is closed in favour of another: enough for a request that is sent at once.
 const GRACE: Duration = Duration::from_millis(50);
 /// Poll interval while no client is connected.
 const IDLE_INTERVAL: Duration = Duration::from_millis(25);
@@ -36,7 +39,7 @@ impl Server {
     /// Serves the clients of `listener`.
     ///
     /// # Errors
-    /// Where the listener cannot be polled, or the system provides no thread.
+    /// If the listener cannot be polled, or the system provides no thread.
     pub fn start(
         listener: TcpListener,
         preview: Arc<Preview>,
@@ -69,27 +72,32 @@ fn serve(listener: &TcpListener, mut shared: Shared, stop: &AtomicBool) {
     let mut connections: Vec<Connection> = Vec::with_capacity(MOST_CONNECTIONS);
     while !stop.load(Ordering::Relaxed) {
         shared.next_round();
-        accept(listener, &mut connections, &shared);
-        // Responses that fit into the socket's buffer are complete after one step.
-        connections.retain_mut(|connection| connection.step(&mut shared));
+        for _ in 0..MOST_TURNS {
+            let more = accept(listener, &mut connections, &shared);
+            // Responses that fit into the socket's buffer are complete after one step.
+            connections.retain_mut(|connection| connection.step(&mut shared));
+            if !more {
+                break;
+            }
+        }
         thread::sleep(if connections.is_empty() { IDLE_INTERVAL } else { BUSY_INTERVAL });
     }
 }
 
-/// Accepts waiting clients while there is a place for them.
-fn accept(listener: &TcpListener, connections: &mut Vec<Connection>, shared: &Shared) {
+/// Accepts waiting clients while there is room; returns whether more may be waiting.
+fn accept(listener: &TcpListener, connections: &mut Vec<Connection>, shared: &Shared) -> bool {
     for _ in 0..MOST_CONNECTIONS {
         let now = shared.clock.now();
         let is_full = connections.len() >= MOST_CONNECTIONS;
         let evicted = if is_full { evictable(connections, now) } else { None };
         if is_full && evicted.is_none() {
-            return;
+            return true;
         }
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             // No client waits, or there are no more descriptors: try again later.
-            Err(_) => return,
+            Err(_) => return false,
         };
         if let Some(index) = evicted {
             connections.swap_remove(index);
@@ -99,9 +107,10 @@ fn accept(listener: &TcpListener, connections: &mut Vec<Connection>, shared: &Sh
             connections.push(Connection::new(stream, now, shared.patience));
         }
     }
+    true
 }
 
-/// The connection to close in favour of another: of those without a claim to stay, the oldest.
+/// The connection to close in favour of another: the oldest evictable one.
 fn evictable(connections: &[Connection], now: Instant) -> Option<usize> {
     let ages = connections.iter().enumerate().filter_map(|(index, connection)| Some((index, connection.idle_since()?)));
     let (index, since) = ages.min_by_key(|&(_, since)| since)?;

@@ -1,4 +1,4 @@
-//! What the connections of a server share.
+//! State that the connections of a server share.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use crate::thermal::{self, Zone};
 /// How long temperatures stay valid; reading them takes some hundred system calls.
 const ZONES_VALID: Duration = Duration::from_secs(1);
 
-/// What the connections share.
+/// State that the connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub preview: Arc<Preview>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
-    /// How long a client may take to send its request, and to read its response or one image.
+    /// Time-out for a client to send its request, and to read its response or one image.
     pub patience: Duration,
     /// Whether only requests to a loopback name are served.
     pub loopback_only: bool,
-    /// The metrics as text, as long as they are valid: until the next round.
+    /// The metrics as text, cached for one round.
     text: Option<Arc<[u8]>>,
     zones: Option<(Instant, Vec<Zone>)>,
     zones_folder: PathBuf,
 }
 
 impl Shared {
-    /// Nothing was read yet.
+    /// State of a new server.
     pub fn new(
         preview: Arc<Preview>,
         metrics: Arc<Metrics>,
@@ -41,12 +41,12 @@ impl Shared {
         Self { preview, metrics, clock, patience, loopback_only, text: None, zones: None, zones_folder }
     }
 
-    /// The metrics as text are no longer valid.
+    /// Invalidates the metrics as text.
     pub fn next_round(&mut self) {
         self.text = None;
     }
 
-    /// The metrics as text, made once for all who ask in the same round.
+    /// The metrics as text, made once per round.
     pub fn metrics_text(&mut self) -> Arc<[u8]> {
         if let Some(text) = &self.text {
             return Arc::clone(text);

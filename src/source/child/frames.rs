@@ -1,4 +1,4 @@
-//! Frames in a stream of bytes: a header of few bytes, then the pixels, which are read straight into place.
+//! Extracts frames from a stream of bytes: a short header, then the pixels, which are read in place.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::header::{FrameHeader, Next, StreamFormat};
 use super::nut::Nut;
 use crate::pixels::ImageView;
 
-/// Bytes that a header may have.
+/// Maximum length of a header.
 const MOST_HEADER: usize = 1 << 14;
 
-/// How a program writes frames.
+/// The format in which a program writes frames.
 #[derive(Debug)]
 pub enum Protocol {
     /// NUT, as ffmpeg writes it.
@@ -20,10 +20,10 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Says what comes next.
+    /// Returns what comes next.
     ///
     /// # Errors
-    /// What is wrong with the bytes.
+    /// Returns a description of what is wrong with the bytes.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Next, String> {
         match self {
             Self::Nut(nut) => nut.next(bytes),
@@ -47,15 +47,15 @@ impl Protocol {
     }
 }
 
-/// Takes the frames out of a stream; once they have their size, nothing is allocated.
+/// Extracts the frames of a stream; once their size is known, nothing is allocated.
 #[derive(Debug)]
 pub struct Frames {
     protocol: Protocol,
-    /// Bytes of headers: those from `begin` to `end` are still to be looked at.
+    /// Bytes of headers: those from `begin` to `end` are not parsed yet.
     head: Box<[u8]>,
     begin: usize,
     end: usize,
-    /// Bytes that are no frame, still to come.
+    /// Bytes to skip that are not part of a frame.
     skip: usize,
     /// The frame that is being read, if one is.
     reading: Option<FrameHeader>,
@@ -67,7 +67,7 @@ pub struct Frames {
     packed: Vec<u8>,
 }
 
-/// What was found after more bytes.
+/// Result of adding bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// Nothing yet.
@@ -77,14 +77,14 @@ pub enum Progress {
 }
 
 impl Frames {
-    /// Frames in a stream that begins.
+    /// A parser at the start of a stream.
     pub fn new(protocol: Protocol) -> Self {
         let head = vec![0; MOST_HEADER].into();
         let (frame, packed) = (Vec::new(), Vec::new());
         Self { protocol, head, begin: 0, end: 0, skip: 0, reading: None, frame, filled: 0, format: None, packed }
     }
 
-    /// Where the next bytes of the stream are to be put; never empty.
+    /// The space for the next bytes of the stream; never empty.
     pub fn space(&mut self) -> &mut [u8] {
         if self.reading.is_some() && self.filled < self.frame.len() {
             return &mut self.frame[self.filled..];
@@ -94,10 +94,10 @@ impl Frames {
         &mut self.head[self.end..]
     }
 
-    /// So many bytes were put there. To be called again with 0 after a frame: more may be there already.
+    /// Adds `count` bytes that were written there. Call again with 0 after a frame: the next may be complete already.
     ///
     /// # Errors
-    /// What is wrong with them; nothing more can be read then.
+    /// Returns a description of what is wrong with them; reading cannot continue then.
     pub fn advance(&mut self, count: usize) -> Result<Progress, String> {
         if self.reading.is_some() && self.filled < self.frame.len() {
             self.filled += count;
@@ -169,7 +169,7 @@ impl Frames {
     /// The frame that was found, and bytes from one of its rows to the next.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub fn image(&mut self) -> Result<ImageView<'_>, String> {
         let StreamFormat { pixels, size, colour, layout } = self.format.ok_or("there is no frame yet")?;
         let (stride, bytes) = layout.image_data(pixels, size, &self.frame, &mut self.packed);

@@ -12,7 +12,7 @@ use crate::source::layout::Layout;
 
 /// Bytes of a header.
 const HEADER: usize = 62;
-/// Kinds of what follows one. Events have larger numbers, and change nothing here.
+/// Kinds of payload. Events have larger numbers and are ignored.
 const BUFFER: u16 = 1;
 const CAPS: u16 = 2;
 
@@ -28,10 +28,10 @@ impl Gdp {
         self.format
     }
 
-    /// Says what comes next.
+    /// Returns what comes next.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a description of what is wrong with it.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Next, String> {
         if bytes.first().is_some_and(|&major| major != 1) {
             return Err(

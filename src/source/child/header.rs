@@ -1,4 +1,4 @@
-//! What streams say before pixels.
+//! Headers before pixels.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use crate::geometry::Size;
 use crate::pixels::{Colour, PixelFormat};
 use crate::source::layout::Layout;
 
-/// What a stream says of its frames.
+/// Format of a stream's frames.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StreamFormat {
     /// The pixel layout.
     pub pixels: PixelFormat,
     /// Width and height in pixels.
     pub size: Size,
-    /// What YUV values mean.
+    /// Meaning of YUV values.
     pub colour: Colour,
-    /// How the planes of a frame lie in the stream.
+    /// Layout of a frame's planes in the stream.
     pub(super) layout: Layout,
 }
 
-/// What comes next in a stream, at the start of the bytes that it was given.
+/// What comes next in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Not known before more bytes are there.
+    /// Unknown until there are more bytes.
     Incomplete,
-    /// So many bytes that are no frame.
+    /// This many bytes that are not part of a frame.
     Other(usize),
     /// A frame.
     Frame(FrameHeader),

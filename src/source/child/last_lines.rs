@@ -1,4 +1,4 @@
-//! The last that a child said.
+//! The last output of a child.
 
 /// Bytes that are kept.
 const KEPT: usize = 2048;
@@ -20,7 +20,7 @@ impl Default for LastLines {
 }
 
 impl LastLines {
-    /// More of the text.
+    /// Appends to the text.
     pub fn push(&mut self, text: &[u8]) {
         let text = &text[text.len().saturating_sub(KEPT)..];
         let excess = (self.bytes.len() + text.len()).saturating_sub(KEPT);

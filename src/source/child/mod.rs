@@ -1,10 +1,10 @@
-//! Sources that other programs read: ffmpeg for files and addresses, GStreamer for pipelines and CSI sensors.
+//! Sources read through other programs: ffmpeg for files and URLs, GStreamer for pipelines and CSI sensors.
 //!
-//! They are started as child processes, not linked: the program stays one file for every board, and a decoder that crashes or hangs
-//! takes nothing with it. A child writes raw frames to a pipe, in a form that says their size, layout and time (`nut`, `gdp`).
+//! They are child processes rather than linked: the program stays one file for every board, and a decoder that crashes or hangs
+//! is contained. A child writes raw frames to a pipe, in a form that says their size, layout and time (`nut`, `gdp`).
 //!
-//! Lowest first: `request` is what a URI says, `header` what streams say of frames, `nut` and `gdp` take streams of bytes apart, `frames` puts frames together, `process` is
-//! a child whatever it writes, `programs` knows the command lines, `stream` is a child with frames. A live one is kept going by
+//! Lowest first: `request` parses URIs, `header` describes frames, `nut` and `gdp` parse streams, `frames` assembles frames,
+//! `process` is any child, `programs` knows the command lines, `stream` is a child with frames. A live one is kept going by
 //! [`Camera`](super::v4l2::Camera), as a camera is; one that ends is a [`Video`].
 
 mod frames;
@@ -26,7 +26,7 @@ pub use gdp::Gdp;
 pub use header::{FrameHeader, Next, StreamFormat};
 pub use nut::Nut;
 pub use programs::{Program, Version, has_element};
-pub use request::{ChildInput, ChildRequest, has_password, is_child, masked, shown};
+pub use request::{ChildInput, ChildRequest, files_of, has_password, is_child, masked, shown};
 pub use video::Video;
 
 use self::stream::ChildBackend;
@@ -36,10 +36,10 @@ use super::{Source, SourceError};
 /// How long a live source may take for its first frame: it connects, and waits for a frame that can be decoded by itself.
 const START: Duration = Duration::from_secs(10);
 
-/// Lets a program make a frame and reads it.
+/// Tests a program by reading one frame that it makes.
 ///
 /// # Errors
-/// What does not work.
+/// Describes what does not work.
 pub fn try_out(program: Program) -> Result<(), String> {
     stream::ChildFrames::one_from(program)
 }
@@ -47,7 +47,7 @@ pub fn try_out(program: Program) -> Result<(), String> {
 /// Opens the source.
 ///
 /// # Errors
-/// Where a program is missing. A camera that does not answer is waited for.
+/// If a program is missing. A camera that does not respond is waited for.
 pub fn open(request: ChildRequest) -> Result<Box<dyn Source>, SourceError> {
     if !request.live {
         return Ok(Box::new(Video::open(request)?));

@@ -1,7 +1,7 @@
 //! NUT, the container that ffmpeg writes raw frames in: unlike y4m it has a time for each, and unlike bare frames their size.
 //!
-//! Read is what ffmpeg's muxer writes for one stream of raw video (<https://ffmpeg.org/~michael/nut.txt>). Checksums are not
-//! looked at: the bytes come through a pipe.
+//! This reads what ffmpeg's muxer writes for one stream of raw video (<https://ffmpeg.org/~michael/nut.txt>). Checksums are ignored:
+//! the bytes come through a pipe.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::geometry::Size;
 use crate::pixels::{Colour, Limits, PixelFormat};
 use crate::source::layout::Layout;
 
-/// What the file begins with, a zero behind it included.
+/// The file's magic, including the final zero.
 const FILE_ID: &[u8] = b"nut/multimedia container\0";
 const MAIN: u64 = 0x4e4d_7a56_1f5f_04ad;
 const STREAM: u64 = 0x4e53_1140_5bf2_f9db;
 const SYNC_POINT: u64 = 0x4e4b_e4ad_eeca_4569;
-/// A header whose length is more has a checksum behind it.
+/// Longer headers are followed by a checksum.
 const SHORT: u64 = 4096;
 /// Bytes of a checksum.
 const CHECKSUM: usize = 4;
-/// Most bytes and number of beginnings of frames that are left out; ffmpeg has six, of at most four bytes.
+/// Maximum number and length of elided frame headers; ffmpeg has six, of at most four bytes.
 const PREFIX: usize = 16;
 const PREFIXES: usize = 128;
-/// Largest frame of which a beginning may be left out.
+/// Largest frame whose header may be elided.
 const MOST_WITH_PREFIX: u64 = 4096;
 
 const CODED_PTS: u64 = 8;
@@ -36,7 +36,7 @@ const MATCH_TIME: u64 = 2048;
 const CODED_FLAGS: u64 = 4096;
 const INVALID: u64 = 8192;
 
-/// What the first byte of a frame says.
+/// Meaning of a frame's first byte.
 #[derive(Debug, Clone, Copy)]
 struct Code {
     flags: u64,
@@ -141,20 +141,20 @@ impl Nut {
         self.format
     }
 
-    /// What a frame of this kind begins with and the stream does not repeat.
+    /// The elided header of a frame of this kind.
     pub fn prefix(&self, number: usize) -> &[u8] {
         self.prefixes.get(number).map_or(&[], Vec::as_slice)
     }
 
-    /// Says what comes next.
+    /// Returns what comes next.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a description of what is wrong with it.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Next, String> {
         match self.read(bytes) {
             Ok(next) => Ok(next),
             Err(Fault::Short) => Ok(Next::Incomplete),
-            Err(Fault::Wrong(what)) => Err(format!("its output is no NUT of raw video: {what}")),
+            Err(Fault::Wrong(what)) => Err(format!("its output is not raw video in NUT: {what}")),
         }
     }
 
@@ -233,7 +233,7 @@ impl Nut {
         for _ in 0..bytes.number()? {
             let prefix = bytes.counted()?;
             if prefix.len() > PREFIX || self.prefixes.len() == PREFIXES {
-                return Err("what it leaves out is too long".into());
+                return Err("its elided frame headers are too long".into());
             }
             self.prefixes.push(prefix.to_vec());
         }
@@ -284,7 +284,7 @@ impl Nut {
     fn read_stream(&mut self, mut bytes: Bytes<'_>) -> Result<(), Fault> {
         let (id, class) = (bytes.number()?, bytes.number()?);
         if id != 0 || class != 0 {
-            return Err("it is no video".into());
+            return Err("it is not a video".into());
         }
         let pixels = match bytes.counted()? {
             b"I420" => PixelFormat::I420,

@@ -1,7 +1,7 @@
 //! A program that writes frames to its standard output, started, read and ended by this one.
 //!
-//! It has no standard input but what it is given at the start, is in a process group of its own so that Ctrl-C reaches only
-//! this program, and never outlives it. What it says on standard error is read and thrown away, but for the last lines.
+//! Its standard input is empty apart from what it is given at the start. It is in a process group of its own so that Ctrl-C reaches only
+//! this program, and never outlives it. Its standard error is read and discarded, except for the last lines.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use super::last_lines::LastLines;
 use super::sys;
 
-/// How long a program that was asked to end may take, before it is killed.
+/// How long a program may take to end before it is killed.
 const GRACE: Duration = Duration::from_millis(200);
-/// How often it is looked whether it has ended.
+/// Poll interval for its end.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// Bytes that a pipe holds, if the system allows it: fewer changes between the two programs.
+/// Size of the pipe, if the system allows it: fewer context switches.
 const PIPE_BYTES: i32 = 1 << 20;
-/// Most bytes of standard error that are read between two looks at the frames: a flood does not hold them up.
+/// Maximum bytes of standard error read between frames: a flood does not delay them.
 const AT_A_TIME: usize = 1 << 14;
-/// Most reads in a row of what nobody needs: a program that never stops writing is not waited for.
+/// Maximum reads in a row of discarded output: a program that never stops writing is not waited for.
 const AT_ONCE: usize = 128;
 
 /// The result of reading.
@@ -60,7 +60,7 @@ impl Process {
         // From here on dropping it ends the program.
         let process = Self { child, stdout, stderr: Some(stderr), said, scratch };
         if let (Some(mut stdin), Some(input)) = (stdin, input) {
-            // A few lines, which fit the pipe whether they are read or not. Who ends before reading them says why.
+            // A few lines, which fit the pipe whether they are read or not. A program that ends before reading them says why.
             match stdin.write_all(input) {
                 Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
                 _ => {}
@@ -105,7 +105,7 @@ impl Process {
         }
     }
 
-    /// Reads standard error, without waiting; whether there was something.
+    /// Reads standard error without waiting; returns whether there was any.
     fn listen(&mut self) -> bool {
         let Some(stderr) = &mut self.stderr else { return false };
         match stderr.read(&mut self.scratch) {
@@ -119,7 +119,7 @@ impl Process {
         false
     }
 
-    /// Waits a moment for the end of a program that has closed its standard output; how it ended, and what it last said.
+    /// Waits briefly for a program that has closed its standard output; returns its exit status and last output.
     pub fn ended(&mut self) -> (Option<ExitStatus>, &LastLines) {
         let status = self.wait_for_end();
         // What it said when it ended: not more than a pipe holds.
@@ -131,12 +131,12 @@ impl Process {
         (status, &self.said)
     }
 
-    /// What it last said.
+    /// Its last output.
     pub fn said(&self) -> &LastLines {
         &self.said
     }
 
-    /// How it ended, if it does within the grace.
+    /// Its exit status, if it ends within the grace period.
     fn wait_for_end(&mut self) -> Option<ExitStatus> {
         let until = Instant::now() + GRACE;
         loop {
@@ -157,7 +157,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Asks it to end, which lets ffmpeg say goodbye to a server and GStreamer give back a sensor; kills it if it does not.
+    /// Asks it to end, so that ffmpeg can close a session and GStreamer release a sensor; kills it if it does not.
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
@@ -198,12 +198,12 @@ mod tests {
     #[test]
     fn output_and_end_are_told() {
         assert_eq!(read(&mut start("echo out; echo err >&2; exit 3")), (b"out\n".to_vec(), Some(3), "err".to_owned()));
-        // Standard input is nobody's.
+        // Standard input stays empty.
         assert_eq!(read(&mut start("cat")).0, b"");
         let mut command = Command::new("cat");
         command.arg("-");
         assert_eq!(read(&mut Process::start(command, Some(b"given")).unwrap()).0, b"given");
-        // Nobody reads what is given.
+        // Its output is not read.
         assert_eq!(read(&mut Process::start(Command::new("true"), Some(b"given")).unwrap()).1, Some(0));
     }
 

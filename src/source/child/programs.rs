@@ -1,4 +1,4 @@
-//! ffmpeg and GStreamer: what is installed, and how each is asked for frames.
+//! ffmpeg and GStreamer: what is installed, and their command lines.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -12,11 +12,11 @@ use super::nut::Nut;
 use super::process::{Output, Process};
 use super::request::{ChildInput, ChildRequest};
 
-/// How long a program may take to say its version.
+/// How long a program may take to print its version.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Most bytes of what it says that are read.
+/// Maximum output that is read.
 const MOST: usize = 1 << 16;
-/// What ffmpeg may use to reach an address that it reads from a list.
+/// Protocols that ffmpeg may use for an address that it reads from a list.
 const PROTOCOLS: &str =
     "file,pipe,fd,tcp,udp,rtp,rtsp,rtsps,srtp,tls,http,https,httpproxy,crypto,rtmp,rtmps,rtmpt,srt,data";
 /// Pixel formats that frames are read in, as GStreamer calls them.
@@ -57,7 +57,7 @@ impl Program {
         }
     }
 
-    /// Debian's and Ubuntu's packages that have it and what is needed of it.
+    /// Debian's and Ubuntu's packages that provide it with what is needed.
     pub fn packages(self) -> &'static str {
         match self {
             Self::Ffmpeg => "ffmpeg",
@@ -67,10 +67,10 @@ impl Program {
         }
     }
 
-    /// Its version, asked for once.
+    /// Its version, determined once.
     ///
     /// # Errors
-    /// Where it is not installed, or does not start.
+    /// If it is not installed, or does not start.
     pub fn version(self) -> Result<Version, String> {
         static FFMPEG: OnceLock<Result<Version, String>> = OnceLock::new();
         static GSTREAMER: OnceLock<Result<Version, String>> = OnceLock::new();
@@ -85,7 +85,7 @@ impl Program {
         .clone()
     }
 
-    /// What `command`, one of its package's, says; and whether it ended well.
+    /// Output of `command`, one of its package, and whether it succeeded.
     fn ask(self, command: &str, arguments: &[&str]) -> Result<(String, bool), String> {
         let mut ask = Command::new(command);
         ask.args(arguments);
@@ -96,7 +96,7 @@ impl Program {
                 Ok(Output::Bytes(count)) => text.extend_from_slice(&part[..count]),
                 Ok(Output::End) => break,
                 Ok(Output::Nothing) => {
-                    return Err(format!("{command} does not answer within {} s", PATIENCE.as_secs()));
+                    return Err(format!("{command} does not respond within {} s", PATIENCE.as_secs()));
                 }
                 Err(error) => return Err(format!("{command}: {error}")),
             }
@@ -120,7 +120,7 @@ impl Program {
 /// Whether GStreamer has an element of this name.
 ///
 /// # Errors
-/// Where GStreamer is not there to be asked.
+/// If GStreamer is not installed.
 pub fn has_element(name: &str) -> Result<bool, String> {
     // Those that are there: a live source that is started again does not ask again.
     static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -140,7 +140,7 @@ fn parse(version: &str) -> Option<Version> {
     Some(Version(numbers.next()?.parse().ok()?, numbers.next().and_then(|text| text.parse().ok()).unwrap_or(0)))
 }
 
-/// A program as it is to be started.
+/// A command to start.
 #[derive(Debug)]
 pub(super) struct Start {
     pub program: Program,
@@ -151,10 +151,10 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// How `request` is done by what is installed.
+    /// The command for `request` with the installed programs.
     ///
     /// # Errors
-    /// What is missing.
+    /// Names what is missing.
     pub fn of(request: &ChildRequest) -> Result<Self, String> {
         match &request.input {
             ChildInput::File(path) => {
@@ -187,10 +187,10 @@ impl Start {
         }
     }
 
-    /// A frame that the program makes by itself.
+    /// The command for one test frame of the program.
     ///
     /// # Errors
-    /// As [`Start::of`].
+    /// Same as [`Start::of`].
     pub fn trial(program: Program) -> Result<Self, String> {
         match program {
             Program::Ffmpeg => {
@@ -206,7 +206,7 @@ impl Start {
     fn ffmpeg(version: Version, live: bool, early: &[&str], input: Vec<OsString>, list: Option<String>) -> Self {
         let mut arguments: Vec<OsString> = ["-nostdin", "-hide_banner", "-v", "error"].map(OsString::from).into();
         if live {
-            // Frames are not kept back, neither before nor in the decoder.
+            // Frames are not buffered, neither before nor in the decoder.
             arguments.extend(["-fflags", "nobuffer", "-flags", "low_delay"].map(OsString::from));
         }
         arguments.extend(early.iter().map(OsString::from));
@@ -215,12 +215,12 @@ impl Start {
         let passthrough = if version >= Version(5, 1) { "-fps_mode" } else { "-vsync" };
         arguments.extend(["-an", "-sn", "-dn", passthrough, "passthrough"].map(OsString::from));
         if version >= Version(4, 4) {
-            // A video that changes its size is not to be stretched to its first.
+            // A video that changes its size must not be stretched to its first.
             arguments.extend(["-autoscale", "0"].map(OsString::from));
         }
         arguments.extend(
             [
-                // The range differs between versions unless it is said.
+                // The range differs between versions unless it is given.
                 "-vf",
                 "scale=out_range=tv,format=yuv420p",
                 "-c:v",
@@ -293,8 +293,8 @@ fn address_arguments<'a>(
     let after = address.split_once("://").map_or("", |(_, rest)| rest);
     if after.contains('?') || after.split('/').next().is_some_and(|host| host.contains('@')) {
         return Err(format!(
-            "ffmpeg {version} takes an address only where all users of this machine see it, and this one may have a password in \
-             it: install ffmpeg 5.0 or newer, or let the camera's address do without"
+            "ffmpeg {version} only takes an address as an argument, which all users of this machine can see, and this one may have a \
+             password in it: install ffmpeg 5.0 or newer, or use an address without user, password and `?`"
         ));
     }
     let mut early = Vec::new();

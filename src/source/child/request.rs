@@ -1,11 +1,11 @@
-//! What a URI asks of ffmpeg or GStreamer, and which parts of it nobody is to see.
+//! Parses URIs for ffmpeg and GStreamer, and hides their secrets.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::geometry::Size;
 
-/// What addresses begin with that ffmpeg opens by itself.
+/// Schemes of addresses that ffmpeg opens.
 const SCHEMES: [&str; 10] =
     ["rtsp://", "rtsps://", "rtmp://", "rtmps://", "srt://", "udp://", "tcp://", "http://", "https://", "rtp://"];
 /// Properties of GStreamer's elements whose values are secret.
@@ -15,22 +15,22 @@ const MOST_CREDENTIALS: u64 = 4096;
 /// Longest time that an option may ask for, in seconds.
 const LONGEST: f64 = 3600.0;
 
-/// A source that another program reads for this one.
+/// A source that is read through another program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChildRequest {
     /// What is read.
     pub input: ChildInput,
     /// Its name in results and messages, without anything secret.
     pub name: String,
-    /// Whether it is a camera: only its newest frame counts, and its end is a fault. Else every frame is read.
+    /// Whether it is a camera: only the newest frame matters, and its end is a fault. Otherwise every frame is read.
     pub live: bool,
-    /// Whether frames of a video come at the times that they have in it, rather than as fast as they are read.
+    /// Whether a video is played in real time, rather than as fast as it is read.
     pub realtime: bool,
-    /// Without a frame for so long, a live source is started again.
+    /// Time without a frame after which a live source is restarted.
     pub stall: Option<Duration>,
     /// The same before its first frame.
     pub start: Option<Duration>,
-    /// What must not be seen in a message.
+    /// Strings that must not appear in messages.
     pub(super) secrets: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ pub enum ChildInput {
     Address {
         /// The address.
         address: String,
-        /// How RTSP's packets come, `tcp` or `udp`.
+        /// Transport of RTSP, `tcp` or `udp`.
         transport: String,
     },
     /// A pipeline of GStreamer that ends in raw video.
@@ -59,16 +59,33 @@ pub enum ChildInput {
     },
 }
 
-/// Whether `uri` names a source that another program reads; files are told by their content instead.
+/// Whether `uri` names a source that another program reads; files are recognised by their content instead.
 pub fn is_child(uri: &str) -> bool {
     ["ffmpeg:", "gst:", "gst-file:", "csi://"].iter().any(|kind| uri.starts_with(kind)) || is_address(uri)
+}
+
+/// The files that a pipeline or an address names, which must not be overwritten; `None` for other sources.
+pub fn files_of(uri: &str) -> Option<Vec<PathBuf>> {
+    if let Some(pipeline) = uri.strip_prefix("gst:").or_else(|| uri.strip_prefix("gst-file:")) {
+        let file = |word: &str| {
+            let value = word.strip_prefix("location=").or_else(|| word.strip_prefix("uri=file://"))?;
+            Some(PathBuf::from(value.trim_matches(['"', '\''])))
+        };
+        return Some(pipeline.split(' ').filter_map(file).collect());
+    }
+    let address = uri.strip_prefix("ffmpeg:").unwrap_or(uri);
+    if !address.contains("://") || Path::new(uri).exists() {
+        return None;
+    }
+    let options = address.split_once('#').map_or("", |(_, options)| options).split('&');
+    Some(options.filter_map(|option| option.strip_prefix("credentials=")).map(PathBuf::from).collect())
 }
 
 fn is_address(text: &str) -> bool {
     SCHEMES.iter().any(|scheme| text.starts_with(scheme))
 }
 
-/// `uri` without what must not be seen: user and password, and what follows a `?` in an address, where some cameras want them.
+/// `uri` without secrets: user and password, and what follows a `?` in an address, where some cameras expect them.
 pub fn shown(uri: &str) -> String {
     if let Some(pipeline) = uri.strip_prefix("gst:").or_else(|| uri.strip_prefix("gst-file:")) {
         let words = pipeline.split(' ').map(shown_word);
@@ -80,7 +97,7 @@ pub fn shown(uri: &str) -> String {
     }
 }
 
-/// `uri` with asterisks for what [`shown`] leaves out, so that it can still be recognised.
+/// `uri` with asterisks for what [`shown`] omits, so that it can still be recognised.
 pub fn masked(uri: &str) -> String {
     let Some(start) = uri.find("://").filter(|_| !uri.starts_with("gst") && !uri.starts_with("csi")) else {
         return shown(uri);
@@ -97,7 +114,7 @@ pub fn masked(uri: &str) -> String {
     format!("{scheme}{host}{path}{query}{options}")
 }
 
-/// Whether `uri` has a password in it, rather than saying where it is.
+/// Whether `uri` contains a password, rather than a reference to it.
 pub fn has_password(uri: &str) -> bool {
     let address = uri.split_once("://").map_or("", |(_, rest)| rest);
     let user = address.split('/').next().and_then(|host| host.rsplit_once('@')).map(|(user, _)| user);
@@ -125,10 +142,10 @@ fn shown_word(word: &str) -> String {
 }
 
 impl ChildRequest {
-    /// What `uri` asks for.
+    /// Parses `uri`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns a description of what is wrong with it.
     pub fn parse(uri: &str) -> Result<Self, String> {
         for (kind, live) in [("gst:", true), ("gst-file:", false)] {
             if let Some(pipeline) = uri.strip_prefix(kind) {
@@ -155,12 +172,12 @@ impl ChildRequest {
         Self { input, name, live, realtime: false, stall: None, start: None, secrets: Vec::new() }
     }
 
-    /// A video file, with options behind a `?` where no file is called so.
+    /// A video file, with options behind a `?` unless a file has that name.
     ///
     /// # Errors
-    /// Which option is wrong.
+    /// Names the invalid option.
     pub fn file(text: &str) -> Result<Self, String> {
-        // Where there is no such file with or without them, it is said of the one without.
+        // If neither exists, the error names the file without options.
         let (path, query) = match text.rsplit_once('?') {
             Some((path, query)) if !Path::new(text).exists() => (Path::new(path), query),
             _ => (Path::new(text), ""),
@@ -172,8 +189,7 @@ impl ChildRequest {
 
     fn csi(text: &str, uri: &str) -> Result<Self, String> {
         let (sensor, query) = text.split_once('?').unwrap_or((text, ""));
-        let sensor =
-            sensor.parse().map_err(|_| format!("'{sensor}' is no number of a sensor: csi://0 is the first"))?;
+        let sensor = sensor.parse().map_err(|_| format!("'{sensor}' is not a sensor number: csi://0 is the first"))?;
         let (mut size, mut rate, mut rest) = (Size::new(1280, 720), 30, Vec::new());
         for option in query.split('&').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
@@ -238,7 +254,7 @@ impl ChildRequest {
         Ok(request)
     }
 
-    /// The options that all have in common.
+    /// Parses the options that all kinds share.
     fn options(&mut self, query: &str, kind: &str) -> Result<(), String> {
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').ok_or_else(|| format!("'{option}' has no value"))?;
@@ -290,7 +306,7 @@ fn with_credentials(address: &str, file: &Path, secrets: &mut Vec<String>) -> Re
     Ok(format!("{scheme}://{}:{}@{rest}", encoded(user), encoded(password)))
 }
 
-/// As part of an address: all but letters, digits and `-._~` as `%` and two digits.
+/// Percent-encodes everything except letters, digits and `-._~`.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
@@ -299,6 +315,20 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_known() {
+        let files =
+            |uri: &str| files_of(uri).map(|files| files.iter().map(|file| file.display().to_string()).collect());
+        let some = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+        assert_eq!(files("rtsp://host/a#transport=udp&credentials=/etc/door"), some(&["/etc/door"]));
+        assert_eq!(files("ffmpeg:http://host/a?credentials=no"), some(&[]));
+        assert_eq!(files("gst-file:filesrc location=\"a.mp4\" ! decodebin"), some(&["a.mp4"]));
+        assert_eq!(files("gst:uridecodebin uri=file:///b.mp4"), some(&["/b.mp4"]));
+        assert_eq!(files("csi://0"), some(&[]));
+        assert_eq!(files("ffmpeg:a.mp4"), None);
+        assert_eq!(files("a.mp4"), None);
+    }
 
     #[test]
     fn what_is_secret_is_not_shown() {

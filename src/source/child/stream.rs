@@ -13,20 +13,20 @@ use crate::source::v4l2::{
     CameraError, CaptureBackend, CaptureFormat, CaptureStream, Captured, Dequeued, FourCc, monotonic,
 };
 
-/// By how much a live stream may be late before it is started again: it then begins with what is live.
+/// Delay of a live stream after which it is restarted, to catch up.
 const MOST_LATE: Duration = Duration::from_secs(2);
-/// By how much clocks may go apart: a camera's and this machine's.
+/// Maximum drift between a camera's clock and this machine's.
 const DRIFT: f64 = 1e-3;
 
 /// How long a program may take to make one frame.
 const TRIAL: Duration = Duration::from_secs(10);
 
-/// What a child gave.
+/// Output of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     /// A frame, with its time on the stream's clock.
     Frame(Option<Duration>),
-    /// Nothing in time.
+    /// None in time.
     Nothing,
     /// It has ended, after its last frame.
     End,
@@ -42,10 +42,10 @@ pub(super) struct ChildFrames {
 }
 
 impl ChildFrames {
-    /// Starts the program that `request` wants.
+    /// Starts the program for `request`.
     ///
     /// # Errors
-    /// What is missing.
+    /// Names what is missing.
     pub fn start(request: &ChildRequest) -> Result<Self, String> {
         let start = Start::of(request)?;
         let program = start.program;
@@ -54,10 +54,10 @@ impl ChildFrames {
         Ok(Self { process, frames: Frames::new(start.protocol), program, secrets: request.secrets.clone() })
     }
 
-    /// Lets a program make one frame of its own.
+    /// Tests a program by reading one frame that it makes.
     ///
     /// # Errors
-    /// What does not work.
+    /// Describes what does not work.
     pub fn one_from(program: Program) -> Result<(), String> {
         let start = Start::trial(program)?;
         let process = Process::start(start.command(), start.input.as_deref().map(str::as_bytes))
@@ -73,7 +73,7 @@ impl ChildFrames {
     /// Waits for the next frame.
     ///
     /// # Errors
-    /// What is wrong with the child or its output.
+    /// Describes what is wrong with the child or its output.
     pub fn next(&mut self, timeout: Duration) -> Result<Found, String> {
         let until = Instant::now() + timeout;
         // Bytes behind the last frame may be one already.
@@ -95,7 +95,7 @@ impl ChildFrames {
     /// The frame that was found last.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub fn image(&mut self) -> Result<ImageView<'_>, String> {
         self.frames.image()
     }
@@ -105,12 +105,12 @@ impl ChildFrames {
         self.frames.format()
     }
 
-    /// What the child has said on standard error.
+    /// The child's output on standard error.
     pub fn said(&self) -> String {
         self.process.said().quote(&self.secrets)
     }
 
-    /// How the child has ended, in words; `Ok` where nothing is wrong with that but perhaps what it said.
+    /// Describes how the child has ended; `Ok` if only its output may indicate a problem.
     pub fn end(&mut self) -> Result<String, String> {
         let is_whole = self.frames.is_between_frames();
         let command = self.program.command();
@@ -126,7 +126,7 @@ impl ChildFrames {
     }
 }
 
-/// Starts a live child again and again.
+/// Starts and restarts a live child.
 #[derive(Debug)]
 pub(super) struct ChildBackend {
     pub request: ChildRequest,
@@ -136,7 +136,7 @@ impl CaptureBackend for ChildBackend {
     fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError> {
         let child = ChildFrames::start(&self.request)
             .map_err(|reason| CameraError::Unsupported { path: self.request.name.clone().into(), reason })?;
-        // Only of these protocols it is known that their times are a clock's.
+        // Only these protocols are known to carry a clock's times.
         let has_clock = match &self.request.input {
             ChildInput::Address { address, .. } => {
                 ["rtsp", "rtmp", "srt"].iter().any(|scheme| address.starts_with(scheme))
@@ -156,12 +156,12 @@ impl CaptureBackend for ChildBackend {
 /// How a stream's clock relates to this program's.
 #[derive(Debug, Default)]
 struct Pace {
-    /// The frame that was least late: when it came, and its time.
+    /// The least delayed frame: when it arrived, and its time.
     least: Option<(Instant, Duration)>,
 }
 
 impl Pace {
-    /// How late a frame is, compared with the one that was least so, clocks that go apart allowed for.
+    /// Delay of a frame relative to the least delayed one, allowing for drift.
     fn late(&mut self, came: Instant, time: Duration) -> Duration {
         let Some((first, first_time)) = self.least else {
             self.least = Some((came, time));

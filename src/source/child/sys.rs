@@ -1,4 +1,4 @@
-//! What a child process needs of the system and no safe call of the standard library does.
+//! System calls for child processes that the standard library lacks.
 
 #![allow(unsafe_code)]
 
@@ -16,7 +16,7 @@ pub(super) fn ends_with_us(command: &mut Command) {
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        // Where this program has ended before the call, nobody is left to tell the child.
+        // Where this program has ended before the call, no process is left to signal the child.
         // SAFETY: the call takes nothing.
         if unsafe { libc::getppid() } as u32 == us { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
     };
@@ -36,7 +36,7 @@ pub(super) fn do_not_wait(pipe: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Lets a pipe hold so many bytes, if the system allows it.
+/// Resizes a pipe, if the system allows it.
 pub(super) fn enlarge(pipe: BorrowedFd<'_>, bytes: i32) {
     // SAFETY: the call takes numbers, and the file is open; that it fails is a value.
     unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };

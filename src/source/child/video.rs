@@ -1,4 +1,4 @@
-//! A video file, or whatever else ends: every frame, in order, as another program decodes it.
+//! A video file or another finite source: every frame in order, decoded by another program.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,9 +7,9 @@ use super::request::ChildRequest;
 use super::stream::{ChildFrames, Found};
 use crate::source::{Frame, Source, SourceError};
 
-/// How long the caller waits at most before it may look whether it is to stop.
+/// Longest wait before the caller can check whether to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Without a frame for so long, the program that decodes is taken to hang, unless the request says otherwise.
+/// Time without a frame after which the decoding program is considered hung, unless the request says otherwise.
 const STALL: Duration = Duration::from_secs(30);
 
 /// A video that another program decodes.
@@ -19,19 +19,19 @@ pub struct Video {
     child: ChildFrames,
     sequence: u64,
     last_frame: Instant,
-    /// When the video began, where its frames come at their own times.
+    /// When the video began, if played in real time.
     begun: Option<Instant>,
-    /// A frame that is there before its time.
+    /// A frame that arrived before its time.
     early: Option<Option<Duration>>,
     warnings: VecDeque<SourceError>,
     is_over: bool,
 }
 
 impl Video {
-    /// Starts to decode.
+    /// Starts decoding.
     ///
     /// # Errors
-    /// What is missing.
+    /// Names what is missing.
     pub fn open(request: ChildRequest) -> Result<Self, SourceError> {
         let child =
             ChildFrames::start(&request).map_err(|reason| SourceError::Child { name: request.name.clone(), reason })?;
@@ -44,7 +44,7 @@ impl Video {
         SourceError::Child { name: self.request.name.clone(), reason }
     }
 
-    /// How long a frame is still to wait.
+    /// How long a frame must still wait.
     fn wait(&mut self, time: Option<Duration>) -> Duration {
         let (true, Some(time)) = (self.request.realtime, time) else { return Duration::ZERO };
         let now = Instant::now();
@@ -69,7 +69,7 @@ impl Source for Video {
             None => {
                 let asked = Instant::now();
                 match self.child.next(POLL_INTERVAL) {
-                    // Time that the caller has spent is not the child's.
+                    // The caller's own time does not count as a stall.
                     Ok(Found::Nothing)
                         if asked.elapsed() > Duration::ZERO && self.last_frame.elapsed() < self.limit() =>
                     {

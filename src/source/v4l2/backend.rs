@@ -1,4 +1,4 @@
-//! What a camera needs of its device. Linux's video interface is one backend; tests play others.
+//! What a camera needs from its device. Linux's video interface is one backend; tests have others.
 
 use std::time::{Duration, Instant};
 
@@ -39,27 +39,27 @@ pub trait CaptureStream: Send {
     /// The format of its frames.
     fn format(&self) -> CaptureFormat;
 
-    /// Waits for a frame and dequeues the newest. The frame before is given back to the driver.
+    /// Waits for a frame and dequeues the newest. The previous frame is returned to the driver.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// If the device fails.
     fn newest(&mut self, timeout: Duration) -> Result<Dequeued, CameraError>;
 
-    /// The frame that was dequeued last; no bytes where there is none.
+    /// The frame that was dequeued last; no bytes if there is none.
     fn captured(&mut self) -> Captured<'_>;
 
-    /// What else it has to say where something is wrong.
+    /// Further details for an error message.
     fn said(&self) -> String {
         String::new()
     }
 }
 
-/// Opens streams of one device, again and again.
+/// Opens streams of one device, repeatedly.
 pub trait CaptureBackend: Send {
     /// Opens the device and starts it.
     ///
     /// # Errors
-    /// Where that fails.
+    /// If either fails.
     fn start(&mut self) -> Result<Box<dyn CaptureStream>, CameraError>;
 
     /// Whether the device exists, as far as can be said without opening it.

@@ -1,4 +1,4 @@
-//! A camera as a source: it keeps going whatever the device does.
+//! A camera as a source: recovers from whatever the device does. V4L2 devices and live child processes (RTSP and others) share it.
 //!
 //! | event | reaction |
 //! |---|---|
@@ -22,20 +22,20 @@ use crate::counts::Counts;
 use crate::pixels::{Image, ImageView, JpegDecoder, Limits, PixelFormat};
 use crate::source::{Frame, Source, SourceError};
 
-/// How long a camera is waited for.
+/// Time-outs and intervals of recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// For a frame, before the caller is told that there is none yet.
+    /// Wait for a frame before the caller gets [`SourceError::NotYet`].
     pub frame: Duration,
-    /// Without a frame, before the stream is started again.
+    /// Time without a frame before the stream is restarted.
     pub stall: Duration,
     /// The same before its first frame.
     pub start: Duration,
-    /// Before a device that failed is opened again.
+    /// Pause before a failed device is opened again.
     pub first: Duration,
     /// The same, at most.
     pub longest: Duration,
-    /// Without corrupt or dropped frames, before the next is warned of again.
+    /// Time without corrupt or dropped frames before the next one causes a warning again.
     pub quiet: Duration,
 }
 
@@ -78,17 +78,17 @@ pub struct Camera {
     backend: Box<dyn CaptureBackend>,
     retry: RetryPolicy,
     state: State,
-    /// How long was waited after the last stream that failed.
+    /// The pause after the last stream that failed.
     pause: Duration,
-    /// Whether the stream is to be started again before the next frame.
+    /// Whether the stream must be restarted before the next frame.
     must_restart: bool,
-    /// The last fault, which is a warning once.
+    /// The last fault, which causes one warning.
     last_fault: Option<String>,
     warnings: VecDeque<CameraError>,
     corrupt: Recurrent,
     lost: Recurrent,
     counts: Counts,
-    /// Frames since the start, those that were dropped included.
+    /// Frames since the start, including dropped ones.
     sequence: u64,
     /// The driver's count of the last frame.
     last_sequence: Option<u32>,
@@ -115,7 +115,7 @@ struct Recurrent {
 }
 
 impl Recurrent {
-    /// Notes that it happened; whether it had not for at least `quiet`.
+    /// Records an occurrence; returns whether there was none for at least `quiet`.
     fn is_news(&mut self, quiet: Duration) -> bool {
         let now = Instant::now();
         let last = self.last.replace(now);
@@ -124,10 +124,10 @@ impl Recurrent {
 }
 
 impl Camera {
-    /// Opens a camera. One that is busy or fails is waited for, like one that fails later.
+    /// Opens a camera. If it is busy or fails, it is retried as after a later failure.
     ///
     /// # Errors
-    /// Where there is no such camera, or it cannot do what is requested.
+    /// If there is no such camera, or it cannot do what is requested.
     pub fn open(request: CaptureRequest) -> Result<Self, CameraError> {
         let path = request.path.clone();
         Self::with_backend(Box::new(V4l2 { request }), path, RetryPolicy::default())
@@ -136,7 +136,7 @@ impl Camera {
     /// A camera behind any backend; `path` is its name.
     ///
     /// # Errors
-    /// As [`Camera::open`].
+    /// Same as [`Camera::open`].
     pub fn with_backend(
         mut backend: Box<dyn CaptureBackend>,
         path: PathBuf,
@@ -180,7 +180,7 @@ impl Camera {
         }
     }
 
-    /// Waits for a frame, or for the device; `None` where there is none yet.
+    /// Waits for a frame, or for the device; `None` if there is none yet.
     fn wait_for_frame(&mut self) -> Option<Dequeued> {
         if std::mem::take(&mut self.must_restart) {
             self.restart_after(Duration::ZERO);
@@ -197,7 +197,7 @@ impl Camera {
                     let is_stalled = last_frame.elapsed() >= limit;
                     if dequeued.corrupt > 0 {
                         warn_of_corrupt(&mut self.corrupt, &mut self.warnings, &self.path, self.retry.quiet, || {
-                            "the driver marked it so".to_owned()
+                            "marked by the driver".to_owned()
                         });
                     }
                     if dequeued.is_frame {
@@ -253,7 +253,7 @@ impl Camera {
     /// Counts the frames that the driver dropped before this one; the frame's number.
     fn number(&mut self, dequeued: &Dequeued) -> u64 {
         let missing = self.last_sequence.map_or(0, |last| dequeued.sequence.wrapping_sub(last).wrapping_sub(1));
-        // A count that goes backwards has begun again.
+        // A count that goes backwards was reset.
         let missing = if missing > u32::MAX / 2 { 0 } else { missing };
         let lost = missing.saturating_sub(dequeued.superseded + dequeued.corrupt);
         self.counts.dropped.driver += u64::from(lost);
@@ -309,7 +309,7 @@ impl Source for Camera {
             }
             Err(reason) => {
                 self.counts.dropped.corrupt += 1;
-                // Not one frame among many, but another format than was agreed upon.
+                // Not a single bad frame, but another format than negotiated.
                 self.must_restart = last_decoded.elapsed() >= self.retry.stall;
                 warn_of_corrupt(&mut self.corrupt, &mut self.warnings, &self.path, self.retry.quiet, || reason);
                 Err(SourceError::NotYet)
@@ -321,7 +321,7 @@ impl Source for Camera {
         self.warnings.pop_front().map(SourceError::Camera)
     }
 
-    fn live(&self) -> Option<Counts> {
+    fn live_counts(&self) -> Option<Counts> {
         Some(self.counts)
     }
 }
@@ -329,7 +329,7 @@ impl Source for Camera {
 /// The image of a frame's bytes: as they are, or decoded into `converted`.
 ///
 /// # Errors
-/// Why the frame is corrupt.
+/// Returns why the frame is corrupt.
 fn image<'a>(
     format: &CaptureFormat,
     bytes: &'a [u8],

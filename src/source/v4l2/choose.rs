@@ -16,11 +16,11 @@ pub struct CaptureMode {
     pub format: FourCc,
     /// Pixels of a frame.
     pub size: Size,
-    /// Frames a second, where the driver says so.
+    /// Frames a second, if the driver reports them.
     pub rates: Vec<f64>,
 }
 
-/// The order in which formats are preferred where nothing else decides: those that need no conversion first, grey last.
+/// The order of preference of formats if nothing else decides: those that need no conversion first, grey last.
 fn rank(usage: FrameEncoding) -> Option<u32> {
     use crate::pixels::PixelFormat;
     match usage {
@@ -33,7 +33,7 @@ fn rank(usage: FrameEncoding) -> Option<u32> {
 }
 
 /// The best mode: of the requested format if there is one, then nearest in size, then fast enough, then by its format.
-/// `None` where none can be used.
+/// `None` if none can be used.
 pub fn choose<'a>(offers: &'a [CaptureMode], wanted: &CaptureRequest) -> Option<&'a CaptureMode> {
     let size = wanted.size.unwrap_or(SIZE);
     let rate = wanted.rate.unwrap_or(RATE);
@@ -44,7 +44,7 @@ pub fn choose<'a>(offers: &'a [CaptureMode], wanted: &CaptureRequest) -> Option<
         }
         let ratio = |a: usize, b: usize| (a.max(1) as f64 / b.max(1) as f64).ln().abs();
         let distance = ratio(offer.size.width, size.width) + ratio(offer.size.height, size.height);
-        // A driver that does not say may be fast enough; a little too slow is rounding.
+        // A driver that reports no rate may be fast enough; a little too slow is rounding.
         let fastest = offer.rates.iter().copied().fold(0.0, f64::max);
         let slow = if offer.rates.is_empty() || fastest > 0.98 * rate { 0.0 } else { 1.0 - fastest / rate };
         Some((distance, slow, rank))
@@ -54,7 +54,7 @@ pub fn choose<'a>(offers: &'a [CaptureMode], wanted: &CaptureRequest) -> Option<
     best.map(|(_, offer)| offer)
 }
 
-/// Whether a camera offers nothing but a sensor's raw values.
+/// Whether a camera only offers a sensor's raw values.
 pub fn is_raw_sensor(formats: &[FourCc]) -> bool {
     !formats.is_empty() && formats.iter().all(|format| format.encoding() == FrameEncoding::Bayer)
 }

@@ -13,7 +13,7 @@ use super::request::{CaptureRequest, control_name};
 use super::sys;
 use crate::geometry::Size;
 
-/// Most entries of any list: a driver that gives more does not stop.
+/// Maximum entries of any list, in case a driver's list never ends.
 const MOST: u32 = 256;
 /// `ENOTTY`: the file is not a video device.
 const ENOTTY: i32 = 25;
@@ -23,6 +23,8 @@ const ENOTTY: i32 = 25;
 pub struct Device {
     path: PathBuf,
     file: File,
+    /// The kind of its buffers: with one plane, or with several.
+    kind: u32,
 }
 
 /// A camera's description of itself.
@@ -32,7 +34,7 @@ pub struct About {
     pub driver: String,
     /// The product's name.
     pub card: String,
-    /// Where it is plugged in.
+    /// The port that it is plugged into.
     pub bus: String,
 }
 
@@ -43,9 +45,9 @@ pub struct CaptureFormat {
     pub four_cc: FourCc,
     /// Pixels of a frame.
     pub size: Size,
-    /// Bytes from one row to the next; 0 where rows have no length.
+    /// Bytes from one row to the next; 0 if rows have no length.
     pub stride: usize,
-    /// Frames a second, where the driver says so.
+    /// Frames a second, if the driver reports it.
     pub rate: Option<f64>,
 }
 
@@ -63,15 +65,42 @@ pub struct Control {
     id: u32,
 }
 
+/// A format, common to both kinds of devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameFormat {
+    pub four_cc: FourCc,
+    pub size: Size,
+    /// Buffers of a frame.
+    pub planes: usize,
+    /// Bytes from one row to the next in each of them.
+    pub strides: [usize; sys::MAX_PLANES],
+}
+
+impl FrameFormat {
+    fn of(format: &sys::Format) -> Self {
+        let mut strides = [0; sys::MAX_PLANES];
+        strides[0] = format.bytes_per_line as usize;
+        let size = Size::new(format.width as usize, format.height as usize);
+        Self { four_cc: FourCc(format.pixel_format), size, planes: 1, strides }
+    }
+
+    fn of_planes(format: &sys::FormatOfPlanes) -> Self {
+        let size = Size::new(format.width as usize, format.height as usize);
+        let strides = format.planes.map(|plane| plane.bytes_per_line as usize);
+        let planes = usize::from(format.count).clamp(1, sys::MAX_PLANES);
+        Self { four_cc: FourCc(format.pixel_format), size, planes, strides }
+    }
+}
+
 impl Device {
     /// Opens a video device that captures frames.
     ///
     /// # Errors
-    /// Where there is none, it cannot be opened, or it gives no frames that can be read here.
+    /// If there is none, it cannot be opened, or none of its formats is supported.
     pub fn open(path: &Path) -> Result<Self, CameraError> {
         let fail = |source| CameraError::Call { path: path.to_owned(), what: "opening it", source };
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(fail)?;
-        let device = Self { path: path.to_owned(), file };
+        let mut device = Self { path: path.to_owned(), file, kind: sys::CAPTURE };
         let capability = device.capability()?;
         let able = match capability.capabilities & sys::CAP_DEVICE_CAPS {
             0 => capability.capabilities,
@@ -79,11 +108,12 @@ impl Device {
         };
         let refuse = |reason: &str| CameraError::Unsupported { path: path.to_owned(), reason: reason.to_owned() };
         if able & sys::CAP_CAPTURE == 0 {
-            return Err(refuse(if able & sys::CAP_CAPTURE_MPLANE != 0 {
-                "it is multi-planar, which is not supported; feed a v4l2loopback device from it and read that one"
-            } else {
-                "it captures no frames: another device of the same camera may, see `sinew cameras`"
-            }));
+            if able & sys::CAP_CAPTURE_MPLANE == 0 {
+                return Err(refuse(
+                    "it captures no frames: another device of the same camera may, see `sinew cameras`",
+                ));
+            }
+            device.kind = sys::CAPTURE_PLANES;
         }
         if able & sys::CAP_STREAMING == 0 {
             return Err(refuse("its driver cannot stream"));
@@ -91,9 +121,14 @@ impl Device {
         Ok(device)
     }
 
-    /// What it was opened as.
+    /// The path that it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The kind of its buffers.
+    pub(super) fn kind(&self) -> u32 {
+        self.kind
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -119,23 +154,23 @@ impl Device {
     /// Its description of itself.
     ///
     /// # Errors
-    /// Where the driver refuses.
+    /// If the driver refuses.
     pub fn about(&self) -> Result<About, CameraError> {
         let found = self.capability()?;
         Ok(About { driver: sys::text(&found.driver), card: sys::text(&found.card), bus: sys::text(&found.bus_info) })
     }
 
-    /// Formats that it offers; none where the driver does not tell, which is no fault.
+    /// Formats that it offers; none if the driver does not list any, which is not an error.
     pub fn formats(&self) -> Vec<FourCc> {
         let ask = |index| {
-            let mut description = sys::FormatDescription { index, kind: sys::CAPTURE, ..sys::zeroed() };
+            let mut description = sys::FormatDescription { index, kind: self.kind, ..sys::zeroed() };
             sys::enumerate_format(self.descriptor(), &mut description).ok()?;
             Some(FourCc(description.pixel_format))
         };
         (0..MOST).map_while(ask).collect()
     }
 
-    /// Everything that it offers, as far as the driver tells; of a range of sizes the one nearest to `wanted`.
+    /// Modes that it offers, as far as the driver lists them; of a range of sizes the one nearest to `wanted`.
     pub fn offers(&self, wanted: Size) -> Vec<CaptureMode> {
         let mut offers = Vec::new();
         for format in self.formats() {
@@ -188,7 +223,7 @@ impl Device {
         rates
     }
 
-    /// Its controls, as far as the driver tells.
+    /// Its controls, as far as the driver lists them.
     pub fn controls(&self) -> Vec<Control> {
         let mut controls = Vec::new();
         let mut id = sys::NEXT_CONTROL;
@@ -214,7 +249,7 @@ impl Device {
     /// Sets a control.
     ///
     /// # Errors
-    /// Where there is none of that name, or the driver refuses.
+    /// If there is none of that name, or the driver refuses.
     pub fn set_control(&self, name: &str, value: i32) -> Result<(), CameraError> {
         let unsupported = |reason| CameraError::Unsupported { path: self.path.clone(), reason };
         let controls = self.controls();
@@ -233,7 +268,7 @@ impl Device {
     /// say so only here.
     ///
     /// # Errors
-    /// Where the driver refuses, or gives another format than the one requested by name, or one that is not supported.
+    /// If the driver refuses, or gives another format than the one requested by name, or one that is not supported.
     pub fn set(&self, wanted: &CaptureRequest) -> Result<CaptureFormat, CameraError> {
         let formats = self.formats();
         let unsupported = |reason| CameraError::Unsupported { path: self.path.clone(), reason };
@@ -242,29 +277,24 @@ impl Device {
         }
         let size = wanted.size.unwrap_or(choose::SIZE);
         let offers = self.offers(size);
-        let mut format = sys::Format { kind: sys::CAPTURE, ..sys::zeroed() };
-        sys::get_format(self.descriptor(), &mut format).map_err(self.failed("getting its format"))?;
+        let mut format = self.format().map_err(self.failed("getting its format"))?;
         match choose(&offers, wanted) {
             Some(offer) => {
-                (format.width, format.height) = (offer.size.width as u32, offer.size.height as u32);
-                format.pixel_format = offer.format.0;
+                format.size = offer.size;
+                format.four_cc = offer.format;
             }
-            // A driver that tells nothing may still do what is asked.
+            // A driver that lists nothing may still do what is requested.
             None => {
-                if let Some(size) = wanted.size {
-                    (format.width, format.height) = (size.width as u32, size.height as u32);
-                }
-                format.pixel_format = wanted.format.map_or(format.pixel_format, |format| format.0);
+                format.size = wanted.size.unwrap_or(format.size);
+                format.four_cc = wanted.format.unwrap_or(format.four_cc);
             }
         }
-        format.field = sys::FIELD_ANY;
-        format.bytes_per_line = 0;
-        sys::set_format(self.descriptor(), &mut format).map_err(self.failed("setting its format"))?;
-        let given = FourCc(format.pixel_format);
+        let format = self.set_format(format).map_err(self.failed("setting its format"))?;
+        let given = format.four_cc;
         let listed = || formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if wanted.format.is_some_and(|wanted| wanted != given) {
             return Err(unsupported(format!(
-                "it gives {given} in place of {}; it offers {}",
+                "it gives {given} instead of {}; it offers {}",
                 wanted.format.unwrap_or(given),
                 listed()
             )));
@@ -280,13 +310,43 @@ impl Device {
         for (name, value) in &wanted.controls {
             self.set_control(name, *value)?;
         }
-        let size = Size::new(format.width as usize, format.height as usize);
-        Ok(CaptureFormat { four_cc: given, size, stride: format.bytes_per_line as usize, rate })
+        Ok(CaptureFormat { four_cc: given, size: format.size, stride: format.strides[0], rate })
     }
 
-    /// Asks for a rate; what the driver says that it is, where it does.
+    /// The current format.
+    pub(super) fn format(&self) -> io::Result<FrameFormat> {
+        if self.kind == sys::CAPTURE {
+            let mut format = sys::Format { kind: self.kind, ..sys::zeroed() };
+            sys::get_format(self.descriptor(), &mut format)?;
+            return Ok(FrameFormat::of(&format));
+        }
+        let mut format = sys::FormatOfPlanes { kind: self.kind, ..sys::zeroed() };
+        sys::get_format_of_planes(self.descriptor(), &mut format)?;
+        Ok(FrameFormat::of_planes(&format))
+    }
+
+    /// Sets size and pixel format; returns what the driver chose.
+    fn set_format(&self, wanted: FrameFormat) -> io::Result<FrameFormat> {
+        let (width, height) = (wanted.size.width as u32, wanted.size.height as u32);
+        let pixel_format = wanted.four_cc.0;
+        if self.kind == sys::CAPTURE {
+            let mut format = sys::Format { kind: self.kind, ..sys::zeroed() };
+            sys::get_format(self.descriptor(), &mut format)?;
+            format = sys::Format { width, height, pixel_format, field: sys::FIELD_ANY, bytes_per_line: 0, ..format };
+            sys::set_format(self.descriptor(), &mut format)?;
+            return Ok(FrameFormat::of(&format));
+        }
+        let mut format = sys::FormatOfPlanes { kind: self.kind, ..sys::zeroed() };
+        sys::get_format_of_planes(self.descriptor(), &mut format)?;
+        let (planes, count) = (sys::zeroed::<sys::FormatOfPlanes>().planes, 0);
+        format = sys::FormatOfPlanes { width, height, pixel_format, field: sys::FIELD_ANY, planes, count, ..format };
+        sys::set_format_of_planes(self.descriptor(), &mut format)?;
+        Ok(FrameFormat::of_planes(&format))
+    }
+
+    /// Requests a rate; returns the one that the driver reports, if any.
     fn set_rate(&self, wanted: f64) -> Option<f64> {
-        let mut parameters = sys::StreamParameters { kind: sys::CAPTURE, ..sys::zeroed() };
+        let mut parameters = sys::StreamParameters { kind: self.kind, ..sys::zeroed() };
         sys::get_parameters(self.descriptor(), &mut parameters).ok()?;
         if parameters.capability & sys::CAP_TIME_PER_FRAME != 0 {
             parameters.interval = [1000, (1000.0 * wanted).round() as u32];
@@ -306,8 +366,8 @@ fn rate([numerator, denominator]: [u32; 2]) -> Option<f64> {
 fn raw_sensor(formats: &[FourCc]) -> String {
     let names: Vec<_> = formats.iter().map(ToString::to_string).collect();
     format!(
-        "it gives a sensor's raw values ({}): colours are made of them by NVIDIA's libargus, outside this program. Feed a \
-         v4l2loopback device from nvarguscamerasrc and read that one (docs/cameras.md has the command)",
+        "it gives a sensor's raw values ({}): on a Jetson, use csi://0, which reads the sensor \
+         through nvarguscamerasrc (docs/cameras.md)",
         names.join(", ")
     )
 }

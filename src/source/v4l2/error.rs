@@ -1,4 +1,4 @@
-//! What goes wrong with a camera.
+//! Errors of cameras.
 
 use std::io;
 use std::path::PathBuf;
@@ -26,13 +26,13 @@ pub enum CameraError {
         reason: String,
     },
     /// No frame came for longer than the stall limit.
-    #[error("camera {}: no frame for {seconds:.1} s; starting the stream again{}", path.display(), quoted(said))]
+    #[error("camera {}: no frame for {seconds:.1} s; restarting the stream{}", path.display(), quoted(said))]
     Stalled {
         /// The device.
         path: PathBuf,
-        /// How long.
+        /// For how long.
         seconds: f64,
-        /// What else it has said.
+        /// Further output of the source.
         said: String,
     },
     /// The program that reads a camera has ended, or its output makes no sense.
@@ -74,7 +74,7 @@ impl CameraError {
     }
 }
 
-/// What was said, behind a message.
+/// Output of the source, appended to a message.
 fn quoted(said: &str) -> String {
     if said.is_empty() { String::new() } else { format!("; it said: {said}") }
 }

@@ -10,10 +10,10 @@ use crate::pixels::PixelFormat;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FourCc(pub u32);
 
-/// How frames of a format are read.
+/// How frames of a format are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameEncoding {
-    /// The warp reads them as they are.
+    /// The warp reads them directly.
     Pixels(PixelFormat),
     /// Like [`PixelFormat::Rgb`] with blue first: bytes are swapped while they are copied.
     Bgr,
@@ -49,8 +49,9 @@ impl FourCc {
         match &name {
             b"YUYV" => FrameEncoding::Pixels(PixelFormat::Yuyv),
             b"UYVY" => FrameEncoding::Pixels(PixelFormat::Uyvy),
-            b"NV12" => FrameEncoding::Pixels(PixelFormat::Nv12),
-            b"YU12" => FrameEncoding::Pixels(PixelFormat::I420),
+            // The second of each pair has a buffer for each of its planes.
+            b"NV12" | b"NM12" => FrameEncoding::Pixels(PixelFormat::Nv12),
+            b"YU12" | b"YM12" => FrameEncoding::Pixels(PixelFormat::I420),
             b"GREY" => FrameEncoding::Pixels(PixelFormat::Grey),
             b"RGB3" => FrameEncoding::Pixels(PixelFormat::Rgb),
             b"BGR3" => FrameEncoding::Bgr,

@@ -1,4 +1,4 @@
-//! `v4l2:/dev/video0?size=1280x720&fps=30&format=YUYV&control.gain=20`: a camera, and how it is to be set.
+//! `v4l2:/dev/video0?size=1280x720&fps=30&format=YUYV&control.gain=20`: a camera, and its settings.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use super::error::RequestError;
 use super::four_cc::FourCc;
 use crate::geometry::Size;
 
-/// Most frames a second that can be requested.
+/// Maximum frame rate that can be requested.
 const MAX_RATE: f64 = 1000.0;
 
-/// How a camera is to be set; what is `None` is chosen.
+/// Settings of a camera; `None` is chosen automatically.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureRequest {
     /// The device: `/dev/video0`, or a lasting name below `/dev/v4l/by-path` or `/dev/v4l/by-id`.
@@ -20,7 +20,7 @@ pub struct CaptureRequest {
     pub rate: Option<f64>,
     /// Pixel format.
     pub format: Option<FourCc>,
-    /// Controls to set, by name, each of them lower-case with `_` for everything that is no letter or digit.
+    /// Controls to set, by name, in lower case with `_` for everything except letters and digits.
     pub controls: Vec<(String, i32)>,
 }
 
@@ -30,10 +30,10 @@ impl CaptureRequest {
         Self { path: path.into(), size: None, rate: None, format: None, controls: Vec::new() }
     }
 
-    /// What a URI says, without its `v4l2:`.
+    /// Parses a URI without its `v4l2:`.
     ///
     /// # Errors
-    /// What is wrong with which option.
+    /// Names the invalid option and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, RequestError> {
         Ok(Self::parsed(text)?)
     }

@@ -9,6 +9,10 @@ use std::time::Duration;
 
 /// `V4L2_BUF_TYPE_VIDEO_CAPTURE`
 pub(super) const CAPTURE: u32 = 1;
+/// `V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE`
+pub(super) const CAPTURE_PLANES: u32 = 9;
+/// `VIDEO_MAX_PLANES`
+pub(super) const MAX_PLANES: usize = 8;
 /// `V4L2_MEMORY_MMAP`
 pub(super) const MEMORY_MMAP: u32 = 1;
 /// `V4L2_FIELD_ANY`: the driver chooses.
@@ -77,6 +81,31 @@ pub(super) struct Format {
     pub rest: [u32; 44],
 }
 
+/// `struct v4l2_plane_pix_format`
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PlaneFormat {
+    pub size_image: u32,
+    pub bytes_per_line: u32,
+    pub reserved: [u16; 6],
+}
+
+/// `struct v4l2_format` of a multi-planar device.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FormatOfPlanes {
+    pub kind: u32,
+    pub padding: u32,
+    pub width: u32,
+    pub height: u32,
+    pub pixel_format: u32,
+    pub field: u32,
+    pub colour_space: u32,
+    pub planes: [PlaneFormat; MAX_PLANES],
+    pub count: u8,
+    pub rest: [u8; 19],
+}
+
 /// `struct v4l2_frmsizeenum`
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +155,7 @@ pub(super) struct RequestBuffers {
     pub flags: u32,
 }
 
-/// `struct v4l2_buffer` with a single plane.
+/// `struct v4l2_buffer`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Buffer {
@@ -141,11 +170,28 @@ pub(super) struct Buffer {
     pub timecode: [u32; 4],
     pub sequence: u32,
     pub memory: u32,
-    /// `m.offset` of mapped memory, in its lower half.
+    /// `m.offset` of mapped memory, in its lower half; of several planes the address of [`Planes`], during a call only.
     pub offset: u64,
+    /// Bytes; of several planes their number.
     pub length: u32,
     pub reserved: [u32; 3],
 }
+
+/// `struct v4l2_plane`
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plane {
+    pub bytes_used: u32,
+    pub length: u32,
+    /// `m.mem_offset` of mapped memory, in its lower half.
+    pub offset: u64,
+    /// Where the image begins in its bytes.
+    pub data_offset: u32,
+    pub reserved: [u32; 11],
+}
+
+/// The planes of a buffer.
+pub(super) type Planes = [Plane; MAX_PLANES];
 
 /// `struct v4l2_queryctrl`
 #[repr(C)]
@@ -188,6 +234,9 @@ plain! {
     Capability = 104,
     FormatDescription = 64,
     Format = 208,
+    FormatOfPlanes = 208,
+    Plane = 64,
+    Planes = 512,
     FrameSize = 44,
     FrameInterval = 52,
     StreamParameters = 204,
@@ -224,7 +273,8 @@ unsafe trait Call {
 fn call<C: Call>(device: BorrowedFd<'_>, argument: &mut C::Argument) -> io::Result<()> {
     loop {
         // SAFETY: the number's argument is of this type, which `Call` promises; the kernel reads and writes it, and any
-        // bytes are a value of it.
+        // bytes are a value of it. The only argument with an address in it, of a buffer's planes, comes from `buffer_call`,
+        // which borrows as many planes as it names for the time of the call.
         let result = unsafe { libc::ioctl(device.as_raw_fd(), C::NUMBER as _, std::ptr::from_mut(argument)) };
         if result != -1 {
             return Ok(());
@@ -252,6 +302,8 @@ calls! {
     EnumerateFormat(FormatDescription) = READ | WRITE, 2;
     GetFormat(Format) = READ | WRITE, 4;
     SetFormat(Format) = READ | WRITE, 5;
+    GetFormatOfPlanes(FormatOfPlanes) = READ | WRITE, 4;
+    SetFormatOfPlanes(FormatOfPlanes) = READ | WRITE, 5;
     RequestBufferMemory(RequestBuffers) = READ | WRITE, 8;
     QueryBuffer(Buffer) = READ | WRITE, 9;
     QueueBuffer(Buffer) = READ | WRITE, 15;
@@ -284,12 +336,12 @@ functions! {
     get_format(Format) = GetFormat;
     /// `VIDIOC_S_FMT`
     set_format(Format) = SetFormat;
+    /// `VIDIOC_G_FMT` of a multi-planar device.
+    get_format_of_planes(FormatOfPlanes) = GetFormatOfPlanes;
+    /// `VIDIOC_S_FMT` of a multi-planar device.
+    set_format_of_planes(FormatOfPlanes) = SetFormatOfPlanes;
     /// `VIDIOC_REQBUFS`
     request_buffers(RequestBuffers) = RequestBufferMemory;
-    /// `VIDIOC_QUERYBUF`
-    query_buffer(Buffer) = QueryBuffer;
-    /// `VIDIOC_DQBUF`
-    dequeue_buffer(Buffer) = DequeueBuffer;
     /// `VIDIOC_G_PARM`
     get_parameters(StreamParameters) = GetParameters;
     /// `VIDIOC_S_PARM`
@@ -304,22 +356,50 @@ functions! {
     enumerate_interval(FrameInterval) = EnumerateInterval;
 }
 
+/// A call about a buffer. `planes` are those of a multi-planar buffer; the address to which the kernel writes them is put into
+/// the buffer here, and removed when the call returns.
+fn buffer_call<C: Call<Argument = Buffer>>(
+    device: BorrowedFd<'_>,
+    buffer: &mut Buffer,
+    planes: &mut Planes,
+) -> io::Result<()> {
+    if buffer.kind != CAPTURE_PLANES {
+        // No other kind contains an address.
+        buffer.kind = CAPTURE;
+        return call::<C>(device, buffer);
+    }
+    (buffer.offset, buffer.length) = (planes.as_mut_ptr() as u64, MAX_PLANES as u32);
+    let result = call::<C>(device, buffer);
+    buffer.offset = 0;
+    result
+}
+
+/// `VIDIOC_QUERYBUF`
+pub(super) fn query_buffer(device: BorrowedFd<'_>, buffer: &mut Buffer, planes: &mut Planes) -> io::Result<()> {
+    buffer_call::<QueryBuffer>(device, buffer, planes)
+}
+
+/// `VIDIOC_DQBUF`
+pub(super) fn dequeue_buffer(device: BorrowedFd<'_>, buffer: &mut Buffer, planes: &mut Planes) -> io::Result<()> {
+    buffer_call::<DequeueBuffer>(device, buffer, planes)
+}
+
 /// `VIDIOC_QBUF`
 ///
 /// # Safety
 /// Nothing borrows the buffer's memory, which the driver writes into from here on.
-pub(super) unsafe fn queue_buffer(device: BorrowedFd<'_>, argument: &mut Buffer) -> io::Result<()> {
-    call::<QueueBuffer>(device, argument)
+pub(super) unsafe fn queue_buffer(device: BorrowedFd<'_>, buffer: &mut Buffer, planes: &mut Planes) -> io::Result<()> {
+    buffer_call::<QueueBuffer>(device, buffer, planes)
 }
 
-/// `VIDIOC_STREAMON`
-pub(super) fn stream_on(device: BorrowedFd<'_>) -> io::Result<()> {
-    call::<StreamOn>(device, &mut (CAPTURE as i32))
+/// `VIDIOC_STREAMON` for buffers of a kind.
+pub(super) fn stream_on(device: BorrowedFd<'_>, kind: u32) -> io::Result<()> {
+    call::<StreamOn>(device, &mut (kind as i32))
 }
 
-/// `VIDIOC_STREAMOFF`
-pub(super) fn stream_off(device: BorrowedFd<'_>) -> io::Result<()> {
-    call::<StreamOff>(device, &mut (CAPTURE as i32))
+/// `VIDIOC_STREAMOFF` for buffers of a kind.
+pub(super) fn stream_off(device: BorrowedFd<'_>, kind: u32) -> io::Result<()> {
+    call::<StreamOff>(device, &mut (kind as i32))
 }
 
 /// Waits until a buffer can be dequeued, or the time is over; whether one can, or an error waits to be picked up.
@@ -360,6 +440,10 @@ mod tests {
         assert_eq!(EnumerateFormat::NUMBER, 0xc040_5602);
         assert_eq!(GetFormat::NUMBER, 0xc0d0_5604);
         assert_eq!(SetFormat::NUMBER, 0xc0d0_5605);
+        assert_eq!((GetFormatOfPlanes::NUMBER, SetFormatOfPlanes::NUMBER), (GetFormat::NUMBER, SetFormat::NUMBER));
+        assert_eq!(std::mem::offset_of!(FormatOfPlanes, planes), 28);
+        assert_eq!(std::mem::offset_of!(FormatOfPlanes, count), 188);
+        assert_eq!(std::mem::offset_of!(Plane, data_offset), 16);
         assert_eq!(RequestBufferMemory::NUMBER, 0xc014_5608);
         assert_eq!(QueryBuffer::NUMBER, 0xc058_5609);
         assert_eq!(QueueBuffer::NUMBER, 0xc058_560f);

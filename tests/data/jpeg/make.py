@@ -367,7 +367,7 @@ def files(subset: bool) -> Iterator[tuple[str, bytes, str]]:
         jpeg = cjpeg(image, *options)
         at = coded(jpeg)
         yield f"broken-{kind}-cut-in-scan", jpeg[: (at + len(jpeg)) // 2], "broken"
-        yield f"broken-{kind}-cut-before-end", jpeg[:-2], "broken"
+        yield f"end-missing-{kind}", jpeg[:-2], ""
         yield f"broken-{kind}-cut-in-header", jpeg[: at - 30], "broken"
         yield f"broken-{kind}-ends-early", jpeg[: (at + len(jpeg)) // 2] + b"\xff\xd9", "broken"
         if not subset:

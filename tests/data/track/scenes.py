@@ -4,7 +4,7 @@
     python tests/data/track/scenes.py /tmp/scenes 0 60 --straight    # milder ones: people walk straight on
     python tests/data/track/scenes.py --clip                # writes clip.jsonl, which tests/track.rs reads
 
-The scenes differ from those of tests/track_support/scenes.rs: other ways of walking, other noise, nobody
+The scenes differ from those of tests/track_support/scenes.rs: other ways of walking, other noise, no one
 leaves. A tracker that was fitted to one of the two is found out by the other. Every pose has a `person`
 besides, null where it is false.
 """
@@ -71,7 +71,7 @@ class Conditions:
 
 
 class Person:
-    """Somebody who walks in one of four ways."""
+    """A person who walks in one of four ways."""
 
     def __init__(self, number: int, style: str, conditions: Conditions, rng: np.random.Generator) -> None:
         self.number, self.style, self.rng = number, style, rng

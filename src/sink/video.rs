@@ -32,7 +32,7 @@ struct Shape {
 /// A video at `path`.
 ///
 /// # Errors
-/// Where the file cannot be made, or another program writes it.
+/// If the file cannot be made, or another program writes it.
 pub fn open(path: &str) -> Result<Box<dyn Sink>, SinkError> {
     let path = if path == "-" { "/dev/stdout" } else { path };
     let file = Replacement::open(Path::new(path)).map_err(|source| SinkError::from_open(Path::new(path), source))?;
