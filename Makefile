@@ -95,6 +95,7 @@ check-tensorrt-headers: ## Compare places and arguments in the tables of TensorR
 .PHONY: check-nvidia
 check-nvidia: build ## The binding and the graphs against NVIDIA's own packages, without a GPU; RUNNING IT ACCEPTS NVIDIA'S TERMS (tests/nvidia/check.sh)
 	@$(MAKE) --no-print-directory $(IMPORT_READY)
+	SINEW_REQUIRE_DOUBLES=1 $(CARGO) test $(PROFILE) --test engine_tensorrt -- every_layout open_extents # on the doubles' tables
 	IMPORTER=$(abspath $(IMPORT_PYTHON)) tests/nvidia/check.sh $(SINEW)
 
 .PHONY: test-cameras
@@ -163,8 +164,8 @@ lint-python: $(VENV)/ready ## The Python part of `lint` (makes .venv)
 .PHONY: check-core
 check-core: ## The core builds without an operating system or an allocator, and the library without tract
 	@rustup target list --installed | grep -qx $(BARE_TARGET) || rustup target add $(BARE_TARGET)
-	$(CARGO) check $(PROFILE) --lib --no-default-features --target $(BARE_TARGET)
-	$(CARGO) check $(PROFILE) --lib --no-default-features --features std
+	$(CARGO) clippy $(PROFILE) --lib --no-default-features --target $(BARE_TARGET) -- -D warnings
+	$(CARGO) clippy $(PROFILE) --lib --no-default-features --features std -- -D warnings
 
 .PHONY: check-msrv
 check-msrv: ## The program compiles with the oldest Rust that Cargo.toml names (rustup fetches it)

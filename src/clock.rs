@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+#[cfg(feature = "sinks")]
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The system's monotonic clock plus the time by which [`Clock::advance`] has moved it. Clones move together.
 #[derive(Debug, Clone, Default)]
@@ -29,15 +31,18 @@ impl Clock {
 }
 
 /// Difference between the two clocks from one frame to the next above which the system's clock must have been set, seconds.
+#[cfg(feature = "sinks")]
 const JUMP: f64 = 0.5;
 
 /// Converts moments to UTC by the system's current clock: if that is set, for example by NTP, later moments follow it.
+#[cfg(feature = "sinks")]
 #[derive(Debug, Default)]
 pub(crate) struct UtcClock {
     /// The last pair of times.
     last: Option<(Instant, Duration)>,
 }
 
+#[cfg(feature = "sinks")]
 impl UtcClock {
     /// The time since 1970 of a moment, and by how many seconds the system's clock was set since the last call, if at all.
     pub fn at(&mut self, moment: Instant) -> (Duration, Option<f64>) {
@@ -62,6 +67,7 @@ impl UtcClock {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "sinks")]
     #[test]
     fn the_system_s_clock_may_be_set() {
         let (start, seconds) = (Instant::now() + Duration::from_secs(100), Duration::from_secs_f64);

@@ -172,7 +172,7 @@ fn what_cannot_be_enrolled_is_refused() {
     // The check before an enrolment refuses what no image shows; the enrolment itself leaves it out.
     let shots = [hidden];
     let error = estimator::check_shots(&bundle, "flag", &shots).unwrap_err().to_string();
-    assert!(error.contains("`left`") && error.contains("none of the images"), "{error}");
+    assert!(error.contains("`left`") && error.contains("any of the images"), "{error}");
     assert_eq!(enrolled(&bundle, &shots).unwrap().omitted, ["left"]);
     let mut renamed = flag_shot();
     renamed.annotation.points[0].name = "top".to_owned();

@@ -81,7 +81,7 @@ fn files_of_other_writers_are_read_and_endless_ones_refused() {
     // A byte order mark, ends of lines of another system, lines without anything.
     compare(&write("b", &format!("\u{feff}{}\r\n\r\n", lines.replace('\n', "\r\n")))).expect(0);
     let done = compare(&write("c", &lines.replace("[9,9]", "[18,9]"))).expect(1);
-    assert!(done.stdout.contains("frame 0: an image of 9x9, and one of 18x9"), "{}", done.stdout);
+    assert!(done.stdout.contains("frame 0: images of 9x9 and of 18x9"), "{}", done.stdout);
     compare("/dev/zero").expect(2).says(&["/dev/zero: line 1", "4194304 bytes"]);
     // Poses that take more memory than a file's may, in lines that are short enough each.
     let keypoints = vec!["null"; 500_000].join(",");

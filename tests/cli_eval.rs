@@ -66,7 +66,7 @@ fn results_are_in_the_format_of_coco() {
     let folder = annotated(0.0);
     let path = folder.path().join("results.json");
     eval(&folder, &["--results", text(&path)]).expect(0);
-    eval(&folder, &["--limit", "0"]).expect(2).says(&["--limit", "not a number from 1 on"]);
+    eval(&folder, &["--limit", "0"]).expect(2).says(&["--limit", "not a number of at least 1"]);
     let results: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     let results = results.as_array().unwrap();
     assert_eq!(results.len(), 2);

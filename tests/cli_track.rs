@@ -1,12 +1,15 @@
 //! `sinew track` and `sinew eval --metric track` from outside.
 
 mod cli_support;
+mod engine_support;
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cli_support::{ended, sinew};
-use serde_json::Value;
+use cli_support::{ended, sinew, spots, text};
+use engine_support::{image, person};
+use serde_json::{Value, json};
+use sinew::geometry::Size;
 
 /// Two people that walk towards each other, as result lines without identities.
 fn lines() -> String {
@@ -74,6 +77,55 @@ fn zones_and_lines_are_counted() {
     assert_eq!(again, text);
     let wrong = ["track", input.to_str().unwrap(), "--zone", "a=1,2,3"];
     ended(sinew(&wrong).output().unwrap()).expect(2).says(&["--zone a=1,2,3", "every point has two"]);
+}
+
+/// A frame of y4m in 4:2:0, BT.601 in limited range. Colours change at even columns and rows only.
+fn y4m_frame(size: Size, rgb: &[u8]) -> Vec<u8> {
+    let pixel = |x: usize, y: usize| [0, 1, 2].map(|channel| f32::from(rgb[3 * (y * size.width + x) + channel]));
+    let plane = |step: usize, [r, g, b]: [f32; 3], base: f32| {
+        let value = move |x, y| {
+            let [red, green, blue] = pixel(x, y);
+            (base + (r * red + g * green + b * blue) / 255.0).round() as u8
+        };
+        let rows = (0..size.height).step_by(step);
+        rows.flat_map(|y| (0..size.width).step_by(step).map(move |x| value(x, y))).collect::<Vec<u8>>()
+    };
+    let luma = plane(1, [65.481, 128.553, 24.966], 16.0);
+    let chroma = [plane(2, [-37.797, -74.203, 112.0], 128.0), plane(2, [112.0, -93.786, -18.214], 128.0)];
+    [b"FRAME\n".to_vec(), luma, chroma.concat()].concat()
+}
+
+/// From frames to counts: a person who stands for a while, walks to the right out of a zone and over a line, and is gone.
+#[test]
+fn a_run_counts_zones_and_lines() {
+    let (folder, size) = (tempfile::tempdir().unwrap(), Size::new(128, 64));
+    let mut film = b"YUV4MPEG2 W128 H64 F5:1 C420jpeg\n".to_vec();
+    for frame in 0..40 {
+        let column = 6 + frame.clamp(6, 36) / 2;
+        let shown = if frame < 36 { image(size, &person(column, 8)) } else { image(size, &[]) };
+        film.extend(y4m_frame(size, shown.data()));
+    }
+    let path = folder.path().join("film.y4m");
+    std::fs::write(&path, film).unwrap();
+    let (model, zone, line) = (spots(), "left=0,0,64,0,64,64,0,64", "gate=80,64,80,0");
+    let run = |more: &[&str]| {
+        let arguments = ["run", "--model", &model, "--level", "none", "--threads", "1", "--source", text(&path)];
+        ended(sinew(&[&arguments, more].concat()).output().unwrap())
+    };
+    let lines = run(&["--zone", zone, "--line", line, "--track-max-missing", "2"]).expect(0).lines();
+    assert_eq!(lines.len(), 41);
+    let events: Vec<&Value> = lines[1..].iter().flat_map(|line| line["events"].as_array().unwrap()).collect();
+    let expected = [
+        json!({"zone": "left", "id": 1, "event": "enter"}),
+        json!({"zone": "left", "id": 1, "event": "leave"}),
+        json!({"line": "gate", "id": 1, "event": "right"}),
+    ];
+    assert_eq!(events, expected.iter().collect::<Vec<_>>());
+    assert_eq!(lines[40]["zones"], json!([{"name": "left", "inside": 0, "entered": 1, "left": 1, "lost": 0}]));
+    assert_eq!(lines[40]["lines"], json!([{"name": "gate", "right": 1, "left": 0}]));
+    assert!(lines[1..37].iter().all(|line| line["poses"].as_array().unwrap().len() == 1), "one person");
+    // Without tracking nobody has an identity, so there is nothing to count.
+    run(&["--zone", zone, "--no-track"]).expect(2).says(&["--no-track"]);
 }
 
 #[test]

@@ -76,6 +76,7 @@ fn tracked_lines_destroy_nothing() {
 
 #[test]
 fn lines_without_an_end_are_refused() {
+    run(&["config", "show", "--config", "/dev/zero"]).expect(2).says(&["/dev/zero", "more than the"]);
     run(&["track", "/dev/zero"]).expect(2).says(&["/dev/zero:1", "4194304 bytes"]);
     let folder = Folder::new();
     let mut many = lines(0);
@@ -156,6 +157,8 @@ fn results_of_an_evaluation_replace_earlier_ones_at_its_end() {
     // No image: nothing was measured.
     evaluate(&results).expect(2).says(&["nothing was measured"]);
     assert_eq!(fs::read_to_string(&results).unwrap(), EARLIER);
+    evaluate(&folder.text("new.json")).expect(2).says(&["nothing was measured"]);
+    assert!(!folder.at("new.json").exists());
     // A pipe in the place of the image is not waited for.
     assert!(Command::new("mkfifo").arg(folder.at("sub/a.png")).status().unwrap().success());
     evaluate(&results).expect(2).says(&["it is not a regular file"]);

@@ -4,7 +4,7 @@
 No input may end it by a signal or a panic, keep it for long, or fill the memory. A seed gives the same inputs
 again; an input that fails is kept, with the command.
 
-Usage: tests/mutate.py PROGRAM [--count 10000] [--seed 1] [--kind NAME] [--keep out/mutate]
+Usage: tests/mutate.py PROGRAM [--count 10000] [--seed 1] [--kind NAME] [--keep out/mutate] [--jobs N]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,34 +38,11 @@ MEGABYTES = 300
 # Exit codes: done, worked but negative, error.
 CODES = (0, 1, 2)
 
-NUMBERS = [
-    *(
-        "0",
-        "-1",
-        "1",
-        "0.5",
-        "1e9",
-        "1e39",
-        "1e308",
-        "-1e308",
-        "1e999",
-        "1e-45",
-        "NaN",
-        "Infinity",
-        "null",
-        "true",
-    ),
-    *(
-        "65535",
-        "65536",
-        "4294967295",
-        "4294967296",
-        "9223372036854775808",
-        "18446744073709551615",
-        '""',
-        "[]",
-    ),
-]
+WORDS = (
+    "0 -1 1 0.5 1e9 1e39 1e308 -1e308 1e999 1e-45 NaN "
+    'Infinity null true 65535 65536 4294967295 4294967296 9223372036854775808 18446744073709551615 "" []'
+)
+NUMBERS = WORDS.split()
 BYTES = [0, 1, 0x7F, 0x80, 0xFE, 0xFF]
 
 
@@ -530,6 +508,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", choices=KINDS)
     parser.add_argument("--keep", type=Path, default=ROOT / "out/mutate", help="folder for inputs that fail")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="programs at a time")
     arguments = parser.parse_args()
     program = arguments.program.resolve()
     REPORT[0] = (
@@ -564,13 +543,17 @@ def main() -> int:
             return 2
     MUTATING[0] = True
     outcomes: list[Outcome] = []
-    for kind, seed in plan(arguments.count, arguments.seed, arguments.kind):
-        outcome = attempt(program, kind, seed, arguments.keep)
-        outcomes.append(outcome)
-        if outcome.fault:
-            print(f"{kind} {seed}: {outcome.fault}: {outcome.said.strip()[-300:]}", flush=True)
-        if sys.stderr.isatty():
-            print(f"\r{len(outcomes)} runs, {kind} ", end="", file=sys.stderr, flush=True)
+    trials = plan(arguments.count, arguments.seed, arguments.kind)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for outcome in pool.map(lambda trial: attempt(program, *trial, arguments.keep), trials):
+            outcomes.append(outcome)
+            if outcome.fault:
+                print(
+                    f"{outcome.kind} {outcome.seed}: {outcome.fault}: {outcome.said.strip()[-300:]}",
+                    flush=True,
+                )
+            if sys.stderr.isatty():
+                print(f"\r{len(outcomes)} runs, {outcome.kind} ", end="", file=sys.stderr, flush=True)
     print(
         f"{'kind':15} {'inputs':>7} {'read':>6} {'partly':>6} {'refused':>7} {'faults':>6} longest s  most MB"
     )

@@ -34,8 +34,11 @@ DERIVED = (
 )
 """Weights of the graphs' modules that are computed from others, and from which part of `template.DERIVED`."""
 
-LIKE = {"logocap-w48": "logocap-w32", "centergroup-w48": "centergroup-w32"}
-"""Networks whose graphs differ from another's only in the width of the backbone."""
+LIKE = {"centergroup-w48": "centergroup-w32"}
+"""Networks whose graphs differ from another's only in the width of the backbone.
+
+LOGO-CAP's W48 has wider heads besides.
+"""
 
 
 @torch.no_grad()

@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from models.checkpoints import __main__ as command
 from models.checkpoints import layout, make_templates, official, template
@@ -213,7 +215,7 @@ def test_the_nodes_of_a_template_do_not_depend_on_the_width(tmp_path: Path) -> N
 
 
 def test_a_wider_network_has_the_same_graphs(tmp_path: Path) -> None:
-    """So that the template of W48 can be made from that of W32."""
+    """So that CenterGroup's template of W48 can be made from that of W32."""
     narrow = CONFIGS["logocap"]
     assert isinstance(narrow, LogoCapConfig)
     wide = replace(narrow, backbone=replace(narrow.backbone, widths=(20, 40, 72, 136)))
@@ -221,6 +223,40 @@ def test_a_wider_network_has_the_same_graphs(tmp_path: Path) -> None:
     make_templates.write(wide, True, tmp_path / "wide.zip")
     make_templates.widen(wide, True, tmp_path / "narrow.zip", tmp_path / "widened.zip")
     assert (tmp_path / "widened.zip").read_bytes() == (tmp_path / "wide.zip").read_bytes()
+
+
+def test_networks_that_share_a_template_differ_in_their_backbone_only() -> None:
+    """Widths of heads are constants in a graph, as where it is split."""
+    for name, like in make_templates.LIKE.items():
+        wide, narrow = official.CONFIGS[name], official.CONFIGS[like]
+        assert not isinstance(wide, CapeFormerConfig) and not isinstance(narrow, CapeFormerConfig)
+        changed = replace(narrow, name=name, backbone=wide.backbone, short_side=wide.short_side)
+        assert changed == wide, f"{name} is not {like} with another backbone"
+
+
+@pytest.mark.parametrize("path", sorted(template.FOLDER.glob("*.zip")), ids=lambda path: path.stem)
+def test_splits_of_a_template_fit_what_is_split(path: Path) -> None:
+    """As shipped: the sizes of a split add up to the channels of the layer before it."""
+    with zipfile.ZipFile(path) as archive:
+        roles = [name for name in archive.namelist() if name.endswith(".onnx")]
+        models = [onnx.load_from_string(archive.read(name)) for name in roles]
+    checked = 0
+    for model in models:
+        makers = {output: node for node in model.graph.node for output in node.output}
+        weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        for node in model.graph.node:
+            if node.op_type != "Split" or len(node.input) < 2:
+                continue
+            given = makers[node.input[1]]
+            layer = makers.get(node.input[0])
+            while layer is not None and layer.op_type in ("Add", "Relu"):
+                layer = makers.get(layer.input[0])
+            if given.op_type == "Constant" and layer is not None and layer.op_type == "Conv":
+                sizes = numpy_helper.to_array(given.attribute[0].t)
+                assert sizes.sum() == weights[layer.input[1]].dims[0], f"{path.stem}: {node.name}"
+                checked += 1
+    # LOGO-CAP's heads are one convolution, whose channels are split.
+    assert checked or not path.stem.startswith("logocap")
 
 
 def test_the_command_says_what_equals_the_official_test(
@@ -239,9 +275,22 @@ def test_the_command_says_what_equals_the_official_test(
     assert command.main([*arguments, "--flip"]) == 0
     said = capsys.readouterr().out
     assert "equals the official test" in said and "twice the time" in said
-    assert (out / "bundle.toml").exists()
+    manifest = (out / "bundle.toml").read_text()
+    assert command.main([*arguments, "--flip", "--aspect", "1920x1080"]) == 0
+    assert "a 1920x1080 image is run at" in capsys.readouterr().out
+    assert (out / "bundle.toml").read_text() == manifest, "it is printed, and changes nothing"
     assert command.main(["centergroup-w32", str(tmp_path)]) == 2
     assert "is a folder" in capsys.readouterr().err
+
+
+def test_imported_bundles_are_ignored_by_git() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("no repository")
+    for name in official.CONFIGS:
+        for ending in ("", "-512", "-640-flip"):
+            folder = f"models/bundles/{name}{ending}/bundle.toml"
+            command = ["git", "check-ignore", "--quiet", folder]
+            assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0, folder
 
 
 def test_an_import_needs_no_pytorch() -> None:

@@ -4,12 +4,15 @@
 //! Control characters in names of files and cameras are written as escapes, so that they do nothing to a terminal.
 
 use std::borrow::Cow;
-use std::fmt::{Arguments, Write as _};
+use std::fmt::Arguments;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use crate::write::Patient;
+
+/// Widest column that others are moved aside for.
+const WIDEST: usize = 200;
 
 /// Writes one line to standard error, if that is possible.
 pub fn message(text: Arguments<'_>) {
@@ -61,11 +64,21 @@ pub fn print_table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> 
     let mut text = String::new();
     let heading = heading.map(Cow::Borrowed);
     for row in std::iter::once(&heading).chain(&rows) {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(text, "{}", line.trim_end());
+        text += line(row, &widths).trim_end();
+        text.push('\n');
     }
     print_text(&text)
+}
+
+/// Cells side by side. Formatting with a width takes none above 65,535 and panics.
+fn line<const N: usize>(row: &[Cow<'_, str>; N], widths: &[usize; N]) -> String {
+    let mut line = String::new();
+    for (cell, &width) in row.iter().zip(widths) {
+        line += cell;
+        let blanks = width.min(WIDEST).saturating_sub(cell.chars().count());
+        line.extend(std::iter::repeat_n(' ', blanks + 2));
+    }
+    line
 }
 
 /// Where the log is written: standard error, as [`message`] does.
@@ -118,6 +131,16 @@ fn escape(text: &str, is_harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by mutated inputs: a bundle whose error quotes 70,000 letters.
+    #[test]
+    fn cells_may_be_long() {
+        let long = "x".repeat(70_000);
+        let widths = [long.len(), 3];
+        assert_eq!(line(&["a".into(), "b".into()], &[3, 3]).trim_end(), "a    b");
+        assert_eq!(line(&[Cow::Borrowed(&*long), "b".into()], &widths).trim_end(), format!("{long}  b"));
+        assert_eq!(line(&["a".into(), "b".into()], &widths).trim_end(), format!("a{}b", " ".repeat(201)));
+    }
 
     #[test]
     fn terminals_get_no_control_characters() {

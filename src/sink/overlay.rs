@@ -18,7 +18,7 @@ use crate::write::{Replacement, is_standard_output};
 /// Frame rate of a video whose frames carry no time.
 const RATE_WITHOUT_TIME: Rate = Rate { frames: 25, seconds: 1 };
 
-/// A video or a folder of images (made if it is missing), by the name; `-` is standard output.
+/// A video or a folder of images (made if it is missing), by what is there or else by the name; `-` is standard output.
 ///
 /// # Errors
 /// If the file or the folder cannot be written, or is of an unsupported kind.

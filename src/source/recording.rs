@@ -13,8 +13,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "sinks")]
 use crate::geometry::Size;
-use crate::pixels::{Colour, ColourMatrix, ColourRange, ImageView, PixelFormat};
+#[cfg(feature = "sinks")]
+use crate::pixels::ImageView;
+use crate::pixels::{Colour, ColourMatrix, ColourRange, PixelFormat};
 
 /// Version of the index lines.
 pub(crate) const VERSION: u32 = 1;
@@ -28,6 +31,7 @@ pub(crate) const FRAMES: &str = "frames";
 /// Ending of its index.
 pub(crate) const INDEX: &str = "jsonl";
 /// Ending of its results.
+#[cfg(feature = "sinks")]
 pub(crate) const RESULTS: &str = "results.jsonl";
 
 /// The first line of an index.
@@ -108,6 +112,7 @@ impl StoredFormat {
     }
 }
 
+#[cfg(feature = "sinks")]
 impl From<PixelFormat> for StoredFormat {
     fn from(format: PixelFormat) -> Self {
         match format {
@@ -123,6 +128,7 @@ impl From<PixelFormat> for StoredFormat {
 
 impl<'a> FrameRecord<'a> {
     /// The record of an image that is stored as it is, at the beginning of a segment; its times and its origin are to be set.
+    #[cfg(feature = "sinks")]
     pub fn of(image: ImageView<'_>) -> Self {
         let Size { width, height } = image.size();
         Self {
@@ -179,6 +185,7 @@ pub(crate) fn segments(folder: &Path) -> std::io::Result<Vec<u64>> {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "sinks")]
     #[test]
     fn segments_are_told_from_other_files() {
         let folder = tempfile::tempdir().unwrap();

@@ -113,12 +113,19 @@ rtx() {
 }
 
 parse() { # BUNDLE...
-    local bundle precision
+    local bundle precision size sizes
+    : >"$work/commands"
     for bundle; do
-        for precision in fp32 fp16 int8; do
-            "$sinew" --quiet engine build --dry-run --model "$bundle" --precision "$precision" || true
+        mapfile -t sizes < <(sed -n 's/^sizes = {\(.*\)}/\1/p' "$bundle/bundle.toml" | grep -o '[a-z][a-z0-9-]* =' | tr -d ' =')
+        for size in default "${sizes[@]}"; do
+            for precision in fp32 fp16 int8; do
+                "$sinew" --quiet engine build --dry-run --model "$bundle" --size "$size" --precision "$precision" \
+                    >>"$work/commands" 2>"$work/refused" ||
+                    # Every bundle has graphs of 32 bits.
+                    [[ $precision != fp32 ]] || result FAILED "$bundle: $(tail -n 1 "$work/refused")"
+            done
         done
-    done >"$work/commands" 2>"$work/refused"
+    done
     PYTHONPATH=$work/rtx "$python" "$here/graphs.py" "$work/commands" || failed=$((failed + 1))
 }
 

@@ -1,6 +1,6 @@
 //! Object keypoint similarity: COCO's figures over everything that a bundle detects in a set.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -201,25 +201,41 @@ pub(super) struct Results<'a> {
     /// Keeps other programs away until the file is replaced.
     target: Replacement,
     writer: ResultsWriter<Vec<u8>>,
+    made: Made,
+}
+
+/// A file that was not there before; removed where nothing was written to it.
+struct Made(Option<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // What is reported is why nothing was written.
+        self.0.take().map(std::fs::remove_file);
+    }
 }
 
 impl<'a> Results<'a> {
     /// Opens the file, so that an unwritable one is reported before any work is done.
     fn open(path: &'a Path, truth: &GroundTruth) -> anyhow::Result<Self> {
         let unwritable = || format!("cannot write the results to {}; choose another path", path.display());
+        let is_new = std::fs::symlink_metadata(path).is_err();
         let target = Replacement::open(path).with_context(unwritable)?;
+        let made = Made(is_new.then(|| path.to_owned()));
         let writer = ResultsWriter::new(Vec::new(), truth.category().clone(), truth.file_order());
-        Ok(Self { path, target, writer: writer.with_context(unwritable)? })
+        Ok(Self { path, target, writer: writer.with_context(unwritable)?, made })
     }
 
     fn put(&mut self, image: &Id, poses: &Poses) -> anyhow::Result<()> {
         self.writer.put(image, poses).with_context(|| format!("writing to {} failed", self.path.display()))
     }
 
-    fn finish(self) -> anyhow::Result<()> {
+    fn finish(mut self) -> anyhow::Result<()> {
         let bytes = self.writer.finish();
         drop(self.target);
         let written = bytes.and_then(|bytes| write::whole(self.path, &bytes));
+        if written.is_ok() {
+            self.made.0 = None;
+        }
         written.with_context(|| format!("writing to {} failed", self.path.display()))
     }
 }

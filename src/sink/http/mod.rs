@@ -23,6 +23,7 @@ pub mod request;
 mod response;
 mod server;
 mod shared;
+mod sys;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
@@ -86,6 +87,7 @@ impl Http {
                 Err(_) => parts.path.to_socket_addrs()?.collect(),
             };
             let listener = TcpListener::bind(&addresses[..])?;
+            sys::lengthen_queue(&listener)?;
             Ok((listener.local_addr()?, listener))
         };
         let (address, listener) =

@@ -20,12 +20,16 @@ use crate::sink::SinkError;
 
 /// Maximum number of open connections. Viewers and clients that wait for a snapshot take fewer than half of them.
 const MOST_CONNECTIONS: usize = 32;
+/// How often in a row clients are accepted and served, so that those who leave at once do not fill the kernel's queue.
+const MOST_TURNS: usize = 8;
 /// Time for which no connection is closed in favour of another: enough for a request that is sent at once.
 const GRACE: Duration = Duration::from_millis(50);
 /// Poll interval while no client is connected.
 const IDLE_INTERVAL: Duration = Duration::from_millis(25);
 /// Poll interval while some are.
 const BUSY_INTERVAL: Duration = Duration::from_millis(5);
+/// Poll interval while more wait than could be accepted.
+const FLOOD_INTERVAL: Duration = Duration::from_millis(1);
 /// The thread. The default is one that has ended.
 #[derive(Debug, Default)]
 pub(super) struct Server {
@@ -69,27 +73,39 @@ fn serve(listener: &TcpListener, mut shared: Shared, stop: &AtomicBool) {
     let mut connections: Vec<Connection> = Vec::with_capacity(MOST_CONNECTIONS);
     while !stop.load(Ordering::Relaxed) {
         shared.next_round();
-        accept(listener, &mut connections, &shared);
-        // Responses that fit into the socket's buffer are complete after one step.
-        connections.retain_mut(|connection| connection.step(&mut shared));
-        thread::sleep(if connections.is_empty() { IDLE_INTERVAL } else { BUSY_INTERVAL });
+        let mut more = true;
+        for _ in 0..MOST_TURNS {
+            more = accept(listener, &mut connections, &shared);
+            // Responses that fit into the socket's buffer are complete after one step.
+            connections.retain_mut(|connection| connection.step(&mut shared));
+            // Where all places are held, waiting is all that helps.
+            more &= connections.len() < MOST_CONNECTIONS;
+            if !more {
+                break;
+            }
+        }
+        thread::sleep(match connections.is_empty() {
+            _ if more => FLOOD_INTERVAL,
+            true => IDLE_INTERVAL,
+            false => BUSY_INTERVAL,
+        });
     }
 }
 
-/// Accepts waiting clients while there is room.
-fn accept(listener: &TcpListener, connections: &mut Vec<Connection>, shared: &Shared) {
+/// Accepts waiting clients while there is room; returns whether more may be waiting.
+fn accept(listener: &TcpListener, connections: &mut Vec<Connection>, shared: &Shared) -> bool {
     for _ in 0..MOST_CONNECTIONS {
         let now = shared.clock.now();
         let is_full = connections.len() >= MOST_CONNECTIONS;
         let evicted = if is_full { evictable(connections, now) } else { None };
         if is_full && evicted.is_none() {
-            return;
+            return true;
         }
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             // No client waits, or there are no more descriptors: try again later.
-            Err(_) => return,
+            Err(_) => return false,
         };
         if let Some(index) = evicted {
             connections.swap_remove(index);
@@ -99,6 +115,7 @@ fn accept(listener: &TcpListener, connections: &mut Vec<Connection>, shared: &Sh
             connections.push(Connection::new(stream, now, shared.patience));
         }
     }
+    true
 }
 
 /// The connection to close in favour of another: the oldest evictable one.
