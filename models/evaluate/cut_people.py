@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +29,8 @@ def cut(folder: Path, out: Path) -> int:
     given = json.loads((folder / "annotations.json").read_text())
     names = {image["id"]: image["file_name"] for image in given["images"]}
     out.mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for one in given["annotations"]:
         person = np.array(one.get("keypoints", []), float).reshape(-1, 3)
         if one.get("iscrowd") or not len(person) or not (person[JOINTS, 2] > 0).any():
