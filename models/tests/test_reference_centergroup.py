@@ -142,7 +142,7 @@ def test_the_mirrored_graphs_merge_as_the_official_test() -> None:
     expected = end_to_end.expected(model, frame)
     assert len(expected["poses"]) >= 3 and not frame.mask.all()
 
-    backbone = centergroup_graphs.BackboneGraph(model, flip=True).eval()
+    backbone = centergroup_graphs.HRNetGraph(model, flip=True).eval()
     grouping = centergroup_graphs.MirroredGroupingGraph(model).eval()
     with torch.no_grad():
         heat_half, rows = backbone(pixels)
