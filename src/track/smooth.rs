@@ -68,8 +68,8 @@ impl SmoothedKeypoint {
         self.unseen += step.seconds;
         self.shift(step.body.0, step.body.1);
         self.score *= libm::expf(-step.seconds / FADE);
-        let floor = if found.score.is_finite() { found.score } else { 0.0 };
-        Keypoint { x: self.x, y: self.y, score: if self.score > floor { self.score } else { floor } }
+        let found_score = if found.score.is_finite() { found.score } else { 0.0 };
+        Keypoint { x: self.x, y: self.y, score: if self.score > found_score { self.score } else { found_score } }
     }
 
     /// Shifts the filter, as when the camera turned.
