@@ -44,7 +44,7 @@ TOKENS = 12
 THRESHOLD = 0.1
 """Of peaks, as in the bundle."""
 SAME_PERSON, NO_PERSON = 0.4, 0.1
-"""A centre whose offsets reach the first OKS with a person belongs to that person; below the second it belongs
+"""A centre whose offsets reach the first OKS with a person is that person's; below the second it belongs
 to none; between them it does not count."""
 CROWDS = 0.35
 """Of the scenes, besides those of `movenet_bank`."""
