@@ -15,7 +15,8 @@ modprobe vivid n_devs=1 node_types=0x101 num_inputs=1 input_types=3 num_outputs=
 v4l2-ctl -d 1 --stream-out-mmap --stream-from=/tmp/known.yuyv --stream-loop >/dev/null 2>&1 &
 player=$!
 sleep 1
-start --source "v4l2:/dev/video0?size=640x480&format=YUYV" --sink y4m:/tmp/seen.y4m
+# Poses are compared, so none is smoothed.
+start --no-track --source "v4l2:/dev/video0?size=640x480&format=YUYV" --sink y4m:/tmp/seen.y4m
 enough() { more_than 20; }
 eventually 200 enough
 row "known frames: ends when asked" finish TERM
@@ -38,7 +39,7 @@ row "known frames: all that come are known, bit by bit" [ -z "$(grep -vxFf /tmp/
 row "known frames: most of them come" [ "$(wc -l </tmp/seen.sums)" -ge 6 ]
 poses() { sed -n 's/.*\("poses":.*\),"dropped".*/\1/p' "$1"; }
 lines_of() { # video: its lines
-    sinew run --model /host/spots --threads 1 --source "$1" --sink jsonl:/tmp/again.jsonl 2>/tmp/said
+    sinew run --model /host/spots --threads 1 --no-track --source "$1" --sink jsonl:/tmp/again.jsonl 2>/tmp/said
     poses /tmp/again.jsonl
 }
 poses $lines >/tmp/live

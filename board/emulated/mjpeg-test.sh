@@ -20,8 +20,8 @@ play() { # files, each a frame, again and again
     done &
     player=$!
 }
-# Without the writer's own descriptor, which would keep the device open.
-watch() { start --source $CAMERA 3>&-; }
+# Without the writer's own descriptor, which would keep the device open; poses are compared, so none is smoothed.
+watch() { start --no-track --source $CAMERA 3>&-; }
 silence() { kill $player; wait $player 2>/dev/null; }
 unplug() {
     silence
