@@ -16,7 +16,7 @@ board_on() {
         -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=net,romfile= \
         -serial "file:$board_folder/console" >"$board_folder/qemu" 2>&1 &
     board_process=$!
-    board_answers "${BOOT_SECONDS:-300}"
+    board_responds_within "${BOOT_SECONDS:-300}"
 }
 
 board() {
@@ -25,7 +25,7 @@ board() {
         root@127.0.0.1 "$@"
 }
 
-board_processed_by() { # SECONDS
+board_responds_within() { # SECONDS
     local end=$((SECONDS + $1))
     until board true 2>/dev/null; do
         if ! kill -0 "$board_process" 2>/dev/null || ((SECONDS > end)) || grep -qs 'Kernel panic' "$board_folder/console"; then
