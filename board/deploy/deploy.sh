@@ -39,7 +39,8 @@ show_pose() {
     shown=$(on_board pose 20)
     status=${shown##*$'\n'}
     line=${shown%$'\n'*}
-    local pose='"poses":\[(\{"score":([0-9.e-]+)[^}]*\})' age='"age":([0-9.]+)' said="of unknown age"
+    # A tracked pose begins with its identity.
+    local pose='"poses":\[(\{[^}]*"score":([0-9.e-]+)[^}]*\})' age='"age":([0-9.]+)' said="of unknown age"
     [[ $line =~ $age ]] && said="${BASH_REMATCH[1]} s after its capture"
     if [[ $line =~ $pose ]]; then
         echo "first pose: score ${BASH_REMATCH[2]}, $said"
