@@ -18,6 +18,7 @@ mod recording;
 pub mod tensorrt;
 #[cfg(feature = "tract")]
 mod tract;
+mod turn;
 #[cfg(feature = "onnxruntime")]
 pub(crate) use self::onnxruntime::gpu_providers;
 #[cfg(feature = "tract")]
@@ -28,6 +29,7 @@ use std::any::Any;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 pub use error::EngineError;
 pub(crate) use external::{beside, external_files};
@@ -38,6 +40,8 @@ pub use precision::{Precision, PrecisionError};
 pub use provider::{Provider, ProviderError};
 #[doc(hidden)]
 pub use recording::Recording;
+#[doc(hidden)]
+pub use turn::{Admission, Turn};
 
 /// Which library runs the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -226,6 +230,11 @@ pub trait Engine: Send + fmt::Debug {
     /// If the backend fails, or an input of another engine was never bound.
     fn run(&mut self) -> Result<(), EngineError>;
 
+    /// How long the last run waited for that of another frame, before the network began.
+    fn waited(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// The values of an output after the last run; zeros before the first.
     ///
     /// # Panics
@@ -269,14 +278,20 @@ impl DeviceTensor {
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Session {
-    opener: Box<dyn OpenBackend>,
+    opener: Arc<dyn OpenBackend>,
     precision: Option<Precision>,
+    has_twin: bool,
 }
 
 /// The interface of a backend to [`Session`].
-trait OpenBackend: Send + fmt::Debug {
+trait OpenBackend: Send + Sync + fmt::Debug {
     fn backend(&self) -> Backend;
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError>;
+
+    /// In which order engines of several threads run; `None` if the networks run on the CPU, where threads gain nothing.
+    fn turn(&self) -> Option<&Turn> {
+        None
+    }
 }
 
 impl Session {
@@ -294,8 +309,8 @@ impl Session {
         Ok(Self::of(opener))
     }
 
-    fn of(opener: Box<dyn OpenBackend>) -> Self {
-        Self { opener, precision: None }
+    fn of(opener: Arc<dyn OpenBackend>) -> Self {
+        Self { opener, precision: None, has_twin: true }
     }
 
     /// The same with another precision for its engines; `None` is the backend's default.
@@ -307,7 +322,20 @@ impl Session {
     /// The same, recording the inputs of its engines.
     #[must_use]
     pub fn with_recorder(self, recording: Recording) -> Self {
-        Self { opener: Box::new(recording::Recorder::new(self.opener, recording)), precision: self.precision }
+        Self { opener: Arc::new(recording::Recorder::new(self.opener, recording)), ..self }
+    }
+
+    /// The same backend for a second thread, and the order in which engines of both run. What can be shared between engines of
+    /// the same network, their weights, is. `None` if networks run on the CPU.
+    pub fn twin(&self) -> Option<(Self, Turn)> {
+        let turn = self.opener.turn().filter(|_| self.has_twin)?.clone();
+        Some((Self { opener: Arc::clone(&self.opener), ..*self }, turn))
+    }
+
+    /// The same, for one thread only.
+    #[must_use]
+    pub fn without_twin(self) -> Self {
+        Self { has_twin: false, ..self }
     }
 
     /// The precision of its engines; see [`EngineFiles::precision`].
@@ -321,7 +349,7 @@ impl Session {
     /// If a library or the GPU is missing.
     #[cfg(feature = "tensorrt")]
     pub fn tensorrt(installation: tensorrt::Installation) -> Result<Self, EngineError> {
-        Ok(Self::of(Box::new(tensorrt::TensorRt::new(installation)?)))
+        Ok(Self::of(Arc::new(tensorrt::TensorRt::new(installation)?)))
     }
 
     /// The backend that was started; never [`Backend::Auto`].
@@ -339,31 +367,31 @@ impl Session {
 }
 
 #[cfg(feature = "tract")]
-fn start_tract(threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
-    Ok(Box::new(tract::Tract::new(threads)?))
+fn start_tract(threads: usize) -> Result<Arc<dyn OpenBackend>, EngineError> {
+    Ok(Arc::new(tract::Tract::new(threads)?))
 }
 
 #[cfg(not(feature = "tract"))]
-fn start_tract(_threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
+fn start_tract(_threads: usize) -> Result<Arc<dyn OpenBackend>, EngineError> {
     Err(EngineError::NotBuilt("tract"))
 }
 
 #[cfg(feature = "onnxruntime")]
-fn start_onnxruntime(provider: Provider, threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
-    Ok(Box::new(onnxruntime::OnnxRuntime::new(provider, threads)?))
+fn start_onnxruntime(provider: Provider, threads: usize) -> Result<Arc<dyn OpenBackend>, EngineError> {
+    Ok(Arc::new(onnxruntime::OnnxRuntime::new(provider, threads)?))
 }
 
 #[cfg(not(feature = "onnxruntime"))]
-fn start_onnxruntime(_provider: Provider, _threads: usize) -> Result<Box<dyn OpenBackend>, EngineError> {
+fn start_onnxruntime(_provider: Provider, _threads: usize) -> Result<Arc<dyn OpenBackend>, EngineError> {
     Err(EngineError::NotBuilt("onnxruntime"))
 }
 
 #[cfg(feature = "tensorrt")]
-fn start_tensorrt() -> Result<Box<dyn OpenBackend>, EngineError> {
-    Ok(Box::new(tensorrt::TensorRt::new(tensorrt::Installation::from_environment())?))
+fn start_tensorrt() -> Result<Arc<dyn OpenBackend>, EngineError> {
+    Ok(Arc::new(tensorrt::TensorRt::new(tensorrt::Installation::from_environment())?))
 }
 
 #[cfg(not(feature = "tensorrt"))]
-fn start_tensorrt() -> Result<Box<dyn OpenBackend>, EngineError> {
+fn start_tensorrt() -> Result<Arc<dyn OpenBackend>, EngineError> {
     Err(EngineError::NotBuilt("tensorrt"))
 }

@@ -19,14 +19,14 @@ pub struct Recording {
 /// A backend whose engines record their inputs.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    inner: Box<dyn OpenBackend>,
+    inner: Arc<dyn OpenBackend>,
     recording: Recording,
     /// Files written so far, by role.
     counts: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 impl Recorder {
-    pub(super) fn new(inner: Box<dyn OpenBackend>, recording: Recording) -> Self {
+    pub(super) fn new(inner: Arc<dyn OpenBackend>, recording: Recording) -> Self {
         Self { inner, recording, counts: Arc::default() }
     }
 }

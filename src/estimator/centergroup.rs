@@ -3,7 +3,7 @@
 use super::input_transform::InputTransform;
 use super::networks::{Planner, Recent, open, tensors};
 use super::stopwatch::Stopwatch;
-use super::{EstimateError, Estimator, Options, Request, StageTimes};
+use super::{EstimateError, Estimator, Options, Request, StageTimes, Twin};
 use crate::bundle::centergroup::{BACKBONE, GROUPING, is_mirrored};
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
@@ -192,7 +192,7 @@ impl Estimator for Centergroup {
         view.transform.write_input(request.image, backbone.input(backbone_inputs::IMAGE))?;
         times.preprocess += watch.lap();
         backbone.run()?;
-        times.network += watch.lap();
+        times.ran(watch.lap(), backbone.waited());
 
         let half = decoder.config().stride / 2;
         let shape = [decoder.types(), network.height / half, network.width / half];
@@ -223,5 +223,20 @@ impl Estimator for Centergroup {
 
     fn backend(&self) -> Option<Backend> {
         Some(self.session.backend())
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, EstimateError> {
+        let Some((session, turn)) = self.session.twin() else { return Ok(None) };
+        let (manifest, width) = (self.bundle.manifest(), self.width);
+        let twin = Self {
+            views: self.views.twin(|(image, format)| View::new(manifest, &self.decoder, width, image, format))?,
+            engines: self.engines.twin(|size| Engines::open(&self.bundle, &session, size))?,
+            bundle: self.bundle.clone(),
+            session,
+            decoder: self.decoder.clone(),
+            width,
+            workspace: Box::default(),
+        };
+        Ok(Some(Twin { estimator: Box::new(twin), turn }))
     }
 }

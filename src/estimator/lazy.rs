@@ -1,6 +1,6 @@
 //! An estimator whose engines are opened for the first image.
 
-use super::{EstimateError, Estimator, Options, Request, StageTimes, open};
+use super::{EstimateError, Estimator, Options, Request, StageTimes, Twin, open};
 use crate::bundle::Bundle;
 use crate::engine::Backend;
 use crate::pose::Poses;
@@ -34,6 +34,10 @@ impl Estimator for LazyEstimator {
 
     fn backend(&self) -> Option<Backend> {
         self.opened.as_ref()?.backend()
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, EstimateError> {
+        self.opened.as_ref().map_or(Ok(None), |estimator| estimator.twin())
     }
 }
 

@@ -6,7 +6,7 @@ use super::input_transform::InputTransform;
 use super::networks::{Planner, Recent, open, tensors};
 use super::refinement_budget::RefinementBudget;
 use super::stopwatch::Stopwatch;
-use super::{EstimateError, Estimator, Options, Request, StageTimes};
+use super::{EstimateError, Estimator, Options, Request, StageTimes, Twin};
 use crate::bundle::logocap::{BACKBONE, KAM};
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::Maps;
@@ -141,7 +141,7 @@ impl Estimator for Logocap {
         transform.write_input(request.image, backbone.input(backbone_inputs::IMAGE))?;
         times.preprocess += watch.lap();
         backbone.run()?;
-        times.network += watch.lap();
+        times.ran(watch.lap(), backbone.waited());
 
         let stride = decoder.config().stride;
         let (rows, columns) = (size.height / stride, size.width / stride);
@@ -192,6 +192,25 @@ impl Estimator for Logocap {
 
     fn backend(&self) -> Option<Backend> {
         Some(self.session.backend())
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, EstimateError> {
+        let Some((session, turn)) = self.session.twin() else { return Ok(None) };
+        let level = self.decoder.config().level;
+        let twin = Self {
+            transforms: self
+                .transforms
+                .twin(|(image, format)| InputTransform::new(self.bundle.manifest(), image, format))?,
+            engines: self.engines.twin(|size| Engines::open(&self.bundle, &session, level, size))?,
+            bundle: self.bundle.clone(),
+            session,
+            decoder: self.decoder.clone(),
+            // It learns from its own frames.
+            budget: RefinementBudget::default(),
+            workspace: Box::default(),
+            kernels: vec![0.0; self.kernels.len()],
+        };
+        Ok(Some(Twin { estimator: Box::new(twin), turn }))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::bundle::shape;
 use crate::bundle::{Bundle, Decode};
 use crate::decode;
 use crate::decode::logocap::Refinement;
-use crate::engine::{Backend, EngineError, Network, Precision, Recording, Session};
+use crate::engine::{Backend, EngineError, Network, Precision, Recording, Session, Turn};
 use crate::geometry::{Rectangle, Size};
 use crate::pixels::{ImageView, PixelFormat};
 use crate::pose::Poses;
@@ -38,6 +38,8 @@ pub struct StageTimes {
     pub preprocess: Duration,
     /// All engines together.
     pub network: Duration,
+    /// Between `preprocess` and `network`: until the network of the frame before had ended.
+    pub wait: Duration,
     /// Network outputs to poses.
     pub decode: Duration,
     /// How far poses were refined, if [`Request::deadline`] decided it.
@@ -48,8 +50,18 @@ impl std::ops::AddAssign for StageTimes {
     fn add_assign(&mut self, other: Self) {
         self.preprocess += other.preprocess;
         self.network += other.network;
+        self.wait += other.wait;
         self.decode += other.decode;
         self.level = other.level.or(self.level);
+    }
+}
+
+impl StageTimes {
+    /// An engine ran for `lap`, at the beginning of which it `waited` for another frame's.
+    fn ran(&mut self, lap: Duration, waited: Duration) {
+        let waited = waited.min(lap);
+        self.wait += waited;
+        self.network += lap - waited;
     }
 }
 
@@ -75,6 +87,8 @@ pub struct Options {
     /// How many sources take turns. One estimator serves them all: it keeps a set of engines per size of the network's input,
     /// as many as there are sources, at least four.
     pub sources: usize,
+    /// A camera's frame begins when the one before it is done, also where the network does not need the CPU.
+    pub no_pipeline: bool,
 }
 
 impl Options {
@@ -122,6 +136,29 @@ pub trait Estimator: Send {
     fn backend(&self) -> Option<Backend> {
         None
     }
+
+    /// A second estimator with the same results, for a thread that works on the next frame meanwhile. `None` if that gains
+    /// nothing, because networks run on the CPU, or for models of one object per box, whose networks run many times a frame.
+    ///
+    /// # Errors
+    /// If its engines do not open.
+    fn twin(&self) -> Result<Option<Twin>, EstimateError> {
+        Ok(None)
+    }
+}
+
+/// A second estimator.
+pub struct Twin {
+    /// The estimator.
+    pub estimator: Box<dyn Estimator>,
+    /// Orders the networks of both, and says when a thread should take its next frame.
+    pub turn: Turn,
+}
+
+impl std::fmt::Debug for Twin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Twin").field("turn", &self.turn).finish_non_exhaustive()
+    }
 }
 
 /// Opens a bundle's engines for images of the given size and format. [`Backend::Auto`] takes the best backend that works.
@@ -152,6 +189,7 @@ pub fn open_in(
     image: Size,
     format: PixelFormat,
 ) -> Result<Box<dyn Estimator>, EstimateError> {
+    let session = if options.no_pipeline { session.without_twin() } else { session };
     let Some(section) = bundle.manifest().score.as_ref().filter(|_| !options.exact) else {
         return open_model(session, bundle, options, image, format);
     };

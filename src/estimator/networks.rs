@@ -24,6 +24,12 @@ impl<K: PartialEq + Copy, T> Recent<K, T> {
         Self { kept: Vec::new(), capacity: sources.max(MAX_RECENT) }
     }
 
+    /// What `make` returns for the same keys.
+    pub(super) fn twin<E>(&self, mut make: impl FnMut(K) -> Result<T, E>) -> Result<Self, E> {
+        let kept = self.kept.iter().map(|&(key, _)| Ok((key, make(key)?))).collect::<Result<_, E>>()?;
+        Ok(Self { kept, capacity: self.capacity })
+    }
+
     /// The value kept for `key`, else what `make` returns.
     pub(super) fn get<E>(&mut self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<&mut T, E> {
         let entry = match self.kept.iter().position(|(known, _)| *known == key) {

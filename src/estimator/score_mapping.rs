@@ -1,6 +1,6 @@
 //! Maps a model's own scores to probabilities.
 
-use super::{EstimateError, Estimator, Options, Request, StageTimes};
+use super::{EstimateError, Estimator, Options, Request, StageTimes, Twin};
 use crate::bundle::Model;
 use crate::decode::score::ScoreMaps;
 use crate::engine::Backend;
@@ -39,5 +39,11 @@ impl Estimator for ScoreMapping {
 
     fn backend(&self) -> Option<Backend> {
         self.model.backend()
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, EstimateError> {
+        let map =
+            |Twin { estimator, turn }| Twin { estimator: Box::new(Self::new(estimator, self.maps.clone())), turn };
+        Ok(self.model.twin()?.map(map))
     }
 }

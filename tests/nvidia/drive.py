@@ -55,8 +55,8 @@ def main() -> None:
     for name, buffer in (("image", image), ("idx", indices), ("maps", maps)):
         expect(f"binding {name}", context.set_tensor_address(name, ctypes.addressof(buffer)), True)
     work = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-    submit = ctypes.CFUNCTYPE(None, ctypes.c_void_p, work, ctypes.c_void_p)
-    run_now = submit(lambda stream, function, argument: function(argument))
+    submit = ctypes.CFUNCTYPE(None, ctypes.c_void_p, work, ctypes.c_void_p, ctypes.c_int)
+    run_now = submit(lambda stream, function, argument, microseconds: function(argument))
     stream = (ctypes.c_void_p * 2)(ctypes.cast(run_now, ctypes.c_void_p).value, 0)
     expect("a run", context.execute_async_v3(ctypes.addressof(stream)), True)
     expect("what it computed", (maps[0], maps[18 * 24 - 1]), (6.0, 6.0))

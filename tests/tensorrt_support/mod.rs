@@ -40,7 +40,7 @@ pub fn compile(source: &str, definitions: &[String], name: &str) -> PathBuf {
     let target = target.join(name);
     let language = if source.ends_with(".c") { "c" } else { "c++" };
     let mut command = Command::new(compiler());
-    command.args(["-x", language, "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]);
+    command.args(["-x", language, "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]);
     if language == "c++" {
         command.arg("-std=c++17");
     }

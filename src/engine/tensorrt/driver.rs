@@ -19,6 +19,8 @@ const CAPABILITY_MINOR: c_int = 76;
 const MAPPED: c_uint = 2;
 /// A stream that does not wait for the default one (CU_STREAM_NON_BLOCKING).
 const NON_BLOCKING: c_uint = 1;
+/// A thread that waits for an event sleeps (CU_EVENT_BLOCKING_SYNC), and nothing is measured (CU_EVENT_DISABLE_TIMING).
+const SLEEPING: c_uint = 1 | 2;
 /// While a stream is recorded, only calls of the same thread are checked (CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).
 const THREAD_LOCAL: c_int = 1;
 
@@ -66,9 +68,14 @@ functions! {
     device_pointer = "cuMemHostGetDevicePointer_v2"(*mut u64, *mut c_void, c_uint);
     to_device = "cuMemcpyHtoDAsync_v2"(u64, *const c_void, usize, Handle);
     to_host = "cuMemcpyDtoHAsync_v2"(*mut c_void, u64, usize, Handle);
-    stream_create = "cuStreamCreate"(*mut Handle, c_uint);
+    priorities = "cuCtxGetStreamPriorityRange"(*mut c_int, *mut c_int);
+    stream_create = "cuStreamCreateWithPriority"(*mut Handle, c_uint, c_int);
     stream_wait = "cuStreamSynchronize"(Handle);
     stream_destroy = "cuStreamDestroy_v2"(Handle);
+    event_create = "cuEventCreate"(*mut Handle, c_uint);
+    event_record = "cuEventRecord"(Handle, Handle);
+    event_wait = "cuEventSynchronize"(Handle);
+    event_destroy = "cuEventDestroy_v2"(Handle);
     capture_begin = "cuStreamBeginCapture_v2"(Handle, c_int);
     capture_end = "cuStreamEndCapture"(Handle, *mut Handle);
     graph_instantiate = "cuGraphInstantiateWithFlags"(*mut Handle, Handle, u64);
@@ -358,15 +365,22 @@ pub(super) struct Stream {
 
 // SAFETY: a stream may be used from any thread.
 unsafe impl Send for Stream {}
+// SAFETY: and by several at once.
+unsafe impl Sync for Stream {}
 
 impl Stream {
-    /// A new stream.
-    pub(super) fn new(device: &Arc<Device>) -> Result<Self, TensorRtError> {
+    /// A new stream. The GPU does the work of an `urgent` one first, beside work that it has begun.
+    pub(super) fn new(device: &Arc<Device>, urgent: bool) -> Result<Self, TensorRtError> {
         device.enter()?;
+        let functions = &device.functions;
+        let (mut least, mut greatest) = (0, 0);
+        // SAFETY: it writes two numbers.
+        functions.check("asking for priorities", unsafe { (functions.priorities)(&mut least, &mut greatest) })?;
         let mut handle = std::ptr::null_mut();
+        let priority = if urgent { greatest } else { least };
         // SAFETY: it writes one handle.
-        let code = unsafe { (device.functions.stream_create)(&mut handle, NON_BLOCKING) };
-        device.functions.check("making a stream", code)?;
+        let code = unsafe { (functions.stream_create)(&mut handle, NON_BLOCKING, priority) };
+        functions.check("making a stream", code)?;
         Ok(Self { device: Arc::clone(device), handle })
     }
 
@@ -412,6 +426,51 @@ impl Drop for Stream {
         unsafe {
             (self.device.functions.set_current)(self.device.context);
             (self.device.functions.stream_destroy)(self.handle);
+        }
+    }
+}
+
+/// A place in a stream that a thread can wait for, asleep.
+#[derive(Debug)]
+pub(super) struct Event {
+    device: Arc<Device>,
+    handle: Handle,
+}
+
+// SAFETY: an event may be used from any thread.
+unsafe impl Send for Event {}
+
+impl Event {
+    /// An event that nobody has to wait for yet.
+    pub(super) fn new(device: &Arc<Device>) -> Result<Self, TensorRtError> {
+        device.enter()?;
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: it writes one handle.
+        let code = unsafe { (device.functions.event_create)(&mut handle, SLEEPING) };
+        device.functions.check("making an event", code)?;
+        Ok(Self { device: Arc::clone(device), handle })
+    }
+
+    /// Moves it behind everything that is in the stream now.
+    pub(super) fn record(&self, stream: &Stream) -> Result<(), TensorRtError> {
+        let functions = &self.device.functions;
+        // SAFETY: both are alive.
+        functions.check("marking a place", unsafe { (functions.event_record)(self.handle, stream.handle) })
+    }
+
+    /// Waits until everything before it is done.
+    pub(super) fn wait(&self) -> Result<(), TensorRtError> {
+        // SAFETY: the event is alive.
+        self.device.functions.check("waiting for the GPU", unsafe { (self.device.functions.event_wait)(self.handle) })
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: this is its only owner. There is nothing to be done about an error.
+        unsafe {
+            (self.device.functions.set_current)(self.device.context);
+            (self.device.functions.event_destroy)(self.handle);
         }
     }
 }

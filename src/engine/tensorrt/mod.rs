@@ -19,7 +19,7 @@ mod sidecar;
 mod trtexec;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 pub use driver::DeviceFacts;
 pub use error::TensorRtError;
@@ -28,10 +28,11 @@ pub use probe::Probe;
 pub use sidecar::{Sidecar, TensorFacts, sha256};
 pub use trtexec::{Builder, Machine, find as find_trtexec};
 
-use self::driver::Device;
-use self::library::Library;
-use self::session::{TrtEngine, failure};
+use self::driver::{Device, Stream};
+use self::library::{Library, Plan};
+use self::session::{Queue, TrtEngine, failure};
 use super::folder::engines_folder;
+use super::turn::Turn;
 use super::{Backend, Engine, EngineError, EngineFiles, GraphFile, OpenBackend, Precision, Signature};
 
 /// Where the libraries and the engines are.
@@ -123,6 +124,12 @@ pub(super) struct TensorRt {
     library: Arc<Library>,
     device: Arc<Device>,
     installation: Installation,
+    turn: Turn,
+    /// In which the networks of all frames run; made for the first engine.
+    stream: OnceLock<Arc<Stream>>,
+    /// Engines in use, by path: a second one of the same network shares the weights. Locked while one is opened, as a library
+    /// reads them one at a time.
+    plans: Mutex<Vec<(PathBuf, Weak<Plan>)>>,
 }
 
 impl TensorRt {
@@ -130,7 +137,19 @@ impl TensorRt {
     pub(super) fn new(installation: Installation) -> Result<Self, EngineError> {
         let device = Device::open(installation.driver.as_deref()).map_err(unavailable)?;
         let library = Library::open(installation.library.as_deref()).map_err(unavailable)?;
-        Ok(Self { library, device, installation })
+        let (turn, stream, plans) = Default::default();
+        Ok(Self { library, device, installation, turn, stream, plans })
+    }
+
+    /// The stream of all frames' networks. Engines are opened one at a time, so that it is made once.
+    fn stream(&self) -> Result<Arc<Stream>, TensorRtError> {
+        match self.stream.get() {
+            Some(stream) => Ok(Arc::clone(stream)),
+            None => {
+                let stream = Arc::new(Stream::new(&self.device, false)?);
+                Ok(Arc::clone(self.stream.get_or_init(|| stream)))
+            }
+        }
     }
 
     fn check_runtime(&self) -> Result<(), EngineError> {
@@ -147,20 +166,37 @@ impl OpenBackend for TensorRt {
         Backend::TensorRt
     }
 
-    /// Checks the engine's side-car, then lets the library read the engine.
+    fn turn(&self) -> Option<&Turn> {
+        Some(&self.turn)
+    }
+
+    /// Checks the engine's side-car, then lets the library read the engine, unless it is in use already.
     fn open(&self, files: &EngineFiles, signature: Signature) -> Result<Box<dyn Engine>, EngineError> {
         let path = self.installation.plan(files, &signature);
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |error| failure(&path, error);
+        let queue = Queue { stream: self.stream().map_err(failed)?, turn: self.turn.clone() };
+        plans.retain(|(_, plan)| plan.strong_count() > 0);
+        let known = plans.iter().find(|(known, _)| *known == path).and_then(|(_, plan)| plan.upgrade());
+        if let Some(plan) = known {
+            match TrtEngine::new(&path, plan, &self.device, &queue, signature.clone()) {
+                Ok(engine) => return Ok(Box::new(engine)),
+                // TensorRT 8 lets only one of them have open shapes.
+                Err(error) => tracing::debug!("{}: has its own weights: {error}", path.display()),
+            }
+        }
         let plan = read(&path, files)?;
         let sidecar = Sidecar::read(&path)?;
         sidecar.check_files(&path, &plan, files, &signature)?;
         sidecar.check_machine(&path, self.library.version(), self.device.facts())?;
-        let failed = |error| failure(&path, error);
         if let Some(probe) = &self.installation.probe {
             probe.run(&path, &sidecar.engine_sha256, self.library.version()).map_err(failed)?;
         }
         self.device.enter().map_err(failed)?;
         let loaded = Arc::new(self.library.load(&plan).map_err(failed)?);
-        Ok(Box::new(TrtEngine::new(&path, loaded, &self.device, signature)?))
+        let engine = TrtEngine::new(&path, Arc::clone(&loaded), &self.device, &queue, signature)?;
+        plans.push((path, Arc::downgrade(&loaded)));
+        Ok(Box::new(engine))
     }
 }
 

@@ -3,11 +3,13 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::TensorRtError;
-use super::driver::{Buffer, Device, Recording, Stream};
+use super::driver::{Buffer, Device, Event, Recording, Stream};
 use super::library::{Context, Plan, PlanTensor, Shape};
 use super::logger;
+use crate::engine::turn::{Turn, Usual};
 use crate::engine::{DataType, DeviceTensor, Engine, EngineError, Memory, Signature, TensorSpec};
 
 /// Which memory holds a tensor.
@@ -32,6 +34,26 @@ enum Start {
     Plain,
 }
 
+/// The stream that the engines of all frames share: the GPU runs their networks one after the other, and begins the next
+/// without waiting for a thread.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    pub stream: Arc<Stream>,
+    pub turn: Turn,
+}
+
+/// An engine's place in it.
+#[derive(Debug)]
+struct Place {
+    queue: Queue,
+    /// Behind the last run.
+    done: Event,
+    /// How long a run takes.
+    usual: Usual,
+    /// How long the last one waited for that of another frame.
+    waited: Duration,
+}
+
 /// An engine for fixed shapes.
 #[derive(Debug)]
 pub(super) struct TrtEngine {
@@ -41,7 +63,10 @@ pub(super) struct TrtEngine {
     // The recording and the context are dropped before the memory that they point to.
     start: Start,
     context: Context,
+    /// Its own, in which it is recorded, and runs if it has no place in the queue.
     stream: Stream,
+    /// `None` for a network that continues a frame: it is small, and does not wait for the next frame's.
+    place: Option<Place>,
     inputs: Vec<TensorMemory>,
     outputs: Vec<Arc<Buffer>>,
     device: Arc<Device>,
@@ -53,6 +78,7 @@ impl TrtEngine {
         path: &Path,
         plan: Arc<Plan>,
         device: &Arc<Device>,
+        queue: &Queue,
         signature: Signature,
     ) -> Result<Self, EngineError> {
         let failed = |error| failure(path, error);
@@ -92,12 +118,16 @@ impl TrtEngine {
             });
         }
         let outputs: Vec<_> = signature.outputs.iter().map(buffer).collect::<Result<_, _>>().map_err(failed)?;
+        let continues = signature.inputs.iter().any(|spec| spec.memory == Memory::Device);
+        let place = |done| Place { queue: queue.clone(), done, usual: Usual::default(), waited: Duration::ZERO };
+        let place = if continues { None } else { Some(place(Event::new(device).map_err(failed)?)) };
         let mut session = Self {
             path: path.to_owned(),
             names: signature.inputs.iter().chain(&signature.outputs).map(name).collect(),
             start: Start::First,
             context,
-            stream: Stream::new(device).map_err(failed)?,
+            stream: Stream::new(device, continues).map_err(failed)?,
+            place,
             inputs,
             outputs,
             device: Arc::clone(device),
@@ -145,13 +175,40 @@ impl TrtEngine {
 
     fn run_once(&mut self) -> Result<(), TensorRtError> {
         self.device.enter()?;
-        let Self { start, context, stream, inputs, outputs, .. } = self;
-        let mut work = || Self::enqueue(context, stream, inputs, outputs);
-        let started = match start {
+        let Self { start, context, stream, place, inputs, outputs, .. } = self;
+        let Some(Place { queue, done, usual, waited }) = place else {
+            let started = Self::start(start, context, (stream, stream), inputs, outputs);
+            // After a failure too: copies that were enqueued before it still read and write this memory.
+            let ended = stream.wait();
+            return started.and(ended);
+        };
+        let started = Self::start(start, context, (stream, &queue.stream), inputs, outputs);
+        let running = queue.turn.begin(usual);
+        let ended = started.and_then(|()| done.record(&queue.stream)).and_then(|()| done.wait());
+        if ended.is_err() {
+            // As above.
+            let _ = queue.stream.wait();
+        }
+        let took;
+        (took, *waited) = running.end();
+        usual.record(took);
+        ended
+    }
+
+    /// Puts a run into the second stream; the first is there to record it.
+    fn start(
+        start: &mut Start,
+        context: &mut Context,
+        (own, stream): (&Stream, &Stream),
+        inputs: &[TensorMemory],
+        outputs: &[Arc<Buffer>],
+    ) -> Result<(), TensorRtError> {
+        let mut work = |stream| Self::enqueue(context, stream, inputs, outputs);
+        match start {
             Start::Recorded(recording) => recording.start(stream),
-            Start::First => work().map(|()| *start = Start::Second),
-            Start::Plain => work(),
-            Start::Second => match stream.record(&mut work) {
+            Start::First => work(stream).map(|()| *start = Start::Second),
+            Start::Plain => work(stream),
+            Start::Second => match own.record(|| work(own)) {
                 Ok(recording) => {
                     let started = recording.start(stream);
                     *start = Start::Recorded(recording);
@@ -159,13 +216,10 @@ impl TrtEngine {
                 }
                 Err(error) => {
                     tracing::info!("this engine cannot be recorded, and runs without a recording: {error}");
-                    work().map(|()| *start = Start::Plain)
+                    work(stream).map(|()| *start = Start::Plain)
                 }
             },
-        };
-        // After a failure too: copies that were enqueued before it still read and write this memory.
-        let waited = stream.wait();
-        started.and(waited)
+        }
     }
 }
 
@@ -194,6 +248,10 @@ impl Engine for TrtEngine {
             });
         }
         self.run_once().map_err(|error| EngineError::Run { path: self.path.clone(), reason: error.to_string() })
+    }
+
+    fn waited(&self) -> Duration {
+        self.place.as_ref().map_or(Duration::ZERO, |place| place.waited)
     }
 
     fn output(&self, index: usize) -> &[f32] {

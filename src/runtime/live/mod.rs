@@ -1,48 +1,65 @@
 //! Cameras: the newest frame of each, until the run is stopped.
 //!
 //! ```text
-//!  thread "camera-0"          calling thread                 thread "sinks"
-//!  next_frame()               estimate()                     track, then put() to every sink
-//!       |                          |                               |
-//!       +--- inbox: newest of ---> +--- queue of OUTPUT_QUEUE ---> +
-//!  thread "camera-1"     each camera; an                 results; a result that
-//!       |                older one is                    does not fit is dropped
-//!       +---             `superseded`                    (`output`)
-//!       ^                          |                               |
-//!       +------ empty slots -------+---------- empty slots --------+
+//!  thread "camera-0"            calling thread                        thread "sinks"
+//!  next_frame()                 warp, network, decode                 track, then put() to every sink
+//!       |                            |                                      |
+//!       +--- inbox: newest of -----> +-- order of frames --+                |
+//!  thread "camera-1" each camera;    |                     +-- queue of --> +
+//!       |            an older one    | thread "lane-1"     |  OUTPUT_QUEUE
+//!       +---         is `superseded` + warp, network, decode  results; one that does not
+//!       ^                            |                        fit is dropped (`output`)
+//!       +---------- empty slots -----+----------- empty slots --------------+
 //! ```
+//!
+//! Where networks run on the CPU there is one lane, the calling thread. Elsewhere there are [`LANES`], which work on frames
+//! that follow each other, so that the GPU always has a network to run:
+//!
+//! ```text
+//!  GPU       | network 1            | network 2            | network 3
+//!  calling   | (waits)              | decode 1    | warp 3 | (waits)
+//!  lane-1    |               warp 2 | (waits)              | decode 2    | warp 4
+//! ```
+//!
+//! A lane takes its frame, the newest there is, only when the GPU is about to be free ([`Turn`](crate::engine::Turn)): no frame
+//! gets old in between. Each lane has an estimator of its own, and no estimator keeps anything from one frame for the next but
+//! the times that `--deadline` goes by; what does, tracking, gets results in the order of the frames.
 //!
 //! Slots hold a frame and its result. Each camera has [`SLOTS_PER_CAMERA`] of them, which circulate: nothing is allocated per
 //! frame, and no thread ever waits for a slower one. Every frame is processed or counted as dropped.
 
+mod capture;
+mod delivery;
 mod inbox;
 mod job;
+mod lane;
 
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
-use self::inbox::{Arrival, Inbox};
+use self::capture::{Capture, Event, Tally};
+use self::delivery::{Delivered, deliver};
+use self::inbox::Inbox;
 use self::job::Job;
-use super::{Boxes, Counts, End, Observer, Outputs, RunError, Skip, estimate};
-use crate::clock::UtcClock;
-use crate::estimator::{EstimateError, Estimator};
-use crate::sink::{FrameResult, Live, RgbCache};
-use crate::source::{Source, SourceError};
+use self::lane::{Lane, Order, Shared, Step};
+use super::{Boxes, Counts, End, Observer, Outputs, RunError, WholeImage};
+use crate::estimator::{Estimator, Twin};
+use crate::source::Source;
 
+/// Threads that process frames where networks do not run on the CPU: two, as one of them decodes and warps while the network
+/// of the other runs.
+const LANES: usize = 2;
 /// Results that wait for the sinks.
 const OUTPUT_QUEUE: usize = 4;
-/// Slots per camera: one being filled, the newest, one being processed, those that wait, one being written.
-const SLOTS_PER_CAMERA: usize = 3 + OUTPUT_QUEUE + 1;
+/// Slots per camera: one being filled, the newest, those being processed, those that wait, one being written.
+const SLOTS_PER_CAMERA: usize = 2 + LANES + OUTPUT_QUEUE + 1;
 /// How often a waiting thread checks whether it should stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a stop waits for cameras and sinks.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(800);
-/// How long the sinks wait after a stop for the result that is being computed.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The parts of a live run.
 pub struct LivePipeline<'a> {
@@ -66,37 +83,6 @@ impl std::fmt::Debug for LivePipeline<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LivePipeline").field("cameras", &self.cameras.len()).finish_non_exhaustive()
     }
-}
-
-/// What a camera's thread reports in addition to frames.
-enum Event {
-    Warning(SourceError),
-    Skipped(SourceError),
-    Failure(SourceError),
-}
-
-/// The counts of a camera's thread, which the calling thread can read at any time.
-#[derive(Debug, Clone, Default)]
-struct Tally(Arc<Mutex<Counts>>);
-
-impl Tally {
-    fn set(&self, counts: Counts) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counts;
-    }
-
-    fn get(&self) -> Counts {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Counts of the thread of the sinks.
-#[derive(Debug, Default)]
-struct Delivered {
-    results: u64,
-    poses: u64,
-    dropped_poses: u64,
-    /// Results dropped because every sink had closed.
-    undelivered: u64,
 }
 
 impl LivePipeline<'_> {
@@ -132,7 +118,6 @@ impl LivePipeline<'_> {
                 .spawn(move || capture.run())
                 .map_err(RunError::Thread)?;
         }
-        drop(events);
         let (results, waiting) = sync_channel(OUTPUT_QUEUE);
         let (end, ended) = sync_channel(1);
         let (recycle, stopping) = (free.clone(), Arc::clone(&stop));
@@ -147,19 +132,26 @@ impl LivePipeline<'_> {
             })
             .map_err(RunError::Thread)?;
 
-        let mut processing = Processing {
-            estimator,
-            boxes,
-            observer,
-            counts,
-            free: &free,
+        let shared = Shared {
+            inbox: &inbox,
             results: &results,
-            tallies: &tallies,
-            local_counts: Counts::default(),
+            free: &free,
+            stop: &stop,
             deadline,
+            order: Order::default(),
+            tally: Tally::default(),
+            idle: Mutex::new(0),
         };
-        let processed = processing.run(&inbox, &reported, &stop);
-        let mut local_counts = processing.local_counts;
+        let lane = Lane { estimator, boxes, turn: None, shared: &shared };
+        let mut supervision = Supervision { observer, counts, tallies: &tallies, shared: &shared, told: 0, idle: 0 };
+        let processed = thread::scope(|scope| {
+            // Ends the other lanes, however this one ends.
+            let _closing = Closing(&shared);
+            supervision.run(lane, scope, events, &reported)
+        });
+        // What the last frames of the other lanes came to.
+        let processed = processed.and(supervision.drain(&reported));
+        let mut local_counts = shared.tally.get();
         stop.store(true, Ordering::Relaxed);
         drop(results);
         let until = Instant::now() + SHUTDOWN_GRACE;
@@ -196,196 +188,112 @@ fn wait(reported: &Receiver<Event>, until: Instant) {
     while reported.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
 }
 
-/// One camera's thread.
-struct Capture {
-    source: Box<dyn Source>,
-    inbox: Arc<Inbox>,
-    recycle: SyncSender<Box<Job>>,
-    free_slots: Receiver<Box<Job>>,
-    events: Sender<Event>,
-    tally: Tally,
-    stop: Arc<AtomicBool>,
-}
+/// Lets no lane take a frame any more.
+struct Closing<'a>(&'a Shared<'a>);
 
-impl Capture {
-    fn run(mut self) {
-        let (mut frames, mut superseded) = (0, 0);
-        while !self.stop.load(Ordering::Relaxed) {
-            match self.source.next_frame() {
-                Ok(Some(frame)) => {
-                    frames += 1;
-                    // One is always free: `SLOTS_PER_CAMERA` covers every place a slot can be.
-                    if let Ok(mut job) = self.free_slots.try_recv() {
-                        job.frame.fill(&frame);
-                        if let Some(older) = self.inbox.put(job) {
-                            superseded += 1;
-                            let _ = self.recycle.try_send(older);
-                        }
-                    } else {
-                        superseded += 1;
-                    }
-                }
-                Ok(None) => break,
-                Err(SourceError::NotYet) => {}
-                Err(error) if error.is_recoverable() => {
-                    let _ = self.events.send(Event::Skipped(error));
-                }
-                Err(error) => {
-                    let _ = self.events.send(Event::Failure(error));
-                    break;
-                }
-            }
-            while let Some(warning) = self.source.next_warning() {
-                let _ = self.events.send(Event::Warning(warning));
-            }
-            self.publish(frames, superseded);
-        }
-        self.publish(frames, superseded);
-        self.inbox.end();
-    }
-
-    /// Publishes the counts: `frames` were taken, of which `superseded` were replaced.
-    fn publish(&self, frames: u64, superseded: u64) {
-        let mut counts = self.source.live_counts().unwrap_or_default();
-        counts.frames = frames + counts.dropped.total();
-        counts.dropped.superseded += superseded;
-        self.tally.set(counts);
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
-/// The calling thread.
-struct Processing<'a> {
-    estimator: &'a mut dyn Estimator,
-    boxes: &'a mut dyn Boxes,
+/// What the calling thread does besides its lane: it tells the observer of all of them.
+struct Supervision<'a> {
     observer: &'a mut dyn Observer,
     /// All counts, as passed to the observer.
     counts: &'a mut Counts,
-    free: &'a [SyncSender<Box<Job>>],
-    results: &'a SyncSender<Box<Job>>,
     tallies: &'a [Tally],
-    /// Counts of this thread.
-    local_counts: Counts,
-    deadline: Option<Duration>,
+    shared: &'a Shared<'a>,
+    /// Results of which the observer was told.
+    told: u64,
+    /// How often no lane had a frame, as far as the observer was told.
+    idle: u64,
 }
 
-impl Processing<'_> {
-    fn run(&mut self, inbox: &Inbox, reported: &Receiver<Event>, stop: &AtomicBool) -> Result<(), RunError> {
+impl<'a> Supervision<'a> {
+    /// Works in the first lane; starts the others once its engines are open.
+    fn run<'s>(
+        &mut self,
+        mut lane: Lane<'_>,
+        scope: &'s Scope<'s, '_>,
+        events: Sender<Event>,
+        reported: &Receiver<Event>,
+    ) -> Result<(), RunError>
+    where
+        'a: 's,
+    {
+        let mut events = Some(events);
         loop {
-            let arrival = inbox.take(POLL_INTERVAL);
-            *self.counts = sum(self.tallies, self.local_counts);
-            self.drain_events(reported)?;
-            let is_over = stop.load(Ordering::Relaxed);
-            match arrival {
-                Arrival::Job(job) if is_over => {
-                    self.local_counts.dropped.superseded += 1;
-                    self.release(job);
-                }
-                Arrival::Job(job) => self.process(job)?,
-                Arrival::NotYet if is_over => {}
-                Arrival::NotYet => self.observer.alive(self.counts),
-                Arrival::Ended => return Ok(()),
+            let step = lane.step()?;
+            self.tell(reported)?;
+            match step {
+                Step::Done => {}
+                Step::Skipped(skip) => self.observer.skipped(&skip, self.counts),
+                Step::Ended => return Ok(()),
+            }
+            if self.told > 0
+                && let Some(events) = events.take()
+            {
+                start_lanes(&mut lane, self.shared, scope, &events);
             }
         }
     }
 
-    fn drain_events(&mut self, reported: &Receiver<Event>) -> Result<(), RunError> {
+    /// Tells the observer what happened since the last time.
+    fn tell(&mut self, reported: &Receiver<Event>) -> Result<(), RunError> {
+        self.drain(reported)?;
+        let lanes = self.shared.tally.get();
+        let results = lanes.processed + lanes.dropped.output;
+        while self.told < results {
+            self.told += 1;
+            self.observer.processed(self.counts);
+        }
+        let idle = *self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // After a stop there is nothing to wait for.
+        if idle > self.idle && !self.shared.stop.load(Ordering::Relaxed) {
+            self.observer.alive(self.counts);
+        }
+        self.idle = idle;
+        Ok(())
+    }
+
+    /// Passes events on.
+    fn drain(&mut self, reported: &Receiver<Event>) -> Result<(), RunError> {
+        *self.counts = sum(self.tallies, self.shared.tally.get());
         while let Ok(event) = reported.try_recv() {
             match event {
                 Event::Warning(warning) => self.observer.warned(&warning, self.counts),
-                Event::Skipped(error) => self.observer.skipped(&error.into(), self.counts),
-                Event::Failure(error) => return Err(error.into()),
+                Event::Skipped(skip) => self.observer.skipped(&skip, self.counts),
+                Event::Failure(error) => return Err(error),
             }
         }
         Ok(())
-    }
-
-    fn process(&mut self, mut job: Box<Job>) -> Result<(), RunError> {
-        let frame = job.frame.view();
-        match estimate(self.boxes, self.estimator, &frame, self.deadline, &mut job.poses) {
-            Ok(times) => job.times = times,
-            Err(error) => {
-                let name = format!("{}: frame {}", frame.name.unwrap_or("camera"), frame.sequence);
-                let source = Box::new(error);
-                if !matches!(*source, EstimateError::Image { .. }) {
-                    return Err(RunError::Estimate { name, source });
-                }
-                self.local_counts.dropped.unsupported_size += 1;
-                *self.counts = sum(self.tallies, self.local_counts);
-                self.observer.skipped(&Skip::Estimate { name, source }, self.counts);
-                self.release(job);
-                return Ok(());
-            }
-        }
-        match self.results.try_send(job) {
-            Ok(()) => self.local_counts.processed += 1,
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
-                self.local_counts.dropped.output += 1;
-                self.release(job);
-            }
-        }
-        *self.counts = sum(self.tallies, self.local_counts);
-        self.observer.processed(self.counts);
-        Ok(())
-    }
-
-    fn release(&self, job: Box<Job>) {
-        // The channel has room for every slot of a camera.
-        let _ = self.free[job.camera].try_send(job);
     }
 }
 
-/// The thread of the sinks.
-fn deliver(
-    outputs: &Outputs,
-    waiting: Receiver<Box<Job>>,
-    free: &[SyncSender<Box<Job>>],
-    stop: &AtomicBool,
-    delivered: &mut Delivered,
-) -> Result<End, RunError> {
-    let (mut rgb, mut utc) = (RgbCache::default(), UtcClock::default());
-    let mut stopped = None;
-    let ended = loop {
-        let job = match waiting.recv_timeout(POLL_INTERVAL) {
-            Ok(job) => job,
-            Err(RecvTimeoutError::Disconnected) => break Ok(End::SourceEnded),
-            Err(RecvTimeoutError::Timeout) => {
-                // A hung network must not lose results already queued for the sinks.
-                if stop.load(Ordering::Relaxed) && stopped.get_or_insert_with(Instant::now).elapsed() >= DRAIN_TIMEOUT {
-                    break Ok(End::Stopped);
-                }
-                continue;
+/// Starts the lanes besides the first, if the model gains from it. Without them frames take turns, which is only slower.
+fn start_lanes<'s, 'a: 's>(
+    first: &mut Lane<'_>,
+    shared: &'a Shared<'a>,
+    scope: &'s Scope<'s, '_>,
+    events: &Sender<Event>,
+) {
+    for number in 1..LANES {
+        let Twin { mut estimator, turn } = match first.estimator.twin() {
+            Ok(Some(twin)) => twin,
+            Ok(None) => return,
+            Err(error) => {
+                return tracing::warn!("frames take turns, because a second set of engines does not open: {error}");
             }
         };
-        let frame = job.frame.view();
-        let captured_utc = job.frame.instant().map(|instant| {
-            let (time, jump) = utc.at(instant);
-            if let Some(seconds) = jump {
-                tracing::warn!(
-                    "the system's clock was set by {seconds:+.3} s; captured_utc follows it, captured does not"
-                );
-            }
-            time
-        });
-        let live = Live { age: job.frame.age(), captured_utc, camera: job.camera };
-        rgb.clear();
-        let result =
-            FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live), zones: None, rgb: &rgb };
-        match outputs.put(&result) {
-            Ok(ControlFlow::Continue(())) => {}
-            done => {
-                delivered.undelivered += 1;
-                break done.map(|_| End::ReaderClosed);
-            }
+        let (events, its_turn) = (events.clone(), turn.clone());
+        let run = move || {
+            let (estimator, boxes) = (estimator.as_mut(), &mut WholeImage);
+            Lane { estimator, boxes, turn: Some(its_turn), shared }.run(&events);
+        };
+        if let Err(error) = thread::Builder::new().name(format!("lane-{number}")).spawn_scoped(scope, run) {
+            return tracing::warn!("frames take turns, because a thread cannot be started: {error}");
         }
-        delivered.results += 1;
-        delivered.poses += job.poses.list.len() as u64;
-        delivered.dropped_poses += u64::from(job.poses.dropped);
-        let _ = free[job.camera].try_send(job);
-    };
-    delivered.undelivered += waiting.try_iter().count() as u64;
-    // From here on results are refused instead of queued.
-    drop(waiting);
-    let finished = outputs.finish();
-    let end = ended?;
-    finished.map(|()| end)
+        first.turn = Some(turn);
+    }
 }

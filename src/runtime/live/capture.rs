@@ -1,0 +1,88 @@
+//! The threads of the cameras.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::inbox::Inbox;
+use super::job::Job;
+use crate::runtime::{Counts, RunError, Skip};
+use crate::source::{Source, SourceError};
+
+/// What a thread reports in addition to frames and results.
+pub(super) enum Event {
+    Warning(SourceError),
+    Skipped(Skip),
+    Failure(RunError),
+}
+
+/// The counts of a thread, which the calling thread can read at any time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tally(Arc<Mutex<Counts>>);
+
+impl Tally {
+    pub fn change(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub fn get(&self) -> Counts {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One camera's thread.
+pub(super) struct Capture {
+    pub source: Box<dyn Source>,
+    pub inbox: Arc<Inbox>,
+    pub recycle: SyncSender<Box<Job>>,
+    pub free_slots: Receiver<Box<Job>>,
+    pub events: Sender<Event>,
+    pub tally: Tally,
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Capture {
+    pub fn run(mut self) {
+        let (mut frames, mut superseded) = (0, 0);
+        while !self.stop.load(Ordering::Relaxed) {
+            match self.source.next_frame() {
+                Ok(Some(frame)) => {
+                    frames += 1;
+                    // One is always free: `SLOTS_PER_CAMERA` covers every place a slot can be.
+                    if let Ok(mut job) = self.free_slots.try_recv() {
+                        job.frame.fill(&frame);
+                        if let Some(older) = self.inbox.put(job) {
+                            superseded += 1;
+                            let _ = self.recycle.try_send(older);
+                        }
+                    } else {
+                        superseded += 1;
+                    }
+                }
+                Ok(None) => break,
+                Err(SourceError::NotYet) => {}
+                Err(error) if error.is_recoverable() => {
+                    let _ = self.events.send(Event::Skipped(error.into()));
+                }
+                Err(error) => {
+                    let _ = self.events.send(Event::Failure(error.into()));
+                    break;
+                }
+            }
+            while let Some(warning) = self.source.next_warning() {
+                let _ = self.events.send(Event::Warning(warning));
+            }
+            self.publish(frames, superseded);
+        }
+        self.publish(frames, superseded);
+        self.inbox.end();
+    }
+
+    /// Publishes the counts: `frames` were taken, of which `superseded` were replaced.
+    fn publish(&self, frames: u64, superseded: u64) {
+        let mut counts = self.source.live_counts().unwrap_or_default();
+        counts.frames = frames + counts.dropped.total();
+        counts.dropped.superseded += superseded;
+        self.tally.change(|tally| *tally = counts);
+    }
+}

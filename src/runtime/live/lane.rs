@@ -1,0 +1,175 @@
+//! Lanes: threads that each take a frame, estimate its poses and hand the result on, in the order of the frames.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, SyncSender, TrySendError};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::POLL_INTERVAL;
+use super::capture::{Event, Tally};
+use super::inbox::{Arrival, Inbox};
+use super::job::Job;
+use crate::engine::Turn;
+use crate::estimator::{EstimateError, Estimator};
+use crate::runtime::{Boxes, RunError, Skip, estimate};
+
+/// What the lanes of a run share.
+pub(super) struct Shared<'a> {
+    pub inbox: &'a Inbox,
+    pub results: &'a SyncSender<Box<Job>>,
+    /// Where a camera's slots go back to.
+    pub free: &'a [SyncSender<Box<Job>>],
+    pub stop: &'a AtomicBool,
+    pub deadline: Option<Duration>,
+    /// Which result is handed on next.
+    pub order: Order,
+    /// Counts of all lanes.
+    pub tally: Tally,
+    /// How often no lane had a frame.
+    pub idle: Mutex<u64>,
+}
+
+impl Shared<'_> {
+    fn release(&self, job: Box<Job>) {
+        // The channel has room for every slot of a camera.
+        let _ = self.free[job.camera].try_send(job);
+    }
+
+    /// No frame is taken any more. The run ended before those that wait.
+    pub fn close(&self) {
+        for job in self.inbox.close() {
+            self.tally.change(|counts| counts.dropped.superseded += 1);
+            self.release(job);
+        }
+    }
+}
+
+/// Frames leave the lanes in the order in which they were taken.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    next: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Order {
+    /// Waits until all frames before this one have left.
+    fn wait(&self, number: u64) {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_while(next, |next| *next < number).unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// A frame's place in the order; the frame has left when it is dropped, also by a panic.
+struct Place<'a> {
+    order: &'a Order,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.order.wait(self.number);
+        *self.order.next.lock().unwrap_or_else(PoisonError::into_inner) = self.number + 1;
+        self.order.changed.notify_all();
+    }
+}
+
+/// What became of a lane's turn.
+pub(super) enum Step {
+    /// A frame left, or there was none yet.
+    Done,
+    /// A frame does not fit the network.
+    Skipped(Skip),
+    /// All cameras have ended.
+    Ended,
+}
+
+/// One thread's part.
+pub(super) struct Lane<'a> {
+    pub estimator: &'a mut dyn Estimator,
+    pub boxes: &'a mut dyn Boxes,
+    /// When it takes a frame; `None` if it is the only lane: whenever it has none.
+    pub turn: Option<Turn>,
+    pub shared: &'a Shared<'a>,
+}
+
+impl Lane<'_> {
+    /// Takes a frame, if one comes soon, until its result is handed on.
+    pub fn step(&mut self) -> Result<Step, RunError> {
+        let shared = self.shared;
+        let admission = match &self.turn {
+            None => None,
+            Some(turn) => match turn.admit(POLL_INTERVAL) {
+                None => return Ok(Step::Done),
+                admission => admission,
+            },
+        };
+        let (job, number) = match shared.inbox.take(POLL_INTERVAL) {
+            Arrival::Job(job, number) => (job, number),
+            Arrival::NotYet => {
+                *shared.idle.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                return Ok(Step::Done);
+            }
+            Arrival::Ended => return Ok(Step::Ended),
+        };
+        if let Some(admission) = &admission {
+            admission.frame_taken();
+        }
+        let place = Place { order: &shared.order, number };
+        if shared.stop.load(Ordering::Relaxed) {
+            shared.tally.change(|counts| counts.dropped.superseded += 1);
+            shared.release(job);
+            return Ok(Step::Done);
+        }
+        let mut job = job;
+        let frame = job.frame.view();
+        let estimated = estimate(self.boxes, self.estimator, &frame, shared.deadline, &mut job.poses);
+        drop(admission);
+        shared.order.wait(number);
+        let step = match estimated {
+            Ok(times) => {
+                job.times = times;
+                match shared.results.try_send(job) {
+                    Ok(()) => shared.tally.change(|counts| counts.processed += 1),
+                    Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
+                        shared.tally.change(|counts| counts.dropped.output += 1);
+                        shared.release(job);
+                    }
+                }
+                Ok(Step::Done)
+            }
+            Err(error) => {
+                let name = format!("{}: frame {}", frame.name.unwrap_or("camera"), frame.sequence);
+                let source = Box::new(error);
+                let is_skipped = matches!(*source, EstimateError::Image { .. });
+                shared.release(job);
+                if is_skipped {
+                    shared.tally.change(|counts| counts.dropped.unsupported_size += 1);
+                    Ok(Step::Skipped(Skip::Estimate { name, source }))
+                } else {
+                    // The run ends first.
+                    shared.tally.change(|counts| counts.dropped.superseded += 1);
+                    Err(RunError::Estimate { name, source })
+                }
+            }
+        };
+        drop(place);
+        step
+    }
+
+    /// Takes frames until all cameras have ended or one fails, on a thread of its own.
+    pub fn run(mut self, events: &Sender<Event>) {
+        loop {
+            let event = match self.step() {
+                Ok(Step::Done) => continue,
+                Ok(Step::Ended) => return,
+                Ok(Step::Skipped(skip)) => Event::Skipped(skip),
+                Err(error) => Event::Failure(error),
+            };
+            let is_over = matches!(event, Event::Failure(_));
+            let _ = events.send(event);
+            if is_over {
+                return self.shared.close();
+            }
+        }
+    }
+}
