@@ -6,6 +6,7 @@ mod counting;
 mod tensorrt_support;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use counting::allocations;
 use sinew::engine::tensorrt::Sidecar;
@@ -321,4 +322,95 @@ fn without_a_library_the_backend_says_so() {
     let taken =
         Backend::Auto.open_with_fallback(|backend| Session::new(backend, 1), |error| Some(error.to_string())).unwrap();
     assert!(matches!(taken.backend(), Backend::Tract | Backend::TensorRt));
+}
+
+/// A first network that takes `time` microseconds, and a second one that takes its output.
+fn pair(doubles: &Doubles, session: &Session, time: u32) -> [Box<dyn Engine>; 2] {
+    let first = Signature {
+        inputs: vec![spec("image", DataType::F32, &[4], Memory::Host)],
+        outputs: vec![
+            spec("embedding", DataType::F32, &[4], Memory::Device),
+            spec("maps", DataType::F32, &[4], Memory::Host),
+        ],
+    };
+    let second = Signature {
+        inputs: vec![spec("embedding", DataType::F32, &[4], Memory::Device)],
+        outputs: vec![spec("kam", DataType::F32, &[4], Memory::Host)],
+    };
+    doubles.build(&files("backbone"), &first, &format!("{}time {time}\n", plan_of(&first)));
+    doubles.build(&files("kam"), &second, &format!("{}time 1000\n", plan_of(&second)));
+    [("backbone", first), ("kam", second)].map(|(role, signature)| session.open(&files(role), signature).unwrap())
+}
+
+#[test]
+fn networks_of_two_frames_run_one_after_the_other_and_a_second_network_beside_them() {
+    if !can_compile() {
+        return;
+    }
+    const TIME: Duration = Duration::from_millis(200);
+    for (version, gpu) in VERSIONS.into_iter().zip(["INTEGRATED=0", "INTEGRATED=1", "INTEGRATED=0"]) {
+        let doubles = Doubles::new(version, &[gpu]);
+        let session = doubles.environment();
+        let (twin, _) = session.twin().unwrap();
+        let [[mut one, mut kam], [mut other, _]] =
+            [&session, &twin].map(|session| pair(&doubles, session, TIME.as_micros() as u32));
+        let begun = Instant::now();
+        one.input(0).fill(1.0);
+        one.run().unwrap();
+        assert!(begun.elapsed() >= TIME && one.waited() < TIME / 2, "{:?}", one.waited());
+        kam.bind_input(0, &one.export_output(0)).unwrap();
+        let (second, last) = std::thread::scope(|scope| {
+            let mut run = |engine: &mut Box<dyn Engine>, value: f32| {
+                engine.input(0).fill(value);
+                engine.run().unwrap();
+                Instant::now()
+            };
+            let begun = Instant::now();
+            let others = scope.spawn(move || (run(&mut other, 2.0), other.waited(), other.output(1).to_vec()));
+            std::thread::sleep(TIME / 10);
+            kam.run().unwrap();
+            let continued = begun.elapsed();
+            assert_eq!(kam.output(0), [4.0; 4]);
+            assert!(continued < TIME, "{continued:?}: the second network waited for the next frame's first");
+            one.input(0).fill(3.0);
+            one.run().unwrap();
+            let took = begun.elapsed();
+            assert_eq!(one.output(1), [12.0; 4]);
+            assert!(took >= 2 * TIME, "{took:?}: both ran at once");
+            assert!(one.waited() > TIME / 4, "{:?} behind the other", one.waited());
+            (others.join().unwrap(), took)
+        });
+        assert_eq!(second.2, [8.0; 4], "{last:?}");
+        assert!(second.1 < TIME / 2, "the first in the queue waited {:?}", second.1);
+    }
+}
+
+#[test]
+fn two_engines_of_one_network_share_its_weights_where_the_library_allows_it() {
+    if !can_compile() {
+        return;
+    }
+    let objects = |definitions: &[&str]| {
+        let doubles = Doubles::with_library(VERSIONS[0], definitions, &GPUS[..1]);
+        let wanted = Signature {
+            inputs: vec![spec("grid", DataType::F32, &[3, 2], Memory::Host)],
+            outputs: vec![spec("kam", DataType::F32, &[3, 2], Memory::Host)],
+        };
+        doubles.build(&files("backbone"), &wanted, "double\ninput grid 0 -1 2\noutput kam 0 -1 2\n");
+        let session = doubles.environment();
+        let (twin, _) = session.twin().unwrap();
+        let one = session.open(&files("backbone"), wanted.clone()).unwrap();
+        let before = doubles.live().0;
+        let mut other = twin.open(&files("backbone"), wanted).unwrap();
+        let more = doubles.live().0 - before;
+        other.input(0).fill(1.0);
+        other.run().unwrap();
+        assert_eq!(other.output(0), [2.0; 6]);
+        drop((one, other));
+        assert_eq!(doubles.live().0, 0);
+        (before, more)
+    };
+    // A context of its own is two objects of the double; a runtime and an engine are two each.
+    assert_eq!(objects(&[]), (6, 2));
+    assert_eq!(objects(&["EXCLUSIVE_SHAPES"]), (6, 6), "open shapes of 8.6 belong to one context");
 }

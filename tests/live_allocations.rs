@@ -1,12 +1,16 @@
 //! Nothing is allocated, in any thread, from a camera's buffer to a line of JSON: the camera, the slots that circulate, the warp, LOGO-CAP's
-//! post-processing and the sink, joined by the real loop. The networks are not part of it: tract allocates.
+//! post-processing and the sink, joined by the real loop. The networks are not part of it: tract allocates. On TensorRT's doubles they are,
+//! in two lanes.
 //!
 //! The camera is simulated; `SINEW_CAMERA=/dev/video0` takes a real one, and its driver's calls with it (`make test-cameras`).
 //! A program of its own, without the test harness, whose thread would be counted too.
 
 mod common;
 mod counting;
+mod engine_support;
 mod full_frame;
+#[cfg(feature = "tensorrt")]
+mod tensorrt_support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -149,11 +153,15 @@ impl Observer for Counting {
 
 /// Allocations over the frames of one camera.
 fn allocations(camera: Box<dyn Source>) -> u64 {
+    allocations_of(camera, &mut Model::new())
+}
+
+fn allocations_of(camera: Box<dyn Source>, estimator: &mut dyn Estimator) -> u64 {
     let stop = Arc::new(AtomicBool::new(false));
     let mut counting = Counting { stop: Arc::clone(&stop), processed: 0, before: 0, allocations: None };
     LivePipeline {
         cameras: vec![camera],
-        estimator: &mut Model::new(),
+        estimator,
         boxes: &mut WholeImage,
         outputs: runtime::Outputs::from(vec![
             Box::new(JsonLines::new(std::io::sink(), "nowhere", &schema()).unwrap()) as Box<dyn Sink>
@@ -165,6 +173,31 @@ fn allocations(camera: Box<dyn Source>) -> u64 {
     .run(&mut Counts::default())
     .unwrap();
     counting.allocations.unwrap()
+}
+
+/// The networks too, in two lanes, on a GPU that is none and takes its time.
+#[cfg(feature = "tensorrt")]
+fn in_two_lanes(camera: Box<dyn Source>, size: Size) {
+    use sinew::estimator::{self, Options};
+    use tensorrt_support::{Doubles, VERSIONS, can_compile, plan_of};
+    if !can_compile() {
+        return;
+    }
+    let doubles = Doubles::new(VERSIONS[1], &["INTEGRATED=1"]);
+    let bundle = sinew::bundle::Bundle::open(engine_support::graphs().join("spots")).unwrap();
+    for network in estimator::networks(&bundle, size, None).unwrap() {
+        let time = if network.signature.inputs.len() > 1 { 50 } else { 1500 };
+        doubles.build(&network.files, &network.signature, &format!("{}time {time}\n", plan_of(&network.signature)));
+    }
+    let options = Options { score_threshold: Some(-1e30), ..Options::default() };
+    let format = sinew::pixels::PixelFormat::Yuyv;
+    let mut estimator = estimator::open_in(doubles.environment(), &bundle, &options, size, format).unwrap();
+    let one = doubles.live().0;
+    assert!(estimator.twin().unwrap().is_some(), "there is no second lane");
+    let count = allocations_of(camera, estimator.as_mut());
+    println!("YUYV in two lanes on TensorRT's doubles: {count} allocations in {FRAMES} frames");
+    assert_eq!(count, 0);
+    assert_eq!(doubles.live().0, one, "the second lane's engines were given back");
 }
 
 /// Raw frames that other programs write: live ones and a file's. What comes after a source is the same for all, and measured above.
@@ -242,6 +275,11 @@ fn main() {
         println!("{}: {count} allocations in {FRAMES} frames", FourCc::new(*format));
         assert_eq!(count, 0);
     }
+    #[cfg(feature = "tensorrt")]
+    in_two_lanes(
+        played(b"YUYV", 2 * size.width, (0..2 * pixels).map(|index| (index * 31 % 251) as u8).collect(), size),
+        size,
+    );
     children(size);
     let root = env!("CARGO_MANIFEST_DIR");
     let jpeg = std::fs::read(format!("{root}/tests/data/people/000.jpg")).unwrap();

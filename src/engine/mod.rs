@@ -41,7 +41,7 @@ pub use provider::{Provider, ProviderError};
 #[doc(hidden)]
 pub use recording::Recording;
 #[doc(hidden)]
-pub use turn::{Admission, Turn};
+pub use turn::{Admission, Turn, Usual};
 
 /// Which library runs the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -47,13 +47,13 @@ struct State {
 
 /// Mean and mean deviation of recent durations, seconds.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Usual {
+pub struct Usual {
     mean: Option<f32>,
     deviation: f32,
 }
 
 impl Usual {
-    pub(crate) fn record(&mut self, duration: Duration) {
+    fn record(&mut self, duration: Duration) {
         let now = duration.as_secs_f32();
         let mean = self.mean.unwrap_or(now);
         self.deviation += NEW[1] * ((now - mean).abs() - self.deviation);
@@ -61,7 +61,7 @@ impl Usual {
     }
 
     /// The mean; zero before the first measurement.
-    pub(crate) fn mean(&self) -> Duration {
+    fn mean(&self) -> Duration {
         Duration::from_secs_f32(self.mean.unwrap_or_default())
     }
 
@@ -112,8 +112,18 @@ impl Turn {
         }
     }
 
+    /// Waits by `wait` for the end of a network that was put into the device's queue just now, and records in `usual` how long
+    /// it took. Returns what `wait` does, and how long the network waited behind another before it began.
+    pub fn run<T>(&self, usual: &mut Usual, wait: impl FnOnce() -> T) -> (T, Duration) {
+        let running = self.begin(usual);
+        let result = wait();
+        let (took, waited) = running.end();
+        usual.record(took);
+        (result, waited)
+    }
+
     /// A network was started, or put behind the one that runs; it usually takes as long as `usual` says.
-    pub(crate) fn begin(&self, usual: &Usual) -> Running<'_> {
+    fn begin(&self, usual: &Usual) -> Running<'_> {
         let mut state = self.lock();
         let begun = Instant::now();
         if let Some(taken) = state.taken.take() {
@@ -160,14 +170,14 @@ impl Drop for Admission<'_> {
 
 /// A network that was started and has not ended.
 #[derive(Debug)]
-pub(crate) struct Running<'a> {
+struct Running<'a> {
     turn: &'a Turn,
     begun: Instant,
 }
 
 impl Running<'_> {
     /// The network has ended. Returns how long it took, and how long it waited behind another before.
-    pub(crate) fn end(self) -> (Duration, Duration) {
+    fn end(self) -> (Duration, Duration) {
         let mut state = self.turn.lock();
         let now = Instant::now();
         let start = state.ended.map_or(self.begun, |ended| ended.clamp(self.begun, now));

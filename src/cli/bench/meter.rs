@@ -15,6 +15,8 @@ use crate::sink::{FrameResult, OutputSchema, Sink, SinkError};
 pub enum Stage {
     /// Image to network input.
     Preprocess,
+    /// Until the network of the frame before has ended.
+    Wait,
     /// All engines.
     Network,
     /// Network outputs to poses.
@@ -28,13 +30,14 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 6] =
-        [Self::Preprocess, Self::Network, Self::Decode, Self::Emit, Self::Overhead, Self::EndToEnd];
+    pub const ALL: [Self; 7] =
+        [Self::Preprocess, Self::Wait, Self::Network, Self::Decode, Self::Emit, Self::Overhead, Self::EndToEnd];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Preprocess => "preprocess",
+            Self::Wait => "wait",
             Self::Network => "network",
             Self::Decode => "decode",
             Self::Emit => "emit",
@@ -122,6 +125,7 @@ impl Sink for Meter {
         let work = if result.live.is_some() { stages } else { end_to_end };
         for (stage, duration) in [
             (Stage::Preprocess, times.preprocess),
+            (Stage::Wait, times.wait),
             (Stage::Network, times.network),
             (Stage::Decode, times.decode),
             (Stage::Emit, emit),

@@ -74,6 +74,9 @@ pub struct Settings {
     #[arg(long, value_name = "TIME", value_parser = value::duration, env = "SINEW_DEADLINE")]
     #[serde(deserialize_with = "value::deserialize_duration", serialize_with = "value::serialize_duration")]
     pub deadline: Option<Duration>,
+    /// Begin a camera's frame only when the one before it is done, also where the GPU could run its network meanwhile
+    #[arg(long, env = "SINEW_NO_PIPELINE", value_parser = BoolishValueParser::new())]
+    pub no_pipeline: bool,
     /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH, y4m:PATH, overlay:PATH
     /// or fb:/dev/fb0; may be repeated [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
@@ -203,6 +206,7 @@ impl Settings {
         estimator::Options {
             threads: self.threads.unwrap_or(0),
             precision: self.precision,
+            no_pipeline: self.no_pipeline,
             ..estimator::Options::default()
         }
     }
@@ -232,6 +236,7 @@ impl Settings {
             level: self.level.or(below.level),
             size: self.size.or(below.size),
             deadline: self.deadline.or(below.deadline),
+            no_pipeline: self.no_pipeline || below.no_pipeline,
             sink: if self.sink.is_empty() { below.sink } else { self.sink },
             overlay: self.overlay.or(below.overlay),
             record: self.record.or(below.record),

@@ -183,15 +183,15 @@ impl TrtEngine {
             return started.and(ended);
         };
         let started = Self::start(start, context, (stream, &queue.stream), inputs, outputs);
-        let running = queue.turn.begin(usual);
-        let ended = started.and_then(|()| done.record(&queue.stream)).and_then(|()| done.wait());
-        if ended.is_err() {
-            // As above.
-            let _ = queue.stream.wait();
-        }
-        let took;
-        (took, *waited) = running.end();
-        usual.record(took);
+        let (ended, behind_another) = queue.turn.run(usual, || {
+            let ended = started.and_then(|()| done.record(&queue.stream)).and_then(|()| done.wait());
+            if ended.is_err() {
+                // As above.
+                let _ = queue.stream.wait();
+            }
+            ended
+        });
+        *waited = behind_another;
         ended
     }
 
