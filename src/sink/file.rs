@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::jsonl::JsonLines;
+use super::jsonl::{JsonLines, is_header};
 use super::uri::{self, Parts};
 use super::{DroppedLines, OutputSchema, Sink, SinkError};
 use crate::clock::Clock;
@@ -208,7 +208,7 @@ enum Start {
     Done,
 }
 
-/// Takes complete lines, the header first.
+/// Takes complete lines, a header first.
 #[derive(Debug)]
 struct Lines<V> {
     volume: V,
@@ -332,6 +332,14 @@ impl<V: Volume> Write for Lines<V> {
                 self.start = Start::Done;
             }
             self.header = line.to_vec();
+            return Ok(line.len());
+        }
+        if is_header(line) {
+            // It is written before the next line; on a full disk it must not be the one that is dropped.
+            self.header = line.to_vec();
+            if self.start == Start::Done {
+                self.start = Start::Header;
+            }
             return Ok(line.len());
         }
         if let Some(Full::Since(tried)) = self.full

@@ -1,10 +1,10 @@
-//! JSON lines: one header object, then one object per frame.
+//! JSON lines: one header object, then one object per frame; another header where the model is replaced during the run.
 //!
 //! `docs/schema/results.schema.json` describes every kind of line, docs/outputs.md has the same as a table. Times are in seconds
 //! and positions in image pixels, as the header says once.
 //!
 //! Every line is built in a preallocated buffer and passed to the output in one piece, including its end, the header first:
-//! outputs rely on that. After the first lines nothing is allocated.
+//! outputs rely on that, and know headers by [`is_header`]. After the first lines nothing is allocated.
 
 use std::io::Write;
 use std::time::Duration;
@@ -28,6 +28,11 @@ const POSE_BYTES: usize = 220;
 /// Bytes of a keypoint: three numbers of at most 16 characters and their punctuation.
 const KEYPOINT_BYTES: usize = 54;
 
+/// Whether a line is a header, which describes those behind it.
+pub(super) fn is_header(line: &[u8]) -> bool {
+    line.starts_with(b"{\"schema\":")
+}
+
 /// Writes JSON lines to `W`.
 #[derive(Debug)]
 pub struct JsonLines<W> {
@@ -46,6 +51,13 @@ impl<W: Write + Send> JsonLines<W> {
     /// # Errors
     /// If the header cannot be written.
     pub fn new(output: W, target: &str, schema: &OutputSchema) -> Result<Self, SinkError> {
+        let (target, next_sequences) = (target.to_owned(), Vec::new());
+        let mut sink = Self { output, target, line: Vec::new(), templates: Vec::new(), next_sequences };
+        sink.describe(schema)?;
+        Ok(sink)
+    }
+
+    fn write_header(&mut self, schema: &OutputSchema) -> std::io::Result<()> {
         let mut header = serde_json::to_vec(&Header {
             schema: SCHEMA,
             sinew: env!("CARGO_PKG_VERSION"),
@@ -57,18 +69,16 @@ impl<W: Write + Send> JsonLines<W> {
             keypoints: schema.categories.first().map_or(&[], |kind| &kind.keypoints),
             skeleton: schema.categories.first().map_or(&[], |kind| &kind.skeleton.edges),
             templates: schema.templates.then(|| schema.categories.iter().map(TemplateObject::from).collect()),
-        })
-        .map_err(|error| SinkError::from_write(target, error.into()))?;
+        })?;
         let names = if schema.templates { &schema.categories[..] } else { &[] };
-        let templates: Vec<String> = names.iter().map(|kind| kind.name.clone()).collect();
+        self.templates = names.iter().map(|kind| kind.name.clone()).collect();
         let keypoints = schema.categories.iter().map(|kind| kind.keypoints.len()).max().unwrap_or_default();
-        let name = templates.iter().map(String::len).max().unwrap_or_default();
+        let name = self.templates.iter().map(String::len).max().unwrap_or_default();
         let pose_bytes = POSE_BYTES + 2 * name + keypoints * KEYPOINT_BYTES;
-        let line = vec![0; LINE_BYTES + ZONE_BYTES + schema.poses * pose_bytes];
-        let mut sink = Self { output, target: target.to_owned(), line, templates, next_sequences: Vec::new() };
+        self.line.resize(LINE_BYTES + ZONE_BYTES + schema.poses * pose_bytes, 0);
         header.push(b'\n');
-        sink.output.write_all(&header).map_err(|error| SinkError::from_write(target, error))?;
-        Ok(sink)
+        debug_assert!(is_header(&header));
+        self.output.write_all(&header)
     }
 }
 
@@ -111,6 +121,10 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         // Live lines are flushed at once.
         let written = if result.live.is_some() { written.and_then(|()| self.output.flush()) } else { written };
         written.map_err(|error| SinkError::from_write(&self.target, error))
+    }
+
+    fn describe(&mut self, schema: &OutputSchema) -> Result<(), SinkError> {
+        self.write_header(schema).map_err(|error| SinkError::from_write(&self.target, error))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {

@@ -89,6 +89,15 @@ pub trait Sink: Send {
     /// If it cannot be written; [`SinkError::Closed`] if the reader has closed the output, which is not a failure.
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError>;
 
+    /// The model was replaced: `schema` describes the results that follow.
+    ///
+    /// # Errors
+    /// Same as [`Sink::put`].
+    fn describe(&mut self, schema: &OutputSchema) -> Result<(), SinkError> {
+        let _ = schema;
+        Ok(())
+    }
+
     /// Writes what is still buffered. No result follows.
     ///
     /// # Errors

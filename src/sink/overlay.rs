@@ -73,6 +73,11 @@ struct Images {
 }
 
 impl Sink for Images {
+    fn describe(&mut self, schema: &OutputSchema) -> Result<(), SinkError> {
+        self.painter.describe(schema);
+        Ok(())
+    }
+
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         let source = result.frame.name.map(Path::new);
         let name = match result.live {
@@ -144,6 +149,11 @@ impl Video {
 }
 
 impl Sink for Video {
+    fn describe(&mut self, schema: &OutputSchema) -> Result<(), SinkError> {
+        self.painter.describe(schema);
+        Ok(())
+    }
+
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         let size = result.frame.image.size();
         draw(&self.painter, result, &mut self.rgb);

@@ -62,8 +62,14 @@ impl Look {
 impl Painter {
     /// A painter for the poses that `schema` describes; keypoints below `keypoint_threshold`, and their bones, are not drawn.
     pub fn new(schema: &OutputSchema, keypoint_threshold: f32) -> Self {
-        let looks = schema.categories.iter().map(|kind| Look::new(kind, schema.templates)).collect();
-        Self { looks, keypoint_threshold }
+        let mut painter = Self { looks: Vec::new(), keypoint_threshold };
+        painter.describe(schema);
+        painter
+    }
+
+    /// The poses that follow are those that `schema` describes.
+    pub fn describe(&mut self, schema: &OutputSchema) {
+        self.looks = schema.categories.iter().map(|kind| Look::new(kind, schema.templates)).collect();
     }
 
     /// Draws `poses`, the last one lowest, so that the best stay visible.

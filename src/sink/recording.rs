@@ -371,6 +371,13 @@ impl Segment {
 }
 
 impl Sink for Recorder {
+    fn describe(&mut self, schema: &OutputSchema) -> Result<(), SinkError> {
+        // Every segment has one header.
+        self.end_segment();
+        self.schema = schema.clone();
+        Ok(())
+    }
+
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         if self.full_since.is_some_and(|since| since.elapsed() < RETRY) {
             self.dropped.on_full_disk();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::jsonl::JsonLines;
+use super::jsonl::{JsonLines, is_header};
 use super::{DroppedLines, OutputSchema, Sink, SinkError};
 
 /// Maximum number of readers.
@@ -34,7 +34,7 @@ pub fn open(path: &str, schema: &OutputSchema, dropped_lines: &Arc<DroppedLines>
     Ok(Box::new(JsonLines::new(readers, path, schema)?))
 }
 
-/// Sends every line to all readers. The first write is the header, each further one a complete line.
+/// Sends every line to all readers. The first write is a header, each further one a complete line.
 #[derive(Debug)]
 struct Readers {
     listener: UnixListener,
@@ -170,6 +170,9 @@ impl Write for Readers {
         }
         self.accept();
         self.renew();
+        if is_header(line) {
+            self.header = line.to_vec();
+        }
         // What is sent now makes room for the line.
         self.send();
         for reader in &mut self.readers {

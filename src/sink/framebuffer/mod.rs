@@ -144,6 +144,11 @@ impl Framebuffer {
 }
 
 impl Sink for Framebuffer {
+    fn describe(&mut self, schema: &OutputSchema) -> Result<(), SinkError> {
+        self.painter.describe(schema);
+        Ok(())
+    }
+
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         let from = result.frame.image.size();
         let size = fitted(from, self.screen.size);

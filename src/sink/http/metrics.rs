@@ -20,8 +20,10 @@ const STAGES: [&str; 3] = ["preprocess", "network", "decode"];
 /// The metrics of one run.
 #[derive(Debug)]
 pub struct Metrics {
-    model: String,
-    bundle: String,
+    /// Kind and bundle, as labels.
+    model: Mutex<String>,
+    /// How often the configuration was read again, and how often that failed.
+    reloads: [AtomicU64; 2],
     cameras: Vec<Camera>,
     stages: [Histogram; STAGES.len()],
     ages: Histogram,
@@ -74,9 +76,9 @@ impl Histogram {
 impl Metrics {
     /// Metrics of a model with this `schema`, and of `cameras` cameras (at least one).
     pub fn new(schema: &OutputSchema, cameras: usize) -> Self {
-        Self {
-            model: escaped(&schema.model),
-            bundle: escaped(&schema.bundle),
+        let metrics = Self {
+            model: Mutex::default(),
+            reloads: Default::default(),
             cameras: (0..cameras.max(1)).map(|_| Camera::default()).collect(),
             stages: Default::default(),
             ages: Histogram::default(),
@@ -86,7 +88,20 @@ impl Metrics {
             slow_clients: AtomicU64::new(0),
             dropped_lines: Arc::default(),
             tracks: Arc::default(),
-        }
+        };
+        metrics.describe(schema);
+        metrics
+    }
+
+    /// The results that follow are those that `schema` describes.
+    pub(super) fn describe(&self, schema: &OutputSchema) {
+        let labels = format!("model=\"{}\",bundle=\"{}\"", escaped(&schema.model), escaped(&schema.bundle));
+        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = labels;
+    }
+
+    /// Counts an attempt to replace the model.
+    pub fn reloaded(&self, is_replaced: bool) {
+        self.reloads[usize::from(!is_replaced)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Replaces the counts of the runtime.
@@ -136,7 +151,12 @@ impl Metrics {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut text = String::with_capacity(1 << 13);
         about(&mut text, "sinew_model_info", "gauge", "The model and its bundle; always 1.");
-        let _ = writeln!(text, "sinew_model_info{{model=\"{}\",bundle=\"{}\"}} 1", self.model, self.bundle);
+        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let _ = writeln!(text, "sinew_model_info{{{model}}} 1");
+        about(&mut text, "sinew_reloads_total", "counter", "Attempts to replace the model while running, by outcome.");
+        for (outcome, count) in ["replaced", "refused"].iter().zip(&self.reloads) {
+            let _ = writeln!(text, "sinew_reloads_total{{outcome=\"{outcome}\"}} {}", read(count));
+        }
         about(&mut text, "sinew_frames_total", "counter", "Frames whose results reached the outputs.");
         for (number, camera) in self.cameras.iter().enumerate() {
             let _ = writeln!(text, "sinew_frames_total{{camera=\"{number}\"}} {}", read(&camera.frames));

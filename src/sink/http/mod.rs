@@ -137,6 +137,12 @@ impl Http {
 }
 
 impl Sink for Http {
+    fn describe(&mut self, schema: &OutputSchema) -> Result<(), SinkError> {
+        self.metrics.describe(schema);
+        self.preview.describe(schema);
+        Ok(())
+    }
+
     fn put(&mut self, result: &FrameResult<'_>) -> Result<(), SinkError> {
         self.metrics.processed(result);
         if self.preview.viewers() == 0 {

@@ -12,7 +12,7 @@ use crate::pose::Poses;
 use crate::sink::canvas::Canvas;
 use crate::sink::paint::Painter;
 use crate::sink::scale::{move_poses, resize};
-use crate::sink::{FrameResult, image};
+use crate::sink::{FrameResult, OutputSchema, image};
 
 /// Maximum width of an image, pixels; a wider one is scaled down.
 const MOST_COLUMNS: usize = 640;
@@ -21,7 +21,7 @@ const JPEG_QUALITY: u8 = 80;
 
 /// Takes frames from one thread, encodes them in another, and serves them to any number of viewers.
 pub(super) struct Preview {
-    painter: Painter,
+    painter: Mutex<Painter>,
     viewers: AtomicUsize,
     state: Mutex<State>,
     /// Signals that a frame was offered, or that the run is over.
@@ -68,7 +68,23 @@ impl fmt::Debug for Viewer {
 
 impl Preview {
     pub fn new(painter: Painter) -> Self {
-        Self { painter, viewers: AtomicUsize::new(0), state: Mutex::default(), offered: Condvar::new() }
+        Self {
+            painter: Mutex::new(painter),
+            viewers: AtomicUsize::new(0),
+            state: Mutex::default(),
+            offered: Condvar::new(),
+        }
+    }
+
+    fn painter(&self) -> MutexGuard<'_, Painter> {
+        self.painter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draws poses as `schema` describes them from now on.
+    pub fn describe(&self, schema: &OutputSchema) {
+        self.painter().describe(schema);
+        // It is of the model before.
+        self.lock().newest = None;
     }
 
     // Values are moved whole under the lock: a thread that panicked has left nothing half done.
@@ -144,7 +160,7 @@ impl Preview {
             move_poses(&mut shot.poses.list, from, size);
             scaled
         };
-        self.painter.draw(&mut Canvas::new(pixels, size)?, &shot.poses.list);
+        self.painter().draw(&mut Canvas::new(pixels, size)?, &shot.poses.list);
         let mut jpeg = Vec::with_capacity(pixels.len() / 8);
         match image::encode_jpeg(&mut jpeg, size, pixels, JPEG_QUALITY, "preview") {
             Ok(()) => Some(jpeg),
