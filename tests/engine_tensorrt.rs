@@ -360,7 +360,7 @@ fn networks_of_two_frames_run_one_after_the_other_and_a_second_network_beside_th
         assert!(begun.elapsed() >= TIME && one.waited() < TIME / 2, "{:?}", one.waited());
         kam.bind_input(0, &one.export_output(0)).unwrap();
         let (second, last) = std::thread::scope(|scope| {
-            let mut run = |engine: &mut Box<dyn Engine>, value: f32| {
+            let run = |engine: &mut Box<dyn Engine>, value: f32| {
                 engine.input(0).fill(value);
                 engine.run().unwrap();
                 Instant::now()

@@ -230,6 +230,23 @@ pub trait Engine: Send + fmt::Debug {
     /// If the backend fails, or an input of another engine was never bound.
     fn run(&mut self) -> Result<(), EngineError>;
 
+    /// Starts a run, which goes on beside those of other engines where the backend can do that. Until [`Engine::wait`], inputs must
+    /// not be written, nor outputs read.
+    ///
+    /// # Errors
+    /// Same as [`Engine::run`].
+    fn start(&mut self) -> Result<(), EngineError> {
+        self.run()
+    }
+
+    /// Waits for the end of the run that was started.
+    ///
+    /// # Errors
+    /// Same as [`Engine::run`].
+    fn wait(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// How long the last run waited for that of another frame, before the network began.
     fn waited(&self) -> Duration {
         Duration::ZERO
@@ -323,6 +340,11 @@ impl Session {
     #[must_use]
     pub fn with_recorder(self, recording: Recording) -> Self {
         Self { opener: Arc::new(recording::Recorder::new(self.opener, recording)), ..self }
+    }
+
+    /// Whether runs go on while the program does something else: networks do not run on the CPU.
+    pub fn is_asynchronous(&self) -> bool {
+        self.opener.turn().is_some()
     }
 
     /// The same backend for a second thread, and the order in which engines of both run. What can be shared between engines of

@@ -1,5 +1,6 @@
 //! LOGO-CAP: two networks with the first half of the decoding between them.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::input_transform::InputTransform;
@@ -60,6 +61,10 @@ fn kams(planner: &Planner<'_>, level: Refinement) -> impl Iterator<Item = Result
     planner.batches(KAM, [kam_inputs::ALL, kam_outputs::ALL]).take(needed)
 }
 
+/// Runs of the second network that are under way at once, where they need not wait for the CPU: launching one and hearing of
+/// its end takes longer than a small network runs.
+const AT_ONCE: usize = 4;
+
 /// LOGO-CAP with its engines open.
 #[derive(Debug)]
 pub(super) struct Logocap {
@@ -80,8 +85,38 @@ pub(super) struct Logocap {
 #[derive(Debug)]
 struct Engines {
     backbone: Box<dyn Engine>,
-    /// By people per run, ascending; empty if the level does not need them.
-    kams: Vec<(usize, Box<dyn Engine>)>,
+    /// Ascending by people per run; empty if the level does not need them.
+    kams: Vec<Kam>,
+}
+
+/// The second network for a number of people.
+#[derive(Debug)]
+struct Kam {
+    people: usize,
+    /// One, or several, of which one is prepared while others run.
+    runs: Vec<KamRun>,
+    /// The one whose turn it is.
+    next: usize,
+}
+
+/// An engine, and the people for whom it was started.
+#[derive(Debug)]
+struct KamRun {
+    engine: Box<dyn Engine>,
+    people: Option<Range<usize>>,
+}
+
+impl KamRun {
+    /// Waits for the end of the run, if there is one, and takes its people's attraction maps out of it.
+    fn finish(&mut self, decoder: &Decoder, kernels: &mut [f32]) -> Result<(), EstimateError> {
+        if let Some(people) = self.people.take() {
+            self.engine.wait()?;
+            let place = decoder.kam_len(people.start)..decoder.kam_len(people.end);
+            let found = self.engine.output(kam_outputs::KERNELS);
+            kernels[place.clone()].copy_from_slice(&found[..place.len()]);
+        }
+        Ok(())
+    }
 }
 
 impl Logocap {
@@ -117,9 +152,11 @@ impl Engines {
     fn open(bundle: &Bundle, session: &Session, level: Refinement, size: Size) -> Result<Self, EstimateError> {
         let planner = Planner { bundle, size, precision: session.precision() };
         let backbone = open(session, backbone(&planner)?)?;
+        let count = if session.is_asynchronous() { AT_ONCE } else { 1 };
         let open = |kam: Result<(usize, Network), EstimateError>| {
             let (people, network) = kam?;
-            Ok((people, open(session, network)?))
+            let run = |_| Ok(KamRun { engine: open(session, network.clone())?, people: None });
+            Ok(Kam { people, runs: (0..count).map(run).collect::<Result<_, EstimateError>>()?, next: 0 })
         };
         let kams = kams(&planner, level).map(open).collect::<Result<_, EstimateError>>()?;
         Ok(Self { backbone, kams })
@@ -161,24 +198,29 @@ impl Estimator for Logocap {
             decoder.score_initial(&inputs, workspace);
         } else if count > 0 {
             let embedding = backbone.export_output(backbone_outputs::EMBEDDING);
-            for (_, kam) in kams.iter_mut() {
-                kam.bind_input(kam_inputs::EMBEDDING, &embedding)?;
+            for run in kams.iter_mut().flat_map(|kam| &mut kam.runs) {
+                // Left by a frame that failed.
+                run.finish(decoder, kernels)?;
+                run.engine.bind_input(kam_inputs::EMBEDDING, &embedding)?;
             }
             // Refinement waits for all of them: its data then stay in the caches between people, while every run of
             // the network empties them.
             let mut done = 0;
             while done < count {
-                let (batch, kam) = fitting_batch(kams, count - done);
-                let people = done..(done + batch).min(count);
-                decoder.write_grid(&inputs, people.clone(), workspace, kam.input(kam_inputs::GRID))?;
-                times.decode += watch.lap();
-                kam.run()?;
+                let (batch, run) = next_run(kams, count - done);
+                run.finish(decoder, kernels)?;
                 times.network += watch.lap();
-                let place = decoder.kam_len(people.start)..decoder.kam_len(people.end);
-                let found = kam.output(kam_outputs::KERNELS);
-                kernels[place.clone()].copy_from_slice(&found[..place.len()]);
+                let people = done..(done + batch).min(count);
+                decoder.write_grid(&inputs, people.clone(), workspace, run.engine.input(kam_inputs::GRID))?;
+                times.decode += watch.lap();
+                run.engine.start()?;
                 done = people.end;
+                run.people = Some(people);
             }
+            for run in kams.iter_mut().flat_map(|kam| &mut kam.runs) {
+                run.finish(decoder, kernels)?;
+            }
+            times.network += watch.lap();
             match level {
                 Refinement::Partial => decoder.refine_locally(0..count, kernels, workspace)?,
                 _ => decoder.refine(&inputs, 0..count, kernels, workspace)?,
@@ -215,18 +257,25 @@ impl Estimator for Logocap {
 }
 
 /// Number of runs of the second network for this many people.
-fn runs(kams: &mut [(usize, Box<dyn Engine>)], people: usize) -> usize {
+fn runs(kams: &[Kam], people: usize) -> usize {
     let (mut left, mut runs) = (people, 0);
     while left > 0 && !kams.is_empty() {
-        left = left.saturating_sub(fitting_batch(kams, left).0);
+        left = left.saturating_sub(kams[fitting(kams, left)].people);
         runs += 1;
     }
     runs
 }
 
-/// The largest engine that `people` fill, or the smallest, padded, if they fill none.
-fn fitting_batch(kams: &mut [(usize, Box<dyn Engine>)], people: usize) -> (usize, &mut Box<dyn Engine>) {
-    let index = kams.iter().rposition(|(batch, _)| *batch <= people).unwrap_or(0);
-    let (batch, engine) = &mut kams[index];
-    (*batch, engine)
+/// The largest number of people that `people` fill, or the smallest, padded, if they fill none.
+fn fitting(kams: &[Kam], people: usize) -> usize {
+    kams.iter().rposition(|kam| kam.people <= people).unwrap_or(0)
+}
+
+/// The engine for the next of `people`, and how many of them it takes.
+fn next_run(kams: &mut [Kam], people: usize) -> (usize, &mut KamRun) {
+    let index = fitting(kams, people);
+    let Kam { people, runs, next } = &mut kams[index];
+    let run = *next;
+    *next = (run + 1) % runs.len();
+    (*people, &mut runs[run])
 }

@@ -137,6 +137,10 @@ impl TrtEngine {
         Ok(session)
     }
 
+    fn run_error(&self, error: &TensorRtError) -> EngineError {
+        EngineError::Run { path: self.path.clone(), reason: error.to_string() }
+    }
+
     fn bind_own(&mut self) -> Result<(), EngineError> {
         let inputs = self.inputs.iter().map(|memory| match memory {
             TensorMemory::Own(buffer) => Some(buffer.address()),
@@ -173,16 +177,19 @@ impl TrtEngine {
         outputs.iter().try_for_each(|buffer| buffer.download(stream))
     }
 
-    fn run_once(&mut self) -> Result<(), TensorRtError> {
+    /// Starts a run; one that has a place in the queue has ended then.
+    fn start_once(&mut self) -> Result<(), TensorRtError> {
         self.device.enter()?;
         let Self { start, context, stream, place, inputs, outputs, .. } = self;
         let Some(Place { queue, done, usual, waited }) = place else {
-            let started = Self::start(start, context, (stream, stream), inputs, outputs);
-            // After a failure too: copies that were enqueued before it still read and write this memory.
-            let ended = stream.wait();
-            return started.and(ended);
+            let started = Self::put(start, context, (stream, stream), inputs, outputs);
+            if started.is_err() {
+                // Copies that were enqueued before the failure still read and write this memory.
+                let _ = stream.wait();
+            }
+            return started;
         };
-        let started = Self::start(start, context, (stream, &queue.stream), inputs, outputs);
+        let started = Self::put(start, context, (stream, &queue.stream), inputs, outputs);
         let (ended, behind_another) = queue.turn.run(usual, || {
             let ended = started.and_then(|()| done.record(&queue.stream)).and_then(|()| done.wait());
             if ended.is_err() {
@@ -196,7 +203,7 @@ impl TrtEngine {
     }
 
     /// Puts a run into the second stream; the first is there to record it.
-    fn start(
+    fn put(
         start: &mut Start,
         context: &mut Context,
         (own, stream): (&Stream, &Stream),
@@ -223,6 +230,13 @@ impl TrtEngine {
     }
 }
 
+impl Drop for TrtEngine {
+    fn drop(&mut self) {
+        // A run that was started and not waited for still reads and writes memory.
+        let _ = self.stream.wait();
+    }
+}
+
 impl Engine for TrtEngine {
     fn signature(&self) -> &Signature {
         &self.signature
@@ -239,6 +253,11 @@ impl Engine for TrtEngine {
     }
 
     fn run(&mut self) -> Result<(), EngineError> {
+        self.start()?;
+        self.wait()
+    }
+
+    fn start(&mut self) -> Result<(), EngineError> {
         let missing = self.inputs.iter().position(|memory| matches!(memory, TensorMemory::Foreign(None)));
         if let Some(index) = missing {
             return Err(EngineError::DeviceTensor {
@@ -247,7 +266,11 @@ impl Engine for TrtEngine {
                 reason: "it was never received".to_owned(),
             });
         }
-        self.run_once().map_err(|error| EngineError::Run { path: self.path.clone(), reason: error.to_string() })
+        self.start_once().map_err(|error| self.run_error(&error))
+    }
+
+    fn wait(&mut self) -> Result<(), EngineError> {
+        self.stream.wait().map_err(|error| self.run_error(&error))
     }
 
     fn waited(&self) -> Duration {

@@ -150,7 +150,7 @@ impl LivePipeline<'_> {
             supervision.run(lane, scope, events, &reported)
         });
         // What the last frames of the other lanes came to.
-        let processed = processed.and(supervision.drain(&reported));
+        let processed = processed.and(supervision.tell(&reported));
         let mut local_counts = shared.tally.get();
         stop.store(true, Ordering::Relaxed);
         drop(results);
