@@ -23,6 +23,7 @@ mod machine;
 mod models;
 mod output;
 mod progress;
+mod reload;
 mod run;
 mod service;
 mod stop;
@@ -61,6 +62,7 @@ enum Command {
     Models(models::ModelsArguments),
     Doctor(doctor::DoctorArguments),
     Config(Box<config::ConfigArguments>),
+    Reload(reload::ReloadArguments),
     Completions(documents::CompletionsArguments),
     Man(documents::ManArguments),
     Calib(Box<calib::CalibArguments>),
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Models(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Reload(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Calib(command) => command.run(&arguments.log),

@@ -13,6 +13,7 @@ use super::guard::FileGuard;
 use super::log::LogArguments;
 use super::machine;
 use super::progress::Progress;
+use super::reload::Reloader;
 use super::service::Service;
 use super::{output, stop};
 use crate::bundle::{Bundle, Model};
@@ -50,7 +51,7 @@ impl RunArguments {
 
     /// Runs the command.
     pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
-        let config = self.config.clone();
+        let (config, given) = (self.config.clone(), self.settings.clone());
         let settings = self.settings()?;
         let stop = stop::flag()?;
         let forced_exit = stop::force_exit_after(|_| 0)?;
@@ -93,6 +94,9 @@ impl RunArguments {
                 tracing::warn!("the preview has no password: anyone who can reach {address} sees the images");
             }
         }
+        let used = (&settings, &bundle);
+        let mut reloader =
+            Reloader::new(stop::reload_flag()?, (given, config), used, &schema, sources.len(), metrics.clone())?;
         let mut observer = RunObserver::new(sources[0].frames(), log).counting(metrics).serving();
         if observer.service.is_some() {
             outputs.keep_running();
@@ -109,7 +113,7 @@ impl RunArguments {
                 deadline: settings.deadline,
                 stop,
             };
-            pipeline.run(&mut counts)
+            pipeline.run_replacing(&mut counts, &mut reloader)
         } else {
             let mut pipeline = Pipeline {
                 source: sources[0].as_mut(),
@@ -299,7 +303,7 @@ fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>)
 }
 
 /// How poses are tracked; `None` if they are not. Wrong options are errors whether they are used or not.
-fn track_options(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Option<TrackOptions>> {
+pub fn track_options(settings: &Settings, bundle: &Bundle) -> anyhow::Result<Option<TrackOptions>> {
     let options = settings.tracker.options(bundle.manifest().track_options())?;
     Ok((!settings.no_track).then_some(options))
 }

@@ -44,6 +44,20 @@ impl Service {
         Some(Self { manager: Manager(socket), ready: false, interval, fed: None, told: None })
     }
 
+    /// The configuration is being read again.
+    pub fn tell_reloading() {
+        if let Some(socket) = socket() {
+            Manager(socket).tell("RELOADING=1\n");
+        }
+    }
+
+    /// It was, whether it is used or not.
+    pub fn tell_ready() {
+        if let Some(socket) = socket() {
+            Manager(socket).tell("READY=1\n");
+        }
+    }
+
     /// A frame was processed.
     pub fn processed(&mut self, counts: &Counts) {
         if !self.ready {

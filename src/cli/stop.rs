@@ -21,8 +21,8 @@ const FINISH: Duration = Duration::from_millis(500);
 
 /// Becomes true on SIGINT and SIGTERM; the second of them ends the program at once.
 ///
-/// SIGHUP is ignored: files moved by `logrotate` are recreated with the next line anyway. On a terminal, which
-/// sends it when it is closed, it counts as SIGTERM.
+/// SIGHUP ends nothing, see [`reload_flag`]: files moved by `logrotate` are recreated with the next line anyway. On a terminal,
+/// which sends it when it is closed, it counts as SIGTERM.
 pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in ending() {
@@ -36,6 +36,15 @@ pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
         flag::register(SIGHUP, Arc::default()).context("signals cannot be caught")?;
     }
     Ok(stop)
+}
+
+/// Becomes true on SIGHUP; never on a terminal, where that ends the program.
+pub fn reload_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let reload = Arc::new(AtomicBool::new(false));
+    if !on_terminal() {
+        flag::register(SIGHUP, Arc::clone(&reload)).context("signals cannot be caught")?;
+    }
+    Ok(reload)
 }
 
 /// Signals that end a run.

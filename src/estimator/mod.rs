@@ -147,6 +147,20 @@ pub trait Estimator: Send {
     }
 }
 
+impl<E: Estimator + ?Sized> Estimator for &mut E {
+    fn estimate(&mut self, request: &Request<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+        (**self).estimate(request, poses)
+    }
+
+    fn backend(&self) -> Option<Backend> {
+        (**self).backend()
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, EstimateError> {
+        (**self).twin()
+    }
+}
+
 /// A second estimator.
 pub struct Twin {
     /// The estimator.

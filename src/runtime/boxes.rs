@@ -28,7 +28,7 @@ const ENTRY: usize = 64;
 pub type Located<'a> = (Option<&'a [Rectangle]>, StageTimes);
 
 /// Provides the boxes of each frame.
-pub trait Boxes {
+pub trait Boxes: Send {
     /// The boxes of a frame, image pixels, or `None` for the whole image; and how long it took to find them.
     ///
     /// # Errors
@@ -38,6 +38,16 @@ pub trait Boxes {
     /// A remark for the user after the last frame.
     fn remark(&self) -> Option<String> {
         None
+    }
+}
+
+impl<B: Boxes + ?Sized> Boxes for &mut B {
+    fn boxes(&mut self, frame: &Frame<'_>, deadline: Option<Instant>) -> Result<Located<'_>, EstimateError> {
+        (**self).boxes(frame, deadline)
+    }
+
+    fn remark(&self) -> Option<String> {
+        (**self).remark()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{RunError, Tracking};
+use super::{Change, RunError, Tracking};
 use crate::sink::{FrameResult, Sink, SinkError};
 
 /// Interval at which a busy sink is tried again.
@@ -83,6 +83,26 @@ impl Outputs {
             return Ok(ControlFlow::Continue(()));
         }
         Ok(ControlFlow::Break(()))
+    }
+
+    /// The results that follow are another model's.
+    ///
+    /// # Errors
+    /// If a sink cannot write.
+    pub fn replace(&self, change: Change) -> Result<(), RunError> {
+        if let (Some(old), Some(new)) = (&self.0.tracking, change.tracking) {
+            let mut old = old.lock().unwrap_or_else(PoisonError::into_inner);
+            *old = new.after(&old);
+        }
+        for slot in &self.0.sinks {
+            let mut slot = lock(slot);
+            match slot.as_mut().map_or(Ok(()), |sink| sink.describe(&change.schema)) {
+                // The next result is refused too, and it is dropped then.
+                Ok(()) | Err(SinkError::Closed { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Finishes and closes all sinks, even if some fail; returns the first error.

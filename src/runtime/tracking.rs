@@ -78,6 +78,14 @@ impl Tracking {
         Ok(Self { cameras: made, tracked: Box::default(), counts })
     }
 
+    /// This tracking in place of another: no identity is given twice.
+    pub(super) fn after(mut self, other: &Self) -> Self {
+        for (camera, before) in self.cameras.iter_mut().zip(&other.cameras) {
+            camera.tracker.continue_after(before.tracker.started());
+        }
+        self
+    }
+
     /// The same result with identities and smoothed keypoints. The result of an image, which is not part of a video, is
     /// unchanged.
     pub fn step<'a>(&'a mut self, result: &FrameResult<'a>) -> FrameResult<'a> {

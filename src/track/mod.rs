@@ -116,6 +116,11 @@ impl Tracker {
         self.started
     }
 
+    /// Gives no identity up to `last`.
+    pub fn continue_after(&mut self, last: u32) {
+        self.started = self.started.max(last);
+    }
+
     /// Current tracks with an identity, including missing ones.
     pub fn active(&self) -> usize {
         self.tracks.iter().filter(|track| track.id.is_some()).count()

@@ -211,6 +211,24 @@ impl Settings {
         }
     }
 
+    /// The first option that differs from `other` and cannot change during a run.
+    pub fn fixed_option_changed(&self, other: &Self) -> Option<&'static str> {
+        let (ours, theirs) = (&self.tracker, &other.tracker);
+        let pairs = [
+            ("source", self.source == other.source),
+            ("sink", self.sink == other.sink),
+            ("overlay", self.overlay == other.overlay),
+            ("record", self.record == other.record),
+            ("preview", self.preview == other.preview),
+            ("keypoint_threshold", self.keypoint_threshold == other.keypoint_threshold),
+            ("no_track", self.no_track == other.no_track),
+            ("zone", ours.zone == theirs.zone),
+            ("line", ours.line == theirs.line),
+            ("zone_point", ours.zone_point == theirs.zone_point),
+        ];
+        pairs.into_iter().find(|(_, is_same)| !is_same).map(|(option, _)| option)
+    }
+
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
             read::text(path, MAX_BYTES).with_context(|| format!("cannot read the configuration {}", path.display()))?;

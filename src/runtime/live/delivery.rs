@@ -1,12 +1,15 @@
 //! The thread of the sinks.
 
 use std::ops::ControlFlow;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::POLL_INTERVAL;
 use super::job::Job;
+use super::lane::lock;
+use super::replacement::Change;
 use crate::clock::UtcClock;
 use crate::runtime::{End, Outputs, RunError};
 use crate::sink::{FrameResult, Live, RgbCache};
@@ -27,13 +30,14 @@ pub(super) struct Delivered {
 /// Passes results to the sinks until no more can come, or every sink has closed.
 pub(super) fn deliver(
     outputs: &Outputs,
+    change: &Mutex<Option<Change>>,
     waiting: Receiver<Box<Job>>,
     free: &[SyncSender<Box<Job>>],
     stop: &AtomicBool,
     delivered: &mut Delivered,
 ) -> Result<End, RunError> {
     let (mut rgb, mut utc) = (RgbCache::default(), UtcClock::default());
-    let mut stopped = None;
+    let (mut model, mut stopped) = (0, None);
     let ended = loop {
         let job = match waiting.recv_timeout(POLL_INTERVAL) {
             Ok(job) => job,
@@ -46,6 +50,15 @@ pub(super) fn deliver(
                 continue;
             }
         };
+        // The slot stays full until the first result of a model that reaches this thread.
+        if job.model != model {
+            model = job.model;
+            if let Some(change) = lock(change).take()
+                && let Err(error) = outputs.replace(change)
+            {
+                break Err(error);
+            }
+        }
         let frame = job.frame.view();
         let captured_utc = job.frame.instant().map(|instant| {
             let (time, jump) = utc.at(instant);

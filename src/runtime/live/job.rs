@@ -12,6 +12,8 @@ use crate::source::Frame;
 pub(super) struct Job {
     /// Number of its camera.
     pub camera: usize,
+    /// Number of the model that found the poses: how often it was replaced before.
+    pub model: u64,
     /// The frame.
     pub frame: OwnedFrame,
     /// Its poses.
@@ -34,6 +36,7 @@ impl Job {
     pub fn empty(camera: usize) -> Box<Self> {
         Box::new(Self {
             camera,
+            model: 0,
             frame: OwnedFrame { image: Image::default(), sequence: 0, captured: None, instant: None, name: None },
             poses: Poses::default(),
             times: StageTimes::default(),

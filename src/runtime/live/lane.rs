@@ -2,16 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, TrySendError};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::POLL_INTERVAL;
 use super::capture::{Event, Tally};
 use super::inbox::{Arrival, Inbox};
 use super::job::Job;
+use super::replacement::{Change, FrameKind, Model, Replacement};
 use crate::engine::Turn;
-use crate::estimator::{EstimateError, Estimator};
-use crate::runtime::{Boxes, RunError, Skip, estimate};
+use crate::estimator::{EstimateError, StageTimes};
+use crate::pose::Poses;
+use crate::runtime::{RunError, Skip, estimate};
+use crate::source::Frame;
 
 /// What the lanes of a run share.
 pub(super) struct Shared<'a> {
@@ -20,7 +22,12 @@ pub(super) struct Shared<'a> {
     /// Where a camera's slots go back to.
     pub free: &'a [SyncSender<Box<Job>>],
     pub stop: &'a AtomicBool,
-    pub deadline: Option<Duration>,
+    /// Ends the lanes besides the first after the frames that they process.
+    pub retire: AtomicBool,
+    /// What the newest model changes for the outputs, until its first result reaches them.
+    pub change: &'a Mutex<Option<Change>>,
+    /// Kinds of frame so far.
+    pub seen: Mutex<Vec<FrameKind>>,
     /// Which result is handed on next.
     pub order: Order,
     /// Counts of all lanes.
@@ -30,6 +37,15 @@ pub(super) struct Shared<'a> {
 }
 
 impl Shared<'_> {
+    /// Remembers the kind of a frame.
+    fn see(&self, frame: &Frame<'_>) {
+        let kind = (frame.image.size(), frame.image.format());
+        let mut seen = lock(&self.seen);
+        if !seen.contains(&kind) {
+            seen.push(kind);
+        }
+    }
+
     fn release(&self, job: Box<Job>) {
         // The channel has room for every slot of a camera.
         let _ = self.free[job.camera].try_send(job);
@@ -42,6 +58,11 @@ impl Shared<'_> {
             self.release(job);
         }
     }
+}
+
+/// Values are replaced whole under these locks: a thread that panicked has left nothing half done.
+pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Frames leave the lanes in the order in which they were taken.
@@ -85,8 +106,13 @@ pub(super) enum Step {
 
 /// One thread's part.
 pub(super) struct Lane<'a> {
-    pub estimator: &'a mut dyn Estimator,
-    pub boxes: &'a mut dyn Boxes,
+    pub model: Model<'a>,
+    /// How often the model was replaced.
+    pub number: u64,
+    /// The model to try on the next frame.
+    pub candidate: Option<Replacement>,
+    /// What became of the last one that was tried.
+    pub tried: Option<Result<(), EstimateError>>,
     /// When it takes a frame; `None` if it is the only lane: whenever it has none.
     pub turn: Option<Turn>,
     pub shared: &'a Shared<'a>,
@@ -96,7 +122,8 @@ impl Lane<'_> {
     /// Takes a frame, if one comes soon, until its result is handed on.
     pub fn step(&mut self) -> Result<Step, RunError> {
         let shared = self.shared;
-        let admission = match &self.turn {
+        let turn = self.turn.clone();
+        let admission = match &turn {
             None => None,
             Some(turn) => match turn.admit(POLL_INTERVAL) {
                 None => return Ok(Step::Done),
@@ -122,7 +149,9 @@ impl Lane<'_> {
         }
         let mut job = job;
         let frame = job.frame.view();
-        let estimated = estimate(self.boxes, self.estimator, &frame, shared.deadline, &mut job.poses);
+        shared.see(&frame);
+        let estimated = self.estimate(&frame, &mut job.poses);
+        job.model = self.number;
         drop(admission);
         shared.order.wait(number);
         let step = match estimated {
@@ -156,9 +185,29 @@ impl Lane<'_> {
         step
     }
 
-    /// Takes frames until all cameras have ended or one fails, on a thread of its own.
+    /// Estimates a frame's poses with the candidate, which replaces the model if that succeeds, or else with the model.
+    fn estimate(&mut self, frame: &Frame<'_>, poses: &mut Poses) -> Result<StageTimes, EstimateError> {
+        let with = |model: &mut Model<'_>, poses: &mut Poses| {
+            estimate(model.boxes.as_mut(), model.estimator.as_mut(), frame, model.deadline, poses)
+        };
+        if let Some(Replacement { mut model, change }) = self.candidate.take() {
+            match with(&mut model, poses) {
+                Ok(times) => {
+                    self.model = model;
+                    self.number += 1;
+                    *lock(self.shared.change) = Some(change);
+                    self.tried = Some(Ok(()));
+                    return Ok(times);
+                }
+                Err(error) => self.tried = Some(Err(error)),
+            }
+        }
+        with(&mut self.model, poses)
+    }
+
+    /// Takes frames until all cameras have ended, one fails, or it is to retire, on a thread of its own.
     pub fn run(mut self, events: &Sender<Event>) {
-        loop {
+        while !self.shared.retire.load(Ordering::Relaxed) {
             let event = match self.step() {
                 Ok(Step::Done) => continue,
                 Ok(Step::Ended) => return,

@@ -33,18 +33,21 @@ mod delivery;
 mod inbox;
 mod job;
 mod lane;
+mod replacement;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, Scope};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use self::capture::{Capture, Event, Tally};
 use self::delivery::{Delivered, deliver};
 use self::inbox::Inbox;
 use self::job::Job;
-use self::lane::{Lane, Order, Shared, Step};
+use self::lane::{Lane, Order, Shared, Step, lock};
+use self::replacement::NoReplacements;
+pub use self::replacement::{Change, FrameKind, Model, Replacement, Replacements};
 use super::{Boxes, Counts, End, Observer, Outputs, RunError, WholeImage};
 use crate::estimator::{Estimator, Twin};
 use crate::source::Source;
@@ -92,6 +95,15 @@ impl LivePipeline<'_> {
     /// # Errors
     /// If a camera fails for good, the model fails, or a sink cannot write. Complete results are written in every case.
     pub fn run(self, counts: &mut Counts) -> Result<End, RunError> {
+        self.run_replacing(counts, &mut NoReplacements)
+    }
+
+    /// The same, with models that `replacements` yields in place of the first one. Frames that arrive while a replacement is tried
+    /// are processed by it or superseded, as those that arrive during any other.
+    ///
+    /// # Errors
+    /// The same; not if a replacement fails.
+    pub fn run_replacing(self, counts: &mut Counts, replacements: &mut dyn Replacements) -> Result<End, RunError> {
         let Self { cameras, estimator, boxes, outputs, observer, deadline, stop } = self;
         let inbox = Arc::new(Inbox::new(cameras.len()));
         let (events, reported) = channel();
@@ -121,11 +133,13 @@ impl LivePipeline<'_> {
         let (results, waiting) = sync_channel(OUTPUT_QUEUE);
         let (end, ended) = sync_channel(1);
         let (recycle, stopping) = (free.clone(), Arc::clone(&stop));
+        let change = Arc::<Mutex<Option<Change>>>::default();
+        let changes = Arc::clone(&change);
         thread::Builder::new()
             .name("sinks".to_owned())
             .spawn(move || {
                 let mut delivered = Delivered::default();
-                let result = deliver(&outputs, waiting, &recycle, &stopping, &mut delivered);
+                let result = deliver(&outputs, &changes, waiting, &recycle, &stopping, &mut delivered);
                 // With no sinks left, stop processing.
                 stopping.store(true, Ordering::Relaxed);
                 let _ = end.send((result, delivered));
@@ -137,17 +151,20 @@ impl LivePipeline<'_> {
             results: &results,
             free: &free,
             stop: &stop,
-            deadline,
+            retire: AtomicBool::new(false),
+            change: &change,
+            seen: Mutex::default(),
             order: Order::default(),
             tally: Tally::default(),
             idle: Mutex::new(0),
         };
-        let lane = Lane { estimator, boxes, turn: None, shared: &shared };
+        let model = Model { estimator: Box::new(estimator), boxes: Box::new(boxes), deadline };
+        let lane = Lane { model, number: 0, candidate: None, tried: None, turn: None, shared: &shared };
         let mut supervision = Supervision { observer, counts, tallies: &tallies, shared: &shared, told: 0, idle: 0 };
         let processed = thread::scope(|scope| {
             // Ends the other lanes, however this one ends.
             let _closing = Closing(&shared);
-            supervision.run(lane, scope, events, &reported)
+            supervision.run(lane, scope, events, &reported, replacements)
         });
         // What the last frames of the other lanes came to.
         let processed = processed.and(supervision.tell(&reported));
@@ -211,18 +228,20 @@ struct Supervision<'a> {
 }
 
 impl<'a> Supervision<'a> {
-    /// Works in the first lane; starts the others once its engines are open.
+    /// Works in the first lane; starts the others once its engines are open, and has them end before a replacement is tried.
     fn run<'s>(
         &mut self,
         mut lane: Lane<'_>,
         scope: &'s Scope<'s, '_>,
         events: Sender<Event>,
         reported: &Receiver<Event>,
+        replacements: &mut dyn Replacements,
     ) -> Result<(), RunError>
     where
         'a: 's,
     {
-        let mut events = Some(events);
+        // `None` until the first lane's engines are open.
+        let mut others: Option<Vec<ScopedJoinHandle<'s, ()>>> = None;
         loop {
             let step = lane.step()?;
             self.tell(reported)?;
@@ -231,12 +250,34 @@ impl<'a> Supervision<'a> {
                 Step::Skipped(skip) => self.observer.skipped(&skip, self.counts),
                 Step::Ended => return Ok(()),
             }
-            if self.told > 0
-                && let Some(events) = events.take()
+            if let Some(outcome) = lane.tried.take() {
+                replacements.tried(outcome);
+            }
+            if self.told > 0 && others.is_none() && lane.candidate.is_none() {
+                others = Some(start_lanes(&mut lane, self.shared, scope, &events));
+            }
+            // The outputs must have heard of the last one.
+            if lane.candidate.is_none() && lock(self.shared.change).is_none() {
+                lane.candidate = replacements.next(&lock(&self.shared.seen));
+            }
+            if lane.candidate.is_some()
+                && let Some(others) = others.take()
             {
-                start_lanes(&mut lane, self.shared, scope, &events);
+                self.retire(&mut lane, others);
             }
         }
+    }
+
+    /// Ends the other lanes.
+    fn retire(&self, first: &mut Lane<'_>, others: Vec<ScopedJoinHandle<'_, ()>>) {
+        self.shared.retire.store(true, Ordering::Relaxed);
+        for other in others {
+            if let Err(panic) = other.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        self.shared.retire.store(false, Ordering::Relaxed);
+        first.turn = None;
     }
 
     /// Tells the observer what happened since the last time.
@@ -277,23 +318,29 @@ fn start_lanes<'s, 'a: 's>(
     shared: &'a Shared<'a>,
     scope: &'s Scope<'s, '_>,
     events: &Sender<Event>,
-) {
+) -> Vec<ScopedJoinHandle<'s, ()>> {
+    let mut started = Vec::new();
     for number in 1..LANES {
-        let Twin { mut estimator, turn } = match first.estimator.twin() {
+        let Twin { estimator, turn } = match first.model.estimator.twin() {
             Ok(Some(twin)) => twin,
-            Ok(None) => return,
+            Ok(None) => break,
             Err(error) => {
-                return tracing::warn!("frames take turns, because a second set of engines does not open: {error}");
+                tracing::warn!("frames take turns, because a second set of engines does not open: {error}");
+                break;
             }
         };
-        let (events, its_turn) = (events.clone(), turn.clone());
-        let run = move || {
-            let (estimator, boxes) = (estimator.as_mut(), &mut WholeImage);
-            Lane { estimator, boxes, turn: Some(its_turn), shared }.run(&events);
-        };
-        if let Err(error) = thread::Builder::new().name(format!("lane-{number}")).spawn_scoped(scope, run) {
-            return tracing::warn!("frames take turns, because a thread cannot be started: {error}");
+        let model = Model { estimator, boxes: Box::new(WholeImage), deadline: first.model.deadline };
+        let turn_of_it = Some(turn.clone());
+        let lane = Lane { model, number: first.number, candidate: None, tried: None, turn: turn_of_it, shared };
+        let events = events.clone();
+        match thread::Builder::new().name(format!("lane-{number}")).spawn_scoped(scope, move || lane.run(&events)) {
+            Ok(thread) => started.push(thread),
+            Err(error) => {
+                tracing::warn!("frames take turns, because a thread cannot be started: {error}");
+                break;
+            }
         }
         first.turn = Some(turn);
     }
+    started
 }

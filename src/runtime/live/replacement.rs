@@ -1,0 +1,73 @@
+//! Another model while cameras run: it is tried on a frame, and the old one continues where it fails.
+
+use std::time::Duration;
+
+use crate::estimator::{EstimateError, Estimator};
+use crate::geometry::Size;
+use crate::pixels::PixelFormat;
+use crate::runtime::{Boxes, Tracking};
+use crate::sink::OutputSchema;
+
+/// A model and where it looks.
+pub struct Model<'a> {
+    /// Estimates the poses.
+    pub estimator: Box<dyn Estimator + 'a>,
+    /// Boxes in which to look for objects.
+    pub boxes: Box<dyn Boxes + 'a>,
+    /// Target latency, as in [`LivePipeline`](super::LivePipeline).
+    pub deadline: Option<Duration>,
+}
+
+/// What changes for the outputs.
+#[derive(Debug)]
+pub struct Change {
+    /// Describes the results of the new model.
+    pub schema: OutputSchema,
+    /// Another tracking; `None` continues the present one.
+    pub tracking: Option<Tracking>,
+}
+
+/// A model that is to replace the present one.
+pub struct Replacement {
+    /// The model.
+    pub model: Model<'static>,
+    /// What it changes for the outputs.
+    pub change: Change,
+}
+
+/// Size and format of a camera's frames.
+pub type FrameKind = (Size, PixelFormat);
+
+/// Where replacements come from.
+pub trait Replacements {
+    /// The model to try next, if there is one; `seen` are the kinds of frame so far. Called between frames, so it must not
+    /// wait.
+    fn next(&mut self, seen: &[FrameKind]) -> Option<Replacement>;
+
+    /// What became of it: from the frame that it was tried on it processes all, or the old model does, because it failed.
+    fn tried(&mut self, outcome: Result<(), EstimateError>);
+}
+
+/// The model stays.
+#[derive(Debug)]
+pub(super) struct NoReplacements;
+
+impl Replacements for NoReplacements {
+    fn next(&mut self, _seen: &[FrameKind]) -> Option<Replacement> {
+        None
+    }
+
+    fn tried(&mut self, _outcome: Result<(), EstimateError>) {}
+}
+
+impl std::fmt::Debug for Model<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Replacement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replacement").field("change", &self.change).finish_non_exhaustive()
+    }
+}
