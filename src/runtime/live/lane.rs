@@ -9,6 +9,7 @@ use super::POLL_INTERVAL;
 use super::capture::{Event, Tally};
 use super::inbox::{Arrival, Inbox};
 use super::job::Job;
+use super::pool::Pool;
 use crate::engine::Turn;
 use crate::estimator::{EstimateError, Estimator};
 use crate::runtime::{Boxes, RunError, Skip, estimate};
@@ -17,8 +18,7 @@ use crate::runtime::{Boxes, RunError, Skip, estimate};
 pub(super) struct Shared<'a> {
     pub inbox: &'a Inbox,
     pub results: &'a SyncSender<Box<Job>>,
-    /// Where a camera's slots go back to.
-    pub free: &'a [SyncSender<Box<Job>>],
+    pub pool: &'a Pool,
     pub stop: &'a AtomicBool,
     pub deadline: Option<Duration>,
     /// Which result is handed on next.
@@ -30,16 +30,11 @@ pub(super) struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    fn release(&self, job: Box<Job>) {
-        // The channel has room for every slot of a camera.
-        let _ = self.free[job.camera].try_send(job);
-    }
-
     /// No frame is taken any more. The run ended before those that wait.
     pub fn close(&self) {
         for job in self.inbox.close() {
             self.tally.change(|counts| counts.dropped.superseded += 1);
-            self.release(job);
+            self.pool.give(job);
         }
     }
 }
@@ -117,7 +112,7 @@ impl Lane<'_> {
         let place = Place { order: &shared.order, number };
         if shared.stop.load(Ordering::Relaxed) {
             shared.tally.change(|counts| counts.dropped.superseded += 1);
-            shared.release(job);
+            shared.pool.give(job);
             return Ok(Step::Done);
         }
         let mut job = job;
@@ -132,7 +127,7 @@ impl Lane<'_> {
                     Ok(()) => shared.tally.change(|counts| counts.processed += 1),
                     Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
                         shared.tally.change(|counts| counts.dropped.output += 1);
-                        shared.release(job);
+                        shared.pool.give(job);
                     }
                 }
                 Ok(Step::Done)
@@ -141,7 +136,7 @@ impl Lane<'_> {
                 let name = format!("{}: frame {}", frame.name.unwrap_or("camera"), frame.sequence);
                 let source = Box::new(error);
                 let is_skipped = matches!(*source, EstimateError::Image { .. });
-                shared.release(job);
+                shared.pool.give(job);
                 if is_skipped {
                     shared.tally.change(|counts| counts.dropped.unsupported_size += 1);
                     Ok(Step::Skipped(Skip::Estimate { name, source }))
