@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# A count, and milliseconds of the build before and of this one: a frame, and the age that 99 of 100 frames are below.
+# A count, and milliseconds of the build before and of this one: a frame, and the age of 99 of 100 frames.
 Point = tuple[int, list[float], list[float]]
 
 WIDTH, HEIGHT = 360, 220
@@ -31,12 +31,16 @@ def panel(place: tuple[int, int], title: str, below: str, points: list[tuple[int
     for tick in range(5):
         value = top * tick / 4
         _, y = at(counts[0], value)
-        lines.append(f'<line x1="{x0 + LEFT}" x2="{x0 + WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
+        lines.append(
+            f'<line x1="{x0 + LEFT}" x2="{x0 + WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
+        )
         lines.append(f'<text x="{x0 + LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
     for count in counts:
         x, _ = at(count, 0)
         lines.append(f'<text x="{x:.1f}" y="{y0 + HEIGHT - BOTTOM + 16}" text-anchor="middle">{count}</text>')
-    lines.append(f'<text x="{x0 + LEFT + inner_width / 2}" y="{y0 + HEIGHT - 8}" text-anchor="middle">{below}</text>')
+    lines.append(
+        f'<text x="{x0 + LEFT + inner_width / 2}" y="{y0 + HEIGHT - 8}" text-anchor="middle">{below}</text>'
+    )
     for side, colour in enumerate(COLOURS):
         places = [at(count, values[side]) for count, values in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -47,7 +51,10 @@ def panel(place: tuple[int, int], title: str, below: str, points: list[tuple[int
 
 def draw(people: list[Point], cameras: list[Point], base: str) -> str:
     """An SVG of four diagrams."""
-    rates = [[(count, [1e3 / value for value in each]) for count, each, _ in points] for points in (people, cameras)]
+    rates = [
+        [(count, [1e3 / value for value in each]) for count, each, _ in points]
+        for points in (people, cameras)
+    ]
     ages = [[(count, age) for count, _, age in points] for points in (people, cameras)]
     below = ("people, one fast camera", "cameras of 30 frames a second, 5 people")
     lines = [
@@ -61,6 +68,10 @@ def draw(people: list[Point], cameras: list[Point], base: str) -> str:
         lines += panel((column, 1), "age that 99 of 100 results are below, ms", below[column], ages[column])
     for side, name in enumerate((f"in turns ({base})", "in two lanes (this build)")):
         x, y = LEFT + side * WIDTH, 2 * HEIGHT + 14
-        lines.append(f'<line x1="{x}" x2="{x + 24}" y1="{y}" y2="{y}" stroke="{COLOURS[side]}" stroke-width="3"/>')
-        lines.append(f'<text x="{x + 30}" y="{y + 4}">{name}, a stand-in for a GPU that takes 5 ms a frame</text>')
+        lines.append(
+            f'<line x1="{x}" x2="{x + 24}" y1="{y}" y2="{y}" stroke="{COLOURS[side]}" stroke-width="3"/>'
+        )
+        lines.append(
+            f'<text x="{x + 30}" y="{y + 4}">{name}, a stand-in for a GPU that takes 5 ms a frame</text>'
+        )
     return "\n".join([*lines, "</svg>", ""])

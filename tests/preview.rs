@@ -362,8 +362,12 @@ fn the_numbers_are_right() {
     let address = http.address();
     let image = grey(SMALL, 0);
     let milliseconds = Duration::from_millis;
-    let times =
-        StageTimes { preprocess: milliseconds(1), network: milliseconds(20), decode: milliseconds(3), level: None };
+    let times = StageTimes {
+        preprocess: milliseconds(1),
+        network: milliseconds(20),
+        decode: milliseconds(3),
+        ..StageTimes::default()
+    };
     for number in 0..10 {
         let camera = usize::from(number >= 7);
         let live = Some(Live { age: Some(milliseconds(40)), camera, ..Live::default() });

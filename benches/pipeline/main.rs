@@ -157,7 +157,7 @@ fn processor_time() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-/// Largest and current resident memory, megabytes.
+/// Resident memory, megabytes.
 fn memory() -> f64 {
     let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -168,7 +168,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = match Arguments::parse() {
         Ok(arguments) => arguments,
         // As `cargo bench` and `cargo test --benches` run it.
-        Err(error) => return Ok(println!("{error}")),
+        Err(error) => {
+            println!("{error}");
+            return Ok(());
+        }
     };
     let folder = tempfile::tempdir()?;
     let bundle = Bundle::open(&arguments.bundle)?;

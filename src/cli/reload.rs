@@ -22,7 +22,7 @@ use crate::bundle::Bundle;
 use crate::estimator::{self, EstimateError, Estimator as _, LazyEstimator, Request};
 use crate::pixels::Image;
 use crate::pose::Poses;
-use crate::runtime::{Boxes as _, Change, FrameKind, Model, Replacement, Replacements, Tracking};
+use crate::runtime::{Change, FrameKind, Model, Replacement, Replacements, Tracking};
 use crate::sink::http::metrics::Metrics;
 use crate::sink::{Category, OutputSchema, TrackCounts};
 use crate::source::Frame;

@@ -1,11 +1,11 @@
 //! The threads of the cameras.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inbox::Inbox;
-use super::job::Job;
+use super::pool::Pool;
 use crate::runtime::{Counts, RunError, Skip};
 use crate::source::{Source, SourceError};
 
@@ -32,10 +32,10 @@ impl Tally {
 
 /// One camera's thread.
 pub(super) struct Capture {
+    pub camera: usize,
     pub source: Box<dyn Source>,
     pub inbox: Arc<Inbox>,
-    pub recycle: SyncSender<Box<Job>>,
-    pub free_slots: Receiver<Box<Job>>,
+    pub pool: Arc<Pool>,
     pub events: Sender<Event>,
     pub tally: Tally,
     pub stop: Arc<AtomicBool>,
@@ -48,12 +48,12 @@ impl Capture {
             match self.source.next_frame() {
                 Ok(Some(frame)) => {
                     frames += 1;
-                    // One is always free: `SLOTS_PER_CAMERA` covers every place a slot can be.
-                    if let Ok(mut job) = self.free_slots.try_recv() {
+                    // One is always free: there are slots for every place that one can be in.
+                    if let Some(mut job) = self.pool.take(self.camera) {
                         job.frame.fill(&frame);
                         if let Some(older) = self.inbox.put(job) {
                             superseded += 1;
-                            let _ = self.recycle.try_send(older);
+                            self.pool.give(older);
                         }
                     } else {
                         superseded += 1;

@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::POLL_INTERVAL;
 use super::job::Job;
 use super::lane::lock;
+use super::pool::Pool;
 use super::replacement::Change;
 use crate::clock::UtcClock;
 use crate::runtime::{End, Outputs, RunError};
@@ -32,7 +33,7 @@ pub(super) fn deliver(
     outputs: &Outputs,
     change: &Mutex<Option<Change>>,
     waiting: Receiver<Box<Job>>,
-    free: &[SyncSender<Box<Job>>],
+    pool: &Pool,
     stop: &AtomicBool,
     delivered: &mut Delivered,
 ) -> Result<End, RunError> {
@@ -83,7 +84,7 @@ pub(super) fn deliver(
         delivered.results += 1;
         delivered.poses += job.poses.list.len() as u64;
         delivered.dropped_poses += u64::from(job.poses.dropped);
-        let _ = free[job.camera].try_send(job);
+        pool.give(job);
     };
     delivered.undelivered += waiting.try_iter().count() as u64;
     // From here on results are refused instead of queued.

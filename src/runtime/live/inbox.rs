@@ -101,6 +101,12 @@ impl Inbox {
 mod tests {
     use super::*;
 
+    fn empty(camera: usize) -> Box<Job> {
+        let mut job = Job::empty();
+        job.camera = camera;
+        job
+    }
+
     fn taken(inbox: &Inbox) -> Option<usize> {
         match inbox.take(Duration::ZERO) {
             Arrival::Job(job, _) => Some(job.camera),
@@ -112,11 +118,11 @@ mod tests {
     fn only_the_newest_is_kept() {
         let inbox = Inbox::new(1);
         assert!(matches!(inbox.take(Duration::ZERO), Arrival::NotYet));
-        assert!(inbox.put(Job::empty(0)).is_none());
-        assert!(inbox.put(Job::empty(0)).is_some());
-        assert!(inbox.put(Job::empty(0)).is_some());
+        assert!(inbox.put(empty(0)).is_none());
+        assert!(inbox.put(empty(0)).is_some());
+        assert!(inbox.put(empty(0)).is_some());
         assert_eq!(taken(&inbox), Some(0));
-        assert!(inbox.put(Job::empty(0)).is_none());
+        assert!(inbox.put(empty(0)).is_none());
         inbox.end();
         // A frame that is in its slot is still processed.
         assert_eq!(taken(&inbox), Some(0));
@@ -126,9 +132,9 @@ mod tests {
     #[test]
     fn nothing_is_taken_once_it_is_closed() {
         let inbox = Inbox::new(2);
-        inbox.put(Job::empty(1));
+        inbox.put(empty(1));
         assert_eq!(inbox.close().len(), 1);
-        assert!(inbox.put(Job::empty(0)).is_some());
+        assert!(inbox.put(empty(0)).is_some());
         assert!(matches!(inbox.take(Duration::from_secs(60)), Arrival::Ended));
     }
 
@@ -138,12 +144,12 @@ mod tests {
         let mut order = Vec::new();
         for _ in 0..4 {
             // The first and the last camera deliver faster than frames are taken.
-            inbox.put(Job::empty(0));
-            inbox.put(Job::empty(2));
+            inbox.put(empty(0));
+            inbox.put(empty(2));
             order.push(taken(&inbox).unwrap());
         }
         assert_eq!(order, [0, 2, 0, 2]);
-        inbox.put(Job::empty(1));
+        inbox.put(empty(1));
         assert_eq!(taken(&inbox), Some(0));
         assert_eq!(taken(&inbox), Some(1));
     }

@@ -29,15 +29,24 @@ pub(super) struct OwnedFrame {
     sequence: u64,
     captured: Option<Duration>,
     instant: Option<Instant>,
-    name: Option<String>,
+    /// Kept where a frame has none: its memory is for the next.
+    name: String,
+    has_name: bool,
 }
 
 impl Job {
-    pub fn empty(camera: usize) -> Box<Self> {
+    pub fn empty() -> Box<Self> {
         Box::new(Self {
-            camera,
+            camera: 0,
             model: 0,
-            frame: OwnedFrame { image: Image::default(), sequence: 0, captured: None, instant: None, name: None },
+            frame: OwnedFrame {
+                image: Image::default(),
+                sequence: 0,
+                captured: None,
+                instant: None,
+                name: String::new(),
+                has_name: false,
+            },
             poses: Poses::default(),
             times: StageTimes::default(),
         })
@@ -49,10 +58,9 @@ impl OwnedFrame {
     pub fn fill(&mut self, frame: &Frame<'_>) {
         self.image.copy_from(frame.image);
         (self.sequence, self.captured, self.instant) = (frame.sequence, frame.captured, frame.instant);
-        match (frame.name, &mut self.name) {
-            (Some(name), Some(kept)) if name == kept => {}
-            (name, kept) => *kept = name.map(str::to_owned),
-        }
+        self.has_name = frame.name.is_some();
+        self.name.clear();
+        self.name.push_str(frame.name.unwrap_or_default());
     }
 
     /// The frame, borrowed.
@@ -62,7 +70,7 @@ impl OwnedFrame {
             sequence: self.sequence,
             captured: self.captured,
             instant: self.instant,
-            name: self.name.as_deref(),
+            name: self.has_name.then_some(&self.name),
         }
     }
 

@@ -8,6 +8,7 @@ use super::POLL_INTERVAL;
 use super::capture::{Event, Tally};
 use super::inbox::{Arrival, Inbox};
 use super::job::Job;
+use super::pool::Pool;
 use super::replacement::{Change, FrameKind, Model, Replacement};
 use crate::engine::Turn;
 use crate::estimator::{EstimateError, StageTimes};
@@ -19,8 +20,7 @@ use crate::source::Frame;
 pub(super) struct Shared<'a> {
     pub inbox: &'a Inbox,
     pub results: &'a SyncSender<Box<Job>>,
-    /// Where a camera's slots go back to.
-    pub free: &'a [SyncSender<Box<Job>>],
+    pub pool: &'a Pool,
     pub stop: &'a AtomicBool,
     /// Ends the lanes besides the first after the frames that they process.
     pub retire: AtomicBool,
@@ -46,16 +46,11 @@ impl Shared<'_> {
         }
     }
 
-    fn release(&self, job: Box<Job>) {
-        // The channel has room for every slot of a camera.
-        let _ = self.free[job.camera].try_send(job);
-    }
-
     /// No frame is taken any more. The run ended before those that wait.
     pub fn close(&self) {
         for job in self.inbox.close() {
             self.tally.change(|counts| counts.dropped.superseded += 1);
-            self.release(job);
+            self.pool.give(job);
         }
     }
 }
@@ -144,7 +139,7 @@ impl Lane<'_> {
         let place = Place { order: &shared.order, number };
         if shared.stop.load(Ordering::Relaxed) {
             shared.tally.change(|counts| counts.dropped.superseded += 1);
-            shared.release(job);
+            shared.pool.give(job);
             return Ok(Step::Done);
         }
         let mut job = job;
@@ -161,7 +156,7 @@ impl Lane<'_> {
                     Ok(()) => shared.tally.change(|counts| counts.processed += 1),
                     Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
                         shared.tally.change(|counts| counts.dropped.output += 1);
-                        shared.release(job);
+                        shared.pool.give(job);
                     }
                 }
                 Ok(Step::Done)
@@ -170,7 +165,7 @@ impl Lane<'_> {
                 let name = format!("{}: frame {}", frame.name.unwrap_or("camera"), frame.sequence);
                 let source = Box::new(error);
                 let is_skipped = matches!(*source, EstimateError::Image { .. });
-                shared.release(job);
+                shared.pool.give(job);
                 if is_skipped {
                     shared.tally.change(|counts| counts.dropped.unsupported_size += 1);
                     Ok(Step::Skipped(Skip::Estimate { name, source }))

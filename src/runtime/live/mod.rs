@@ -25,14 +25,15 @@
 //! gets old in between. Each lane has an estimator of its own, and no estimator keeps anything from one frame for the next but
 //! the times that `--deadline` goes by; what does, tracking, gets results in the order of the frames.
 //!
-//! Slots hold a frame and its result. Each camera has [`SLOTS_PER_CAMERA`] of them, which circulate: nothing is allocated per
-//! frame, and no thread ever waits for a slower one. Every frame is processed or counted as dropped.
+//! Slots hold a frame and its result. There is one for every place that one can be in, and they circulate ([`Pool`]): nothing is
+//! allocated per frame, and no thread ever waits for a slower one. Every frame is processed or counted as dropped.
 
 mod capture;
 mod delivery;
 mod inbox;
 mod job;
 mod lane;
+mod pool;
 mod replacement;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,8 +45,8 @@ use std::time::{Duration, Instant};
 use self::capture::{Capture, Event, Tally};
 use self::delivery::{Delivered, deliver};
 use self::inbox::Inbox;
-use self::job::Job;
 use self::lane::{Lane, Order, Shared, Step, lock};
+use self::pool::Pool;
 use self::replacement::NoReplacements;
 pub use self::replacement::{Change, FrameKind, Model, Replacement, Replacements};
 use super::{Boxes, Counts, End, Observer, Outputs, RunError, WholeImage};
@@ -57,8 +58,6 @@ use crate::source::Source;
 const LANES: usize = 2;
 /// Results that wait for the sinks.
 const OUTPUT_QUEUE: usize = 4;
-/// Slots per camera: one being filled, the newest, those being processed, those that wait, one being written.
-const SLOTS_PER_CAMERA: usize = 2 + LANES + OUTPUT_QUEUE + 1;
 /// How often a waiting thread checks whether it should stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a stop waits for cameras and sinks.
@@ -107,20 +106,14 @@ impl LivePipeline<'_> {
         let Self { cameras, estimator, boxes, outputs, observer, deadline, stop } = self;
         let inbox = Arc::new(Inbox::new(cameras.len()));
         let (events, reported) = channel();
-        let mut free = Vec::new();
+        let pool = Arc::new(Pool::new(cameras.len()));
         let tallies: Vec<Tally> = cameras.iter().map(|_| Tally::default()).collect();
         for (camera, source) in cameras.into_iter().enumerate() {
-            let (recycle, free_slots) = sync_channel(SLOTS_PER_CAMERA);
-            for _ in 0..SLOTS_PER_CAMERA {
-                // The channel has room for all of them.
-                let _ = recycle.try_send(Job::empty(camera));
-            }
-            free.push(recycle.clone());
             let capture = Capture {
+                camera,
                 source,
                 inbox: Arc::clone(&inbox),
-                recycle,
-                free_slots,
+                pool: Arc::clone(&pool),
                 events: events.clone(),
                 tally: tallies[camera].clone(),
                 stop: Arc::clone(&stop),
@@ -132,14 +125,14 @@ impl LivePipeline<'_> {
         }
         let (results, waiting) = sync_channel(OUTPUT_QUEUE);
         let (end, ended) = sync_channel(1);
-        let (recycle, stopping) = (free.clone(), Arc::clone(&stop));
+        let (emptied, stopping) = (Arc::clone(&pool), Arc::clone(&stop));
         let change = Arc::<Mutex<Option<Change>>>::default();
         let changes = Arc::clone(&change);
         thread::Builder::new()
             .name("sinks".to_owned())
             .spawn(move || {
                 let mut delivered = Delivered::default();
-                let result = deliver(&outputs, &changes, waiting, &recycle, &stopping, &mut delivered);
+                let result = deliver(&outputs, &changes, waiting, &emptied, &stopping, &mut delivered);
                 // With no sinks left, stop processing.
                 stopping.store(true, Ordering::Relaxed);
                 let _ = end.send((result, delivered));
@@ -149,7 +142,7 @@ impl LivePipeline<'_> {
         let shared = Shared {
             inbox: &inbox,
             results: &results,
-            free: &free,
+            pool: &pool,
             stop: &stop,
             retire: AtomicBool::new(false),
             change: &change,
