@@ -144,7 +144,7 @@ test-onnxruntime: $(VENV)/ready ## The backend and the shipped bundles' accuracy
 test-paths: test test-onnxruntime test-arm test-simd ## The same results on every path: each backend (tract, ONNX Runtime, TensorRT's doubles), each width of vectors
 
 .PHONY: test-slow
-test-slow: miri proptest-long fuzz-smoke python-test check-eval mutate check-clients ## What `test` omits: miri, long property tests, a minute of fuzzing, Python, mutated inputs, bad clients
+test-slow: reload-long miri proptest-long fuzz-smoke python-test check-eval mutate check-clients ## What `test` omits: 200 reloads, miri, long property tests, a minute of fuzzing, Python, mutated inputs, bad clients
 
 .PHONY: lint
 lint: lint-rust lint-python ## Formatting, clippy, documentation, ruff, mypy; warnings are errors
@@ -200,6 +200,10 @@ check-jpeg: $(VENV)/ready ## Compare the JPEG decoder with libjpeg-turbo on a ge
 	@rm -rf out/jpeg
 	$(PYTHON) tests/data/jpeg/make.py out/jpeg
 	SINEW_JPEG_GRID=$(CURDIR)/out/jpeg $(CARGO) test $(PROFILE) --test jpeg -- --ignored --nocapture
+
+.PHONY: reload-long
+reload-long: ## 200 times SIGHUP, good and bad configurations in turn (minutes)
+	SINEW_RELOADS=200 $(CARGO) test $(PROFILE) --test reload -- --nocapture
 
 .PHONY: mutate
 mutate: build ## Run the program on COUNT (10000) mutated inputs of every kind: no panic, no hang, at most 300 MB; SEED=1 KIND=name
