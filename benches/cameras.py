@@ -53,9 +53,9 @@ def main() -> None:
         [statistics.median(run[side][what] for run in runs) for side in (0, 1)] for what in (0, 1)
     )
     print(
-        f"{arguments.model}, 1280x720 YUYV, four cameras against one: {memory[1]:.0f} and {memory[0]:.0f} MB, "
+        f"{arguments.model}, 1280x720 YUYV, four cameras, and one: {memory[1]:.0f}, {memory[0]:.0f} MB, "
         f"{memory[1] / memory[0]:.2f}x (to reach <= 1.25x); "
-        f"first result after {first[1]:.2f} and {first[0]:.2f} s"
+        f"first result after {first[1]:.2f}, {first[0]:.2f} s"
     )
 
 
