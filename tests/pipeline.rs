@@ -355,7 +355,8 @@ fn a_lane_that_hangs_is_noticed() {
 /// Cameras without a frame are no fault, whichever lane waits for one.
 #[test]
 fn idle_cameras_are_no_silence() {
-    let Run { watching, .. } = run(cameras(1, 5, 1_000_000), &mut Model::new(USUAL), Keeping::default(), Arc::default());
+    let Run { watching, .. } =
+        run(cameras(1, 5, 1_000_000), &mut Model::new(USUAL), Keeping::default(), Arc::default());
     assert!(watching.silence < Duration::from_millis(800), "{:?}", watching.silence);
 }
 
