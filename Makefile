@@ -236,8 +236,9 @@ bench: $(VENV)/ready build ## Measure against OpenCV, PyTorch and ONNX Runtime, 
 	$(PYTHON) benches/compare_enrol.py
 
 .PHONY: bench-pipeline
-bench-pipeline: ## Measure live runs in two lanes against commit fa29438, on a GPU that is none; writes a table and a picture into docs/ (a C++ compiler; builds twice)
+bench-pipeline: build ## Measure live runs in two lanes against commit fa29438, on a GPU that is none; writes a table and a picture into docs/ (a C++ compiler; builds twice)
 	$(PYTHON3) benches/pipeline.py --out docs/performance.md --picture docs/pipeline.svg
+	$(PYTHON3) benches/cameras.py $(SINEW)
 
 .PHONY: bench-guard
 bench-guard: $(VENV)/ready ## Compare ratios with those in benches/ratios.json (of the machine that they were kept on)

@@ -71,7 +71,5 @@ def draw(people: list[Point], cameras: list[Point], base: str) -> str:
         lines.append(
             f'<line x1="{x}" x2="{x + 24}" y1="{y}" y2="{y}" stroke="{COLOURS[side]}" stroke-width="3"/>'
         )
-        lines.append(
-            f'<text x="{x + 30}" y="{y + 4}">{name}, a stand-in for a GPU that takes 5 ms a frame</text>'
-        )
+        lines.append(f'<text x="{x + 30}" y="{y + 4}">{name}</text>')
     return "\n".join([*lines, "</svg>", ""])

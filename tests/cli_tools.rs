@@ -37,13 +37,14 @@ fn a_bench_says_what_was_measured_and_how_long_it_took() {
     assert_eq!(report["source"]["size"], serde_json::json!([64, 64]));
     assert_eq!((&report["model"]["backend"], &report["model"]["precision"]), (&"tract".into(), &"fp32".into()));
     let stages = report["milliseconds"].as_object().unwrap();
-    assert_eq!(stages.len(), 6);
+    assert_eq!(stages.len(), 7);
     for (name, stage) in stages {
         let [p50, p90, p99, max] = ["p50", "p90", "p99", "max"].map(|key| stage[key].as_f64().unwrap());
         assert!(p50 <= p90 && p90 <= p99 && p99 <= max, "{name}: {stage}");
     }
     let p50 = |stage: &str| stages[stage]["p50"].as_f64().unwrap();
     assert!(p50("network") > 0.0 && p50("emit") > 0.0 && p50("preprocess") > 0.0);
+    assert_eq!(p50("wait"), 0.0, "files are processed one at a time");
     assert!(p50("end_to_end") >= p50("network").max(p50("overhead")), "{report}");
     assert!(report["frames_per_second"].as_f64().unwrap() > 0.0);
 }

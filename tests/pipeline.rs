@@ -105,11 +105,27 @@ impl Sink for Keeping {
 struct Watching {
     processed: u64,
     skipped: u64,
+    /// When it was told last that the run works, and the longest time without.
+    told: Option<Instant>,
+    silence: Duration,
+}
+
+impl Watching {
+    fn note(&mut self) {
+        let now = Instant::now();
+        self.silence = self.silence.max(self.told.map_or(Duration::ZERO, |told| now - told));
+        self.told = Some(now);
+    }
 }
 
 impl Observer for Watching {
     fn processed(&mut self, _: &Counts) {
         self.processed += 1;
+        self.note();
+    }
+
+    fn alive(&mut self, _: &Counts) {
+        self.note();
     }
 
     fn skipped(&mut self, _: &Skip, _: &Counts) {
@@ -168,12 +184,14 @@ struct Model {
     processed: Arc<[AtomicU64; 2]>,
     /// In which lane a frame fails, after so many: for good, or because it does not fit.
     fails: Option<(usize, u64, bool)>,
+    /// In which lane a frame takes this long, after so many.
+    hangs: Option<(usize, u64, Duration)>,
 }
 
 impl Model {
     fn new(paces: Paces) -> Self {
         let (device, turn, processed) = Default::default();
-        Self { paces, device, turn, usual: Usual::default(), lane: 0, processed, fails: None }
+        Self { paces, device, turn, usual: Usual::default(), lane: 0, processed, fails: None, hangs: None }
     }
 
     fn frames(&self) -> [u64; 2] {
@@ -186,6 +204,11 @@ impl Estimator for Model {
         let number = u64::from_le_bytes(request.image.data()[..8].try_into().unwrap());
         thread::sleep(self.paces.warp * MICROSECOND);
         let done = self.processed[self.lane].fetch_add(1, Ordering::SeqCst);
+        if let Some((lane, after, time)) = self.hangs
+            && (lane, after) == (self.lane, done)
+        {
+            thread::sleep(time);
+        }
         match self.fails {
             Some((lane, after, true)) if lane == self.lane && done >= after => {
                 let reason = "the network failed".to_owned();
@@ -311,6 +334,30 @@ fn a_frame_that_does_not_fit_is_skipped_in_either_lane() {
         assert!(matches!(end, Ok(End::SourceEnded)), "{end:?}");
         assert_eq!((counts.dropped.unsupported_size, watching.skipped), (1, 1));
     }
+}
+
+/// What feeds a watchdog stops with either lane, before its network as well.
+#[test]
+fn a_lane_that_hangs_is_noticed() {
+    let hang = Duration::from_secs(2);
+    for lane in [0, 1] {
+        let mut model = Model { hangs: Some((lane, 10, hang)), ..Model::new(USUAL) };
+        let Run { end, watching, .. } = run(cameras(1, 2000, 1000), &mut model, Keeping::default(), Arc::default());
+        assert!(matches!(end, Ok(End::SourceEnded)), "{end:?}");
+        assert!(
+            watching.silence > hang * 3 / 4,
+            "lane {lane} hung, and the longest silence was {:?}",
+            watching.silence
+        );
+    }
+}
+
+/// Cameras without a frame are no fault, whichever lane waits for one.
+#[test]
+fn idle_cameras_are_no_silence() {
+    let Run { watching, .. } =
+        run(cameras(1, 5, 1_000_000), &mut Model::new(USUAL), Keeping::default(), Arc::default());
+    assert!(watching.silence < Duration::from_millis(800), "{:?}", watching.silence);
 }
 
 #[test]
