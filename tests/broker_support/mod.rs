@@ -209,6 +209,14 @@ impl Subscriber {
         Self { child, taken: all }
     }
 
+    /// Ends it; what it has taken stays.
+    pub fn leave(&mut self) {
+        // What is in the pipe is still read.
+        thread::sleep(Duration::from_millis(200));
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     pub fn messages(&self) -> Vec<Message> {
         self.taken.lock().unwrap().messages.clone()
     }
