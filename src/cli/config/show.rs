@@ -51,12 +51,14 @@ impl ConfigArguments {
         let files = Settings::files(Path::new(SYSTEM), arguments.config.as_deref())?;
         let mut shown = explain(flags, &files, |key| matches.map_or(String::new(), |matches| given(matches, key)));
         // Passwords of cameras and brokers are not shown.
-        let masks: [(&str, fn(&str) -> String); 2] = [("source", source::masked), ("sink", sink::shown)];
-        for (key, masked) in masks {
-            for shown in shown.iter_mut().filter(|shown| shown.key == key) {
-                for uri in shown.value.iter_mut().filter_map(Value::as_array_mut).flatten() {
-                    *uri = uri.as_str().map(masked).into();
-                }
+        for shown in &mut shown {
+            let masked: fn(&str) -> String = match shown.key.as_ref() {
+                "source" => source::masked,
+                "sink" => sink::shown,
+                _ => continue,
+            };
+            for uri in shown.value.iter_mut().filter_map(Value::as_array_mut).flatten() {
+                *uri = uri.as_str().map(masked).into();
             }
         }
         arguments.print(&shown)?;
