@@ -108,7 +108,7 @@ pub fn open(uri: &str, schema: &OutputSchema, counts: &Arc<BrokerCounts>) -> Res
     }
     let spool = match &options.spool {
         Some((folder, limit)) => {
-            let spool = Spool::open(folder, *limit);
+            let spool = Spool::prepare(folder, *limit);
             Some(spool.map_err(|error| wrong(format!("spool={}: {error}", folder.display())))?)
         }
         None => None,

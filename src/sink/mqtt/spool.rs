@@ -53,6 +53,8 @@ pub struct Spool {
     record: Vec<u8>,
     position: File,
     saved: Option<Place>,
+    /// Segments of an earlier run that were not looked at yet.
+    found: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -72,8 +74,17 @@ impl Spool {
     /// Uses `folder`, which is made if it does not exist, for at most `limit` bytes; results that are there already are kept.
     ///
     /// # Errors
-    /// If the folder cannot be made or read, another program uses it, or it holds other files.
+    /// As [`Spool::prepare`] and [`Spool::scan`].
     pub fn open(folder: &Path, limit: u64) -> io::Result<Self> {
+        let mut spool = Self::prepare(folder, limit)?;
+        spool.scan().map(|()| spool)
+    }
+
+    /// As [`Spool::open`], but what is in the folder is not looked at before [`Spool::scan`].
+    ///
+    /// # Errors
+    /// If the folder cannot be made or read, another program uses it, or it holds other files.
+    pub fn prepare(folder: &Path, limit: u64) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let mut numbers = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -90,10 +101,9 @@ impl Spool {
         }
         numbers.sort_unstable();
         let lock = OutputFile::open(&folder.join(LOCK))?;
-        let mut position =
+        let position =
             File::options().read(true).write(true).create(true).truncate(false).open(folder.join(POSITION))?;
-        let from = read_position(&mut position);
-        let mut spool = Self {
+        Ok(Self {
             folder: folder.to_owned(),
             _lock: lock,
             limit,
@@ -104,21 +114,30 @@ impl Spool {
             record: Vec::new(),
             position,
             saved: None,
-        };
-        for number in numbers {
+            found: numbers,
+        })
+    }
+
+    /// Looks at what an earlier run has left.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn scan(&mut self) -> io::Result<()> {
+        let from = read_position(&mut self.position);
+        for number in std::mem::take(&mut self.found) {
             let sent = match from {
                 Some(place) if place.segment == number => place.end,
                 Some(place) if place.segment > number => u64::MAX,
                 _ => 0,
             };
-            let segment = Segment::read(&spool.path(number), number, sent)?;
+            let segment = Segment::read(&self.path(number), number, sent)?;
             if segment.unread > 0 {
-                spool.segments.push_back(segment);
+                self.segments.push_back(segment);
             } else {
-                fs::remove_file(spool.path(number))?;
+                fs::remove_file(self.path(number))?;
             }
         }
-        Ok(spool)
+        Ok(())
     }
 
     fn path(&self, number: u64) -> PathBuf {

@@ -90,9 +90,6 @@ impl Worker {
         spool: Option<Spool>,
     ) -> Self {
         let now = Instant::now();
-        if let Some(spool) = &spool {
-            counts.on_accepted(spool.unread());
-        }
         Self {
             topics: Topics::new(news.prefix()),
             options,
@@ -117,6 +114,16 @@ impl Worker {
 
     /// Works until the run has ended.
     pub fn run(mut self) {
+        // Here, as it may take seconds.
+        if let Some(spool) = &mut self.spool {
+            match spool.scan() {
+                Ok(()) => self.counts.on_accepted(spool.unread()),
+                Err(error) => {
+                    tracing::error!("the spool cannot be read, and is not used: {error}");
+                    self.spool = None;
+                }
+            }
+        }
         loop {
             let now = Instant::now();
             if let Some(deadline) = self.queue.ending()
@@ -475,7 +482,9 @@ impl Worker {
             Link::Open(connection) => {
                 until = until.min(connection.next_check());
                 if connection.is_accepted() {
-                    until = until.min(self.news.next(now));
+                    if connection.has_room() {
+                        until = until.min(self.news.next(now));
+                    }
                     if self.options.qos == 0 && self.window.sent() > 0 {
                         until = until.min(now + CONFIRM_INTERVAL);
                     }
