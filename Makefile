@@ -213,6 +213,11 @@ mutate: build ## Run the program on COUNT (10000) mutated inputs of every kind: 
 check-clients: ## 64 bad clients of each of ten kinds at the preview: others are served, the frame rate stays (minutes; a quiet machine)
 	$(CARGO) test $(PROFILE) --test preview_load -- --ignored --nocapture
 
+.PHONY: test-mqtt
+test-mqtt: ## Results to mosquitto, with a million of them and three restarts (installs mosquitto; minutes)
+	@command -v mosquitto_sub >/dev/null || { apt-get update -qq && apt-get install -y -qq mosquitto mosquitto-clients openssl; }
+	SINEW_REQUIRE_PROGRAMS=1 $(CARGO) test $(PROFILE) --test mqtt --test mqtt_tls --test mqtt_cli -- --include-ignored --nocapture
+
 .PHONY: fuzz
 fuzz: fuzz-tool ## Fuzz every target for FUZZ_SECONDS (600) each; TARGET=name for one (nightly Rust)
 	@for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \

@@ -70,7 +70,8 @@
 //!
 //! Without any, [`geometry`], [`pose`], [`decode`] and [`track`] build without an operating system or an allocator. `std`
 //! adds the modules up to `eval` except `thermal`, without a backend; `tract`, `onnxruntime` and `tensorrt` are the backends,
-//! `camera` reads V4L2 cameras, `sinks` adds `thermal`, `sink` and `runtime`, and `cli` the program.
+//! `camera` reads V4L2 cameras, `sinks` adds `thermal`, `sink` and `runtime`, `mqtt` and `mqtt-tls` the sink for brokers, and
+//! `cli` the program.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 // A failed write must not abort the program: see cli/output.rs.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

@@ -286,3 +286,25 @@ fn templates_allocate_nothing() {
     (0..3).for_each(&mut frame);
     assert_eq!(allocations(|| (3..3 + FRAMES).for_each(&mut frame)), 0);
 }
+
+#[cfg(feature = "mqtt")]
+#[test]
+fn a_thousand_results_for_a_broker_without_an_allocation() {
+    // Nobody listens there: results wait, and the oldest are dropped.
+    let uri = "mqtt://127.0.0.1:1/hall?queue=64KiB";
+    let options = Options::default();
+    let mut sink = sinew::sink::open(uri, &schema(), &options).unwrap();
+    let image = image(PixelFormat::Grey, Size::new(64, 48));
+    let keypoints = (0..KEYPOINTS).map(|k| Keypoint { x: 3.25 * k as f32, y: 4.5 * k as f32, score: 0.9 }).collect();
+    let pose = Pose { keypoints, score: 0.8, ..Pose::default() };
+    let poses = Poses { list: std::iter::repeat_n(pose, PEOPLE).collect(), dropped: 0 };
+    let mut frame = |sequence: u64| {
+        let frame = Frame { image: image.view(), sequence, captured: None, instant: None, name: Some("camera") };
+        let (rgb, times) = (Default::default(), StageTimes::default());
+        let live = Some(sinew::sink::Live { camera: sequence as usize % 2, ..Default::default() });
+        sink.put(&FrameResult { frame, poses: &poses, times, live, zones: None, rgb: &rgb }).unwrap();
+    };
+    (0..4).for_each(&mut frame);
+    assert_eq!(allocations(|| (4..4 + FRAMES).for_each(&mut frame)), 0);
+    assert!(options.broker.dropped() > FRAMES / 2, "the queue was not full");
+}

@@ -169,16 +169,23 @@ fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Optio
         // If it cannot be opened, that is reported later.
         Bundle::open(finder).iter().for_each(|finder| guard.input_tree(finder.folder()));
     }
-    let mut uris = sink_uris(settings);
-    // A recording has its folder for itself: others are known by then.
-    uris.sort_by_key(|(_, uri)| uri.starts_with("record:"));
+    let uris = sink_uris(settings);
+    for (_, uri) in &uris {
+        sink::inputs(uri)?.iter().for_each(|path| guard.input(path));
+    }
+    let mut outputs = Vec::new();
     for (option, uri) in uris {
-        match sink::outputs(&uri)? {
+        outputs.push((option, sink::outputs(&uri)?));
+    }
+    // A recording has its folder for itself: others are known by then.
+    outputs.sort_by_key(|(_, output)| matches!(output, sink::Output::OwnFolder(_)));
+    for (option, output) in outputs {
+        match output {
             sink::Output::Files(paths) => {
                 paths.iter().try_for_each(|path| guard.output(&option, path))?;
             }
             sink::Output::Folder(folder) => guard.images(&option, &folder)?,
-            sink::Output::Recording(folder) => guard.folder(&option, &folder)?,
+            sink::Output::OwnFolder(folder) => guard.folder(&option, &folder)?,
             sink::Output::Standard => guard.standard_output()?,
             sink::Output::Device => {}
         }
@@ -188,7 +195,7 @@ fn guard(settings: &Settings, bundle: &Bundle, sources: &[String], config: Optio
 
 /// The URIs of all sinks, with the options that name them.
 fn sink_uris(settings: &Settings) -> Vec<(String, String)> {
-    let given = settings.sink.iter().map(|uri| (format!("--sink {uri}"), uri.clone()));
+    let given = settings.sink.iter().map(|uri| (format!("--sink {}", sink::shown(uri)), uri.clone()));
     let default = settings.sink.is_empty().then(|| ("standard output".to_owned(), "jsonl:-".to_owned()));
     let overlay = settings.overlay.as_ref().map(|path| (format!("--overlay {path}"), format!("overlay:{path}")));
     let record = settings.record.as_ref().map(|folder| (format!("--record {folder}"), format!("record:{folder}")));
@@ -278,10 +285,12 @@ fn open_preview(settings: &Settings, schema: &OutputSchema, cameras: usize) -> a
 
 /// All sinks; the preview is the first, as it never waits.
 fn open_sinks(settings: &Settings, schema: &OutputSchema, preview: Option<Http>) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    let metrics = preview.as_ref().map(Http::metrics);
     let options = sink::Options {
         keypoint_threshold: settings.keypoint_threshold.unwrap_or(0.0),
         // Shown in the metrics.
-        dropped_lines: preview.as_ref().map(|preview| preview.metrics().dropped_lines()).unwrap_or_default(),
+        dropped_lines: metrics.as_ref().map(|metrics| metrics.dropped_lines()).unwrap_or_default(),
+        broker: metrics.as_ref().map(|metrics| metrics.broker()).unwrap_or_default(),
     };
     let mut sinks: Vec<Box<dyn Sink>> = preview.into_iter().map(|preview| Box::new(preview) as Box<dyn Sink>).collect();
     let mut closed = None;

@@ -2,8 +2,8 @@
 //!
 //! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON object per
 //! frame, `unix:PATH` sends the same lines to the clients of a socket, `overlay:PATH` draws the poses onto the frames,
-//! `y4m:PATH` writes the frames without drawing on them, `record:FOLDER` keeps frames, times and results, `fb:DEVICE` shows the poses on a screen. [`http`] serves them to
-//! browsers. A sink knows neither engines nor models.
+//! `y4m:PATH` writes the frames without drawing on them, `record:FOLDER` keeps frames, times and results, `fb:DEVICE` shows the poses on a screen, `mqtt://HOST` sends results to a
+//! broker. [`http`] serves them to browsers. A sink knows neither engines nor models.
 //!
 //! To add one: implement [`Sink`] in a file of its own, and add its scheme to [`open`], to [`outputs`] (which protects files from
 //! being overwritten), and to the lists in [`SinkError::Unknown`] and in the help of `--sink`.
@@ -18,6 +18,7 @@ use crate::pose::{Poses, Skeleton};
 use crate::source::Frame;
 use crate::write::{Patient, is_standard_output};
 
+mod broker_counts;
 pub mod canvas;
 mod dropped_lines;
 mod file;
@@ -25,6 +26,8 @@ pub mod framebuffer;
 pub mod http;
 mod image;
 pub mod jsonl;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 pub mod overlay;
 pub mod paint;
 mod recording;
@@ -36,6 +39,7 @@ mod video;
 mod y4m;
 pub mod zones;
 
+pub use broker_counts::BrokerCounts;
 pub use dropped_lines::DroppedLines;
 pub use rgb::RgbCache;
 pub use zones::{NamedLine, NamedZone, TrackCounts, ZoneCounter, ZoneSetup, ZoneTotals};
@@ -144,6 +148,8 @@ pub struct Options {
     pub keypoint_threshold: f32,
     /// Counts the lines that are dropped.
     pub dropped_lines: Arc<DroppedLines>,
+    /// Counts results on their way to brokers.
+    pub broker: Arc<BrokerCounts>,
 }
 
 /// Why a result could not be written.
@@ -159,7 +165,8 @@ pub enum SinkError {
     /// The URI names no kind of sink.
     #[error(
         "sink '{uri}' is not known: use jsonl:PATH, jsonl:- for standard output, unix:PATH for a socket, \
-         overlay:PATH, y4m:PATH for the frames themselves, record:FOLDER, or fb:/dev/fb0 for a screen"
+         overlay:PATH, y4m:PATH for the frames themselves, record:FOLDER, fb:/dev/fb0 for a screen, or mqtt://HOST/PREFIX for \
+         a broker"
     )]
     Unknown {
         /// What was given.
@@ -261,6 +268,14 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// A broker is asked for. What is given may hold a password, so it is not repeated.
+    #[cfg(not(feature = "mqtt"))]
+    fn no_mqtt() -> Self {
+        let reason =
+            "this program was built without MQTT: build it with `cargo build --release --features mqtt`".to_owned();
+        Self::Option { uri: "mqtt://".to_owned(), reason }
+    }
+
     /// Distinguishes a file that another program writes from other failures.
     fn from_open(path: &Path, source: std::io::Error) -> Self {
         match source.kind() {
@@ -286,6 +301,10 @@ impl SinkError {
 /// If the URI does not name a sink, or its output cannot be opened.
 pub fn open(uri: &str, schema: &OutputSchema, options: &Options) -> Result<Box<dyn Sink>, SinkError> {
     match uri.split_once(':') {
+        #[cfg(feature = "mqtt")]
+        Some(("mqtt" | "mqtts", _)) => mqtt::open(uri, schema, &options.broker),
+        #[cfg(not(feature = "mqtt"))]
+        Some(("mqtt" | "mqtts", _)) => Err(SinkError::no_mqtt()),
         Some(("jsonl", path)) if is_standard(path) => {
             Ok(Box::new(jsonl::JsonLines::new(Patient(std::io::stdout()), "standard output", schema)?))
         }
@@ -313,12 +332,33 @@ pub enum Output {
     Files(Vec<PathBuf>),
     /// Images in this folder, named after those that the frames are read from.
     Folder(PathBuf),
-    /// A recording in this folder.
-    Recording(PathBuf),
+    /// A folder that nothing else may use: a recording, a spool.
+    OwnFolder(PathBuf),
     /// Standard output.
     Standard,
-    /// A device.
+    /// A device, or another machine.
     Device,
+}
+
+/// Files that the sink `uri` names and reads, such as certificates.
+///
+/// # Errors
+/// As [`outputs`].
+pub fn inputs(uri: &str) -> Result<Vec<PathBuf>, SinkError> {
+    match uri.split_once(':') {
+        #[cfg(feature = "mqtt")]
+        Some(("mqtt" | "mqtts", _)) => mqtt::options::paths(uri).map(|(_, files)| files),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// `uri` without a password in it, for messages.
+pub fn shown(uri: &str) -> String {
+    #[cfg(feature = "mqtt")]
+    if mqtt::options::is_mqtt(uri) {
+        return mqtt::options::shown(uri);
+    }
+    uri.to_owned()
 }
 
 /// What the sink that `uri` names would write to; nothing is opened.
@@ -333,8 +373,12 @@ pub fn outputs(uri: &str) -> Result<Output, SinkError> {
             Ok(Output::Folder(path.into()))
         }
         Some(("unix" | "y4m" | "overlay", path)) if !path.is_empty() => Ok(Output::Files(vec![path.into()])),
-        Some(("record", path)) if !path.is_empty() => recording::folder(path).map(Output::Recording),
+        Some(("record", path)) if !path.is_empty() => recording::folder(path).map(Output::OwnFolder),
         Some(("fb", path)) if !path.is_empty() => Ok(Output::Device),
+        #[cfg(feature = "mqtt")]
+        Some(("mqtt" | "mqtts", _)) => Ok(mqtt::options::paths(uri)?.0.map_or(Output::Device, Output::OwnFolder)),
+        #[cfg(not(feature = "mqtt"))]
+        Some(("mqtt" | "mqtts", _)) => Err(SinkError::no_mqtt()),
         _ => Err(SinkError::Unknown { uri: uri.to_owned() }),
     }
 }

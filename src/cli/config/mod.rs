@@ -78,7 +78,7 @@ pub struct Settings {
     #[arg(long, env = "SINEW_NO_PIPELINE", value_parser = BoolishValueParser::new())]
     pub no_pipeline: bool,
     /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH, y4m:PATH, overlay:PATH
-    /// or fb:/dev/fb0; may be repeated [default: jsonl:-]
+    /// fb:/dev/fb0, mqtt://HOST/PREFIX or mqtts://; may be repeated [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
     pub sink: Vec<String>,
     /// Draw the poses: images into the folder PATH, or a video if PATH ends in .y4m

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{SYSTEM, Settings};
 use crate::cli::{Arguments, Verdict, output};
+use crate::sink;
 use crate::source;
 
 /// Show the configuration
@@ -49,10 +50,15 @@ impl ConfigArguments {
         let flags = arguments.settings.clone();
         let files = Settings::files(Path::new(SYSTEM), arguments.config.as_deref())?;
         let mut shown = explain(flags, &files, |key| matches.map_or(String::new(), |matches| given(matches, key)));
-        // Passwords of cameras are not shown.
-        for shown in shown.iter_mut().filter(|shown| shown.key == "source") {
+        // Passwords of cameras and brokers are not shown.
+        for shown in &mut shown {
+            let masked: fn(&str) -> String = match shown.key.as_ref() {
+                "source" => source::masked,
+                "sink" => sink::shown,
+                _ => continue,
+            };
             for uri in shown.value.iter_mut().filter_map(Value::as_array_mut).flatten() {
-                *uri = uri.as_str().map(source::masked).into();
+                *uri = uri.as_str().map(masked).into();
             }
         }
         arguments.print(&shown)?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::counts::Counts;
-use crate::sink::{DroppedLines, FrameResult, OutputSchema, TrackCounts, ZoneTotals};
+use crate::sink::{BrokerCounts, DroppedLines, FrameResult, OutputSchema, TrackCounts, ZoneTotals};
 use crate::thermal::{self, Zone};
 use crate::track::zones::ZoneCounts;
 
@@ -34,6 +34,7 @@ pub struct Metrics {
     /// Clients of the preview that were too slow.
     slow_clients: AtomicU64,
     dropped_lines: Arc<DroppedLines>,
+    broker: Arc<BrokerCounts>,
     tracks: Arc<TrackCounts>,
 }
 
@@ -87,6 +88,7 @@ impl Metrics {
             images: AtomicU64::new(0),
             slow_clients: AtomicU64::new(0),
             dropped_lines: Arc::default(),
+            broker: Arc::default(),
             tracks: Arc::default(),
         };
         metrics.describe(schema);
@@ -112,6 +114,11 @@ impl Metrics {
     /// The counter to which the other sinks add the lines that they drop.
     pub fn dropped_lines(&self) -> Arc<DroppedLines> {
         Arc::clone(&self.dropped_lines)
+    }
+
+    /// The counters of sinks that send to brokers.
+    pub fn broker(&self) -> Arc<BrokerCounts> {
+        Arc::clone(&self.broker)
     }
 
     /// The counters of the tracker.
@@ -203,6 +210,9 @@ impl Metrics {
         for (reason, count) in [("disk", self.dropped_lines.disk()), ("reader", self.dropped_lines.readers())] {
             let _ = writeln!(text, "sinew_lines_dropped_total{{reason=\"{reason}\"}} {count}");
         }
+        if self.broker.sinks() > 0 {
+            write_broker(&mut text, &self.broker);
+        }
         about(&mut text, "sinew_tracks_active", "gauge", "Current tracks with an identity, of all cameras.");
         let _ = writeln!(text, "sinew_tracks_active {}", self.tracks.active());
         about(&mut text, "sinew_tracks_started_total", "counter", "Identities given, of all cameras.");
@@ -218,6 +228,24 @@ impl Metrics {
             let _ = writeln!(text, "sinew_throttled {}", u8::from(zones.iter().any(|zone| zone.throttles)));
         }
         text
+    }
+}
+
+/// Counts of results on their way to brokers.
+fn write_broker(text: &mut String, counts: &BrokerCounts) {
+    for (name, kind, help, count) in [
+        ("sinew_mqtt_connected", "gauge", "Brokers that are connected.", counts.connected()),
+        ("sinew_mqtt_connections_total", "counter", "Connections that brokers accepted.", counts.connections()),
+        ("sinew_mqtt_sent_total", "counter", "Results that brokers have.", counts.sent()),
+        ("sinew_mqtt_spooled_total", "counter", "Results that were written to the spool.", counts.spooled()),
+        ("sinew_mqtt_waiting", "gauge", "Results in memory and in the spool.", counts.waiting()),
+    ] {
+        about(text, name, kind, help);
+        let _ = writeln!(text, "{name} {count}");
+    }
+    about(text, "sinew_mqtt_dropped_total", "counter", "Results that will never reach the broker, by reason.");
+    for (reason, count) in counts.by_loss() {
+        let _ = writeln!(text, "sinew_mqtt_dropped_total{{reason=\"{reason}\"}} {count}");
     }
 }
 
@@ -334,6 +362,21 @@ mod tests {
             "{text}"
         );
         assert!(metrics.text(0, &[zone(40.0, false)]).contains("\nsinew_throttled 0\n"));
+    }
+
+    #[test]
+    fn brokers_have_lines_where_there_are_some() {
+        let metrics = Metrics::new(&OutputSchema::default(), 1);
+        assert!(!metrics.text(0, &[]).contains("sinew_mqtt"));
+        let counts = metrics.broker();
+        counts.on_open();
+        counts.on_accepted(7);
+        counts.on_sent(2);
+        let text = metrics.text(0, &[]);
+        for line in ["sinew_mqtt_connected 0", "sinew_mqtt_sent_total 2", "sinew_mqtt_waiting 5"] {
+            assert!(text.contains(&format!("\n{line}\n")), "no {line} in {text}");
+        }
+        assert!(text.contains("sinew_mqtt_dropped_total{reason=\"queue\"} 0"), "{text}");
     }
 
     #[test]
