@@ -22,6 +22,8 @@ const JPEG_QUALITY: u8 = 80;
 /// Takes frames from one thread, encodes them in another, and serves them to any number of viewers.
 pub(super) struct Preview {
     painter: Painter,
+    /// Whether there are images at all, or only metrics.
+    pub has_images: bool,
     viewers: AtomicUsize,
     state: Mutex<State>,
     /// Signals that a frame was offered, or that the run is over.
@@ -67,8 +69,8 @@ impl fmt::Debug for Viewer {
 }
 
 impl Preview {
-    pub fn new(painter: Painter) -> Self {
-        Self { painter, viewers: AtomicUsize::new(0), state: Mutex::default(), offered: Condvar::new() }
+    pub fn new(painter: Painter, has_images: bool) -> Self {
+        Self { painter, has_images, viewers: AtomicUsize::new(0), state: Mutex::default(), offered: Condvar::new() }
     }
 
     // Values are moved whole under the lock: a thread that panicked has left nothing half done.
