@@ -87,6 +87,10 @@ test-deploy: ## What is under `Boards`, on an emulated arm64 board with Debian (
 	board/emulated/debian/flash-test.sh
 	board/emulated/debian/package-test.sh
 
+.PHONY: test-fleet
+test-fleet: build ## Three programs, Prometheus and mosquitto with the files of board/fleet: every query, every alert (installs both; as root)
+	board/fleet/test/test.sh $(SINEW)
+
 .PHONY: check-tensorrt-headers
 check-tensorrt-headers: ## Compare places and arguments in the tables of TensorRT's objects with NVIDIA's headers (11.4, from a crate; HEADERS=folder for others, from 8.5 on)
 	headers=$$(HEADERS="$(HEADERS)" tests/tensorrt/headers.sh); \
