@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Puts the program on a board and shows the first pose: `make deploy BOARD=orin-nano HOST=user@address [PORT=22] [KEY=file]`.
 #
-# KEEP is how many versions stay on the board (3), WAIT how many seconds the first frame may take (120), SINEW_PROGRAM a program
-# that is built already.
+# KEEP is how many versions stay on the board (3), WAIT how many seconds the first frame may take (120), SOAK for how many it must
+# run from then on (0), SINEW_PROGRAM a program that is built already, RESULT a file for what fleet.sh wants to know.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
+result() { # NAME VALUE
+    [[ -z ${RESULT:-} ]] || printf '%s\t%s\n' "$1" "$2" >>"$RESULT"
+}
 board=${BOARD:-}
 profile_file "$board" >/dev/null
 need rsync "sudo apt-get install rsync"
@@ -32,7 +35,9 @@ if [[ -n $folder ]]; then
     rsync --recursive --links --perms --checksum --delete ${fact[current]:+--link-dest="/opt/sinew/versions/${fact[current]}"} \
         ${as_root:+--rsync-path="sudo -n rsync"} --rsh="${ssh_command[*]}" "$tree/" "$HOST:$folder/"
 fi
+result version "$version"
 before=$(on_board activate "$version")
+result bundle "$(on_board bundle)"
 
 show_pose() {
     local shown status line
@@ -43,6 +48,7 @@ show_pose() {
     local pose='"poses":\[(\{[^}]*"score":([0-9.e-]+)[^}]*\})' age='"age":([0-9.]+)' said="of unknown age"
     [[ $line =~ $age ]] && said="${BASH_REMATCH[1]} s after its capture"
     if [[ $line =~ $pose ]]; then
+        [[ -z ${began:-} ]] || result pose "$(awk "BEGIN { printf \"%.1f s\", $EPOCHREALTIME - $began }")"
         echo "first pose: score ${BASH_REMATCH[2]}, $said"
         echo "${BASH_REMATCH[1]}"
     elif [[ -n $line ]]; then
@@ -60,20 +66,28 @@ started() {
             return 1
         }
     fi
-    on_board start "${WAIT:-120}"
+    began=$EPOCHREALTIME
+    on_board start "${WAIT:-120}" && on_board stays "${SOAK:-0}"
 }
 
 if [[ $before == "$version" && ${fact[active]} == active ]]; then
     echo "$version is there already and runs"
+    outcome="ran already"
 elif started; then
     echo "$version runs"
+    outcome=ready
 elif [[ -n $before && $before != "$version" ]]; then
     echo "rolling back to $before" >&2
     on_board roll-back "$before"
+    result bundle "$(on_board bundle)"
+    result outcome "not ready; $before does not start either"
     on_board start "${WAIT:-120}" || fail "$before does not start either; see above, and \`sinew doctor\` on the board"
+    result outcome "rolled back to $before"
     fail "$version did not start; $before runs again"
 else
+    result outcome "not ready, and there is no version before"
     fail "$version did not start, and there is no other; it is left there and tries on. \`sinew doctor\` on the board may know why"
 fi
 on_board prune "${KEEP:-3}"
 show_pose
+result outcome "$outcome"
