@@ -40,15 +40,14 @@ before=$(on_board activate "$version")
 result bundle "$(on_board bundle)"
 
 show_pose() {
-    local shown status line
-    shown=$(on_board pose 20)
+    local status line
+    : "${shown:=$(on_board pose 20)}"
     status=${shown##*$'\n'}
     line=${shown%$'\n'*}
     # A tracked pose begins with its identity.
     local pose='"poses":\[(\{[^}]*"score":([0-9.e-]+)[^}]*\})' age='"age":([0-9.]+)' said="of unknown age"
     [[ $line =~ $age ]] && said="${BASH_REMATCH[1]} s after its capture"
     if [[ $line =~ $pose ]]; then
-        [[ -z ${began:-} ]] || result pose "$(awk "BEGIN { printf \"%.1f s\", $EPOCHREALTIME - $began }")"
         echo "first pose: score ${BASH_REMATCH[2]}, $said"
         echo "${BASH_REMATCH[1]}"
     elif [[ -n $line ]]; then
@@ -66,8 +65,11 @@ started() {
             return 1
         }
     fi
-    began=$EPOCHREALTIME
-    on_board start "${WAIT:-120}" && on_board stays "${SOAK:-0}"
+    local begun=$EPOCHREALTIME
+    on_board start "${WAIT:-120}" || return 1
+    shown=$(on_board pose 20)
+    [[ $shown != *'"poses":[{'* ]] || result pose "$(awk "BEGIN { printf \"%.1f s\", $EPOCHREALTIME - $begun }")"
+    ((${SOAK:-0} == 0)) || on_board stays "$SOAK"
 }
 
 if [[ $before == "$version" && ${fact[active]} == active ]]; then

@@ -28,9 +28,9 @@ version() { cp "$original" "$scratch/sinew"; echo "version $1" >>"$scratch/sinew
 runs() { # PROGRAM BOARD
     on "$2" board "tail -n 1 /opt/sinew/current/usr/bin/sinew | grep -aq 'version $1\$'" && on "$2" processes_frames
 }
-# A board on which that version does not start; with +, as the sandbox is the service's.
+# A board on which that version does not start: 3, as the service counts 1 as success.
 refuses() { # PROGRAM BOARD
-    on "$2" board "mkdir -p /run/systemd/system/sinew.service.d && printf '[Service]\nExecStartPre=+/bin/sh -c \"! tail -n 1 /opt/sinew/current/usr/bin/sinew | grep -aq version.$1\"\n' \
+    on "$2" board "mkdir -p /run/systemd/system/sinew.service.d && printf '[Service]\nExecStartPre=/bin/sh -c \"if tail -n 1 /opt/sinew/current/usr/bin/sinew | grep -aq version.$1; then exit 3; fi\"\n' \
         >/run/systemd/system/sinew.service.d/refuse.conf && systemctl daemon-reload"
 }
 
