@@ -271,8 +271,8 @@ impl Start {
     ) -> Self {
         let mut arguments: Vec<OsString> = ["-nostdin", "-hide_banner", "-v", "error"].map(OsString::from).into();
         if live {
-            // Frames are not buffered, neither before nor in the decoder.
-            arguments.extend(["-fflags", "nobuffer", "-flags", "low_delay"].map(OsString::from));
+            // The decoder keeps no frames.
+            arguments.extend(["-flags", "low_delay"].map(OsString::from));
         }
         arguments.extend(early.iter().map(OsString::from));
         arguments.extend(input);
@@ -340,20 +340,30 @@ fn address_arguments<'a>(
     let is_rtsp = address.starts_with("rtsp");
     // Pages of images have no times of their own.
     let is_http = live && address.starts_with("http");
+    let mut early = Vec::new();
+    if is_http {
+        // Frames of the analysis are discarded: without times of their own nobody would see that they are late. Elsewhere that would discard the key
+        // frame, and one would have to wait for the next.
+        early.extend(["-fflags", "nobuffer"]);
+    }
+    if is_rtsp && live {
+        // RTSP says what it sends: ffmpeg need not watch it for seconds to find out. This is of the list; its contents are analysed as well.
+        early.extend(["-analyzeduration", "100000"]);
+    }
     // Lists with options came with 5.0.
     if version >= Version(5, 0) {
         let mut list = format!("ffconcat version 1.0\nfile '{address}'\n");
         if is_rtsp {
             list += &format!("option rtsp_transport {transport}\n");
         }
-        if live {
-            list += "option fflags nobuffer\n";
+        if is_rtsp && live {
+            list += "option analyzeduration 500000\n";
         }
         if is_http {
-            list += "option use_wallclock_as_timestamps 1\n";
+            list += "option fflags nobuffer\noption use_wallclock_as_timestamps 1\n";
         }
         let input = ["-protocol_whitelist", PROTOCOLS, "-safe", "0", "-f", "concat", "-i", "pipe:0"];
-        return Ok((Vec::new(), input.map(OsString::from).into(), Some(list)));
+        return Ok((early, input.map(OsString::from).into(), Some(list)));
     }
     let after = address.split_once("://").map_or("", |(_, rest)| rest);
     if after.contains('?') || after.split('/').next().is_some_and(|host| host.contains('@')) {
@@ -362,7 +372,6 @@ fn address_arguments<'a>(
              password in it: install ffmpeg 5.0 or newer, or use an address without user, password and `?`"
         ));
     }
-    let mut early = Vec::new();
     if is_rtsp {
         early.extend(["-rtsp_transport", transport]);
     }
@@ -394,13 +403,13 @@ mod tests {
     fn an_address_is_no_argument() {
         let secret = "rtsp://me:s3cret@camera/x?token=1";
         let (early, input, list) = address_arguments(Version(5, 1), secret, "tcp", true).unwrap();
-        assert!(early.is_empty() && !format!("{input:?}").contains("camera"));
+        assert!(!format!("{early:?} {input:?}").contains("camera"));
         let list = list.unwrap();
         assert!(list.contains(secret) && list.contains("rtsp_transport tcp"), "{list}");
         let error = address_arguments(Version(4, 2), secret, "tcp", true).unwrap_err();
         assert!(error.contains("5.0") && !error.contains("s3cret"), "{error}");
         let (early, input, list) = address_arguments(Version(4, 2), "rtsp://camera/x", "udp", true).unwrap();
-        assert_eq!((early, input.len(), list), (vec!["-rtsp_transport", "udp"], 2, None));
+        assert!(early.ends_with(&["-rtsp_transport", "udp"]) && input.len() == 2 && list.is_none(), "{early:?}");
     }
 
     #[test]
