@@ -271,7 +271,8 @@ def mosquitto(folder: Path) -> Broker:
     expected = ["homeassistant/sensor/door/config", status]
     row("a board writes below its own name, and nowhere else", topics == expected, topics)
     (folder / "door").write_text(f"door:{PASSWORD}\n")
-    options = f"credentials={folder}/door&ca={certificates}/sinew-ca.crt&queue=16KiB"
+    more = "queue=64KiB&client=door"
+    options = f"credentials={folder}/door&ca={certificates}/sinew-ca.crt&{more}"
     return Broker(process, f"mqtts://127.0.0.1:{port}/sinew/door?{options}")
 
 
