@@ -84,8 +84,14 @@ test: ## Unit, property and integration tests; lists those that were skipped, or
 .PHONY: test-deploy
 test-deploy: ## What is under `Boards`, on an emulated arm64 board with Debian (installs QEMU; as root; builds with link-time optimisation)
 	board/emulated/debian/deploy-test.sh
+	board/emulated/debian/fleet-test.sh
 	board/emulated/debian/flash-test.sh
 	board/emulated/debian/package-test.sh
+
+.PHONY: test-fleet
+test-fleet: build ## Three programs, Prometheus and mosquitto with the files of board/fleet: every query, every alert (installs both; as root)
+	board/fleet/test/rollout-test.sh
+	board/fleet/test/test.sh $(SINEW)
 
 .PHONY: check-tensorrt-headers
 check-tensorrt-headers: ## Compare places and arguments in the tables of TensorRT's objects with NVIDIA's headers (11.4, from a crate; HEADERS=folder for others, from 8.5 on)
@@ -252,8 +258,8 @@ bench-guard: $(VENV)/ready ## Compare ratios with those in benches/ratios.json (
 ##@ Boards (docs/deploy.md, docs/flash.md; each builds with link-time optimisation, which takes long the first time)
 
 .PHONY: deploy
-deploy: ## Put the program on a board over ssh and show the first pose: BOARD=orin-nano HOST=user@address [PORT=22] [KEY=file]
-	@BOARD="$(BOARD)" HOST="$(HOST)" PORT="$(PORT)" KEY="$(KEY)" board/deploy/deploy.sh
+deploy: ## Put the program on a board over ssh and show the first pose: BOARD=orin-nano HOST=user@address [PORT=22] [KEY=file]; on several: HOSTS=user@a,user@b
+	@BOARD="$(BOARD)" HOST="$(HOST)" HOSTS="$(HOSTS)" PORT="$(PORT)" KEY="$(KEY)" board/deploy/$(if $(HOSTS),fleet,deploy).sh
 
 .PHONY: undeploy
 undeploy: ## Remove it: HOST=user@address [PORT=22] [KEY=file]; PURGE=1 the configuration and the engines too

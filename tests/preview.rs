@@ -158,11 +158,25 @@ fn invalid_addresses() {
         let refused = Http::open(wrong, &schema(), 1, &Options::default()).unwrap_err();
         assert!(matches!(refused, SinkError::Listen { .. }), "{wrong}: {refused}");
     }
-    for wrong in ["0?fps=0", "0?fps=NaN", "0?speed=3"] {
+    for wrong in ["0?fps=0.01", "0?fps=-1", "0?fps=NaN", "0?speed=3"] {
         let refused = Http::open(wrong, &schema(), 1, &Options::default()).unwrap_err();
         assert!(matches!(refused, SinkError::Option { .. }), "{wrong}: {refused}");
     }
     assert!(Http::open("127.0.0.1:0?fps=5", &schema(), 1, &Options::default()).is_ok());
+}
+
+#[test]
+fn without_images_there_are_metrics() {
+    let mut http = Http::open("0?fps=0", &schema(), 1, &Options::default()).unwrap();
+    assert!(!http.has_images());
+    put(&mut http, 0..3, 1);
+    for page in ["/", "/stream", "/snapshot.jpg"] {
+        let (status, body) = get(http.address(), page);
+        assert_eq!(status, 404, "{page}");
+        assert!(String::from_utf8(body).unwrap().contains("only /metrics"), "{page}");
+    }
+    assert_eq!(metric(http.address(), "sinew_frames_total{camera=\"0\"}"), 3.0);
+    assert_eq!(metric(http.address(), "sinew_preview_images_total"), 0.0);
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn good_models_replace_the_old_one_and_bad_ones_do_not() {
         ],
     );
     let signals: usize = std::env::var("SINEW_RELOADS").map_or(12, |count| count.parse().unwrap());
-    let mut first = None;
+    let mut used = Vec::new();
     for round in 0..signals / 2 {
         let (bundle, config) = &good[round % good.len()];
         running.must_use(config, bundle);
@@ -176,11 +176,15 @@ fn good_models_replace_the_old_one_and_bad_ones_do_not() {
         if round % good.len() == 1 {
             let (files, memory) = running.uses();
             println!("after {:3} signals: {files} files, {memory} kB", 2 * round + 2);
-            let (first_files, first_memory) = *first.get_or_insert((files, memory));
-            assert!(files <= first_files + 1, "{files} open files, {first_files} before");
-            assert!(memory <= first_memory + first_memory / 4 + 20_000, "{memory} kB, {first_memory} before");
+            used.push((files, memory));
         }
     }
+    // What is freed stays with the allocator, which needs some rounds to find its size.
+    let (early, late) = used.split_at(used.len().div_ceil(2));
+    let most = |used: &[(usize, u64)]| used.iter().fold((0, 0), |most, one| (most.0.max(one.0), most.1.max(one.1)));
+    let ((early_files, early_memory), (late_files, late_memory)) = (most(early), most(late));
+    assert!(late_files <= early_files, "{late_files} open files, {early_files} before");
+    assert!(late_memory <= early_memory + early_memory / 5, "{late_memory} kB, {early_memory} before");
     let lines = running.end();
     check_order(&lines);
     assert_eq!(lines.iter().filter(|line| line.get("bundle").is_some()).count(), 1 + signals / 2);

@@ -294,7 +294,7 @@ fn rtsp_outlives_its_server_and_keeps_its_secret() {
                 let begun = Instant::now();
                 while watched.counts().stalls == 0 {
                     watched.frame(Duration::from_millis(50));
-                    assert!(begun.elapsed() < 3 * limit(), "a frozen server is not seen: {:?}", watched.said);
+                    assert!(begun.elapsed() < limit(), "a frozen server is not seen: {:?}", watched.said);
                 }
                 println!("frozen: seen after {:.2} s", begun.elapsed().as_secs_f64());
                 server.signal("CONT");
@@ -302,7 +302,7 @@ fn rtsp_outlives_its_server_and_keeps_its_secret() {
         }
         let took = watched.recovers(restarts + 1);
         println!("RTSP server {fault}: frames again {:.2} s after it was back", took.as_secs_f64());
-        assert!(took < 3 * limit(), "{fault}: {took:?}");
+        assert!(took < limit(), "{fault}: {took:?}");
     }
     drop(watched);
     // A wrong password: said, and not shown.

@@ -18,7 +18,7 @@ x86_64) expected="Advanced Micro Devices X86-64" ;;
 *) fail "machine $machine is not known: aarch64 or x86_64" ;;
 esac
 [[ $found == "$expected" ]] || fail "$program is for $found, not for $machine"
-newest=$(readelf --version-info --wide "$program" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1)
+newest=$(readelf --version-info --wide "$program" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1) || true
 [[ $(printf '%s\n' "${newest#GLIBC_}" "$glibc" | sort -V | tail -n 1) == "$glibc" ]] ||
     fail "$program needs $newest, the board has $glibc; build it with \`cargo zigbuild --target $machine-unknown-linux-gnu.$glibc\`"
 bytes=$(stat --format=%s "$program")

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Puts the program on a board and shows the first pose: `make deploy BOARD=orin-nano HOST=user@address [PORT=22] [KEY=file]`.
 #
-# KEEP is how many versions stay on the board (3), WAIT how many seconds the first frame may take (120), SINEW_PROGRAM a program
-# that is built already.
+# KEEP is how many versions stay on the board (3), WAIT how many seconds the first frame may take (120), SOAK for how many it must
+# run from then on (0), SINEW_PROGRAM a program that is built already, RESULT a file for what fleet.sh wants to know.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
+result() { # NAME VALUE
+    [[ -z ${RESULT:-} ]] || printf '%s\t%s\n' "$1" "$2" >>"$RESULT"
+}
 board=${BOARD:-}
 profile_file "$board" >/dev/null
 need rsync "sudo apt-get install rsync"
@@ -32,11 +35,13 @@ if [[ -n $folder ]]; then
     rsync --recursive --links --perms --checksum --delete ${fact[current]:+--link-dest="/opt/sinew/versions/${fact[current]}"} \
         ${as_root:+--rsync-path="sudo -n rsync"} --rsh="${ssh_command[*]}" "$tree/" "$HOST:$folder/"
 fi
+result version "$version"
 before=$(on_board activate "$version")
+result bundle "$(on_board bundle)"
 
 show_pose() {
-    local shown status line
-    shown=$(on_board pose 20)
+    local status line
+    : "${shown:=$(on_board pose 20)}"
     status=${shown##*$'\n'}
     line=${shown%$'\n'*}
     # A tracked pose begins with its identity.
@@ -60,20 +65,31 @@ started() {
             return 1
         }
     fi
-    on_board start "${WAIT:-120}"
+    local begun=$EPOCHREALTIME
+    on_board start "${WAIT:-120}" || return 1
+    shown=$(on_board pose 20)
+    [[ $shown != *'"poses":[{'* ]] || result pose "$(awk "BEGIN { printf \"%.1f s\", $EPOCHREALTIME - $begun }")"
+    ((${SOAK:-0} == 0)) || on_board stays "$SOAK"
 }
 
 if [[ $before == "$version" && ${fact[active]} == active ]]; then
     echo "$version is there already and runs"
+    outcome="ran already"
 elif started; then
     echo "$version runs"
+    outcome=ready
 elif [[ -n $before && $before != "$version" ]]; then
     echo "rolling back to $before" >&2
     on_board roll-back "$before"
+    result bundle "$(on_board bundle)"
+    result outcome "not ready; $before does not start either"
     on_board start "${WAIT:-120}" || fail "$before does not start either; see above, and \`sinew doctor\` on the board"
+    result outcome "rolled back to $before"
     fail "$version did not start; $before runs again"
 else
+    result outcome "not ready, and there is no version before"
     fail "$version did not start, and there is no other; it is left there and tries on. \`sinew doctor\` on the board may know why"
 fi
 on_board prune "${KEEP:-3}"
 show_pose
+result outcome "$outcome"

@@ -4,7 +4,9 @@
 #     receive VERSION       makes room for a version that is not there yet, and prints where
 #     activate VERSION      switches to it; prints the version before
 #     engines               builds or checks engines, with what the builder says
+#     bundle                prints the bundle of the configuration
 #     start SECONDS         starts the service and waits for the first processed frame
+#     stays SECONDS         whether the service runs for so long without a restart
 #     pose SECONDS          waits for a pose, prints the line that it stands in; else the last line
 #     roll-back VERSION     switches back to that version and removes the one that failed
 #     prune COUNT           removes all but the newest versions
@@ -135,6 +137,22 @@ start() { # SECONDS
     return 1
 }
 
+bundle() {
+    sed -n 's/^model = "\(.*\)"$/\1/p' "$config"
+}
+
+stays() { # SECONDS
+    local since
+    since=$(date +%s)
+    for ((left = $1 * 2; left > 0; left--)); do
+        sleep 0.5
+        [[ $(systemctl is-active sinew || true) == active && $(systemctl show --property=NRestarts --value sinew) == 0 ]] && continue
+        echo "the service ended within $1 s of its first frame; its journal says:"
+        journalctl --no-pager --since "@$since" --output=cat --unit=sinew | tail -n 30
+        return 1
+    done
+}
+
 pose() { # SECONDS
     local lines=/run/sinew/poses.jsonl line=
     for ((left = $1 * 5; left > 0; left--)); do
@@ -200,6 +218,6 @@ remove() { # [purge]
 
 case $1 in
 roll-back) roll_back "$2" ;;
-facts | receive | activate | engines | start | pose | prune | remove) "$@" ;;
+facts | receive | activate | engines | bundle | start | stays | pose | prune | remove) "$@" ;;
 *) echo "on-board: '$1' is not a command" >&2; exit 2 ;;
 esac

@@ -71,7 +71,7 @@ impl RunArguments {
         let schema = OutputSchema { host, device, ..describe(&bundle, &templates) };
         let preview = open_preview(&settings, &schema, sources.len())?;
         let metrics = preview.as_ref().map(Http::metrics);
-        let address = preview.as_ref().map(Http::address);
+        let address = preview.as_ref().map(|preview| (preview.address(), preview.has_images()));
         let tracks = metrics.as_ref().map(|metrics| metrics.tracks()).unwrap_or_default();
         let sinks = open_sinks(&settings, &schema, preview)?;
         let tracking =
@@ -86,11 +86,12 @@ impl RunArguments {
             bail!("only cameras can be read together: give one --source, or cameras only");
         }
 
-        if let Some(address) = address {
+        if let Some((address, has_images)) = address {
             if !log.quiet {
-                output::message(format_args!("sinew: preview on http://{address}/"));
+                let (what, page) = if has_images { ("preview", "") } else { ("metrics", "metrics") };
+                output::message(format_args!("sinew: {what} on http://{address}/{page}"));
             }
-            if !address.ip().to_canonical().is_loopback() {
+            if has_images && !address.ip().to_canonical().is_loopback() {
                 tracing::warn!("the preview has no password: anyone who can reach {address} sees the images");
             }
         }

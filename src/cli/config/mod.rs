@@ -89,7 +89,7 @@ pub struct Settings {
     #[arg(long, value_name = "FOLDER", env = "SINEW_RECORD")]
     pub record: Option<String>,
     /// Show the poses in a browser, and metrics: HOST:PORT, or a port that only this machine reaches; ?fps=N behind it is how
-    /// many images a second [default: off, and 10]
+    /// many images a second, 0 for metrics only [default: off, and 10]
     #[arg(long, value_name = "ADDR", env = "SINEW_PREVIEW")]
     pub preview: Option<String>,
     /// Drop poses that do not score above this [default: the bundle's]

@@ -131,6 +131,7 @@ impl Connection {
     fn reply(&mut self, asked: Result<Request, Refusal>, shared: &mut Shared) {
         let request = match asked {
             Ok(request) if shared.loopback_only && !request.host_is_loopback => Err(Refusal::Host),
+            Ok(request) if request.page != Page::Metrics && !shared.preview.has_images => Err(Refusal::NoImages),
             other => other,
         };
         let Request { page, head_only, .. } = match request {

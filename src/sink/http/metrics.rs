@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::counts::Counts;
 use crate::sink::{BrokerCounts, DroppedLines, FrameResult, OutputSchema, TrackCounts, ZoneTotals};
@@ -24,6 +24,7 @@ pub struct Metrics {
     model: Mutex<String>,
     /// How often the configuration was read again, and how often that failed.
     reloads: [AtomicU64; 2],
+    started: SystemTime,
     cameras: Vec<Camera>,
     stages: [Histogram; STAGES.len()],
     ages: Histogram,
@@ -80,6 +81,7 @@ impl Metrics {
         let metrics = Self {
             model: Mutex::default(),
             reloads: Default::default(),
+            started: SystemTime::now(),
             cameras: (0..cameras.max(1)).map(|_| Camera::default()).collect(),
             stages: Default::default(),
             ages: Histogram::default(),
@@ -164,6 +166,10 @@ impl Metrics {
         for (outcome, count) in ["replaced", "refused"].iter().zip(&self.reloads) {
             let _ = writeln!(text, "sinew_reloads_total{{outcome=\"{outcome}\"}} {}", read(count));
         }
+        // Fast restarts do not show in counters, which may be as high again by the next scrape.
+        let started = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        about(&mut text, "sinew_start_time_seconds", "gauge", "When the run began, seconds since 1970.");
+        let _ = writeln!(text, "sinew_start_time_seconds {started:.3}");
         about(&mut text, "sinew_frames_total", "counter", "Frames whose results reached the outputs.");
         for (number, camera) in self.cameras.iter().enumerate() {
             let _ = writeln!(text, "sinew_frames_total{{camera=\"{number}\"}} {}", read(&camera.frames));
@@ -348,6 +354,24 @@ mod tests {
         for name in names {
             let is_listed = ["`", "{"].iter().any(|end| documented.contains(&format!("| `sinew_{name}{end}")));
             assert!(is_listed, "sinew_{name} has no row in docs/outputs.md");
+        }
+    }
+
+    #[test]
+    fn every_metric_is_on_the_dashboard() {
+        let (documented, dashboard) =
+            (include_str!("../../../docs/outputs.md"), include_str!("../../../board/fleet/grafana/sinew.json"));
+        let is_letter = |c: char| c == '_' || c.is_ascii_lowercase();
+        let names = |text: &'static str, start| {
+            text.split(start).skip(1).map(move |rest| rest.split(|c| !is_letter(c)).next().unwrap())
+        };
+        let shown: Vec<&str> = names(dashboard, "sinew_").collect();
+        let documented: Vec<&str> = names(documented, "\n| `sinew_").collect();
+        assert!(documented.len() > 20, "{documented:?}");
+        for name in documented {
+            let series = ["", "_bucket", "_sum", "_count"].map(|end| format!("{name}{end}"));
+            let is_shown = shown.iter().any(|shown| series.iter().any(|name| name == shown));
+            assert!(is_shown, "sinew_{name} is not in board/fleet/grafana/sinew.json");
         }
     }
 

@@ -94,7 +94,7 @@ impl Http {
             listen().map_err(|source| SinkError::Listen { address: parts.path.to_owned(), source })?;
 
         let metrics = Arc::new(Metrics::new(schema, cameras));
-        let preview = Arc::new(Preview::new(Painter::new(schema, options.keypoint_threshold)));
+        let preview = Arc::new(Preview::new(Painter::new(schema, options.keypoint_threshold), fps > 0.0));
         let (encoding, counting) = (Arc::clone(&preview), Arc::clone(&metrics));
         let encoder = thread::Builder::new()
             .name("preview".to_owned())
@@ -107,7 +107,8 @@ impl Http {
             preview: Arc::clone(&preview),
             server: Server::default(),
             encoder: Some(encoder),
-            interval: Duration::from_secs_f64(1.0 / fps),
+            // With 0 there is no next image.
+            interval: Duration::from_secs_f64(1.0 / fps.max(0.1)),
             next: clock.now(),
             clock: clock.clone(),
         };
@@ -119,6 +120,11 @@ impl Http {
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether it shows images; else only metrics.
+    pub fn has_images(&self) -> bool {
+        self.preview.has_images
     }
 
     /// Its metrics, for others to update.
@@ -169,15 +175,16 @@ impl Drop for Http {
     }
 }
 
-/// Maximum number of images a second, as the options say.
+/// Maximum number of images a second, as the options say; 0 means only metrics.
 fn fps(parts: Parts<'_>, default: f64) -> Result<f64, SinkError> {
     let mut fps = default;
     for (key, value) in parts.options() {
         if key != "fps" {
             return Err(parts.wrong(format!("there is no option `{key}`: use fps")));
         }
-        let given = value.parse().ok().filter(|fps| (0.1..=100.0).contains(fps));
-        fps = given.ok_or_else(|| parts.wrong("fps takes a number from 0.1 to 100"))?;
+        let given = value.parse().ok().filter(|&fps| fps == 0.0 || (0.1..=100.0).contains(&fps));
+        fps =
+            given.ok_or_else(|| parts.wrong("fps takes a number from 0.1 to 100, or 0 for metrics without images"))?;
     }
     Ok(fps)
 }

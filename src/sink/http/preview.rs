@@ -22,6 +22,8 @@ const JPEG_QUALITY: u8 = 80;
 /// Takes frames from one thread, encodes them in another, and serves them to any number of viewers.
 pub(super) struct Preview {
     painter: Mutex<Painter>,
+    /// Whether there are images at all, or only metrics.
+    pub has_images: bool,
     viewers: AtomicUsize,
     state: Mutex<State>,
     /// Signals that a frame was offered, or that the run is over.
@@ -67,9 +69,10 @@ impl fmt::Debug for Viewer {
 }
 
 impl Preview {
-    pub fn new(painter: Painter) -> Self {
+    pub fn new(painter: Painter, has_images: bool) -> Self {
         Self {
             painter: Mutex::new(painter),
+            has_images,
             viewers: AtomicUsize::new(0),
             state: Mutex::default(),
             offered: Condvar::new(),

@@ -41,6 +41,8 @@ pub enum Refusal {
     Host,
     /// No such page.
     NotFound,
+    /// There are metrics only.
+    NoImages,
     /// A method other than GET and HEAD.
     Method,
     /// The request was not complete in time.
@@ -57,7 +59,7 @@ impl Refusal {
         match self {
             Self::Bad => "400 Bad Request",
             Self::Host => "403 Forbidden",
-            Self::NotFound => "404 Not Found",
+            Self::NotFound | Self::NoImages => "404 Not Found",
             Self::Method => "405 Method Not Allowed",
             Self::Timeout => "408 Request Timeout",
             Self::TooLong => "431 Request Header Fields Too Large",
@@ -70,6 +72,7 @@ impl Refusal {
         match self {
             Self::Bad => "this is not an HTTP request",
             Self::Host => "this preview serves its own machine only: use http://localhost or http://127.0.0.1",
+            Self::NoImages => "there is only /metrics, as the preview's fps is 0",
             Self::NotFound => "there are /, /stream, /snapshot.jpg and /metrics",
             Self::Method => "use GET or HEAD",
             Self::Timeout => "the request was not complete in time",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::header::{FrameHeader, Next, StreamFormat};
 use crate::geometry::Size;
-use crate::pixels::{Colour, Limits, PixelFormat};
+use crate::pixels::{Colour, ColourMatrix, Limits, PixelFormat};
 use crate::source::layout::Layout;
 
 /// The file's magic, including the final zero.
@@ -63,6 +63,8 @@ pub struct Nut {
     time_shift: u32,
     last_time: u64,
     format: Option<StreamFormat>,
+    /// The matrix of luma and chroma, where it is not the usual one for the size.
+    matrix: Option<ColourMatrix>,
 }
 
 impl Default for Nut {
@@ -76,6 +78,7 @@ impl Default for Nut {
             time_shift: 0,
             last_time: 0,
             format: None,
+            matrix: None,
         }
     }
 }
@@ -136,6 +139,11 @@ impl<'a> Bytes<'a> {
 }
 
 impl Nut {
+    /// The start of a stream whose luma and chroma are of `matrix`: the stream itself does not say.
+    pub fn with_matrix(matrix: Option<ColourMatrix>) -> Self {
+        Self { matrix, ..Self::default() }
+    }
+
     /// The format of the frames, once the stream's header was read.
     pub fn format(&self) -> Option<StreamFormat> {
         self.format
@@ -306,7 +314,9 @@ impl Nut {
         if self.time_base >= self.time_bases.len() {
             return Err("its unit of time is missing".into());
         }
-        let (colour, layout) = (Colour::usual_for_video(size), Layout::packed_raw(pixels, size));
+        let usual = Colour::usual_for_video(size);
+        let colour = Colour { matrix: self.matrix.unwrap_or(usual.matrix), ..usual };
+        let layout = Layout::packed_raw(pixels, size);
         self.format = Some(StreamFormat { pixels, size, colour, layout });
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! ffmpeg and GStreamer: what is installed, and their command lines.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -11,6 +11,7 @@ use super::gdp::Gdp;
 use super::nut::Nut;
 use super::process::{Output, Process};
 use super::request::{ChildInput, ChildRequest};
+use crate::pixels::ColourMatrix;
 
 /// How long a program may take to print its version.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,7 +87,7 @@ impl Program {
     }
 
     /// Output of `command`, one of its package, and whether it succeeded.
-    fn ask(self, command: &str, arguments: &[&str]) -> Result<(String, bool), String> {
+    fn ask(self, command: &str, arguments: &[impl AsRef<OsStr>]) -> Result<(String, bool), String> {
         let mut ask = Command::new(command);
         ask.args(arguments);
         let mut process = Process::start(ask, None).map_err(|error| self.not_started(command, &error))?;
@@ -140,6 +141,58 @@ fn parse(version: &str) -> Option<Version> {
     Some(Version(numbers.next()?.parse().ok()?, numbers.next().and_then(|text| text.parse().ok()).unwrap_or(0)))
 }
 
+/// Which matrix made the luma and chroma that ffmpeg writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Matrix {
+    /// The one that is usual for the size: what an untagged video means.
+    Usual,
+    /// The one that the video is tagged with.
+    Tagged(ColourMatrix),
+    /// ffmpeg converts to it, unless the video has it already.
+    Converted(ColourMatrix),
+}
+
+impl Matrix {
+    /// The matrix of a file's first video, as `ffprobe` tells it: NUT has no place for it.
+    fn of_file(file: &OsString) -> Self {
+        let question = ["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=pix_fmt,color_space"];
+        let mut arguments: Vec<OsString> = question.map(OsString::from).into();
+        arguments.extend(["-of", "default=noprint_wrappers=1"].map(OsString::from));
+        arguments.push(file.clone());
+        // What is wrong with the file is what ffmpeg will say.
+        Program::Ffmpeg.ask("ffprobe", &arguments).map_or(Self::Usual, |(text, _)| Self::of_tags(&text))
+    }
+
+    fn of_tags(text: &str) -> Self {
+        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown");
+        match value("color_space=") {
+            "bt709" => Self::Tagged(ColourMatrix::Bt709),
+            "smpte170m" | "bt470bg" => Self::Tagged(ColourMatrix::Bt601),
+            "unknown" if ["yuv", "nv", "gray", "unknown"].iter().any(|&start| value("pix_fmt=").starts_with(start)) => {
+                Self::Usual
+            }
+            // Red, green and blue, or a matrix that is not read here.
+            _ => Self::Converted(ColourMatrix::Bt709),
+        }
+    }
+
+    fn matrix(self) -> Option<ColourMatrix> {
+        match self {
+            Self::Usual => None,
+            Self::Tagged(matrix) | Self::Converted(matrix) => Some(matrix),
+        }
+    }
+
+    /// ffmpeg's filters that make frames of it. The range differs between versions unless it is given.
+    fn filters(self) -> &'static str {
+        match self {
+            Self::Usual | Self::Tagged(_) => "scale=out_range=tv,format=yuv420p",
+            Self::Converted(ColourMatrix::Bt601) => "scale=out_range=tv:out_color_matrix=bt601,format=yuv420p",
+            Self::Converted(ColourMatrix::Bt709) => "scale=out_range=tv:out_color_matrix=bt709,format=yuv420p",
+        }
+    }
+}
+
 /// A command to start.
 #[derive(Debug)]
 pub(super) struct Start {
@@ -161,12 +214,16 @@ impl Start {
                 let version = Program::Ffmpeg.version()?;
                 let mut file = OsString::from("file:");
                 file.push(path);
-                Ok(Self::ffmpeg(version, request.live, &[], vec!["-i".into(), file], None))
+                let matrix = Matrix::of_file(&file);
+                Ok(Self::ffmpeg(version, request.live, matrix, &[], vec!["-i".into(), file], None))
             }
             ChildInput::Address { address, transport } => {
                 let version = Program::Ffmpeg.version()?;
+                // JPEGs have BT.601 whatever their size; a camera is not opened twice to ask.
+                let is_http = request.live && address.starts_with("http");
+                let matrix = if is_http { Matrix::Converted(ColourMatrix::Bt601) } else { Matrix::Usual };
                 address_arguments(version, address, transport, request.live)
-                    .map(|(early, input, list)| Self::ffmpeg(version, request.live, &early, input, list))
+                    .map(|(early, input, list)| Self::ffmpeg(version, request.live, matrix, &early, input, list))
             }
             ChildInput::Pipeline(pipeline) => Self::gstreamer(pipeline),
             ChildInput::Csi { sensor, size, rate } => {
@@ -196,18 +253,26 @@ impl Start {
             Program::Ffmpeg => {
                 let input = ["-f", "rawvideo", "-pix_fmt", "gray", "-video_size", "16x16", "-i", "pipe:0"];
                 let image = "0".repeat(16 * 16);
-                Ok(Self::ffmpeg(program.version()?, false, &[], input.map(OsString::from).into(), Some(image)))
+                let (version, input) = (program.version()?, input.map(OsString::from).into());
+                Ok(Self::ffmpeg(version, false, Matrix::Usual, &[], input, Some(image)))
             }
             Program::GStreamer => Self::gstreamer("videotestsrc num-buffers=1 ! video/x-raw,width=16,height=16"),
         }
     }
 
     /// `early` goes before the input.
-    fn ffmpeg(version: Version, live: bool, early: &[&str], input: Vec<OsString>, list: Option<String>) -> Self {
+    fn ffmpeg(
+        version: Version,
+        live: bool,
+        matrix: Matrix,
+        early: &[&str],
+        input: Vec<OsString>,
+        list: Option<String>,
+    ) -> Self {
         let mut arguments: Vec<OsString> = ["-nostdin", "-hide_banner", "-v", "error"].map(OsString::from).into();
         if live {
-            // Frames are not buffered, neither before nor in the decoder.
-            arguments.extend(["-fflags", "nobuffer", "-flags", "low_delay"].map(OsString::from));
+            // The decoder keeps no frames.
+            arguments.extend(["-flags", "low_delay"].map(OsString::from));
         }
         arguments.extend(early.iter().map(OsString::from));
         arguments.extend(input);
@@ -220,9 +285,8 @@ impl Start {
         }
         arguments.extend(
             [
-                // The range differs between versions unless it is given.
                 "-vf",
-                "scale=out_range=tv,format=yuv420p",
+                matrix.filters(),
                 "-c:v",
                 "rawvideo",
                 // The times of frames are not rounded to a rate.
@@ -239,7 +303,8 @@ impl Start {
             ]
             .map(OsString::from),
         );
-        Self { program: Program::Ffmpeg, arguments, input: list, protocol: Protocol::Nut(Box::<Nut>::default()) }
+        let protocol = Protocol::Nut(Box::new(Nut::with_matrix(matrix.matrix())));
+        Self { program: Program::Ffmpeg, arguments, input: list, protocol }
     }
 
     fn gstreamer(pipeline: &str) -> Result<Self, String> {
@@ -275,20 +340,30 @@ fn address_arguments<'a>(
     let is_rtsp = address.starts_with("rtsp");
     // Pages of images have no times of their own.
     let is_http = live && address.starts_with("http");
+    let mut early = Vec::new();
+    if is_http {
+        // Frames of the analysis are discarded: without times of their own nobody would see that they are late. Elsewhere that would discard the key
+        // frame, and one would have to wait for the next.
+        early.extend(["-fflags", "nobuffer"]);
+    }
+    if is_rtsp && live {
+        // RTSP says what it sends: ffmpeg need not watch it for seconds to find out. This is of the list; its contents are analysed as well.
+        early.extend(["-analyzeduration", "100000"]);
+    }
     // Lists with options came with 5.0.
     if version >= Version(5, 0) {
         let mut list = format!("ffconcat version 1.0\nfile '{address}'\n");
         if is_rtsp {
             list += &format!("option rtsp_transport {transport}\n");
         }
-        if live {
-            list += "option fflags nobuffer\n";
+        if is_rtsp && live {
+            list += "option analyzeduration 500000\n";
         }
         if is_http {
-            list += "option use_wallclock_as_timestamps 1\n";
+            list += "option fflags nobuffer\noption use_wallclock_as_timestamps 1\n";
         }
         let input = ["-protocol_whitelist", PROTOCOLS, "-safe", "0", "-f", "concat", "-i", "pipe:0"];
-        return Ok((Vec::new(), input.map(OsString::from).into(), Some(list)));
+        return Ok((early, input.map(OsString::from).into(), Some(list)));
     }
     let after = address.split_once("://").map_or("", |(_, rest)| rest);
     if after.contains('?') || after.split('/').next().is_some_and(|host| host.contains('@')) {
@@ -297,7 +372,6 @@ fn address_arguments<'a>(
              password in it: install ffmpeg 5.0 or newer, or use an address without user, password and `?`"
         ));
     }
-    let mut early = Vec::new();
     if is_rtsp {
         early.extend(["-rtsp_transport", transport]);
     }
@@ -329,18 +403,39 @@ mod tests {
     fn an_address_is_no_argument() {
         let secret = "rtsp://me:s3cret@camera/x?token=1";
         let (early, input, list) = address_arguments(Version(5, 1), secret, "tcp", true).unwrap();
-        assert!(early.is_empty() && !format!("{input:?}").contains("camera"));
+        assert!(!format!("{early:?} {input:?}").contains("camera"));
         let list = list.unwrap();
         assert!(list.contains(secret) && list.contains("rtsp_transport tcp"), "{list}");
         let error = address_arguments(Version(4, 2), secret, "tcp", true).unwrap_err();
         assert!(error.contains("5.0") && !error.contains("s3cret"), "{error}");
         let (early, input, list) = address_arguments(Version(4, 2), "rtsp://camera/x", "udp", true).unwrap();
-        assert_eq!((early, input.len(), list), (vec!["-rtsp_transport", "udp"], 2, None));
+        assert!(early.ends_with(&["-rtsp_transport", "udp"]) && input.len() == 2 && list.is_none(), "{early:?}");
+    }
+
+    #[test]
+    fn a_file_has_its_own_matrix() {
+        for (pixels, space, expected) in [
+            ("yuv420p", "bt709", Matrix::Tagged(ColourMatrix::Bt709)),
+            ("yuvj420p", "bt470bg", Matrix::Tagged(ColourMatrix::Bt601)),
+            ("yuv420p", "unknown", Matrix::Usual),
+            ("yuv420p10le", "bt2020nc", Matrix::Converted(ColourMatrix::Bt709)),
+            ("rgb24", "unknown", Matrix::Converted(ColourMatrix::Bt709)),
+            ("gbrp", "gbr", Matrix::Converted(ColourMatrix::Bt709)),
+        ] {
+            assert_eq!(
+                Matrix::of_tags(&format!("pix_fmt={pixels}\ncolor_space={space}\n")),
+                expected,
+                "{pixels} {space}"
+            );
+        }
+        // No video, or no ffprobe.
+        assert_eq!(Matrix::of_file(&"file:/nowhere/film.mp4".into()), Matrix::Usual);
     }
 
     #[test]
     fn what_versions_call_otherwise() {
-        let arguments = |version| format!("{:?}", Start::ffmpeg(version, true, &[], Vec::new(), None).arguments);
+        let arguments =
+            |version| format!("{:?}", Start::ffmpeg(version, true, Matrix::Usual, &[], Vec::new(), None).arguments);
         assert!(arguments(Version(9, 0)).contains("\"-fps_mode\"") && !arguments(Version(9, 0)).contains("-vsync"));
         assert!(arguments(Version(4, 2)).contains("\"-vsync\"") && !arguments(Version(4, 2)).contains("-autoscale"));
     }
