@@ -31,7 +31,6 @@ mod sines;
 
 use fearless_simd::f32x8 as Eight;
 use fearless_simd::prelude::*;
-use wide::f32x8;
 
 pub use config::ConfigError;
 pub use maps::{Map, Maps, ShapeError};
@@ -67,13 +66,7 @@ fn run<T, const COUNT: usize>(items: &[T], first: usize) -> &[T; COUNT] {
     items[first..].first_chunk().expect("as many items as are asked for")
 }
 
-/// Eight numbers from `first` on; there must be as many.
-#[inline(always)]
-fn eight(numbers: &[f32], first: usize) -> f32x8 {
-    f32x8::new(*run(numbers, first))
-}
-
-/// The same in vectors of the processor's width.
+/// Eight numbers from `first` on, in vectors of the processor's width; there must be as many.
 #[inline(always)]
 fn load<S: Simd>(simd: S, numbers: &[f32], first: usize) -> Eight<S> {
     Eight::load_array_ref(simd, run(numbers, first))

@@ -25,12 +25,15 @@ pub use mask::{Mask, write_mask};
 pub use positions::write_positions;
 pub use workspace::{Report, Token, Workspace};
 
+use fearless_simd::{Simd, dispatch};
+
 use super::heatmap::Double;
 use super::maps::Expected;
 use super::nms::SimilarityNms;
 use super::{ConfigError, Maps, ShapeError, sigmoid};
 use crate::geometry::{Affine, Size};
 use crate::pose::{Keypoint, MAX_KEYPOINTS, MAX_POSES, Pose, Poses};
+use crate::vectors::vectors;
 
 /// Maximum number of tokens of one type.
 pub const MAX_TOKENS: usize = MAX_POSES;
@@ -132,16 +135,17 @@ impl Decoder {
     /// reaches the threshold or is one of the best few, and is not padding. See [`Config::collapse_ties`]. Tokens that do
     /// not count are listed where one that does comes after them.
     pub fn find_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
-        self.search_tokens(inputs, workspace, false);
+        dispatch!(vectors(), simd => self.search_tokens(simd, inputs, workspace, false));
     }
 
     /// The same with the tokens that do not count, as the reference lists them: whole lists, which go down to pixels
     /// that are not peaks. No pose depends on them, and looking for them takes longer.
     pub fn find_all_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace) {
-        self.search_tokens(inputs, workspace, true);
+        dispatch!(vectors(), simd => self.search_tokens(simd, inputs, workspace, true));
     }
 
-    fn search_tokens(&self, inputs: &Inputs<'_>, workspace: &mut Workspace, complete: bool) {
+    #[inline(always)]
+    fn search_tokens<S: Simd>(&self, simd: S, inputs: &Inputs<'_>, workspace: &mut Workspace, complete: bool) {
         let config = &self.config;
         workspace.types = self.types();
         workspace.people.clear();
@@ -158,7 +162,7 @@ impl Decoder {
                 complete,
             };
             let map = inputs.heat_half.map(kind);
-            workspace.report.non_finite_cells += peaks::find(map, inputs.mask, rule, tokens);
+            workspace.report.non_finite_cells += peaks::find(simd, map, inputs.mask, rule, tokens);
             let count = tokens.iter().filter(|token| token.keep).count() as u32;
             workspace.report.tokens += count;
             if is_center {

@@ -1,11 +1,12 @@
 //! The peaks of one upsampled heatmap, found from its cells.
 
+use fearless_simd::Simd;
 use heapless::Vec;
 
 use super::{MAX_TOKENS, Mask, Token};
 use crate::decode::heatmap::{Double, double_around};
 use crate::decode::peaks::{Peak, Peaks};
-use crate::decode::scan::{Place, Survey, highest_pixel};
+use crate::decode::scan::{Place, Survey, Upsampling};
 use crate::decode::{Map, larger, smaller};
 
 /// How tokens of one type are chosen.
@@ -89,11 +90,18 @@ impl Pixels<'_> {
 
 /// Finds the tokens of one heatmap, best first, equal ones in reading order (`docs/algorithms.md`, CenterGroup 3);
 /// returns how many cells are not finite.
-pub(super) fn find(map: Map<'_>, mask: Mask<'_>, rule: Rule, tokens: &mut Vec<Token, MAX_TOKENS>) -> u32 {
-    let survey = Survey::new(map);
+#[inline(always)]
+pub(super) fn find<S: Simd>(
+    simd: S,
+    map: Map<'_>,
+    mask: Mask<'_>,
+    rule: Rule,
+    tokens: &mut Vec<Token, MAX_TOKENS>,
+) -> u32 {
+    let survey = Survey::new(simd, map, Upsampling::Double);
     let pixels = Pixels { map: Double::new(map), mask, finite: survey.non_finite == 0 };
     let mut peaks = Peaks::new(rule.capacity, rule.collapse);
-    add_positive(&survey, &pixels, rule, &mut peaks);
+    add_positive(simd, &survey, &pixels, rule, &mut peaks);
     tokens.clear();
     tokens.extend(peaks.list.iter().enumerate().map(|(rank, peak)| {
         let (x, y) = peak.middle();
@@ -115,9 +123,10 @@ fn token(pixels: &Pixels<'_>, rule: Rule, rank: usize, Peak { value, left: x, to
 }
 
 /// Adds all positive peaks that matter.
-fn add_positive(survey: &Survey<'_>, pixels: &Pixels<'_>, rule: Rule, peaks: &mut Peaks<MAX_TOKENS>) {
+#[inline(always)]
+fn add_positive<S: Simd>(simd: S, survey: &Survey<'_>, pixels: &Pixels<'_>, rule: Rule, peaks: &mut Peaks<MAX_TOKENS>) {
     let is_cut = |columns, row| pixels.mask.has_padding_beside(columns, row);
-    survey.scan(rule.bar(peaks), true, highest_pixel, is_cut, |cells, place| {
+    survey.scan(simd, rule.bar(peaks), is_cut, |cells, place| {
         if !place.is_at_border() && !is_cut(place.column..place.column + 1, place.row) {
             add_inner(cells, place, pixels, rule, peaks);
             return rule.bar(peaks);
@@ -201,6 +210,8 @@ mod tests {
     use super::*;
     use crate::decode::heatmap::dense;
     use crate::geometry::Size;
+    use crate::vectors::vectors;
+    use fearless_simd::dispatch;
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec as List;
@@ -210,7 +221,7 @@ mod tests {
 
     fn found(map: Map<'_>, mask: Mask<'_>, rule: Rule) -> List<(u32, u32, f32, bool)> {
         let mut tokens = Vec::new();
-        find(map, mask, rule, &mut tokens);
+        dispatch!(vectors(), simd => find(simd, map, mask, rule, &mut tokens));
         tokens.iter().map(|token| (token.x, token.y, token.score, token.keep)).collect()
     }
 
@@ -291,6 +302,22 @@ mod tests {
         }
 
         #[test]
+        fn maps_of_many_blocks_too(
+            (width, height) in prop_oneof![(1..300usize, 1..9usize), (1..9usize, 200..700usize), (500..700usize, 2..4usize)],
+            levels in 2..2000u32,
+            seed: u32,
+        ) {
+            let noise = |index: usize| {
+                let mixed = (index as u32 ^ seed).wrapping_mul(0x9E37_79B1);
+                ((mixed ^ mixed >> 15).wrapping_mul(0x85EB_CA77) >> 8) % levels
+            };
+            let values: List<f32> = (0..width * height).map(|index| noise(index) as f32 / levels as f32 - 0.2).collect();
+            let map = Map::new("map", &values, [height, width]).unwrap();
+            let mask = Mask::all(Double::new(map).size());
+            prop_assert_eq!(found(map, mask, RULE), plain(map, mask, RULE));
+        }
+
+        #[test]
         fn collapsing_keeps_the_positive_ones((width, values) in maps(if cfg!(miri) { 5 } else { 16 })) {
             let map = Map::new("map", &values, [values.len() / width, width]).unwrap();
             let mask = Mask::all(Double::new(map).size());
@@ -341,7 +368,8 @@ mod tests {
             let map = Map::new("map", &values, [values.len() / width, width]).unwrap();
             let mask = Mask::all(Double::new(map).size());
             let mut tokens = Vec::new();
-            let non_finite = find(map, mask, Rule { collapse, ..RULE }, &mut tokens);
+            let rule = Rule { collapse, ..RULE };
+            let non_finite = dispatch!(vectors(), simd => find(simd, map, mask, rule, &mut tokens));
             prop_assert_eq!(non_finite as usize, values.iter().filter(|value| !value.is_finite()).count());
             prop_assert!(tokens.iter().all(|token| token.score.is_finite()));
         }

@@ -1,12 +1,13 @@
 //! Person centres: the local maxima of the upsampled centre map, found from its cells.
 
+use fearless_simd::Simd;
 use heapless::Vec;
 
 use super::MAX_CENTERS;
 use crate::decode::Map;
 use crate::decode::heatmap::{UPSAMPLING, blend};
 use crate::decode::peaks::Peaks;
-use crate::decode::scan::{Place, Survey, highest_cell};
+use crate::decode::scan::{Place, Survey, Upsampling};
 
 /// A candidate for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -45,15 +46,16 @@ pub(super) struct Rule {
 
 /// The pixels of the upsampled map that no neighbour of theirs exceeds, and that are not negative: the best of those
 /// that reach the threshold (`docs/algorithms.md`, LOGO-CAP 1). Best first; equal ones in reading order.
-pub(super) fn find(map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTERS>) -> Detections {
-    let survey = Survey::new(map);
+#[inline(always)]
+pub(super) fn find<S: Simd>(simd: S, map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTERS>) -> Detections {
+    let survey = Survey::new(simd, map, Upsampling::Fourfold);
     let mut peaks = Peaks::new(rule.capacity, rule.collapse);
-    scan(&survey, rule.threshold, &mut peaks);
+    scan(simd, &survey, rule.threshold, &mut peaks);
     let found = peaks.found;
     let fallback = found == 0 && rule.fallback;
     if fallback {
         peaks.capacity = 1;
-        scan(&survey, f32::from_bits(1), &mut peaks);
+        scan(simd, &survey, f32::from_bits(1), &mut peaks);
         if peaks.list.is_empty() {
             // Nothing is positive: the first pixel, like all others, counts as 0.
             peaks.add(0, 0, 0.0);
@@ -68,13 +70,14 @@ pub(super) fn find(map: Map<'_>, rule: Rule, centers: &mut Vec<Center, MAX_CENTE
 }
 
 /// Adds every maximum that reaches `threshold`, which must be positive.
-fn scan(survey: &Survey<'_>, threshold: f32, peaks: &mut Peaks<MAX_CENTERS>) {
+#[inline(always)]
+fn scan<S: Simd>(simd: S, survey: &Survey<'_>, threshold: f32, peaks: &mut Peaks<MAX_CENTERS>) {
     let visit = |cells: &[[f32; 3]; 3], place| {
         add_maxima(cells, place, threshold, peaks);
         // All of them are counted, so the bar stays.
         threshold
     };
-    survey.scan(threshold, false, highest_cell, |_, _| false, visit);
+    survey.scan(simd, threshold, |_, _| false, visit);
 }
 
 /// Upsamples one cell and compares its 4x4 pixels with their neighbours.
@@ -141,6 +144,8 @@ const fn fractions(first_cell: bool) -> [(usize, f32); 6] {
 mod tests {
     use super::*;
     use crate::decode::heatmap::dense;
+    use crate::vectors::vectors;
+    use fearless_simd::dispatch;
     use proptest::prelude::*;
     use std::vec::Vec as List;
 
@@ -148,7 +153,7 @@ mod tests {
 
     fn found(map: Map<'_>, rule: Rule) -> (Detections, List<(f32, f32, f32)>) {
         let mut centers = Vec::new();
-        let found = find(map, rule, &mut centers);
+        let found = dispatch!(vectors(), simd => find(simd, map, rule, &mut centers));
         (found, centers.iter().map(|center| (center.x, center.y, center.value)).collect())
     }
 

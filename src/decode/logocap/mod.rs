@@ -145,7 +145,8 @@ impl Decoder {
             capacity: self.config.max_centers,
         };
         workspace.begin(self.keypoints());
-        let found = centers::find(inputs.heatmaps.map(self.keypoints()), rule, &mut workspace.centers);
+        let map = inputs.heatmaps.map(self.keypoints());
+        let found = dispatch!(vectors(), simd => centers::find(simd, map, rule, &mut workspace.centers));
         workspace.report = Report {
             peaks: found.peaks,
             capped: found.peaks.saturating_sub(workspace.centers.len() as u32),
