@@ -30,9 +30,9 @@ METHODS = {
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """A bundle's graph with all its weights as float32 initialisers."""
+    """A bundle's graph with all its weights as initialisers of the types that its nodes read."""
     model = onnx.load(path)
-    float16_weights.widen(model)
+    float16_weights.unfold(model)
     return model
 
 

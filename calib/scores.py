@@ -9,6 +9,9 @@ labelled keypoint of a right pose whether it lies within a tenth of the person's
 (pool adjacent violators) through both gives monotone maps, of which the few knots are kept that change least.
 A map is written only where the expected calibration error on the check set falls, which should be images
 that the fit has not seen; without a check set, on the same images.
+
+LOFR's keypoints are not mapped: their scores say whether a box shows the keypoint, and where they are low
+there is nothing to be near to.
 """
 
 from __future__ import annotations
@@ -48,12 +51,25 @@ class Steps:
     count: Array
 
 
-def pool_adjacent_violators(score: Array, right: Array) -> Steps:
-    """The isotonic regression of `right` (0 or 1) on `score`."""
+def pool_adjacent_violators(
+    score: Array, right: Array, prior: float = 0.0, weight: Array | None = None
+) -> Steps:
+    """The isotonic regression of `right` (0 or 1) on `score`. With `prior`, as if so many right and so many
+    wrong ones were in every block besides."""
     order = np.argsort(score, kind="stable")
+    each = np.ones(len(score)) if weight is None else weight[order]
     values, starts = np.unique(score[order], return_index=True)
-    counts = np.diff(np.append(starts, len(order))).astype(float)
-    hits = np.add.reduceat(right[order].astype(float), starts)
+    counts = np.add.reduceat(each, starts)
+    hits = np.add.reduceat(each * right[order], starts)
+    steps = pooled(values, counts, hits)
+    if prior == 0.0:
+        return steps
+    shrunk = (steps.probability * steps.count + prior) / (steps.count + 2 * prior)
+    return pooled(steps.score, steps.count, shrunk * steps.count)
+
+
+def pooled(values: Array, counts: Array, hits: Array) -> Steps:
+    """Neighbours joined until probabilities rise."""
     blocks: list[list[float]] = []  # count, hits, sum of scores
     for count, hit, value in zip(counts, hits, values):
         blocks.append([float(count), float(hit), float(count * value)])
@@ -93,12 +109,16 @@ def choose_knots(steps: Steps, most: int) -> list[int]:
     return chosen[::-1]
 
 
-def fit(score: Array, right: Array, most: int = MAX_KNOTS) -> list[list[float]]:
+def fit(score: Array, right: Array, most: int = MAX_KNOTS, prior: float = 0.0) -> list[list[float]]:
     """The knots of a map that rises everywhere between 0 (or the lowest score) and 1 (or the highest)."""
     if len(score) < 2 or score.min() == score.max():
         raise ValueError(f"{len(score)} scores of one value: nothing can be fitted")
-    steps = thinned(pool_adjacent_violators(score, right))
-    chosen = choose_knots(steps, most - 2)
+    steps = thinned(pool_adjacent_violators(score, right, prior))
+    return map_through(steps, choose_knots(steps, most - 2), score)
+
+
+def map_through(steps: Steps, chosen: list[int], score: Array) -> list[list[float]]:
+    """The knots of a map through the chosen blocks, which rises everywhere."""
     x, y = steps.score[chosen], steps.probability[chosen]
     low, high = min(0.0, float(score.min())), max(1.0, float(score.max()))
     if x[0] > low:
@@ -214,6 +234,9 @@ def main() -> int:
     parser.add_argument("--backend", default="auto", help="what runs the networks")
     parser.add_argument("--threads", type=int, default=0, help="0 is one per core")
     parser.add_argument("--knots", type=int, default=MAX_KNOTS, help="most knots of a map, 4 to 16")
+    parser.add_argument(
+        "--prior", type=float, default=0.0, help="right and wrong ones added to every block; for small sets"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the section, and write nothing")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     arguments = parser.parse_args()
@@ -225,7 +248,7 @@ def main() -> int:
         parser.error("--knots is 4 to 16")
     manifest = tomllib.loads((arguments.bundle / MANIFEST).read_text())
     if manifest["bundle"]["model"] == "capeformer":
-        parser.error("a capeformer bundle has no people to measure; its scores cannot be calibrated here")
+        parser.error("a capeformer bundle has no people to measure; use calib.presence")
 
     with tempfile.TemporaryDirectory() as folder:
         raw = without_scores(arguments.bundle, Path(folder))
@@ -235,14 +258,14 @@ def main() -> int:
         if arguments.check_coco is not None:
             check = outcomes(arguments, raw, arguments.check_coco, arguments.check_images)
     score, rows = {}, []
-    for kind in KINDS:
+    for kind in KINDS[:1] if manifest["bundle"]["model"] == "lofr" else KINDS:
         if len(seen[kind]) == 0 or len(check[kind]) == 0:
             print(
                 f"{kind}: nothing was measured; the scores stay as they are",
                 file=sys.stderr,
             )
             continue
-        knots = fit(seen[kind][:, 0], seen[kind][:, 1], arguments.knots)
+        knots = fit(seen[kind][:, 0], seen[kind][:, 1], arguments.knots, arguments.prior)
         before, after = (calibration_error(*of.T) for of in (check[kind], apply(knots, check[kind])))
         rows.append({"of": kind, "count": len(check[kind]), "before": before, "after": after})
         if after < before:

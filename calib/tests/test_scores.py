@@ -33,6 +33,14 @@ def test_pooling_by_hand() -> None:
     assert steps.probability == pytest.approx([0.0, 0.5, 1.0])
 
 
+def test_a_prior_says_less_of_small_blocks() -> None:
+    score, right = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), np.array([0.0, 0.0, 0.0, 0.0, 1.0, 1.0])
+    plain, careful = (scores.pool_adjacent_violators(score, right, prior) for prior in (0.0, 1.0))
+    assert plain.probability == pytest.approx([0.0, 1.0])
+    assert careful.probability == pytest.approx([1 / 6, 3 / 4])
+    assert careful.score == pytest.approx([0.25, 0.55])
+
+
 def test_a_map_rises_and_calibrates_what_it_has_not_seen() -> None:
     knots = scores.fit(*sample(5000))
     x, y = np.array(knots).T

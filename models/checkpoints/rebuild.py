@@ -24,7 +24,7 @@ class RebuildError(CheckpointError):
 def stored(graph: Path, prefix: str = "") -> dict[str, torch.Tensor]:
     """The weights of a graph whose names begin with `prefix`, as float32, under the rest of the name."""
     model = onnx.load(graph)
-    float16_weights.widen(model)
+    float16_weights.unfold(model)
     return {
         tensor.name.removeprefix(prefix): torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in model.graph.initializer

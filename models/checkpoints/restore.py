@@ -151,7 +151,7 @@ def join_parts(found: dict[str, Tensor]) -> None:
 def initializers(path: Path) -> dict[str, np.ndarray]:
     """Every weight of a graph, as float32."""
     model = onnx.load(path)
-    float16_weights.widen(model)
+    float16_weights.unfold(model)
     # The joined heads' weights had another name when the shipped bundle was exported.
     return {
         tensor.name.replace("head_", "mix."): numpy_helper.to_array(tensor)

@@ -71,6 +71,12 @@ def find_poses(sinew: Path, model: str, folder: Path, options: Sequence[str]) ->
     }
 
 
+def read_poses(path: Path) -> dict[str, np.ndarray]:
+    """Poses that `models.evaluate.others` wrote."""
+    contents = json.loads(path.read_text())
+    return {name: np.array(one["poses"], float).reshape(-1, 17, 2) for name, one in contents.items()}
+
+
 def nearest(poses: np.ndarray, side: float) -> np.ndarray | None:
     """The pose `[17, 2]` whose box lies nearest to the middle of an image of `side` pixels."""
     if not len(poses):
@@ -115,6 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--without", default="", help="leave out images whose names start with this")
     parser.add_argument("--threshold", type=float, default=0.0, help="of the poses' scores")
     parser.add_argument("--level", help="for models with levels (default: the bundle's)")
+    parser.add_argument("--size", help="one of the bundle's sizes")
+    parser.add_argument("--poses", type=Path, help="measure these, of models.evaluate.others, and no bundle")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     crops = read_crops(given.folder)
@@ -122,7 +130,12 @@ def main(arguments: list[str] | None = None) -> int:
         crops = [crop for crop in crops if not crop.name.startswith(given.without)]
     options = ["--threshold", str(given.threshold)]
     options += ["--level", given.level] if given.level else []
-    result = figures(crops, find_poses(given.sinew, given.model, given.folder, options))
+    options += ["--size", given.size] if given.size else []
+    if given.poses:
+        poses = read_poses(given.poses)
+    else:
+        poses = find_poses(given.sinew, given.model, given.folder, options)
+    result = figures(crops, poses)
     if given.json:
         print(json.dumps(result))
     else:

@@ -25,6 +25,8 @@ from models import skeleton
 MANIFEST = "bundle.toml"
 FORMAT = 1
 """Version of the manifest's schema."""
+MOVENET_SIZES = {"small": 192, "large": 320}
+"""Short sides by name that the bundles on MoveNet were measured at, besides their own."""
 
 
 class InputConfig(Protocol):

@@ -8,6 +8,7 @@ from models import skeleton
 from models.export import bundle
 from models.export.centergroup_graphs import backbone_graph, grouping_graph
 from models.networks.centergroup import Grouper
+from models.networks.centergroup_movenet import MoveNetCenterGroup
 
 STRIDE = 4
 
@@ -64,10 +65,11 @@ def contents(
     cells = STRIDE * STRIDE // (2 if flip else 1)
     rows = {"name": "rows", "shape": [f"H*W/{cells // 2}", width]}
     tokens = f"{types}*n"
+    sizes = {"sizes": bundle.MOVENET_SIZES} if isinstance(model, MoveNetCenterGroup) else {}
     return bundle.Contents(
         model="centergroup",
         graphs=lambda: [backbone_graph(model, flip), grouping_graph(model, flip)],
-        input=bundle.input_section(config, "short-side-even"),
+        input=bundle.input_section(config, "short-side-even") | sizes,
         keypoints=skeleton.of(config.keypoints),
         engines={
             "backbone": {

@@ -1,8 +1,9 @@
-"""Weights that are float16 in a file and float32 in the graph that reads them.
+"""Weights that have one type in a file and another in the graph that reads them.
 
 MoveNet's weights are published as float16. A graph stores each of them so, followed by a Cast to float32,
 which every runtime folds while it loads the graph: the file is half as large and computes the same. Graphs
-of other precisions refer to the same bytes, see `calib/weights.py`.
+of other precisions refer to the same bytes, see `calib/weights.py`; where the bytes are float32, a graph of
+16 bits casts the other way.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ LEAST_BYTES = 1024
 """Smaller tensors keep their type: they gain nothing."""
 SUFFIX = ".float16"
 """Of the names of narrowed tensors; the Cast's output has the original name."""
+WIDE_SUFFIX = ".float32"
+"""Of the names of float32 tensors that a graph reads as float16."""
 
 
 def is_exact(values: np.ndarray) -> bool:
@@ -43,24 +46,28 @@ def narrow(model: onnx.ModelProto) -> int:
     return len(casts)
 
 
-def widen(model: onnx.ModelProto) -> None:
-    """Undoes `narrow`, in place: tools that expect weights as float32 initialisers find them so."""
-    narrowed = {tensor.name: tensor for tensor in model.graph.initializer}
+def unfold(model: onnx.ModelProto) -> None:
+    """Undoes `narrow` and what `calib/weights.py` does, in place: tools that want weights as initialisers of
+    the types that nodes read find them so."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    types = {SUFFIX: np.float32, WIDE_SUFFIX: np.float16}
     kept = []
     for node in model.graph.node:
-        tensor = narrowed.get(node.input[0]) if node.op_type == "Cast" else None
-        if tensor is None or tensor.name != node.output[0] + SUFFIX:
+        tensor = stored.get(node.input[0]) if node.op_type == "Cast" else None
+        suffix = "" if tensor is None else tensor.name.removeprefix(node.output[0])
+        if tensor is None or suffix not in types:
             kept.append(node)
             continue
-        values = numpy_helper.to_array(tensor).astype(np.float32)
+        values = numpy_helper.to_array(tensor).astype(types[suffix])
         tensor.CopyFrom(numpy_helper.from_array(values, node.output[0]))
     del model.graph.node[:]
     model.graph.node.extend(kept)
 
 
-def cast(name: str) -> onnx.NodeProto:
-    """The node that makes the float32 tensor `name` of its narrowed form."""
-    return helper.make_node("Cast", [name + SUFFIX], [name], f"{name}/cast", to=TensorProto.FLOAT)
+def cast(name: str, suffix: str = SUFFIX) -> onnx.NodeProto:
+    """The node that makes the tensor `name` of its stored form, whose name has the suffix."""
+    kind = TensorProto.FLOAT if suffix == SUFFIX else TensorProto.FLOAT16
+    return helper.make_node("Cast", [name + suffix], [name], f"{name}/cast", to=kind)
 
 
 def insert(graph: onnx.GraphProto, casts: list[onnx.NodeProto]) -> None:

@@ -14,10 +14,6 @@ MOVENET_SCORE_THRESHOLD = 0.019
 """What is shown of `logocap-movenet`'s poses; its REPORT.md says how it was chosen."""
 
 
-MOVENET_SIZES = {"small": 192}
-"""Short sides by name that `logocap-movenet` was measured at, besides its own."""
-
-
 @dataclass(frozen=True)
 class Decode:
     """The decoder's hyper-parameters that a bundle may choose; the defaults are for networks trained here."""
@@ -71,7 +67,7 @@ def contents(
         "shape": [config.embedding + config.evidence, *(f"{cell}+2" for cell in cells)],
     }
     own = asdict(decode)
-    sizes = {"sizes": MOVENET_SIZES} if isinstance(model, MoveNetLogoCap) else {}
+    sizes = {"sizes": bundle.MOVENET_SIZES} if isinstance(model, MoveNetLogoCap) else {}
     return bundle.Contents(
         model="logocap",
         graphs=lambda: [backbone_graph(model, flip), kam_graph(model, sampling)],

@@ -208,7 +208,7 @@ def test_widen_undoes_narrow(network: MoveNet, tmp_path: Path) -> None:
     export(backbone_graph(model.eval(), flip=False), path)
     narrowed = onnx.load(path)
     widened = onnx.load(path)
-    float16_weights.widen(widened)
+    float16_weights.unfold(widened)
     assert not any(tensor.data_type == TensorProto.FLOAT16 for tensor in widened.graph.initializer)
     assert float16_weights.narrow(widened) == sum(
         tensor.data_type == TensorProto.FLOAT16 for tensor in narrowed.graph.initializer

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from models import skeleton
-from models.evaluate import cut_people, photographs
+from models.evaluate import cut_people, others, photographs
 from models.evaluate.photographs import EXTENT, Crop, figures, nearest
 
 
@@ -47,6 +48,23 @@ def test_the_pose_in_the_middle_counts() -> None:
     poses = np.stack([one.person[:, :2] + 70, one.person[:, :2], one.person[:, :2] - 70])
     assert nearest(poses, 256) is not None
     assert figures([one], {"a.png": poses})["pck@0.1"] == 1.0
+
+
+def test_poses_of_other_networks_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = crop()
+    image = {"id": 1, "file_name": one.name, "width": 256, "height": 256}
+    person = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": one.person.flatten().tolist()}
+    person |= {"bbox": [33, 33, 190, 190], "area": 19000, "iscrowd": 0, "num_keypoints": 15}
+    names = [{"id": 1, "name": "person", "keypoints": [], "skeleton": []}]
+    contents = {"images": [image], "annotations": [person], "categories": names}
+    (tmp_path / "annotations.json").write_text(json.dumps(contents))
+    # Others count from the corner of the first pixel, annotations from its middle.
+    poses = [(one.person[:, :2] + 0.5).tolist()]
+    (tmp_path / "found.json").write_text(json.dumps({one.name: {"poses": poses, "scores": [0.5]}}))
+    found = others.read(tmp_path / "found.json")
+    assert others.average_precision(tmp_path, found)["ap"] == pytest.approx(1.0)
+    assert photographs.main([str(tmp_path), "--poses", str(tmp_path / "found.json"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pck@0.1"] == 1.0
 
 
 def test_people_are_cut_out_as_the_measure_wants_them(tmp_path: Path) -> None:
