@@ -18,6 +18,8 @@ use crate::pose::{Poses, Skeleton};
 use crate::source::Frame;
 use crate::write::{Patient, is_standard_output};
 
+// The metrics read them in every program.
+#[cfg_attr(not(feature = "mqtt"), allow(dead_code))]
 mod broker_counts;
 pub mod canvas;
 mod dropped_lines;
