@@ -1,10 +1,31 @@
 //! SHA-256.
 
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::Path;
+
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of some bytes, 64 lower-case hexadecimal digits.
 pub(crate) fn of_bytes(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
+}
+
+/// The same of a file of any length.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn of_file(path: &Path) -> io::Result<String> {
+    let (mut digest, mut file) = (Sha256::new(), BufReader::new(File::open(path)?));
+    loop {
+        let bytes = file.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(hexadecimal(&digest.finalize()));
+        }
+        let length = bytes.len();
+        digest.update(bytes);
+        file.consume(length);
+    }
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@ mod common;
 mod programs;
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -200,4 +201,58 @@ fn the_same_configuration_changes_nothing_and_identities_are_not_given_twice() {
     running.must_use(&(model("logocap-tiny") + "track_min_hits = 1\n"), "logocap-tiny");
     assert_eq!((running.refused(), running.bundles().len()), (0, 2));
     check_order(&running.end());
+}
+
+#[test]
+fn what_lies_behind_a_name_may_change() {
+    if !have(&["gst-launch-1.0"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let boxes = folder.path().join("boxes.jsonl");
+    fs::write(&boxes, "{\"sequence\": 0, \"boxes\": [[1, 1, 50, 50]]}\n").unwrap();
+    let config = model("lofr-tiny") + &format!("boxes = {boxes:?}\n");
+    let running = Running::start(&config);
+    fs::write(&boxes, "{\"sequence\": 0, \"boxes\": [[1, 1, 60, 50]]}\n").unwrap();
+    running.must_use(&config, "lofr-tiny");
+    fs::remove_file(&boxes).unwrap();
+    running.must_refuse(&config, &["boxes.jsonl", "cannot be read"]);
+    assert_eq!(running.said().matches("os error").count(), 1, "{}", running.said());
+    running.end();
+}
+
+#[test]
+fn a_service_that_reloads_before_its_first_frame_is_not_ready() {
+    if !have(&["gst-launch-1.0"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, config) = (folder.path().join("notify"), folder.path().join("config.toml"));
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    fs::write(&config, model("logocap-tiny")).unwrap();
+    let said = folder.path().join("said");
+    let mut command = sinew(&["run", "--source", &format!("{CAMERA} ! valve drop=true"), "--sink", "jsonl:/dev/null"]);
+    command.arg("--config").arg(&config).env("NOTIFY_SOCKET", &socket);
+    let program = command.stderr(fs::File::create(&said).unwrap()).spawn().unwrap();
+    let running = Running { folder, program };
+    let mut heard = String::new();
+    let mut listen = |until: &str| {
+        let begun = Instant::now();
+        while !heard.contains(until) && begun.elapsed() < Duration::from_secs(20) {
+            let mut message = [0; 512];
+            match manager.recv(&mut message) {
+                Ok(length) => heard += &String::from_utf8_lossy(&message[..length]),
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        assert!(heard.contains(until), "{heard}");
+        heard.clone()
+    };
+    listen("waiting for the first frame");
+    running.reload(&model("nowhere"));
+    wait_until("the configuration is refused", || running.refused() == 1);
+    running.end();
+    let heard = listen("STOPPING=1");
+    assert!(!heard.contains("READY=1") && !heard.contains("RELOADING=1"), "{heard}");
 }

@@ -17,9 +17,10 @@ use super::config::Settings;
 use super::output;
 use super::run::{describe, open_boxes, read_templates, track_options};
 use super::service::Service;
-use super::{Verdict, config};
+use super::{Verdict, causes, config};
 use crate::bundle::Bundle;
 use crate::estimator::{self, EstimateError, Estimator as _, LazyEstimator, Request};
+use crate::hash;
 use crate::pixels::Image;
 use crate::pose::Poses;
 use crate::runtime::{Change, FrameKind, Model, Replacement, Replacements, Tracking};
@@ -45,10 +46,7 @@ impl ReloadArguments {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Verdict> {
         let settings = Settings::default().with_files(None)?;
-        let bundle = settings.bundle().with_context(|| format!("the model in {}", config::SYSTEM))?;
-        read_templates(&settings.template, &bundle)?;
-        open_boxes(&settings, &bundle)?;
-        track_options(&settings, &bundle)?;
+        check(&settings).with_context(|| format!("{} cannot be used", config::SYSTEM))?;
         if self.check {
             output::message(format_args!("sinew: {} can be used", config::SYSTEM));
             return Ok(Verdict::Good);
@@ -59,10 +57,19 @@ impl ReloadArguments {
             bail!("the service did not reload (systemctl: {done}); journalctl -u sinew says why");
         }
         output::message(format_args!(
-            "sinew: the service has read its configuration again; journalctl -u sinew shows it"
+            "sinew: the service reads its configuration again; journalctl -u sinew says what came of it"
         ));
         Ok(Verdict::Good)
     }
+}
+
+/// Opens everything that the options name, but for the networks.
+fn check(settings: &Settings) -> anyhow::Result<()> {
+    let bundle = settings.bundle()?;
+    read_templates(&settings.template, &bundle)?;
+    open_boxes(settings, &bundle)?;
+    track_options(settings, &bundle)?;
+    Ok(())
 }
 
 /// What a run cannot change.
@@ -76,8 +83,7 @@ struct Fixed {
 #[derive(Clone)]
 struct Used {
     settings: Settings,
-    /// The bundle's.
-    hash: String,
+    contents: Vec<Option<String>>,
     /// How poses are tracked.
     tracking: Option<TrackOptions>,
     categories: Vec<Category>,
@@ -99,6 +105,7 @@ pub struct Reloader {
     preparing: Option<Receiver<Prepared>>,
     fixed: Arc<Fixed>,
     metrics: Option<Arc<Metrics>>,
+    is_quiet: bool,
 }
 
 impl Reloader {
@@ -109,17 +116,17 @@ impl Reloader {
         (settings, bundle): (&Settings, &Bundle),
         schema: &OutputSchema,
         cameras: usize,
-        metrics: Option<Arc<Metrics>>,
+        (metrics, is_quiet): (Option<Arc<Metrics>>, bool),
     ) -> anyhow::Result<Self> {
         let tracks = metrics.as_ref().map(|metrics| metrics.tracks()).unwrap_or_default();
         let current = Used {
             settings: settings.clone(),
-            hash: bundle.hash().to_owned(),
+            contents: contents(settings, bundle),
             tracking: track_options(settings, bundle)?,
             categories: schema.categories.clone(),
         };
         let fixed = Arc::new(Fixed { schema: schema.clone(), cameras, tracks });
-        Ok(Self { requested, given, file, current, trying: None, preparing: None, fixed, metrics })
+        Ok(Self { requested, given, file, current, trying: None, preparing: None, fixed, metrics, is_quiet })
     }
 
     /// Begins to prepare.
@@ -137,9 +144,18 @@ impl Reloader {
         }
     }
 
+    fn say(&self, text: &str) {
+        if !self.is_quiet {
+            output::message(format_args!("sinew: {text}"));
+        }
+    }
+
     fn refuse(&mut self, error: &anyhow::Error) {
         let model = self.current.settings.model.as_deref().unwrap_or_default();
-        tracing::warn!("the new configuration is not used, the model is still {model}: {error:#}");
+        tracing::warn!(
+            "the new configuration is not used, the model is still {model}: {}",
+            causes(error.as_ref()).join(": ")
+        );
         self.done(false);
     }
 
@@ -147,7 +163,7 @@ impl Reloader {
         if let Some(metrics) = &self.metrics {
             metrics.reloaded(is_replaced);
         }
-        Service::tell_ready();
+        Service::tell_reloaded();
     }
 }
 
@@ -171,8 +187,8 @@ impl Replacements for Reloader {
                 return Some(replacement);
             }
             Ok(None) => {
-                tracing::info!("the configuration has not changed");
-                Service::tell_ready();
+                self.say("the configuration was read again, it has not changed");
+                Service::tell_reloaded();
             }
             Err(error) => self.refuse(&error),
         }
@@ -183,7 +199,7 @@ impl Replacements for Reloader {
         match (outcome, self.trying.take()) {
             (Ok(()), Some(current)) => {
                 let model = current.settings.model.as_deref().unwrap_or_default();
-                tracing::info!("the configuration was read again, the model is {model} now");
+                self.say(&format!("the configuration was read again, the model is {model} now"));
                 self.current = current;
                 self.done(true);
             }
@@ -193,6 +209,13 @@ impl Replacements for Reloader {
     }
 }
 
+/// Digests of the files that the options name, which may change under their names; `None` for one that cannot be read.
+fn contents(settings: &Settings, bundle: &Bundle) -> Vec<Option<String>> {
+    let files = settings.template.iter().chain(&settings.boxes).map(|path| hash::of_file(path).ok());
+    let finder = settings.boxes_from.iter().map(|name| Some(Bundle::open(name).ok()?.hash().to_owned()));
+    files.chain(finder).chain([Some(bundle.hash().to_owned())]).collect()
+}
+
 /// Reads the configuration and opens its model, which runs once for each kind of frame.
 fn prepare(given: Settings, file: Option<PathBuf>, current: &Used, fixed: &Fixed, seen: &[FrameKind]) -> Prepared {
     let settings = given.with_files(file.as_deref())?;
@@ -200,8 +223,8 @@ fn prepare(given: Settings, file: Option<PathBuf>, current: &Used, fixed: &Fixed
         bail!("`{option}` has changed, which needs a restart");
     }
     let bundle = settings.bundle()?;
-    let hash = bundle.hash().to_owned();
-    if settings == current.settings && hash == current.hash {
+    let contents = contents(&settings, &bundle);
+    if settings == current.settings && contents == current.contents {
         return Ok(None);
     }
     let templates = read_templates(&settings.template, &bundle)?;
@@ -210,7 +233,7 @@ fn prepare(given: Settings, file: Option<PathBuf>, current: &Used, fixed: &Fixed
     let described = describe(&bundle, &templates);
     let (host, device) = (fixed.schema.host.clone(), fixed.schema.device.clone());
     let schema = OutputSchema { host, device, ..described };
-    let used = Used { settings, hash, tracking: options, categories: schema.categories.clone() };
+    let used = Used { settings, contents, tracking: options, categories: schema.categories.clone() };
     let settings = &used.settings;
     let is_same = used.tracking == current.tracking && used.categories == current.categories;
     let tracking = match &used.tracking {

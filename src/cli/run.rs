@@ -51,9 +51,10 @@ impl RunArguments {
 
     /// Runs the command.
     pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
+        // Before the configuration is read, so that no change of it is missed.
+        let (reload, stop) = (stop::reload_flag()?, stop::flag()?);
         let (config, given) = (self.config.clone(), self.settings.clone());
         let settings = self.settings()?;
-        let stop = stop::flag()?;
         let forced_exit = stop::force_exit_after(|_| 0)?;
         let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         guard(&settings, &bundle, uris, config.as_deref())?;
@@ -95,16 +96,15 @@ impl RunArguments {
                 tracing::warn!("the preview has no password: anyone who can reach {address} sees the images");
             }
         }
-        let used = (&settings, &bundle);
-        let mut reloader =
-            Reloader::new(stop::reload_flag()?, (given, config), used, &schema, sources.len(), metrics.clone())?;
-        let mut observer = RunObserver::new(sources[0].frames(), log).counting(metrics).serving();
+        let mut observer = RunObserver::new(sources[0].frames(), log).counting(metrics.clone()).serving();
         if observer.service.is_some() {
             outputs.keep_running();
         }
         let mut counts = Counts::default();
         let start = Instant::now();
         let ended = if live_count > 0 {
+            let (used, told) = ((&settings, &bundle), (metrics, log.quiet));
+            let mut reloader = Reloader::new(reload, (given, config), used, &schema, sources.len(), told)?;
             let pipeline = LivePipeline {
                 cameras: sources,
                 estimator: &mut open(),

@@ -5,6 +5,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::counts::Counts;
@@ -14,13 +15,15 @@ const STATUS: Duration = Duration::from_secs(5);
 /// Extension of the start time-out while there is no first frame: a camera may appear late.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether the manager, of which a process has one, was told that the first frame was processed.
+static READY: AtomicBool = AtomicBool::new(false);
+
 /// The service manager that has started this program.
 ///
 /// Only the loop that processes frames notifies it: if that hangs, the watchdog expires.
 #[derive(Debug)]
 pub struct Service {
     manager: Manager,
-    ready: bool,
     /// Interval at which the watchdog is fed.
     interval: Option<Duration>,
     fed: Option<Instant>,
@@ -41,27 +44,31 @@ impl Service {
         let is_ours = number("WATCHDOG_PID").is_none_or(|process| process == u64::from(std::process::id()));
         // Half of what systemd allows, as its manual advises.
         let interval = number("WATCHDOG_USEC").filter(|_| is_ours).map(|period| Duration::from_micros(period) / 2);
-        Some(Self { manager: Manager(socket), ready: false, interval, fed: None, told: None })
+        Some(Self { manager: Manager(socket), interval, fed: None, told: None })
     }
 
     /// The configuration is being read again.
     pub fn tell_reloading() {
-        if let Some(socket) = socket() {
-            Manager(socket).tell("RELOADING=1\n");
-        }
+        Self::tell_if_ready("RELOADING=1\n");
     }
 
     /// It was, whether it is used or not.
-    pub fn tell_ready() {
-        if let Some(socket) = socket() {
-            Manager(socket).tell("READY=1\n");
+    pub fn tell_reloaded() {
+        Self::tell_if_ready("READY=1\n");
+    }
+
+    /// Before the first frame, a service that reloads is still one that starts.
+    fn tell_if_ready(message: &str) {
+        if READY.load(Ordering::Relaxed)
+            && let Some(socket) = socket()
+        {
+            Manager(socket).tell(message);
         }
     }
 
     /// A frame was processed.
     pub fn processed(&mut self, counts: &Counts) {
-        if !self.ready {
-            self.ready = true;
+        if !READY.swap(true, Ordering::Relaxed) {
             self.manager.tell("READY=1\nSTATUS=processing frames\n");
         }
         self.feed();
@@ -76,7 +83,7 @@ impl Service {
 
     /// There was no frame, but the loop is running.
     pub fn alive(&mut self) {
-        if self.ready {
+        if READY.load(Ordering::Relaxed) {
             self.feed();
         } else if self.fed.is_none_or(|fed| fed.elapsed() >= PATIENCE / 2) {
             self.fed = Some(Instant::now());
