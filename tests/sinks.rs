@@ -13,7 +13,7 @@ use std::time::Duration;
 use counting::allocations;
 use serde_json::Value;
 use sinew::geometry::Size;
-use sinew::sink::{self, Sink, SinkError};
+use sinew::sink::{self, OutputSchema, Sink, SinkError};
 use sinks_support::{Shown, grey, poses, put, schema};
 
 const SMALL: Size = Size::new(16, 8);
@@ -92,6 +92,33 @@ fn a_reader_that_sleeps_loses_whole_lines_and_others_none() {
     assert!(seen.len() < FRAMES as usize, "lines were dropped");
     assert_eq!(seen[..5], [0, 1, 2, 3, 4], "what fitted was kept");
     assert_eq!(seen.last(), Some(&(FRAMES + 19)), "it goes on when the reader has woken up");
+}
+
+#[test]
+fn a_reader_that_sleeps_through_another_header_gets_it_before_the_next_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("poses");
+    let mut sink = open(&uri("unix", &path)).unwrap();
+    let sleeping = UnixStream::connect(&path).unwrap();
+    put(sink.as_mut(), 0..150, 30);
+    // Its name makes this header longer than the room that the lines have left.
+    for bundle in ["passed over", "new"] {
+        let name = format!("{bundle} {}", "-".repeat(20_000));
+        sink.describe(&OutputSchema { bundle: name, ..schema() }).unwrap();
+    }
+    let woken = thread::spawn(move || rest(sleeping));
+    for number in 150..170 {
+        thread::sleep(Duration::from_millis(10));
+        put(sink.as_mut(), number..number + 1, 1);
+    }
+    drop(sink);
+    let text = woken.join().unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is_old = |line: &&Value| line["sequence"].as_u64().is_some_and(|number| number < 150);
+    let old = lines[1..].iter().take_while(is_old).count();
+    let bundles: Vec<_> = lines.iter().filter_map(|line| line["bundle"].as_str()).collect();
+    assert!(bundles.len() == 2 && bundles[1].starts_with("new"), "{} headers", bundles.len());
+    assert!(lines[old + 1].get("bundle").is_some(), "it precedes the first line that it describes");
 }
 
 #[test]

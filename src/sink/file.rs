@@ -1,7 +1,7 @@
 //! JSON lines in a file: `PATH`, or `PATH?rotate=64MiB&keep=5`.
 //!
 //! With `rotate`, a file that would grow beyond the size is renamed to `PATH.1`, the one before it to `PATH.2`, and so on; `keep`
-//! of them are kept. Every file begins with the header and ends with a complete line.
+//! of them are kept. Every file begins with a header and ends with a complete line.
 //!
 //! A file of an earlier run is replaced, or renamed, only once the first line exists. A file that is
 //! moved, deleted or truncated by another program is recreated with the next line. A full disk does not end the run: lines are
@@ -219,6 +219,8 @@ struct Lines<V> {
     start: Start,
     /// Bytes of the complete lines in the file.
     length: u64,
+    /// Whether there are others than headers among them.
+    has_lines: bool,
     /// Whether a partial line may follow them.
     torn: bool,
     /// `None` while all is well.
@@ -240,6 +242,7 @@ impl<V: Volume> Lines<V> {
             header: Vec::new(),
             start: Start::Header,
             length: 0,
+            has_lines: false,
             torn: false,
             full: None,
             retry,
@@ -276,19 +279,20 @@ impl<V: Volume> Lines<V> {
                 Some(_) => self.volume.rotate()?,
                 None => self.volume.cut(0)?,
             }
-            (self.start, self.length) = (Start::Header, 0);
+            (self.start, self.length, self.has_lines) = (Start::Header, 0, false);
         } else if let Some(length) = self.volume.renewed(self.length)? {
             tracing::warn!("{}: another program has moved, deleted or emptied the file; it is recreated", self.name);
-            (self.start, self.length, self.torn) = (Start::Header, length, false);
+            (self.start, self.length, self.torn, self.has_lines) = (Start::Header, length, false, length > 0);
         }
         if self.torn {
             self.volume.cut(self.length)?;
             self.torn = false;
         }
-        let has_lines = self.length > self.header.len() as u64;
-        if has_lines && self.most_bytes.is_some_and(|most| self.length + line.len() as u64 > most) {
+        let header_bytes = if self.start == Start::Header { self.header.len() } else { 0 };
+        let bytes = (header_bytes + line.len()) as u64;
+        if self.has_lines && self.most_bytes.is_some_and(|most| self.length + bytes > most) {
             self.volume.rotate()?;
-            (self.start, self.length) = (Start::Header, 0);
+            (self.start, self.length, self.has_lines) = (Start::Header, 0, false);
         }
         if self.start == Start::Header {
             let header = std::mem::take(&mut self.header);
@@ -297,7 +301,9 @@ impl<V: Volume> Lines<V> {
             written?;
             self.start = Start::Done;
         }
-        self.write_whole(line)
+        self.write_whole(line)?;
+        self.has_lines = true;
+        Ok(())
     }
 
     /// Writes all of `bytes` or, if possible, nothing.

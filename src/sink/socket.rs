@@ -2,7 +2,7 @@
 //!
 //! Nothing blocks on a reader: listener and connections are non-blocking. A reader that has connected is accepted when the next
 //! line is written, and receives the header first. Each has a buffer of its own, made when it is accepted; a line that does not fit
-//! into it is dropped for this reader, always the whole line. A reader that has disconnected is removed.
+//! into it is dropped for this reader, always the whole line; a later header is made up for. A reader that has disconnected is removed.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -57,6 +57,8 @@ struct Reader {
     waiting: Vec<u8>,
     /// Lines dropped for this reader.
     dropped_lines: u64,
+    /// Whether the header was one of them, so that it must precede the next line.
+    lacks_header: bool,
 }
 
 impl Readers {
@@ -110,7 +112,7 @@ impl Readers {
             } else if stream.set_nonblocking(true).is_ok() {
                 let mut waiting = Vec::with_capacity(BUFFER_BYTES.max(self.header.len()));
                 waiting.extend_from_slice(&self.header);
-                self.readers.push(Reader { stream, waiting, dropped_lines: 0 });
+                self.readers.push(Reader { stream, waiting, dropped_lines: 0, lacks_header: false });
             }
         }
     }
@@ -122,16 +124,20 @@ impl Readers {
 }
 
 impl Reader {
-    /// Queues a line; returns whether it fits.
-    fn queue(&mut self, line: &[u8], path: &Path) -> bool {
-        if self.waiting.len() + line.len() <= self.waiting.capacity() {
+    /// Queues a line, behind `header` if that is missing; returns whether it fits.
+    fn queue(&mut self, line: &[u8], header: &[u8], path: &Path) -> bool {
+        let header = if self.lacks_header && line != header { header } else { &[] };
+        if self.waiting.len() + header.len() + line.len() <= self.waiting.capacity() {
+            self.waiting.extend_from_slice(header);
             self.waiting.extend_from_slice(line);
+            self.lacks_header = false;
             return true;
         }
         if self.dropped_lines == 0 {
             tracing::warn!("{}: a reader is too slow; lines are dropped for it", path.display());
         }
         self.dropped_lines += 1;
+        self.lacks_header |= is_header(line);
         false
     }
 
@@ -176,7 +182,7 @@ impl Write for Readers {
         // What is sent now makes room for the line.
         self.send();
         for reader in &mut self.readers {
-            if !reader.queue(line, &self.path) {
+            if !reader.queue(line, &self.header, &self.path) {
                 self.dropped_lines.for_slow_reader();
             }
         }

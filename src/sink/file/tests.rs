@@ -268,3 +268,20 @@ fn all_files_of_a_rotation_are_known() {
     assert_eq!(found, ["a", "a.1", "a.2"].map(|name| folder.path().join(name)));
     assert_eq!(paths(link.to_str().unwrap()).unwrap(), [path]);
 }
+
+#[test]
+fn another_header_counts_when_a_file_is_rotated() {
+    // 7 + 6 bytes; the second header and its line would make 13 + 20 + 7.
+    let mut lines = lines(1000, Some(32));
+    lines.write_all(b"first\n").unwrap();
+    let header = b"{\"schema\":1,\"b\":2}\n";
+    lines.write_all(header).unwrap();
+    lines.write_all(b"second\n").unwrap();
+    assert_eq!(lines.volume.rotated, [b"header\nfirst\n".to_vec()]);
+    assert_eq!(text(&lines), "{\"schema\":1,\"b\":2}\nsecond\n");
+    // A header longer than the first header and all lines behind it.
+    let long = format!("{{\"schema\":1,\"b\":\"{}\"}}\n", "-".repeat(30));
+    lines.write_all(long.as_bytes()).unwrap();
+    lines.write_all(b"third\n").unwrap();
+    assert_eq!((lines.volume.rotated.len(), text(&lines)), (2, format!("{long}third\n").as_str()));
+}
