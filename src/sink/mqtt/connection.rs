@@ -15,9 +15,9 @@ const OUT: usize = 64 << 10;
 const GREETING: Duration = Duration::from_secs(10);
 /// How long it may say nothing while an answer is due.
 const SILENCE: Duration = Duration::from_secs(20);
-/// Seconds after which the broker takes this client for dead, times 1.5.
+/// Keep-alive, seconds: after 1.5 times as long in silence the broker considers this client dead.
 pub(super) const KEEP_ALIVE: u16 = 10;
-/// Time without a message of ours after which it is told that we are alive.
+/// Time without a message of ours after which a ping is sent.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Why a connection is over.
@@ -40,7 +40,7 @@ pub(super) struct Connection {
     /// Since when an answer is due, or the last one has come with others due.
     due: Option<Instant>,
     spoken: Instant,
-    /// When it was last asked for a sign of life.
+    /// When it was last pinged.
     asked: Instant,
     /// Whether the broker has accepted it.
     accepted: bool,
@@ -54,7 +54,7 @@ pub(super) struct Connection {
     covered: usize,
 }
 
-/// What the broker has said of results.
+/// What the broker has answered about results.
 pub(super) enum Event {
     Accepted,
     Acknowledged(u16),
@@ -129,7 +129,7 @@ impl Connection {
         let _ = self.result(Message { topic, payload, retain, id, again: false }, now);
     }
 
-    /// Asks for a sign of life; when it comes, `sent` results have arrived.
+    /// Sends a ping; when it is answered, `sent` results have arrived.
     pub fn ping(&mut self, sent: usize, now: Instant) {
         packets::ping(&mut self.out);
         self.pings.push_back(sent - self.covered);
@@ -155,7 +155,7 @@ impl Connection {
         self.due.map_or(idle, |due| idle.min(due + patience))
     }
 
-    /// Says that we are alive if there was nothing else to say.
+    /// Sends a ping if nothing else was sent for a while.
     ///
     /// # Errors
     /// If the broker has been silent for too long.

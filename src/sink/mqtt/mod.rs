@@ -5,7 +5,7 @@
 //! put() -- a line of JSON --> queue in memory --> spool on disk, if there is one and it is needed --> the broker
 //! ```
 //!
-//! Putting a result in copies it and never waits; everything else happens in a thread of its own, and names and connections in one more.
+//! `put` copies the result and never waits; the thread "mqtt" does the rest, except that another one resolves names and connects.
 //! Whatever the broker does, a result is waiting, sent or dropped, and counted as such ([`BrokerCounts`]).
 //!
 //! | file | |
@@ -13,12 +13,12 @@
 //! | `options` | what the URI says |
 //! | `queue` | the queue in memory |
 //! | `spool` | the one on disk |
-//! | `window` | what is on its way |
+//! | `window` | results that are sent and not acknowledged yet |
 //! | `packets` | the protocol |
 //! | `transport`, `tls` | TCP and TLS |
 //! | `connection` | one connection |
 //! | `worker` | the thread |
-//! | `news`, `topics`, `discovery` | what is said besides results |
+//! | `news`, `topics`, `discovery` | messages besides results |
 
 mod backoff;
 mod connection;
@@ -94,7 +94,7 @@ impl Write for Inlet {
     }
 }
 
-/// Sends results to the broker that `uri` names; `counts` says what becomes of them. That the broker is there is not waited for.
+/// Sends results to the broker that `uri` names; `counts` counts what becomes of them. Does not wait for the broker.
 ///
 /// # Errors
 /// If the URI is wrong, a file that it names cannot be read, the spool cannot be used, or the system provides no thread.

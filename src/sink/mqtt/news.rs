@@ -1,4 +1,4 @@
-//! What is said besides results: who we are, once per connection; how many poses there are, when that changes; how it goes, now and then.
+//! Messages besides results: status and header once per connection and model, numbers of poses when they change, statistics.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use super::queue::{CameraState, Queue};
 use super::topics::{ONLINE, Stats, Status, Topics, json, utc};
 use crate::thermal;
 
-/// How often it is said how it goes.
+/// Interval between statistics.
 const STATS_INTERVAL: Duration = Duration::from_secs(10);
-/// How often a number of poses may change.
+/// Shortest interval between two numbers of poses of a camera.
 const COUNT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is to be said.
+/// The messages besides results.
 #[derive(Debug)]
 pub(super) struct News {
     prefix: String,
@@ -26,23 +26,25 @@ pub(super) struct News {
     discovery: Option<Discovery>,
     thermal: PathBuf,
     started: Instant,
+    /// The same, seconds since 1970.
+    started_utc: f64,
     is_introduced: bool,
-    /// The cameras at the last stats, and now.
+    /// The cameras at the last statistics, and now.
     before: Vec<CameraState>,
     cameras: Vec<CameraState>,
     stats: Instant,
-    /// By camera: the number of poses that was said on this connection, and when.
+    /// By camera: the number of poses last sent on this connection, and when.
     counts: Vec<Option<(usize, Instant)>>,
-    /// Whether another number has to wait.
+    /// Whether a changed number waits for its interval to end.
     is_pending: bool,
 }
 
 impl News {
-    /// News of a run whose results begin with `header`.
+    /// For a run whose results begin with `header`.
     pub fn new(prefix: String, schema: OutputSchema, header: Vec<u8>, client: &str, discovery: Option<&str>) -> Self {
-        let now = Instant::now();
+        let (now, started_utc) = (Instant::now(), utc());
         Self {
-            status: json(&Status::new(&schema, client, utc())),
+            status: json(&Status::new(&schema, client, started_utc)),
             discovery: discovery.map(|prefix| Discovery::new(prefix, client)),
             client: client.to_owned(),
             prefix,
@@ -50,6 +52,7 @@ impl News {
             header,
             thermal: Path::new("/").join(thermal::FOLDER),
             started: now,
+            started_utc,
             is_introduced: false,
             before: Vec::new(),
             cameras: Vec::new(),
@@ -59,24 +62,24 @@ impl News {
         }
     }
 
-    /// What all topics begin with.
+    /// The prefix of all topics.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// A connection begins, on which nothing was said yet.
+    /// A connection begins: everything is sent again.
     pub fn begin(&mut self) {
         self.is_introduced = false;
         self.counts.clear();
     }
 
-    /// When something may have to be said next.
+    /// When the next message may be due.
     pub fn next(&self, now: Instant) -> Instant {
         let stats = self.stats + STATS_INTERVAL;
         if self.is_pending { stats.min(now + COUNT_INTERVAL) } else { stats }
     }
 
-    /// Says what there is to say, to `say`: a topic, what is said, and whether the broker keeps it.
+    /// Passes every message that is due to `say`: topic, payload, and whether the broker retains it.
     pub fn say(
         &mut self,
         queue: &Queue,
@@ -86,7 +89,7 @@ impl News {
         mut say: impl FnMut(&str, &[u8], bool),
     ) {
         if let Some((schema, header)) = queue.described() {
-            self.status = json(&Status::new(&schema, &self.client, utc()));
+            self.status = json(&Status::new(&schema, &self.client, self.started_utc));
             (self.schema, self.header) = (schema, header);
             self.begin();
         }
@@ -174,10 +177,13 @@ mod tests {
         assert_eq!(topics(&said(&mut news, &queue, start + COUNT_INTERVAL)), ["p/1/count"]);
         let stats = said(&mut news, &queue, start + STATS_INTERVAL);
         assert_eq!((topics(&stats), stats[0].2), (vec!["p/stats".to_owned()], false));
-        // Another model.
+        // Another model of the same run.
+        let began = |status: &str| status[status.find("\"started\"").unwrap()..].to_owned();
+        std::thread::sleep(Duration::from_millis(5));
         queue.describe(OutputSchema { bundle: "other".into(), ..OutputSchema::default() }, b"{1}".to_vec());
         let other = said(&mut news, &queue, start + STATS_INTERVAL);
         assert!(other[0].1.contains("\"bundle\":\"other\"") && other[1].1 == "{1}" && other.len() == 5, "{other:?}");
+        assert_eq!(began(&other[0].1), began(&first[0].1));
         // A new connection.
         news.begin();
         assert_eq!(said(&mut news, &queue, start + STATS_INTERVAL).len(), 5);

@@ -1,4 +1,4 @@
-//! What `mqtt://USER@HOST:PORT/PREFIX?qos=1&...` says, and who may know what is in it.
+//! Options of `mqtt://USER@HOST:PORT/PREFIX?qos=1&...`; a password in it appears in no message.
 
 use std::path::PathBuf;
 
@@ -8,11 +8,11 @@ use crate::read;
 
 /// Bytes of results in memory by default.
 const QUEUE: u64 = 4 << 20;
-/// The least and the most of them.
+/// Limits of that.
 const QUEUE_RANGE: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 /// Megabytes of the spool by default.
 const SPOOL_MB: u64 = 256;
-/// The most of them.
+/// Limit of that.
 const MOST_SPOOL_MB: u64 = 1 << 20;
 /// Most bytes of a file with a user name and a password.
 const MOST_CREDENTIALS: u64 = 4096;
@@ -34,7 +34,7 @@ pub struct MqttOptions {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// What all topics begin with; `None` for `sinew/` and the name of this machine.
+    /// The prefix of all topics; `None` for `sinew/` and the name of this machine.
     pub prefix: Option<String>,
     /// 0 or 1.
     pub qos: u8,
@@ -48,7 +48,7 @@ pub struct MqttOptions {
     pub client: Option<String>,
     /// Bytes of results in memory.
     pub queue: usize,
-    /// Folder of the results that wait longer, and its most bytes.
+    /// Folder of the results that wait on disk, and its maximum size in bytes.
     pub spool: Option<(PathBuf, u64)>,
     /// Home Assistant's discovery prefix.
     pub discovery: Option<String>,

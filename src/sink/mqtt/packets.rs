@@ -1,7 +1,7 @@
 //! MQTT 3.1.1 on the wire: the packets of a client that only publishes, and the three that a broker may send to it.
 //!
 //! The crate `mqtt-protocol-core` has their fields; cutting the broker's bytes into packets is done here, because none of them is
-//! longer than two bytes: whoever sends more is not a broker, and nothing is kept of it.
+//! longer than two bytes: a program that sends more is not a broker.
 
 use mqtt_protocol_core::mqtt::packet::Qos;
 use mqtt_protocol_core::mqtt::packet::v3_1_1::{Connack, Connect, Disconnect, Pingreq, Puback, Publish};
@@ -19,9 +19,9 @@ const PACKET: usize = 2 + LONGEST;
 pub struct Message<'a> {
     /// Its topic.
     pub topic: &'a str,
-    /// What it says.
+    /// Its payload.
     pub payload: &'a [u8],
-    /// Whether the broker keeps it for later subscribers.
+    /// Whether the broker retains it for later subscribers.
     pub retain: bool,
     /// With QoS 1 its number, which the acknowledgement names.
     pub id: Option<u16>,
@@ -34,7 +34,7 @@ pub struct Message<'a> {
 #[error("no MQTT packet can be made of this ({0:?})")]
 pub struct Unfit(MqttError);
 
-/// Appends the packet that begins a connection; the broker says `will.payload` where it breaks.
+/// Appends the packet that begins a connection; the broker publishes `will` if it breaks.
 ///
 /// # Errors
 /// If a string is too long.
@@ -80,7 +80,7 @@ pub fn publish(out: &mut Vec<u8>, message: Message<'_>) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// Appends a question to which every broker answers at once.
+/// Appends a ping, which every broker answers at once.
 pub fn ping(out: &mut Vec<u8>) {
     out.extend_from_slice(&Pingreq::new().to_continuous_buffer());
 }
@@ -90,7 +90,7 @@ pub fn disconnect(out: &mut Vec<u8>) {
     out.extend_from_slice(&Disconnect::new().to_continuous_buffer());
 }
 
-/// What a broker says.
+/// A packet of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// The connection is accepted, or refused with this reason.

@@ -1,4 +1,4 @@
-//! Topics, and what is said on them besides results.
+//! Topics, and the payloads of messages besides results.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use super::super::OutputSchema;
 use super::super::broker_counts::BrokerCounts;
 use super::queue::CameraState;
 
-/// What [`Topics::available`] says.
+/// Payloads of [`Topics::available`].
 pub(super) const ONLINE: &[u8] = b"online";
 pub(super) const OFFLINE: &[u8] = b"offline";
 
@@ -54,7 +54,7 @@ impl Topics {
     }
 }
 
-/// `PREFIX/status`: who sends.
+/// `PREFIX/status`: the program that sends.
 #[derive(Debug, Serialize)]
 pub(super) struct Status<'a> {
     sinew: &'static str,
@@ -81,7 +81,7 @@ impl<'a> Status<'a> {
     }
 }
 
-/// `PREFIX/stats`: how it goes.
+/// `PREFIX/stats`: statistics of the last seconds.
 #[derive(Debug, Serialize)]
 pub(super) struct Stats {
     utc: f64,
@@ -96,7 +96,7 @@ pub(super) struct Stats {
 struct CameraStats {
     camera: usize,
     frames: u64,
-    /// Results a second since the last stats.
+    /// Results a second since the last statistics.
     fps: f64,
     poses: usize,
     #[serde(skip_serializing_if = "Option::is_none")]

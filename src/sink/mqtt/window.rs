@@ -10,7 +10,7 @@ const MOST: usize = 512;
 const FIRST: usize = 8;
 /// Numbers of results are up to this one; those of other messages are above.
 pub(super) const LAST_ID: u16 = 60_000;
-/// A broker that closes the connection so often while a result is the only one on its way does not want it.
+/// How often the broker may close the connection while a result is the only one on its way, before that counts as refused.
 const STRIKES: u8 = 3;
 
 /// A result on its way.

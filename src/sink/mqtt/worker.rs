@@ -1,4 +1,4 @@
-//! The network's thread: connects, sends what waits, keeps it on disk meanwhile, and says how things are.
+//! The network's thread: connects, sends what waits, keeps it on disk until then, and sends [`News`].
 //!
 //! A result is in one of three places, and they are in its order: on its way (the window), on disk (the spool), in memory (the queue). The
 //! window is filled from the spool and, when that is empty, from the queue. While there is no connection, or it is too slow, the
@@ -30,15 +30,15 @@ const SPILL_AWAY: f64 = 0.25;
 const SPILL_SLOW: f64 = 0.5;
 /// How long results wait in memory at most while there is no connection.
 const SPILL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often it is kept on disk what the broker has.
+/// Interval at which the position of the broker in the spool is saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a full disk is left alone before it is tried again.
 const DISK_RETRY: Duration = Duration::from_secs(1);
 /// QoS 0: how long it takes at most until a result is known to have arrived, and how many may not be.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(500);
-/// How long the broker has for our last words.
+/// How long sending the last message may take.
 pub(super) const PARTING: Duration = Duration::from_millis(150);
-/// The longest time without a look at everything.
+/// Longest wait of the thread.
 const TICK: Duration = Duration::from_secs(1);
 /// A connection that has lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ enum Link {
     Open(Box<Connection>),
 }
 
-/// All that the thread has.
+/// The thread's state.
 #[derive(Debug)]
 pub(super) struct Worker {
     options: Arc<MqttOptions>,
@@ -74,7 +74,7 @@ pub(super) struct Worker {
     disk_is_full: bool,
     spilled: Instant,
     saved: Instant,
-    /// What was last said of a connection that is not there.
+    /// The last message logged about a missing connection.
     complaint: Option<String>,
     was_connected: bool,
 }
@@ -137,7 +137,7 @@ impl Worker {
         }
     }
 
-    /// Whether, at the end of the run, nothing is gained by going on.
+    /// Whether the run has ended and nothing more can be sent.
     fn is_done(&self) -> bool {
         match &self.link {
             Link::Down(_) => true,
@@ -195,7 +195,7 @@ impl Worker {
         }
     }
 
-    /// Introduces us to the broker.
+    /// Sends the first packet.
     fn greet(&mut self, transport: Transport, now: Instant) {
         let mut hello = Vec::new();
         let will = Message {
@@ -543,7 +543,7 @@ impl Worker {
         self.report();
     }
 
-    /// Says what did not arrive.
+    /// Logs what did not arrive.
     fn report(&self) {
         let (waiting, dropped) = (self.counts.waiting(), self.counts.dropped());
         let broker = self.options.broker();
