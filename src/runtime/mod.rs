@@ -14,6 +14,7 @@ pub(crate) use boxes::touches;
 pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholeImage};
 pub use live::{Change, FrameKind, LivePipeline, Model, Replacement, Replacements};
 pub use outputs::Outputs;
+#[cfg(feature = "cli")]
 pub(crate) use tracking::CameraTracker;
 pub use tracking::{Tracking, TrackingError};
 

@@ -2,8 +2,8 @@
 //!
 //! A sink is chosen by its URI when the program starts: `jsonl:PATH` (`jsonl:-` is standard output) writes one JSON object per
 //! frame, `unix:PATH` sends the same lines to the clients of a socket, `overlay:PATH` draws the poses onto the frames,
-//! `y4m:PATH` writes the frames without drawing on them, `record:FOLDER` keeps frames, times and results, `fb:DEVICE` shows the poses on a screen, `mqtt://HOST` sends results to a
-//! broker. [`http`] serves them to browsers. A sink knows neither engines nor models.
+//! `y4m:PATH` writes the frames without drawing on them, `record:FOLDER` keeps frames, times and results, `fb:DEVICE` shows the
+//! poses on a screen, `mqtt://HOST` sends results to a broker. [`http`] serves them to browsers. A sink knows neither engines nor models.
 //!
 //! To add one: implement [`Sink`] in a file of its own, and add its scheme to [`open`], to [`outputs`] (which protects files from
 //! being overwritten), and to the lists in [`SinkError::Unknown`] and in the help of `--sink`.

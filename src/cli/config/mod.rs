@@ -77,7 +77,7 @@ pub struct Settings {
     /// Begin a camera's frame only when the one before it is done, also where the GPU could run its network meanwhile
     #[arg(long, env = "SINEW_NO_PIPELINE", value_parser = BoolishValueParser::new())]
     pub no_pipeline: bool,
-    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH, y4m:PATH, overlay:PATH
+    /// Where poses go: jsonl:PATH, jsonl:PATH?rotate=64MiB&keep=5, jsonl:-, unix:PATH, y4m:PATH, overlay:PATH,
     /// fb:/dev/fb0, mqtt://HOST/PREFIX or mqtts://; may be repeated [default: jsonl:-]
     #[arg(long, value_name = "URI", env = "SINEW_SINK")]
     pub sink: Vec<String>,
