@@ -1,9 +1,5 @@
 //! SHA-256.
 
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
-use std::path::Path;
-
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of some bytes, 64 lower-case hexadecimal digits.
@@ -15,8 +11,12 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// If it cannot be read.
-pub(crate) fn of_file(path: &Path) -> io::Result<String> {
-    let (mut digest, mut file) = (Sha256::new(), BufReader::new(File::open(path)?));
+#[cfg(feature = "cli")]
+pub(crate) fn of_file(path: &std::path::Path) -> std::io::Result<String> {
+    use std::io::BufRead as _;
+
+    let mut digest = Sha256::new();
+    let mut file = std::io::BufReader::new(std::fs::File::open(path)?);
     loop {
         let bytes = file.fill_buf()?;
         if bytes.is_empty() {

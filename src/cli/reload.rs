@@ -1,7 +1,7 @@
 //! `sinew reload`, and what SIGHUP does to a running `sinew run`: the configuration is read again, and the model replaced.
 //!
 //! Another thread reads the files, opens the bundle and its engines and runs them once, all beside the running model. Only then
-//! the loop tries the new model on a frame.
+//! does the loop try the new model on a frame.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -116,7 +116,8 @@ impl Reloader {
         (settings, bundle): (&Settings, &Bundle),
         schema: &OutputSchema,
         cameras: usize,
-        (metrics, is_quiet): (Option<Arc<Metrics>>, bool),
+        metrics: Option<Arc<Metrics>>,
+        is_quiet: bool,
     ) -> anyhow::Result<Self> {
         let tracks = metrics.as_ref().map(|metrics| metrics.tracks()).unwrap_or_default();
         let current = Used {

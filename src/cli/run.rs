@@ -103,8 +103,8 @@ impl RunArguments {
         let mut counts = Counts::default();
         let start = Instant::now();
         let ended = if live_count > 0 {
-            let (used, told) = ((&settings, &bundle), (metrics, log.quiet));
-            let mut reloader = Reloader::new(reload, (given, config), used, &schema, sources.len(), told)?;
+            let (given, used) = ((given, config), (&settings, &bundle));
+            let mut reloader = Reloader::new(reload, given, used, &schema, sources.len(), metrics, log.quiet)?;
             let pipeline = LivePipeline {
                 cameras: sources,
                 estimator: &mut open(),

@@ -22,7 +22,7 @@ pub(super) struct Shared<'a> {
     pub results: &'a SyncSender<Box<Job>>,
     pub pool: &'a Pool,
     pub stop: &'a AtomicBool,
-    /// Ends the lanes besides the first after the frames that they process.
+    /// Makes all lanes but the first end after their current frame.
     pub retire: AtomicBool,
     /// What the newest model changes for the outputs, until its first result reaches them.
     pub change: &'a Mutex<Option<Change>>,
@@ -46,7 +46,7 @@ impl Shared<'_> {
         }
     }
 
-    /// No frame is taken any more. The run ended before those that wait.
+    /// Closes the inbox; frames in it count as superseded, as the run has ended before them.
     pub fn close(&self) {
         for job in self.inbox.close() {
             self.tally.change(|counts| counts.dropped.superseded += 1);
@@ -89,7 +89,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// What became of a lane's turn.
+/// The outcome of a step.
 pub(super) enum Step {
     /// A frame left, or there was none yet.
     Done,
@@ -99,14 +99,14 @@ pub(super) enum Step {
     Ended,
 }
 
-/// One thread's part.
+/// One lane.
 pub(super) struct Lane<'a> {
     pub model: Model<'a>,
     /// How often the model was replaced.
     pub number: u64,
     /// The model to try on the next frame.
     pub candidate: Option<Replacement>,
-    /// What became of the last one that was tried.
+    /// The outcome of the last one that was tried.
     pub tried: Option<Result<(), EstimateError>>,
     /// When it takes a frame; `None` if it is the only lane: whenever it has none.
     pub turn: Option<Turn>,

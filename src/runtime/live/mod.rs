@@ -159,7 +159,7 @@ impl LivePipeline<'_> {
             let _closing = Closing(&shared);
             supervision.run(lane, scope, events, &reported, replacements)
         });
-        // What the last frames of the other lanes came to.
+        // The last frames of the other lanes.
         let processed = processed.and(supervision.tell(&reported));
         let mut local_counts = shared.tally.get();
         stop.store(true, Ordering::Relaxed);
@@ -198,7 +198,7 @@ fn wait(reported: &Receiver<Event>, until: Instant) {
     while reported.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
 }
 
-/// Lets no lane take a frame any more.
+/// Closes the inbox when it is dropped, which ends all lanes.
 struct Closing<'a>(&'a Shared<'a>);
 
 impl Drop for Closing<'_> {

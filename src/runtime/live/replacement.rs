@@ -1,4 +1,4 @@
-//! Another model while cameras run: it is tried on a frame, and the old one continues where it fails.
+//! Another model while cameras run: it is tried on a frame, and if it fails the old one continues.
 
 use std::time::Duration;
 
@@ -44,11 +44,11 @@ pub trait Replacements {
     /// wait.
     fn next(&mut self, seen: &[FrameKind]) -> Option<Replacement>;
 
-    /// What became of it: from the frame that it was tried on it processes all, or the old model does, because it failed.
+    /// The outcome: on success the replacement has processed the frame and gets all later ones, on failure the old model does.
     fn tried(&mut self, outcome: Result<(), EstimateError>);
 }
 
-/// The model stays.
+/// None: the model stays.
 #[derive(Debug)]
 pub(super) struct NoReplacements;
 
