@@ -203,6 +203,29 @@ fn a_template_fits_its_own_networks_only() {
 }
 
 #[test]
+fn objects_below_the_threshold_are_no_poses() {
+    let bundle = colours();
+    let templates: Arc<[Template]> = Arc::from([flag(&bundle)]);
+    let seen = image(&[(6, 1, RED), (1, 6, BLUE)]);
+    let there = Rectangle { x: 0.0, y: 0.0, width: SIDE as f32, height: SIDE as f32 };
+    let empty = Rectangle { x: 0.0, y: 0.0, width: 90.0, height: 90.0 };
+    let scores = |score_threshold| {
+        let options = Options { threads: 1, templates: Arc::clone(&templates), score_threshold, ..Options::default() };
+        let size = Size::new(SIDE, SIDE);
+        let mut estimator = estimator::open(&bundle, Backend::Tract, &options, size, PixelFormat::Rgb).unwrap();
+        let mut poses = Poses::default();
+        let boxes = Some(&[empty, there, empty][..]);
+        estimator.estimate(&Request { boxes, ..Request::new(seen.view()) }, &mut poses).unwrap();
+        assert_eq!(poses.dropped, 0);
+        poses.list.iter().map(|pose| pose.score).collect::<Vec<_>>()
+    };
+    let all = scores(None);
+    assert!(all.len() == 3 && all[0] < all[1] && all[0] == all[2], "{all:?}");
+    assert_eq!(scores(Some(all[0])), [all[1]], "scores must lie above it");
+    assert!(scores(Some(all[1])).is_empty());
+}
+
+#[test]
 fn options_are_checked() {
     let bundle = colours();
     let open = |options: Options| {

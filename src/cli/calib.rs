@@ -9,7 +9,8 @@ use clap::{Args, Subcommand};
 
 use super::Verdict;
 use super::log::LogArguments;
-use super::run::{RunArguments, RunObserver, open_boxes, read_templates};
+use super::model::{open_boxes, read_templates};
+use super::run::{RunArguments, RunObserver};
 use super::stop;
 use crate::engine::{Backend, Precision, Recording};
 use crate::estimator::{self, LazyEstimator};

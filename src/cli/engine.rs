@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::config::Settings;
 use super::log::LogArguments;
-use super::run::read_templates;
+use super::model::read_templates;
 use super::{Verdict, output, value};
 use crate::bundle::Bundle;
 use crate::engine::tensorrt::{Builder, Installation, Machine, Sidecar, find_trtexec};

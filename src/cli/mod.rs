@@ -20,6 +20,7 @@ mod eval;
 mod guard;
 mod log;
 mod machine;
+mod model;
 mod models;
 mod output;
 mod progress;

@@ -14,8 +14,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::config::Settings;
+use super::model::{describe, open_boxes, read_templates, track_options};
 use super::output;
-use super::run::{describe, open_boxes, read_templates, track_options};
 use super::service::Service;
 use super::{Verdict, causes, config};
 use crate::bundle::Bundle;

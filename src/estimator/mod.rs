@@ -125,7 +125,8 @@ impl<'a> Request<'a> {
 pub trait Estimator: Send {
     /// Estimates the poses in an image, in image pixels; `poses` is cleared before.
     ///
-    /// A model of one object per box writes one pose per box and template, in that order. Models of whole images write the best
+    /// A model of one object per box writes one pose per box and template, in that order, less those that do not score above
+    /// [`Options::score_threshold`]. Models of whole images write the best
     /// pose first. An image of a new size or format may open engines, which takes longer than a frame.
     ///
     /// # Errors

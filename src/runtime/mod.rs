@@ -12,8 +12,8 @@ pub use crate::counts::{Counts, Dropped};
 #[cfg(feature = "cli")]
 pub(crate) use boxes::touches;
 pub use boxes::{Boxes, BoxesError, FoundBoxes, ListedBoxes, WholeImage};
-pub use live::{Change, FrameKind, LivePipeline, Model, Replacement, Replacements};
-pub use outputs::Outputs;
+pub use live::{FrameKind, LivePipeline, Model, Replacement, Replacements};
+pub use outputs::{Change, Outputs};
 #[cfg(feature = "cli")]
 pub(crate) use tracking::CameraTracker;
 pub use tracking::{Tracking, TrackingError};

@@ -6,11 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Change, RunError, Tracking};
-use crate::sink::{FrameResult, Sink, SinkError};
+use super::{RunError, Tracking};
+use crate::sink::{FrameResult, OutputSchema, Sink, SinkError};
 
 /// Interval at which a busy sink is tried again.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// What another model changes for the outputs.
+#[derive(Debug)]
+pub struct Change {
+    /// Describes the results of the new model.
+    pub schema: OutputSchema,
+    /// Another tracking; `None` continues the present one.
+    pub tracking: Option<Tracking>,
+}
 
 /// The sinks of a run. Clones share them, so that another thread can finish them if this one is stuck in a source or a sink.
 ///

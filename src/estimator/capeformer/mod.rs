@@ -46,6 +46,8 @@ pub(super) struct Capeformer {
     bundle: Bundle,
     session: Session,
     box_padding: f64,
+    /// Poses that do not score above it are left out.
+    score_threshold: Option<f32>,
     features: Features,
     /// One pair of networks per number of rows that a template needs.
     matchers: Vec<Matcher>,
@@ -102,6 +104,7 @@ impl Capeformer {
             bundle: bundle.clone(),
             session,
             box_padding: config.box_padding,
+            score_threshold: options.score_threshold,
             features,
             matchers: Vec::new(),
             templates: Vec::new(),
@@ -234,6 +237,11 @@ impl Estimator for Capeformer {
 
                 let mut pose = Pose { template: number as u16, ..Pose::default() };
                 let sound = workspace.result(refine.output(refine_outputs::KEYPOINTS), &crop, &mut pose)?;
+                let is_absent = self.score_threshold.is_some_and(|threshold| pose.score <= threshold);
+                if sound == Finiteness::Finite && is_absent {
+                    times.decode += watch.lap();
+                    continue;
+                }
                 if sound == Finiteness::NotFinite || poses.list.len() >= max_poses || poses.list.push(pose).is_err() {
                     poses.dropped += 1;
                 }

@@ -10,9 +10,8 @@ use super::POLL_INTERVAL;
 use super::job::Job;
 use super::lane::lock;
 use super::pool::Pool;
-use super::replacement::Change;
 use crate::clock::UtcClock;
-use crate::runtime::{End, Outputs, RunError};
+use crate::runtime::{Change, End, Outputs, RunError};
 use crate::sink::{FrameResult, Live, RgbCache};
 
 /// How long the sinks wait after a stop for the result that is being computed.

@@ -9,11 +9,11 @@ use super::capture::{Event, Tally};
 use super::inbox::{Arrival, Inbox};
 use super::job::Job;
 use super::pool::Pool;
-use super::replacement::{Change, FrameKind, Model, Replacement};
+use super::replacement::{FrameKind, Model, Replacement};
 use crate::engine::Turn;
 use crate::estimator::{EstimateError, StageTimes};
 use crate::pose::Poses;
-use crate::runtime::{RunError, Skip, estimate};
+use crate::runtime::{Change, RunError, Skip, estimate};
 use crate::source::Frame;
 
 /// What the lanes of a run share.

@@ -48,8 +48,8 @@ use self::inbox::Inbox;
 use self::lane::{Lane, Order, Shared, Step, lock};
 use self::pool::Pool;
 use self::replacement::NoReplacements;
-pub use self::replacement::{Change, FrameKind, Model, Replacement, Replacements};
-use super::{Boxes, Counts, End, Observer, Outputs, RunError, WholeImage};
+pub use self::replacement::{FrameKind, Model, Replacement, Replacements};
+use super::{Boxes, Change, Counts, End, Observer, Outputs, RunError, WholeImage};
 use crate::estimator::{Estimator, Twin};
 use crate::source::Source;
 

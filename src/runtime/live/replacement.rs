@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::estimator::{EstimateError, Estimator};
 use crate::geometry::Size;
 use crate::pixels::PixelFormat;
-use crate::runtime::{Boxes, Tracking};
-use crate::sink::OutputSchema;
+use crate::runtime::{Boxes, Change};
 
 /// A model and where it looks.
 pub struct Model<'a> {
@@ -16,15 +15,6 @@ pub struct Model<'a> {
     pub boxes: Box<dyn Boxes + 'a>,
     /// Target latency, as in [`LivePipeline`](super::LivePipeline).
     pub deadline: Option<Duration>,
-}
-
-/// What changes for the outputs.
-#[derive(Debug)]
-pub struct Change {
-    /// Describes the results of the new model.
-    pub schema: OutputSchema,
-    /// Another tracking; `None` continues the present one.
-    pub tracking: Option<Tracking>,
 }
 
 /// A model that is to replace the present one.
