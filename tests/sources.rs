@@ -3,10 +3,14 @@
 mod common;
 mod programs;
 
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use programs::{Server, children, clip, ffmpeg, have, signal};
+use programs::{
+    Server, children, clip, damaged_clip, decoded_by_ffmpeg, ffmpeg, ffmpegs_of, have, is_running, own_ffmpegs, signal,
+    silent_server, wait_until,
+};
 use sinew::counts::Counts;
 use sinew::geometry::Size;
 use sinew::source::child::{self, ChildInput, ChildRequest};
@@ -74,6 +78,7 @@ impl Watched {
     }
 }
 
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/bundles/logocap-tiny");
 const LIVE: &str = "gst:videotestsrc is-live=true ! video/x-raw,framerate=30/1,width=";
 
 #[test]
@@ -97,6 +102,85 @@ fn a_child_that_dies_or_hangs_is_started_again() {
         assert_eq!(children(&format!("width={width},")).len(), 1, "the old one is gone");
         drop(watched);
         assert!(children(&format!("width={width},")).is_empty(), "none is left");
+    }
+}
+
+/// The one ffmpeg that this test runs now.
+#[track_caller]
+fn own_ffmpeg() -> u32 {
+    let [child] = own_ffmpegs()[..] else { panic!("not one ffmpeg: {:?}", own_ffmpegs()) };
+    child
+}
+
+#[test]
+fn an_ffmpeg_that_dies_or_hangs_is_started_again() {
+    let Some(server) = Server::rtsp(None) else { return };
+    let uri = format!("rtsp://127.0.0.1:{}/camera", server.port);
+    for (fault, fields) in [("KILL", [1, 0]), ("STOP", [0, 1])] {
+        let mut watched = Watched::open(&uri);
+        watched.must_give("at first");
+        let child = own_ffmpeg();
+        let begun = Instant::now();
+        signal(child, fault);
+        while watched.counts().restarts == 0 {
+            watched.frame(Duration::from_millis(10));
+            assert!(begun.elapsed() < Duration::from_secs(60), "{fault}: {:?}", watched.said);
+        }
+        let seen = begun.elapsed();
+        assert!(!is_running(child), "{fault}: the old one is gone");
+        watched.must_give("after a restart");
+        let (all, counts) = (begun.elapsed(), watched.counts());
+        println!("ffmpeg, {fault}: another after {:.2} s, frames after {:.2} s", seen.as_secs_f64(), all.as_secs_f64());
+        // A second until a frozen one is seen, and what ffmpeg takes to connect and to analyse the stream, are apart.
+        assert!(seen < limit() && all - seen < limit(), "{fault}: {seen:?}, {all:?}");
+        assert_eq!([counts.restarts, counts.failures, counts.stalls], [1, fields[0], fields[1]], "{fault}: {counts:?}");
+        let needle = if fault == "KILL" { "signal: 9" } else { "no frame for 1.0 s" };
+        assert!(matches!(&watched.said[..], [said] if said.contains(needle)), "{fault}: {:?}", watched.said);
+        let child = own_ffmpeg();
+        let begun = Instant::now();
+        drop(watched);
+        assert!(begun.elapsed() < limit() && !is_running(child), "ended by us after {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn an_ffmpeg_that_gives_nothing_is_started_again_and_said_once() {
+    if !have(&["ffmpeg"]) {
+        return;
+    }
+    let uri = format!("http://127.0.0.1:{}/#start=0.3", silent_server());
+    let mut watched = Watched::open(&uri);
+    let mut seen = Vec::new();
+    let begun = Instant::now();
+    while watched.counts().stalls < 3 {
+        assert_eq!(watched.frame(Duration::from_millis(10)), None);
+        seen.extend(own_ffmpegs().into_iter().filter(|child| !seen.contains(child)).collect::<Vec<_>>());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", watched.counts());
+    }
+    assert!(seen.len() >= 3, "{seen:?}");
+    assert!(matches!(&watched.said[..], [said] if said.contains("no frame for 0.3 s")), "{:?}", watched.said);
+    drop(watched);
+    assert!(seen.iter().all(|&child| !is_running(child)), "none is left");
+}
+
+#[test]
+fn a_live_ffmpeg_that_ends_or_changes_the_size_is_started_again_and_said_once() {
+    if !have(&["ffmpeg"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (path, needle) in [
+        (clip(folder.path(), "one.ts", "testsrc=size=64x48:rate=10:duration=0.5", &["-c:v", "libx264"]), "has ended"),
+        (two_sizes(folder.path()), "changed its size"),
+    ] {
+        let mut watched = Watched::open(&format!("ffmpeg:{}?live=1", path.display()));
+        assert_eq!(watched.must_give("at first"), Size::new(64, 48));
+        let took = watched.recovers(1);
+        println!("ffmpeg, {needle}: frames again after {:.2} s", took.as_secs_f64());
+        assert!(took < limit(), "{needle}: {took:?}");
+        watched.recovers(2);
+        assert!(watched.counts().failures >= 2, "{:?}", watched.counts());
+        assert!(watched.said[0].contains(needle), "{:?}", watched.said);
     }
 }
 
@@ -261,17 +345,84 @@ fn files_that_are_broken_say_so() {
     assert!(error.contains("a.mp4") && error.contains("moov"), "{error}");
     let error = all_frames(&format!("ffmpeg:{}/none.ts", folder.path().display())).unwrap_err().to_string();
     assert!(error.contains("No such file"), "{error}");
-    // A change of size on the way: two videos, one behind the other.
+    let error = all_frames(&format!("ffmpeg:{}", two_sizes(folder.path()).display())).unwrap_err().to_string();
+    assert!(error.contains("changed its size"), "{error}");
+}
+
+/// A video that changes its size on the way: two, one behind the other.
+fn two_sizes(folder: &Path) -> PathBuf {
     let mut both = Vec::new();
     for (name, size) in [("1.ts", "64x48"), ("2.ts", "96x64")] {
-        let path =
-            clip(folder.path(), name, &format!("testsrc=size={size}:rate=10:duration=0.5"), &["-c:v", "libx264"]);
+        let path = clip(folder, name, &format!("testsrc=size={size}:rate=10:duration=0.5"), &["-c:v", "libx264"]);
         both.extend(std::fs::read(path).unwrap());
     }
-    let joined = folder.path().join("both.ts");
+    let joined = folder.join("both.ts");
     std::fs::write(&joined, both).unwrap();
-    let error = all_frames(&format!("ffmpeg:{}", joined.display())).unwrap_err().to_string();
-    assert!(error.contains("changed its size"), "{error}");
+    joined
+}
+
+#[test]
+fn a_flood_of_an_ffmpegs_messages_holds_nothing_up() {
+    if !have(&["ffmpeg"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = damaged_clip(folder.path(), "320x240", 40, 50);
+    let (expected, said) = decoded_by_ffmpeg(&path);
+    // A pipe holds 64 KiB: if nobody read it, ffmpeg would wait for ever.
+    assert!(said.len() > 2 << 16 && expected > 300, "no flood: {} bytes, {expected} frames", said.len());
+    let mut source = source::open(path.to_str().unwrap()).unwrap();
+    let (mut frames, mut lost) = (0, None);
+    loop {
+        match source.next_frame() {
+            Ok(Some(_)) => frames += 1,
+            Ok(None) => break,
+            Err(SourceError::NotYet) => {}
+            Err(error @ SourceError::Undecodable { .. }) if lost.is_none() => lost = Some(error),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let lost = lost.expect("lost frames are said");
+    assert_eq!((frames, lost.lost_frames()), (expected, (40 * 30 - expected) as u64));
+    let text = lost.to_string();
+    assert!(text.contains("damaged.mp4") && text.contains("[h264] ") && text.len() < 1000, "{text}");
+    assert!(source.next_warning().is_none(), "said once");
+}
+
+#[test]
+fn damaged_videos_are_warned_of_and_their_lost_frames_counted() {
+    if !have(&["ffmpeg"]) {
+        return;
+    }
+    // Some frames are lost; all are there, but not all of their pixels; none can be decoded.
+    for (distance, needle, code) in [
+        (200, "frames could not be decoded; the decoder said: [h264] ", 1),
+        (2000, "with faults, no frame is lost; the decoder said: [h264] ", 0),
+        (2, "ffmpeg ended with exit status: 1; it said: ", 2),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = damaged_clip(folder.path(), "160x120", 1, distance);
+        let (expected, said) = decoded_by_ffmpeg(&path);
+        assert!(!said.is_empty() && [1, 0, 2][usize::from(expected == 30) + 2 * usize::from(expected == 0)] == code);
+        let results = folder.path().join("poses.jsonl");
+        let output = Command::new(env!("CARGO_BIN_EXE_sinew"))
+            .args(["run", "--backend", "tract", "--no-track", "--model", MODEL, "--source", path.to_str().unwrap()])
+            .arg("--sink")
+            .arg(format!("jsonl:{}", results.display()))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        let about: Vec<_> = said.lines().filter(|line| line.contains("damaged.mp4")).collect();
+        assert!(matches!(about[..], [line] if line.contains(needle)), "{said}");
+        if expected > 0 {
+            let lines = std::fs::read_to_string(&results).unwrap();
+            assert_eq!(lines.lines().filter(|line| line.contains("\"sequence\":")).count(), expected, "{said}");
+            assert!(said.contains("sinew: 30 frames"), "{said}");
+        }
+        let unread = format!("{} frames could not be read", 30 - expected);
+        assert_eq!(said.contains(&unread), code == 1, "{said}");
+    }
 }
 
 #[test]
@@ -352,19 +503,32 @@ fn no_program_means_no_source() {
     }
 }
 
+/// The program, reading from `uri`.
+fn run(uri: &str) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sinew"));
+    command.args(["run", "--backend", "tract", "--model", MODEL, "--source", uri, "--sink", "jsonl:/dev/null"]);
+    command.spawn().unwrap()
+}
+
 #[test]
 fn nothing_outlives_a_program_that_is_killed() {
-    if !have(&["gst-launch-1.0"]) {
+    if !have(&["gst-launch-1.0", "ffmpeg"]) {
         return;
     }
-    // It gives nothing: a pipe that is closed would not end it.
-    let uri = "gst:videotestsrc is-live=true ! video/x-raw,width=144 ! valve drop=true";
-    let mut program = Command::new(env!("CARGO_BIN_EXE_sinew"))
-        .args(["run", "--model", "logocap-tiny", "--source", uri, "--sink", "jsonl:/dev/null"])
-        .spawn()
-        .unwrap();
-    programs::wait_until("the child is there", || !children("width=144 !").is_empty());
+    // They give nothing: a pipe that is closed would not end them.
+    let mut program = run("gst:videotestsrc is-live=true ! video/x-raw,width=144 ! valve drop=true");
+    wait_until("the child is there", || !children("width=144 !").is_empty());
     program.kill().unwrap();
     program.wait().unwrap();
-    programs::wait_until("the child is gone", || children("width=144 !").is_empty());
+    wait_until("the child is gone", || children("width=144 !").is_empty());
+    let mut program = run(&format!("http://127.0.0.1:{}/", silent_server()));
+    // Asked for its version, it ends by itself: the one that reads a list stays.
+    let reads =
+        |child: &u32| std::fs::read(format!("/proc/{child}/cmdline")).is_ok_and(|text| text.ends_with(b"pipe:1\0"));
+    let child = || ffmpegs_of(program.id()).into_iter().find(reads);
+    wait_until("ffmpeg is there", || child().is_some());
+    let child = child().unwrap();
+    program.kill().unwrap();
+    program.wait().unwrap();
+    wait_until("ffmpeg is gone", || !is_running(child));
 }

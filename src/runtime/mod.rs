@@ -131,10 +131,18 @@ impl Pipeline<'_> {
     /// If the source fails for good, the model fails, or a sink cannot write. The sinks are finished in every case.
     pub fn run(&mut self, counts: &mut Counts) -> Result<End, RunError> {
         let worked = self.process_all(counts);
+        // Those that came with the end.
+        self.pass_warnings(counts);
         let finished = self.outputs.finish();
         // The first failure is the one that matters.
         let end = worked?;
         finished.map(|()| end)
+    }
+
+    fn pass_warnings(&mut self, counts: &Counts) {
+        while let Some(warning) = self.source.next_warning() {
+            self.observer.warned(&warning, counts);
+        }
     }
 
     fn process_all(&mut self, counts: &mut Counts) -> Result<End, RunError> {
@@ -144,16 +152,14 @@ impl Pipeline<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(End::Stopped);
             }
-            while let Some(warning) = self.source.next_warning() {
-                self.observer.warned(&warning, counts);
-            }
+            self.pass_warnings(counts);
             let frame = match self.source.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(End::SourceEnded),
                 Err(SourceError::NotYet) => continue,
                 Err(error) if error.is_recoverable() => {
-                    counts.frames += 1;
-                    counts.dropped.unreadable += 1;
+                    counts.frames += error.lost_frames();
+                    counts.dropped.unreadable += error.lost_frames();
                     self.observer.skipped(&error.into(), counts);
                     continue;
                 }
@@ -206,7 +212,7 @@ mod tests {
     use crate::pixels::{Image, PixelFormat};
     use crate::source::v4l2::CameraError;
 
-    /// A camera that warns before each of its two frames.
+    /// A camera that warns before each of its two frames, and with its end.
     struct Warning {
         image: Image,
         frames: u64,
@@ -264,6 +270,6 @@ mod tests {
             stop: &AtomicBool::new(false),
         };
         assert_eq!(pipeline.run(&mut counts).unwrap(), End::SourceEnded);
-        assert_eq!((warnings.0, counts.frames, counts.processed, counts.dropped.unreadable), (3, 2, 2, 0));
+        assert_eq!((warnings.0, counts.frames, counts.processed, counts.dropped.unreadable), (4, 2, 2, 0));
     }
 }

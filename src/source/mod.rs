@@ -130,6 +130,18 @@ pub enum SourceError {
         /// What is wrong.
         reason: String,
     },
+    /// Frames of a video could not be decoded; the others were read.
+    #[error("{name}: {lost} of {frames} frames could not be decoded; {said}")]
+    Undecodable {
+        /// The video's name.
+        name: String,
+        /// Number of lost frames.
+        lost: u64,
+        /// Number of frames in the file.
+        frames: u64,
+        /// The decoder's last lines.
+        said: String,
+    },
     /// A recording is damaged, or is none.
     #[error("{}: {reason}", path.display())]
     Recording {
@@ -166,8 +178,17 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Whether only one frame is lost and the next may be requested.
+    /// Whether only some frames are lost and the next may be requested.
     pub fn is_recoverable(&self) -> bool {
-        matches!(self, Self::Skipped(_) | Self::NotYet)
+        matches!(self, Self::Skipped(_) | Self::Undecodable { .. } | Self::NotYet)
+    }
+
+    /// Number of frames that are lost if it is recoverable.
+    pub fn lost_frames(&self) -> u64 {
+        match self {
+            Self::NotYet => 0,
+            Self::Undecodable { lost, .. } => *lost,
+            _ => 1,
+        }
     }
 }

@@ -42,6 +42,59 @@ pub fn children(text: &str) -> Vec<u32> {
     entries.filter_map(|entry| number(entry.path())).filter(is_one).collect()
 }
 
+/// The ffmpegs that the calling thread has started.
+pub fn own_ffmpegs() -> Vec<u32> {
+    ffmpegs_in(&fs::read_to_string("/proc/thread-self/children").unwrap())
+}
+
+/// The ffmpegs that a program has started.
+pub fn ffmpegs_of(program: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{program}/task")).unwrap().flatten();
+    let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    ffmpegs_in(&children.collect::<String>())
+}
+
+fn ffmpegs_in(children: &str) -> Vec<u32> {
+    let is_one = |&number: &u32| {
+        is_running(number) && fs::read_to_string(format!("/proc/{number}/comm")).is_ok_and(|name| name == "ffmpeg\n")
+    };
+    children.split_whitespace().map(|number| number.parse().unwrap()).filter(is_one).collect()
+}
+
+/// Whether there is such a process, which has not ended.
+pub fn is_running(process: u32) -> bool {
+    let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// A server that takes connections and requests, and never replies: its port. It ends with the test.
+pub fn silent_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    port
+}
+
+/// A video of H.264 whose bytes are damaged: about one in `distance`.
+#[track_caller]
+pub fn damaged_clip(folder: &Path, size: &str, seconds: u32, distance: u32) -> PathBuf {
+    let what = format!("testsrc2=size={size}:rate=30:duration={seconds}");
+    let whole = clip(folder, "whole.mp4", &what, &["-c:v", "libx264"]);
+    let damaged = folder.join("damaged.mp4");
+    let filter = format!("noise=amount={distance}");
+    ffmpeg(&["-i", whole.to_str().unwrap(), "-c", "copy", "-bsf:v", &filter, damaged.to_str().unwrap()]);
+    damaged
+}
+
+/// What ffmpeg itself makes of a file: how many frames it can decode, and what it says of the others.
+pub fn decoded_by_ffmpeg(path: &Path) -> (usize, Vec<u8>) {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-i", path.to_str().unwrap(), "-fps_mode", "passthrough"]);
+    let output = command.args(["-f", "framemd5", "-"]).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    (lines.lines().filter(|line| !line.starts_with('#')).count(), output.stderr)
+}
+
 /// What `ps` would show of every ffmpeg.
 pub fn arguments_of_all() -> String {
     let entries = fs::read_dir("/proc").unwrap().flatten();

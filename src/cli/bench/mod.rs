@@ -206,6 +206,7 @@ fn images(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow
         let frame = match source.next_frame() {
             Ok(Some(frame)) => frame,
             Ok(None) => break,
+            Err(SourceError::NotYet) => continue,
             Err(error) if error.is_recoverable() => {
                 tracing::warn!("{error}");
                 continue;
@@ -226,6 +227,9 @@ fn images(source: &mut dyn Source, uri: &str, as_camera: Option<Size>) -> anyhow
         if (images.len() + 1) * bytes > KEPT_BYTES {
             break;
         }
+    }
+    while let Some(warning) = source.next_warning() {
+        tracing::warn!("{warning}");
     }
     if images.is_empty() {
         bail!("{uri}: no frame in it");

@@ -69,13 +69,19 @@ impl Capture {
                     break;
                 }
             }
-            while let Some(warning) = self.source.next_warning() {
-                let _ = self.events.send(Event::Warning(warning));
-            }
+            self.pass_warnings();
             self.publish(frames, superseded);
         }
+        // Those that came with the end.
+        self.pass_warnings();
         self.publish(frames, superseded);
         self.inbox.end();
+    }
+
+    fn pass_warnings(&mut self) {
+        while let Some(warning) = self.source.next_warning() {
+            let _ = self.events.send(Event::Warning(warning));
+        }
     }
 
     /// Publishes the counts: `frames` were taken, of which `superseded` were replaced.

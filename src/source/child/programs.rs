@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -141,6 +142,29 @@ fn parse(version: &str) -> Option<Version> {
     Some(Version(numbers.next()?.parse().ok()?, numbers.next().and_then(|text| text.parse().ok()).unwrap_or(0)))
 }
 
+/// Number of frames that `input` has, decodable or not: the packets that `ffprobe` finds, of which a file has one for each frame. Those
+/// that an edit list hides are among them. `None` for what cannot be read twice, and where it takes too long.
+pub(super) fn frames_of(input: &ChildInput) -> Option<u64> {
+    let ChildInput::File(path) = input else { return None };
+    if !path.is_file() {
+        return None;
+    }
+    let question =
+        ["-v", "quiet", "-select_streams", "v:0", "-count_packets", "-show_entries", "stream=nb_read_packets"];
+    let mut arguments: Vec<OsString> = question.map(OsString::from).into();
+    arguments.extend(["-of", "default=noprint_wrappers=1:nokey=1"].map(OsString::from));
+    arguments.push(file_argument(path));
+    let (text, _) = Program::Ffmpeg.ask("ffprobe", &arguments).ok()?;
+    text.trim().parse().ok()
+}
+
+/// The file as ffmpeg's argument: never taken for an option or an address.
+fn file_argument(path: &Path) -> OsString {
+    let mut file = OsString::from("file:");
+    file.push(path);
+    file
+}
+
 /// Which matrix made the luma and chroma that ffmpeg writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Matrix {
@@ -212,8 +236,7 @@ impl Start {
         match &request.input {
             ChildInput::File(path) => {
                 let version = Program::Ffmpeg.version()?;
-                let mut file = OsString::from("file:");
-                file.push(path);
+                let file = file_argument(path);
                 let matrix = Matrix::of_file(&file);
                 Ok(Self::ffmpeg(version, request.live, matrix, &[], vec!["-i".into(), file], None))
             }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::programs::frames_of;
 use super::request::ChildRequest;
 use super::stream::{ChildFrames, Found};
 use crate::source::{Frame, Source, SourceError};
@@ -96,8 +97,19 @@ impl Source for Video {
                     Ok(said) if said.is_empty() => Ok(None),
                     // Frames that could not be decoded, or parts of them, in a file that was else read to its end.
                     Ok(said) if self.sequence > 0 => {
-                        let reason = format!("read to its end with faults: {said}");
-                        self.warnings.push_back(SourceError::Child { name: self.request.name.clone(), reason });
+                        let name = self.request.name.clone();
+                        let said = format!("the decoder said: {said}");
+                        match frames_of(&self.request.input) {
+                            Some(frames) if frames > self.sequence => {
+                                let lost = frames - self.sequence;
+                                return Err(SourceError::Undecodable { name, lost, frames, said });
+                            }
+                            known => {
+                                let lost = if known.is_some() { "no frame is lost" } else { "frames may be lost" };
+                                let reason = format!("read to its end with faults, {lost}; {said}");
+                                self.warnings.push_back(SourceError::Child { name, reason });
+                            }
+                        }
                         Ok(None)
                     }
                     Ok(reason) | Err(reason) => Err(self.fault(reason)),
