@@ -3,6 +3,7 @@
 //! Another thread reads the files, opens the bundle and its engines and runs them once, all beside the running model. Only then
 //! the loop tries the new model on a frame.
 
+use std::fmt::Arguments;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -99,6 +100,7 @@ pub struct Reloader {
     preparing: Option<Receiver<Prepared>>,
     fixed: Arc<Fixed>,
     metrics: Option<Arc<Metrics>>,
+    is_quiet: bool,
 }
 
 impl Reloader {
@@ -110,6 +112,7 @@ impl Reloader {
         schema: &OutputSchema,
         cameras: usize,
         metrics: Option<Arc<Metrics>>,
+        is_quiet: bool,
     ) -> anyhow::Result<Self> {
         let tracks = metrics.as_ref().map(|metrics| metrics.tracks()).unwrap_or_default();
         let current = Used {
@@ -119,7 +122,7 @@ impl Reloader {
             categories: schema.categories.clone(),
         };
         let fixed = Arc::new(Fixed { schema: schema.clone(), cameras, tracks });
-        Ok(Self { requested, given, file, current, trying: None, preparing: None, fixed, metrics })
+        Ok(Self { requested, given, file, current, trying: None, preparing: None, fixed, metrics, is_quiet })
     }
 
     /// Begins to prepare.
@@ -134,6 +137,13 @@ impl Reloader {
         match thread::Builder::new().name("reload".to_owned()).spawn(prepare) {
             Ok(_) => self.preparing = Some(receiver),
             Err(error) => self.refuse(&anyhow::Error::from(error).context("a thread cannot be started")),
+        }
+    }
+
+    /// Whoever asked for a reload looks into the log for how it ended, at any level of logging.
+    fn say(&self, text: Arguments<'_>) {
+        if !self.is_quiet {
+            output::message(format_args!("sinew: {text}"));
         }
     }
 
@@ -171,7 +181,7 @@ impl Replacements for Reloader {
                 return Some(replacement);
             }
             Ok(None) => {
-                tracing::info!("the configuration has not changed");
+                self.say(format_args!("the configuration has not changed"));
                 Service::tell_ready();
             }
             Err(error) => self.refuse(&error),
@@ -183,7 +193,7 @@ impl Replacements for Reloader {
         match (outcome, self.trying.take()) {
             (Ok(()), Some(current)) => {
                 let model = current.settings.model.as_deref().unwrap_or_default();
-                tracing::info!("the configuration was read again, the model is {model} now");
+                self.say(format_args!("the configuration was read again, the model is {model} now"));
                 self.current = current;
                 self.done(true);
             }

@@ -96,8 +96,9 @@ impl RunArguments {
             }
         }
         let used = (&settings, &bundle);
+        let requested = stop::reload_flag()?;
         let mut reloader =
-            Reloader::new(stop::reload_flag()?, (given, config), used, &schema, sources.len(), metrics.clone())?;
+            Reloader::new(requested, (given, config), used, &schema, sources.len(), metrics.clone(), log.quiet)?;
         let mut observer = RunObserver::new(sources[0].frames(), log).counting(metrics).serving();
         if observer.service.is_some() {
             outputs.keep_running();
