@@ -70,10 +70,12 @@ impl Running {
 
     /// This configuration is used from some frame on.
     fn must_use(&self, config: &str, bundle: &str) {
-        let before = self.bundles().len();
+        let text = format!("sinew: the configuration was read again, the model is {bundle} now");
+        let (before, said) = (self.bundles().len(), self.said().matches(&text).count());
         self.reload(config);
         wait_until("the model is replaced", || self.bundles().len() > before);
         assert_eq!(self.bundles().last().unwrap(), bundle, "{}", self.said());
+        wait_until("the log says so", || self.said().matches(&text).count() > said);
         let lines = self.lines().len();
         wait_until("results go on", || self.lines().len() > lines + 2);
     }
@@ -198,6 +200,7 @@ fn the_same_configuration_changes_nothing_and_identities_are_not_given_twice() {
     }
     let running = Running::start(&model("logocap-tiny"));
     running.reload(&model("logocap-tiny"));
+    wait_until("the log says so", || running.said().contains("sinew: the configuration has not changed"));
     running.must_use(&(model("logocap-tiny") + "track_min_hits = 1\n"), "logocap-tiny");
     assert_eq!((running.refused(), running.bundles().len()), (0, 2));
     check_order(&running.end());

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The program on an emulated arm64 board: with a real camera driver (vivid), while faults are injected, and on screens: `make test-cameras`.
-# It installs what it needs (Debian), and keeps kernel and root in CACHE.
+# It installs what it needs (Debian), and keeps kernel and root in CACHE. SINEW_PROGRAM names a program for arm64 that is built already.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 project=$(cd "$here/../.." && pwd)
@@ -17,8 +17,12 @@ install_if_missing aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-c
 rustup target list --installed | grep -qx $target || rustup target add $target
 
 cd "$project"
-CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
-    cargo build --release --target $target --bin sinew
+program=${SINEW_PROGRAM:-}
+if [[ -z $program ]]; then
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+        cargo build --release --target $target --bin sinew
+    program=${CARGO_TARGET_DIR:-target}/$target/release/sinew
+fi
 "$here/kernel.sh" "$cache/kernel"
 modules=(virtio_pci 9pnet_virtio 9p bochs vivid v4l2loopback)
 # The root depends on the scripts, the kernel and the modules only.
@@ -28,7 +32,7 @@ root=$cache/root-$key.cpio.gz
 
 share=$(mktemp -d)
 trap 'rm -rf "$share"' EXIT
-aarch64-linux-gnu-strip -o "$share/sinew" "${CARGO_TARGET_DIR:-target}/$target/release/sinew"
+aarch64-linux-gnu-strip -o "$share/sinew" "$program"
 rustc --edition 2024 -O --target $target -C linker=aarch64-linux-gnu-gcc -o "$share/peer" "$here/peer.rs"
 cp -r tests/data/onnx/{spots,colours} models/bundles/logocap-tiny "$share/"
 cp tests/data/people/000.jpg "$share/picture.jpg"

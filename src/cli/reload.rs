@@ -145,6 +145,7 @@ impl Reloader {
         }
     }
 
+    /// Whoever asked for a reload looks into the log for how it ended, at any level of logging.
     fn say(&self, text: &str) {
         if !self.is_quiet {
             output::message(format_args!("sinew: {text}"));

@@ -35,6 +35,40 @@ row "a changed configuration is kept" board grep -q keypoint_threshold /etc/sine
 row "which is said" said 'kept: /etc/sinew/config.toml'
 row "and is what runs" board 'sinew config show | grep -q "keypoint_threshold = 0.25"'
 
+# Read again while it runs: the same process goes on, with the new model or with the one it has.
+process=$(board systemctl show -P MainPID sinew)
+same_process() { [ "$(board systemctl show -P MainPID sinew)" = "$process" ] && processes_frames; }
+headers() { board 'grep -c "\"bundle\":" /run/sinew/poses.jsonl'; }
+logged() { board "journalctl --unit=sinew --output=cat | grep -q -- '$1'"; }
+more_headers() { [ "$(headers)" -gt "$1" ]; }
+edited() { board "cp /etc/sinew/config.toml /tmp/config && sed -i '$1' /etc/sinew/config.toml"; }
+as_before() { board 'cat /tmp/config >/etc/sinew/config.toml'; }
+count=$(headers)
+edited 's/^model = /threshold = 0.35\n&/'
+row "reload with another threshold" board systemctl reload sinew
+row "it is used" eventually 60 logged 'the configuration was read again, the model is'
+row "after a further header" eventually 30 more_headers "$count"
+row "by the same process" same_process
+as_before
+count=$(headers)
+row "sinew reload with the one before" board sinew reload
+row "it is used" eventually 60 more_headers "$count"
+edited 's|^model = .*|model = "/no/such/model"|'
+row "reload with a model that is not there" board systemctl reload sinew
+row "is refused in the log" eventually 60 logged 'the new configuration is not used, the model is still .*/no/such/model'
+row "sinew reload refuses it itself" not board sinew reload
+row "the model before goes on, in the same process" same_process
+as_before
+edited 's/^model = .*/model = /'
+row "reload with a file that is no TOML" board systemctl reload sinew
+row "is refused in the log" eventually 60 logged 'the new configuration is not used.*the configuration /etc/sinew/config.toml is wrong'
+as_before
+edited 's/^model = /no_track = true\n&/'
+row "reload with an option that needs a restart" board systemctl reload sinew
+row "is refused by its name" eventually 60 logged 'no_track. has changed, which needs a restart'
+row "the service goes on" same_process
+as_before
+
 second=$(current)
 # Its first instruction is none.
 python3 - "$original" "$scratch/broken" <<'BREAK'
@@ -88,7 +122,11 @@ reboot_board() {
 row "after a reboot it processes frames by itself" reboot_board
 
 # A model of real size.
-board 'sed -i "s/^model = .*/model = \"logocap-tiny\"/" /etc/sinew/config.toml && systemctl restart --no-block sinew'
+process=$(board systemctl show -P MainPID sinew)
+board 'sed -i "s/^model = .*/model = \"logocap-tiny\"/" /etc/sinew/config.toml && systemctl reload sinew'
+row "another model without a stop" eventually 120 logged 'the configuration was read again, the model is logocap-tiny now'
+row "in the same process" same_process
+board 'systemctl restart --no-block sinew'
 memory() { board 'grep VmHWM /proc/$(systemctl show -P MainPID sinew)/status'; }
 row "logocap-tiny processes frames" eventually 240 processes_frames
 memory | sed 's/^/        /'
