@@ -4,7 +4,7 @@
 //! and positions in image pixels, as the header says once.
 //!
 //! Every line is built in a preallocated buffer and passed to the output in one piece, including its end, the header first:
-//! outputs rely on that, and know headers by [`is_header`]. After the first lines nothing is allocated.
+//! outputs rely on that, and know headers by `is_header`. After the first lines nothing is allocated.
 
 use std::io::Write;
 use std::time::Duration;
