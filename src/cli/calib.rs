@@ -61,8 +61,7 @@ impl RecordArguments {
         let settings = self.run.settings()?;
         let [uri] = settings.sources()? else { bail!("give one --source") };
         let bundle = settings.bundle()?;
-        let stop = stop::flag()?;
-        let _forced_exit = stop::force_exit_after(stop::unfinished)?;
+        let (stop, _forced_exit) = stop::on_signals(stop::unfinished)?;
         let mut source = source::open(uri)?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;

@@ -49,10 +49,9 @@ impl RunArguments {
     /// Runs the command.
     pub fn run(self, log: &LogArguments) -> anyhow::Result<Verdict> {
         // Before the configuration is read, so that no change of it is missed.
-        let (reload, stop) = (stop::reload_flag()?, stop::flag()?);
+        let (reload, (stop, forced_exit)) = (stop::reload_flag()?, stop::on_signals(|_| 0)?);
         let (config, given) = (self.config.clone(), self.settings.clone());
         let settings = self.settings()?;
-        let forced_exit = stop::force_exit_after(|_| 0)?;
         let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         guard(&settings, &bundle, uris, config.as_deref())?;
         // Wrong options are reported before the networks are opened.

@@ -19,11 +19,20 @@ const PATIENCE: Duration = Duration::from_millis(900);
 /// How long the program then waits for outputs being written.
 const FINISH: Duration = Duration::from_millis(500);
 
+/// A flag that becomes true on SIGINT and SIGTERM, and what ends the program where the flag does not help: while it is blocked by
+/// stalled standard input, an output that accepts nothing, or a network that is being opened. `exit_code` converts the signal's
+/// number.
+pub fn on_signals(exit_code: fn(i32) -> i32) -> anyhow::Result<(Arc<AtomicBool>, ForcedExit)> {
+    // In this order: a signal between the two ends the program too.
+    let forced = force_exit_after(exit_code)?;
+    Ok((flag()?, forced))
+}
+
 /// Becomes true on SIGINT and SIGTERM; the second of them ends the program at once.
 ///
 /// SIGHUP ends nothing, see [`reload_flag`]: files moved by `logrotate` are recreated with the next line anyway. On a terminal,
 /// which sends it when it is closed, it counts as SIGTERM.
-pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
+fn flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in ending() {
         // In this order: at the first signal the flag is still down.
@@ -81,9 +90,8 @@ impl Drop for ForcedExit {
     }
 }
 
-/// Ends the program soon after the first signal even if it is blocked: by stalled standard input, an output that accepts nothing, a
-/// network that is being opened. `exit_code` converts the signal's number.
-pub fn force_exit_after(exit_code: fn(i32) -> i32) -> anyhow::Result<ForcedExit> {
+/// Ends the program soon after the first signal, even if it is blocked.
+fn force_exit_after(exit_code: fn(i32) -> i32) -> anyhow::Result<ForcedExit> {
     let forced = ForcedExit { over: Arc::default(), outputs: Arc::default() };
     let (over, outputs) = (Arc::clone(&forced.over), Arc::clone(&forced.outputs));
     let mut signals = Signals::new(ending()).context("signals cannot be caught")?;

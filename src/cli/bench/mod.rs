@@ -72,8 +72,7 @@ impl BenchArguments {
         let earlier = compare.as_deref().map(Report::read).transpose()?;
         let (bundle, uris) = (settings.bundle()?, settings.sources()?);
         let [uri] = uris else { bail!("one --source is measured at a time") };
-        let stop = stop::flag()?;
-        let _forced_exit = stop::force_exit_after(stop::unfinished)?;
+        let (stop, _forced_exit) = stop::on_signals(stop::unfinished)?;
         let mut source = source::open(uri)?;
         let templates = read_templates(&settings.template, &bundle)?;
         let mut boxes = open_boxes(&settings, &bundle)?;
