@@ -9,9 +9,9 @@ set -euo pipefail
 glibc=$1
 machine=${2:-aarch64}
 target=$machine-unknown-linux-gnu
-# Decimal megabytes of a program of the profile `dist`: 21.0 when last measured, where 20 are the aim (docs/decisions.md). For x86-64
-# tract has more kernels, and the program 23.3 in November 2026.
-most_megabytes=22
+# Decimal megabytes of a program of the profile `dist`: 22.1 when last measured, where 20 are the aim. What would make it smaller
+# costs speed (docs/decisions.md). For x86-64 tract has more kernels: 23.3 in November 2026, without MQTT.
+most_megabytes=23
 [[ $machine == aarch64 ]] || most_megabytes=25
 
 program=${SINEW_PROGRAM:-}
