@@ -200,7 +200,9 @@ fn the_same_configuration_changes_nothing_and_identities_are_not_given_twice() {
     }
     let running = Running::start(&model("logocap-tiny"));
     running.reload(&model("logocap-tiny"));
-    wait_until("the log says so", || running.said().contains("sinew: the configuration was read again, it has not changed"));
+    wait_until("the log says so", || {
+        running.said().contains("sinew: the configuration was read again, it has not changed")
+    });
     running.must_use(&(model("logocap-tiny") + "track_min_hits = 1\n"), "logocap-tiny");
     assert_eq!((running.refused(), running.bundles().len()), (0, 2));
     check_order(&running.end());
