@@ -8,8 +8,11 @@ use sinew::estimator::{EstimateError, Estimator, Request, StageTimes};
 use sinew::geometry::Size;
 use sinew::pixels::{ImageView, PixelFormat};
 use sinew::pose::{Pose, Poses};
-use sinew::runtime::{Counts, Dropped, End, LivePipeline, Observer, Outputs, RunError, Skip, WholeImage};
-use sinew::sink::{FrameResult, Sink, SinkError};
+use sinew::runtime::{
+    Change, Counts, Dropped, End, FrameKind, LivePipeline, Observer, Outputs, Replacement, Replacements, RunError,
+    Skip, WholeImage,
+};
+use sinew::sink::{FrameResult, OutputSchema, Sink, SinkError};
 use sinew::source::{Frame, Source, SourceError};
 
 const SIZE: Size = Size::new(16, 8);
@@ -421,4 +424,55 @@ fn every_camera_has_its_turn() {
     assert_balanced(&counts);
     assert_eq!(slow.load(Ordering::SeqCst), FRAMES, "no frame of the slow camera was superseded");
     assert!(fast.load(Ordering::SeqCst) + 1 >= FRAMES, "the other camera is not held up either");
+}
+
+/// The same model again, once.
+struct Again(Option<Model>);
+
+impl Replacements for Again {
+    fn next(&mut self, seen: &[FrameKind]) -> Option<Replacement> {
+        assert_eq!(seen, [(SIZE, PixelFormat::Rgb)]);
+        let estimator = Box::new(self.0.take()?);
+        let model = sinew::runtime::Model { estimator, boxes: Box::new(WholeImage), deadline: None };
+        Some(Replacement { model, change: Change { schema: OutputSchema::default(), tracking: None } })
+    }
+
+    fn tried(&mut self, outcome: Result<(), EstimateError>) {
+        outcome.unwrap();
+    }
+}
+
+/// Takes results of one model only.
+struct OneModel(u64);
+
+impl Sink for OneModel {
+    fn put(&mut self, _: &FrameResult<'_>) -> Result<(), SinkError> {
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn describe(&mut self, _: &OutputSchema) -> Result<(), SinkError> {
+        assert!(self.0 > 0, "the first model had results");
+        Err(SinkError::Open { target: "played".to_owned(), source: std::io::ErrorKind::PermissionDenied.into() })
+    }
+}
+
+#[test]
+fn an_output_that_cannot_take_another_model_ends_the_run_and_every_frame_is_counted() {
+    let newest = Arc::default();
+    let numbers = || Model { time: Duration::ZERO, newest: Arc::clone(&newest), behind: Arc::default() };
+    let mut counts = Counts::default();
+    let pipeline = LivePipeline {
+        cameras: vec![NumberedFrames::boxed(200, Duration::from_millis(2), &newest)],
+        estimator: &mut numbers(),
+        boxes: &mut WholeImage,
+        outputs: Outputs::from(vec![Box::new(OneModel(0)) as Box<dyn Sink>]),
+        observer: &mut Watching::default(),
+        deadline: None,
+        stop: Arc::default(),
+    };
+    let ended = pipeline.run_replacing(&mut counts, &mut Again(Some(numbers())));
+    assert!(matches!(ended, Err(RunError::Sink(_))), "{ended:?}");
+    assert!(counts.processed > 0 && counts.dropped.output > 0, "{counts:?}");
+    assert_eq!(counts.frames, counts.processed + counts.dropped.total(), "{counts:?}");
 }

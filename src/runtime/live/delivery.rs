@@ -50,14 +50,11 @@ pub(super) fn deliver(
                 continue;
             }
         };
+        let mut described = Ok(());
         // The slot stays full until the first result of a model that reaches this thread.
         if job.model != model {
             model = job.model;
-            if let Some(change) = lock(change).take()
-                && let Err(error) = outputs.replace(change)
-            {
-                break Err(error);
-            }
+            described = lock(change).take().map_or(Ok(()), |change| outputs.replace(change));
         }
         let frame = job.frame.view();
         let captured_utc = job.frame.instant().map(|instant| {
@@ -73,7 +70,7 @@ pub(super) fn deliver(
         rgb.clear();
         let result =
             FrameResult { frame, poses: &job.poses, times: job.times, live: Some(live), zones: None, rgb: &rgb };
-        match outputs.put(&result) {
+        match described.and_then(|()| outputs.put(&result)) {
             Ok(ControlFlow::Continue(())) => {}
             done => {
                 delivered.undelivered += 1;
