@@ -386,6 +386,23 @@ fn networks_of_two_frames_run_one_after_the_other_and_a_second_network_beside_th
 }
 
 #[test]
+fn without_priorities_and_events_frames_take_turns() {
+    if !can_compile() {
+        return;
+    }
+    let doubles = Doubles::new(VERSIONS[1], &["INTEGRATED=1", "ONE_FRAME"]);
+    let session = doubles.environment();
+    assert!(session.twin().is_none() && !session.is_asynchronous());
+    doubles.build(&files("backbone"), &signature(), &plan_of(&signature()));
+    let mut engine = session.open(&files("backbone"), signature()).unwrap();
+    for frame in 0..4 {
+        run_and_check(&mut engine, frame);
+    }
+    drop((engine, session));
+    assert_eq!(doubles.live(), (0, 0));
+}
+
+#[test]
 fn two_engines_of_one_network_share_its_weights_where_the_library_allows_it() {
     if !can_compile() {
         return;

@@ -28,13 +28,14 @@ const THREAD_LOCAL: c_int = 1;
 type Handle = *mut c_void;
 
 macro_rules! functions {
-    ($($(#[$about:meta])* $name:ident = $symbol:literal ($($argument:ty),*);)*) => {
-        /// The driver's functions; each returns 0 or the number of an error.
-        struct Functions {
-            $($(#[$about])* $name: unsafe extern "C" fn($($argument),*) -> c_int,)*
+    ($(#[$of_all:meta])* $functions:ident: $($name:ident = $symbol:literal ($($argument:ty),*);)*) => {
+        $(#[$of_all])*
+        #[derive(Clone, Copy)]
+        struct $functions {
+            $($name: unsafe extern "C" fn($($argument),*) -> c_int,)*
         }
 
-        impl Functions {
+        impl $functions {
             /// # Safety
             /// `library` must be a CUDA driver of 11.4 or newer, in which the functions have these types.
             unsafe fn of(library: &libloading::Library, name: &str) -> Result<Self, TensorRtError> {
@@ -51,6 +52,8 @@ macro_rules! functions {
 }
 
 functions! {
+    /// The driver's functions; each returns 0 or the number of an error.
+    Functions:
     init = "cuInit"(c_uint);
     version = "cuDriverGetVersion"(*mut c_int);
     count = "cuDeviceGetCount"(*mut c_int);
@@ -68,20 +71,26 @@ functions! {
     device_pointer = "cuMemHostGetDevicePointer_v2"(*mut u64, *mut c_void, c_uint);
     to_device = "cuMemcpyHtoDAsync_v2"(u64, *const c_void, usize, Handle);
     to_host = "cuMemcpyDtoHAsync_v2"(*mut c_void, u64, usize, Handle);
-    priorities = "cuCtxGetStreamPriorityRange"(*mut c_int, *mut c_int);
-    stream_create = "cuStreamCreateWithPriority"(*mut Handle, c_uint, c_int);
+    stream_create = "cuStreamCreate"(*mut Handle, c_uint);
     stream_wait = "cuStreamSynchronize"(Handle);
     stream_destroy = "cuStreamDestroy_v2"(Handle);
-    event_create = "cuEventCreate"(*mut Handle, c_uint);
-    event_record = "cuEventRecord"(Handle, Handle);
-    event_wait = "cuEventSynchronize"(Handle);
-    event_destroy = "cuEventDestroy_v2"(Handle);
     capture_begin = "cuStreamBeginCapture_v2"(Handle, c_int);
     capture_end = "cuStreamEndCapture"(Handle, *mut Handle);
     graph_instantiate = "cuGraphInstantiateWithFlags"(*mut Handle, Handle, u64);
     graph_launch = "cuGraphLaunch"(Handle, Handle);
     graph_destroy = "cuGraphDestroy"(Handle);
     executable_destroy = "cuGraphExecDestroy"(Handle);
+}
+
+functions! {
+    /// The same, for the networks of several frames at a time.
+    FrameFunctions:
+    priorities = "cuCtxGetStreamPriorityRange"(*mut c_int, *mut c_int);
+    stream_create = "cuStreamCreateWithPriority"(*mut Handle, c_uint, c_int);
+    event_create = "cuEventCreate"(*mut Handle, c_uint);
+    event_record = "cuEventRecord"(Handle, Handle);
+    event_wait = "cuEventSynchronize"(Handle);
+    event_destroy = "cuEventDestroy_v2"(Handle);
 }
 
 /// What an engine depends on about the GPU.
@@ -102,6 +111,8 @@ pub struct DeviceFacts {
 /// The first GPU, in use by this process.
 pub(super) struct Device {
     functions: Functions,
+    /// `None` if the driver lacks one, as one that stands in for NVIDIA's may.
+    frame_functions: Option<FrameFunctions>,
     context: Handle,
     number: c_int,
     facts: DeviceFacts,
@@ -145,6 +156,11 @@ impl Device {
     fn of(library: libloading::Library, name: &str) -> Result<Arc<Self>, TensorRtError> {
         // SAFETY: the functions are asked for by the names that stand for these types since CUDA 11.4.
         let functions = unsafe { Functions::of(&library, name)? };
+        // SAFETY: as above.
+        let frame_functions = unsafe { FrameFunctions::of(&library, name) };
+        if let Err(error) = &frame_functions {
+            tracing::info!("frames take turns: {error}");
+        }
         // SAFETY: the driver is started before any other function is called.
         functions.check("starting the driver", unsafe { (functions.init)(0) })?;
         let number_of = |what, ask: &dyn Fn(&mut c_int) -> c_int| {
@@ -181,12 +197,24 @@ impl Device {
         let mut context = std::ptr::null_mut();
         // SAFETY: it writes one handle.
         functions.check("taking the GPU's context", unsafe { (functions.retain)(&mut context, number) })?;
-        Ok(Arc::new(Self { functions, context, number, facts, _library: library }))
+        Ok(Arc::new(Self {
+            functions,
+            frame_functions: frame_functions.ok(),
+            context,
+            number,
+            facts,
+            _library: library,
+        }))
     }
 
     /// Facts about the GPU.
     pub(super) fn facts(&self) -> &DeviceFacts {
         &self.facts
+    }
+
+    /// Whether the networks of several frames can be in its queue.
+    pub(super) fn takes_several_frames(&self) -> bool {
+        self.frame_functions.is_some()
     }
 
     /// Makes the GPU's context current on this thread; cheap if it already is.
@@ -373,13 +401,20 @@ impl Stream {
     pub(super) fn new(device: &Arc<Device>, urgent: bool) -> Result<Self, TensorRtError> {
         device.enter()?;
         let functions = &device.functions;
-        let (mut least, mut greatest) = (0, 0);
-        // SAFETY: it writes two numbers.
-        functions.check("asking for priorities", unsafe { (functions.priorities)(&mut least, &mut greatest) })?;
         let mut handle = std::ptr::null_mut();
-        let priority = if urgent { greatest } else { least };
-        // SAFETY: it writes one handle.
-        let code = unsafe { (functions.stream_create)(&mut handle, NON_BLOCKING, priority) };
+        let code = match &device.frame_functions {
+            Some(frame_functions) => {
+                let (mut least, mut greatest) = (0, 0);
+                // SAFETY: it writes two numbers.
+                let code = unsafe { (frame_functions.priorities)(&mut least, &mut greatest) };
+                functions.check("asking for priorities", code)?;
+                let priority = if urgent { greatest } else { least };
+                // SAFETY: it writes one handle.
+                unsafe { (frame_functions.stream_create)(&mut handle, NON_BLOCKING, priority) }
+            }
+            // SAFETY: as above.
+            None => unsafe { (functions.stream_create)(&mut handle, NON_BLOCKING) },
+        };
         functions.check("making a stream", code)?;
         Ok(Self { device: Arc::clone(device), handle })
     }
@@ -431,37 +466,44 @@ impl Drop for Stream {
 }
 
 /// A place in a stream that a thread can wait for, asleep.
-#[derive(Debug)]
 pub(super) struct Event {
     device: Arc<Device>,
+    functions: FrameFunctions,
     handle: Handle,
 }
 
 // SAFETY: an event may be used from any thread.
 unsafe impl Send for Event {}
 
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
 impl Event {
-    /// An event that nobody has to wait for yet.
-    pub(super) fn new(device: &Arc<Device>) -> Result<Self, TensorRtError> {
+    /// An event that nobody has to wait for yet; `None` if the driver has none.
+    pub(super) fn new(device: &Arc<Device>) -> Result<Option<Self>, TensorRtError> {
+        let Some(functions) = device.frame_functions else { return Ok(None) };
         device.enter()?;
         let mut handle = std::ptr::null_mut();
         // SAFETY: it writes one handle.
-        let code = unsafe { (device.functions.event_create)(&mut handle, SLEEPING) };
+        let code = unsafe { (functions.event_create)(&mut handle, SLEEPING) };
         device.functions.check("making an event", code)?;
-        Ok(Self { device: Arc::clone(device), handle })
+        Ok(Some(Self { device: Arc::clone(device), functions, handle }))
     }
 
     /// Moves it behind everything that is in the stream now.
     pub(super) fn record(&self, stream: &Stream) -> Result<(), TensorRtError> {
-        let functions = &self.device.functions;
         // SAFETY: both are alive.
-        functions.check("marking a place", unsafe { (functions.event_record)(self.handle, stream.handle) })
+        let code = unsafe { (self.functions.event_record)(self.handle, stream.handle) };
+        self.device.functions.check("marking a place", code)
     }
 
     /// Waits until everything before it is done.
     pub(super) fn wait(&self) -> Result<(), TensorRtError> {
         // SAFETY: the event is alive.
-        self.device.functions.check("waiting for the GPU", unsafe { (self.device.functions.event_wait)(self.handle) })
+        self.device.functions.check("waiting for the GPU", unsafe { (self.functions.event_wait)(self.handle) })
     }
 }
 
@@ -470,7 +512,7 @@ impl Drop for Event {
         // SAFETY: this is its only owner. There is nothing to be done about an error.
         unsafe {
             (self.device.functions.set_current)(self.device.context);
-            (self.device.functions.event_destroy)(self.handle);
+            (self.functions.event_destroy)(self.handle);
         }
     }
 }

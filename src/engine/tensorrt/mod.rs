@@ -167,7 +167,7 @@ impl OpenBackend for TensorRt {
     }
 
     fn turn(&self) -> Option<&Turn> {
-        Some(&self.turn)
+        self.device.takes_several_frames().then_some(&self.turn)
     }
 
     /// Checks the engine's side-car, then lets the library read the engine, unless it is in use already.

@@ -65,7 +65,8 @@ pub(super) struct TrtEngine {
     context: Context,
     /// Its own, in which it is recorded, and runs if it has no place in the queue.
     stream: Stream,
-    /// `None` for a network that continues a frame: it is small, and does not wait for the next frame's.
+    /// `None` for a network that continues a frame: it is small, and does not wait for the next frame's. And where frames take
+    /// turns.
     place: Option<Place>,
     inputs: Vec<TensorMemory>,
     outputs: Vec<Arc<Buffer>>,
@@ -120,14 +121,14 @@ impl TrtEngine {
         let outputs: Vec<_> = signature.outputs.iter().map(buffer).collect::<Result<_, _>>().map_err(failed)?;
         let continues = signature.inputs.iter().any(|spec| spec.memory == Memory::Device);
         let place = |done| Place { queue: queue.clone(), done, usual: Usual::default(), waited: Duration::ZERO };
-        let place = if continues { None } else { Some(place(Event::new(device).map_err(failed)?)) };
+        let event = if continues { None } else { Event::new(device).map_err(failed)? };
         let mut session = Self {
             path: path.to_owned(),
             names: signature.inputs.iter().chain(&signature.outputs).map(name).collect(),
             start: Start::First,
             context,
             stream: Stream::new(device, continues).map_err(failed)?,
-            place,
+            place: event.map(place),
             inputs,
             outputs,
             device: Arc::clone(device),
