@@ -19,6 +19,8 @@ const WIDE: usize = RUN + 2;
 const MAX_BLOCKS: [usize; 2] = [8, 256];
 /// Fewest columns of a block.
 const MIN_BLOCK_COLUMNS: usize = 64;
+/// Blocks that may hold a pixel of this share of the map's largest value are scanned before the others.
+const HIGH_SHARE: f32 = 0.125;
 
 /// What the scan knows of the upsampling.
 #[derive(Debug, Clone, Copy)]
@@ -257,9 +259,6 @@ impl<'a> Survey<'a> {
         least
     }
 }
-
-/// Blocks that may hold a pixel of this share of the map's largest value are scanned before the others.
-const HIGH_SHARE: f32 = 0.125;
 
 /// A row with the one above and the one below; outside, the border repeats.
 #[inline(always)]

@@ -237,14 +237,12 @@ impl Estimator for Capeformer {
 
                 let mut pose = Pose { template: number as u16, ..Pose::default() };
                 let sound = workspace.result(refine.output(refine_outputs::KEYPOINTS), &crop, &mut pose)?;
-                let is_absent = self.score_threshold.is_some_and(|threshold| pose.score <= threshold);
-                if sound == Finiteness::Finite && is_absent {
-                    times.decode += watch.lap();
-                    continue;
-                }
-                if sound == Finiteness::NotFinite || poses.list.len() >= max_poses || poses.list.push(pose).is_err() {
-                    poses.dropped += 1;
-                }
+                let is_there = self.score_threshold.is_none_or(|threshold| pose.score > threshold);
+                let is_lost = match sound {
+                    Finiteness::NotFinite => true,
+                    Finiteness::Finite => is_there && (poses.list.len() >= max_poses || poses.list.push(pose).is_err()),
+                };
+                poses.dropped += u32::from(is_lost);
                 times.decode += watch.lap();
             }
         }

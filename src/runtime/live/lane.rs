@@ -70,7 +70,7 @@ pub(super) struct Order {
 impl Order {
     /// Waits until all frames before this one have left.
     fn wait(&self, number: u64) {
-        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = lock(&self.next);
         drop(self.changed.wait_while(next, |next| *next < number).unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -84,7 +84,7 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.order.wait(self.number);
-        *self.order.next.lock().unwrap_or_else(PoisonError::into_inner) = self.number + 1;
+        *lock(&self.order.next) = self.number + 1;
         self.order.changed.notify_all();
     }
 }
@@ -128,7 +128,7 @@ impl Lane<'_> {
         let (job, number) = match shared.inbox.take(POLL_INTERVAL) {
             Arrival::Job(job, number) => (job, number),
             Arrival::NotYet => {
-                *shared.idle.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                *lock(&shared.idle) += 1;
                 return Ok(Step::Done);
             }
             Arrival::Ended => return Ok(Step::Ended),

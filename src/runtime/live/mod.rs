@@ -38,7 +38,7 @@ mod replacement;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -282,7 +282,7 @@ impl<'a> Supervision<'a> {
             self.told += 1;
             self.observer.processed(self.counts);
         }
-        let idle = *self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = *lock(&self.shared.idle);
         // After a stop there is nothing to wait for.
         if idle > self.idle && !self.shared.stop.load(Ordering::Relaxed) {
             self.observer.alive(self.counts);

@@ -149,13 +149,21 @@ pub(super) fn frames_of(input: &ChildInput) -> Option<u64> {
     if !path.is_file() {
         return None;
     }
-    let question =
-        ["-v", "quiet", "-select_streams", "v:0", "-count_packets", "-show_entries", "stream=nb_read_packets"];
-    let mut arguments: Vec<OsString> = question.map(OsString::from).into();
-    arguments.extend(["-of", "default=noprint_wrappers=1:nokey=1"].map(OsString::from));
-    arguments.push(file_argument(path));
-    let (text, _) = Program::Ffmpeg.ask("ffprobe", &arguments).ok()?;
-    text.trim().parse().ok()
+    let text = probe(&file_argument(path), &["-count_packets", "-show_entries", "stream=nb_read_packets"])?;
+    value(&text, "nb_read_packets=")?.parse().ok()
+}
+
+/// What `ffprobe` says of a file's first video: a line `NAME=VALUE` for each entry that is asked for. `None` if it cannot be started,
+/// or takes too long; what is wrong with the file is what ffmpeg will say.
+fn probe(file: &OsStr, question: &[&str]) -> Option<String> {
+    let first = ["-v", "error", "-select_streams", "v:0", "-of", "default=noprint_wrappers=1"];
+    let arguments: Vec<&OsStr> = first.iter().chain(question).map(OsStr::new).chain([file]).collect();
+    Some(Program::Ffmpeg.ask("ffprobe", &arguments).ok()?.0)
+}
+
+/// The rest of the first line that begins with `name`.
+fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name))
 }
 
 /// The file as ffmpeg's argument: never taken for an option or an address.
@@ -178,17 +186,13 @@ enum Matrix {
 
 impl Matrix {
     /// The matrix of a file's first video, as `ffprobe` tells it: NUT has no place for it.
-    fn of_file(file: &OsString) -> Self {
-        let question = ["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=pix_fmt,color_space"];
-        let mut arguments: Vec<OsString> = question.map(OsString::from).into();
-        arguments.extend(["-of", "default=noprint_wrappers=1"].map(OsString::from));
-        arguments.push(file.clone());
-        // What is wrong with the file is what ffmpeg will say.
-        Program::Ffmpeg.ask("ffprobe", &arguments).map_or(Self::Usual, |(text, _)| Self::of_tags(&text))
+    fn of_file(file: &OsStr) -> Self {
+        let tags = probe(file, &["-show_entries", "stream=pix_fmt,color_space"]);
+        tags.map_or(Self::Usual, |text| Self::of_tags(&text))
     }
 
     fn of_tags(text: &str) -> Self {
-        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown");
+        let value = |name| value(text, name).unwrap_or("unknown");
         match value("color_space=") {
             "bt709" => Self::Tagged(ColourMatrix::Bt709),
             "smpte170m" | "bt470bg" => Self::Tagged(ColourMatrix::Bt601),
@@ -452,7 +456,7 @@ mod tests {
             );
         }
         // No video, or no ffprobe.
-        assert_eq!(Matrix::of_file(&"file:/nowhere/film.mp4".into()), Matrix::Usual);
+        assert_eq!(Matrix::of_file(OsStr::new("file:/nowhere/film.mp4")), Matrix::Usual);
     }
 
     #[test]
