@@ -261,3 +261,13 @@ fn a_service_that_reloads_before_its_first_frame_is_not_ready() {
     let heard = listen("STOPPING=1");
     assert!(!heard.contains("READY=1") && !heard.contains("RELOADING=1"), "{heard}");
 }
+
+#[test]
+fn without_a_configuration_there_is_nothing_to_reload() {
+    let system = "/etc/sinew/config.toml";
+    if Path::new(system).exists() {
+        return common::skip("this machine has a configuration");
+    }
+    let done = cli_support::run(&["reload"]).expect(2);
+    done.says(&[system, "there is no such file", "make deploy"]);
+}

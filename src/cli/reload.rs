@@ -3,7 +3,7 @@
 //! Another thread reads the files, opens the bundle and its engines and runs them once, all beside the running model. Only then
 //! does the loop try the new model on a frame.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +45,12 @@ pub struct ReloadArguments {
 impl ReloadArguments {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Verdict> {
+        if !Path::new(config::SYSTEM).exists() {
+            bail!(
+                "{}: there is no such file; the service reads it, and `make deploy` or the package installs it",
+                config::SYSTEM
+            );
+        }
         let settings = Settings::default().with_files(None)?;
         check(&settings).with_context(|| format!("{} cannot be used", config::SYSTEM))?;
         if self.check {
